@@ -1,0 +1,50 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+use thiserror::Error;
+
+/// A kind of model. Every `match` on it is exhaustive: to add one, add a variant and follow the compiler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// Logistic regression, by linfa-logistic.
+    Logistic,
+    /// A random forest, by smartcore.
+    Forest,
+}
+
+/// A name that is no model family.
+#[derive(Debug, Error)]
+#[error("{0:?} is not a model family: use logistic or forest")]
+pub struct UnknownFamily(String);
+
+impl Family {
+    /// Every family.
+    pub const ALL: [Self; 2] = [Self::Logistic, Self::Forest];
+
+    /// The family's name, as on the command line and in an artifact.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Logistic => "logistic",
+            Self::Forest => "forest",
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Family {
+    type Err = UnknownFamily;
+
+    fn from_str(name: &str) -> Result<Self, UnknownFamily> {
+        Self::ALL
+            .into_iter()
+            .find(|family| family.name() == name)
+            .ok_or_else(|| UnknownFamily(name.to_owned()))
+    }
+}

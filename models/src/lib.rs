@@ -1,0 +1,16 @@
+//! The trainer: a table of customers goes in, fitted and evaluated models come out.
+//!
+//! Data flows one way: read, split, preprocess, fit, evaluate, select. Nothing here knows ONNX, storage or HTTP.
+
+mod comparison;
+mod family;
+mod fitted;
+mod preprocess;
+
+pub use comparison::{
+    CalibrationBin, Candidate, Comparison, Curves, DataSummary, FeatureSummary, Group, Importance,
+    ValueSummary,
+};
+pub use family::{Family, UnknownFamily};
+pub use fitted::{FittedForest, FittedLogistic, FittedModel, Node, Tree};
+pub use preprocess::{NumericColumn, OneHotColumn, Preprocessor};

@@ -1,0 +1,175 @@
+use crate::feature::{Feature, FeatureKind, UnknownPolicy};
+use crate::violation::Mismatch;
+
+/// The code of a category that the schema does not list, as the graph's `CategoryMapper` gives it.
+pub const UNKNOWN_CATEGORY: f32 = -1.0;
+
+/// One raw value of a row, before it is encoded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value<'a> {
+    /// Nothing was given.
+    Missing,
+    /// A number.
+    Number(f64),
+    /// A string.
+    Text(&'a str),
+    /// A truth value; no feature takes one.
+    Boolean(bool),
+    /// A JSON array; no feature takes one.
+    Array,
+    /// A JSON object; no feature takes one.
+    Object,
+}
+
+impl Value<'_> {
+    /// The value in words, for the `got` of a violation; long strings are shortened.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Missing => "nothing".to_owned(),
+            Self::Number(number) => number.to_string(),
+            Self::Text(text) => format!("\"{}\"", shorten(text)),
+            Self::Boolean(value) => value.to_string(),
+            Self::Array => "an array".to_owned(),
+            Self::Object => "an object".to_owned(),
+        }
+    }
+}
+
+/// Cuts a string of a client's to what a message can carry.
+pub(crate) fn shorten(text: &str) -> String {
+    const LONGEST: usize = 60;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Whether a cell of a text table says that there is no value: blank, or one of the usual words for it.
+pub fn is_missing_text(text: &str) -> bool {
+    const WORDS: [&str; 7] = ["na", "n/a", "nan", "null", "none", "nil", "?"];
+    let text = text.trim();
+    text.is_empty() || WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
+impl Feature {
+    /// Encodes a raw value as the model's `features` matrix holds it: a number as itself, a category as its index,
+    /// an ignored unknown category as [`UNKNOWN_CATEGORY`], a missing optional value as NaN.
+    ///
+    /// # Errors
+    /// What was expected and what came, when the schema does not accept the value.
+    pub fn encode(&self, value: Value<'_>) -> Result<f32, Mismatch> {
+        let refuse = || Mismatch { expected: self.expected(), got: value.describe() };
+        if value == Value::Missing {
+            return if self.required { Err(refuse()) } else { Ok(f32::NAN) };
+        }
+        match (&self.kind, value) {
+            (FeatureKind::Numeric { min, max, integer }, Value::Number(number)) => {
+                let in_range = min.is_none_or(|min| number >= min) && max.is_none_or(|max| number <= max);
+                let whole = !integer || number.fract() == 0.0;
+                let encoded = number as f32;
+                if in_range && whole && encoded.is_finite() { Ok(encoded) } else { Err(refuse()) }
+            }
+            (FeatureKind::Categorical { unknown, .. }, Value::Number(_) | Value::Text(_)) => {
+                let code = self.code(value);
+                let known = code != UNKNOWN_CATEGORY || *unknown == UnknownPolicy::Ignore;
+                if known { Ok(code) } else { Err(refuse()) }
+            }
+            _ => Err(refuse()),
+        }
+    }
+
+    /// Encodes a cell of a text table, where blank and `NA`-like cells are missing unless the schema lists them.
+    ///
+    /// # Errors
+    /// As [`Feature::encode`].
+    pub fn encode_text(&self, text: &str) -> Result<f32, Mismatch> {
+        self.encode(self.read_text(text))
+    }
+
+    /// Reads a cell of a text table as the raw value that a request would carry.
+    pub fn read_text<'a>(&self, text: &'a str) -> Value<'a> {
+        let trimmed = text.trim();
+        match &self.kind {
+            FeatureKind::Categorical { values, .. } if values.iter().any(|known| known == trimmed) => {
+                Value::Text(trimmed)
+            }
+            _ if is_missing_text(trimmed) => Value::Missing,
+            FeatureKind::Categorical { .. } => Value::Text(trimmed),
+            FeatureKind::Numeric { .. } => trimmed.parse().map_or(Value::Text(trimmed), Value::Number),
+        }
+    }
+
+    /// The number that the graph's front computes from a raw value, whatever the schema would refuse: this is how
+    /// golden rows are encoded, which hold unknown and missing values on purpose.
+    pub fn code(&self, value: Value<'_>) -> f32 {
+        match (&self.kind, value) {
+            (FeatureKind::Numeric { .. }, Value::Number(number)) => number as f32,
+            (FeatureKind::Categorical { values, .. }, Value::Text(text)) => index_of(values, text),
+            (FeatureKind::Categorical { values, .. }, Value::Number(number)) => {
+                index_of(values, &number.to_string())
+            }
+            (FeatureKind::Categorical { .. }, Value::Boolean(_) | Value::Array | Value::Object) => {
+                UNKNOWN_CATEGORY
+            }
+            _ => f32::NAN,
+        }
+    }
+}
+
+/// A linear scan: for the few values a feature has it takes a fifth of a hash map's time.
+fn index_of(values: &[String], text: &str) -> f32 {
+    values.iter().position(|known| known == text).map_or(UNKNOWN_CATEGORY, |index| index as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numeric(min: Option<f64>, max: Option<f64>, integer: bool, required: bool) -> Feature {
+        let kind = FeatureKind::Numeric { min, max, integer };
+        Feature { name: "n".into(), description: String::new(), required, kind }
+    }
+
+    fn categorical(values: &[&str], unknown: UnknownPolicy) -> Feature {
+        let values = values.iter().map(|value| (*value).to_owned()).collect();
+        let kind = FeatureKind::Categorical { values, unknown };
+        Feature { name: "c".into(), description: String::new(), required: false, kind }
+    }
+
+    #[test]
+    fn numbers_obey_range_wholeness_and_single_precision() {
+        let feature = numeric(Some(0.0), Some(72.0), true, true);
+        assert_eq!(feature.encode(Value::Number(12.0)), Ok(12.0));
+        for bad in [-1.0, 73.0, 1.5] {
+            let mismatch = feature.encode(Value::Number(bad)).unwrap_err();
+            assert_eq!(mismatch.expected, "a whole number from 0 to 72");
+        }
+        assert!(numeric(None, None, false, true).encode(Value::Number(1e39)).is_err());
+        assert!(feature.encode(Value::Text("12")).is_err());
+        assert_eq!(feature.encode(Value::Missing).unwrap_err().got, "nothing");
+    }
+
+    #[test]
+    fn a_category_that_looks_like_a_number_takes_the_number_or_the_string() {
+        let feature = categorical(&["0", "1"], UnknownPolicy::Reject);
+        assert_eq!(feature.encode(Value::Number(1.0)), Ok(1.0));
+        assert_eq!(feature.encode(Value::Text("1")), Ok(1.0));
+        assert!(feature.encode(Value::Number(2.0)).is_err());
+        assert!(feature.encode(Value::Boolean(true)).is_err());
+    }
+
+    #[test]
+    fn unknown_categories_follow_the_policy() {
+        assert!(categorical(&["a", "b"], UnknownPolicy::Reject).encode(Value::Text("z")).is_err());
+        assert_eq!(categorical(&["a", "b"], UnknownPolicy::Ignore).encode(Value::Text("z")), Ok(-1.0));
+    }
+
+    #[test]
+    fn blank_and_na_like_cells_are_missing_unless_listed() {
+        for cell in ["", " ", "NA", "n/a", "NaN", "null", "?"] {
+            assert!(numeric(None, None, false, false).encode_text(cell).is_ok_and(f32::is_nan), "{cell:?}");
+        }
+        assert_eq!(categorical(&["None", "Fibre"], UnknownPolicy::Reject).encode_text("None"), Ok(0.0));
+        assert!(numeric(None, None, false, false).encode_text("inf").is_err());
+    }
+}

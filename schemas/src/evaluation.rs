@@ -1,0 +1,61 @@
+use serde::{Deserialize, Serialize};
+
+/// How good a fitted model is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// How many rows the model was fitted on.
+    pub train_rows: usize,
+    /// How many rows were held out and scored once, after selection.
+    pub test_rows: usize,
+    /// The cross-validation on the training rows, by which the model was selected.
+    pub cross_validation: CrossValidation,
+    /// The figures on the held-out rows.
+    pub test: Figures,
+}
+
+/// The area under the ROC curve over the folds of a stratified cross-validation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CrossValidation {
+    /// The area of each fold.
+    pub fold_roc_auc: Vec<f64>,
+    /// Their mean.
+    pub roc_auc_mean: f64,
+    /// Their standard deviation (of the population, as `numpy.std`).
+    pub roc_auc_std: f64,
+}
+
+/// The figures of a binary classifier on one set of rows, the decision taken at the schema's threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
+    /// The share of rows judged rightly.
+    pub accuracy: f64,
+    /// The share of positives among the rows judged positive; 0 where there are none.
+    pub precision: f64,
+    /// The share of the positives that were judged positive.
+    pub recall: f64,
+    /// The harmonic mean of precision and recall.
+    pub f1: f64,
+    /// The area under the receiver operating characteristic.
+    pub roc_auc: f64,
+    /// The average precision.
+    pub average_precision: f64,
+    /// The mean negative log-likelihood, in nats.
+    pub log_loss: f64,
+    /// The mean squared error of the probability.
+    pub brier: f64,
+    /// The counts behind them.
+    pub confusion: Confusion,
+}
+
+/// How many rows were judged how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Confusion {
+    /// Positives judged positive.
+    pub true_positives: u64,
+    /// Negatives judged positive.
+    pub false_positives: u64,
+    /// Negatives judged negative.
+    pub true_negatives: u64,
+    /// Positives judged negative.
+    pub false_negatives: u64,
+}

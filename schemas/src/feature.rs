@@ -1,0 +1,82 @@
+use serde::{Deserialize, Serialize};
+
+/// One input column of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Feature {
+    /// The column's name: in the table, in a request, and of the graph's input.
+    pub name: String,
+    /// What the column means, for people; may be empty.
+    pub description: String,
+    /// Whether a row without a value is refused. An optional value that is missing is imputed by the model.
+    pub required: bool,
+    /// Which values the column takes.
+    pub kind: FeatureKind,
+}
+
+/// Which values a feature takes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FeatureKind {
+    /// A quantity. Encoded as itself; missing is NaN.
+    Numeric {
+        /// The smallest value accepted, inclusive.
+        min: Option<f64>,
+        /// The largest value accepted, inclusive.
+        max: Option<f64>,
+        /// Whether only whole numbers are accepted.
+        integer: bool,
+    },
+    /// One of a closed set of values. Encoded as its index in `values`; unknown is −1, missing is NaN.
+    Categorical {
+        /// The values, in the order of their codes.
+        values: Vec<String>,
+        /// What happens to a value that is not in `values`.
+        unknown: UnknownPolicy,
+    },
+}
+
+/// What happens to a categorical value that the schema does not list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownPolicy {
+    /// The row is refused with a violation that lists the known values.
+    #[default]
+    Reject,
+    /// The row is scored as if none of the known values held.
+    Ignore,
+}
+
+impl Feature {
+    /// The values of a categorical feature; `None` for a numeric one.
+    pub fn categories(&self) -> Option<&[String]> {
+        match &self.kind {
+            FeatureKind::Categorical { values, .. } => Some(values),
+            FeatureKind::Numeric { .. } => None,
+        }
+    }
+
+    /// Whether the feature is a quantity.
+    pub fn is_numeric(&self) -> bool {
+        matches!(self.kind, FeatureKind::Numeric { .. })
+    }
+
+    /// What the feature takes, in words: the `expected` of a violation.
+    pub fn expected(&self) -> String {
+        match &self.kind {
+            FeatureKind::Numeric { min, max, integer } => {
+                let noun = if *integer { "a whole number" } else { "a number" };
+                match (min, max) {
+                    (Some(min), Some(max)) => format!("{noun} from {min} to {max}"),
+                    (Some(min), None) => format!("{noun} of at least {min}"),
+                    (None, Some(max)) => format!("{noun} of at most {max}"),
+                    (None, None) => noun.to_owned(),
+                }
+            }
+            FeatureKind::Categorical { values, unknown: UnknownPolicy::Reject } => {
+                let shown: Vec<String> = values.iter().take(20).map(|value| format!("\"{value}\"")).collect();
+                let more = if values.len() > 20 { ", …" } else { "" };
+                format!("one of {}{more}", shown.join(", "))
+            }
+            FeatureKind::Categorical { unknown: UnknownPolicy::Ignore, .. } => "a string".to_owned(),
+        }
+    }
+}

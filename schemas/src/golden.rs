@@ -1,0 +1,44 @@
+use serde::{Deserialize, Serialize};
+
+use crate::encode::Value;
+
+/// The rows that an artifact carries to prove that a runtime computes what the trainer computed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Golden {
+    /// The largest absolute difference of a probability that counts as the same.
+    pub tolerance: f64,
+    /// The rows.
+    pub rows: Vec<GoldenRow>,
+}
+
+/// A row made from the schema, never a customer's, and the probability that the trainer's own code gives it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GoldenRow {
+    /// A raw value for each feature, in the schema's order.
+    pub values: Vec<GoldenValue>,
+    /// The probability of the positive label.
+    pub probability: f64,
+}
+
+/// A raw value that is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum GoldenValue {
+    /// No value; `null` in JSON.
+    Missing,
+    /// A number.
+    Number(f64),
+    /// A string.
+    Text(String),
+}
+
+impl GoldenValue {
+    /// The value, borrowed.
+    pub fn as_value(&self) -> Value<'_> {
+        match self {
+            Self::Missing => Value::Missing,
+            Self::Number(number) => Value::Number(*number),
+            Self::Text(text) => Value::Text(text),
+        }
+    }
+}

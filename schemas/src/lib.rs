@@ -1,0 +1,35 @@
+//! The contract between the trainer, the exporter and the engine.
+//!
+//! A [`Schema`] says which columns a table of customers has, how a raw value becomes a number
+//! ([`Feature::encode`]), and what is wrong with one that cannot ([`Violation`]). [`Metadata`] is what an artifact
+//! says about itself, and [`layout`] is where artifacts lie in a model repository.
+//!
+//! Only what is *stateless* lives here: the same code runs while training and while serving. What is *learned*
+//! (medians, means, weights, trees) lives in the ONNX graph.
+
+mod digest;
+mod encode;
+mod evaluation;
+mod feature;
+mod golden;
+pub mod layout;
+mod manifest;
+mod metadata;
+mod profile;
+mod rows;
+pub mod sample;
+mod schema;
+mod spec;
+mod violation;
+
+pub use digest::sha256_hex;
+pub use encode::{UNKNOWN_CATEGORY, Value, is_missing_text};
+pub use evaluation::{Confusion, CrossValidation, Evaluation, Figures};
+pub use feature::{Feature, FeatureKind, UnknownPolicy};
+pub use golden::{Golden, GoldenRow, GoldenValue};
+pub use manifest::Manifest;
+pub use metadata::{FORMAT_VERSION, Metadata, Provenance};
+pub use profile::{FeatureProfile, Profile, SCORE_BINS};
+pub use rows::{Rows, RowsForm, RowsLimits};
+pub use schema::{Label, Schema, SchemaError, SchemaFile};
+pub use violation::{Mismatch, Violation, Violations};

@@ -1,0 +1,117 @@
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::digest::sha256_hex;
+use crate::feature::{Feature, FeatureKind};
+use crate::sample::SampleModel;
+use crate::spec::SchemaSpec;
+
+/// The checked description of a table of customers: its columns, its label, and how its rows are judged.
+///
+/// It can only be made from a [`SchemaSpec`](crate::spec) that has passed every check, from TOML
+/// ([`SchemaFile::parse`]) or from an artifact's metadata.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "SchemaSpec", into = "SchemaSpec")]
+pub struct Schema {
+    /// The schema's name.
+    pub name: String,
+    /// The schema's version, from 1; raised by its author whenever its meaning changes.
+    pub version: u32,
+    /// What the table holds, for people; may be empty.
+    pub description: String,
+    /// The column that names a customer, if there is one. It is accepted in a request and is no feature.
+    pub identifier: Option<String>,
+    /// The column to predict.
+    pub label: Label,
+    /// The probability from which a row is judged positive.
+    pub threshold: f64,
+    /// The model's inputs, in the order of the `features` matrix.
+    pub features: Vec<Feature>,
+    /// The categorical features by which results are broken down.
+    pub segments: Vec<String>,
+    pub(crate) index: HashMap<String, usize>,
+}
+
+/// The column to predict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// The column's name in the table.
+    pub column: String,
+    /// The decision's name in an answer.
+    pub name: String,
+    /// The value of a positive row.
+    pub positive: String,
+    /// The value of a negative row.
+    pub negative: String,
+}
+
+/// A schema as a file holds it, with the model from which sample customers are drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SchemaFile {
+    /// The schema.
+    pub schema: Schema,
+    /// How to draw sample customers, where the file says so.
+    pub sample: Option<SampleModel>,
+}
+
+/// Why a schema is refused.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum SchemaError {
+    /// The text is not TOML, or has a key or a type that a schema does not have.
+    #[error("not a schema: {0}")]
+    Syntax(String),
+    /// The text reads as a schema, but contradicts itself; every contradiction is listed.
+    #[error("the schema is not usable: {}", .0.join("; "))]
+    Invalid(Vec<String>),
+}
+
+impl SchemaFile {
+    /// Reads a schema from the text of its TOML file.
+    ///
+    /// # Errors
+    /// [`SchemaError`], naming the line or listing every contradiction.
+    pub fn parse(text: &str) -> Result<Self, SchemaError> {
+        let mut spec: SchemaSpec =
+            toml::from_str(text).map_err(|error| SchemaError::Syntax(error.to_string()))?;
+        let sample = spec.sample.take();
+        let schema = Schema::try_from(spec)?;
+        if let Some(sample) = &sample {
+            sample.check(&schema).map_err(SchemaError::Invalid)?;
+        }
+        Ok(Self { schema, sample })
+    }
+}
+
+impl Schema {
+    /// The schema as the text of a TOML file that [`SchemaFile::parse`] reads back.
+    ///
+    /// # Errors
+    /// [`SchemaError::Syntax`] if a value cannot be written as TOML.
+    pub fn to_toml(&self) -> Result<String, SchemaError> {
+        toml::to_string_pretty(&SchemaSpec::from(self.clone()))
+            .map_err(|error| SchemaError::Syntax(error.to_string()))
+    }
+
+    /// The index of a feature in the `features` matrix.
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        self.index.get(name).copied()
+    }
+
+    /// The digest of everything that decides which requests are accepted and how they are encoded: two artifacts with
+    /// the same fingerprint take the same requests.
+    pub fn fingerprint(&self) -> String {
+        let mut text = format!("identifier {:?}\n", self.identifier);
+        for feature in &self.features {
+            let kind = match &feature.kind {
+                FeatureKind::Numeric { min, max, integer } => format!("numeric {min:?} {max:?} {integer}"),
+                FeatureKind::Categorical { values, unknown } => format!("categorical {values:?} {unknown:?}"),
+            };
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{:?} {} {kind}", feature.name, feature.required);
+        }
+        sha256_hex(text.as_bytes())
+    }
+}

@@ -1,0 +1,321 @@
+//! The schema as it is written down: every field that a file may have, not yet checked against the others.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::feature::{Feature, FeatureKind, UnknownPolicy};
+use crate::sample::SampleModel;
+use crate::schema::{Label, Schema, SchemaError};
+
+/// Names that mean something else where a feature's or a label's name would stand: the graph's own values, and the
+/// fields of a request and of an answer.
+const RESERVED_FEATURES: [&str; 4] = ["features", "probabilities", "label", "instances"];
+const RESERVED_PREFIXES: [&str; 2] = ["front/", "core/"];
+const RESERVED_LABELS: [&str; 4] = ["model", "version", "probability", "predictions"];
+const MOST_FEATURES: usize = 4096;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SchemaSpec {
+    name: String,
+    version: u32,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    description: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    identifier: Option<String>,
+    #[serde(default = "default_threshold")]
+    threshold: f64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    segments: Vec<String>,
+    label: LabelSpec,
+    features: Vec<FeatureSpec>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sample: Option<SampleModel>,
+}
+
+fn default_threshold() -> f64 {
+    0.5
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LabelSpec {
+    column: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    positive: String,
+    negative: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+enum FeatureSpec {
+    Numeric {
+        name: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        description: String,
+        #[serde(default = "yes", skip_serializing_if = "is_yes")]
+        required: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        min: Option<f64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max: Option<f64>,
+        #[serde(default, skip_serializing_if = "is_no")]
+        integer: bool,
+    },
+    Categorical {
+        name: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        description: String,
+        #[serde(default = "yes", skip_serializing_if = "is_yes")]
+        required: bool,
+        values: Vec<String>,
+        #[serde(default)]
+        unknown: UnknownPolicy,
+    },
+}
+
+fn yes() -> bool {
+    true
+}
+
+// serde asks for a reference.
+#[expect(clippy::trivially_copy_pass_by_ref)]
+fn is_yes(value: &bool) -> bool {
+    *value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref)]
+fn is_no(value: &bool) -> bool {
+    !*value
+}
+
+impl From<FeatureSpec> for Feature {
+    fn from(spec: FeatureSpec) -> Self {
+        match spec {
+            FeatureSpec::Numeric { name, description, required, min, max, integer } => {
+                Self { name, description, required, kind: FeatureKind::Numeric { min, max, integer } }
+            }
+            FeatureSpec::Categorical { name, description, required, values, unknown } => {
+                Self { name, description, required, kind: FeatureKind::Categorical { values, unknown } }
+            }
+        }
+    }
+}
+
+impl From<Feature> for FeatureSpec {
+    fn from(Feature { name, description, required, kind }: Feature) -> Self {
+        match kind {
+            FeatureKind::Numeric { min, max, integer } => {
+                Self::Numeric { name, description, required, min, max, integer }
+            }
+            FeatureKind::Categorical { values, unknown } => {
+                Self::Categorical { name, description, required, values, unknown }
+            }
+        }
+    }
+}
+
+impl From<Schema> for SchemaSpec {
+    fn from(schema: Schema) -> Self {
+        let Label { column, name, positive, negative } = schema.label;
+        let name = (name != default_label_name(&column)).then_some(name);
+        Self {
+            name: schema.name,
+            version: schema.version,
+            description: schema.description,
+            identifier: schema.identifier,
+            threshold: schema.threshold,
+            segments: schema.segments,
+            label: LabelSpec { column, name, positive, negative },
+            features: schema.features.into_iter().map(FeatureSpec::from).collect(),
+            sample: None,
+        }
+    }
+}
+
+impl TryFrom<SchemaSpec> for Schema {
+    type Error = SchemaError;
+
+    fn try_from(spec: SchemaSpec) -> Result<Self, SchemaError> {
+        let LabelSpec { column, name, positive, negative } = spec.label;
+        let name = name.unwrap_or_else(|| default_label_name(&column));
+        let features: Vec<Feature> = spec.features.into_iter().map(Feature::from).collect();
+        let index: HashMap<String, usize> =
+            features.iter().enumerate().map(|(index, feature)| (feature.name.clone(), index)).collect();
+        let schema = Self {
+            name: spec.name,
+            version: spec.version,
+            description: spec.description,
+            identifier: spec.identifier,
+            label: Label { column, name, positive, negative },
+            threshold: spec.threshold,
+            features,
+            segments: spec.segments,
+            index,
+        };
+        let problems = problems_of(&schema);
+        if problems.is_empty() { Ok(schema) } else { Err(SchemaError::Invalid(problems)) }
+    }
+}
+
+/// `TotalChurn` and `total churn` both become `total_churn`.
+fn default_label_name(column: &str) -> String {
+    let mut name = String::new();
+    let mut after_lower = false;
+    for c in column.chars() {
+        let separates = !c.is_alphanumeric();
+        if (separates || (c.is_uppercase() && after_lower)) && !name.ends_with('_') && !name.is_empty() {
+            name.push('_');
+        }
+        if !separates {
+            name.extend(c.to_lowercase());
+        }
+        after_lower = c.is_lowercase();
+    }
+    name
+}
+
+fn problems_of(schema: &Schema) -> Vec<String> {
+    let mut problems = Vec::new();
+    if schema.name.trim().is_empty() {
+        problems.push("name is empty".to_owned());
+    }
+    if schema.version == 0 {
+        problems.push("version starts at 1".to_owned());
+    }
+    if !(schema.threshold > 0.0 && schema.threshold < 1.0) {
+        problems.push(format!("threshold {} does not lie between 0 and 1", schema.threshold));
+    }
+    label_problems(schema, &mut problems);
+    if schema.features.is_empty() || schema.features.len() > MOST_FEATURES {
+        problems
+            .push(format!("a schema has 1 to {MOST_FEATURES} features, this one {}", schema.features.len()));
+    }
+    let mut seen = HashSet::new();
+    for feature in &schema.features {
+        if !seen.insert(&feature.name) {
+            problems.push(format!("feature {:?} is listed twice", feature.name));
+        }
+        feature_problems(feature, &mut problems);
+    }
+    if let Some(identifier) = &schema.identifier
+        && seen.contains(identifier)
+    {
+        problems.push(format!("the identifier {identifier:?} is also a feature"));
+    }
+    for segment in &schema.segments {
+        let feature = schema.index_of(segment).map(|index| &schema.features[index]);
+        if feature.is_none_or(Feature::is_numeric) {
+            problems.push(format!("segment {segment:?} is not a categorical feature"));
+        }
+    }
+    problems
+}
+
+fn label_problems(schema: &Schema, problems: &mut Vec<String>) {
+    let label = &schema.label;
+    if label.positive == label.negative {
+        problems.push(format!("label.positive and label.negative are both {:?}", label.positive));
+    }
+    if label.name.is_empty() || RESERVED_LABELS.contains(&label.name.as_str()) {
+        let name = &label.name;
+        problems.push(format!("label.name {name:?} is taken by the answer itself: set another label.name"));
+    }
+    if schema.index_of(&label.column).is_some() {
+        problems.push(format!("the label {:?} is also a feature", label.column));
+    }
+    if schema.identifier.as_ref() == Some(&label.column) {
+        problems.push(format!("the label {:?} is also the identifier", label.column));
+    }
+}
+
+fn feature_problems(feature: &Feature, problems: &mut Vec<String>) {
+    let name = feature.name.as_str();
+    if name.trim().is_empty() {
+        problems.push("a feature's name is empty".to_owned());
+    }
+    let reserved = RESERVED_FEATURES.contains(&name);
+    if reserved || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+        problems.push(format!("the name {name:?} is taken by the graph or the request: rename the column"));
+    }
+    match &feature.kind {
+        FeatureKind::Numeric { min, max, .. } => {
+            let finite = min.is_none_or(f64::is_finite) && max.is_none_or(f64::is_finite);
+            if !finite || matches!((min, max), (Some(min), Some(max)) if min > max) {
+                problems.push(format!("feature {name:?} has no value between its min and its max"));
+            }
+        }
+        FeatureKind::Categorical { values, .. } => {
+            let distinct: HashSet<&String> = values.iter().collect();
+            if values.is_empty() || distinct.len() != values.len() {
+                problems.push(format!("feature {name:?} needs one or more values, each listed once"));
+            }
+            if values.iter().any(|value| value.trim() != value || value.is_empty()) {
+                problems.push(format!("feature {name:?} has a value that is empty or has blanks around it"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::SchemaFile;
+
+    const SMALL: &str = r#"
+        name = "small"
+        version = 1
+        identifier = "id"
+        segments = ["plan"]
+        [label]
+        column = "HasLeft"
+        positive = "1"
+        negative = "0"
+        [[features]]
+        name = "age"
+        type = "numeric"
+        min = 18
+        integer = true
+        [[features]]
+        name = "plan"
+        type = "categorical"
+        values = ["basic", "full"]
+    "#;
+
+    #[test]
+    fn a_schema_survives_toml_and_keeps_its_fingerprint() {
+        let schema = SchemaFile::parse(SMALL).unwrap().schema;
+        assert_eq!(schema.label.name, "has_left");
+        let again = SchemaFile::parse(&schema.to_toml().unwrap()).unwrap().schema;
+        assert_eq!(schema, again);
+        assert_eq!(schema.fingerprint(), again.fingerprint());
+    }
+
+    #[test]
+    fn the_fingerprint_follows_what_requests_may_hold() {
+        let fingerprint = |text: &str| SchemaFile::parse(text).unwrap().schema.fingerprint();
+        let wider = SMALL.replace("min = 18", "min = 16");
+        let judged = SMALL.replace("version = 1", "version = 1\nthreshold = 0.3");
+        assert_ne!(fingerprint(SMALL), fingerprint(&wider));
+        assert_eq!(fingerprint(SMALL), fingerprint(&judged));
+    }
+
+    #[test]
+    fn every_contradiction_is_listed_at_once() {
+        let broken = SMALL
+            .replace("segments = [\"plan\"]", "segments = [\"age\"]\nthreshold = 1.5")
+            .replace("positive = \"1\"", "positive = \"0\"")
+            .replace("name = \"age\"", "name = \"features\"");
+        let message = SchemaFile::parse(&broken).unwrap_err().to_string();
+        for part in ["segment \"age\"", "threshold 1.5", "both \"0\"", "\"features\" is taken"] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let message = SchemaFile::parse(&SMALL.replace("version", "verzion")).unwrap_err().to_string();
+        assert!(message.contains("verzion"), "{message}");
+    }
+}
