@@ -1,1 +1,13 @@
-//! x
+//! The artifact's wire format: an ONNX file whose metadata describes it.
+//!
+//! The exporter writes these messages and the engine reads and cuts them; this crate is the one place that knows their
+//! bytes, so that neither half imports the other.
+
+mod artifact;
+mod cut;
+mod metadata;
+/// The messages of ONNX.
+#[allow(missing_docs, rustdoc::all, clippy::all)]
+pub mod proto;
+
+pub use artifact::{Artifact, ArtifactError, FEATURES, LABEL, PROBABILITIES};

@@ -1,0 +1,128 @@
+//! Rows of many requests become one batch.
+//!
+//! A request's rows wait in a bounded queue. Each worker thread, with a session of its own, takes everything that is
+//! queued up to `max_batch_rows` at once: an idle engine answers immediately, a busy one batches by itself. What is
+//! deliberately absent: a lock that is held while a model runs, and a queue without a bound.
+
+mod queue;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use self::queue::{Entry, Queue};
+use crate::backend::Session;
+use crate::config::BatchingConfig;
+use crate::metrics::{ModelMetrics, RejectReason};
+
+/// Takes rows for one model and gives their probabilities.
+///
+/// Dropping it lets the workers finish what is queued and end.
+#[derive(Debug)]
+pub struct Batcher {
+    queue: Arc<Queue>,
+    metrics: ModelMetrics,
+    features: usize,
+}
+
+/// Why rows were not scored.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum SubmitError {
+    /// The queue is full; the work was refused at once rather than late.
+    #[error("the queue is full: try again in {} s", .retry_after.as_secs())]
+    QueueFull {
+        /// When trying again may help.
+        retry_after: Duration,
+    },
+    /// More rows than the queue could ever hold.
+    #[error("{rows} rows are more than the {limit} that fit in the queue: send fewer at a time")]
+    TooManyRows {
+        /// How many were given.
+        rows: usize,
+        /// How many fit.
+        limit: usize,
+    },
+    /// The answer was not there in time.
+    #[error("no answer within {} ms", .after.as_millis())]
+    TimedOut {
+        /// The time that was allowed.
+        after: Duration,
+    },
+    /// The model is being taken out of service.
+    #[error("the model is shutting down")]
+    ShuttingDown,
+    /// The model could not be run.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Batcher {
+    /// Starts a worker thread for each session.
+    ///
+    /// # Errors
+    /// The operating system's, if it gives no thread.
+    pub fn start(
+        name: &str,
+        sessions: Vec<Box<dyn Session>>,
+        features: usize,
+        config: &BatchingConfig,
+        metrics: ModelMetrics,
+    ) -> std::io::Result<Self> {
+        let queue = Arc::new(Queue::new(config));
+        let batcher = Self { queue: queue.clone(), metrics: metrics.clone(), features };
+        for (index, session) in sessions.into_iter().enumerate() {
+            let worker =
+                worker::Worker::new(session, queue.clone(), features, config.max_batch_rows, metrics.clone());
+            std::thread::Builder::new().name(format!("{name}-{index}")).spawn(move || worker.run())?;
+        }
+        Ok(batcher)
+    }
+
+    /// Scores encoded rows, `[rows, features]` row after row, and gives the probability of the positive label for each, in
+    /// order. Whoever stops waiting gives up the rows' place: they are dropped unscored.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn submit(
+        &self,
+        values: Vec<f32>,
+        rows: usize,
+        timeout: Duration,
+    ) -> Result<Vec<f32>, SubmitError> {
+        if values.len() != rows * self.features {
+            let expected = rows * self.features;
+            return Err(SubmitError::Failed(format!(
+                "{rows} rows need {expected} values, got {}",
+                values.len()
+            )));
+        }
+        let (reply, answer) = oneshot::channel();
+        self.queue.push(Entry { values, rows, reply }).inspect_err(|error| match error {
+            SubmitError::QueueFull { .. } => self.metrics.rejected(RejectReason::QueueFull),
+            SubmitError::TooManyRows { .. } => self.metrics.rejected(RejectReason::TooManyRows),
+            _ => self.metrics.rejected(RejectReason::ShuttingDown),
+        })?;
+        self.metrics.queued(rows);
+        match tokio::time::timeout(timeout, answer).await {
+            Ok(Ok(answer)) => answer,
+            // A worker always answers; one that is gone has lost its session.
+            Ok(Err(_)) => Err(SubmitError::Failed("the worker ended without an answer".to_owned())),
+            Err(_) => {
+                self.metrics.rejected(RejectReason::TimedOut);
+                Err(SubmitError::TimedOut { after: timeout })
+            }
+        }
+    }
+}
+
+impl Drop for Batcher {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+#[cfg(test)]
+mod tests;

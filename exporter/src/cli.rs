@@ -1,0 +1,201 @@
+//! The command line as it is typed. What it means is decided in [`crate::commands`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use onnward_models::Family;
+
+/// Train models on a table of customers and export them as ONNX, without Python.
+#[derive(Debug, Parser)]
+#[command(name = "onnward-exporter", version, propagate_version = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the exporter can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Propose or check the schema of a table
+    #[command(subcommand)]
+    Schema(SchemaCommand),
+    /// Draw sample customers from a schema's generative model
+    #[command(after_help = "Examples:\n  \
+        onnward-exporter sample --schema schemas/telco.toml --rows 7000 --seed 42 --out customers.csv\n  \
+        onnward-exporter sample --schema schemas/bank.toml --rows 3 --format jsonl")]
+    Sample(SampleArguments),
+    /// Train, compare, export and publish models
+    #[command(after_help = "Examples:\n  \
+        onnward-exporter train --schema schemas/telco.toml --data customers.csv \\\n      \
+        --repository model-repository --model churn --out report\n  \
+        onnward-exporter train --schema schemas/bank.toml --data bank.csv --on-invalid skip \\\n      \
+        --candidates forest --forest-trees 300 --repository model-repository --model bank --output json")]
+    Train(TrainArguments),
+    /// Show what an ONNX file holds: inputs, operators, schema, figures, digest
+    #[command(after_help = "Examples:\n  \
+        onnward-exporter inspect model-repository/churn/1/model.onnx\n  \
+        onnward-exporter inspect model.onnx --output json")]
+    Inspect(InspectArguments),
+}
+
+/// What can be done with a schema.
+#[derive(Debug, Subcommand)]
+pub enum SchemaCommand {
+    /// Propose a schema for a CSV file, to be read and corrected
+    #[command(after_help = "Example:\n  onnward-exporter schema infer customers.csv > schemas/customers.toml")]
+    Infer(InferArguments),
+    /// Check a schema, and a table against it if one is given
+    #[command(after_help = "Example:\n  onnward-exporter schema check schemas/telco.toml --data customers.csv")]
+    Check(CheckArguments),
+}
+
+/// How a result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON document, for programs.
+    Json,
+}
+
+/// `schema infer`
+#[derive(Debug, Args)]
+pub struct InferArguments {
+    /// The table, with a header
+    pub data: PathBuf,
+    /// The column to predict, where it cannot be guessed
+    #[arg(long)]
+    pub label: Option<String>,
+    /// The schema's name [default: the file's]
+    #[arg(long)]
+    pub name: Option<String>,
+}
+
+/// `schema check`
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// The schema file
+    pub schema: PathBuf,
+    /// A table to read by it
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub output: OutputFormat,
+}
+
+/// The form in which sample customers are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum SampleFormat {
+    /// A table with a header, identifiers and labels, to train on.
+    #[default]
+    Csv,
+    /// A JSON object of features a line, to post to `/predict`.
+    Jsonl,
+}
+
+/// `sample`
+#[derive(Debug, Args)]
+pub struct SampleArguments {
+    /// The schema file
+    #[arg(long)]
+    pub schema: PathBuf,
+    /// How many customers to draw
+    #[arg(long, default_value_t = 1000)]
+    pub rows: u64,
+    /// The same seed draws the same customers
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t)]
+    pub format: SampleFormat,
+    /// The file to write [default: standard output]
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+/// What becomes of a table with invalid rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum InvalidRows {
+    /// Stop and list them.
+    #[default]
+    Fail,
+    /// Leave them out and count them.
+    Skip,
+}
+
+/// `train`
+#[derive(Debug, Args)]
+pub struct TrainArguments {
+    /// The schema file
+    #[arg(long)]
+    pub schema: PathBuf,
+    /// The table to train on
+    #[arg(long)]
+    pub data: PathBuf,
+    /// The model repository to publish the best model to
+    #[arg(long)]
+    pub repository: PathBuf,
+    /// The model's name in the repository
+    #[arg(long)]
+    pub model: String,
+    /// The model families to compare
+    #[arg(long, value_delimiter = ',', default_value = "logistic,forest")]
+    pub candidates: Vec<Family>,
+    /// The number of folds of the cross-validation
+    #[arg(long, default_value_t = 5)]
+    pub folds: usize,
+    /// The seed of every random choice; the same data and seed give the same file
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+    /// The share of rows that is held out for the final figures
+    #[arg(long, default_value_t = 0.2)]
+    pub test_fraction: f64,
+    /// What to do with rows that the schema does not accept
+    #[arg(long, value_enum, default_value_t)]
+    pub on_invalid: InvalidRows,
+    /// A folder for the report and every candidate's ONNX file
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub output: OutputFormat,
+    /// The settings of the families.
+    #[command(flatten)]
+    pub settings: FamilySettings,
+}
+
+/// The settings of the model families; whatever is not given has its default.
+#[derive(Debug, Args)]
+pub struct FamilySettings {
+    /// Logistic regression: the inverse strength of the L2 penalty
+    #[arg(long, value_name = "C")]
+    pub logistic_c: Option<f64>,
+    /// Forest: the number of trees
+    #[arg(long, value_name = "N")]
+    pub forest_trees: Option<usize>,
+    /// Forest: the fewest rows in a leaf
+    #[arg(long, value_name = "N")]
+    pub forest_min_samples_leaf: Option<usize>,
+    /// Forest: the fewest rows in a node that is split
+    #[arg(long, value_name = "N")]
+    pub forest_min_samples_split: Option<usize>,
+    /// Forest: the greatest depth of a tree [default: no limit]
+    #[arg(long, value_name = "N")]
+    pub forest_max_depth: Option<u16>,
+    /// Forest: how many columns are tried at a split [default: the square root of their number]
+    #[arg(long, value_name = "N")]
+    pub forest_max_features: Option<usize>,
+}
+
+/// `inspect`
+#[derive(Debug, Args)]
+pub struct InspectArguments {
+    /// The ONNX file
+    pub file: PathBuf,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub output: OutputFormat,
+}

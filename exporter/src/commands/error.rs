@@ -1,0 +1,82 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use onnward_models::{DatasetError, TrainingError};
+use onnward_onnx::ArtifactError;
+use onnward_schemas::SchemaError;
+use thiserror::Error;
+
+use crate::export::ExportError;
+use crate::publish::PublishError;
+use crate::report::ReportError;
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+pub enum CommandError {
+    /// A file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the file system says.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the file system says.
+        source: io::Error,
+    },
+    /// The result cannot be printed.
+    #[error("cannot print the result: {0}")]
+    Print(io::Error),
+    /// The result cannot be written as JSON.
+    #[error("cannot write the result as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A schema is not usable.
+    #[error("{path}: {source}")]
+    Schema {
+        /// The schema file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: SchemaError,
+    },
+    /// A file is not an ONNX file that can be inspected.
+    #[error("{path}: {source}")]
+    Artifact {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ArtifactError,
+    },
+    /// A table cannot be used.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// The models cannot be trained.
+    #[error(transparent)]
+    Training(#[from] TrainingError),
+    /// A model cannot be exported.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// The report cannot be written.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// The version cannot be published.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// There is no runtime for input and output.
+    #[error("cannot start the runtime: {0}")]
+    Runtime(io::Error),
+}
+
+impl CommandError {
+    pub(super) fn reading(path: &Path, source: io::Error) -> Self {
+        Self::Read { path: path.to_owned(), source }
+    }
+
+    pub(super) fn writing(path: &Path, source: io::Error) -> Self {
+        Self::Write { path: path.to_owned(), source }
+    }
+}

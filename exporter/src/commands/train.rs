@@ -1,0 +1,133 @@
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use onnward_models::{
+    CandidateParams, Comparison, Dataset, Family, OnInvalid, TrainingPlan, TrainingRun, train,
+};
+use onnward_onnx::Artifact;
+use serde::Serialize;
+
+use super::progress::TrainingBar;
+use super::{CommandError, print, read_schema};
+use crate::cli::{FamilySettings, InvalidRows, TrainArguments};
+use crate::export::export;
+use crate::publish::{self, Published};
+use crate::report;
+
+/// What `train` prints.
+#[derive(Serialize)]
+struct TrainResult<'a> {
+    comparison: &'a Comparison,
+    published: Published,
+    report: Option<PathBuf>,
+}
+
+pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
+    let schema = read_schema(&arguments.schema)?.schema;
+    let on_invalid = match arguments.on_invalid {
+        InvalidRows::Fail => OnInvalid::Fail,
+        InvalidRows::Skip => OnInvalid::Skip,
+    };
+    let data = Dataset::read(&arguments.data, &schema, on_invalid)?;
+    let plan = plan_of(arguments);
+    let run = {
+        let bar = TrainingBar::new();
+        train(&data, &plan, &|progress| bar.show(progress))?
+    };
+
+    let artifacts = run.models.iter().map(export).collect::<Result<Vec<_>, _>>()?;
+    if let Some(folder) = &arguments.out {
+        report::write(&run.comparison, folder)?;
+        write_artifacts(folder, &run, &artifacts)?;
+    }
+    let published = publish_best(arguments, &artifacts)?;
+    let report = arguments.out.as_ref().map(|folder| folder.join(report::PAGE));
+    print(arguments.output, &TrainResult { comparison: &run.comparison, published, report })
+}
+
+fn plan_of(arguments: &TrainArguments) -> TrainingPlan {
+    let mut families = arguments.candidates.clone();
+    families.sort();
+    families.dedup();
+    TrainingPlan {
+        candidates: families.into_iter().map(|family| params_of(family, &arguments.settings)).collect(),
+        folds: arguments.folds,
+        seed: arguments.seed,
+        test_fraction: arguments.test_fraction,
+    }
+}
+
+fn params_of(family: Family, settings: &FamilySettings) -> CandidateParams {
+    let mut params = CandidateParams::default_of(family);
+    match &mut params {
+        CandidateParams::Logistic(params) => {
+            params.c = settings.logistic_c.unwrap_or(params.c);
+        }
+        CandidateParams::Forest(params) => {
+            params.trees = settings.forest_trees.unwrap_or(params.trees);
+            params.min_samples_leaf = settings.forest_min_samples_leaf.unwrap_or(params.min_samples_leaf);
+            params.min_samples_split = settings.forest_min_samples_split.unwrap_or(params.min_samples_split);
+            params.max_depth = settings.forest_max_depth.or(params.max_depth);
+            params.max_features = settings.forest_max_features.or(params.max_features);
+        }
+    }
+    params
+}
+
+/// Every candidate's file goes beside the report, so that one that was not selected can still be tried.
+fn write_artifacts(folder: &Path, run: &TrainingRun, artifacts: &[Artifact]) -> Result<(), CommandError> {
+    for (candidate, artifact) in run.comparison.candidates.iter().zip(artifacts) {
+        let path = folder.join(format!("{}.onnx", candidate.family));
+        std::fs::write(&path, artifact.encode()).map_err(|source| CommandError::writing(&path, source))?;
+    }
+    Ok(())
+}
+
+fn publish_best(arguments: &TrainArguments, artifacts: &[Artifact]) -> Result<Published, CommandError> {
+    let best = artifacts.first().ok_or(onnward_models::TrainingError::NoCandidates)?;
+    let fingerprint = best.metadata.schema.fingerprint();
+    let store = publish::open_folder(&arguments.repository)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(CommandError::Runtime)?;
+    Ok(runtime.block_on(publish::publish(&store, &arguments.model, best.encode(), Some(fingerprint)))?)
+}
+
+impl fmt::Display for TrainResult<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Comparison { data, train_rows, test_rows, .. } = self.comparison;
+        let skipped = match data.skipped_rows {
+            0 => String::new(),
+            skipped => format!(", {skipped} invalid rows skipped"),
+        };
+        let share = 100.0 * data.positives as f64 / data.rows.max(1) as f64;
+        writeln!(f, "{} rows, {share:.1} % positive{skipped}; {train_rows} to train, {test_rows} to test", data.rows)?;
+        writeln!(
+            f,
+            "\n{:<10} {:>16} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}",
+            "family", "CV AUC", "test AUC", "avg prec", "accuracy", "precision", "recall", "Brier", "fit"
+        )?;
+        for candidate in &self.comparison.candidates {
+            let (folds, test) = (&candidate.cross_validation, &candidate.test);
+            let area = format!("{:.4} ± {:.4}", folds.roc_auc_mean, folds.roc_auc_std);
+            let selected = if candidate.family == self.comparison.selected { "  selected" } else { "" };
+            writeln!(
+                f,
+                "{:<10} {area:>16} {:>9.4} {:>9.4} {:>9.4} {:>9.4} {:>9.4} {:>9.4} {:>6.1} s{selected}",
+                candidate.family,
+                test.roc_auc,
+                test.average_precision,
+                test.accuracy,
+                test.precision,
+                test.recall,
+                test.brier,
+                candidate.fit_seconds
+            )?;
+        }
+        let Published { model, version, path, manifest } = &self.published;
+        writeln!(f, "\npublished  {model} version {version}: {path}, {} bytes", manifest.size_bytes)?;
+        if let Some(report) = &self.report {
+            writeln!(f, "report     {}", report.display())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+//! What surrounds the model in the graph's core: preprocessing before it, the label behind it.
+
+use onnward_models::Preprocessor;
+use onnward_onnx::proto::tensor_proto::DataType;
+use onnward_onnx::{FEATURES, LABEL, PROBABILITIES};
+
+use super::graph::{GraphBuilder, integer};
+
+/// Adds imputation, scaling and one-hot encoding of [`FEATURES`] and names the value that holds the preprocessed
+/// matrix, float32 `[rows, columns]`.
+pub fn add_preprocessing(graph: &mut GraphBuilder, preprocessor: &Preprocessor) -> String {
+    let mut parts = Vec::new();
+    if !preprocessor.numeric.is_empty() {
+        parts.push(add_numeric(graph, preprocessor));
+    }
+    if !preprocessor.one_hot.is_empty() {
+        parts.push(add_one_hot(graph, preprocessor));
+    }
+    match parts.as_slice() {
+        [only] => only.clone(),
+        _ => {
+            let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+            graph.node("Concat", &parts, "core/columns", vec![integer("axis", 1)])
+        }
+    }
+}
+
+/// Division rather than multiplication by the reciprocal: the trainer divides, and the two round differently.
+fn add_numeric(graph: &mut GraphBuilder, preprocessor: &Preprocessor) -> String {
+    let numeric = &preprocessor.numeric;
+    let count = numeric.len() as i64;
+    let features: Vec<i64> = numeric.iter().map(|column| column.feature as i64).collect();
+    let medians: Vec<f32> = numeric.iter().map(|column| column.median).collect();
+    let means: Vec<f32> = numeric.iter().map(|column| column.mean).collect();
+    let scales: Vec<f32> = numeric.iter().map(|column| column.scale).collect();
+
+    let indices = graph.integers("core/numeric/indices", &[count], &features);
+    let medians = graph.floats("core/numeric/medians", &[1, count], &medians);
+    let means = graph.floats("core/numeric/means", &[1, count], &means);
+    let scales = graph.floats("core/numeric/scales", &[1, count], &scales);
+
+    let raw = graph.node("Gather", &[FEATURES, &indices], "core/numeric/raw", vec![integer("axis", 1)]);
+    let missing = graph.node("IsNaN", &[&raw], "core/numeric/missing", vec![]);
+    let imputed = graph.node("Where", &[&missing, &medians, &raw], "core/numeric/imputed", vec![]);
+    let centred = graph.node("Sub", &[&imputed, &means], "core/numeric/centred", vec![]);
+    graph.node("Div", &[&centred, &scales], "core/numeric", vec![])
+}
+
+/// Each category's code is laid beside every code that its feature can have and compared: unknown (−1) and missing
+/// (NaN) equal none of them.
+fn add_one_hot(graph: &mut GraphBuilder, preprocessor: &Preprocessor) -> String {
+    let one_hot = &preprocessor.one_hot;
+    let count = one_hot.len() as i64;
+    let features: Vec<i64> = one_hot.iter().map(|column| column.feature as i64).collect();
+    let codes: Vec<f32> = one_hot.iter().map(|column| column.code).collect();
+
+    let indices = graph.integers("core/one_hot/indices", &[count], &features);
+    let codes = graph.floats("core/one_hot/codes", &[1, count], &codes);
+
+    let raw = graph.node("Gather", &[FEATURES, &indices], "core/one_hot/raw", vec![integer("axis", 1)]);
+    let equal = graph.node("Equal", &[&raw, &codes], "core/one_hot/equal", vec![]);
+    graph.node("Cast", &[&equal], "core/one_hot", vec![integer("to", DataType::Float as i64)])
+}
+
+/// Adds [`LABEL`]: 1 where the positive label is at least as probable as the negative one. It is derived with core
+/// operators because the tree operator's own label differs between runtimes.
+pub fn add_label(graph: &mut GraphBuilder) {
+    let positive = graph.integers("core/label/positive", &[], &[1]);
+    let half = graph.floats("core/label/half", &[], &[0.5]);
+    let probability =
+        graph.node("Gather", &[PROBABILITIES, &positive], "core/label/probability", vec![integer("axis", 1)]);
+    let negative = graph.node("Less", &[&probability, &half], "core/label/negative", vec![]);
+    let decided = graph.node("Not", &[&negative], "core/label/decided", vec![]);
+    graph.node("Cast", &[&decided], LABEL, vec![integer("to", DataType::Int64 as i64)]);
+}

@@ -1,0 +1,168 @@
+//! A graph while it is being written.
+
+use bytes::Bytes;
+use onnward_onnx::proto::attribute_proto::AttributeType;
+use onnward_onnx::proto::tensor_proto::DataType;
+use onnward_onnx::proto::tensor_shape_proto::{Dimension, dimension};
+use onnward_onnx::proto::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto,
+    TypeProto, ValueInfoProto, type_proto,
+};
+use onnward_onnx::{LABEL, PROBABILITIES};
+use onnward_schemas::Schema;
+
+/// The domain of the classical machine learning operators.
+pub const ML: &str = "ai.onnx.ml";
+
+// The newest that both runtimes read; see ARCHITECTURE.md for the operators that are avoided.
+const IR_VERSION: i64 = 10;
+const OPSET: i64 = 21;
+const ML_OPSET: i64 = 3;
+
+#[derive(Default)]
+pub struct GraphBuilder {
+    inputs: Vec<ValueInfoProto>,
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
+}
+
+impl GraphBuilder {
+    /// Adds an input of shape `[rows, 1]`.
+    pub fn input(&mut self, name: &str, data_type: DataType) {
+        self.inputs.push(describe(name, data_type, &[None, Some(1)]));
+    }
+
+    /// Adds an operator with one output, which is named and returned.
+    pub fn node(
+        &mut self,
+        op: &str,
+        inputs: &[&str],
+        output: &str,
+        attributes: Vec<AttributeProto>,
+    ) -> String {
+        self.push("", op, inputs, &[output], attributes);
+        output.to_owned()
+    }
+
+    /// As [`GraphBuilder::node`], of the classical machine learning operators and with any number of outputs.
+    pub fn ml_node(&mut self, op: &str, inputs: &[&str], outputs: &[&str], attributes: Vec<AttributeProto>) {
+        self.push(ML, op, inputs, outputs, attributes);
+    }
+
+    fn push(
+        &mut self,
+        domain: &str,
+        op: &str,
+        inputs: &[&str],
+        outputs: &[&str],
+        attribute: Vec<AttributeProto>,
+    ) {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        self.nodes.push(NodeProto {
+            name: outputs.first().map(|output| format!("{op} {output}")),
+            op_type: Some(op.to_owned()),
+            domain: (!domain.is_empty()).then(|| domain.to_owned()),
+            input: owned(inputs),
+            output: owned(outputs),
+            attribute,
+            ..NodeProto::default()
+        });
+    }
+
+    /// Adds a float32 constant.
+    pub fn floats(&mut self, name: &str, shape: &[i64], values: &[f32]) -> String {
+        let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.constant(name, DataType::Float, shape, raw)
+    }
+
+    /// Adds an int64 constant.
+    pub fn integers(&mut self, name: &str, shape: &[i64], values: &[i64]) -> String {
+        let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.constant(name, DataType::Int64, shape, raw)
+    }
+
+    fn constant(&mut self, name: &str, data_type: DataType, shape: &[i64], raw: Vec<u8>) -> String {
+        self.constants.push(TensorProto {
+            name: Some(name.to_owned()),
+            data_type: Some(data_type as i32),
+            dims: shape.to_vec(),
+            raw_data: Some(Bytes::from(raw)),
+            ..TensorProto::default()
+        });
+        name.to_owned()
+    }
+
+    /// Ends the graph.
+    pub fn into_model(self, schema: &Schema) -> ModelProto {
+        let graph = GraphProto {
+            name: Some(schema.name.clone()),
+            node: self.nodes,
+            initializer: self.constants,
+            input: self.inputs,
+            output: vec![
+                describe(PROBABILITIES, DataType::Float, &[None, Some(2)]),
+                describe(LABEL, DataType::Int64, &[None]),
+            ],
+            ..GraphProto::default()
+        };
+        let opset = |domain: &str, version| OperatorSetIdProto {
+            domain: Some(domain.to_owned()),
+            version: Some(version),
+        };
+        ModelProto {
+            ir_version: Some(IR_VERSION),
+            opset_import: vec![opset("", OPSET), opset(ML, ML_OPSET)],
+            producer_name: Some("onnward".to_owned()),
+            producer_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            graph: Some(graph),
+            ..ModelProto::default()
+        }
+    }
+}
+
+/// Describes a value; a dimension without a size is the number of rows.
+fn describe(name: &str, data_type: DataType, shape: &[Option<i64>]) -> ValueInfoProto {
+    let dimension = |size: &Option<i64>| {
+        let rows = || dimension::Value::DimParam("rows".to_owned());
+        Dimension { value: Some(size.map_or_else(rows, dimension::Value::DimValue)), ..Dimension::default() }
+    };
+    let tensor = type_proto::Tensor {
+        elem_type: Some(data_type as i32),
+        shape: Some(TensorShapeProto { dim: shape.iter().map(dimension).collect() }),
+    };
+    let value = Some(type_proto::Value::TensorType(tensor));
+    ValueInfoProto {
+        name: Some(name.to_owned()),
+        r#type: Some(TypeProto { value, ..TypeProto::default() }),
+        ..ValueInfoProto::default()
+    }
+}
+
+fn attribute(name: &str, r#type: AttributeType) -> AttributeProto {
+    AttributeProto { name: Some(name.to_owned()), r#type: Some(r#type as i32), ..AttributeProto::default() }
+}
+
+/// A whole number as an attribute.
+pub fn integer(name: &str, value: i64) -> AttributeProto {
+    AttributeProto { i: Some(value), ..attribute(name, AttributeType::Int) }
+}
+
+/// A string as an attribute.
+pub fn string(name: &str, value: &'static str) -> AttributeProto {
+    AttributeProto { s: Some(Bytes::from_static(value.as_bytes())), ..attribute(name, AttributeType::String) }
+}
+
+/// Whole numbers as an attribute.
+pub fn integers(name: &str, values: Vec<i64>) -> AttributeProto {
+    AttributeProto { ints: values, ..attribute(name, AttributeType::Ints) }
+}
+
+/// Float32 numbers as an attribute.
+pub fn floats(name: &str, values: Vec<f32>) -> AttributeProto {
+    AttributeProto { floats: values, ..attribute(name, AttributeType::Floats) }
+}
+
+/// Strings as an attribute.
+pub fn strings(name: &str, values: Vec<Bytes>) -> AttributeProto {
+    AttributeProto { strings: values, ..attribute(name, AttributeType::Strings) }
+}

@@ -1,0 +1,205 @@
+//! What an ONNX file holds, for people and for scripts.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter, Write};
+
+use onnward_onnx::proto::tensor_proto::DataType;
+use onnward_onnx::proto::tensor_shape_proto::dimension;
+use onnward_onnx::proto::{ModelProto, ValueInfoProto, type_proto};
+use onnward_onnx::{Artifact, ArtifactError};
+use onnward_schemas::{Evaluation, FeatureKind, Provenance, Schema, sha256_hex};
+use prost::Message;
+use serde::Serialize;
+
+/// What an ONNX file holds.
+#[derive(Debug, Serialize)]
+pub struct Inspection {
+    /// The SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+    /// The size of the file.
+    pub size_bytes: usize,
+    /// The program that wrote it, with its version.
+    pub producer: String,
+    /// The versions of the operator sets by domain; the standard one is `ai.onnx`.
+    pub opsets: BTreeMap<String, i64>,
+    /// The graph's inputs.
+    pub inputs: Vec<ValueDescription>,
+    /// The graph's outputs.
+    pub outputs: Vec<ValueDescription>,
+    /// How often each operator occurs.
+    pub operators: BTreeMap<String, usize>,
+    /// What the file says of itself, if Onnward wrote it.
+    pub description: Option<Description>,
+}
+
+/// An input or output of a graph.
+#[derive(Debug, Serialize)]
+pub struct ValueDescription {
+    /// The name.
+    pub name: String,
+    /// The type of its elements.
+    pub data_type: String,
+    /// Its dimensions, each a size or a name.
+    pub shape: Vec<String>,
+}
+
+/// The part of an artifact's metadata that people ask for.
+#[derive(Debug, Serialize)]
+pub struct Description {
+    /// The schema of its rows.
+    pub schema: Schema,
+    /// The schema's fingerprint.
+    pub fingerprint: String,
+    /// The model family.
+    pub family: String,
+    /// The settings it was fitted with.
+    pub parameters: BTreeMap<String, f64>,
+    /// How good it is.
+    pub evaluation: Evaluation,
+    /// How many golden rows it carries.
+    pub golden_rows: usize,
+    /// Where it comes from.
+    pub provenance: Provenance,
+}
+
+/// Reads an ONNX file.
+///
+/// # Errors
+/// [`ArtifactError`] if it is not ONNX, or calls itself an artifact and is none.
+pub fn inspect(bytes: &[u8]) -> Result<Inspection, ArtifactError> {
+    let model = ModelProto::decode(bytes)?;
+    let description = match Artifact::decode(bytes) {
+        Ok(artifact) => Some(describe(artifact)),
+        Err(ArtifactError::Foreign) => None,
+        Err(error) => return Err(error),
+    };
+    let graph = model.graph.unwrap_or_default();
+    let mut operators = BTreeMap::new();
+    for node in &graph.node {
+        *operators.entry(node.op_type().to_owned()).or_insert(0) += 1;
+    }
+    let domain = |domain: &str| if domain.is_empty() { "ai.onnx".to_owned() } else { domain.to_owned() };
+    Ok(Inspection {
+        sha256: sha256_hex(bytes),
+        size_bytes: bytes.len(),
+        producer: [model.producer_name.as_deref(), model.producer_version.as_deref()]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" "),
+        opsets: model.opset_import.iter().map(|set| (domain(set.domain()), set.version())).collect(),
+        inputs: graph.input.iter().map(describe_value).collect(),
+        outputs: graph.output.iter().map(describe_value).collect(),
+        operators,
+        description,
+    })
+}
+
+fn describe(artifact: Artifact) -> Description {
+    let metadata = artifact.metadata;
+    Description {
+        fingerprint: metadata.schema.fingerprint(),
+        schema: metadata.schema,
+        family: metadata.family,
+        parameters: metadata.parameters,
+        evaluation: metadata.evaluation,
+        golden_rows: metadata.golden.rows.len(),
+        provenance: metadata.provenance,
+    }
+}
+
+fn describe_value(value: &ValueInfoProto) -> ValueDescription {
+    let tensor = match value.r#type.as_ref().and_then(|r#type| r#type.value.as_ref()) {
+        Some(type_proto::Value::TensorType(tensor)) => Some(tensor),
+        _ => None,
+    };
+    let data_type = tensor
+        .and_then(|tensor| DataType::try_from(tensor.elem_type()).ok())
+        .map_or("not a tensor", |data_type| data_type.as_str_name())
+        .to_lowercase();
+    let dimensions = tensor.and_then(|tensor| tensor.shape.as_ref()).map_or(&[][..], |shape| &shape.dim);
+    let size = |dimension: Option<&dimension::Value>| match dimension {
+        Some(dimension::Value::DimValue(size)) => size.to_string(),
+        Some(dimension::Value::DimParam(name)) => name.clone(),
+        None => "?".to_owned(),
+    };
+    ValueDescription {
+        name: value.name().to_owned(),
+        data_type,
+        shape: dimensions.iter().map(|dimension| size(dimension.value.as_ref())).collect(),
+    }
+}
+
+impl Display for Inspection {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let opsets: Vec<String> = self.opsets.iter().map(|(domain, set)| format!("{domain} {set}")).collect();
+        let operators: Vec<String> =
+            self.operators.iter().map(|(operator, count)| format!("{operator} ×{count}")).collect();
+        writeln!(f, "sha256     {}", self.sha256)?;
+        writeln!(f, "size       {} bytes", self.size_bytes)?;
+        writeln!(f, "producer   {}", self.producer)?;
+        writeln!(f, "opsets     {}", opsets.join(", "))?;
+        writeln!(f, "operators  {}", operators.join(", "))?;
+        write_values(f, "inputs", &self.inputs)?;
+        write_values(f, "outputs", &self.outputs)?;
+        match &self.description {
+            Some(description) => write!(f, "{description}"),
+            None => {
+                writeln!(f, "\nThe file does not describe itself: it was not written by onnward-exporter.")
+            }
+        }
+    }
+}
+
+fn write_values(f: &mut Formatter<'_>, title: &str, values: &[ValueDescription]) -> fmt::Result {
+    writeln!(f, "\n{title}")?;
+    for value in values {
+        writeln!(f, "  {:<24} {:<8} [{}]", value.name, value.data_type, value.shape.join(", "))?;
+    }
+    Ok(())
+}
+
+impl Display for Description {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { schema, evaluation, .. } = self;
+        writeln!(f, "\nschema     {} {} ({})", schema.name, schema.version, self.fingerprint)?;
+        let mut kinds = String::new();
+        for feature in &schema.features {
+            let need = if feature.required { "" } else { ", optional" };
+            let values = match &feature.kind {
+                FeatureKind::Numeric { .. } => feature.expected(),
+                FeatureKind::Categorical { values, .. } => values.join(" | "),
+            };
+            writeln!(kinds, "  {:<24} {values}{need}", feature.name)?;
+        }
+        f.write_str(&kinds)?;
+        let label = &schema.label;
+        writeln!(
+            f,
+            "label      {} = {:?} from a probability of {}",
+            label.column, label.positive, schema.threshold
+        )?;
+        let parameters: Vec<String> =
+            self.parameters.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        writeln!(f, "\nfamily     {} ({})", self.family, parameters.join(", "))?;
+        let folds = &evaluation.cross_validation;
+        writeln!(f, "rows       {} to train, {} to test", evaluation.train_rows, evaluation.test_rows)?;
+        writeln!(f, "CV AUC     {:.4} ± {:.4}", folds.roc_auc_mean, folds.roc_auc_std)?;
+        let test = &evaluation.test;
+        writeln!(
+            f,
+            "test       AUC {:.4}, average precision {:.4}, accuracy {:.4}, F1 {:.4}, Brier {:.4}",
+            test.roc_auc, test.average_precision, test.accuracy, test.f1, test.brier
+        )?;
+        writeln!(f, "golden     {} rows", self.golden_rows)?;
+        writeln!(f, "data       sha256 {}", self.provenance.data_sha256)?;
+        writeln!(f, "seed       {}", self.provenance.seed)?;
+        let versions: Vec<String> = self
+            .provenance
+            .versions
+            .iter()
+            .map(|(library, version)| format!("{library} {version}"))
+            .collect();
+        writeln!(f, "made with  {}", versions.join(", "))
+    }
+}

@@ -1,0 +1,75 @@
+use std::collections::HashSet;
+
+use crate::artifact::{ArtifactError, FEATURES, PROBABILITIES};
+use crate::proto::tensor_shape_proto::{Dimension, dimension};
+use crate::proto::{
+    GraphProto, ModelProto, TensorShapeProto, TypeProto, ValueInfoProto, tensor_proto, type_proto,
+};
+
+/// The part of a graph between [`FEATURES`] and [`PROBABILITIES`], as a model of its own.
+pub fn cut_at_features(model: &ModelProto, features: usize) -> Result<ModelProto, ArtifactError> {
+    let inconsistent = |what: &str| ArtifactError::Inconsistent(what.to_owned());
+    let graph = model.graph.as_ref().ok_or_else(|| inconsistent("it has no graph"))?;
+    let is_named = |output: &&ValueInfoProto| output.name() == PROBABILITIES;
+    let output = graph.output.iter().find(is_named);
+    let output = output.ok_or_else(|| inconsistent("the graph has no output named \"probabilities\""))?;
+
+    let mut needed: HashSet<&str> = HashSet::from([PROBABILITIES]);
+    let mut kept = Vec::new();
+    for node in graph.node.iter().rev() {
+        let makes_features = node.output.iter().any(|name| name == FEATURES);
+        if !makes_features && node.output.iter().any(|name| needed.contains(name.as_str())) {
+            needed.extend(node.input.iter().map(String::as_str));
+            kept.push(node.clone());
+        }
+    }
+    kept.reverse();
+    if !needed.contains(FEATURES) {
+        return Err(inconsistent("the probabilities do not follow from a value named \"features\""));
+    }
+    if let Some(raw) = graph.input.iter().find(|input| needed.contains(input.name())) {
+        return Err(ArtifactError::Inconsistent(format!(
+            "the core reads the raw input {:?} past \"features\"",
+            raw.name()
+        )));
+    }
+    let used = |name: &str| needed.contains(name);
+    let graph = GraphProto {
+        name: graph.name.clone(),
+        node: kept,
+        initializer: graph.initializer.iter().filter(|tensor| used(tensor.name())).cloned().collect(),
+        input: vec![float_matrix(FEATURES, features as i64)],
+        output: vec![output.clone()],
+        ..GraphProto::default()
+    };
+    Ok(ModelProto { graph: Some(graph), metadata_props: Vec::new(), ..model.clone_without_graph() })
+}
+
+/// Describes a float32 value of shape `[rows, columns]`.
+pub fn float_matrix(name: &str, columns: i64) -> ValueInfoProto {
+    let dimension = |value| Dimension { value: Some(value), ..Dimension::default() };
+    let rows = dimension(dimension::Value::DimParam("rows".to_owned()));
+    let columns = dimension(dimension::Value::DimValue(columns));
+    let tensor = type_proto::Tensor {
+        elem_type: Some(tensor_proto::DataType::Float as i32),
+        shape: Some(TensorShapeProto { dim: vec![rows, columns] }),
+    };
+    let value = Some(type_proto::Value::TensorType(tensor));
+    ValueInfoProto {
+        name: Some(name.to_owned()),
+        r#type: Some(TypeProto { value, ..TypeProto::default() }),
+        ..ValueInfoProto::default()
+    }
+}
+
+impl ModelProto {
+    fn clone_without_graph(&self) -> Self {
+        Self {
+            ir_version: self.ir_version,
+            opset_import: self.opset_import.clone(),
+            producer_name: self.producer_name.clone(),
+            producer_version: self.producer_version.clone(),
+            ..Self::default()
+        }
+    }
+}

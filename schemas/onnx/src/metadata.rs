@@ -1,0 +1,87 @@
+//! The metadata as `metadata_props`: one property a part, so that a tool that knows nothing of Onnward can still read
+//! the figures or the schema.
+
+use std::collections::HashMap;
+
+use onnward_schemas::{FORMAT_VERSION, Metadata};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::artifact::ArtifactError;
+use crate::proto::ModelProto;
+
+const VERSION: &str = "onnward.format_version";
+const SCHEMA: &str = "onnward.schema";
+const FINGERPRINT: &str = "onnward.fingerprint";
+const SEGMENTS: &str = "onnward.segments";
+const FAMILY: &str = "onnward.family";
+const PARAMETERS: &str = "onnward.parameters";
+const EVALUATION: &str = "onnward.evaluation";
+const PROFILE: &str = "onnward.profile";
+const GOLDEN: &str = "onnward.golden";
+const PROVENANCE: &str = "onnward.provenance";
+
+/// The properties of an artifact, in the order in which they are written.
+pub fn properties_of(metadata: &Metadata) -> Result<Vec<(&'static str, String)>, ArtifactError> {
+    Ok(vec![
+        (VERSION, FORMAT_VERSION.to_string()),
+        (SCHEMA, json(SCHEMA, &metadata.schema)?),
+        (FINGERPRINT, metadata.schema.fingerprint()),
+        (SEGMENTS, json(SEGMENTS, &metadata.schema.segments)?),
+        (FAMILY, metadata.family.clone()),
+        (PARAMETERS, json(PARAMETERS, &metadata.parameters)?),
+        (EVALUATION, json(EVALUATION, &metadata.evaluation)?),
+        (PROFILE, json(PROFILE, &metadata.profile)?),
+        (GOLDEN, json(GOLDEN, &metadata.golden)?),
+        (PROVENANCE, json(PROVENANCE, &metadata.provenance)?),
+    ])
+}
+
+fn json(key: &'static str, value: &impl Serialize) -> Result<String, ArtifactError> {
+    serde_json::to_string(value).map_err(|source| ArtifactError::Property { key, source })
+}
+
+/// Reads an artifact's properties back and holds them against each other.
+pub fn read_properties(model: &ModelProto) -> Result<Metadata, ArtifactError> {
+    let properties: HashMap<&str, &str> =
+        model.metadata_props.iter().map(|entry| (entry.key(), entry.value())).collect();
+    let version = properties.get(VERSION).ok_or(ArtifactError::Foreign)?;
+    let found: u32 = parse(VERSION, version)?;
+    if found > FORMAT_VERSION {
+        return Err(ArtifactError::TooNew { found, known: FORMAT_VERSION });
+    }
+    let text = |key| properties.get(key).copied().ok_or(ArtifactError::Missing(key));
+    let metadata = Metadata {
+        schema: parse(SCHEMA, text(SCHEMA)?)?,
+        family: text(FAMILY)?.to_owned(),
+        parameters: parse(PARAMETERS, text(PARAMETERS)?)?,
+        evaluation: parse(EVALUATION, text(EVALUATION)?)?,
+        profile: parse(PROFILE, text(PROFILE)?)?,
+        golden: parse(GOLDEN, text(GOLDEN)?)?,
+        provenance: parse(PROVENANCE, text(PROVENANCE)?)?,
+    };
+    check(&metadata, text(FINGERPRINT)?)?;
+    Ok(metadata)
+}
+
+fn parse<T: DeserializeOwned>(key: &'static str, text: &str) -> Result<T, ArtifactError> {
+    serde_json::from_str(text).map_err(|source| ArtifactError::Property { key, source })
+}
+
+fn check(metadata: &Metadata, fingerprint: &str) -> Result<(), ArtifactError> {
+    let inconsistent = |what: &str| Err(ArtifactError::Inconsistent(what.to_owned()));
+    let features = metadata.schema.features.len();
+    if metadata.schema.fingerprint() != fingerprint {
+        return inconsistent("the fingerprint is not the schema's");
+    }
+    if metadata.profile.features.len() != features {
+        return inconsistent("the profile does not cover the schema's features");
+    }
+    if metadata.golden.rows.is_empty() {
+        return inconsistent("it has no golden rows");
+    }
+    if metadata.golden.rows.iter().any(|row| row.values.len() != features) {
+        return inconsistent("a golden row does not hold a value for each feature");
+    }
+    Ok(())
+}
