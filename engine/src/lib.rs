@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod batcher;
+pub mod check;
 pub mod config;
 pub mod golden;
 pub mod loader;
