@@ -219,3 +219,17 @@ impl LinearModel {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::SchemaFile;
+
+    const TELCO: &str = include_str!("../telco.toml");
+
+    #[test]
+    fn the_telco_schema_reads() {
+        let schema = SchemaFile::parse(TELCO).unwrap().schema;
+        assert_eq!(schema.features.len(), 19);
+        assert_eq!(schema.label.name, "churn");
+    }
+}
