@@ -6,6 +6,7 @@ mod comparison;
 mod family;
 mod fitted;
 mod preprocess;
+mod sample;
 
 pub use comparison::{
     CalibrationBin, Candidate, Comparison, Curves, DataSummary, FeatureSummary, Group, Importance,
@@ -14,3 +15,4 @@ pub use comparison::{
 pub use family::{Family, UnknownFamily};
 pub use fitted::{FittedForest, FittedLogistic, FittedModel, Node, Tree};
 pub use preprocess::{NumericColumn, OneHotColumn, Preprocessor};
+pub use sample::{SampleError, default_model, write_sample};
