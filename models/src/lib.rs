@@ -5,7 +5,9 @@
 mod comparison;
 mod family;
 mod fitted;
+mod infer;
 mod preprocess;
+mod sample;
 mod trained;
 
 pub use comparison::{
@@ -14,5 +16,7 @@ pub use comparison::{
 };
 pub use family::{Family, UnknownFamily};
 pub use fitted::{FittedForest, FittedLogistic, FittedModel, Node, Tree};
+pub use infer::{InferError, InferOptions, InferredSchema, infer_schema};
 pub use preprocess::{NumericColumn, OneHotColumn, Preprocessor};
+pub use sample::{SampleError, default_model, write_sample};
 pub use trained::TrainedModel;

@@ -22,30 +22,35 @@ pub struct SampleModel {
     pub label: LinearModel,
 }
 
-/// How one feature is drawn.
+/// How one feature is drawn. Numbers are brought into the feature's range, and rounded where it takes whole numbers only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SampleColumn {
     /// The feature's name.
     pub column: String,
-    /// The share of rows in which the value is left out, from 0 to 1.
+    /// The share of rows in which the drawn value is left out of the table, from 0 to 1. Columns that depend on it, and
+    /// the label, still follow the value: it is missing at random.
     #[serde(default)]
     pub missing: f64,
     /// The distribution.
-    #[serde(flatten)]
     pub draw: Draw,
 }
 
 /// A distribution of one feature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "draw", rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Draw {
-    /// A categorical feature: a weight for each of its values, in the schema's order.
+    /// A categorical feature by the weights of its values: a multinomial logit model.
     Category {
         /// An earlier categorical column on which the weights depend.
         #[serde(default)]
         given: Option<String>,
-        /// The weights by the value of `given`; under the key `any` where nothing is given.
+        /// A weight for each of the feature's values, in the schema's order, by the value of `given`; under the key `any`
+        /// where nothing is given. A value of weight 0 is never drawn.
         weights: BTreeMap<String, Vec<f64>>,
+        /// What earlier columns add to the natural logarithm of a value's weight.
+        #[serde(default)]
+        effects: BTreeMap<String, Vec<Term>>,
     },
     /// A numeric feature by its quantile function: values at equally spaced probabilities from 0 to 1, with straight
     /// lines between them.
@@ -54,24 +59,24 @@ pub enum Draw {
         #[serde(default)]
         given: Option<String>,
         /// The quantiles by the value of `given`; under the key `any` where nothing is given.
-        quantiles: BTreeMap<String, Vec<f64>>,
+        at: BTreeMap<String, Vec<f64>>,
         /// How many decimal places the value is rounded to.
         #[serde(default)]
-        decimals: u32,
+        decimals: u8,
     },
     /// A numeric feature as a linear function of earlier columns, with normal noise.
     Linear {
         /// The function.
-        #[serde(flatten)]
-        model: LinearModel,
+        mean: LinearModel,
         /// The standard deviation of the noise.
         #[serde(default)]
         noise: f64,
         /// How many decimal places the value is rounded to.
         #[serde(default)]
-        decimals: u32,
+        decimals: u8,
     },
-    /// A numeric feature as the product of two earlier ones, with relative normal noise; left blank where it is 0.
+    /// A numeric feature as the product of two earlier ones, with relative normal noise. Where the product is 0, an
+    /// optional feature is left blank.
     Product {
         /// The two factors.
         of: [String; 2],
@@ -80,12 +85,13 @@ pub enum Draw {
         noise: f64,
         /// How many decimal places the value is rounded to.
         #[serde(default)]
-        decimals: u32,
+        decimals: u8,
     },
 }
 
 /// `intercept` plus the sum of `terms`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LinearModel {
     /// The value where every term is 0.
     pub intercept: f64,
@@ -95,12 +101,12 @@ pub struct LinearModel {
 }
 
 /// What one column adds to a linear model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Term {
     /// The column's name.
     pub column: String,
-    /// What a unit of a numeric column adds.
+    /// What a unit of a numeric column adds; 0 for a categorical one.
     #[serde(default)]
     pub per_unit: f64,
     /// What each value of a categorical column adds; values that are not listed add nothing.
@@ -114,108 +120,210 @@ impl SampleModel {
     /// # Errors
     /// Every contradiction, in words.
     pub fn check(&self, schema: &Schema) -> Result<(), Vec<String>> {
-        let mut problems = Vec::new();
-        let mut drawn: HashSet<&str> = HashSet::new();
+        let mut check = Check { schema, drawn: HashSet::new(), problems: Vec::new() };
         for column in &self.columns {
             let name = column.column.as_str();
             match schema.index_of(name) {
-                None => problems.push(format!("sample.columns: {name:?} is not a feature")),
-                Some(index) => column.check(&schema.features[index], schema, &drawn, &mut problems),
+                None => check.problems.push(format!("sample.columns: {name:?} is not a feature")),
+                Some(index) => check.column(column, &schema.features[index]),
             }
-            if !drawn.insert(name) {
-                problems.push(format!("sample.columns: {name:?} is drawn twice"));
+            if !check.drawn.insert(name) {
+                check.problems.push(format!("sample.columns: {name:?} is drawn twice"));
             }
         }
         for feature in &schema.features {
-            if !drawn.contains(feature.name.as_str()) {
-                problems.push(format!("sample.columns: the feature {:?} is not drawn", feature.name));
+            if !check.drawn.contains(feature.name.as_str()) {
+                check.problems.push(format!("sample.columns: the feature {:?} is not drawn", feature.name));
             }
         }
-        self.label.check("sample.label", schema, &drawn, &mut problems);
-        if problems.is_empty() { Ok(()) } else { Err(problems) }
+        check.linear("sample.label", &self.label);
+        if check.problems.is_empty() { Ok(()) } else { Err(check.problems) }
     }
 }
 
-impl SampleColumn {
-    fn check(&self, feature: &Feature, schema: &Schema, drawn: &HashSet<&str>, problems: &mut Vec<String>) {
-        let place = format!("sample.columns: {:?}", self.column);
-        if !(0.0..=1.0).contains(&self.missing) || (self.missing > 0.0 && feature.required) {
-            problems.push(format!(
-                "{place}: missing is a share from 0 to 1, and 0 where the feature is required"
-            ));
+/// A model while it is held against its schema.
+struct Check<'a> {
+    schema: &'a Schema,
+    /// The columns before the one that is looked at.
+    drawn: HashSet<&'a str>,
+    problems: Vec<String>,
+}
+
+impl Check<'_> {
+    fn column(&mut self, column: &SampleColumn, feature: &Feature) {
+        let place = format!("sample.columns: {:?}", column.column);
+        if !(0.0..=1.0).contains(&column.missing) || (column.missing > 0.0 && feature.required) {
+            let problem = "missing is a share from 0 to 1, and 0 where the feature is required";
+            self.problems.push(format!("{place}: {problem}"));
         }
-        if feature.is_numeric() == matches!(self.draw, Draw::Category { .. }) {
-            problems.push(format!("{place}: this way of drawing does not fit the feature's type"));
+        if feature.is_numeric() == matches!(column.draw, Draw::Category { .. }) {
+            self.problems.push(format!("{place}: this way of drawing does not fit the feature's type"));
         }
-        match &self.draw {
-            Draw::Category { given, weights } => {
-                let length = feature.categories().map_or(0, <[String]>::len);
-                check_cases(&place, given.as_deref(), weights, schema, drawn, problems);
+        match &column.draw {
+            Draw::Category { given, weights, effects } => {
+                let values = feature.categories().unwrap_or_default();
+                self.cases(&place, given.as_deref(), weights);
                 for weights in weights.values() {
-                    let usable =
-                        weights.iter().all(|weight| *weight >= 0.0) && weights.iter().sum::<f64>() > 0.0;
-                    if weights.len() != length || !usable {
-                        problems.push(format!("{place}: needs {length} weights, none below 0 and not all 0"));
+                    let usable = weights.iter().all(|weight| *weight >= 0.0 && weight.is_finite());
+                    if weights.len() != values.len() || !usable || weights.iter().sum::<f64>() <= 0.0 {
+                        let length = values.len();
+                        self.problems
+                            .push(format!("{place}: needs {length} weights, none below 0 and not all 0"));
+                    }
+                }
+                for (value, terms) in effects {
+                    if !values.contains(value) {
+                        self.problems
+                            .push(format!("{place}: effects on {value:?}, which is not a value of it"));
+                    }
+                    self.terms(&place, terms);
+                }
+            }
+            Draw::Quantiles { given, at, .. } => {
+                self.cases(&place, given.as_deref(), at);
+                for quantiles in at.values() {
+                    let finite = quantiles.iter().all(|quantile| quantile.is_finite());
+                    if quantiles.len() < 2 || !finite || !quantiles.is_sorted() {
+                        self.problems
+                            .push(format!("{place}: needs two or more quantiles, in ascending order"));
                     }
                 }
             }
-            Draw::Quantiles { given, quantiles, .. } => {
-                check_cases(&place, given.as_deref(), quantiles, schema, drawn, problems);
-                for quantiles in quantiles.values() {
-                    if quantiles.len() < 2 || !quantiles.is_sorted() {
-                        problems.push(format!("{place}: needs two or more quantiles, in ascending order"));
-                    }
-                }
+            Draw::Linear { mean, noise, .. } => {
+                self.noise(&place, *noise);
+                self.linear(&place, mean);
             }
-            Draw::Linear { model, .. } => model.check(&place, schema, drawn, problems),
-            Draw::Product { of, .. } => {
+            Draw::Product { of, noise, .. } => {
+                self.noise(&place, *noise);
                 for factor in of {
-                    if !drawn.contains(factor.as_str()) {
-                        problems.push(format!("{place}: the factor {factor:?} is not drawn before it"));
+                    if !self.earlier(factor).is_some_and(Feature::is_numeric) {
+                        let problem =
+                            format!("the factor {factor:?} is not a numeric column drawn before it");
+                        self.problems.push(format!("{place}: {problem}"));
                     }
                 }
             }
         }
     }
-}
 
-fn check_cases(
-    place: &str,
-    given: Option<&str>,
-    cases: &BTreeMap<String, Vec<f64>>,
-    schema: &Schema,
-    drawn: &HashSet<&str>,
-    problems: &mut Vec<String>,
-) {
-    let expected: Vec<&str> = match given {
-        None => vec!["any"],
-        Some(parent) if !drawn.contains(parent) => {
-            problems.push(format!("{place}: the column {parent:?} is not drawn before it"));
-            return;
+    /// A feature that is drawn before the column that is looked at.
+    fn earlier(&self, name: &str) -> Option<&Feature> {
+        let index = self.schema.index_of(name).filter(|_| self.drawn.contains(name))?;
+        self.schema.features.get(index)
+    }
+
+    /// Whether there is a list for each value of `given`, or one under `any`.
+    fn cases(&mut self, place: &str, given: Option<&str>, lists: &BTreeMap<String, Vec<f64>>) {
+        let any = ["any".to_owned()];
+        let expected = match given {
+            None => any.as_slice(),
+            Some(parent) => match self.earlier(parent).and_then(Feature::categories) {
+                Some(values) => values,
+                None => {
+                    let problem = format!("{parent:?} is not a categorical column drawn before it");
+                    self.problems.push(format!("{place}: {problem}"));
+                    return;
+                }
+            },
+        };
+        if lists.len() != expected.len() || !expected.iter().all(|case| lists.contains_key(case)) {
+            let problem = format!("needs a list for each of {}", expected.join(", "));
+            self.problems.push(format!("{place}: {problem}"));
         }
-        Some(parent) => {
-            let values = schema.index_of(parent).and_then(|index| schema.features[index].categories());
-            values.unwrap_or_default().iter().map(String::as_str).collect()
+    }
+
+    fn noise(&mut self, place: &str, noise: f64) {
+        if !(noise >= 0.0 && noise.is_finite()) {
+            self.problems.push(format!("{place}: noise is a standard deviation of 0 or more"));
         }
-    };
-    let complete = cases.len() == expected.len() && expected.iter().all(|case| cases.contains_key(*case));
-    if !complete {
-        problems.push(format!("{place}: needs a list for each of {}", expected.join(", ")));
+    }
+
+    fn linear(&mut self, place: &str, model: &LinearModel) {
+        if !model.intercept.is_finite() {
+            self.problems.push(format!("{place}: the intercept is not a finite number"));
+        }
+        self.terms(place, &model.terms);
+    }
+
+    fn terms(&mut self, place: &str, terms: &[Term]) {
+        for Term { column, per_unit, values } in terms {
+            let problem = match self.earlier(column) {
+                None => Some("is not drawn before it".to_owned()),
+                Some(feature) => match feature.categories() {
+                    None if !values.is_empty() => Some("is numeric: use per_unit".to_owned()),
+                    Some(_) if *per_unit != 0.0 => Some("is categorical: use values".to_owned()),
+                    Some(known) => values
+                        .keys()
+                        .find(|value| !known.contains(value))
+                        .map(|value| format!("has no value {value:?}")),
+                    None => None,
+                },
+            };
+            if let Some(problem) = problem {
+                self.problems.push(format!("{place}: {column:?} {problem}"));
+            }
+            if !per_unit.is_finite() || !values.values().all(|effect| effect.is_finite()) {
+                self.problems.push(format!("{place}: the effect of {column:?} is not a finite number"));
+            }
+        }
     }
 }
 
-impl LinearModel {
-    fn check(&self, place: &str, schema: &Schema, drawn: &HashSet<&str>, problems: &mut Vec<String>) {
-        for term in &self.terms {
-            if !drawn.contains(term.column.as_str()) {
-                problems.push(format!("{place}: the column {:?} is not drawn before it", term.column));
-                continue;
-            }
-            let values = schema.index_of(&term.column).and_then(|index| schema.features[index].categories());
-            let known = |value: &String| values.is_some_and(|values| values.contains(value));
-            for value in term.values.keys().filter(|value| !known(value)) {
-                problems.push(format!("{place}: {:?} has no value {value:?}", term.column));
-            }
+#[cfg(test)]
+mod tests {
+    use crate::SchemaFile;
+
+    const TELCO: &str = include_str!("../telco.toml");
+    const BANK: &str = include_str!("../bank.toml");
+
+    fn refusal(text: &str) -> String {
+        SchemaFile::parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_shipped_schemas_read() {
+        let telco = SchemaFile::parse(TELCO).unwrap();
+        assert_eq!((telco.schema.features.len(), telco.schema.label.name.as_str()), (19, "churn"));
+        let bank = SchemaFile::parse(BANK).unwrap();
+        assert_eq!((bank.schema.features.len(), bank.schema.label.name.as_str()), (10, "exited"));
+        assert!(telco.sample.is_some() && bank.sample.is_some());
+    }
+
+    #[test]
+    fn every_contradiction_of_a_sample_model_is_named() {
+        let cases = [
+            (
+                "given = \"Geography\"",
+                "given = \"EstimatedSalary\"",
+                "\"EstimatedSalary\" is not a categorical",
+            ),
+            ("at.\"Spain\"", "at.\"Italy\"", "a list for each of France, Germany, Spain"),
+            ("[0.454, 0.546]", "[0.454, 0.546, 0]", "\"Gender\": needs 2 weights"),
+            ("[0.454, 0.546]", "[0, 0]", "\"Gender\": needs 2 weights"),
+            ("at.any = [0, 10]", "at.any = [10, 0]", "\"Tenure\": needs two or more quantiles"),
+            (
+                "effects.\"1\" = [{ column = \"Age\"",
+                "effects.\"2\" = [{ column = \"Age\"",
+                "effects on \"2\"",
+            ),
+            ("\"Male\" = -0.53", "\"male\" = -0.53", "\"Gender\" has no value \"male\""),
+            ("\"Age\", per_unit = 0.071", "\"Age\", values = { \"1\" = 1 }", "use per_unit"),
+            ("column = \"HasCrCard\"\n[", "column = \"Gender\"\n[", "\"Gender\" is drawn twice"),
+            ("column = \"HasCrCard\"\n[", "column = \"Gender\"\n[", "\"HasCrCard\" is not drawn"),
+            ("missing = 0.05", "missing = 1.05", "missing is a share"),
+        ];
+        for (right, wrong, problem) in cases {
+            assert!(BANK.contains(right), "{right}");
+            let message = refusal(&BANK.replace(right, wrong));
+            assert!(message.contains(problem), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_of_a_sample_model_is_named() {
+        for (right, wrong) in [("decimals", "decimal"), ("effects", "effect"), ("missing", "mising")] {
+            let message = refusal(&BANK.replace(right, wrong));
+            assert!(message.contains("line") && message.contains(wrong), "{message}");
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct Schema {
     pub description: String,
     /// The column that names a customer, if there is one. It is accepted in a request and is no feature.
     pub identifier: Option<String>,
+    /// Columns that a table may have and that are not used. A request may not carry them.
+    pub ignored: Vec<String>,
     /// The column to predict.
     pub label: Label,
     /// The probability from which a row is judged positive.

@@ -24,6 +24,8 @@ pub struct SchemaSpec {
     description: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     identifier: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ignored: Vec<String>,
     #[serde(default = "default_threshold")]
     threshold: f64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -126,6 +128,7 @@ impl From<Schema> for SchemaSpec {
             version: schema.version,
             description: schema.description,
             identifier: schema.identifier,
+            ignored: schema.ignored,
             threshold: schema.threshold,
             segments: schema.segments,
             label: LabelSpec { column, name, positive, negative },
@@ -149,6 +152,7 @@ impl TryFrom<SchemaSpec> for Schema {
             version: spec.version,
             description: spec.description,
             identifier: spec.identifier,
+            ignored: spec.ignored,
             label: Label { column, name, positive, negative },
             threshold: spec.threshold,
             features,
@@ -205,6 +209,16 @@ fn problems_of(schema: &Schema) -> Vec<String> {
     {
         problems.push(format!("the identifier {identifier:?} is also a feature"));
     }
+    for column in &schema.ignored {
+        let used = seen.contains(column)
+            || schema.identifier.as_ref() == Some(column)
+            || schema.label.column == *column;
+        if used {
+            problems.push(format!(
+                "the ignored column {column:?} is also a feature, the label or the identifier"
+            ));
+        }
+    }
     for segment in &schema.segments {
         let feature = schema.index_of(segment).map(|index| &schema.features[index]);
         if feature.is_none_or(Feature::is_numeric) {
@@ -241,9 +255,12 @@ fn feature_problems(feature: &Feature, problems: &mut Vec<String>) {
         problems.push(format!("the name {name:?} is taken by the graph or the request: rename the column"));
     }
     match &feature.kind {
-        FeatureKind::Numeric { min, max, .. } => {
+        FeatureKind::Numeric { min, max, integer } => {
             let finite = min.is_none_or(f64::is_finite) && max.is_none_or(f64::is_finite);
-            if !finite || matches!((min, max), (Some(min), Some(max)) if min > max) {
+            let empty = |(min, max): (f64, f64)| {
+                if *integer { min.ceil() > max.floor() } else { min > max }
+            };
+            if !finite || min.zip(*max).is_some_and(empty) {
                 problems.push(format!("feature {name:?} has no value between its min and its max"));
             }
         }
@@ -267,6 +284,7 @@ mod tests {
         name = "small"
         version = 1
         identifier = "id"
+        ignored = ["surname"]
         segments = ["plan"]
         [label]
         column = "HasLeft"
@@ -287,6 +305,7 @@ mod tests {
     fn a_schema_survives_toml_and_keeps_its_fingerprint() {
         let schema = SchemaFile::parse(SMALL).unwrap().schema;
         assert_eq!(schema.label.name, "has_left");
+        assert_eq!(schema.ignored, ["surname"]);
         let again = SchemaFile::parse(&schema.to_toml().unwrap()).unwrap().schema;
         assert_eq!(schema, again);
         assert_eq!(schema.fingerprint(), again.fingerprint());
@@ -306,9 +325,19 @@ mod tests {
         let broken = SMALL
             .replace("segments = [\"plan\"]", "segments = [\"age\"]\nthreshold = 1.5")
             .replace("positive = \"1\"", "positive = \"0\"")
+            .replace("[\"surname\"]", "[\"plan\", \"HasLeft\"]")
+            .replace("min = 18", "min = 18.2\nmax = 18.8")
             .replace("name = \"age\"", "name = \"features\"");
         let message = SchemaFile::parse(&broken).unwrap_err().to_string();
-        for part in ["segment \"age\"", "threshold 1.5", "both \"0\"", "\"features\" is taken"] {
+        for part in [
+            "segment \"age\"",
+            "threshold 1.5",
+            "both \"0\"",
+            "\"features\" is taken",
+            "ignored column \"plan\"",
+            "ignored column \"HasLeft\"",
+            "no value between",
+        ] {
             assert!(message.contains(part), "{message}");
         }
     }

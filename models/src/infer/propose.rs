@@ -1,0 +1,221 @@
+//! Decides what each column is for.
+
+use std::path::Path;
+
+use super::column::{ColumnStats, number};
+use super::{InferError, InferOptions};
+
+/// The most values a categorical feature is proposed with.
+const MOST_CATEGORIES: usize = 50;
+/// Below this many rows it says little that no value repeats.
+const FEW_ROWS: u64 = 20;
+/// Whole numbers with at most this many values may be meant as categories.
+const FEW_VALUES: usize = 10;
+
+/// Words that name the outcome and nothing else.
+const OUTCOME_WORDS: [&str; 8] =
+    ["churn", "churned", "exited", "attrition", "attrited", "cancelled", "canceled", "lapsed"];
+/// Words that may name the outcome.
+const LABEL_WORDS: [&str; 6] = ["left", "target", "label", "outcome", "class", "y"];
+const POSITIVE_WORDS: [&str; 8] = ["yes", "true", "y", "t", "left", "leaver", "positive", "churner"];
+const NEGATIVE_WORDS: [&str; 11] =
+    ["no", "false", "n", "f", "stayed", "existing", "retained", "active", "current", "negative", "loyal"];
+const IDENTIFIER_WORDS: [&str; 6] = ["id", "uuid", "guid", "customerid", "clientid", "userid"];
+
+/// What a table's columns are for, by their position.
+pub(super) struct Proposal {
+    pub identifier: Option<usize>,
+    pub label: usize,
+    pub positive: String,
+    pub negative: String,
+    /// What to review about the label.
+    pub label_notes: Vec<String>,
+    /// Every other column, in the table's order.
+    pub columns: Vec<Proposed>,
+}
+
+/// What a column is for.
+pub(super) struct Proposed {
+    pub column: usize,
+    pub purpose: Purpose,
+    /// What to review.
+    pub notes: Vec<String>,
+}
+
+pub(super) enum Purpose {
+    Numeric { min: Option<f64>, integer: bool },
+    Categorical { values: Vec<String> },
+    Ignored,
+}
+
+/// Decides what each column is for.
+pub(super) fn propose(
+    path: &Path,
+    columns: &[ColumnStats],
+    options: &InferOptions,
+) -> Result<Proposal, InferError> {
+    let mut label_notes = Vec::new();
+    let label = match &options.label {
+        Some(name) => named_label(path, columns, name)?,
+        None => find_label(path, columns, &mut label_notes)?,
+    };
+    let (positive, negative) = match columns[label].pair() {
+        Some(pair) => positive_first(&columns[label], pair, &mut label_notes),
+        None => return Err(not_binary(&columns[label])),
+    };
+    let missing = columns[label].missing;
+    if missing > 0 {
+        label_notes.push(format!("{missing} rows have no label and cannot be trained on."));
+    }
+    let identifier = find_identifier(columns, label);
+    let rest = (0..columns.len()).filter(|index| *index != label && Some(*index) != identifier);
+    let proposed = rest.map(|index| {
+        let mut notes = Vec::new();
+        let purpose = purpose_of(&columns[index], &mut notes);
+        Proposed { column: index, purpose, notes }
+    });
+    let columns = proposed.collect();
+    Ok(Proposal { identifier, label, positive, negative, label_notes, columns })
+}
+
+fn named_label(path: &Path, columns: &[ColumnStats], name: &str) -> Result<usize, InferError> {
+    columns.iter().position(|column| column.name == name).ok_or_else(|| InferError::NoSuchColumn {
+        path: path.to_owned(),
+        column: name.to_owned(),
+        present: columns.iter().map(|column| column.name.clone()).collect(),
+    })
+}
+
+fn not_binary(column: &ColumnStats) -> InferError {
+    let found = match &column.values {
+        Some(values) if values.len() == 1 => "has one".to_owned(),
+        Some(values) if values.is_empty() => "is empty".to_owned(),
+        Some(values) => format!("has {}", values.len()),
+        None => "has too many to list".to_owned(),
+    };
+    InferError::LabelNotBinary { column: column.name.clone(), found }
+}
+
+/// The first column with two values that is named like an outcome, or else the last one with two values.
+fn find_label(path: &Path, columns: &[ColumnStats], notes: &mut Vec<String>) -> Result<usize, InferError> {
+    let binary = |index: &usize| columns[*index].pair().is_some();
+    let named = |wanted: &[&str]| {
+        (0..columns.len()).filter(binary).find(|index| has_word(&columns[*index].name, wanted))
+    };
+    if let Some(index) = named(&OUTCOME_WORDS).or_else(|| named(&LABEL_WORDS)) {
+        return Ok(index);
+    }
+    let hint =
+        if columns.len() == 1 { ": its one column suggests that cells are not parted by commas" } else { "" };
+    let last = (0..columns.len()).rfind(binary);
+    notes.push(
+        "No column is named like an outcome: this is the last one with two values. Is it the label?".into(),
+    );
+    last.ok_or_else(|| InferError::NoLabel { path: path.to_owned(), hint })
+}
+
+/// The pair with the positive value first: the larger number, the one that says yes, or else the rarer one.
+fn positive_first(
+    column: &ColumnStats,
+    [first, second]: [&str; 2],
+    notes: &mut Vec<String>,
+) -> (String, String) {
+    let says = |value: &str, wanted: &[&str]| has_word(value, wanted);
+    let is_positive = |value: &str| says(value, &POSITIVE_WORDS) || says(value, &OUTCOME_WORDS);
+    let is_negative = |value: &str| says(value, &NEGATIVE_WORDS);
+    let second_is_positive = if number(first).is_some() && number(second).is_some() {
+        true
+    } else if is_negative(first) != is_negative(second) {
+        is_negative(first)
+    } else if is_positive(first) != is_positive(second) {
+        is_positive(second)
+    } else {
+        notes.push("Neither value says yes or no: the rarer one was taken as positive.".to_owned());
+        column.count(second) <= column.count(first)
+    };
+    let (positive, negative) = if second_is_positive { (second, first) } else { (first, second) };
+    (positive.to_owned(), negative.to_owned())
+}
+
+/// The first column without repetition that is named like an identifier, or else the table's first column.
+fn find_identifier(columns: &[ColumnStats], label: usize) -> Option<usize> {
+    let unique =
+        |index: &usize| *index != label && columns[*index].is_unique() && !columns[*index].name.is_empty();
+    let named = |index: &usize| has_word(&columns[*index].name, &IDENTIFIER_WORDS);
+    let first =
+        Some(0).filter(|index| unique(index) && columns.first().is_some_and(|first| first.rows >= FEW_ROWS));
+    (0..columns.len()).filter(unique).find(named).or(first)
+}
+
+fn purpose_of(column: &ColumnStats, notes: &mut Vec<String>) -> Purpose {
+    if let Some(reason) = reason_to_ignore(column) {
+        notes.push(reason);
+        return Purpose::Ignored;
+    }
+    if column.missing > 0 {
+        notes.push(format!("{} of {} rows have no value.", column.missing, column.rows));
+    }
+    if let Some(word) = &column.missing_word {
+        notes.push(format!("{word:?} was read as no value: list it among the values if it is a category."));
+    }
+    let values = column.sorted_values();
+    if column.is_numeric() && !is_switch(column) {
+        let (min, max) = (column.min, column.max);
+        notes.push(match values {
+            Some(values) if column.whole && values.len() <= FEW_VALUES => {
+                format!("Takes only {}: make it categorical if these are not quantities.", values.join(", "))
+            }
+            _ => format!("From {min} to {max} in this table."),
+        });
+        return Purpose::Numeric { min: (min >= 0.0).then_some(0.0), integer: column.whole };
+    }
+    let values = values.unwrap_or_default();
+    Purpose::Categorical { values: values.into_iter().map(str::to_owned).collect() }
+}
+
+fn reason_to_ignore(column: &ColumnStats) -> Option<String> {
+    let values = column.values.as_ref().map(std::collections::BTreeMap::len);
+    let is_identifier = has_word(&column.name, &IDENTIFIER_WORDS);
+    if column.name.is_empty() {
+        Some("has no name".to_owned())
+    } else if has_word(&column.name, &OUTCOME_WORDS) {
+        Some("named like the label: is it known before a customer leaves?".to_owned())
+    } else if values == Some(0) {
+        Some("has no values".to_owned())
+    } else if values == Some(1) {
+        Some("has the same value in every row".to_owned())
+    } else if column.counts_rows && column.rows >= FEW_ROWS {
+        Some("numbers the rows".to_owned())
+    } else if is_identifier && (values.is_none() || column.is_unique()) {
+        Some("named like an identifier".to_owned())
+    } else if column.is_numeric() {
+        None
+    } else if let Some(text) = column.text.as_ref().filter(|_| column.numbers > 0 && values.is_none()) {
+        Some(format!("mixes numbers with texts such as {text:?}"))
+    } else {
+        let repeats =
+            values.is_some_and(|values| column.filled() < FEW_ROWS || values as u64 * 2 <= column.filled());
+        let few = repeats && values.is_some_and(|values| values <= MOST_CATEGORIES);
+        (!few).then(|| "has too many different texts for a category".to_owned())
+    }
+}
+
+/// Whether a column of numbers is a category of two values such as 0 and 1, written as a request's number reads.
+fn is_switch(column: &ColumnStats) -> bool {
+    let plain = |value: &str| number(value).is_some_and(|number| number.to_string() == value);
+    column.whole && column.pair().is_some_and(|pair| pair.into_iter().all(plain))
+}
+
+/// Whether `name` has one of the words: `customerID`, `Churn Label` and `churn_label` have two each.
+fn has_word(name: &str, wanted: &[&str]) -> bool {
+    let mut spaced = String::new();
+    let mut after_lower = false;
+    for c in name.chars() {
+        if c.is_uppercase() && after_lower {
+            spaced.push(' ');
+        }
+        spaced.extend(c.to_lowercase());
+        after_lower = c.is_lowercase();
+    }
+    spaced.split(|c: char| !c.is_alphanumeric()).any(|word| wanted.contains(&word))
+}

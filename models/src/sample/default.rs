@@ -1,0 +1,91 @@
+use std::collections::BTreeMap;
+
+use onnward_schemas::sample::{Draw, LinearModel, SampleColumn, SampleModel, Term};
+use onnward_schemas::{Feature, FeatureKind, Schema};
+
+/// How wide a numeric feature is drawn where the schema leaves a side open.
+const OPEN_WIDTH: f64 = 100.0;
+/// The share of blank cells of an optional feature.
+const MISSING: f64 = 0.05;
+/// The log-odds of the positive label of an average customer: one in four.
+const MEAN_LOG_ODDS: f64 = -1.1;
+/// The standard deviation of the log-odds over customers.
+const LOG_ODDS_STD: f64 = 1.5;
+
+/// The sample model of a schema that brings none: it knows the columns but not the customers, and serves to try things out.
+///
+/// - A numeric feature is uniform between its `min` and its `max`. Where one is open it lies 100 from the other, and 0 to 100
+///   where both are.
+/// - A categorical feature takes each of its values equally often.
+/// - Of an optional feature's cells 5 % are blank.
+/// - The label follows from a logistic model in which every feature has a linear effect, categories in the order of the
+///   schema. The effects take turns in sign, and three sizes take turns, so that there is something to learn and to rank.
+///   About three in ten rows are positive.
+pub fn default_model(schema: &Schema) -> SampleModel {
+    let sizes = [1.0, 0.6, 0.3];
+    let strength = |index: usize| -> f64 {
+        let sign = if index.is_multiple_of(2) { 1.0 } else { -1.0 };
+        sign * sizes[index % sizes.len()]
+    };
+    let total: f64 = (0..schema.features.len()).map(|index| strength(index).powi(2)).sum();
+    let scale = LOG_ODDS_STD / total.sqrt();
+    let mut label = LinearModel { intercept: MEAN_LOG_ODDS, terms: Vec::new() };
+    for (index, feature) in schema.features.iter().enumerate() {
+        add_effect(&mut label, feature, strength(index) * scale);
+    }
+    SampleModel {
+        about: "Made from the schema alone: uniform columns, an effect of each on the label.".to_owned(),
+        columns: schema.features.iter().map(default_column).collect(),
+        label,
+    }
+}
+
+fn default_column(feature: &Feature) -> SampleColumn {
+    let draw = match &feature.kind {
+        FeatureKind::Numeric { integer, .. } => {
+            let (low, high) = default_range(feature);
+            let at = BTreeMap::from([("any".to_owned(), vec![low, high])]);
+            Draw::Quantiles { given: None, at, decimals: if *integer { 0 } else { 2 } }
+        }
+        FeatureKind::Categorical { values, .. } => {
+            let weights = BTreeMap::from([("any".to_owned(), vec![1.0; values.len()])]);
+            Draw::Category { given: None, weights, effects: BTreeMap::new() }
+        }
+    };
+    let missing = if feature.required { 0.0 } else { MISSING };
+    SampleColumn { column: feature.name.clone(), missing, draw }
+}
+
+fn default_range(feature: &Feature) -> (f64, f64) {
+    match feature.kind {
+        FeatureKind::Numeric { min, max, .. } => match (min, max) {
+            (Some(min), Some(max)) => (min, max),
+            (Some(min), None) => (min, min + OPEN_WIDTH),
+            (None, Some(max)) => (max - OPEN_WIDTH, max),
+            (None, None) => (0.0, OPEN_WIDTH),
+        },
+        FeatureKind::Categorical { .. } => (0.0, 0.0),
+    }
+}
+
+/// Adds an effect whose standard deviation over customers is about `strength`, and whose mean is 0.
+fn add_effect(label: &mut LinearModel, feature: &Feature, strength: f64) {
+    let column = feature.name.clone();
+    // A uniform variable of width 1 has a standard deviation of 1/√12.
+    let slope = strength * 12_f64.sqrt();
+    match &feature.kind {
+        FeatureKind::Numeric { .. } => {
+            let (low, high) = default_range(feature);
+            let per_unit = if high > low { slope / (high - low) } else { 0.0 };
+            label.intercept -= per_unit * f64::midpoint(low, high);
+            label.terms.push(Term { column, per_unit, values: BTreeMap::new() });
+        }
+        FeatureKind::Categorical { values, .. } => {
+            // Equal steps around 0, from end to end as wide as a uniform variable of the same standard deviation.
+            let count = values.len() as f64;
+            let effect = |index: usize| slope * ((index as f64 + 0.5) / count - 0.5);
+            let values = values.iter().enumerate().map(|(index, value)| (value.clone(), effect(index)));
+            label.terms.push(Term { column, per_unit: 0.0, values: values.collect() });
+        }
+    }
+}
