@@ -77,7 +77,7 @@ fn check(
 
 fn in_batches(session: &mut dyn Session, rows: &Array2<f32>, size: usize) -> Vec<f32> {
     let starts = (0..rows.nrows()).step_by(size);
-    let batch = |start| rows.slice(s![start..(start + size).min(rows.nrows()), ..]);
+    let batch = |start: usize| rows.slice(s![start..(start + size).min(rows.nrows()), ..]);
     starts.flat_map(|start| session.score(Batch::Features(batch(start))).unwrap()).collect()
 }
 

@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 use ndarray::Array2;
 use onnward_engine::backend::{self, Backend};
 use onnward_models::{
-    CandidateParams, Dataset, Family, ForestParams, OnInvalid, TrainedModel, TrainingPlan, train,
-    write_sample,
+    CandidateParams, Dataset, Family, ForestParams, OnInvalid, SampleFormat, TrainedModel, TrainingPlan,
+    train, write_sample,
 };
 use onnward_schemas::SchemaFile;
 use tempfile::TempDir;
@@ -49,7 +49,7 @@ fn train_all(name: &str, table: Option<PathBuf>) -> Trained {
     let folder = TempDir::new().unwrap();
     let table = table.unwrap_or_else(|| {
         let path = folder.path().join("customers.csv");
-        write_sample(&file, 3000, 42, File::create(&path).unwrap(), |_| ()).unwrap();
+        write_sample(&file, 3000, 42, SampleFormat::Csv, File::create(&path).unwrap(), |_| ()).unwrap();
         path
     });
     let data = Dataset::read(&table, &file.schema, OnInvalid::Fail).unwrap();

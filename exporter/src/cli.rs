@@ -43,10 +43,14 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum SchemaCommand {
     /// Propose a schema for a CSV file, to be read and corrected
-    #[command(after_help = "Example:\n  onnward-exporter schema infer customers.csv > schemas/customers.toml")]
+    #[command(
+        after_help = "Example:\n  onnward-exporter schema infer customers.csv > schemas/customers.toml"
+    )]
     Infer(InferArguments),
     /// Check a schema, and a table against it if one is given
-    #[command(after_help = "Example:\n  onnward-exporter schema check schemas/telco.toml --data customers.csv")]
+    #[command(
+        after_help = "Example:\n  onnward-exporter schema check schemas/telco.toml --data customers.csv"
+    )]
     Check(CheckArguments),
 }
 

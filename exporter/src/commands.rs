@@ -35,16 +35,16 @@ fn read_schema(path: &Path) -> Result<SchemaFile, CommandError> {
     SchemaFile::parse(&text).map_err(|source| CommandError::Schema { path: path.to_owned(), source })
 }
 
-/// Prints a result to standard output; whoever reads it may stop early (`| head`) without that being an error.
 fn print(format: OutputFormat, result: &(impl Serialize + std::fmt::Display)) -> Result<(), CommandError> {
-    let mut text = match format {
-        OutputFormat::Text => result.to_string(),
-        OutputFormat::Json => serde_json::to_string_pretty(result)?,
-    };
-    if !text.ends_with('\n') {
-        text.push('\n');
+    match format {
+        OutputFormat::Text => print_text(&result.to_string()),
+        OutputFormat::Json => print_text(&serde_json::to_string_pretty(result)?),
     }
-    match io::stdout().write_all(text.as_bytes()) {
+}
+
+/// Prints to standard output; whoever reads it may stop early (`| head`) without that being an error.
+fn print_text(text: &str) -> Result<(), CommandError> {
+    match writeln!(io::stdout(), "{}", text.trim_end()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Print(error)),
         _ => Ok(()),
     }

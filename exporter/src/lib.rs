@@ -1,5 +1,9 @@
-//! The offline half: fitted models become ONNX files, and ONNX files become versions of a model repository.
+//! The offline half: a table of customers becomes fitted models, fitted models become ONNX files, and ONNX files become
+//! versions of a model repository.
 
+pub mod cli;
+pub mod commands;
 pub mod export;
 pub mod inspect;
 pub mod publish;
+pub mod report;

@@ -1,7 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use onnward_models::{DatasetError, TrainingError};
+use onnward_models::{DatasetError, InferError, SampleError, TrainingError};
 use onnward_onnx::ArtifactError;
 use onnward_schemas::SchemaError;
 use thiserror::Error;
@@ -51,6 +51,12 @@ pub enum CommandError {
         /// What is wrong with it.
         source: ArtifactError,
     },
+    /// No schema can be proposed.
+    #[error(transparent)]
+    Infer(#[from] InferError),
+    /// No sample can be drawn.
+    #[error(transparent)]
+    Sample(#[from] SampleError),
     /// A table cannot be used.
     #[error(transparent)]
     Dataset(#[from] DatasetError),

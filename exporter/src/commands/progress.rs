@@ -9,7 +9,8 @@ pub struct TrainingBar {
 impl TrainingBar {
     pub fn new() -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{elapsed:>4} {wide_bar:.cyan/dim} {percent:>3} %  {msg:<44}");
+        let style =
+            ProgressStyle::with_template("{elapsed:>4} {wide_bar:.cyan/dim} {percent:>3} %  {msg:<44}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         Self { bar }
     }

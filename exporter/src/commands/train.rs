@@ -36,12 +36,15 @@ pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
     };
 
     let artifacts = run.models.iter().map(export).collect::<Result<Vec<_>, _>>()?;
-    if let Some(folder) = &arguments.out {
-        report::write(&run.comparison, folder)?;
-        write_artifacts(folder, &run, &artifacts)?;
-    }
+    let report = match &arguments.out {
+        Some(folder) => {
+            let page = report::write(&run.comparison, folder)?;
+            write_artifacts(folder, &run, &artifacts)?;
+            Some(page)
+        }
+        None => None,
+    };
     let published = publish_best(arguments, &artifacts)?;
-    let report = arguments.out.as_ref().map(|folder| folder.join(report::PAGE));
     print(arguments.output, &TrainResult { comparison: &run.comparison, published, report })
 }
 
@@ -100,7 +103,11 @@ impl fmt::Display for TrainResult<'_> {
             skipped => format!(", {skipped} invalid rows skipped"),
         };
         let share = 100.0 * data.positives as f64 / data.rows.max(1) as f64;
-        writeln!(f, "{} rows, {share:.1} % positive{skipped}; {train_rows} to train, {test_rows} to test", data.rows)?;
+        writeln!(
+            f,
+            "{} rows, {share:.1} % positive{skipped}; {train_rows} to train, {test_rows} to test",
+            data.rows
+        )?;
         writeln!(
             f,
             "\n{:<10} {:>16} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}",

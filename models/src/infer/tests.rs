@@ -3,7 +3,7 @@ use std::io::Write as _;
 use onnward_schemas::{Feature, FeatureKind};
 
 use super::*;
-use crate::write_sample;
+use crate::{SampleFormat, write_sample};
 
 /// A table in a folder that goes away with it.
 struct Table {
@@ -34,7 +34,7 @@ impl Drop for Table {
 fn sampled(text: &str, test: &str) -> (Schema, Table) {
     let file = SchemaFile::parse(text).unwrap();
     let mut bytes = Vec::new();
-    write_sample(&file, 3_000, 5, &mut bytes, |_| {}).unwrap();
+    write_sample(&file, 3_000, 5, SampleFormat::Csv, &mut bytes, |_| {}).unwrap();
     (file.schema, Table::new(test, &bytes))
 }
 

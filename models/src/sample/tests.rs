@@ -60,7 +60,7 @@ fn schema_file(text: &str) -> SchemaFile {
 
 fn sample(file: &SchemaFile, rows: u64, seed: u64) -> String {
     let mut out = Vec::new();
-    write_sample(file, rows, seed, &mut out, |_| {}).unwrap();
+    write_sample(file, rows, seed, SampleFormat::Csv, &mut out, |_| {}).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -176,12 +176,37 @@ fn services_follow_the_internet_connection() {
 fn a_model_that_contradicts_its_schema_and_a_full_disk_are_reported() {
     let mut file = schema_file(BANK);
     let mut told = Vec::new();
-    write_sample(&file, 3_000, 1, io::sink(), |rows| told.push(rows)).unwrap();
+    write_sample(&file, 3_000, 1, SampleFormat::Csv, io::sink(), |rows| told.push(rows)).unwrap();
     assert_eq!(told, [1024, 2048, 3000]);
     let mut small = [0_u8; 64];
-    let error = write_sample(&file, 3_000, 1, small.as_mut_slice(), |_| {}).unwrap_err();
+    let error = write_sample(&file, 3_000, 1, SampleFormat::Csv, small.as_mut_slice(), |_| {}).unwrap_err();
     assert!(matches!(error, SampleError::Write { .. }), "{error}");
     file.sample.as_mut().unwrap().columns.clear();
-    let error = write_sample(&file, 1, 1, io::sink(), |_| {}).unwrap_err();
+    let error = write_sample(&file, 1, 1, SampleFormat::Csv, io::sink(), |_| {}).unwrap_err();
     assert!(error.to_string().contains("\"Age\" is not drawn"), "{error}");
+}
+
+#[test]
+fn json_lines_hold_what_a_request_may_and_the_same_customers_as_the_table() {
+    for text in [TELCO, BANK] {
+        let file = schema_file(text);
+        let mut lines = Vec::new();
+        write_sample(&file, 200, 3, SampleFormat::JsonLines, &mut lines, |_| {}).unwrap();
+        let table = sample(&file, 200, 3);
+        let mut table = csv::Reader::from_reader(table.as_bytes());
+        let header = table.headers().unwrap().clone();
+        for (line, record) in std::str::from_utf8(&lines).unwrap().lines().zip(table.records()) {
+            let record = record.unwrap();
+            let row: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
+            assert!(!row.contains_key(&file.schema.label.column));
+            for (column, cell) in header.iter().zip(&record) {
+                let same = match row.get(column) {
+                    Some(serde_json::Value::String(text)) => text == cell,
+                    Some(number) => number.to_string() == cell,
+                    None => cell.is_empty() || file.schema.index_of(column).is_none(),
+                };
+                assert!(same, "{column}: {cell:?} in {line}");
+            }
+        }
+    }
 }

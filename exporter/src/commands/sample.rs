@@ -1,0 +1,30 @@
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+
+use indicatif::{ProgressBar, ProgressDrawTarget};
+use onnward_models::{SampleError, SampleFormat, write_sample};
+
+use super::{CommandError, read_schema};
+use crate::cli;
+
+pub fn run(arguments: &cli::SampleArguments) -> Result<(), CommandError> {
+    let file = read_schema(&arguments.schema)?;
+    let format = match arguments.format {
+        cli::SampleFormat::Csv => SampleFormat::Csv,
+        cli::SampleFormat::Jsonl => SampleFormat::JsonLines,
+    };
+    let out: Box<dyn Write> = match &arguments.out {
+        Some(path) => Box::new(File::create(path).map_err(|source| CommandError::writing(path, source))?),
+        None => Box::new(io::stdout()),
+    };
+    let bar = ProgressBar::with_draw_target(Some(arguments.rows), ProgressDrawTarget::stderr());
+    let written = write_sample(&file, arguments.rows, arguments.seed, format, BufWriter::new(out), |rows| {
+        bar.set_position(rows);
+    });
+    bar.finish_and_clear();
+    match written {
+        // Whoever reads the rows may stop early (`| head`).
+        Err(SampleError::Write { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}

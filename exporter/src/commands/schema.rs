@@ -1,0 +1,66 @@
+use std::fmt;
+use std::path::PathBuf;
+
+use onnward_models::{Dataset, InferOptions, OnInvalid, infer_schema};
+use serde::Serialize;
+
+use super::{CommandError, print, print_text, read_schema};
+use crate::cli::{CheckArguments, InferArguments};
+
+pub fn infer(arguments: &InferArguments) -> Result<(), CommandError> {
+    let options = InferOptions { name: arguments.name.clone(), label: arguments.label.clone() };
+    print_text(&infer_schema(&arguments.data, &options)?.toml)
+}
+
+/// What `schema check` prints.
+#[derive(Serialize)]
+struct CheckResult {
+    schema: PathBuf,
+    name: String,
+    version: u32,
+    fingerprint: String,
+    features: usize,
+    samples: bool,
+    data: Option<CheckedData>,
+}
+
+#[derive(Serialize)]
+struct CheckedData {
+    path: PathBuf,
+    rows: usize,
+    positives: usize,
+}
+
+pub fn check(arguments: &CheckArguments) -> Result<(), CommandError> {
+    let file = read_schema(&arguments.schema)?;
+    let schema = &file.schema;
+    let data = match &arguments.data {
+        Some(path) => {
+            let data = Dataset::read(path, schema, OnInvalid::Fail)?;
+            Some(CheckedData { path: path.clone(), rows: data.rows(), positives: data.positives() })
+        }
+        None => None,
+    };
+    let result = CheckResult {
+        schema: arguments.schema.clone(),
+        name: schema.name.clone(),
+        version: schema.version,
+        fingerprint: schema.fingerprint(),
+        features: schema.features.len(),
+        samples: file.sample.is_some(),
+        data,
+    };
+    print(arguments.output, &result)
+}
+
+impl fmt::Display for CheckResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let samples = if self.samples { "has" } else { "no" };
+        writeln!(f, "{} is a schema: {} version {}", self.schema.display(), self.name, self.version)?;
+        writeln!(f, "{} features, {samples} sample model, fingerprint {}", self.features, self.fingerprint)?;
+        if let Some(CheckedData { path, rows, positives }) = &self.data {
+            writeln!(f, "{} fits it: {rows} rows, {positives} positive", path.display())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,228 @@
+//! The curve charts as SVG that takes its colours from the page.
+//!
+//! plotters writes whole pixels and plain colours. The canvas is therefore drawn ten times too large, so that curves
+//! are smooth, and every [`Ink`] is a stand-in colour that is replaced by a CSS custom property: that is what lets
+//! one drawing serve light and dark mode.
+
+use std::io;
+
+use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
+use plotters::prelude::*;
+
+/// How many colours the page's style sheet has for models.
+pub(super) const PALETTE: u8 = 6;
+
+/// Canvas units in one CSS pixel of the drawing at its natural size.
+const UNIT: u32 = 10;
+
+/// Points closer together than this along both axes are drawn as one.
+const SMALLEST_STEP: f64 = 0.001;
+
+pub(super) type ChartError = DrawingAreaErrorKind<io::Error>;
+type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// What something is drawn with; the page's style sheet gives it its colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ink {
+    Text,
+    Grid,
+    Reference,
+    Left,
+    Stayed,
+    Model(u8),
+}
+
+impl Ink {
+    fn color(self) -> RGBColor {
+        let (kind, index) = match self {
+            Self::Text => (0, 0),
+            Self::Grid => (1, 0),
+            Self::Reference => (2, 0),
+            Self::Left => (3, 0),
+            Self::Stayed => (4, 0),
+            Self::Model(index) => (5, index),
+        };
+        RGBColor(0xAB, kind, index)
+    }
+
+    fn variable(self) -> String {
+        match self {
+            Self::Text => "var(--muted)".to_owned(),
+            Self::Grid => "var(--grid)".to_owned(),
+            Self::Reference => "var(--reference)".to_owned(),
+            Self::Left => "var(--left)".to_owned(),
+            Self::Stayed => "var(--stayed)".to_owned(),
+            Self::Model(index) => format!("var(--model-{index})"),
+        }
+    }
+
+    fn line(self, width: u32) -> ShapeStyle {
+        self.color().stroke_width(width)
+    }
+}
+
+/// A curve of one model.
+pub(super) struct Curve<'a> {
+    pub(super) ink: Ink,
+    pub(super) points: &'a [[f64; 2]],
+    /// Whether each point gets a dot: for few points that stand for many rows each.
+    pub(super) dots: bool,
+}
+
+/// The captions of a chart's axes and what is told to people who cannot see it.
+pub(super) struct Captions {
+    pub(super) about: &'static str,
+    pub(super) x: &'static str,
+    pub(super) y: &'static str,
+}
+
+/// Curves in the unit square, over a dashed reference line.
+pub(super) fn unit_square(
+    captions: &Captions,
+    reference: [(f64, f64); 2],
+    curves: &[Curve<'_>],
+) -> Result<String, ChartError> {
+    draw((460, 400), captions.about, |canvas| {
+        let mut chart = axes(canvas, captions, 1.0, &|value| format!("{value:.1}"))?;
+        let dashes = DashedLineSeries::new(reference, 5 * UNIT, 5 * UNIT, Ink::Reference.line(13));
+        chart.draw_series(dashes)?;
+        // The first curve belongs to the best candidate: it is drawn last, above the others.
+        for curve in curves.iter().rev() {
+            chart.draw_series(LineSeries::new(thinned(curve.points), curve.ink.line(22)))?;
+            if curve.dots {
+                let style = curve.ink.color().filled();
+                let dots = curve.points.iter().map(|&[x, y]| Circle::new((x, y), 4 * UNIT, style));
+                chart.draw_series(dots)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The histograms of the score of those who left and of those who stayed, each as shares of its own group.
+pub(super) struct Scores<'a> {
+    pub(super) left: &'a [u64],
+    pub(super) stayed: &'a [u64],
+}
+
+/// A drawing for each of the models' scores, all on one scale, with an upright line at the threshold.
+pub(super) fn scores(
+    captions: &Captions,
+    models: &[Scores<'_>],
+    threshold: f64,
+) -> Result<Vec<String>, ChartError> {
+    let groups: Vec<_> =
+        models.iter().map(|scores| [(scores.stayed, Ink::Stayed), (scores.left, Ink::Left)]).collect();
+    let heights = groups.iter().flatten().flat_map(|(counts, _)| shares(counts));
+    let tallest = heights.fold(0.0, f64::max);
+    let top = if tallest > 0.0 { tallest * 1.12 } else { 1.0 };
+    let percent = |value: &f64| format!("{:.0}%", value * 100.0);
+    let draw_one = |groups: &[(&[u64], Ink)]| {
+        draw((460, 300), captions.about, |canvas| {
+            let mut chart = axes(canvas, captions, top, &percent)?;
+            for (counts, ink) in groups {
+                let outline = outline(&shares(counts));
+                chart.draw_series(AreaSeries::new(outline.clone(), 0.0, ink.color().mix(0.28)))?;
+                chart.draw_series(LineSeries::new(outline, ink.line(16)))?;
+            }
+            chart.draw_series(LineSeries::new([(threshold, 0.0), (threshold, top)], Ink::Text.line(12)))?;
+            Ok(())
+        })
+    };
+    groups.iter().map(|groups| draw_one(groups)).collect()
+}
+
+fn axes<'a, 'b>(
+    canvas: &'a Canvas<'b>,
+    captions: &Captions,
+    top: f64,
+    y_label: &dyn Fn(&f64) -> String,
+) -> Result<Chart<'a, 'b>, ChartError> {
+    // plotters divides a font's size by 1.24 for SVG.
+    let font = |pixels: u32| {
+        let size = f64::from(pixels * UNIT) * 1.24;
+        ("sans-serif", size).into_font().color(&Ink::Text.color())
+    };
+    let mut chart = ChartBuilder::on(canvas)
+        .margin_top(8 * UNIT)
+        .margin_right(12 * UNIT)
+        .x_label_area_size(44 * UNIT)
+        .y_label_area_size(52 * UNIT)
+        .build_cartesian_2d(0.0..1.0, 0.0..top)?;
+    chart
+        .configure_mesh()
+        .max_light_lines(0)
+        .bold_line_style(Ink::Grid.line(10))
+        .axis_style(Ink::Grid.line(10))
+        .set_all_tick_mark_size(5 * UNIT)
+        .x_labels(6)
+        .y_labels(6)
+        .x_label_formatter(&|value| format!("{value:.1}"))
+        .y_label_formatter(y_label)
+        .label_style(font(12))
+        .axis_desc_style(font(12))
+        .x_desc(captions.x)
+        .y_desc(captions.y)
+        .draw()?;
+    Ok(chart)
+}
+
+fn draw(
+    (width, height): (u32, u32),
+    about: &str,
+    content: impl FnOnce(&Canvas<'_>) -> Result<(), ChartError>,
+) -> Result<String, ChartError> {
+    let size = (width * UNIT, height * UNIT);
+    let mut svg = String::new();
+    {
+        let canvas = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        content(&canvas)?;
+        canvas.present()?;
+    }
+    Ok(themed(&svg, size, about))
+}
+
+/// Lets the drawing scale with the page, and replaces the stand-in colours.
+fn themed(svg: &str, (width, height): (u32, u32), about: &str) -> String {
+    let content = svg.split_once('>').map_or("", |(_, content)| content);
+    let mut page =
+        format!("<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{about}\">{content}");
+    let inks = [Ink::Text, Ink::Grid, Ink::Reference, Ink::Left, Ink::Stayed];
+    for ink in inks.into_iter().chain((0..PALETTE).map(Ink::Model)) {
+        let RGBColor(red, green, blue) = ink.color();
+        let stand_in = format!("#{red:02X}{green:02X}{blue:02X}");
+        page = page.replace(&stand_in, &ink.variable());
+    }
+    page
+}
+
+/// The curve without the points that nobody could tell apart.
+fn thinned(points: &[[f64; 2]]) -> Vec<(f64, f64)> {
+    let mut kept: Vec<(f64, f64)> = Vec::new();
+    for (index, &[x, y]) in points.iter().enumerate() {
+        let apart = kept.last().is_none_or(|&(last_x, last_y)| {
+            (x - last_x).abs() >= SMALLEST_STEP || (y - last_y).abs() >= SMALLEST_STEP
+        });
+        if apart || index + 1 == points.len() {
+            kept.push((x, y));
+        }
+    }
+    kept
+}
+
+fn shares(counts: &[u64]) -> Vec<f64> {
+    let total = counts.iter().sum();
+    counts.iter().map(|&count| super::numbers::share(count, total)).collect()
+}
+
+/// The steps of a histogram whose bins divide 0 to 1 equally.
+fn outline(bins: &[f64]) -> Vec<(f64, f64)> {
+    let width = 1.0 / bins.len().max(1) as f64;
+    let steps = bins.iter().enumerate().flat_map(|(index, &height)| {
+        let start = index as f64 * width;
+        [(start, height), (start + width, height)]
+    });
+    [(0.0, 0.0)].into_iter().chain(steps).chain([(1.0, 0.0)]).collect()
+}

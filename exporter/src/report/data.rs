@@ -1,0 +1,149 @@
+//! The table as the page shows it: who left, by feature, and what each column holds.
+
+use onnward_models::{Comparison, FeatureSummary, Group, ValueSummary};
+
+use super::models::Model;
+use super::numbers::{count, percent, quantity, share};
+
+/// How many values of a category are shown.
+const SHOWN_VALUES: usize = 10;
+/// How many features are broken down before the rest is folded away.
+const SHOWN_BREAKDOWNS: usize = 6;
+/// How many values of a category stand in the table of columns.
+const LISTED_VALUES: usize = 3;
+
+/// Who left, by the values of one feature.
+pub(super) struct Breakdown {
+    pub(super) feature: String,
+    pub(super) bars: Vec<GroupBar>,
+    /// How many values are not shown.
+    pub(super) more: usize,
+}
+
+/// One value's bars; widths are percentages.
+pub(super) struct GroupBar {
+    pub(super) name: String,
+    /// The share who left, in words.
+    pub(super) left: String,
+    pub(super) left_width: f64,
+    pub(super) rows: String,
+    pub(super) rows_width: f64,
+}
+
+/// The breakdowns, most important feature first.
+pub(super) struct Breakdowns {
+    pub(super) shown: Vec<Breakdown>,
+    pub(super) folded: Vec<Breakdown>,
+    /// The share who left over all rows, as a percentage of the bars' width.
+    pub(super) overall_width: f64,
+}
+
+/// A line of the table of columns.
+pub(super) struct ColumnRow {
+    pub(super) name: String,
+    pub(super) missing: String,
+    pub(super) content: ColumnContent,
+}
+
+/// What a column holds.
+pub(super) enum ColumnContent {
+    /// A quantity: its histogram as heights in percent, and its figures.
+    Numeric { heights: Vec<f64>, figures: [String; 4] },
+    /// A category: how many values it has, the most frequent ones, and how many are not listed.
+    Categorical { values: String, listed: Vec<(String, String)>, more: usize },
+}
+
+/// Who left by each feature, in the winner's order of importance.
+pub(super) fn breakdowns(comparison: &Comparison, winner: &Model<'_>) -> Breakdowns {
+    let data = &comparison.data;
+    let rank = |feature: &FeatureSummary| {
+        let position = winner.candidate.importance.iter().position(|one| one.feature == feature.name);
+        position.unwrap_or(usize::MAX)
+    };
+    let mut features: Vec<&FeatureSummary> = data.features.iter().collect();
+    features.sort_by_key(|feature| rank(feature));
+    let overall = share(data.positives as u64, data.rows as u64);
+    let shares = features.iter().flat_map(|feature| shown_groups(feature)).map(share_who_left);
+    let scale = shares.fold(overall, f64::max).max(f64::MIN_POSITIVE);
+    let mut shown: Vec<Breakdown> =
+        features.into_iter().map(|feature| breakdown(feature, data.rows, scale)).collect();
+    let folded = shown.split_off(shown.len().min(SHOWN_BREAKDOWNS));
+    Breakdowns { shown, folded, overall_width: overall / scale * 100.0 }
+}
+
+fn share_who_left(group: &Group) -> f64 {
+    share(group.positives as u64, group.rows as u64)
+}
+
+/// Every bin of a quantity, the most frequent values of a category.
+fn shown_groups(feature: &FeatureSummary) -> Vec<&Group> {
+    match &feature.values {
+        ValueSummary::Numeric { bins, .. } => bins.iter().collect(),
+        ValueSummary::Categorical { values } => most_frequent(values, SHOWN_VALUES),
+    }
+}
+
+fn breakdown(feature: &FeatureSummary, rows: usize, scale: f64) -> Breakdown {
+    let (ValueSummary::Numeric { bins: all, .. } | ValueSummary::Categorical { values: all }) =
+        &feature.values;
+    let shown = shown_groups(feature);
+    let bar = |group: &&Group| {
+        let left = share_who_left(group);
+        GroupBar {
+            name: group.name.clone(),
+            left: if group.rows == 0 { "–".to_owned() } else { percent(left) },
+            left_width: left / scale * 100.0,
+            rows: count(group.rows as u64),
+            rows_width: share(group.rows as u64, rows as u64) * 100.0,
+        }
+    };
+    let bars: Vec<GroupBar> = shown.iter().map(bar).collect();
+    Breakdown { feature: feature.name.clone(), more: all.len() - bars.len(), bars }
+}
+
+/// The groups with the most rows, in the order in which they came.
+fn most_frequent(groups: &[Group], most: usize) -> Vec<&Group> {
+    let mut order: Vec<usize> = (0..groups.len()).collect();
+    order.sort_by_key(|&index| std::cmp::Reverse(groups[index].rows));
+    order.truncate(most);
+    order.sort_unstable();
+    order.into_iter().map(|index| &groups[index]).collect()
+}
+
+/// The table of columns, in the schema's order.
+pub(super) fn columns(comparison: &Comparison) -> Vec<ColumnRow> {
+    let rows = comparison.data.rows;
+    comparison.data.features.iter().map(|feature| column(feature, rows)).collect()
+}
+
+fn column(feature: &FeatureSummary, rows: usize) -> ColumnRow {
+    let missing = match feature.missing {
+        0 => "none".to_owned(),
+        missing => {
+            format!("{} ({})", count(missing as u64), percent(share(missing as u64, rows as u64)))
+        }
+    };
+    let content = match &feature.values {
+        ValueSummary::Numeric { min, mean, median, max, bins } => {
+            let tallest = bins.iter().map(|bin| bin.rows).max().unwrap_or(0);
+            ColumnContent::Numeric {
+                heights: bins.iter().map(|bin| share(bin.rows as u64, tallest as u64) * 100.0).collect(),
+                figures: [*min, *mean, *median, *max].map(quantity),
+            }
+        }
+        ValueSummary::Categorical { values } => {
+            let mut order: Vec<&Group> = values.iter().collect();
+            order.sort_by_key(|group| std::cmp::Reverse(group.rows));
+            order.truncate(LISTED_VALUES);
+            let listed = order
+                .iter()
+                .map(|group| (group.name.clone(), percent(share(group.rows as u64, rows as u64))));
+            ColumnContent::Categorical {
+                values: super::numbers::counted(values.len() as u64, "value"),
+                listed: listed.collect(),
+                more: values.len() - order.len(),
+            }
+        }
+    };
+    ColumnRow { name: feature.name.clone(), missing, content }
+}

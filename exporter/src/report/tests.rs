@@ -1,0 +1,192 @@
+use std::fs;
+use std::path::PathBuf;
+
+use onnward_models::{Comparison, ValueSummary};
+use roxmltree::{Document, ParsingOptions};
+
+use super::fixture::{bank, large, telco};
+use super::numbers::{duration, fixed, percent, quantity};
+use super::{ReportError, render, write};
+
+/// The page is written as XML too, so that a strict parser can say whether every tag and attribute is in order.
+fn parse(page: &str) -> Document<'_> {
+    let options = ParsingOptions { allow_dtd: true, ..ParsingOptions::default() };
+    Document::parse_with_options(page, options).unwrap()
+}
+
+/// What a person reads on the page.
+fn texts(page: &str) -> Vec<String> {
+    let document = parse(page);
+    let body = document.descendants().find(|node| node.has_tag_name("body")).unwrap();
+    body.descendants()
+        .filter(|node| node.is_text())
+        .filter_map(|node| node.text())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn scratch(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("onnward-report-{name}-{}", std::process::id()))
+}
+
+#[test]
+fn the_page_names_every_model_feature_and_value_that_it_has_room_for() {
+    for comparison in [telco(), bank(), large()] {
+        let page = render(&comparison).unwrap();
+        let texts = texts(&page);
+        let has = |wanted: &str| texts.iter().any(|text| text.contains(wanted));
+        for title in ["Logistic regression", "Random forest", "Logistic regression 2", "Random forest 2"]
+            .iter()
+            .take(comparison.candidates.len())
+        {
+            assert!(has(title), "{title}");
+        }
+        for feature in &comparison.data.features {
+            assert!(has(&feature.name), "{}", feature.name);
+            if let ValueSummary::Categorical { values } = &feature.values {
+                let missing = values.iter().filter(|value| !has(&value.name)).count();
+                assert_eq!(missing, values.len().saturating_sub(10), "{}", feature.name);
+            }
+        }
+        assert!(has(&comparison.data.sha256));
+        assert!(has(&comparison.label));
+    }
+}
+
+#[test]
+fn the_page_loads_nothing_and_runs_nothing() {
+    for comparison in [telco(), bank(), large()] {
+        let page = render(&comparison).unwrap();
+        assert!(!page.contains("http://") && !page.contains("https://"));
+        assert!(!page.contains("@import") && !page.contains("url("));
+        for node in parse(&page).descendants() {
+            let name = node.tag_name().name();
+            assert!(!["script", "link", "img", "iframe", "object", "base"].contains(&name), "{name}");
+            for attribute in node.attributes() {
+                let loads = ["src", "href", "srcset", "action", "data"].contains(&attribute.name());
+                assert!(!loads && !attribute.name().starts_with("on"), "{attribute:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn hostile_names_stay_text() {
+    let hostile = "<script>alert('&\"')</script>";
+    let mut comparison = bank();
+    comparison.schema = hostile.to_owned();
+    comparison.label = hostile.to_owned();
+    comparison.data.features[1].name = hostile.to_owned();
+    comparison.candidates[0].importance[1].feature = hostile.to_owned();
+    comparison.candidates[0].parameters.insert(hostile.to_owned(), 1.0);
+    if let ValueSummary::Categorical { values } = &mut comparison.data.features[1].values {
+        values[0].name = hostile.to_owned();
+    }
+    let page = render(&comparison).unwrap();
+    assert!(!page.contains("<script"));
+    let shown = texts(&page).iter().filter(|text| text.contains(hostile)).count();
+    // Eyebrow, label, setting, importance, breakdown and its value, column and its value.
+    assert_eq!(shown, 8);
+}
+
+#[test]
+fn charts_take_their_colours_from_the_page() {
+    let page = render(&telco()).unwrap();
+    let document = parse(&page);
+    let charts: Vec<_> = document.descendants().filter(|node| node.has_tag_name("svg")).collect();
+    assert_eq!(charts.len(), 5);
+    for chart in charts {
+        assert!(chart.attribute("aria-label").is_some_and(|label| !label.is_empty()));
+        for node in chart.descendants() {
+            for color in ["fill", "stroke"].iter().filter_map(|name| node.attribute(*name)) {
+                assert!(color == "none" || color.starts_with("var(--"), "{color}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_summary_adds_up_to_a_hundred_customers() {
+    for comparison in [telco(), bank(), large()] {
+        let page = render(&comparison).unwrap();
+        let document = parse(&page);
+        let dots = document.descendants().find(|node| node.attribute("class") == Some("dots")).unwrap();
+        assert_eq!(dots.children().filter(roxmltree::Node::is_element).count(), 100);
+    }
+}
+
+#[test]
+fn a_narrow_lead_is_called_narrow() {
+    let mut comparison = telco();
+    assert!(render(&comparison).unwrap().contains("narrowly ahead of logistic regression"));
+    comparison.candidates[1].cross_validation.roc_auc_mean = 0.7;
+    assert!(render(&comparison).unwrap().contains("clearly ahead of logistic regression"));
+    assert!(!render(&bank()).unwrap().contains("ahead of"));
+}
+
+#[test]
+fn both_files_are_written_and_carry_the_same_figures() {
+    let scratch = scratch("files");
+    let folder = scratch.join("made/if/need/be");
+    let comparison = telco();
+    for _ in 0..2 {
+        let page = write(&comparison, &folder).unwrap();
+        assert_eq!(fs::read_to_string(page).unwrap(), render(&comparison).unwrap());
+    }
+    let json = fs::read_to_string(folder.join("comparison.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    for (candidate, read) in comparison.candidates.iter().zip(json["candidates"].as_array().unwrap()) {
+        assert_eq!(read["family"], candidate.family.name());
+        let figures: onnward_schemas::Figures = serde_json::from_value(read["test"].clone()).unwrap();
+        assert_eq!(figures, candidate.test);
+    }
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+    fs::remove_dir_all(scratch).unwrap();
+}
+
+#[test]
+fn what_cannot_be_written_is_named() {
+    let file = scratch("taken");
+    fs::write(&file, "a file where the folder should be").unwrap();
+    let message = write(&bank(), &file).unwrap_err().to_string();
+    fs::remove_file(&file).unwrap();
+    assert!(message.contains("onnward-report-taken"), "{message}");
+}
+
+#[test]
+fn degenerate_results_still_make_a_page() {
+    let mut comparison = bank();
+    let candidate = &mut comparison.candidates[0];
+    candidate.test.confusion = Default::default();
+    candidate.test.roc_auc = f64::NAN;
+    candidate.curves.roc.clear();
+    candidate.curves.calibration.clear();
+    candidate.curves.positive_scores.fill(0);
+    candidate.importance.clear();
+    comparison.data.rows = 0;
+    let page = render(&comparison).unwrap();
+    parse(&page);
+    assert!(!page.contains("NaN"));
+
+    comparison.candidates.clear();
+    assert!(matches!(render(&comparison), Err(ReportError::NoCandidate)));
+}
+
+#[test]
+fn the_same_comparison_gives_the_same_page() {
+    let page = |comparison: &Comparison| render(comparison).unwrap();
+    assert_eq!(page(&large()), page(&large()));
+}
+#[test]
+fn numbers_read_well() {
+    assert_eq!(fixed(-0.0004, 3), "0.000");
+    assert_eq!(fixed(-0.0006, 3), "−0.001");
+    assert_eq!(fixed(f64::NAN, 3), "–");
+    assert_eq!(["0%", "< 0.1%", "0.4%", "27%", "99.6%", "100%"], {
+        [0.0, 0.0002, 0.004, 0.265_4, 0.996, 1.0].map(percent)
+    });
+    assert_eq!(["0", "29", "18.25", "0.125", "−1,204", "12,345,679", "3.20e12"], {
+        [0.0, 29.0, 18.25, 0.125, -1204.4, 12_345_678.9, 3.2e12].map(quantity)
+    });
+    assert_eq!(["< 1 ms", "31 ms", "2.5 s", "1 min 05 s"], [0.0002, 0.031, 2.5, 65.2].map(duration));
+}
