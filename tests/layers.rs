@@ -126,7 +126,8 @@ fn engine_lines() -> Vec<(PathBuf, String, String)> {
 /// A file's lines up to its tests, without comments.
 fn code_lines(file: &Path) -> Vec<String> {
     let inside = file.strip_prefix(root()).unwrap();
-    let is_test = |name: &str| name.starts_with("test") || name.ends_with("tests.rs");
+    let is_test =
+        |name: &str| name.starts_with("test") || name.starts_with("fixture") || name.ends_with("tests.rs");
     if inside.iter().any(|part| is_test(part.to_str().unwrap())) {
         return Vec::new();
     }

@@ -30,6 +30,14 @@ impl Family {
             Self::Forest => "forest",
         }
     }
+
+    /// The name and the version of the library that fits it.
+    pub fn library(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Logistic => ("linfa-logistic", "0.8.1"),
+            Self::Forest => ("smartcore", "0.7.0"),
+        }
+    }
 }
 
 impl fmt::Display for Family {
@@ -46,5 +54,29 @@ impl FromStr for Family {
             .into_iter()
             .find(|family| family.name() == name)
             .ok_or_else(|| UnknownFamily(name.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn library_versions_are_those_that_are_built_in() {
+        let lock = include_str!("../../Cargo.lock");
+        for family in Family::ALL {
+            let (name, version) = family.library();
+            let entry = format!("name = \"{name}\"\nversion = \"{version}\"\n");
+            assert!(lock.contains(&entry), "Cargo.lock has another version than {name} {version}");
+        }
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for family in Family::ALL {
+            assert_eq!(family.name().parse::<Family>().unwrap(), family);
+        }
+        let refused = "svm".parse::<Family>().unwrap_err().to_string();
+        assert_eq!(refused, "\"svm\" is not a model family: use logistic or forest");
     }
 }

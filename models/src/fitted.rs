@@ -11,13 +11,26 @@ pub enum FittedModel {
     Forest(FittedForest),
 }
 
-/// `probability = 1 / (1 + exp(-(intercept + weights · x)))`.
+/// `probability = 1 / (1 + exp(-(intercept + weights · [x, hinges(x)])))`: a generalised additive model in which the
+/// log-odds are piecewise linear in every numeric column.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FittedLogistic {
-    /// One weight for each column of the preprocessed matrix.
+    /// Where the lines bend; may be empty.
+    pub hinges: Vec<Hinge>,
+    /// One weight for each column of the preprocessed matrix, then one for each hinge.
     pub weights: Vec<f32>,
-    /// The log-odds where every column is 0.
+    /// The log-odds where every column and every hinge is 0.
     pub intercept: f32,
+}
+
+/// `max(0, x[column] − knot)` in single precision: a basis function of a linear spline (Hastie, Tibshirani and Friedman,
+/// The Elements of Statistical Learning, 2nd ed., 2009, §5.2).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hinge {
+    /// The column of the preprocessed matrix.
+    pub column: usize,
+    /// Where the line bends, in the column's own scale.
+    pub knot: f32,
 }
 
 /// The probability is the mean over the trees of the class frequency in the leaf that the row reaches.
@@ -50,7 +63,7 @@ pub enum Node {
     },
     /// The share of positives among the training rows that reached it.
     Leaf {
-        /// From 0 to 1.
+        /// From 0 to 1, rounded so that single precision adds the leaves of all trees without rounding.
         probability: f32,
     },
 }
@@ -75,9 +88,18 @@ impl FittedModel {
 
 impl FittedLogistic {
     fn score(&self, row: &[f32]) -> f64 {
-        let products = self.weights.iter().zip(row).map(|(weight, x)| f64::from(*weight) * f64::from(*x));
+        let hinges = self.hinges.iter().map(|hinge| hinge.of(row));
+        let inputs = row.iter().copied().chain(hinges);
+        let products = self.weights.iter().zip(inputs).map(|(weight, x)| f64::from(*weight) * f64::from(x));
         let log_odds = f64::from(self.intercept) + products.sum::<f64>();
         1.0 / (1.0 + (-log_odds).exp())
+    }
+}
+
+impl Hinge {
+    /// Its value for one preprocessed row.
+    pub fn of(&self, row: &[f32]) -> f32 {
+        (row[self.column] - self.knot).max(0.0)
     }
 }
 
@@ -89,7 +111,7 @@ impl FittedForest {
 }
 
 impl Tree {
-    fn score(&self, row: &[f32]) -> f32 {
+    pub(crate) fn score(&self, row: &[f32]) -> f32 {
         let mut index = 0;
         loop {
             match self.nodes[index] {

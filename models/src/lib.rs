@@ -3,20 +3,44 @@
 //! Data flows one way: read, split, preprocess, fit, evaluate, select. Nothing here knows ONNX, storage or HTTP.
 
 mod comparison;
+mod curves;
+mod dataset;
+mod dataset_error;
 mod family;
 mod fitted;
+mod forest;
+mod golden;
+mod importance;
 mod infer;
+mod logistic;
+mod metrics;
+mod parallel;
+mod parameters;
+mod pipeline;
+mod plan;
 mod preprocess;
+mod profile;
+mod random;
 mod sample;
-mod trained;
+mod split;
+mod summary;
+mod train;
 
 pub use comparison::{
     CalibrationBin, Candidate, Comparison, Curves, DataSummary, FeatureSummary, Group, Importance,
     ValueSummary,
 };
+pub use dataset::{Dataset, OnInvalid};
+pub use dataset_error::{DatasetError, InvalidRows, RowProblem, RowReason};
 pub use family::{Family, UnknownFamily};
-pub use fitted::{FittedForest, FittedLogistic, FittedModel, Node, Tree};
+pub use fitted::{FittedForest, FittedLogistic, FittedModel, Hinge, Node, Tree};
+pub use forest::ForestError;
 pub use infer::{InferError, InferOptions, InferredSchema, infer_schema};
+pub use logistic::LogisticError;
+pub use parameters::{CandidateParams, ForestParams, InvalidSetting, LogisticParams};
+pub use pipeline::TrainedModel;
+pub use plan::{Activity, Progress, TrainingError, TrainingPlan};
 pub use preprocess::{NumericColumn, OneHotColumn, Preprocessor};
-pub use sample::{SampleError, default_model, write_sample};
-pub use trained::TrainedModel;
+pub use sample::{SampleError, SampleFormat, default_model, write_sample};
+pub use split::Split;
+pub use train::{TrainingRun, train};

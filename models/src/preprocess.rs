@@ -2,6 +2,7 @@
 //! preprocessed matrix.
 
 use ndarray::{Array2, ArrayView2};
+use onnward_schemas::{FeatureKind, Schema};
 
 /// A fitted preprocessing: median imputation, standard scaling and one-hot encoding, exactly as the graph's core
 /// computes them in single precision.
@@ -39,6 +40,35 @@ pub struct OneHotColumn {
 }
 
 impl Preprocessor {
+    /// Learns the preprocessing from the training rows `[rows, features]`.
+    pub fn fit(schema: &Schema, features: ArrayView2<'_, f32>) -> Self {
+        let mut fitted = Self { numeric: Vec::new(), one_hot: Vec::new() };
+        for (at, feature) in schema.features.iter().enumerate() {
+            match &feature.kind {
+                FeatureKind::Numeric { .. } => fitted.numeric.push(NumericColumn::fit(at, features)),
+                FeatureKind::Categorical { values, .. } => {
+                    let codes = 0..values.len();
+                    fitted.one_hot.extend(codes.map(|code| OneHotColumn { feature: at, code: code as f32 }));
+                }
+            }
+        }
+        fitted
+    }
+
+    /// The same preprocessing without the scaling: the numeric columns keep the features' own units.
+    pub fn without_scaling(mut self) -> Self {
+        for column in &mut self.numeric {
+            column.mean = 0.0;
+            column.scale = 1.0;
+        }
+        self
+    }
+
+    /// Whether the numeric columns are scaled.
+    pub fn scales(&self) -> bool {
+        self.numeric.iter().any(|column| column.mean != 0.0 || column.scale != 1.0)
+    }
+
     /// How many columns the preprocessed matrix has.
     pub fn columns(&self) -> usize {
         self.numeric.len() + self.one_hot.len()
@@ -58,5 +88,79 @@ impl Preprocessor {
             }
         }
         out
+    }
+}
+
+impl NumericColumn {
+    fn fit(feature: usize, features: ArrayView2<'_, f32>) -> Self {
+        let column = features.column(feature);
+        let mut present: Vec<f32> = column.iter().copied().filter(|value| !value.is_nan()).collect();
+        present.sort_unstable_by(f32::total_cmp);
+        let median = median(&present);
+        let imputed = || column.iter().map(|value| f64::from(if value.is_nan() { median } else { *value }));
+        let count = column.len() as f64;
+        let mean = imputed().sum::<f64>() / count;
+        let variance = imputed().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+        // Of a column of one value the rounding of its mean can leave a spread that is not quite 0.
+        let constant = present.first() == present.last();
+        let scale = if constant { 1.0 } else { variance.sqrt() as f32 };
+        Self { feature, median, mean: mean as f32, scale: if scale > 0.0 { scale } else { 1.0 } }
+    }
+}
+
+/// The middle of ascending values, or the mean of the two in the middle; 0 where there are none.
+pub(crate) fn median(sorted: &[f32]) -> f32 {
+    match (sorted.get(sorted.len().saturating_sub(1) / 2), sorted.get(sorted.len() / 2)) {
+        (Some(low), Some(high)) => ((f64::from(*low) + f64::from(*high)) / 2.0) as f32,
+        _ => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+    use onnward_schemas::SchemaFile;
+
+    use super::*;
+
+    const SCHEMA: &str = r#"
+        name = "small"
+        version = 1
+        label = { column = "left", positive = "1", negative = "0" }
+        [[features]]
+        name = "plan"
+        type = "categorical"
+        values = ["a", "b"]
+        [[features]]
+        name = "age"
+        type = "numeric"
+        required = false
+        [[features]]
+        name = "constant"
+        type = "numeric"
+        [[features]]
+        name = "empty"
+        type = "numeric"
+        required = false
+    "#;
+
+    #[test]
+    fn medians_replace_and_unknown_values_are_zero_everywhere() {
+        let schema = SchemaFile::parse(SCHEMA).unwrap().schema;
+        let nan = f32::NAN;
+        let training = array![[0.0, 10.0, 0.1, nan], [1.0, nan, 0.1, nan], [0.0, 40.0, 0.1, nan]];
+        let fitted = Preprocessor::fit(&schema, training.view());
+        assert_eq!(fitted.columns(), 5);
+        // 10, 25 and 40: mean 25, variance 150.
+        assert_eq!((fitted.numeric[0].median, fitted.numeric[0].mean), (25.0, 25.0));
+        assert!((fitted.numeric[0].scale - 150f32.sqrt()).abs() < 1e-5);
+        assert_eq!((fitted.numeric[1].scale, fitted.numeric[2].scale), (1.0, 1.0));
+
+        let out = fitted
+            .transform(array![[1.0, nan, 0.1, 3.0], [-1.0, 25.0, 0.1, nan], [nan, 25.0, 0.1, 0.0]].view());
+        assert_eq!(
+            out,
+            array![[0.0, 0.0, 3.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0]]
+        );
     }
 }

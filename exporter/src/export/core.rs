@@ -25,25 +25,28 @@ pub fn add_preprocessing(graph: &mut GraphBuilder, preprocessor: &Preprocessor) 
     }
 }
 
-/// Division rather than multiplication by the reciprocal: the trainer divides, and the two round differently.
+/// Scaling is left out where it changes nothing. It divides rather than multiplies by the reciprocal: the trainer divides,
+/// and the two round differently.
 fn add_numeric(graph: &mut GraphBuilder, preprocessor: &Preprocessor) -> String {
     let numeric = &preprocessor.numeric;
     let count = numeric.len() as i64;
     let features: Vec<i64> = numeric.iter().map(|column| column.feature as i64).collect();
     let medians: Vec<f32> = numeric.iter().map(|column| column.median).collect();
-    let means: Vec<f32> = numeric.iter().map(|column| column.mean).collect();
-    let scales: Vec<f32> = numeric.iter().map(|column| column.scale).collect();
-
     let indices = graph.integers("core/numeric/indices", &[count], &features);
     let medians = graph.floats("core/numeric/medians", &[1, count], &medians);
-    let means = graph.floats("core/numeric/means", &[1, count], &means);
-    let scales = graph.floats("core/numeric/scales", &[1, count], &scales);
 
     let raw = graph.node("Gather", &[FEATURES, &indices], "core/numeric/raw", vec![integer("axis", 1)]);
     let missing = graph.node("IsNaN", &[&raw], "core/numeric/missing", vec![]);
     let imputed = graph.node("Where", &[&missing, &medians, &raw], "core/numeric/imputed", vec![]);
+    if !preprocessor.scales() {
+        return imputed;
+    }
+    let means: Vec<f32> = numeric.iter().map(|column| column.mean).collect();
+    let scales: Vec<f32> = numeric.iter().map(|column| column.scale).collect();
+    let means = graph.floats("core/numeric/means", &[1, count], &means);
+    let scales = graph.floats("core/numeric/scales", &[1, count], &scales);
     let centred = graph.node("Sub", &[&imputed, &means], "core/numeric/centred", vec![]);
-    graph.node("Div", &[&centred, &scales], "core/numeric", vec![])
+    graph.node("Div", &[&centred, &scales], "core/numeric/scaled", vec![])
 }
 
 /// Each category's code is laid beside every code that its feature can have and compared: unknown (−1) and missing

@@ -1,0 +1,299 @@
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use csv::{ByteRecord, ReaderBuilder, Trim};
+use ndarray::{Array2, Axis};
+use onnward_schemas::{Schema, sha256_hex};
+
+use crate::dataset_error::{DatasetError, InvalidRows, RowProblem, RowReason};
+
+/// A table of customers whose label is known, checked against its schema and encoded.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// The schema by which the table was read.
+    pub schema: Schema,
+    /// The encoded features `[rows, features]`, in the schema's order: a number as itself, a category as its index,
+    /// missing as NaN.
+    pub features: Array2<f32>,
+    /// Whether each row is positive.
+    pub labels: Vec<bool>,
+    /// The SHA-256 of the file's bytes, in hexadecimal.
+    pub sha256: String,
+    /// How many rows were left out as invalid.
+    pub skipped_rows: usize,
+}
+
+/// What to do with a table that has invalid rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnInvalid {
+    /// Refuse the table.
+    #[default]
+    Fail,
+    /// Leave the invalid rows out and count them.
+    Skip,
+}
+
+/// Some rows of a dataset.
+#[derive(Debug, Clone)]
+pub(crate) struct LabelledRows {
+    /// The encoded features `[rows, features]`.
+    pub features: Array2<f32>,
+    /// Whether each row is positive.
+    pub labels: Vec<bool>,
+}
+
+impl Dataset {
+    /// Reads a CSV file (RFC 4180, UTF-8, with a header) by `schema`. The columns may stand in any order.
+    ///
+    /// # Errors
+    /// [`DatasetError`]: the file, its header or its label cannot be used, or rows are invalid and `on_invalid` is
+    /// [`OnInvalid::Fail`].
+    pub fn read(path: &Path, schema: &Schema, on_invalid: OnInvalid) -> Result<Self, DatasetError> {
+        let unreadable = |source| DatasetError::Unreadable { path: path.to_owned(), source };
+        let bytes = fs::read(path).map_err(unreadable)?;
+        let mut reader =
+            ReaderBuilder::new().flexible(true).trim(Trim::Headers).from_reader(bytes.as_slice());
+        let header = reader.byte_headers().map_err(|error| unreadable(error.into()))?.clone();
+        let columns = Columns::locate(&header, schema, path)?;
+
+        let mut table = Table::default();
+        let mut lines = Lines { bytes: &bytes, counted: 0, line: 1 };
+        let mut record = ByteRecord::new();
+        while reader.read_byte_record(&mut record).map_err(|error| unreadable(error.into()))? {
+            let line = lines.of(&record);
+            table.add(&record, line, &columns, schema);
+        }
+        table.finish(path, schema, on_invalid, sha256_hex(&bytes))
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// How many rows are positive.
+    pub fn positives(&self) -> usize {
+        self.labels.iter().filter(|positive| **positive).count()
+    }
+
+    /// The rows with these indices.
+    pub(crate) fn select(&self, indices: &[usize]) -> LabelledRows {
+        LabelledRows {
+            features: self.features.select(Axis(0), indices),
+            labels: indices.iter().map(|index| self.labels[*index]).collect(),
+        }
+    }
+}
+
+impl LabelledRows {
+    /// The rows with these indices.
+    pub(crate) fn select(&self, indices: &[usize]) -> Self {
+        Self {
+            features: self.features.select(Axis(0), indices),
+            labels: indices.iter().map(|index| self.labels[*index]).collect(),
+        }
+    }
+}
+
+/// What a column of the file is to the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Identifier,
+    Label,
+    Feature(usize),
+}
+
+struct Columns {
+    names: Vec<String>,
+    roles: Vec<Role>,
+}
+
+impl Columns {
+    fn locate(header: &ByteRecord, schema: &Schema, path: &Path) -> Result<Self, DatasetError> {
+        let path = || path.to_owned();
+        if header.is_empty() {
+            return Err(DatasetError::NoHeader { path: path() });
+        }
+        let names: Option<Vec<String>> =
+            header.iter().map(|cell| str::from_utf8(cell).ok().map(str::to_owned)).collect();
+        let names = names.ok_or_else(|| DatasetError::HeaderNotUtf8 { path: path() })?;
+        if let Some((_, name)) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
+            return Err(DatasetError::RepeatedColumn { path: path(), column: name.clone() });
+        }
+        let features = schema.features.iter().map(|feature| &feature.name);
+        let wanted = schema.identifier.iter().chain(features).chain([&schema.label.column]);
+        let missing: Vec<String> = wanted.filter(|name| !names.contains(name)).cloned().collect();
+        if !missing.is_empty() {
+            return Err(DatasetError::MissingColumns { path: path(), missing, present: names });
+        }
+        let roles: Vec<Option<Role>> = names.iter().map(|name| role_of(name, schema)).collect();
+        let unknown = names.iter().zip(&roles).filter(|(_, role)| role.is_none());
+        let unknown: Vec<String> = unknown.map(|(name, _)| name.clone()).collect();
+        if !unknown.is_empty() {
+            return Err(DatasetError::UnknownColumns { path: path(), unknown });
+        }
+        Ok(Self { names, roles: roles.into_iter().flatten().collect() })
+    }
+}
+
+fn role_of(column: &str, schema: &Schema) -> Option<Role> {
+    if schema.identifier.as_deref() == Some(column) {
+        Some(Role::Identifier)
+    } else if schema.label.column == column {
+        Some(Role::Label)
+    } else {
+        schema.index_of(column).map(Role::Feature)
+    }
+}
+
+/// Counts lines. The csv crate's own count is of where a record's predecessor ended: blank lines between them, and the
+/// second half of a Windows line end, are not in it.
+struct Lines<'a> {
+    bytes: &'a [u8],
+    /// Up to where line ends have been counted.
+    counted: usize,
+    /// The line at that place.
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line on which a record begins; records come in the order of the file.
+    fn of(&mut self, record: &ByteRecord) -> u64 {
+        let start = record.position().map_or(0, |position| position.byte() as usize);
+        let blank = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+        let blank = self.bytes.iter().skip(start).take_while(blank).count();
+        let passed = self.bytes.get(self.counted..start + blank).unwrap_or_default();
+        self.line += passed.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.counted += passed.len();
+        self.line
+    }
+}
+
+/// The table while it is read.
+#[derive(Default)]
+struct Table {
+    /// The encoded features, row after row.
+    values: Vec<f32>,
+    labels: Vec<bool>,
+    /// The line on which each identifier was first met.
+    identifiers: HashMap<String, u64>,
+    invalid: InvalidRows,
+}
+
+impl Table {
+    fn add(&mut self, record: &ByteRecord, line: u64, columns: &Columns, schema: &Schema) {
+        let start = self.values.len();
+        let mut problems = Vec::new();
+        let label = self.read_cells(record, line, columns, schema, &mut problems);
+        match label {
+            Some(label) if problems.is_empty() => self.labels.push(label),
+            _ => {
+                self.values.truncate(start);
+                self.invalid.push(problems);
+            }
+        }
+    }
+
+    fn read_cells(
+        &mut self,
+        record: &ByteRecord,
+        line: u64,
+        columns: &Columns,
+        schema: &Schema,
+        problems: &mut Vec<RowProblem>,
+    ) -> Option<bool> {
+        if record.len() != columns.roles.len() {
+            let reason = RowReason::Ragged { expected: columns.roles.len(), got: record.len() };
+            problems.push(RowProblem { line, column: None, reason });
+            return None;
+        }
+        let start = self.values.len();
+        self.values.resize(start + schema.features.len(), f32::NAN);
+        let mut label = None;
+        for ((cell, role), name) in record.iter().zip(&columns.roles).zip(&columns.names) {
+            let mut refuse = |reason| problems.push(RowProblem { line, column: Some(name.clone()), reason });
+            let Ok(cell) = str::from_utf8(cell) else {
+                refuse(RowReason::NotUtf8);
+                continue;
+            };
+            match role {
+                Role::Identifier => {
+                    if let Some(reason) = self.identify(cell.trim(), line) {
+                        refuse(reason);
+                    }
+                }
+                Role::Label => match read_label(cell.trim(), schema) {
+                    Ok(positive) => label = Some(positive),
+                    Err(reason) => refuse(reason),
+                },
+                Role::Feature(index) => match schema.features[*index].encode_text(cell) {
+                    Ok(value) => self.values[start + index] = value,
+                    Err(mismatch) => refuse(RowReason::Value(mismatch)),
+                },
+            }
+        }
+        label
+    }
+
+    /// Remembers an identifier; blank ones name nobody and are never the same.
+    fn identify(&mut self, identifier: &str, line: u64) -> Option<RowReason> {
+        if identifier.is_empty() {
+            return None;
+        }
+        if let Some(first_line) = self.identifiers.get(identifier) {
+            let identifier = identifier.to_owned();
+            return Some(RowReason::DuplicateIdentifier { identifier, first_line: *first_line });
+        }
+        self.identifiers.insert(identifier.to_owned(), line);
+        None
+    }
+
+    fn finish(
+        self,
+        path: &Path,
+        schema: &Schema,
+        on_invalid: OnInvalid,
+        sha256: String,
+    ) -> Result<Dataset, DatasetError> {
+        let path = path.to_owned();
+        let rows = self.labels.len();
+        let skipped_rows = self.invalid.rows;
+        match (rows, skipped_rows, on_invalid) {
+            (0, 0, _) => return Err(DatasetError::NoRows { path }),
+            (_, 1.., OnInvalid::Fail) | (0, _, OnInvalid::Skip) => {
+                return Err(DatasetError::InvalidRows {
+                    path,
+                    rows: rows + skipped_rows,
+                    invalid: self.invalid,
+                });
+            }
+            _ => {}
+        }
+        let positives = self.labels.iter().filter(|positive| **positive).count();
+        if positives == 0 || positives == rows {
+            let label = &schema.label;
+            let (only, other) = match positives {
+                0 => (&label.negative, &label.positive),
+                _ => (&label.positive, &label.negative),
+            };
+            let (only, other) = (only.clone(), other.clone());
+            return Err(DatasetError::OneClass { path, column: label.column.clone(), only, other });
+        }
+        let width = schema.features.len();
+        let features = Array2::from_shape_fn((rows, width), |(row, at)| self.values[row * width + at]);
+        Ok(Dataset { schema: schema.clone(), features, labels: self.labels, sha256, skipped_rows })
+    }
+}
+
+fn read_label(cell: &str, schema: &Schema) -> Result<bool, RowReason> {
+    let label = &schema.label;
+    if cell == label.positive {
+        Ok(true)
+    } else if cell == label.negative {
+        Ok(false)
+    } else {
+        let (positive, negative) = (label.positive.clone(), label.negative.clone());
+        Err(RowReason::Label { positive, negative, got: cell.to_owned() })
+    }
+}

@@ -1,0 +1,200 @@
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use onnward_schemas::Mismatch;
+use thiserror::Error;
+
+/// Why a table cannot be trained on.
+#[derive(Debug, Error)]
+pub enum DatasetError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file has no bytes, or only blank lines.
+    #[error("{} is empty: it needs a header line with the columns' names, and rows", path.display())]
+    NoHeader {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A column's name is not text.
+    #[error("the header of {} is not UTF-8 text: save the file as UTF-8", path.display())]
+    HeaderNotUtf8 {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Two columns have one name.
+    #[error("{} has two columns named {column:?}: remove or rename one of them", path.display())]
+    RepeatedColumn {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        column: String,
+    },
+    /// The schema has columns that the file lacks.
+    #[error(
+        "{} lacks the schema's {}: add what is missing, or use the schema that fits (the file's columns are {})",
+        path.display(), columns(missing), quoted(present)
+    )]
+    MissingColumns {
+        /// The file.
+        path: PathBuf,
+        /// The columns that are missing.
+        missing: Vec<String>,
+        /// The columns that are there.
+        present: Vec<String>,
+    },
+    /// The file has columns that the schema lacks.
+    #[error(
+        "{} has the {}, which the schema does not know: remove what is not to be learned from, or add it to the \
+         schema as a feature", path.display(), columns(unknown)
+    )]
+    UnknownColumns {
+        /// The file.
+        path: PathBuf,
+        /// The columns that are neither a feature nor the label nor the identifier.
+        unknown: Vec<String>,
+    },
+    /// There is a header and nothing below it.
+    #[error("{} has a header but no rows: add the customers", path.display())]
+    NoRows {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Rows are invalid and were not to be skipped, or no row is valid.
+    #[error(
+        "{} of the {rows} rows of {} are invalid: correct them, or leave such rows out with --on-invalid skip{invalid}",
+        invalid.rows, path.display()
+    )]
+    InvalidRows {
+        /// The file.
+        path: PathBuf,
+        /// How many rows the file has.
+        rows: usize,
+        /// The invalid ones.
+        invalid: InvalidRows,
+    },
+    /// All rows have the same label.
+    #[error(
+        "every row of {} has {column} = {only:?}: a model can only be learned from rows of both kinds; add rows with \
+         {other:?}, or correct the schema's label", path.display()
+    )]
+    OneClass {
+        /// The file.
+        path: PathBuf,
+        /// The label's column.
+        column: String,
+        /// The value that every row has.
+        only: String,
+        /// The value that no row has.
+        other: String,
+    },
+}
+
+/// The invalid rows of a table, of whose problems only the first [`InvalidRows::LISTED`] are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InvalidRows {
+    /// How many rows are invalid.
+    pub rows: usize,
+    /// How many problems they have.
+    pub total_problems: usize,
+    /// The first problems, in the order of the file.
+    pub problems: Vec<RowProblem>,
+}
+
+/// One thing that is wrong with a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowProblem {
+    /// The line of the file on which the row begins, counted from 1.
+    pub line: u64,
+    /// The column; absent where the row as a whole is wrong.
+    pub column: Option<String>,
+    /// What is wrong.
+    pub reason: RowReason,
+}
+
+/// What is wrong with a row or a cell.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RowReason {
+    /// The row is longer or shorter than the header.
+    #[error("has {got} cells where the header has {expected}: a value with a comma needs quotes around it")]
+    Ragged {
+        /// How many cells the header has.
+        expected: usize,
+        /// How many the row has.
+        got: usize,
+    },
+    /// The cell is no text.
+    #[error("is not UTF-8 text: save the file as UTF-8")]
+    NotUtf8,
+    /// The schema does not accept the value.
+    #[error("expected {}, got {}", .0.expected, .0.got)]
+    Value(Mismatch),
+    /// The label is neither of its two values.
+    #[error("expected the label {positive:?} or {negative:?}, got {got:?}")]
+    Label {
+        /// The positive value.
+        positive: String,
+        /// The negative value.
+        negative: String,
+        /// What came.
+        got: String,
+    },
+    /// An earlier row has the same identifier.
+    #[error("the identifier {identifier:?} is already on line {first_line}: keep one row for each customer")]
+    DuplicateIdentifier {
+        /// The identifier.
+        identifier: String,
+        /// The line where it stands first.
+        first_line: u64,
+    },
+}
+
+impl InvalidRows {
+    /// How many problems are listed at most; the rest are only counted.
+    pub const LISTED: usize = 20;
+
+    /// Counts one invalid row.
+    pub(crate) fn push(&mut self, problems: Vec<RowProblem>) {
+        self.rows += 1;
+        self.total_problems += problems.len();
+        self.problems.extend(problems.into_iter().take(Self::LISTED - self.problems.len()));
+    }
+}
+
+impl fmt::Display for InvalidRows {
+    /// One line for each problem, each with a line break before it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.problems {
+            write!(f, "\n  {problem}")?;
+        }
+        match self.total_problems - self.problems.len() {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
+    }
+}
+
+impl fmt::Display for RowProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.column {
+            Some(column) => write!(f, "line {}, column {column:?}: {}", self.line, self.reason),
+            None => write!(f, "line {}: {}", self.line, self.reason),
+        }
+    }
+}
+
+fn columns(names: &[String]) -> String {
+    let noun = if names.len() == 1 { "column" } else { "columns" };
+    format!("{noun} {}", quoted(names))
+}
+
+fn quoted(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    names.join(", ")
+}

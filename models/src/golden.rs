@@ -1,0 +1,150 @@
+//! Golden rows: rows made from the schema that visit every branch of the graph, with the probability that the trainer's
+//! own code gives them.
+
+use ndarray::Array2;
+use onnward_schemas::{
+    Feature, FeatureKind, FeatureProfile, Golden, GoldenRow, GoldenValue, Profile, Schema,
+};
+use rand::RngExt;
+
+use crate::pipeline::Pipeline;
+use crate::random::{Purpose, generator};
+
+const TOLERANCE: f64 = 1e-6;
+const RANDOM_ROWS: usize = 32;
+/// How many values of a categorical feature are visited one by one.
+const MOST_CATEGORIES: usize = 8;
+/// How many values all golden rows together hold at most, so that a wide schema does not swell its artifact.
+const MOST_VALUES: usize = 100_000;
+const FEWEST_ROWS: usize = 16;
+
+/// Makes the golden rows of a model. The first is complete, valid and ordinary: what a request could carry.
+pub(crate) fn golden(schema: &Schema, profile: &Profile, pipeline: &Pipeline, seed: u64) -> Golden {
+    let features: Vec<Domain<'_>> = schema
+        .features
+        .iter()
+        .zip(&profile.features)
+        .map(|(feature, seen)| Domain::of(feature, seen))
+        .collect();
+    let rows = rows(&features, seed);
+    let encoded = Array2::from_shape_fn((rows.len(), schema.features.len()), |(row, at)| {
+        schema.features[at].code(rows[row][at].as_value())
+    });
+    let probabilities = pipeline.predict(encoded.view());
+    let golden = |(values, probability)| GoldenRow { values, probability };
+    Golden { tolerance: TOLERANCE, rows: rows.into_iter().zip(probabilities).map(golden).collect() }
+}
+
+fn rows(features: &[Domain<'_>], seed: u64) -> Vec<Vec<GoldenValue>> {
+    let typical: Vec<GoldenValue> = features.iter().map(Domain::typical).collect();
+    let mut rows = vec![typical.clone()];
+    rows.push(vec![GoldenValue::Missing; features.len()]);
+    let mut random = generator(seed, Purpose::GoldenRows, 0);
+    for _ in 0..RANDOM_ROWS {
+        rows.push(features.iter().map(|feature| feature.at(random.random_range(0.0..1.0))).collect());
+    }
+    for (at, feature) in features.iter().enumerate() {
+        for probe in feature.probes() {
+            let mut row = typical.clone();
+            row[at] = probe;
+            rows.push(row);
+        }
+    }
+    rows.truncate((MOST_VALUES / features.len().max(1)).max(FEWEST_ROWS));
+    rows
+}
+
+/// The values of a feature from which golden rows are made.
+enum Domain<'a> {
+    Numeric { min: f64, typical: f64, max: f64, decimals: usize },
+    Categorical { values: &'a [String], typical: usize },
+}
+
+impl<'a> Domain<'a> {
+    /// The schema's range, and where it is open the range that was seen.
+    fn of(feature: &'a Feature, seen: &FeatureProfile) -> Self {
+        match (&feature.kind, seen) {
+            (
+                FeatureKind::Numeric { min, max, integer },
+                FeatureProfile::Numeric { min: lowest, median, max: highest, .. },
+            ) => numeric(*min, *max, *integer, [*lowest, *median, *highest].map(as_written)),
+            (FeatureKind::Numeric { min, max, integer }, FeatureProfile::Categorical { .. }) => {
+                numeric(*min, *max, *integer, [0.0; 3])
+            }
+            (FeatureKind::Categorical { values, .. }, FeatureProfile::Categorical { counts, .. }) => {
+                // The first of the most frequent values: a row of such values is an ordinary one.
+                let most = counts.iter().max();
+                let typical = counts.iter().position(|count| Some(count) == most).unwrap_or(0);
+                Domain::Categorical { values, typical }
+            }
+            (FeatureKind::Categorical { values, .. }, FeatureProfile::Numeric { .. }) => {
+                Domain::Categorical { values, typical: 0 }
+            }
+        }
+    }
+
+    fn typical(&self) -> GoldenValue {
+        match self {
+            Self::Numeric { typical, decimals, min, max } => number(*typical, *decimals, *min, *max),
+            Self::Categorical { values, typical } => text(values, *typical),
+        }
+    }
+
+    /// The value at a share of the way through the domain, from 0 to 1.
+    fn at(&self, share: f64) -> GoldenValue {
+        match self {
+            Self::Numeric { min, max, decimals, .. } => {
+                number(min + share * (max - min), *decimals, *min, *max)
+            }
+            Self::Categorical { values, .. } => text(values, (share * values.len() as f64) as usize),
+        }
+    }
+
+    /// The values to try one at a time: both ends or the first categories, nothing, and something unknown.
+    fn probes(&self) -> Vec<GoldenValue> {
+        match self {
+            Self::Numeric { min, max, .. } => {
+                vec![GoldenValue::Number(*min), GoldenValue::Number(*max), GoldenValue::Missing]
+            }
+            Self::Categorical { values, typical } => {
+                let known = (0..values.len().min(MOST_CATEGORIES)).filter(|value| value != typical);
+                let known = known.map(|value| text(values, value));
+                known.chain([GoldenValue::Missing, GoldenValue::Text(unlisted(values))]).collect()
+            }
+        }
+    }
+}
+
+fn numeric(min: Option<f64>, max: Option<f64>, integer: bool, seen: [f64; 3]) -> Domain<'static> {
+    let [lowest, median, highest] = seen;
+    let min = min.unwrap_or(lowest.min(max.unwrap_or(lowest)));
+    let max = max.unwrap_or(highest.max(min));
+    // Three digits of the range: cents for tens, whole numbers for thousands.
+    let digits = 3.0 - (max - min).max(f64::MIN_POSITIVE).log10().ceil();
+    let decimals = if integer { 0 } else { digits.clamp(0.0, 9.0) as usize };
+    Domain::Numeric { min, typical: median.clamp(min, max), max, decimals }
+}
+
+/// The number that a person would write: 18.8 for the 18.799999 that single precision makes of it.
+fn as_written(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
+}
+
+/// Rounded through text, so that it reads as it was meant.
+fn number(value: f64, decimals: usize, min: f64, max: f64) -> GoldenValue {
+    // Adding 0 makes 0 of -0.
+    let rounded = format!("{value:.decimals$}").parse().unwrap_or(value) + 0.0;
+    GoldenValue::Number(if (min..=max).contains(&rounded) { rounded } else { value })
+}
+
+fn text(values: &[String], at: usize) -> GoldenValue {
+    values.get(at).map_or(GoldenValue::Missing, |value| GoldenValue::Text(value.clone()))
+}
+
+fn unlisted(values: &[String]) -> String {
+    let mut name = "(unlisted)".to_owned();
+    while values.contains(&name) {
+        name.push('*');
+    }
+    name
+}

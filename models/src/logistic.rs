@@ -1,0 +1,181 @@
+//! Logistic regression by linfa-logistic.
+
+use linfa::DatasetBase;
+use linfa::traits::Fit;
+use linfa_logistic::{FittedLogisticRegression, LogisticRegression};
+use ndarray::ArrayView2;
+use ndarray016::{Array1, Array2, ShapeBuilder};
+use thiserror::Error;
+
+use crate::fitted::{FittedLogistic, Hinge};
+use crate::parameters::LogisticParams;
+
+/// Why no logistic regression could be fitted.
+#[derive(Debug, Error)]
+pub enum LogisticError {
+    /// The solver gave up.
+    #[error("the solver failed: {0}")]
+    Solver(#[from] linfa_logistic::error::Error),
+    /// The solver stopped before the loss was at its minimum.
+    #[error(
+        "no minimum of the loss was found: after {iterations} iterations its slope is still {slope:.1e} a row; \
+         a smaller C (now {c}) makes the minimum sharper"
+    )]
+    NotConverged {
+        /// How many iterations the solver was allowed.
+        iterations: u64,
+        /// The largest absolute component of the gradient, divided by the number of rows.
+        slope: f64,
+        /// The setting.
+        c: f64,
+    },
+}
+
+/// The slope of the mean loss under which the solver stops; scikit-learn's `tol` is 1e-4.
+const SLOPE_SOUGHT: f64 = 1e-6;
+/// The slope that is accepted where rounding keeps the solver from the one it seeks.
+const SLOPE_ACCEPTED: f64 = 1e-5;
+/// One round of the solver; the next goes on where it stopped.
+const ITERATIONS_A_ROUND: u64 = 300;
+const ROUNDS: u64 = 10;
+
+/// Fits a logistic regression on the preprocessed rows `[rows, columns]`.
+///
+/// # Errors
+/// [`LogisticError`] if the minimum of the loss is not found.
+pub(crate) fn fit(
+    rows: ArrayView2<'_, f32>,
+    labels: &[bool],
+    params: &LogisticParams,
+) -> Result<FittedLogistic, LogisticError> {
+    let count = rows.nrows() as f64;
+    let alpha = 1.0 / params.c;
+    let hinges = place_hinges(rows, params.knots);
+    let table = DatasetBase::new(records(rows, &hinges), Array1::from_vec(labels.to_vec()));
+    let mut solver = LogisticRegression::default()
+        .alpha(alpha)
+        .max_iterations(ITERATIONS_A_ROUND)
+        .gradient_tolerance(SLOPE_SOUGHT * count);
+    let mut slope = f64::INFINITY;
+    for _ in 0..ROUNDS {
+        let fitted = solver.fit(&table)?;
+        let before = slope;
+        slope = largest_slope(&fitted, table.records(), labels, alpha) / count;
+        // linfa ends without a word at its last iteration, and where rounding hides any further descent.
+        let stuck = slope >= 0.5 * before;
+        if slope <= SLOPE_SOUGHT || (stuck && slope <= SLOPE_ACCEPTED) {
+            return Ok(for_the_positive_label(&fitted, hinges));
+        }
+        let reached = fitted.params().iter().chain([&fitted.intercept()]).copied().collect();
+        solver = solver.initial_params(reached);
+    }
+    Err(LogisticError::NotConverged { iterations: ITERATIONS_A_ROUND * ROUNDS, slope, c: params.c })
+}
+
+/// Places `knots` hinges on each column, at equally spaced quantiles; where quantiles coincide, or lie at the smallest or
+/// the largest value, there is nothing to bend between. So a one-hot column, of two values, gets none.
+fn place_hinges(rows: ArrayView2<'_, f32>, knots: usize) -> Vec<Hinge> {
+    let mut hinges = Vec::new();
+    for (column, values) in rows.columns().into_iter().enumerate() {
+        let mut sorted = values.to_vec();
+        sorted.sort_unstable_by(f32::total_cmp);
+        let quantile = |at: usize| sorted.get(at * sorted.len() / (knots + 1)).copied();
+        let mut places: Vec<f32> = (1..=knots).filter_map(quantile).collect();
+        places.dedup();
+        places.retain(|knot| sorted.first() < Some(knot) && Some(knot) < sorted.last());
+        hinges.extend(places.into_iter().map(|knot| Hinge { column, knot }));
+    }
+    hinges
+}
+
+/// The matrix that is fitted on, `[rows, columns + hinges]`. It lies column by column in memory: linfa is several times
+/// slower on rows that lie one after the other.
+fn records(rows: ArrayView2<'_, f32>, hinges: &[Hinge]) -> Array2<f64> {
+    let mut records = Array2::zeros((rows.nrows(), rows.ncols() + hinges.len()).f());
+    for (from, mut to) in rows.outer_iter().zip(records.outer_iter_mut()) {
+        let row = from.to_vec();
+        let values = row.iter().copied().chain(hinges.iter().map(|hinge| hinge.of(&row)));
+        for (cell, value) in to.iter_mut().zip(values) {
+            *cell = f64::from(value);
+        }
+    }
+    records
+}
+
+/// The largest absolute component of the gradient of `Σ −log p(label) + alpha/2 · ‖weights‖²`.
+fn largest_slope(
+    fitted: &FittedLogisticRegression<f64, bool>,
+    records: &Array2<f64>,
+    labels: &[bool],
+    alpha: f64,
+) -> f64 {
+    let counted_as_one = fitted.labels().pos.class;
+    let mut residuals = fitted.predict_probabilities(records);
+    for (residual, label) in residuals.iter_mut().zip(labels) {
+        *residual -= f64::from(u8::from(*label == counted_as_one));
+    }
+    let weights = records.t().dot(&residuals) + fitted.params() * alpha;
+    weights.iter().chain([&residuals.sum()]).fold(0.0, |largest, slope| slope.abs().max(largest))
+}
+
+/// linfa models the probability of the more frequent label.
+fn for_the_positive_label(
+    fitted: &FittedLogisticRegression<f64, bool>,
+    hinges: Vec<Hinge>,
+) -> FittedLogistic {
+    let sign = if fitted.labels().pos.class { 1.0 } else { -1.0 };
+    FittedLogistic {
+        hinges,
+        weights: fitted.params().iter().map(|weight| (sign * weight) as f32).collect(),
+        intercept: (sign * fitted.intercept()) as f32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, array};
+
+    use super::*;
+    use crate::fitted::FittedModel;
+
+    /// The optimum for one 0/1 column without a penalty is known: the log-odds of each group.
+    #[test]
+    fn weights_are_the_log_odds_whichever_label_is_more_frequent() {
+        let column: Vec<f32> = (0..100).map(|row| f32::from(u8::from(row >= 40))).collect();
+        let rows = Array2::from_shape_vec((100, 1), column).unwrap();
+        let rare: Vec<bool> = (0..100).map(|row| row < 4 || (40..70).contains(&row)).collect();
+        let frequent: Vec<bool> = rare.iter().map(|label| !label).collect();
+        let params = LogisticParams { c: 1e6, knots: 0 };
+        let model = fit(rows.view(), &rare, &params).unwrap();
+        assert!((f64::from(model.intercept) - (0.1f64 / 0.9).ln()).abs() < 1e-3, "{model:?}");
+        assert!((f64::from(model.weights[0]) - (9f64).ln()).abs() < 1e-3, "{model:?}");
+        let mirrored = fit(rows.view(), &frequent, &params).unwrap();
+        assert!((model.weights[0] + mirrored.weights[0]).abs() < 1e-4, "{mirrored:?}");
+    }
+
+    #[test]
+    fn separable_rows_and_constant_columns_converge() {
+        let rows = array![[0.0, 1.0], [1.0, 1.0], [2.0, 1.0], [3.0, 1.0]];
+        let params = LogisticParams { c: 1.0, knots: 0 };
+        let model = fit(rows.view(), &[false, false, true, true], &params).unwrap();
+        assert!(model.weights[0] > 0.5 && model.weights[1].abs() < 1e-6, "{model:?}");
+    }
+
+    #[test]
+    fn hinges_bend_the_line_where_the_data_does_and_leave_one_hot_columns_alone() {
+        let rows = Array2::from_shape_fn((400, 2), |(row, column)| match column {
+            0 => row as f32 / 100.0,
+            _ => f32::from(u8::from(row % 3 == 0)),
+        });
+        // Rare in the middle, certain at neither end: no straight line ranks these rows.
+        let labels: Vec<bool> = (0..400).map(|row| !(100..300).contains(&row) && row % 4 != 0).collect();
+        let straight = fit(rows.view(), &labels, &LogisticParams { c: 1.0, knots: 0 }).unwrap();
+        let bent = fit(rows.view(), &labels, &LogisticParams { c: 1.0, knots: 3 }).unwrap();
+        let knots: Vec<(usize, f32)> = bent.hinges.iter().map(|hinge| (hinge.column, hinge.knot)).collect();
+        assert_eq!(knots, [(0, 1.0), (0, 2.0), (0, 3.0)]);
+        assert_eq!((straight.hinges.len(), bent.weights.len()), (0, 5));
+        let score = |model: &FittedLogistic, x: f32| FittedModel::Logistic(model.clone()).score(&[x, 0.0]);
+        assert!((score(&straight, 0.0) - score(&straight, 2.0)).abs() < 0.1);
+        assert!(score(&bent, 0.0) > 0.7 && score(&bent, 2.0) < 0.2 && score(&bent, 3.99) > 0.7);
+    }
+}

@@ -1,0 +1,119 @@
+use std::collections::BTreeMap;
+
+use crate::family::Family;
+
+/// The settings with which one model is fitted.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CandidateParams {
+    /// Of logistic regression.
+    Logistic(LogisticParams),
+    /// Of a random forest.
+    Forest(ForestParams),
+}
+
+/// The settings of logistic regression.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogisticParams {
+    /// The inverse of the L2 penalty's strength, as scikit-learn's `C`: the loss is the sum over the rows of the negative
+    /// log-likelihood, plus ‖weights‖² / 2C. The intercept is not penalised.
+    pub c: f64,
+    /// In how many places the log-odds may bend along each numeric column: a linear spline with knots at equally spaced
+    /// quantiles of the training rows; 0 for straight lines. Columns of few values have fewer.
+    pub knots: usize,
+}
+
+/// The settings of a random forest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ForestParams {
+    /// How many trees it has.
+    pub trees: usize,
+    /// How many rows a leaf holds at least, a row that the bootstrap drew twice counting twice.
+    pub min_samples_leaf: usize,
+    /// How many rows a node holds at least to be split.
+    pub min_samples_split: usize,
+    /// How many nodes lie at most between the root and a leaf, both counted; no limit where absent.
+    pub max_depth: Option<u16>,
+    /// How many columns of the preprocessed matrix are tried at a split; the square root of their number, rounded down,
+    /// where absent.
+    pub max_features: Option<usize>,
+}
+
+/// A setting outside its range.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{family}: {setting} = {value} is not usable: it must be {expected}")]
+pub struct InvalidSetting {
+    family: Family,
+    setting: &'static str,
+    value: f64,
+    expected: &'static str,
+}
+
+impl Default for LogisticParams {
+    fn default() -> Self {
+        Self { c: 1.0, knots: 5 }
+    }
+}
+
+impl Default for ForestParams {
+    fn default() -> Self {
+        Self { trees: 100, min_samples_leaf: 20, min_samples_split: 40, max_depth: None, max_features: None }
+    }
+}
+
+impl CandidateParams {
+    /// The default settings of a family.
+    pub fn default_of(family: Family) -> Self {
+        match family {
+            Family::Logistic => Self::Logistic(LogisticParams::default()),
+            Family::Forest => Self::Forest(ForestParams::default()),
+        }
+    }
+
+    /// The family that is fitted.
+    pub fn family(&self) -> Family {
+        match self {
+            Self::Logistic(_) => Family::Logistic,
+            Self::Forest(_) => Family::Forest,
+        }
+    }
+
+    /// The settings as an artifact and a comparison list them; a limit that is not set is left out.
+    pub fn to_map(&self) -> BTreeMap<String, f64> {
+        let listed = match self {
+            Self::Logistic(LogisticParams { c, knots }) => {
+                vec![("c", Some(*c)), ("knots", Some(*knots as f64))]
+            }
+            Self::Forest(params) => vec![
+                ("trees", Some(params.trees as f64)),
+                ("min_samples_leaf", Some(params.min_samples_leaf as f64)),
+                ("min_samples_split", Some(params.min_samples_split as f64)),
+                ("max_depth", params.max_depth.map(f64::from)),
+                ("max_features", params.max_features.map(|columns| columns as f64)),
+            ],
+        };
+        listed.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    }
+
+    /// Refuses settings that no model can be fitted with.
+    pub(crate) fn check(&self) -> Result<(), InvalidSetting> {
+        let family = self.family();
+        let refuse = |setting, value, expected| Err(InvalidSetting { family, setting, value, expected });
+        match self {
+            Self::Logistic(LogisticParams { c, .. }) if !(c.is_finite() && *c > 0.0) => {
+                refuse("c", *c, "a finite number above 0")
+            }
+            Self::Forest(params) if params.trees == 0 => refuse("trees", 0.0, "1 or more"),
+            Self::Forest(params) if params.min_samples_leaf == 0 => {
+                refuse("min_samples_leaf", 0.0, "1 or more")
+            }
+            Self::Forest(params) if params.min_samples_split < 2 => {
+                refuse("min_samples_split", params.min_samples_split as f64, "2 or more")
+            }
+            Self::Forest(ForestParams { max_depth: Some(0), .. }) => refuse("max_depth", 0.0, "1 or more"),
+            Self::Forest(ForestParams { max_features: Some(0), .. }) => {
+                refuse("max_features", 0.0, "1 or more")
+            }
+            Self::Logistic(_) | Self::Forest(_) => Ok(()),
+        }
+    }
+}

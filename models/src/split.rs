@@ -1,0 +1,80 @@
+use rand::seq::SliceRandom;
+
+use crate::dataset::Dataset;
+use crate::random::{Purpose, generator};
+
+/// Which rows are fitted on and which are held out, both in the table's order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// The indices of the training rows.
+    pub train: Vec<usize>,
+    /// The indices of the held-out rows.
+    pub test: Vec<usize>,
+}
+
+impl Dataset {
+    /// Splits the rows at random so that both parts have the table's share of positives. `test_fraction`, between 0 and
+    /// 1, is held out; of a class with two or more rows each part gets at least one.
+    pub fn split(&self, test_fraction: f64, seed: u64) -> Split {
+        let mut random = generator(seed, Purpose::Split, 0);
+        let mut split = Split { train: Vec::new(), test: Vec::new() };
+        for mut class in classes(&self.labels) {
+            class.shuffle(&mut random);
+            let test = (class.len() as f64 * test_fraction).round() as usize;
+            let test = test.max(1).min(class.len().saturating_sub(1));
+            split.test.extend(class.drain(..test));
+            split.train.extend(class);
+        }
+        split.train.sort_unstable();
+        split.test.sort_unstable();
+        split
+    }
+}
+
+/// Deals the rows into `folds` parts of equal size (to within one row) and of equal share of positives; each is once
+/// validated on while the others are fitted on.
+pub(crate) fn stratified_folds(labels: &[bool], folds: usize, seed: u64) -> Vec<Split> {
+    let mut random = generator(seed, Purpose::Folds, 0);
+    let mut fold_of = vec![0; labels.len()];
+    let mut dealt = 0;
+    for mut class in classes(labels) {
+        class.shuffle(&mut random);
+        for row in class {
+            fold_of[row] = dealt % folds;
+            dealt += 1;
+        }
+    }
+    let split = |fold| {
+        let (test, train) = (0..labels.len()).partition(|row| fold_of[*row] == fold);
+        Split { train, test }
+    };
+    (0..folds).map(split).collect()
+}
+
+/// The indices of the negative and of the positive rows.
+fn classes(labels: &[bool]) -> [Vec<usize>; 2] {
+    let (positive, negative) = (0..labels.len()).partition(|row| labels[*row]);
+    [negative, positive]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folds_share_rows_and_positives_evenly_and_cover_every_row_once() {
+        let labels: Vec<bool> = (0..103).map(|row| row % 4 == 0).collect();
+        let folds = stratified_folds(&labels, 5, 42);
+        let mut validated: Vec<usize> = folds.iter().flat_map(|fold| fold.test.clone()).collect();
+        validated.sort_unstable();
+        assert_eq!(validated, (0..103).collect::<Vec<_>>());
+        for fold in &folds {
+            let positives = fold.test.iter().filter(|row| labels[**row]).count();
+            assert!((5..=6).contains(&positives), "{positives}");
+            assert!((20..=21).contains(&fold.test.len()), "{}", fold.test.len());
+            assert!(fold.train.iter().all(|row| !fold.test.contains(row)));
+        }
+        assert_eq!(folds, stratified_folds(&labels, 5, 42));
+        assert_ne!(folds, stratified_folds(&labels, 5, 43));
+    }
+}

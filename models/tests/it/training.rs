@@ -1,0 +1,222 @@
+//! Whole training runs on two small tables of different shape.
+
+use std::sync::Mutex;
+
+use crate::samples::{BANK, SHOP, bank_rows, schema, shop_rows, table};
+use ndarray::Array2;
+use onnward_models::{
+    CandidateParams, Dataset, Family, ForestParams, LogisticParams, OnInvalid, Progress, TrainedModel,
+    TrainingError, TrainingPlan, TrainingRun, train,
+};
+use onnward_schemas::{FeatureProfile, GoldenValue, Schema};
+
+fn shop() -> Dataset {
+    let path = table("shop_training", shop_rows(600, 1));
+    Dataset::read(&path, &schema(SHOP), OnInvalid::Fail).unwrap()
+}
+
+fn bank() -> Dataset {
+    let path = table("bank_training", bank_rows(800, 2));
+    Dataset::read(&path, &schema(BANK), OnInvalid::Fail).unwrap()
+}
+
+fn small_plan() -> TrainingPlan {
+    let forest = ForestParams { trees: 25, ..ForestParams::default() };
+    let candidates =
+        vec![CandidateParams::Logistic(LogisticParams::default()), CandidateParams::Forest(forest)];
+    TrainingPlan { candidates, ..TrainingPlan::default() }
+}
+
+fn run(data: &Dataset) -> TrainingRun {
+    train(data, &small_plan(), &|_| ()).unwrap()
+}
+
+#[test]
+fn both_families_learn_both_tables_and_the_better_one_comes_first() {
+    for data in [shop(), bank()] {
+        let run = run(&data);
+        let comparison = &run.comparison;
+        assert_eq!(comparison.selected, comparison.candidates[0].family);
+        assert_eq!(comparison.train_rows + comparison.test_rows, data.rows());
+        assert_eq!(comparison.train_rows, data.rows() * 4 / 5);
+        let [first, second] = &comparison.candidates[..] else { panic!("two candidates") };
+        assert!(first.cross_validation.roc_auc_mean >= second.cross_validation.roc_auc_mean);
+        for (candidate, model) in comparison.candidates.iter().zip(&run.models) {
+            assert!(candidate.cross_validation.roc_auc_mean > 0.7, "{candidate:?}");
+            assert!(candidate.test.roc_auc > 0.65, "{candidate:?}");
+            assert_eq!(candidate.cross_validation.fold_roc_auc.len(), 5);
+            assert_eq!(candidate.family, model.model.family());
+            assert_eq!(candidate.family.name(), model.metadata.family);
+            assert_eq!(candidate.test, model.metadata.evaluation.test);
+            let confusion = candidate.test.confusion;
+            let judged = confusion.true_positives
+                + confusion.false_positives
+                + confusion.true_negatives
+                + confusion.false_negatives;
+            assert_eq!(judged as usize, comparison.test_rows);
+        }
+    }
+}
+
+#[test]
+fn importance_finds_what_the_label_was_drawn_from() {
+    for candidate in run(&shop()).comparison.candidates {
+        let names: Vec<&str> = candidate.importance.iter().map(|of| of.feature.as_str()).collect();
+        assert_eq!(names.len(), 3);
+        assert_eq!(names[2], "spend", "{:?}", candidate.importance);
+        assert!(candidate.importance[0].roc_auc_drop > 0.05);
+    }
+}
+
+#[test]
+fn the_same_data_and_seed_give_the_same_models_and_another_seed_others() {
+    let data = bank();
+    let (once, again) = (run(&data), run(&data));
+    assert_eq!(once.models, again.models);
+    assert_eq!(format!("{:?}", once.models), format!("{:?}", again.models));
+    let other = TrainingPlan { seed: 7, ..small_plan() };
+    assert_ne!(once.models, train(&data, &other, &|_| ()).unwrap().models);
+}
+
+#[test]
+fn a_split_is_stratified_and_seeded() {
+    let data = bank();
+    let split = data.split(0.2, 42);
+    let positives = |rows: &[usize]| rows.iter().filter(|row| data.labels[**row]).count() as f64;
+    let share = data.positives() as f64 / data.rows() as f64;
+    assert!((positives(&split.test) / split.test.len() as f64 - share).abs() < 0.01);
+    let mut all = [split.train.clone(), split.test.clone()].concat();
+    all.sort_unstable();
+    assert_eq!(all, (0..data.rows()).collect::<Vec<_>>());
+    assert_eq!(split, data.split(0.2, 42));
+    assert_ne!(split, data.split(0.2, 43));
+}
+
+#[test]
+fn nothing_is_learned_from_held_out_rows() {
+    let data = shop();
+    let split = data.split(0.2, 42);
+    let mut poisoned = data.clone();
+    for row in &split.test {
+        poisoned.features.row_mut(*row).fill(1e6);
+        poisoned.features[(*row, 1)] = 0.0;
+    }
+    for (clean, poisoned) in run(&data).models.iter().zip(&run(&poisoned).models) {
+        assert_eq!(clean.preprocessor, poisoned.preprocessor);
+        assert_eq!(clean.model, poisoned.model);
+        assert_eq!(clean.metadata.profile, poisoned.metadata.profile);
+        assert_eq!(clean.metadata.golden, poisoned.metadata.golden);
+        assert_eq!(clean.metadata.evaluation.cross_validation, poisoned.metadata.evaluation.cross_validation);
+    }
+}
+
+fn golden_features(model: &TrainedModel) -> Array2<f32> {
+    let (schema, rows) = (&model.metadata.schema, &model.metadata.golden.rows);
+    Array2::from_shape_fn((rows.len(), schema.features.len()), |(row, at)| {
+        schema.features[at].code(rows[row].values[at].as_value())
+    })
+}
+
+#[test]
+fn golden_rows_start_with_a_valid_customer_and_visit_every_branch() {
+    for data in [shop(), bank()] {
+        for model in run(&data).models {
+            let golden = &model.metadata.golden;
+            let first = &golden.rows[0].values;
+            assert_accepted(&data.schema, first);
+            let probabilities = model.predict(golden_features(&model).view());
+            let expected: Vec<f64> = golden.rows.iter().map(|row| row.probability).collect();
+            assert_eq!(probabilities, expected);
+            assert!(golden.tolerance <= 1e-6);
+            let has =
+                |wanted: &dyn Fn(&[GoldenValue]) -> bool| golden.rows.iter().any(|row| wanted(&row.values));
+            assert!(has(&|row| row.iter().all(|value| *value == GoldenValue::Missing)));
+            for (at, feature) in data.schema.features.iter().enumerate() {
+                assert!(has(
+                    &|row| row[at] == GoldenValue::Missing && row[(at + 1) % 3] != GoldenValue::Missing
+                ));
+                for value in feature.categories().unwrap_or_default() {
+                    assert!(has(&|row| row[at] == GoldenValue::Text(value.clone())), "{value}");
+                }
+                if feature.categories().is_some() {
+                    assert!(has(&|row| feature.code(row[at].as_value()) == -1.0), "unknown {}", feature.name);
+                }
+            }
+        }
+    }
+}
+
+fn assert_accepted(schema: &Schema, values: &[GoldenValue]) {
+    for (feature, value) in schema.features.iter().zip(values) {
+        assert_ne!(*value, GoldenValue::Missing);
+        assert!(feature.encode(value.as_value()).is_ok(), "{}: {value:?}", feature.name);
+    }
+}
+
+#[test]
+fn the_profile_counts_the_training_rows() {
+    let data = bank();
+    let run = run(&data);
+    let profile = &run.models[0].metadata.profile;
+    assert_eq!(profile.rows as usize, run.comparison.train_rows);
+    assert_eq!(profile.score.iter().sum::<u64>(), profile.rows);
+    for feature in &profile.features {
+        let (counted, missing, unknown) = match feature {
+            FeatureProfile::Numeric { counts, missing, edges, .. } => {
+                assert_eq!(counts.len(), edges.len() + 1);
+                (counts.iter().sum::<u64>(), *missing, 0)
+            }
+            FeatureProfile::Categorical { counts, missing, unknown } => {
+                assert!(*unknown > 0, "the table has values that the schema does not list");
+                (counts.iter().sum::<u64>(), *missing, *unknown)
+            }
+        };
+        assert_eq!(counted + missing + unknown, profile.rows);
+    }
+}
+
+#[test]
+fn progress_adds_up_to_what_was_announced() {
+    let heard = Mutex::new(Vec::new());
+    train(&shop(), &small_plan(), &|progress| heard.lock().unwrap().push(progress)).unwrap();
+    let heard = heard.into_inner().unwrap();
+    let Progress::Started { steps: announced } = heard[0] else { panic!("{:?}", heard[0]) };
+    let advanced = |progress: &Progress| match progress {
+        Progress::Started { .. } => 0,
+        Progress::Advanced { steps, .. } => *steps,
+    };
+    assert_eq!(heard.iter().map(advanced).sum::<u64>(), announced);
+    let Progress::Advanced { activity, .. } = heard[1] else { panic!("{:?}", heard[1]) };
+    assert_eq!(activity.to_string(), "logistic: fold 1 of 5");
+}
+
+#[test]
+fn a_plan_that_does_not_fit_the_data_is_refused_in_words() {
+    let data = shop();
+    let refused = |plan: TrainingPlan| train(&data, &plan, &|_| ()).unwrap_err().to_string();
+    let empty = TrainingPlan { candidates: Vec::new(), ..small_plan() };
+    assert!(refused(empty).contains("name one or more candidates"));
+    assert!(refused(TrainingPlan { folds: 1, ..small_plan() }).contains("2 or more folds, not 1"));
+    assert!(refused(TrainingPlan { test_fraction: 1.0, ..small_plan() }).contains("between 0 and 1"));
+    let forest = CandidateParams::Forest(ForestParams { trees: 0, ..ForestParams::default() });
+    let message = refused(TrainingPlan { candidates: vec![forest], ..small_plan() });
+    assert_eq!(message, "forest: trees = 0 is not usable: it must be 1 or more");
+
+    let few = table("few", shop_rows(600, 1).lines().take(14).collect::<Vec<_>>().join("\n"));
+    let few = Dataset::read(&few, &schema(SHOP), OnInvalid::Fail).unwrap();
+    let error = train(&few, &small_plan(), &|_| ()).unwrap_err();
+    assert!(matches!(error, TrainingError::TooFewRows { folds: 5, .. }), "{error}");
+    assert!(error.to_string().contains("use fewer folds"), "{error}");
+}
+
+#[test]
+fn every_family_has_default_settings_that_train() {
+    let data = shop();
+    for family in Family::ALL {
+        let candidates = vec![CandidateParams::default_of(family)];
+        let run = train(&data, &TrainingPlan { candidates, ..TrainingPlan::default() }, &|_| ()).unwrap();
+        assert_eq!(run.comparison.selected, family);
+        let (library, version) = family.library();
+        assert_eq!(run.models[0].metadata.provenance.versions[library], version);
+    }
+}
