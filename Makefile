@@ -1,0 +1,69 @@
+# `make` alone lists the targets. A variable is set on the command line: make demo DATA=customers.csv SCHEMA=my.toml
+
+DATA       :=
+SCHEMA     := schemas/telco.toml
+MODEL      := churn
+ROWS       := 7000
+SEED       := 42
+LISTEN     := 127.0.0.1:8000
+REPOSITORY := model-repository
+REPORT     := report
+BIN        := target/release
+
+# Without DATA the demo makes its own table of customers.
+TABLE = $(or $(DATA),sample-customers.csv)
+
+# $(call quote,NAME): the name as one word of the shell, in quotes only where it has blanks.
+quote = $(if $(word 2,$(1)),'$(1)',$(1))
+
+BUILD = cargo build --release --locked --bins
+
+DEMO = exec env BIN='$(BIN)' DATA='$(DATA)' SCHEMA='$(SCHEMA)' MODEL='$(MODEL)' REPOSITORY='$(REPOSITORY)' \
+	REPORT='$(REPORT)' LISTEN='$(LISTEN)' tests/demo.sh
+
+.PHONY: help demo build runtime test lint fmt fmt-check clippy deny clean
+.NOTPARALLEL:
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: ## sample customers, train, export, publish and serve, until Ctrl-C (DATA= SCHEMA= for a table of your own)
+	@$(DEMO) check
+	@echo engine/onnxruntime/fetch.sh
+	@engine/onnxruntime/fetch.sh || echo 'Going on without it: the engine serves with tract, which is built in.'
+	$(BUILD)
+ifeq ($(DATA),)
+	$(BIN)/onnward-exporter sample --schema $(call quote,$(SCHEMA)) --rows $(ROWS) --seed $(SEED) \
+		--out $(TABLE)
+endif
+	$(BIN)/onnward-exporter train --schema $(call quote,$(SCHEMA)) --data $(call quote,$(TABLE)) \
+		--repository $(call quote,$(REPOSITORY)) --model $(MODEL) --seed $(SEED) --out $(call quote,$(REPORT))
+	@$(DEMO) serve
+
+build: ## compile both programs into target/release
+	$(BUILD)
+
+runtime: ## fetch ONNX Runtime's shared library into .onnxruntime/
+	engine/onnxruntime/fetch.sh
+
+test: ## fetch what the tests need and run them all
+	engine/onnxruntime/fetch.sh || test -n "$$ONNWARD_TEST_WITHOUT_ONNXRUNTIME"
+	cargo test --release --locked --workspace
+
+lint: fmt-check clippy ## check the format and run clippy, warnings being errors
+
+fmt-check:
+	cargo fmt --all -- --check
+
+clippy:
+	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+
+fmt: ## format the code
+	cargo fmt --all
+
+deny: ## check licences, bans and sources of all dependencies (needs cargo-deny)
+	cargo deny --locked check licenses bans sources
+
+clean: ## remove what was built and fetched; models, reports and tables stay
+	cargo clean
+	rm -rf .onnxruntime
