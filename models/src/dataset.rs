@@ -102,6 +102,7 @@ enum Role {
     Identifier,
     Label,
     Feature(usize),
+    Ignored,
 }
 
 struct Columns {
@@ -142,6 +143,8 @@ fn role_of(column: &str, schema: &Schema) -> Option<Role> {
         Some(Role::Identifier)
     } else if schema.label.column == column {
         Some(Role::Label)
+    } else if schema.ignored.iter().any(|ignored| ignored == column) {
+        Some(Role::Ignored)
     } else {
         schema.index_of(column).map(Role::Feature)
     }
@@ -231,6 +234,7 @@ impl Table {
                     Ok(value) => self.values[start + index] = value,
                     Err(mismatch) => refuse(RowReason::Value(mismatch)),
                 },
+                Role::Ignored => {}
             }
         }
         label

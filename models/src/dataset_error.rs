@@ -51,8 +51,8 @@ pub enum DatasetError {
     },
     /// The file has columns that the schema lacks.
     #[error(
-        "{} has the {}, which the schema does not know: remove what is not to be learned from, or add it to the \
-         schema as a feature", path.display(), columns(unknown)
+        "{} has the {}, which the schema does not know: add what is to be learned from as a feature, and list the rest \
+         under `ignored`", path.display(), columns(unknown)
     )]
     UnknownColumns {
         /// The file.

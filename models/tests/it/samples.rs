@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use onnward_schemas::{Schema, SchemaFile};
 use rand::{RngExt, SeedableRng};
@@ -54,9 +55,11 @@ pub fn schema(text: &str) -> Schema {
     SchemaFile::parse(text).unwrap().schema
 }
 
-/// Writes a table into the tests' own folder.
+/// Writes a table into the tests' own folder. Each call has a file of its own: tests run at the same time.
 pub fn table(name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.csv"));
+    static TABLES: AtomicUsize = AtomicUsize::new(0);
+    let unique = TABLES.fetch_add(1, Ordering::Relaxed);
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{unique}.csv"));
     fs::write(&path, content).unwrap();
     path
 }

@@ -57,12 +57,23 @@ fn a_header_that_does_not_fit_is_named() {
     );
     let unknown =
         GOOD.replace("left\n", "left,colour\n").replace("yes\n", "yes,red\n").replace("no\n", "no,red\n");
-    assert_says(&message("unknown", unknown), &["has the column \"colour\"", "add it to the schema"]);
+    assert_says(&message("unknown", unknown), &["has the column \"colour\"", "`ignored`"]);
     assert_says(&message("repeated", GOOD.replace("spend", "age")), &["two columns named \"age\""]);
     assert_says(&message("latin1", b"id,plan,\xe4ge\na,b,c\n"), &["not UTF-8"]);
     let nowhere = std::path::Path::new("/nowhere/at all.csv");
     let error = Dataset::read(nowhere, &schema(SHOP), OnInvalid::Fail).unwrap_err();
     assert_says(&error.to_string(), &["cannot read /nowhere/at all.csv"]);
+}
+
+#[test]
+fn a_column_that_the_schema_ignores_may_hold_anything_or_be_absent() {
+    let ignoring = SHOP.replace("identifier", "ignored = [\"note\"]\n    identifier");
+    let with_note =
+        GOOD.replace("left\n", "left,note\n").replace("yes\n", "yes,?!\n").replace("no\n", "no,\n");
+    for content in [GOOD, &with_note] {
+        let data = Dataset::read(&table("ignored", content), &schema(&ignoring), OnInvalid::Fail).unwrap();
+        assert_eq!(data.labels, read("good", GOOD, OnInvalid::Fail).unwrap().labels);
+    }
 }
 
 #[test]
