@@ -1,5 +1,7 @@
 //! Tests that cross crates, and tests that run the two programs as a user would.
 
+mod journey;
 mod layers;
 mod parity;
+mod programs;
 mod support;

@@ -1,0 +1,138 @@
+//! The two programs, run as a user runs them.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::support::root;
+
+/// The path of one of the programs; Cargo puts the tests a folder below them.
+pub fn program(name: &str) -> PathBuf {
+    let folder = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
+    let path = folder.join(name);
+    assert!(path.is_file(), "{} is not built: run `make test`, which builds it", path.display());
+    path
+}
+
+/// Runs a program in the workspace's folder to its end.
+pub fn run(name: &str, arguments: &[&str]) -> Output {
+    Command::new(program(name)).args(arguments).current_dir(root()).output().unwrap()
+}
+
+/// Runs a program that must succeed, and gives what it prints.
+pub fn succeed(name: &str, arguments: &[&str]) -> String {
+    let output = run(name, arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name} {}: {errors}", arguments.join(" "));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// As [`succeed`], of a program that prints JSON.
+pub fn succeed_json(name: &str, arguments: &[&str]) -> Value {
+    serde_json::from_str(&succeed(name, arguments)).unwrap()
+}
+
+/// Runs a program that must fail, and gives its message.
+pub fn fail(name: &str, arguments: &[&str]) -> String {
+    let output = run(name, arguments);
+    assert!(!output.status.success(), "{name} {} does not fail", arguments.join(" "));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// An engine on a port of its own; it is killed when the test ends.
+pub struct Engine {
+    child: Child,
+    /// Where it listens, as `http://127.0.0.1:PORT`.
+    pub url: String,
+    log: Option<std::thread::JoinHandle<Vec<String>>>,
+}
+
+impl Engine {
+    /// Starts an engine on a repository and waits until it is ready.
+    pub fn serve(repository: &Path, arguments: &[&str]) -> Self {
+        let engine = Self::start(repository, arguments);
+        for _ in 0..600 {
+            if engine.get("/health/ready").0 == 200 {
+                return engine;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("the engine is not ready: {:?}", engine.get("/health/ready"));
+    }
+
+    /// Starts an engine and waits until it listens.
+    pub fn start(repository: &Path, arguments: &[&str]) -> Self {
+        let mut child = Command::new(program("onnward-engine"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--repository"])
+            .arg(repository)
+            .args(arguments)
+            .env("ONNWARD_LOG__FORMAT", "json")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let mut seen = Vec::new();
+        let url = lines.by_ref().find_map(|line| {
+            let address = listening_on(&line);
+            seen.push(line);
+            address
+        });
+        let url = url.unwrap_or_else(|| panic!("the engine ended: {}", seen.join("\n")));
+        // Whoever does not read the log lets the engine stand still once the pipe is full.
+        let log = std::thread::spawn(move || seen.into_iter().chain(lines).collect());
+        Self { child, url, log: Some(log) }
+    }
+
+    /// Gets a path: the status and the body.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        answer(agent().get(format!("{}{path}", self.url)).call())
+    }
+
+    /// Gets a path that answers 200 with JSON.
+    pub fn get_json(&self, path: &str) -> Value {
+        let (status, body) = self.get(path);
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    /// Posts JSON: the status and the body.
+    pub fn post(&self, path: &str, body: &str) -> (u16, Value) {
+        let request = agent().post(format!("{}{path}", self.url)).content_type("application/json");
+        let (status, body) = answer(request.send(body));
+        (status, serde_json::from_str(&body).unwrap())
+    }
+
+    /// Asks the engine to end, and gives its status and its log.
+    pub fn stop(mut self) -> (ExitStatus, Vec<String>) {
+        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(asked.success());
+        let status = self.child.wait().unwrap();
+        (status, self.log.take().unwrap().join().unwrap())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // After `stop` there is nothing left to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn listening_on(line: &str) -> Option<String> {
+    let event: Value = serde_json::from_str(line).ok()?;
+    let fields = event.get("fields").unwrap_or(&event);
+    let address = fields.get("address")?.as_str()?;
+    Some(format!("http://{address}"))
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).build().into()
+}
+
+fn answer(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> (u16, String) {
+    let mut response = result.unwrap();
+    (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
+}
