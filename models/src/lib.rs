@@ -20,6 +20,7 @@ mod plan;
 mod preprocess;
 mod profile;
 mod random;
+mod spline;
 mod split;
 mod summary;
 mod train;
@@ -31,7 +32,7 @@ pub use comparison::{
 pub use dataset::{Dataset, OnInvalid};
 pub use dataset_error::{DatasetError, InvalidRows, RowProblem, RowReason};
 pub use family::{Family, UnknownFamily};
-pub use fitted::{FittedForest, FittedLogistic, FittedModel, Hinge, Node, Tree};
+pub use fitted::{FittedForest, FittedLogistic, FittedModel, Node, Segment, Tree};
 pub use forest::ForestError;
 pub use logistic::LogisticError;
 pub use parameters::{CandidateParams, ForestParams, InvalidSetting, LogisticParams};

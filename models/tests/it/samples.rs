@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use onnward_schemas::{Schema, SchemaFile};
 use rand::{RngExt, SeedableRng};
@@ -54,9 +55,11 @@ pub fn schema(text: &str) -> Schema {
     SchemaFile::parse(text).unwrap().schema
 }
 
-/// Writes a table into the tests' own folder.
+/// Writes a table into the tests' own folder, under a name of its own: tests run side by side.
 pub fn table(name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.csv"));
+    static WRITTEN: AtomicUsize = AtomicUsize::new(0);
+    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{number}.csv"));
     fs::write(&path, content).unwrap();
     path
 }
