@@ -177,6 +177,9 @@ pub struct FamilySettings {
     /// Logistic regression: the inverse strength of the L2 penalty
     #[arg(long, value_name = "C")]
     pub logistic_c: Option<f64>,
+    /// Logistic regression: in how many places the log-odds may bend along a numeric column
+    #[arg(long, value_name = "N")]
+    pub logistic_knots: Option<usize>,
     /// Forest: the number of trees
     #[arg(long, value_name = "N")]
     pub forest_trees: Option<usize>,

@@ -79,20 +79,21 @@ impl Dataset {
 
     /// The rows with these indices.
     pub(crate) fn select(&self, indices: &[usize]) -> LabelledRows {
-        LabelledRows {
-            features: self.features.select(Axis(0), indices),
-            labels: indices.iter().map(|index| self.labels[*index]).collect(),
-        }
+        select(&self.features, &self.labels, indices)
     }
 }
 
 impl LabelledRows {
     /// The rows with these indices.
     pub(crate) fn select(&self, indices: &[usize]) -> Self {
-        Self {
-            features: self.features.select(Axis(0), indices),
-            labels: indices.iter().map(|index| self.labels[*index]).collect(),
-        }
+        select(&self.features, &self.labels, indices)
+    }
+}
+
+fn select(features: &Array2<f32>, labels: &[bool], indices: &[usize]) -> LabelledRows {
+    LabelledRows {
+        features: features.select(Axis(0), indices),
+        labels: indices.iter().map(|index| labels[*index]).collect(),
     }
 }
 

@@ -11,26 +11,33 @@ pub enum FittedModel {
     Forest(FittedForest),
 }
 
-/// `probability = 1 / (1 + exp(-(intercept + weights · [x, hinges(x)])))`: a generalised additive model in which the
+/// `probability = 1 / (1 + exp(-(intercept + weights · [x, segments(x)])))`: a generalised additive model in which the
 /// log-odds are piecewise linear in every numeric column.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FittedLogistic {
-    /// Where the lines bend; may be empty.
-    pub hinges: Vec<Hinge>,
-    /// One weight for each column of the preprocessed matrix, then one for each hinge.
+    /// The segments into which columns are cut; may be empty. They follow each other by column and position.
+    pub segments: Vec<Segment>,
+    /// One weight for each column of the preprocessed matrix, which is 0 where the column is cut into segments; then one
+    /// for each segment.
     pub weights: Vec<f32>,
-    /// The log-odds where every column and every hinge is 0.
+    /// The log-odds where every column and every segment is 0.
     pub intercept: f32,
 }
 
-/// `max(0, x[column] − knot)` in single precision: a basis function of a linear spline (Hastie, Tibshirani and Friedman,
-/// The Elements of Statistical Learning, 2nd ed., 2009, §5.2).
+/// `min(max(x[column], from), to) − origin` in single precision: how far a value has gone into one segment of a linear
+/// spline, whose weight is the slope there (Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 2nd
+/// ed., 2009, §5.2). Hinges `max(0, x − knot)` would say the same with large weights that cancel, which single precision
+/// cannot afford.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Hinge {
+pub struct Segment {
     /// The column of the preprocessed matrix.
     pub column: usize,
-    /// Where the line bends, in the column's own scale.
-    pub knot: f32,
+    /// Where the segment begins; `f32::MIN` for a column's first.
+    pub from: f32,
+    /// Where it ends; `f32::MAX` for a column's last.
+    pub to: f32,
+    /// The bound that counts as 0: where the segment begins, or ends if it has no beginning.
+    pub origin: f32,
 }
 
 /// The probability is the mean over the trees of the class frequency in the leaf that the row reaches.
@@ -88,18 +95,18 @@ impl FittedModel {
 
 impl FittedLogistic {
     fn score(&self, row: &[f32]) -> f64 {
-        let hinges = self.hinges.iter().map(|hinge| hinge.of(row));
-        let inputs = row.iter().copied().chain(hinges);
+        let segments = self.segments.iter().map(|segment| segment.of(row));
+        let inputs = row.iter().copied().chain(segments);
         let products = self.weights.iter().zip(inputs).map(|(weight, x)| f64::from(*weight) * f64::from(x));
         let log_odds = f64::from(self.intercept) + products.sum::<f64>();
         1.0 / (1.0 + (-log_odds).exp())
     }
 }
 
-impl Hinge {
+impl Segment {
     /// Its value for one preprocessed row.
     pub fn of(&self, row: &[f32]) -> f32 {
-        (row[self.column] - self.knot).max(0.0)
+        row[self.column].max(self.from).min(self.to) - self.origin
     }
 }
 

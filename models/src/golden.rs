@@ -63,22 +63,28 @@ enum Domain<'a> {
 impl<'a> Domain<'a> {
     /// The schema's range, and where it is open the range that was seen.
     fn of(feature: &'a Feature, seen: &FeatureProfile) -> Self {
-        match (&feature.kind, seen) {
-            (
-                FeatureKind::Numeric { min, max, integer },
-                FeatureProfile::Numeric { min: lowest, median, max: highest, .. },
-            ) => numeric(*min, *max, *integer, [*lowest, *median, *highest].map(as_written)),
-            (FeatureKind::Numeric { min, max, integer }, FeatureProfile::Categorical { .. }) => {
-                numeric(*min, *max, *integer, [0.0; 3])
+        match &feature.kind {
+            FeatureKind::Numeric { min, max, integer } => {
+                let [lowest, median, highest] = match seen {
+                    FeatureProfile::Numeric { min, median, max, .. } => [*min, *median, *max].map(as_written),
+                    FeatureProfile::Categorical { .. } => [0.0; 3],
+                };
+                let min = min.unwrap_or(lowest.min(max.unwrap_or(lowest)));
+                let max = max.unwrap_or(highest.max(min));
+                // Three digits of the range: tenths for tens, whole numbers for hundreds.
+                let digits = 3.0 - (max - min).max(f64::MIN_POSITIVE).log10().ceil();
+                let decimals = if *integer { 0 } else { digits.clamp(0.0, 9.0) as usize };
+                Self::Numeric { min, typical: median.clamp(min, max), max, decimals }
             }
-            (FeatureKind::Categorical { values, .. }, FeatureProfile::Categorical { counts, .. }) => {
+            FeatureKind::Categorical { values, .. } => {
+                let counts = match seen {
+                    FeatureProfile::Categorical { counts, .. } => counts.as_slice(),
+                    FeatureProfile::Numeric { .. } => &[],
+                };
                 // The first of the most frequent values: a row of such values is an ordinary one.
                 let most = counts.iter().max();
                 let typical = counts.iter().position(|count| Some(count) == most).unwrap_or(0);
-                Domain::Categorical { values, typical }
-            }
-            (FeatureKind::Categorical { values, .. }, FeatureProfile::Numeric { .. }) => {
-                Domain::Categorical { values, typical: 0 }
+                Self::Categorical { values, typical }
             }
         }
     }
@@ -113,16 +119,6 @@ impl<'a> Domain<'a> {
             }
         }
     }
-}
-
-fn numeric(min: Option<f64>, max: Option<f64>, integer: bool, seen: [f64; 3]) -> Domain<'static> {
-    let [lowest, median, highest] = seen;
-    let min = min.unwrap_or(lowest.min(max.unwrap_or(lowest)));
-    let max = max.unwrap_or(highest.max(min));
-    // Three digits of the range: cents for tens, whole numbers for thousands.
-    let digits = 3.0 - (max - min).max(f64::MIN_POSITIVE).log10().ceil();
-    let decimals = if integer { 0 } else { digits.clamp(0.0, 9.0) as usize };
-    Domain::Numeric { min, typical: median.clamp(min, max), max, decimals }
 }
 
 /// The number that a person would write: 18.8 for the 18.799999 that single precision makes of it.

@@ -22,6 +22,7 @@ mod preprocess;
 mod profile;
 mod random;
 mod sample;
+mod spline;
 mod split;
 mod summary;
 mod train;
@@ -33,7 +34,7 @@ pub use comparison::{
 pub use dataset::{Dataset, OnInvalid};
 pub use dataset_error::{DatasetError, InvalidRows, RowProblem, RowReason};
 pub use family::{Family, UnknownFamily};
-pub use fitted::{FittedForest, FittedLogistic, FittedModel, Hinge, Node, Tree};
+pub use fitted::{FittedForest, FittedLogistic, FittedModel, Node, Segment, Tree};
 pub use forest::ForestError;
 pub use infer::{InferError, InferOptions, InferredSchema, infer_schema};
 pub use logistic::LogisticError;

@@ -4,11 +4,12 @@ use linfa::DatasetBase;
 use linfa::traits::Fit;
 use linfa_logistic::{FittedLogisticRegression, LogisticRegression};
 use ndarray::ArrayView2;
-use ndarray016::{Array1, Array2, ShapeBuilder};
+use ndarray016::{Array1, Array2};
 use thiserror::Error;
 
-use crate::fitted::{FittedLogistic, Hinge};
+use crate::fitted::{FittedLogistic, Segment};
 use crate::parameters::LogisticParams;
+use crate::spline::{self, Design};
 
 /// Why no logistic regression could be fitted.
 #[derive(Debug, Error)]
@@ -50,56 +51,36 @@ pub(crate) fn fit(
 ) -> Result<FittedLogistic, LogisticError> {
     let count = rows.nrows() as f64;
     let alpha = 1.0 / params.c;
-    let hinges = place_hinges(rows, params.knots);
-    let table = DatasetBase::new(records(rows, &hinges), Array1::from_vec(labels.to_vec()));
+    let segments = spline::cut(rows, params.knots);
+    let design = Design::new(rows, &segments);
+    let table = DatasetBase::new(design.records.view(), Array1::from_vec(labels.to_vec()));
     let mut solver = LogisticRegression::default()
         .alpha(alpha)
         .max_iterations(ITERATIONS_A_ROUND)
         .gradient_tolerance(SLOPE_SOUGHT * count);
     let mut slope = f64::INFINITY;
+    let mut last = None;
     for _ in 0..ROUNDS {
-        let fitted = solver.fit(&table)?;
+        let fitted = match (solver.fit(&table), last.take()) {
+            (Ok(fitted), _) => fitted,
+            // So close to the minimum that rounding leaves no way down.
+            (Err(_), Some(last)) if slope <= SLOPE_ACCEPTED => {
+                return Ok(for_the_positive_label(&last, &design, segments));
+            }
+            (Err(error), _) => return Err(error.into()),
+        };
         let before = slope;
-        slope = largest_slope(&fitted, table.records(), labels, alpha) / count;
+        slope = largest_slope(&fitted, &design.records, labels, alpha) / count;
         // linfa ends without a word at its last iteration, and where rounding hides any further descent.
         let stuck = slope >= 0.5 * before;
         if slope <= SLOPE_SOUGHT || (stuck && slope <= SLOPE_ACCEPTED) {
-            return Ok(for_the_positive_label(&fitted, hinges));
+            return Ok(for_the_positive_label(&fitted, &design, segments));
         }
         let reached = fitted.params().iter().chain([&fitted.intercept()]).copied().collect();
         solver = solver.initial_params(reached);
+        last = Some(fitted);
     }
     Err(LogisticError::NotConverged { iterations: ITERATIONS_A_ROUND * ROUNDS, slope, c: params.c })
-}
-
-/// Places `knots` hinges on each column, at equally spaced quantiles; where quantiles coincide, or lie at the smallest or
-/// the largest value, there is nothing to bend between. So a one-hot column, of two values, gets none.
-fn place_hinges(rows: ArrayView2<'_, f32>, knots: usize) -> Vec<Hinge> {
-    let mut hinges = Vec::new();
-    for (column, values) in rows.columns().into_iter().enumerate() {
-        let mut sorted = values.to_vec();
-        sorted.sort_unstable_by(f32::total_cmp);
-        let quantile = |at: usize| sorted.get(at * sorted.len() / (knots + 1)).copied();
-        let mut places: Vec<f32> = (1..=knots).filter_map(quantile).collect();
-        places.dedup();
-        places.retain(|knot| sorted.first() < Some(knot) && Some(knot) < sorted.last());
-        hinges.extend(places.into_iter().map(|knot| Hinge { column, knot }));
-    }
-    hinges
-}
-
-/// The matrix that is fitted on, `[rows, columns + hinges]`. It lies column by column in memory: linfa is several times
-/// slower on rows that lie one after the other.
-fn records(rows: ArrayView2<'_, f32>, hinges: &[Hinge]) -> Array2<f64> {
-    let mut records = Array2::zeros((rows.nrows(), rows.ncols() + hinges.len()).f());
-    for (from, mut to) in rows.outer_iter().zip(records.outer_iter_mut()) {
-        let row = from.to_vec();
-        let values = row.iter().copied().chain(hinges.iter().map(|hinge| hinge.of(&row)));
-        for (cell, value) in to.iter_mut().zip(values) {
-            *cell = f64::from(value);
-        }
-    }
-    records
 }
 
 /// The largest absolute component of the gradient of `Σ −log p(label) + alpha/2 · ‖weights‖²`.
@@ -121,13 +102,16 @@ fn largest_slope(
 /// linfa models the probability of the more frequent label.
 fn for_the_positive_label(
     fitted: &FittedLogisticRegression<f64, bool>,
-    hinges: Vec<Hinge>,
+    design: &Design,
+    segments: Vec<Segment>,
 ) -> FittedLogistic {
     let sign = if fitted.labels().pos.class { 1.0 } else { -1.0 };
+    let (weights, intercept) = design.unstandardised(&fitted.params().to_vec(), fitted.intercept());
     FittedLogistic {
-        hinges,
-        weights: fitted.params().iter().map(|weight| (sign * weight) as f32).collect(),
-        intercept: (sign * fitted.intercept()) as f32,
+        segments,
+        // Adding 0 makes 0 of -0.
+        weights: weights.into_iter().map(|weight| (sign * weight) as f32 + 0.0).collect(),
+        intercept: (sign * intercept) as f32,
     }
 }
 
@@ -162,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn hinges_bend_the_line_where_the_data_does_and_leave_one_hot_columns_alone() {
+    fn the_line_bends_where_the_data_does_and_one_hot_columns_keep_their_weight() {
         let rows = Array2::from_shape_fn((400, 2), |(row, column)| match column {
             0 => row as f32 / 100.0,
             _ => f32::from(u8::from(row % 3 == 0)),
@@ -171,9 +155,8 @@ mod tests {
         let labels: Vec<bool> = (0..400).map(|row| !(100..300).contains(&row) && row % 4 != 0).collect();
         let straight = fit(rows.view(), &labels, &LogisticParams { c: 1.0, knots: 0 }).unwrap();
         let bent = fit(rows.view(), &labels, &LogisticParams { c: 1.0, knots: 3 }).unwrap();
-        let knots: Vec<(usize, f32)> = bent.hinges.iter().map(|hinge| (hinge.column, hinge.knot)).collect();
-        assert_eq!(knots, [(0, 1.0), (0, 2.0), (0, 3.0)]);
-        assert_eq!((straight.hinges.len(), bent.weights.len()), (0, 5));
+        assert_eq!((straight.segments.len(), bent.segments.len(), bent.weights.len()), (0, 4, 6));
+        assert!(bent.weights[0] == 0.0 && bent.weights[1] != 0.0, "{bent:?}");
         let score = |model: &FittedLogistic, x: f32| FittedModel::Logistic(model.clone()).score(&[x, 0.0]);
         assert!((score(&straight, 0.0) - score(&straight, 2.0)).abs() < 0.1);
         assert!(score(&bent, 0.0) > 0.7 && score(&bent, 2.0) < 0.2 && score(&bent, 3.99) > 0.7);

@@ -15,7 +15,8 @@ pub enum CandidateParams {
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogisticParams {
     /// The inverse of the L2 penalty's strength, as scikit-learn's `C`: the loss is the sum over the rows of the negative
-    /// log-likelihood, plus ‖weights‖² / 2C. The intercept is not penalised.
+    /// log-likelihood, plus ‖weights‖² / 2C, the weights being those of standardised columns and segments. The intercept
+    /// is not penalised.
     pub c: f64,
     /// In how many places the log-odds may bend along each numeric column: a linear spline with knots at equally spaced
     /// quantiles of the training rows; 0 for straight lines. Columns of few values have fewer.
@@ -49,12 +50,16 @@ pub struct InvalidSetting {
 }
 
 impl Default for LogisticParams {
+    /// As scikit-learn's penalty. On the Telco table 3 to 9 knots are equally good and 0.003 to 0.005 of area under the
+    /// ROC curve better than straight lines, whatever the penalty.
     fn default() -> Self {
         Self { c: 1.0, knots: 5 }
     }
 }
 
 impl Default for ForestParams {
+    /// On the Telco table leaves of 20 to 40 rows are cross-validated 0.02 above leaves of one row, at a sixth of the
+    /// nodes; three times the trees add 0.0005.
     fn default() -> Self {
         Self { trees: 100, min_samples_leaf: 20, min_samples_split: 40, max_depth: None, max_features: None }
     }

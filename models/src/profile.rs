@@ -1,7 +1,7 @@
 //! What the training rows looked like, for comparison with live traffic.
 
 use ndarray::{ArrayView1, ArrayView2};
-use onnward_schemas::{FeatureKind, FeatureProfile, Profile, Schema};
+use onnward_schemas::{Feature, FeatureKind, FeatureProfile, Profile, Schema};
 
 use crate::curves::score_histogram;
 use crate::preprocess::median;
@@ -10,7 +10,7 @@ const QUANTILES: usize = 10;
 
 /// Profiles the training rows `[rows, features]` and the probabilities that the model gives them.
 pub(crate) fn profile(schema: &Schema, features: ArrayView2<'_, f32>, probabilities: &[f64]) -> Profile {
-    let of = |(feature, column): (&onnward_schemas::Feature, _)| match &feature.kind {
+    let of = |(feature, column): (&Feature, _)| match &feature.kind {
         FeatureKind::Numeric { .. } => numeric(column),
         FeatureKind::Categorical { values, .. } => categorical(column, values.len()),
     };

@@ -20,15 +20,19 @@ impl Dataset {
         let mut split = Split { train: Vec::new(), test: Vec::new() };
         for mut class in classes(&self.labels) {
             class.shuffle(&mut random);
-            let test = (class.len() as f64 * test_fraction).round() as usize;
-            let test = test.max(1).min(class.len().saturating_sub(1));
-            split.test.extend(class.drain(..test));
+            split.test.extend(class.drain(..held_out(class.len(), test_fraction)));
             split.train.extend(class);
         }
         split.train.sort_unstable();
         split.test.sort_unstable();
         split
     }
+}
+
+/// How many of a class's rows are held out.
+pub(crate) fn held_out(rows: usize, test_fraction: f64) -> usize {
+    let share = (rows as f64 * test_fraction).round() as usize;
+    share.max(1).min(rows.saturating_sub(1))
 }
 
 /// Deals the rows into `folds` parts of equal size (to within one row) and of equal share of positives; each is once

@@ -61,7 +61,7 @@ fn summarise_numbers(mut present: Vec<(f32, bool)>, integer: bool) -> ValueSumma
     let mean = values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64;
     let mut bins = empty_bins(min, max, integer);
     let last = bins.len() - 1;
-    // A whole number is in the middle of its own bin, everything else between the edges.
+    // Where each whole number has its own bin, this width is below 1, and still the k-th number falls into bin k.
     let width = if max > min { (max - min) / bins.len() as f64 } else { 1.0 };
     for (value, positive) in present {
         let bin = ((f64::from(value) - min) / width) as usize;

@@ -15,7 +15,7 @@ use crate::pipeline::{Pipeline, TrainedModel};
 use crate::plan::{Activity, Progress, TrainingError, TrainingPlan};
 use crate::preprocess::Preprocessor;
 use crate::profile::profile;
-use crate::split::stratified_folds;
+use crate::split::{held_out, stratified_folds};
 use crate::{forest, logistic};
 
 /// What a training run made: the models and how they compare.
@@ -209,17 +209,12 @@ impl TrainingPlan {
             return Err(TrainingError::TestFraction(self.test_fraction));
         }
         let (positives, label) = (data.positives(), &data.schema.label);
+        let enough = |rows: &usize| rows - held_out(*rows, self.test_fraction) >= self.folds;
         for (rows, label) in [(positives, &label.positive), (data.rows() - positives, &label.negative)] {
-            let held_out = (rows as f64 * self.test_fraction).round().max(1.0);
-            if rows as f64 - held_out < self.folds as f64 {
-                let needed = (self.folds as f64 / (1.0 - self.test_fraction)).ceil() as usize;
-                let needed = needed.max(self.folds + 1);
-                return Err(TrainingError::TooFewRows {
-                    label: label.clone(),
-                    rows,
-                    needed,
-                    folds: self.folds,
-                });
+            if !enough(&rows) {
+                let (label, folds) = (label.clone(), self.folds);
+                let needed = (rows..).find(enough).unwrap_or(usize::MAX);
+                return Err(TrainingError::TooFewRows { label, rows, needed, folds });
             }
         }
         Ok(())

@@ -65,6 +65,7 @@ fn params_of(family: Family, settings: &FamilySettings) -> CandidateParams {
     match &mut params {
         CandidateParams::Logistic(params) => {
             params.c = settings.logistic_c.unwrap_or(params.c);
+            params.knots = settings.logistic_knots.unwrap_or(params.knots);
         }
         CandidateParams::Forest(params) => {
             params.trees = settings.forest_trees.unwrap_or(params.trees);

@@ -1,15 +1,15 @@
-use onnward_models::{FittedLogistic, Hinge};
+use onnward_models::{FittedLogistic, Segment};
 use onnward_onnx::PROBABILITIES;
 
 use super::graph::{GraphBuilder, integer};
 
-/// Adds logistic regression over the preprocessed matrix and its hinges.
+/// Adds logistic regression over the preprocessed matrix and the segments of its columns.
 pub fn add(graph: &mut GraphBuilder, columns: &str, model: &FittedLogistic) {
-    let inputs = if model.hinges.is_empty() {
+    let inputs = if model.segments.is_empty() {
         columns.to_owned()
     } else {
-        let hinges = add_hinges(graph, columns, &model.hinges);
-        graph.node("Concat", &[columns, &hinges], "core/logistic/inputs", vec![integer("axis", 1)])
+        let segments = add_segments(graph, columns, &model.segments);
+        graph.node("Concat", &[columns, &segments], "core/logistic/inputs", vec![integer("axis", 1)])
     };
     let count = model.weights.len() as i64;
     let weights = graph.floats("core/logistic/weights", &[count, 1], &model.weights);
@@ -23,15 +23,21 @@ pub fn add(graph: &mut GraphBuilder, columns: &str, model: &FittedLogistic) {
     graph.node("Concat", &[&negative, &positive], PROBABILITIES, vec![integer("axis", 1)]);
 }
 
-/// `max(0, column − knot)` for each hinge, float32 `[rows, hinges]`.
-fn add_hinges(graph: &mut GraphBuilder, columns: &str, hinges: &[Hinge]) -> String {
-    let count = hinges.len() as i64;
-    let indices: Vec<i64> = hinges.iter().map(|hinge| hinge.column as i64).collect();
-    let knots: Vec<f32> = hinges.iter().map(|hinge| hinge.knot).collect();
-    let indices = graph.integers("core/logistic/hinge_columns", &[count], &indices);
-    let knots = graph.floats("core/logistic/knots", &[1, count], &knots);
+/// `min(max(column, from), to) − origin` for each segment, float32 `[rows, segments]`.
+fn add_segments(graph: &mut GraphBuilder, columns: &str, segments: &[Segment]) -> String {
+    let count = segments.len() as i64;
+    let indices: Vec<i64> = segments.iter().map(|segment| segment.column as i64).collect();
+    let indices = graph.integers("core/spline/columns", &[count], &indices);
+    let mut bounds = |name: &str, bound: fn(&Segment) -> f32| {
+        let bounds: Vec<f32> = segments.iter().map(bound).collect();
+        graph.floats(name, &[1, count], &bounds)
+    };
+    let from = bounds("core/spline/from", |segment| segment.from);
+    let to = bounds("core/spline/to", |segment| segment.to);
+    let origin = bounds("core/spline/origin", |segment| segment.origin);
 
-    let bent = graph.node("Gather", &[columns, &indices], "core/logistic/bent", vec![integer("axis", 1)]);
-    let beyond = graph.node("Sub", &[&bent, &knots], "core/logistic/beyond", vec![]);
-    graph.node("Relu", &[&beyond], "core/logistic/hinges", vec![])
+    let values = graph.node("Gather", &[columns, &indices], "core/spline/values", vec![integer("axis", 1)]);
+    let raised = graph.node("Max", &[&values, &from], "core/spline/raised", vec![]);
+    let clipped = graph.node("Min", &[&raised, &to], "core/spline/clipped", vec![]);
+    graph.node("Sub", &[&clipped, &origin], "core/spline/segments", vec![])
 }

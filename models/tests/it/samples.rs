@@ -55,11 +55,11 @@ pub fn schema(text: &str) -> Schema {
     SchemaFile::parse(text).unwrap().schema
 }
 
-/// Writes a table into the tests' own folder. Each call has a file of its own: tests run at the same time.
+/// Writes a table into the tests' own folder, under a name of its own: tests run side by side.
 pub fn table(name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-    static TABLES: AtomicUsize = AtomicUsize::new(0);
-    let unique = TABLES.fetch_add(1, Ordering::Relaxed);
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{unique}.csv"));
+    static WRITTEN: AtomicUsize = AtomicUsize::new(0);
+    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{number}.csv"));
     fs::write(&path, content).unwrap();
     path
 }
