@@ -2,6 +2,7 @@
 
 mod journey;
 mod layers;
+mod loading;
 mod parity;
 mod programs;
 mod support;
