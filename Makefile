@@ -47,7 +47,7 @@ runtime: ## fetch ONNX Runtime's shared library into .onnxruntime/
 	engine/onnxruntime/fetch.sh
 
 test: ## fetch what the tests need and run them all
-	engine/onnxruntime/fetch.sh || test -n "$$ONNWARD_TEST_WITHOUT_ONNXRUNTIME"
+	engine/onnxruntime/fetch.sh || test -n "$$WITHOUT_ONNXRUNTIME"
 	cargo test --release --locked --workspace
 
 lint: fmt-check clippy ## check the format and run clippy, warnings being errors

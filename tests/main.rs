@@ -1,5 +1,8 @@
 //! Tests that cross crates, and tests that run the two programs as a user would.
 
+// A test fails by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod journey;
 mod layers;
 mod loading;

@@ -8,6 +8,7 @@ mod tract;
 mod tract_forest;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use ndarray::ArrayView2;
@@ -159,11 +160,11 @@ fn positive_column(
     Ok(probabilities.chunks_exact(2).map(|row| row[1]).collect())
 }
 
-/// Every backend that this machine has, the preferred one first, and why ONNX Runtime is not among them if it is not.
-pub fn available(library: Option<&std::path::Path>) -> (Vec<Arc<dyn Backend>>, Option<LibraryError>) {
-    let tract: Arc<dyn Backend> = Arc::new(Tract::new());
-    match find_library(library).and_then(|path| OnnxRuntime::load(&path)) {
-        Ok(runtime) => (vec![Arc::new(runtime), tract], None),
-        Err(error) => (vec![tract], Some(error)),
-    }
+/// ONNX Runtime, from the configured library or wherever one is found.
+///
+/// # Errors
+/// [`LibraryError`] if there is none that can be used.
+pub fn load_onnxruntime(library: Option<&Path>) -> Result<Arc<dyn Backend>, LibraryError> {
+    let runtime = OnnxRuntime::load(&find_library(library)?)?;
+    Ok(Arc::new(runtime))
 }

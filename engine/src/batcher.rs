@@ -105,7 +105,7 @@ impl Batcher {
             SubmitError::TooManyRows { .. } => self.metrics.rejected(RejectReason::TooManyRows),
             _ => self.metrics.rejected(RejectReason::ShuttingDown),
         })?;
-        self.metrics.queued(rows);
+        self.metrics.queue_rows(rows as i64);
         match tokio::time::timeout(timeout, answer).await {
             Ok(Ok(answer)) => answer,
             // A worker always answers; one that is gone has lost its session.

@@ -1,14 +1,144 @@
-//! stub
+//! What the engine is told: defaults, under a TOML file, under `ONNWARD_*` environment variables, under flags.
+//!
+//! The raw keys become these checked types in one place, [`Config::load`]; every other module is handed
+//! plain data that has passed every check.
+
+mod error;
+mod layer;
+mod raw;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-/// stub
-#[derive(Debug, Clone)]
+
+use figment::Figment;
+
+pub use error::ConfigError;
+use layer::Layer;
+pub use raw::{BackendChoice, LogFormat, LogLevel};
+
+/// The checked configuration of `serve`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The model repository.
+    pub repository: PathBuf,
+    /// The runtime that scores.
+    pub backend: BackendChoice,
+    /// The model that answers `POST /predict`; without one, the first by name.
+    pub default_model: Option<String>,
+    /// ONNX Runtime.
+    pub onnxruntime: OnnxRuntimeConfig,
+    /// The batching of requests.
+    pub batching: BatchingConfig,
+    /// The HTTP side.
+    pub http: HttpConfig,
+    /// How the engine stops.
+    pub shutdown: ShutdownConfig,
+    /// The log.
+    pub log: LogConfig,
+}
+
+/// Where ONNX Runtime is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnnxRuntimeConfig {
+    /// The shared library; without one, the system's search path is tried.
+    pub library: Option<PathBuf>,
+}
+
+/// How requests become batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchingConfig {
-    /// stub
+    /// How many worker threads score, each with its own session; at least 1.
     pub workers: usize,
-    /// stub
+    /// How many rows a batch holds at most.
     pub max_batch_rows: usize,
-    /// stub
+    /// How many rows may wait; more are refused.
     pub max_queue_rows: usize,
-    /// stub
+    /// How long a batch that is not full waits for more rows; zero does not wait.
     pub max_queue_delay: Duration,
 }
+
+/// What bounds a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// The largest body read, in bytes.
+    pub max_body_bytes: usize,
+    /// How many rows one request may hold.
+    pub max_request_rows: usize,
+    /// How long a request may take from its head to its answer.
+    pub request_timeout: Duration,
+    /// The origins whose pages may call the engine; empty: none. `*` stands for every origin.
+    pub cors_origins: Vec<String>,
+}
+
+/// How the engine stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShutdownConfig {
+    /// How long connections are still accepted after readiness has turned, so that balancers notice.
+    pub grace: Duration,
+    /// How long requests in flight may then take to end.
+    pub drain_timeout: Duration,
+}
+
+/// How the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Its form; without one, pretty on a terminal and JSON elsewhere.
+    pub format: Option<LogFormat>,
+    /// The least important lines written.
+    pub level: LogLevel,
+}
+
+/// What the command line sets; each value stands over every other source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `--repository`.
+    pub repository: Option<String>,
+    /// `--listen`.
+    pub listen: Option<String>,
+    /// `--backend`.
+    pub backend: Option<BackendChoice>,
+}
+
+impl Config {
+    /// Reads the configuration from its sources, each standing over the one before: defaults, the file that the flags
+    /// name, the `ONNWARD_*` variables among `environment`, the flags.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names the key, where its value came from and what is valid.
+    pub fn load(
+        flags: &Flags,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let file = flags.config.as_deref().map(read_file).transpose()?;
+        let variables = environment.into_iter().filter_map(|(name, value)| Layer::variable(&name, &value));
+        Self::from_layers(file.into_iter().chain(variables).chain(flag_layers(flags)))
+    }
+
+    fn from_layers(layers: impl Iterator<Item = Layer>) -> Result<Self, ConfigError> {
+        let figment = layers.fold(Figment::new(), Figment::merge);
+        let raw: raw::RawConfig =
+            figment.extract().map_err(|error| ConfigError::from_figment(error, &figment))?;
+        raw.check().map_err(|invalid| invalid.locate(&figment))
+    }
+}
+
+fn read_file(path: &Path) -> Result<Layer, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error: error.to_string() })?;
+    Layer::file(path, &text)
+}
+
+fn flag_layers(flags: &Flags) -> impl Iterator<Item = Layer> {
+    let backend = flags.backend.map(|backend| backend.name().to_owned());
+    [("repository", flags.repository.clone()), ("listen", flags.listen.clone()), ("backend", backend)]
+        .into_iter()
+        .filter_map(|(key, value)| Some(Layer::flag(key, value?)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -39,6 +39,7 @@ pub struct FailedModel {
     /// The model's name.
     pub name: String,
     /// The version that failed, where it came as far as having one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
     /// The reason, as one sentence.
     pub reason: String,
@@ -90,11 +91,6 @@ impl Registry {
     /// Whether the first look at the model repository has ended.
     pub fn is_loaded(&self) -> bool {
         self.is_loaded.load(Ordering::Acquire)
-    }
-
-    /// Whether requests can be answered: the first look has ended and the default model is served.
-    pub fn is_ready(&self) -> bool {
-        self.is_loaded() && self.default_model().is_some()
     }
 
     /// Says that the first look at the model repository has ended.

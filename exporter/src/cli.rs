@@ -31,7 +31,7 @@ pub enum Command {
         --repository model-repository --model churn --out report\n  \
         onnward-exporter train --schema schemas/bank.toml --data bank.csv --on-invalid skip \\\n      \
         --candidates forest --forest-trees 300 --repository model-repository --model bank --output json")]
-    Train(TrainArguments),
+    Train(Box<TrainArguments>),
     /// Show what an ONNX file holds: inputs, operators, schema, figures, digest
     #[command(after_help = "Examples:\n  \
         onnward-exporter inspect model-repository/churn/1/model.onnx\n  \

@@ -114,7 +114,7 @@ fn write_table(
     let mut out = csv::Writer::from_writer(out);
     let features = schema.features.iter().map(|feature| &feature.name);
     let columns = schema.identifier.iter().chain(features).chain([&schema.label.column]);
-    out.write_record(columns).map_err(|error| failed(0)(error.into()))?;
+    out.write_record(columns).map_err(|error| failed(0)(io_error(error)))?;
     draws.each(|row, drawn| write_record(schema, row, drawn, &mut out), on_rows)?;
     out.flush().map_err(failed(draws.rows))
 }
@@ -127,7 +127,7 @@ fn write_record(
 ) -> io::Result<()> {
     let mut text = String::new();
     if schema.identifier.is_some() {
-        out.write_field(format!("C{row:07}"))?;
+        out.write_field(format!("C{row:07}")).map_err(io_error)?;
     }
     for (_, cell) in cells(schema, drawn) {
         let field = match cell {
@@ -140,11 +140,18 @@ fn write_record(
                 &text
             }
         };
-        out.write_field(field)?;
+        out.write_field(field).map_err(io_error)?;
     }
     let label = if drawn.positive { &schema.label.positive } else { &schema.label.negative };
-    out.write_field(label)?;
-    Ok(out.write_record(None::<&[u8]>)?)
+    out.write_field(label).and_then(|()| out.write_record(None::<&[u8]>)).map_err(io_error)
+}
+
+/// The system's own error where there is one: the csv crate's conversion hides its kind, such as a closed pipe.
+fn io_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
 }
 
 fn write_lines(

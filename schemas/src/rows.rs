@@ -84,12 +84,11 @@ impl Place<'_> {
 }
 
 impl Reader<'_> {
-    fn refuse_body(&mut self, pointer: &str, got: &str) {
+    fn refuse_body(&mut self, pointer: &str, expected: &str, got: &str) {
         self.violations.push(|| Violation {
             pointer: pointer.to_owned(),
             row: None,
-            expected: "an object of fields, an array of such objects, or {\"instances\": [such objects]}"
-                .to_owned(),
+            expected: expected.to_owned(),
             got: got.to_owned(),
         });
     }
@@ -172,7 +171,8 @@ macro_rules! refuse_scalars {
 
 impl BodyVisitor<'_, '_> {
     fn refuse(self, got: &str) -> RowsForm {
-        self.reader.refuse_body("", got);
+        let expected = "an object of fields, an array of such objects, or {\"instances\": [such objects]}";
+        self.reader.refuse_body("", expected, got);
         RowsForm::Single
     }
 }
@@ -224,7 +224,7 @@ fn refuse_beside_instances<'de, A: MapAccess<'de>>(
 ) -> Result<(), A::Error> {
     while let Some((name, IgnoredAny)) = fields.next_entry::<String, IgnoredAny>()? {
         reader.violations.push(|| Violation {
-            pointer: pointer_to("", &name),
+            pointer: pointer_to("", &shorten(&name)),
             row: None,
             expected: "\"instances\" as the only field".to_owned(),
             got: format!("the field \"{}\" beside it", shorten(&name)),
@@ -259,7 +259,7 @@ struct InstancesSeed<'r, 's> {
 
 impl InstancesSeed<'_, '_> {
     fn refuse(self, got: &str) {
-        self.reader.refuse_body("/instances", got);
+        self.reader.refuse_body("/instances", "an array of objects of fields", got);
     }
 }
 
@@ -400,7 +400,7 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
             Key::Other(name) => {
                 fields.next_value::<IgnoredAny>()?;
                 if let Some(mismatch) = self.reader.unknown_field(&name) {
-                    self.reader.refuse_field(self.place, &name, mismatch);
+                    self.reader.refuse_field(self.place, &shorten(&name), mismatch);
                 }
             }
         }
@@ -497,3 +497,6 @@ impl<'de> Visitor<'de> for FeatureSeed<'_> {
         Ok(self.feature.encode(Value::Object))
     }
 }
+
+#[cfg(test)]
+mod tests;

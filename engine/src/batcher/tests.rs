@@ -38,7 +38,7 @@ fn rig(max_batch_rows: usize, max_queue_rows: usize, max_queue_delay: Duration) 
     let (go, go_receiver) = mpsc::channel();
     let session: Box<dyn Session> = Box::new(Adder { started: started_sender, go: go_receiver });
     let config = BatchingConfig { workers: 1, max_batch_rows, max_queue_rows, max_queue_delay };
-    let metrics = crate::metrics::Metrics::new().model("adder", 1, BackendKind::Tract.name());
+    let metrics = crate::metrics::Metrics::new().unwrap().model("adder", 1, BackendKind::Tract.name());
     let batcher = Batcher::start("adder", vec![session], FEATURES, &config, metrics).unwrap();
     Rig { batcher: Arc::new(batcher), started, go }
 }

@@ -34,7 +34,7 @@ impl Worker {
     pub fn run(mut self) {
         while let Some(taken) = self.queue.take() {
             for entry in &taken.abandoned {
-                self.metrics.unqueued(entry.rows);
+                self.metrics.queue_rows(-(entry.rows as i64));
                 self.metrics.abandoned();
             }
             if !taken.entries.is_empty() {
@@ -45,7 +45,7 @@ impl Worker {
 
     fn answer(&mut self, mut entries: Vec<Entry>) {
         let rows: usize = entries.iter().map(|entry| entry.rows).sum();
-        self.metrics.unqueued(rows);
+        self.metrics.queue_rows(-(rows as i64));
         let mut matrix = std::mem::take(&mut self.matrix);
         matrix.clear();
         for entry in &mut entries {

@@ -1,0 +1,74 @@
+//! The answer to a prediction.
+
+use onnward_schemas::RowsForm;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::registry::ServingModel;
+
+/// The answer to one request: flat for a single row, else with a list of predictions.
+pub struct Answer<'a> {
+    /// The model that scored.
+    pub model: &'a ServingModel,
+    /// The probability of the positive label, a row each, in the request's order: `[rows]`.
+    pub probabilities: &'a [f32],
+    /// How the rows stood in the body.
+    pub form: RowsForm,
+}
+
+impl Serialize for Answer<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("model", &self.model.name)?;
+        map.serialize_entry("version", &self.model.version)?;
+        match self.form {
+            RowsForm::Single => {
+                for &probability in self.probabilities {
+                    self.prediction(probability).write(&mut map)?;
+                }
+            }
+            RowsForm::Many => map.serialize_entry("predictions", &Predictions(self))?,
+        }
+        map.end()
+    }
+}
+
+impl<'a> Answer<'a> {
+    fn prediction(&self, probability: f32) -> Prediction<'a> {
+        let schema = &self.model.metadata.schema;
+        // In single precision, as the probability is printed: an answer of 0.7 is positive at a threshold of 0.7.
+        Prediction {
+            label: &schema.label.name,
+            probability,
+            positive: probability >= schema.threshold as f32,
+        }
+    }
+}
+
+struct Predictions<'a>(&'a Answer<'a>);
+
+impl Serialize for Predictions<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.probabilities.iter().map(|&probability| self.0.prediction(probability)))
+    }
+}
+
+struct Prediction<'a> {
+    label: &'a str,
+    probability: f32,
+    positive: bool,
+}
+
+impl Prediction<'_> {
+    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        map.serialize_entry("probability", &self.probability)?;
+        map.serialize_entry(self.label, &self.positive)
+    }
+}
+
+impl Serialize for Prediction<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        self.write(&mut map)?;
+        map.end()
+    }
+}

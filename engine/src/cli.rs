@@ -1,0 +1,170 @@
+//! The command line: arguments become the checked configuration, in one place, and results become exit codes: 0 for
+//! success, 1 for failure, 2 for a command or a configuration that cannot be meant.
+
+use std::env::vars_os;
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{BackendChoice, Config, Flags};
+use crate::{app, commands};
+
+/// Serves churn models from ONNX files.
+#[derive(Debug, Parser)]
+#[command(name = "onnward-engine", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  onnward-engine serve --repository model-repository
+  onnward-engine check model-repository/churn/1/model.onnx
+  onnward-engine predict model-repository/churn/1/model.onnx rows.json --output json";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the newest version of every model in a repository over HTTP
+    Serve(Serve),
+    /// Prove an ONNX file: replay its golden rows on every runtime that is present
+    Check(Check),
+    /// Score the rows of a JSON file without a server
+    Predict(Predict),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = SERVE_EXAMPLES)]
+struct Serve {
+    /// The model repository, a folder of <model>/<version>/model.onnx
+    #[arg(long, value_name = "DIR")]
+    repository: Option<String>,
+    /// The address to listen on [default: 127.0.0.1:8000]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// The runtime that scores [default: auto]
+    #[arg(long, value_enum)]
+    backend: Option<BackendChoice>,
+    /// A TOML file with the configuration
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+const SERVE_EXAMPLES: &str = "\
+Every key of the configuration file can also be set in the environment: batching.workers is
+ONNWARD_BATCHING__WORKERS. Flags stand over the environment, and the environment over the file.
+
+Examples:
+  onnward-engine serve --repository model-repository
+  onnward-engine serve --repository model-repository --listen 0.0.0.0:8000 --backend tract
+  ONNWARD_LOG__LEVEL=warn onnward-engine serve --config engine.toml";
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  onnward-engine check model.onnx
+  onnward-engine check model.onnx --output json")]
+struct Check {
+    /// The ONNX file
+    #[arg(value_name = "FILE.onnx")]
+    file: PathBuf,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The rows are what POST /predict takes: an object, an array of objects or {\"instances\": [...]}.
+
+Examples:
+  onnward-engine predict model.onnx rows.json
+  onnward-engine predict model.onnx rows.json --output json")]
+struct Predict {
+    /// The ONNX file
+    #[arg(value_name = "FILE.onnx")]
+    file: PathBuf,
+    /// The rows, as JSON
+    #[arg(value_name = "rows.json")]
+    rows: PathBuf,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+/// How a command prints its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs: one JSON document.
+    Json,
+}
+
+const FAILURE: u8 = 1;
+const USAGE: u8 = 2;
+
+/// Runs the program with the arguments and the environment of the process.
+pub fn run() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(serve) => {
+            let environment = vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+            match Config::load(&serve.flags(), environment) {
+                Ok(config) => exit_code(app::serve(config)),
+                Err(error) => fail(&error, USAGE),
+            }
+        }
+        Command::Check(Check { file, output }) => exit_code(commands::check(&file, output)),
+        Command::Predict(Predict { file, rows, output }) => {
+            exit_code(commands::predict(&file, &rows, output))
+        }
+    }
+}
+
+impl Serve {
+    fn flags(self) -> Flags {
+        let Self { repository, listen, backend, config } = self;
+        Flags { config, repository, listen, backend }
+    }
+}
+
+fn exit_code<E: Error>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, FAILURE),
+    }
+}
+
+fn fail(error: &dyn Error, code: u8) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_free_of_contradictions() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_hands_every_flag_on() {
+        let words =
+            "onnward-engine serve --repository r --listen 0.0.0.0:1 --backend onnxruntime --config c.toml";
+        let Command::Serve(serve) = Cli::try_parse_from(words.split(' ')).unwrap().command else { panic!() };
+        let expected = Flags {
+            config: Some("c.toml".into()),
+            repository: Some("r".into()),
+            listen: Some("0.0.0.0:1".into()),
+            backend: Some(BackendChoice::OnnxRuntime),
+        };
+        assert_eq!(serve.flags(), expected);
+    }
+}

@@ -1,0 +1,201 @@
+//! What `check` and `predict` do.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use onnward_onnx::ArtifactError;
+use onnward_schemas::layout::parse_version;
+use onnward_schemas::{Manifest, RowsLimits, Violations, sha256_hex};
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::answer::Answer;
+use crate::app::{AppError, backends};
+use crate::batcher::SubmitError;
+use crate::check::check as check_artifact;
+use crate::cli::Output;
+use crate::config::{BackendChoice, BatchingConfig, OnnxRuntimeConfig};
+use crate::loader::{LoadError, Loader};
+use crate::metrics::{Metrics, MetricsError};
+use crate::registry::ServingModel;
+use crate::repository::FetchedModel;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum CommandError {
+    /// A file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is no artifact.
+    #[error("{path}: {source}")]
+    Artifact {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ArtifactError,
+    },
+    /// A backend does not reproduce the golden rows.
+    #[error("{0} does not pass: a backend computes something else than its trainer did")]
+    Failed(PathBuf),
+    /// The model cannot be loaded.
+    #[error("{path}: {source}")]
+    Load {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: LoadError,
+    },
+    /// The rows are not JSON.
+    #[error("{path} is not JSON: {source}")]
+    NotJson {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The rows do not fit the schema.
+    #[error("{path} does not fit the model's schema: {}", listed(.violations))]
+    InvalidRows {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with them.
+        violations: Violations,
+    },
+    /// The rows were not scored.
+    #[error(transparent)]
+    Score(#[from] SubmitError),
+    /// The process cannot be set up.
+    #[error(transparent)]
+    App(#[from] AppError),
+    /// The metrics contradict each other.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// The result cannot be written as JSON.
+    #[error("cannot write the result as JSON: {0}")]
+    Json(serde_json::Error),
+    /// The result cannot be printed.
+    #[error("cannot print the result: {0}")]
+    Print(io::Error),
+}
+
+/// Replays the golden rows of `file` on every backend that is present, whole graph and cut, and prints how it went.
+///
+/// # Errors
+/// [`CommandError`] when the file cannot be read or one of its rows comes out differently.
+pub fn check(file: &Path, output: Output) -> Result<(), CommandError> {
+    let bytes = read(file)?;
+    let backends = backends(BackendChoice::Auto, &OnnxRuntimeConfig { library: None })?;
+    let report = check_artifact(&bytes, &backends)
+        .map_err(|source| CommandError::Artifact { path: file.to_owned(), source })?;
+    print(output, &report, &report)?;
+    if report.passed() { Ok(()) } else { Err(CommandError::Failed(file.to_owned())) }
+}
+
+/// Scores the rows of the JSON file `rows` with the model in `file` and prints the answer that the engine would give.
+///
+/// # Errors
+/// [`CommandError`] when a file cannot be read, a row does not fit the schema, or scoring fails.
+pub fn predict(file: &Path, rows: &Path, output: Output) -> Result<(), CommandError> {
+    let model = load(file)?;
+    let not_json = |source| CommandError::NotJson { path: rows.to_owned(), source };
+    let body = read(rows)?;
+    let mut json = serde_json::Deserializer::from_slice(&body);
+    let limits = RowsLimits { max_rows: usize::MAX };
+    let read = model.metadata.schema.read_rows(&mut json, limits).map_err(not_json)?;
+    json.end().map_err(not_json)?;
+    let invalid = |violations| CommandError::InvalidRows { path: rows.to_owned(), violations };
+    let read = read.map_err(invalid)?;
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.map_err(AppError::Setup)?;
+    let scored = model.batcher.submit(read.values, read.len, Duration::MAX);
+    let probabilities = runtime.block_on(scored)?;
+    let answer = Answer { model: &model, probabilities: &probabilities, form: read.form };
+    print(output, &answer, &Table { model: &model, probabilities: &probabilities })
+}
+
+fn load(file: &Path) -> Result<ServingModel, CommandError> {
+    let bytes = read(file)?;
+    let manifest = Manifest {
+        sha256: sha256_hex(&bytes),
+        size_bytes: bytes.len() as u64,
+        fingerprint: None,
+        created: String::new(),
+    };
+    let no_queue = BatchingConfig {
+        workers: 1,
+        max_batch_rows: 1024,
+        max_queue_rows: usize::MAX,
+        max_queue_delay: Duration::ZERO,
+    };
+    let backends = backends(BackendChoice::Auto, &OnnxRuntimeConfig { library: None })?;
+    let loader = Loader { backends, batching: no_queue, metrics: Arc::new(Metrics::new()?) };
+    let (name, version) = identity(file);
+    let loaded = loader.load(&name, version, &FetchedModel { manifest, bytes });
+    loaded.map_err(|source| CommandError::Load { path: file.to_owned(), source })
+}
+
+/// The model and the version that a path of a model repository names; for any other file, its name and 0.
+fn identity(file: &Path) -> (String, u64) {
+    let parts: Vec<&str> = file.iter().filter_map(|part| part.to_str()).collect();
+    if let [.., model, version, _] = parts.as_slice()
+        && let Some(version) = parse_version(version)
+    {
+        return ((*model).to_owned(), version);
+    }
+    (file.file_stem().unwrap_or_default().to_string_lossy().into_owned(), 0)
+}
+
+/// The answer for people: a line a row.
+struct Table<'a> {
+    model: &'a ServingModel,
+    probabilities: &'a [f32],
+}
+
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ServingModel { name, version, backend, metadata, .. } = self.model;
+        let label = &metadata.schema.label;
+        writeln!(f, "{name} version {version} on {backend}")?;
+        writeln!(f, "{:>6}  {:<12}  {}", "row", "probability", label.name)?;
+        for (row, probability) in self.probabilities.iter().enumerate() {
+            let positive = *probability >= metadata.schema.threshold as f32;
+            writeln!(f, "{row:>6}  {probability:<12}  {positive}")?;
+        }
+        Ok(())
+    }
+}
+
+fn listed(violations: &Violations) -> String {
+    let each = violations.listed().iter().map(|violation| {
+        let place = if violation.pointer.is_empty() { "the whole" } else { &violation.pointer };
+        format!("\n  {place}: expected {}, got {}", violation.expected, violation.got)
+    });
+    let more = violations.total() - violations.listed().len();
+    let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
+    each.collect::<String>() + &more
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
+    std::fs::read(path).map_err(|source| CommandError::Read { path: path.to_owned(), source })
+}
+
+/// Prints to standard output; whoever reads it may stop early (`| head`) without that being an error.
+fn print(output: Output, json: &impl Serialize, text: &impl fmt::Display) -> Result<(), CommandError> {
+    let printed = match output {
+        Output::Text => text.to_string(),
+        Output::Json => serde_json::to_string_pretty(json).map_err(CommandError::Json)?,
+    };
+    match writeln!(io::stdout(), "{}", printed.trim_end()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Print(error)),
+        _ => Ok(()),
+    }
+}

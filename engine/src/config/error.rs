@@ -1,0 +1,129 @@
+use std::path::PathBuf;
+
+use figment::Figment;
+use figment::error::{Actual, Kind};
+use thiserror::Error;
+
+/// Why a configuration is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ConfigError {
+    /// The file that `--config` names cannot be read.
+    #[error("the configuration file {} cannot be read: {error}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: String,
+    },
+    /// The file is not TOML.
+    #[error("the configuration file {} is not TOML: line {line}: {error}", path.display())]
+    NotToml {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What the parser says.
+        error: String,
+    },
+    /// A key that there is not.
+    #[error("unknown key `{key}` ({source_name}): {valid}")]
+    UnknownKey {
+        /// The key, with its table.
+        key: String,
+        /// Where it stands.
+        source_name: String,
+        /// Which keys there are in its place, in words.
+        valid: String,
+    },
+    /// A value that does not fit its key.
+    #[error("`{key}` ({source_name}) {problem}")]
+    BadValue {
+        /// The key, with its table.
+        key: String,
+        /// Where the value comes from.
+        source_name: String,
+        /// What is wrong and what is valid.
+        problem: String,
+    },
+    /// A key that has no default and that no source sets.
+    #[error("`{key}` {problem}")]
+    Unset {
+        /// The key.
+        key: String,
+        /// How to set it.
+        problem: String,
+    },
+}
+
+/// A value that reads well and means nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    /// The key, with its table.
+    pub key: &'static str,
+    /// What is wrong and what is valid.
+    pub problem: String,
+}
+
+impl Invalid {
+    /// Adds where the value comes from.
+    pub fn locate(self, figment: &Figment) -> ConfigError {
+        let Self { key, problem } = self;
+        let key = key.to_owned();
+        match figment.find_metadata(&key) {
+            Some(metadata) => ConfigError::BadValue { key, source_name: metadata.name.to_string(), problem },
+            None => ConfigError::Unset { key, problem },
+        }
+    }
+}
+
+impl ConfigError {
+    /// Words an error of figment's. It stops at the first one, so does this.
+    pub fn from_figment(error: figment::Error, figment: &Figment) -> Self {
+        let key = error.path.join(".");
+        let problem = match error.kind {
+            Kind::UnknownField(_, valid) => {
+                let source_name = source_of(figment, &key);
+                return Self::UnknownKey { key, source_name, valid: format!("valid are {}", list(valid)) };
+            }
+            Kind::InvalidType(got, expected) | Kind::InvalidValue(got, expected) => {
+                format!("is {}, but must be {}", describe(&got), in_words(&expected))
+            }
+            Kind::UnknownVariant(got, valid) => format!("is \"{got}\", but must be one of {}", list(valid)),
+            kind => kind.to_string(),
+        };
+        Self::BadValue { source_name: source_of(figment, &key), key, problem }
+    }
+}
+
+fn source_of(figment: &Figment, key: &str) -> String {
+    figment.find_metadata(key).map_or_else(|| "default".to_owned(), |metadata| metadata.name.to_string())
+}
+
+fn list(names: &[&str]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
+fn describe(got: &Actual) -> String {
+    match got {
+        Actual::Bool(value) => value.to_string(),
+        Actual::Unsigned(number) => number.to_string(),
+        Actual::Signed(number) => number.to_string(),
+        Actual::Float(number) => number.to_string(),
+        Actual::Str(text) => format!("\"{text}\""),
+        Actual::Seq => "a list".to_owned(),
+        Actual::Map => "a table".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// What serde expected, without the names of Rust's types.
+fn in_words(expected: &str) -> String {
+    match expected {
+        "u64" | "usize" | "u32" => "a whole number of at least 0".to_owned(),
+        "a string" => "a string (in an environment variable, write a number as '\"12\"')".to_owned(),
+        "a sequence" => "a list such as [\"https://example.org\"]".to_owned(),
+        other if other.starts_with("struct ") => "a table of keys".to_owned(),
+        other => other.to_owned(),
+    }
+}

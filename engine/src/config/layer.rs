@@ -1,0 +1,69 @@
+use std::path::Path;
+
+use figment::util::nest;
+use figment::value::{Dict, Map, Value};
+use figment::{Error, Metadata, Profile, Provider};
+
+use super::error::ConfigError;
+
+/// One source of values, under the name that an error calls it by.
+pub struct Layer {
+    source: String,
+    values: Dict,
+}
+
+/// What the environment variables that are meant for the engine start with.
+const PREFIX: &str = "ONNWARD_";
+
+impl Layer {
+    /// The text of a TOML file.
+    pub fn file(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let values = toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let line = text.get(..start).unwrap_or_default().matches('\n').count() + 1;
+            ConfigError::NotToml { path: path.to_owned(), line, error: error.message().replace('\n', " ") }
+        })?;
+        Ok(Self { source: path.display().to_string(), values })
+    }
+
+    /// An environment variable: `ONNWARD_BATCHING__WORKERS` is `batching.workers`. `None` for one that is not meant for
+    /// the engine.
+    pub fn variable(name: &str, value: &str) -> Option<Self> {
+        let key = name.strip_prefix(PREFIX)?.to_ascii_lowercase();
+        if is_service_link(&key) {
+            return None;
+        }
+        // figment's notation: numbers, truth values and ["lists"] are read as such, everything else is a string.
+        let value = value.parse().unwrap_or_else(|never| match never {});
+        Some(Self::nested(format!("environment variable {name}"), &key.replace("__", "."), value))
+    }
+
+    /// A flag of the command line, by the key that it sets.
+    pub fn flag(key: &str, value: String) -> Self {
+        Self::nested(format!("flag --{key}"), key, Value::from(value))
+    }
+
+    fn nested(source: String, key: &str, value: Value) -> Self {
+        let values = nest(key, value).into_dict().unwrap_or_default();
+        Self { source, values }
+    }
+}
+
+/// Whether the variable is one that Kubernetes sets in every pod beside a service called `onnward`, such as
+/// `ONNWARD_SERVICE_HOST` and `ONNWARD_PORT_8000_TCP_ADDR`.
+fn is_service_link(key: &str) -> bool {
+    let words: Vec<&str> = key.split('_').collect();
+    let service = words.windows(2).any(|pair| pair == ["service", "host"] || pair == ["service", "port"]);
+    let port = words.iter().position(|word| *word == "port").map(|at| &words[at + 1..]);
+    service || matches!(port, Some([] | [_, "tcp" | "udp" | "sctp", ..]))
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.source.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
+        Ok(Profile::Default.collect(self.values.clone()))
+    }
+}

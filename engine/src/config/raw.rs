@@ -1,0 +1,272 @@
+//! The keys as they are written down, and their defaults; [`RawConfig::check`] turns them into what they mean.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use onnward_schemas::layout::is_model_name;
+use serde::Deserialize;
+
+use super::error::Invalid;
+use super::{BatchingConfig, Config, HttpConfig, LogConfig, OnnxRuntimeConfig, ShutdownConfig};
+
+/// Which runtime scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+#[value(rename_all = "lowercase")]
+pub enum BackendChoice {
+    /// ONNX Runtime where its library is found, else tract.
+    Auto,
+    /// ONNX Runtime.
+    OnnxRuntime,
+    /// tract.
+    Tract,
+}
+
+impl BackendChoice {
+    /// The name in a configuration file and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::OnnxRuntime => "onnxruntime",
+            Self::Tract => "tract",
+        }
+    }
+}
+
+/// The form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How important a line of the log is at least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Something failed and somebody should look.
+    Error,
+    /// Something is not as it should be.
+    Warn,
+    /// What happens, one line a request included.
+    Info,
+    /// Details for looking into a problem.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawConfig {
+    listen: String,
+    repository: Option<String>,
+    backend: BackendChoice,
+    default_model: Option<String>,
+    onnxruntime: RawOnnxRuntime,
+    batching: RawBatching,
+    http: RawHttp,
+    shutdown: RawShutdown,
+    log: RawLog,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawOnnxRuntime {
+    library: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawBatching {
+    workers: u64,
+    max_batch_rows: u64,
+    max_queue_rows: u64,
+    max_queue_delay_ms: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawHttp {
+    max_body_bytes: u64,
+    max_request_rows: u64,
+    request_timeout_ms: u64,
+    cors_origins: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawShutdown {
+    grace_ms: u64,
+    drain_timeout_ms: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawLog {
+    format: Option<LogFormat>,
+    level: LogLevel,
+}
+
+impl Default for RawConfig {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8000".to_owned(),
+            repository: None,
+            backend: BackendChoice::Auto,
+            default_model: None,
+            onnxruntime: RawOnnxRuntime::default(),
+            batching: RawBatching::default(),
+            http: RawHttp::default(),
+            shutdown: RawShutdown::default(),
+            log: RawLog::default(),
+        }
+    }
+}
+
+impl Default for RawBatching {
+    fn default() -> Self {
+        Self { workers: 0, max_batch_rows: 1024, max_queue_rows: 16_384, max_queue_delay_ms: 0 }
+    }
+}
+
+impl Default for RawHttp {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 8 * 1024 * 1024,
+            max_request_rows: 10_000,
+            request_timeout_ms: 30_000,
+            cors_origins: Vec::new(),
+        }
+    }
+}
+
+impl Default for RawShutdown {
+    fn default() -> Self {
+        // Together below the 30 s that Kubernetes and Docker Swarm leave a container by default.
+        Self { grace_ms: 1_000, drain_timeout_ms: 25_000 }
+    }
+}
+
+impl Default for RawLog {
+    fn default() -> Self {
+        Self { format: None, level: LogLevel::Info }
+    }
+}
+
+impl RawConfig {
+    /// What the keys mean.
+    pub fn check(self) -> Result<Config, Invalid> {
+        let listen: SocketAddr = self.listen.parse().map_err(|_| Invalid {
+            key: "listen",
+            problem: format!(
+                "is \"{}\", but must be an address and a port, such as 127.0.0.1:8000",
+                self.listen
+            ),
+        })?;
+        let repository = self.repository.filter(|path| !path.trim().is_empty()).ok_or_else(|| Invalid {
+            key: "repository",
+            problem: "is not set: name the model repository with --repository DIR, ONNWARD_REPOSITORY or \
+                      `repository` in the configuration file"
+                .to_owned(),
+        })?;
+        if let Some(name) = self.default_model.as_deref().filter(|name| !is_model_name(name)) {
+            let problem = format!(
+                "is \"{name}\", but a model's name has 1 to 64 of a-z, 0-9, `-`, `_` and `.`, a letter or digit first"
+            );
+            return Err(Invalid { key: "default_model", problem });
+        }
+        Ok(Config {
+            listen,
+            repository: repository.into(),
+            backend: self.backend,
+            default_model: self.default_model,
+            onnxruntime: OnnxRuntimeConfig { library: self.onnxruntime.library },
+            batching: self.batching.check()?,
+            http: self.http.check()?,
+            shutdown: self.shutdown.check()?,
+            log: LogConfig { format: self.log.format, level: self.log.level },
+        })
+    }
+}
+
+const TEN_MINUTES_MS: u64 = 600_000;
+
+impl RawBatching {
+    fn check(self) -> Result<BatchingConfig, Invalid> {
+        let workers = match count("batching.workers", self.workers, 0..=1024)? {
+            // Follows the quota of the control group.
+            0 => available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        };
+        Ok(BatchingConfig {
+            workers,
+            max_batch_rows: count("batching.max_batch_rows", self.max_batch_rows, 1..=1_000_000)?,
+            max_queue_rows: count("batching.max_queue_rows", self.max_queue_rows, 1..=100_000_000)?,
+            max_queue_delay: duration("batching.max_queue_delay_ms", self.max_queue_delay_ms, 0..=10_000)?,
+        })
+    }
+}
+
+impl RawHttp {
+    fn check(self) -> Result<HttpConfig, Invalid> {
+        for origin in &self.cors_origins {
+            if origin != "*" && !is_origin(origin) {
+                let problem = format!(
+                    "has \"{origin}\", but must list origins such as https://example.org:8443, or \"*\""
+                );
+                return Err(Invalid { key: "http.cors_origins", problem });
+            }
+        }
+        Ok(HttpConfig {
+            max_body_bytes: count("http.max_body_bytes", self.max_body_bytes, 1024..=1024 * 1024 * 1024)?,
+            max_request_rows: count("http.max_request_rows", self.max_request_rows, 1..=1_000_000)?,
+            request_timeout: duration(
+                "http.request_timeout_ms",
+                self.request_timeout_ms,
+                1..=TEN_MINUTES_MS,
+            )?,
+            cors_origins: self.cors_origins,
+        })
+    }
+}
+
+impl RawShutdown {
+    fn check(self) -> Result<ShutdownConfig, Invalid> {
+        Ok(ShutdownConfig {
+            grace: duration("shutdown.grace_ms", self.grace_ms, 0..=TEN_MINUTES_MS)?,
+            drain_timeout: duration("shutdown.drain_timeout_ms", self.drain_timeout_ms, 0..=TEN_MINUTES_MS)?,
+        })
+    }
+}
+
+fn within(key: &'static str, value: u64, range: RangeInclusive<u64>) -> Result<u64, Invalid> {
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    let problem = format!("is {value}, but must be a whole number from {} to {}", range.start(), range.end());
+    Err(Invalid { key, problem })
+}
+
+fn count(key: &'static str, value: u64, range: RangeInclusive<u64>) -> Result<usize, Invalid> {
+    // Every range fits 32 bits.
+    within(key, value, range).map(|value| usize::try_from(value).unwrap_or(usize::MAX))
+}
+
+fn duration(key: &'static str, value: u64, range: RangeInclusive<u64>) -> Result<Duration, Invalid> {
+    within(key, value, range).map(Duration::from_millis)
+}
+
+/// A scheme, a host and perhaps a port, as browsers write an origin: visible ASCII, lower case, no path.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else { return false };
+    let plain = |c: char| c.is_ascii_graphic() && !c.is_ascii_uppercase() && !"/?#@,*\"\\".contains(c);
+    matches!(scheme, "http" | "https") && !host.is_empty() && host.chars().all(plain)
+}

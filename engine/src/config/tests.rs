@@ -1,0 +1,105 @@
+use super::*;
+
+fn load(toml: &str, variables: &[(&str, &str)], flags: &Flags) -> Result<Config, String> {
+    let file = Layer::file(Path::new("engine.toml"), toml);
+    let variables = variables.iter().filter_map(|(name, value)| Layer::variable(name, value));
+    file.and_then(|file| {
+        Config::from_layers(std::iter::once(file).chain(variables).chain(flag_layers(flags)))
+    })
+    .map_err(|error| error.to_string())
+}
+
+fn with_repository() -> Flags {
+    Flags { repository: Some("models".into()), ..Flags::default() }
+}
+
+#[track_caller]
+fn refuses(toml: &str, variables: &[(&str, &str)], parts: &[&str]) {
+    let message = load(toml, variables, &with_repository()).unwrap_err();
+    for part in parts {
+        assert!(message.contains(part), "{part:?} is not in {message:?}");
+    }
+    assert!(!message.contains('\n'), "{message}");
+}
+
+#[test]
+fn the_defaults_are_a_working_configuration() {
+    let config = load("", &[], &with_repository()).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8000");
+    assert_eq!(config.http.max_body_bytes, 8 << 20);
+    assert!(config.batching.workers >= 1 && config.batching.max_queue_delay.is_zero());
+    assert!(config.http.cors_origins.is_empty());
+}
+
+#[test]
+fn flags_stand_over_variables_over_the_file_over_defaults() {
+    let toml = "listen = '127.0.0.1:1'\nbackend = 'tract'\n[batching]\nmax_batch_rows = 7\nworkers = 3";
+    let variables = [("ONNWARD_LISTEN", "127.0.0.1:2"), ("ONNWARD_BATCHING__MAX_BATCH_ROWS", "8")];
+    let flags = Flags { listen: Some("127.0.0.1:3".into()), ..with_repository() };
+    let config = load(toml, &variables, &flags).unwrap();
+    assert_eq!(config.listen.port(), 3);
+    assert_eq!((config.batching.max_batch_rows, config.batching.workers), (8, 3));
+    assert_eq!(config.backend, BackendChoice::Tract);
+    assert_eq!(config.batching.max_queue_rows, 16_384);
+    assert_eq!(load(toml, &variables, &with_repository()).unwrap().listen.port(), 2);
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_source_and_the_valid_ones() {
+    refuses("lisen = 'x'", &[], &["unknown key `lisen` (engine.toml)", "`listen`"]);
+    refuses("[batching]\nrows = 1", &[], &["`batching.rows` (engine.toml)", "`max_batch_rows`"]);
+    let variable = [("ONNWARD_HTTP__MAX_BODY", "1")];
+    refuses(
+        "",
+        &variable,
+        &["`http.max_body` (environment variable ONNWARD_HTTP__MAX_BODY)", "`max_body_bytes`"],
+    );
+}
+
+#[test]
+fn a_bad_value_is_named_with_its_source_and_what_is_valid() {
+    refuses(
+        "[batching]\nmax_batch_rows = 0",
+        &[],
+        &["`batching.max_batch_rows` (engine.toml) is 0", "from 1 to"],
+    );
+    refuses("[batching]\nworkers = -1", &[], &["`batching.workers` (engine.toml)", "-1", "whole number"]);
+    refuses("", &[("ONNWARD_BACKEND", "gpu")], &["ONNWARD_BACKEND", "\"gpu\"", "`onnxruntime`, `tract`"]);
+    refuses("", &[("ONNWARD_LISTEN", "8000")], &["`listen`", "ONNWARD_LISTEN", "is 8000", "a string"]);
+    refuses("listen = 'localhost'", &[], &["`listen` (engine.toml) is \"localhost\"", "127.0.0.1:8000"]);
+    refuses("http = 3", &[], &["`http` (engine.toml) is 3", "table"]);
+    refuses("default_model = '../x'", &[], &["`default_model`", "a-z"]);
+    refuses("[http]\ncors_origins = ['example.org']", &[], &["`http.cors_origins`", "https://example.org"]);
+    refuses("[log]\nlevel = 'loud'", &[], &["`log.level`", "\"loud\"", "`debug`"]);
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_named_with_the_line() {
+    refuses("listen = 'x'\nbackend = ", &[], &["engine.toml is not TOML: line 2"]);
+}
+
+#[test]
+fn a_missing_repository_says_how_to_name_one() {
+    let message = load("", &[], &Flags::default()).unwrap_err();
+    assert!(message.contains("--repository DIR") && message.contains("ONNWARD_REPOSITORY"), "{message}");
+}
+
+#[test]
+fn variables_that_kubernetes_sets_for_a_service_are_left_alone() {
+    let links = [
+        ("ONNWARD_SERVICE_HOST", "10.0.0.1"),
+        ("ONNWARD_SERVICE_PORT_HTTP", "8000"),
+        ("ONNWARD_PORT", "tcp://10.0.0.1:8000"),
+        ("ONNWARD_PORT_8000_TCP_ADDR", "10.0.0.1"),
+        ("ONNWARD_ENGINE_SERVICE_PORT", "8000"),
+        ("OTHER_LISTEN", "x"),
+    ];
+    assert!(load("", &links, &with_repository()).is_ok());
+}
+
+#[test]
+fn origins_may_come_from_the_environment_as_a_list() {
+    let variables = [("ONNWARD_HTTP__CORS_ORIGINS", "[\"https://a.example\", \"http://localhost:3000\"]")];
+    let config = load("", &variables, &with_repository()).unwrap();
+    assert_eq!(config.http.cors_origins, ["https://a.example", "http://localhost:3000"]);
+}

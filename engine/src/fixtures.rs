@@ -1,0 +1,362 @@
+//! What the tests share: two small schemas, models that score them, and an engine to send requests to.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{Arc, Mutex, Once, mpsc};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use axum::{Router, body};
+use ndarray::ArrayView2;
+use onnward_schemas::{
+    Confusion, CrossValidation, Evaluation, FeatureProfile, Figures, Golden, GoldenRow, GoldenValue,
+    Metadata, Profile, Provenance, SCORE_BINS, Schema, SchemaFile,
+};
+use serde_json::Value;
+use tower::ServiceExt;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::backend::{BackendError, BackendKind, Batch, Session};
+use crate::batcher::Batcher;
+use crate::config::{BatchingConfig, HttpConfig, LogFormat};
+use crate::http::{HttpState, router};
+use crate::logging::lines;
+use crate::metrics::Metrics;
+use crate::registry::{Registry, ServingModel};
+use crate::shutdown::Lifecycle;
+
+/// Customers of a telephone company: an identifier, a category of digits, an optional number, an open category.
+pub const PHONE: &str = r#"
+    name = "phone"
+    version = 1
+    identifier = "id"
+    segments = ["plan"]
+    [label]
+    column = "Churn"
+    positive = "Yes"
+    negative = "No"
+    [[features]]
+    name = "months"
+    description = "Months since the contract began."
+    type = "numeric"
+    min = 0
+    max = 100
+    integer = true
+    [[features]]
+    name = "charges"
+    type = "numeric"
+    min = 0
+    required = false
+    [[features]]
+    name = "plan"
+    type = "categorical"
+    values = ["basic", "full"]
+    [[features]]
+    name = "senior"
+    type = "categorical"
+    values = ["0", "1"]
+    [[features]]
+    name = "region"
+    type = "categorical"
+    values = ["north", "south"]
+    unknown = "ignore"
+    required = false
+"#;
+
+/// Customers of a bank: no identifier, other columns, another label and threshold.
+pub const BANK: &str = r#"
+    name = "bank"
+    version = 2
+    threshold = 0.3
+    [label]
+    column = "Exited"
+    name = "has_left"
+    positive = "1"
+    negative = "0"
+    [[features]]
+    name = "balance"
+    type = "numeric"
+    [[features]]
+    name = "Country/Region"
+    type = "categorical"
+    values = ["FR", "DE"]
+"#;
+
+/// The checked schema.
+pub fn schema(toml: &str) -> Schema {
+    SchemaFile::parse(toml).unwrap().schema
+}
+
+/// A row of [`PHONE`] that is accepted.
+pub const PHONE_ROW: &str =
+    r#"{"months": 12, "charges": 70.5, "plan": "full", "senior": 1, "region": "north"}"#;
+/// A row of [`BANK`] that is accepted.
+pub const BANK_ROW: &str = r#"{"balance": 100, "Country/Region": "DE"}"#;
+
+/// The score of the fixtures' models: the first feature, in hundredths.
+pub fn first_feature_in_hundredths(matrix: ArrayView2<'_, f32>) -> Vec<f32> {
+    matrix.outer_iter().map(|row| row[0] / 100.0).collect()
+}
+
+/// How many rows wait at most for a gated model.
+pub const GATED_QUEUE_ROWS: usize = 20;
+
+/// A session that scores by a function, each batch only once its gate lets it.
+struct Scorer<F> {
+    score: F,
+    gate: Option<mpsc::Receiver<()>>,
+}
+
+impl<F: Fn(ArrayView2<'_, f32>) -> Vec<f32> + Send> Session for Scorer<F> {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+        let Batch::Features(matrix) = batch else { panic!("a batcher gives encoded rows") };
+        if let Some(gate) = &self.gate {
+            // The gate is gone with its test.
+            gate.recv().map_err(|_| BackendError::Run {
+                backend: BackendKind::Tract,
+                reason: "the test is over".to_owned(),
+            })?;
+        }
+        Ok((self.score)(matrix))
+    }
+}
+
+/// What [`PHONE`]'s and [`BANK`]'s models say about themselves. The first golden row holds an unknown category.
+pub fn metadata(toml: &str) -> Metadata {
+    let schema = schema(toml);
+    let number = |value: f64| GoldenValue::Number(value);
+    let text = |value: &str| GoldenValue::Text(value.to_owned());
+    let rows: Vec<Vec<GoldenValue>> = if schema.name == "phone" {
+        vec![
+            vec![number(1.0), number(20.0), text("?"), text("0"), text("north")],
+            vec![number(80.0), GoldenValue::Missing, text("full"), text("1"), text("west")],
+        ]
+    } else {
+        vec![vec![number(45.7), text("FR")]]
+    };
+    let probability =
+        |row: &[GoldenValue]| if let GoldenValue::Number(first) = row[0] { first / 100.0 } else { 0.0 };
+    let rows =
+        rows.into_iter().map(|values| GoldenRow { probability: probability(&values), values }).collect();
+    let features = schema.features.iter().map(|feature| match feature.categories() {
+        Some(values) => FeatureProfile::Categorical { counts: vec![1; values.len()], missing: 0, unknown: 0 },
+        None => FeatureProfile::Numeric {
+            edges: vec![1.0],
+            counts: vec![1, 1],
+            missing: 0,
+            min: 0.0,
+            median: 1.0,
+            mean: 1.0,
+            max: 2.0,
+        },
+    });
+    Metadata {
+        profile: Profile { rows: 2, features: features.collect(), score: vec![0; SCORE_BINS] },
+        schema,
+        family: "logistic".to_owned(),
+        parameters: BTreeMap::from([("alpha".to_owned(), 1.0)]),
+        evaluation: evaluation(),
+        golden: Golden { tolerance: 1e-6, rows },
+        provenance: Provenance { data_sha256: "ab".repeat(32), seed: 42, versions: BTreeMap::new() },
+    }
+}
+
+fn evaluation() -> Evaluation {
+    let confusion =
+        Confusion { true_positives: 1, false_positives: 2, true_negatives: 3, false_negatives: 4 };
+    let test = Figures {
+        accuracy: 0.8,
+        precision: 0.7,
+        recall: 0.6,
+        f1: 0.65,
+        roc_auc: 0.85,
+        average_precision: 0.6,
+        log_loss: 0.4,
+        brier: 0.1,
+        confusion,
+    };
+    let cross_validation =
+        CrossValidation { fold_roc_auc: vec![0.84, 0.86], roc_auc_mean: 0.85, roc_auc_std: 0.01 };
+    Evaluation { train_rows: 8, test_rows: 2, cross_validation, test }
+}
+
+/// An engine without a listener.
+pub struct Engine {
+    pub registry: Arc<Registry>,
+    pub lifecycle: Arc<Lifecycle>,
+    pub config: HttpConfig,
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub struct Answered {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Engine {
+    /// One that is still loading.
+    pub fn loading() -> Self {
+        keep_events_on();
+        Self {
+            registry: Arc::new(Registry::new(None)),
+            lifecycle: Arc::new(Lifecycle::default()),
+            config: HttpConfig {
+                max_body_bytes: 8 * 1024 * 1024,
+                max_request_rows: 100,
+                request_timeout: Duration::from_secs(30),
+                cors_origins: Vec::new(),
+            },
+        }
+    }
+
+    /// One that serves [`BANK`] as `bank` and [`PHONE`] as `phone`, version 3 each; `bank` is the default.
+    pub fn ready() -> Self {
+        let engine = Self::loading();
+        engine.serve("phone", PHONE, Scorer { score: first_feature_in_hundredths, gate: None });
+        engine.serve("bank", BANK, Scorer { score: first_feature_in_hundredths, gate: None });
+        engine.registry.finish_loading();
+        engine
+    }
+
+    /// One that serves [`PHONE`] as `phone` with this score.
+    pub fn scoring(score: impl Fn(ArrayView2<'_, f32>) -> Vec<f32> + Send + 'static) -> Self {
+        let engine = Self::loading();
+        engine.serve("phone", PHONE, Scorer { score, gate: None });
+        engine.registry.finish_loading();
+        engine
+    }
+
+    /// One that serves [`PHONE`] as `phone`, and scores a batch each time that it is sent leave.
+    pub fn gated() -> (Self, mpsc::Sender<()>) {
+        let (leave, gate) = mpsc::channel();
+        let engine = Self::loading();
+        engine.serve("phone", PHONE, Scorer { score: first_feature_in_hundredths, gate: Some(gate) });
+        engine.registry.finish_loading();
+        (engine, leave)
+    }
+
+    fn serve<F>(&self, name: &str, toml: &str, scorer: Scorer<F>)
+    where
+        F: Fn(ArrayView2<'_, f32>) -> Vec<f32> + Send + 'static,
+    {
+        let metadata = metadata(toml);
+        let batching = BatchingConfig {
+            workers: 1,
+            max_batch_rows: 100,
+            max_queue_rows: if scorer.gate.is_some() { GATED_QUEUE_ROWS } else { 100_000 },
+            max_queue_delay: Duration::ZERO,
+        };
+        let backend = BackendKind::Tract;
+        let metrics = Metrics::new().unwrap().model(name, 3, backend.name());
+        let features = metadata.schema.features.len();
+        let batcher = Batcher::start(name, vec![Box::new(scorer)], features, &batching, metrics).unwrap();
+        self.registry.insert(ServingModel {
+            name: name.to_owned(),
+            version: 3,
+            sha256: "cd".repeat(32),
+            size_bytes: 1234,
+            backend,
+            metadata,
+            batcher,
+        });
+    }
+
+    pub fn router(&self) -> Router {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        router(HttpState::new(
+            self.config.clone(),
+            Arc::clone(&self.registry),
+            metrics,
+            Arc::clone(&self.lifecycle),
+        ))
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answered {
+        answered(self.router(), request).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answered {
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    /// Posts a JSON body.
+    pub async fn post(&self, path: &str, body: impl Into<Body>) -> Answered {
+        self.send(Request::post(path).header("content-type", "application/json").body(body.into()).unwrap())
+            .await
+    }
+}
+
+/// Sends one request to a router that keeps its metrics between requests.
+pub async fn answered(router: Router, request: Request<Body>) -> Answered {
+    let response = router.oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = body::to_bytes(body, usize::MAX).await.unwrap();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Answered { status: parts.status, headers: parts.headers, text }
+}
+
+impl Answered {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The problem's fields, after making sure that it is a whole one.
+    #[track_caller]
+    pub fn problem(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        let problem = self.json();
+        assert_eq!(problem["status"], status);
+        for field in ["type", "title", "detail", "instance", "request_id"] {
+            assert!(problem[field].as_str().is_some_and(|text| !text.is_empty()), "{field}: {problem}");
+        }
+        assert_eq!(problem["request_id"].as_str(), self.header("x-request-id"));
+        problem
+    }
+}
+
+/// What was written to the log of this thread.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Lets no event be switched off for good: tracing remembers for each place in the code whether anybody listens, and a
+/// test without a log that comes there first could answer for one that has one.
+fn keep_events_on() {
+    static LISTENING: Once = Once::new();
+    // An error means that somebody listens already.
+    LISTENING.call_once(|| drop(tracing::subscriber::set_global_default(registry())));
+}
+
+/// Catches the log of this thread until the guard is dropped.
+pub fn captured_log(format: LogFormat) -> (Log, DefaultGuard) {
+    keep_events_on();
+    let log = Log::default();
+    let writer = log.clone();
+    (log, registry().with(lines(format, false, move || writer.clone())).set_default())
+}

@@ -1,0 +1,20 @@
+//! The HTTP side: it knows the registry, the schemas and the batcher's `submit`, and neither a runtime nor a repository.
+
+mod access;
+mod body;
+mod health;
+mod index;
+mod models;
+mod openapi;
+mod predict;
+mod problem;
+mod router;
+mod server;
+mod state;
+
+pub use router::router;
+pub use server::serve;
+pub use state::HttpState;
+
+#[cfg(test)]
+mod tests;

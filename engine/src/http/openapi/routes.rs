@@ -1,0 +1,116 @@
+//! The routes that do not depend on a schema.
+
+use std::sync::Arc;
+
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::{ContentBuilder, HttpMethod, Paths, Required, ResponseBuilder, Type};
+
+use super::shapes::{
+    AnySchema, MODELS, OPERATIONS, boolean, count, free_object, get, list, object, one_of, operation,
+    refusing, string, typed,
+};
+use crate::http::openapi::shapes;
+use crate::http::problem::ApiError;
+use crate::registry::ServingModel;
+
+/// Adds every route but the predictions.
+pub fn add(paths: &mut Paths, models: &[Arc<ServingModel>]) {
+    let mut add = |path: &str, operation| paths.add_path_operation(path, vec![HttpMethod::Get], operation);
+    add(
+        "/models",
+        get(MODELS, "models", "The models", "What is served and what could not be loaded.", listing()),
+    );
+    if !models.is_empty() {
+        add("/models/{name}", one_model(models));
+    }
+    add("/", get(MODELS, "index", "The engine", "Its version, its models and where to go.", index()));
+    add("/health/live", get(OPERATIONS, "live", "Whether the process runs", "It does.", status("live")));
+    for (path, id) in [("/health/ready", "ready"), ("/health", "health")] {
+        let ready = operation(OPERATIONS, id, "Whether predictions are answered")
+            .response("200", shapes::answer("They are.", status("ready"), None));
+        let reasons = "The models are being loaded, none is served, or the engine is stopping.";
+        let ready = refusing(ready, &ApiError::Loading, path, reasons);
+        add(path, ready.build());
+    }
+    add("/metrics", metrics());
+}
+
+fn status(value: &str) -> AnySchema {
+    object([("status", one_of([value], ""))]).into()
+}
+
+fn summary() -> AnySchema {
+    object([
+        ("name", string("")),
+        ("version", count(1, "")),
+        ("default", boolean("Whether `POST /predict` goes to it.")),
+        ("family", string("The model family.")),
+        ("backend", runtime()),
+        ("predict", string("Where to post rows.")),
+    ])
+    .into()
+}
+
+fn runtime() -> AnySchema {
+    one_of(["onnxruntime", "tract"], "The runtime that scores.")
+}
+
+fn listing() -> AnySchema {
+    let failure = object([("name", string("")), ("reason", string("Why it is not served."))])
+        .property("version", count(1, "The version that was tried."));
+    object([
+        ("loading", boolean("Whether the first load is still going on.")),
+        ("models", list(summary(), "The models that answer predictions, by name.").into()),
+        ("failed", list(failure, "What could not be loaded.").into()),
+    ])
+    .into()
+}
+
+fn index() -> AnySchema {
+    object([
+        ("name", string("")),
+        ("version", string("")),
+        ("ready", boolean("Whether predictions are answered.")),
+        ("models", list(summary(), "").into()),
+        ("links", free_object("Paths by what they are for.")),
+    ])
+    .into()
+}
+
+fn one_model(models: &[Arc<ServingModel>]) -> Operation {
+    let names = one_of(models.iter().map(|model| model.name.as_str()), "");
+    let name = ParameterBuilder::new()
+        .name("name")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .schema(Some(names));
+    let details = object([
+        ("name", string("")),
+        ("version", count(1, "")),
+        ("backend", runtime()),
+        ("cut", boolean("Whether the engine encodes rows itself and feeds the graph's `features`.")),
+        ("sha256", string("The digest of the ONNX file.")),
+        ("size_bytes", count(0, "The size of the ONNX file.")),
+        ("family", string("The model family.")),
+        ("parameters", free_object("The settings with which it was fitted.")),
+        ("fingerprint", string("What two artifacts that take the same requests have in common.")),
+        ("schema", free_object("The schema of its rows.")),
+        ("evaluation", free_object("How good it is.")),
+        ("provenance", free_object("Where it comes from.")),
+    ]);
+    let unknown = ApiError::UnknownModel { serving: models.iter().map(|model| model.name.clone()).collect() };
+    let described = "Everything that the model says about itself.";
+    let operation = operation(MODELS, "model", "One model")
+        .parameter(name)
+        .response("200", shapes::answer(described, details.into(), None));
+    let operation = refusing(operation, &unknown, "/models/other", "No model of this name is served.");
+    let loading = "The models are being loaded, or this one could not be.";
+    refusing(operation, &ApiError::Loading, "/models/other", loading).build()
+}
+
+fn metrics() -> Operation {
+    let text = ContentBuilder::new().schema(Some(typed(Type::String, ""))).build();
+    let response =
+        ResponseBuilder::new().description("The Prometheus text format.").content("text/plain", text);
+    operation(OPERATIONS, "metrics", "Figures for Prometheus").response("200", response.build()).build()
+}

@@ -1,0 +1,238 @@
+//! What depends on a model's schema: its rows, its answers, and the operation that takes the one and gives the other.
+
+use std::time::Duration;
+
+use onnward_schemas::{
+    Feature, FeatureKind, GoldenRow, GoldenValue, Label, RowsForm, RowsLimits, Schema, UnknownPolicy,
+    Violations,
+};
+use serde_json::{Map, Value, json};
+use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::{AdditionalProperties, SchemaType};
+use utoipa::openapi::{ContentBuilder, HttpMethod, ObjectBuilder, OneOfBuilder, Required, Type};
+
+use super::shapes::{
+    AnySchema, JSON, PREDICTIONS, answer, boolean, component, count, list, object, one_of,
+    operation as begin, problem_response, refusing, typed, types,
+};
+use crate::answer::Answer;
+use crate::http::body::REQUEST_TIMEOUT;
+use crate::http::problem::ApiError;
+use crate::registry::ServingModel;
+
+/// The method of a prediction.
+pub const POST: HttpMethod = HttpMethod::Post;
+
+/// Which of a model's two paths an operation belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// `/predict`.
+    Default,
+    /// `/models/{name}/predict`.
+    Named,
+}
+
+/// The schemas of a model's rows and answers, by name.
+pub fn components(model: &ServingModel, max_rows: usize) -> Vec<(String, AnySchema)> {
+    let schema = &model.metadata.schema;
+    let row = || component(&name(model, "Row"));
+    let rows = || list(row(), "").min_items(Some(1)).max_items(Some(max_rows));
+    let instances = object([("instances", rows().into())]).additional_properties(Some(CLOSED));
+    let request = any().item(row()).item(rows()).item(instances);
+    vec![
+        (name(model, "Request"), request.into()),
+        (name(model, "Row"), row_schema(schema)),
+        (name(model, "Answer"), answer_schema(model)),
+    ]
+}
+
+const CLOSED: AdditionalProperties<utoipa::openapi::Schema> = AdditionalProperties::FreeForm(false);
+
+fn any() -> OneOfBuilder {
+    OneOfBuilder::new().schema_type(SchemaType::AnyValue)
+}
+
+/// Model names are made of what a component's name may hold.
+fn name(model: &ServingModel, part: &str) -> String {
+    format!("{}.{part}", model.name)
+}
+
+fn row_schema(schema: &Schema) -> AnySchema {
+    let mut row = ObjectBuilder::new().schema_type(Type::Object).additional_properties(Some(CLOSED));
+    if !schema.description.is_empty() {
+        row = row.description(Some(&schema.description));
+    }
+    if let Some(identifier) = &schema.identifier {
+        let any = ObjectBuilder::new()
+            .schema_type(SchemaType::AnyValue)
+            .description(Some("Names the customer; accepted and not used."));
+        row = row.property(identifier, any);
+    }
+    for feature in &schema.features {
+        row = row.property(&feature.name, feature_schema(feature));
+        if feature.required {
+            row = row.required(&feature.name);
+        }
+    }
+    row.into()
+}
+
+fn feature_schema(feature: &Feature) -> ObjectBuilder {
+    let null = (!feature.required).then_some(Type::Null);
+    match &feature.kind {
+        FeatureKind::Numeric { min, max, integer } => {
+            let number = if *integer { Type::Integer } else { Type::Number };
+            typed(Type::Number, &feature.description)
+                .schema_type(types([number].into_iter().chain(null)))
+                .minimum(*min)
+                .maximum(*max)
+        }
+        FeatureKind::Categorical { values, unknown } => {
+            let numbers: Vec<Value> = values.iter().filter_map(|value| as_number(value)).collect();
+            let number = (!numbers.is_empty()).then_some(Type::Number);
+            let known = values.iter().map(|value| json!(value)).chain(numbers);
+            let object = typed(Type::String, &feature.description)
+                .schema_type(types([Type::String].into_iter().chain(number).chain(null.clone())));
+            match unknown {
+                UnknownPolicy::Reject => object.enum_values(Some(known.chain(null.map(|_| Value::Null)))),
+                // Any value is taken: the known ones are examples.
+                UnknownPolicy::Ignore => object.examples(known),
+            }
+        }
+    }
+}
+
+/// A category that looks like a number is taken as the number too.
+fn as_number(value: &str) -> Option<Value> {
+    let number: f64 =
+        value.parse().ok().filter(|number: &f64| number.is_finite() && number.to_string() == value)?;
+    Some(number_value(number))
+}
+
+/// Whole numbers without a decimal point.
+fn number_value(number: f64) -> Value {
+    let whole = number.fract() == 0.0 && number.abs() < 1e15;
+    if whole { json!(number as i64) } else { json!(number) }
+}
+
+fn answer_schema(model: &ServingModel) -> AnySchema {
+    let Label { name, positive, column, .. } = &model.metadata.schema.label;
+    let threshold = model.metadata.schema.threshold;
+    let probability = || {
+        let text = format!("The probability that `{column}` is {positive}.");
+        typed(Type::Number, &text).minimum(Some(0)).maximum(Some(1))
+    };
+    let decision = || boolean(&format!("Whether the probability is at least {threshold}."));
+    let of = || [("model", one_of([model.name.as_str()], "")), ("version", count(1, ""))];
+    let prediction = || [("probability", probability().into()), (name.as_str(), decision())];
+    let single = object(of().into_iter().chain(prediction()));
+    let predictions = list(object(prediction()), "A prediction for each row, in the order of the rows.");
+    let many = object(of().into_iter().chain([("predictions", predictions.into())]));
+    any().item(single).item(many).into()
+}
+
+/// The operation that scores rows with a model.
+pub fn operation(model: &ServingModel, route: Route) -> Operation {
+    let (id, summary) = match route {
+        Route::Default => ("predict".to_owned(), format!("Predict with the default model, {}", model.name)),
+        Route::Named => (format!("predict_{}", model.name), format!("Predict with {}", model.name)),
+    };
+    let example = example(model);
+    let shown = |summary: &str, value| ExampleBuilder::new().summary(summary).value(Some(value)).build();
+    let examples = example.iter().flat_map(|Example { row, .. }| {
+        [
+            ("one", shown("One row", json!(row))),
+            ("several", shown("Several rows", json!({ "instances": [row, row] }))),
+        ]
+    });
+    let request = ContentBuilder::new()
+        .schema(Some(component(&name(model, "Request"))))
+        .examples_from_iter(examples)
+        .build();
+    let body = RequestBodyBuilder::new()
+        .description(Some("One row gets one prediction; a list, or a list as `instances`, gets a list."))
+        .required(Some(Required::True))
+        .content(JSON, request)
+        .build();
+    let answered = answer(
+        "The predictions.",
+        component(&name(model, "Answer")),
+        example.as_ref().map(|example| example.answer.clone()),
+    );
+    let path = match route {
+        Route::Default => "/predict".to_owned(),
+        Route::Named => format!("/models/{}/predict", model.name),
+    };
+    let operation = begin(PREDICTIONS, &id, &summary)
+        .parameter(timeout_parameter())
+        .request_body(Some(body))
+        .response("200", answered);
+    refusals(example.as_ref(), &model.metadata.schema)
+        .iter()
+        .fold(operation, |operation, (error, description)| refusing(operation, error, &path, description))
+        .response("default", problem_response(OTHERWISE, None))
+        .build()
+}
+
+const OTHERWISE: &str = "Anything else: 400 the body is not JSON, 404 the model is not served any more, 408 the body \
+did not arrive in time, 413 it is too large, 415 it is not `application/json` or is compressed, 500 the engine failed, \
+504 the rows were not scored in time.";
+
+fn refusals(example: Option<&Example>, schema: &Schema) -> Vec<(ApiError, &'static str)> {
+    let violations = example.and_then(|example| violations(example, schema)).unwrap_or_default();
+    let full = ApiError::QueueFull { retry_after: Duration::from_secs(1) };
+    vec![
+        (ApiError::InvalidRows(violations), "Rows do not fit the schema; `errors` lists every violation."),
+        (full, "Too many rows are waiting."),
+        (ApiError::Loading, "The models are being loaded, or the engine is stopping."),
+    ]
+}
+
+/// What is wrong with the example once its first feature holds what no feature takes.
+fn violations(example: &Example, schema: &Schema) -> Option<Violations> {
+    let mut row = example.row.clone();
+    row.insert(schema.features.first()?.name.clone(), Value::Bool(true));
+    schema.read_rows(Value::Object(row), RowsLimits { max_rows: 1 }).ok()?.err()
+}
+
+fn timeout_parameter() -> Parameter {
+    ParameterBuilder::new()
+        .name(REQUEST_TIMEOUT.as_str())
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(
+            "Answer within so many milliseconds or not at all; it can only shorten the engine's own limit.",
+        ))
+        .schema(Some(count(1, "")))
+        .build()
+}
+
+/// A row that is answered, and its answer.
+struct Example {
+    row: Map<String, Value>,
+    answer: Value,
+}
+
+/// The first golden row that the schema accepts: golden rows hold unknown and missing values on purpose.
+fn example(model: &ServingModel) -> Option<Example> {
+    let schema = &model.metadata.schema;
+    let accepted = |row: &&GoldenRow| {
+        let mut pairs = schema.features.iter().zip(&row.values);
+        row.values.len() == schema.features.len()
+            && pairs.all(|(feature, value)| feature.encode(value.as_value()).is_ok())
+    };
+    let golden = model.metadata.golden.rows.iter().find(accepted)?;
+    let fields = schema.features.iter().zip(&golden.values).filter_map(|(feature, value)| match value {
+        GoldenValue::Missing => None,
+        GoldenValue::Number(number) => Some((feature.name.clone(), number_value(*number))),
+        GoldenValue::Text(text) => Some((feature.name.clone(), json!(text))),
+    });
+    let row: Map<String, Value> = fields.collect();
+    let probabilities = &[golden.probability as f32];
+    let answer = serde_json::to_string(&Answer { model, probabilities, form: RowsForm::Single });
+    // Through text, for a probability is printed in single precision.
+    let answer = answer.and_then(|text| serde_json::from_str(&text)).ok()?;
+    Some(Example { row, answer })
+}

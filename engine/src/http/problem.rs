@@ -1,0 +1,246 @@
+//! The one place where errors become responses: problem details, as RFC 9457 defines them.
+//!
+//! A handler returns an [`ApiError`]; its response carries the error itself, and [`finish`], which knows the request,
+//! writes the body. Error responses of axum's own and of its layers are given a body there too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use onnward_schemas::{Violation, Violations};
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::batcher::SubmitError;
+
+/// Why a request is not answered. Displays as the sentence that its sender reads.
+#[derive(Debug, Clone, Error)]
+pub enum ApiError {
+    #[error("There is nothing at this path; GET / lists what there is.")]
+    UnknownPath,
+    #[error("This path does not take this method; the Allow header lists those that it takes.")]
+    MethodNotAllowed,
+    #[error("No model of this name is served; {}.", served(.serving))]
+    UnknownModel { serving: Vec<String> },
+    #[error("The model {name} is in the repository and could not be loaded: {reason}.")]
+    ModelFailed { name: String, reason: String },
+    #[error("The default model is not served; post to /models/NAME/predict: {}.", served(.serving))]
+    NoDefaultModel { serving: Vec<String> },
+    #[error("The models are being loaded; try again shortly.")]
+    Loading,
+    #[error("No model is served; GET /models says what is in the repository and what is wrong with it.")]
+    NoModels,
+    #[error("The engine is stopping; send the request to another instance.")]
+    Stopping,
+    #[error("The body must be JSON: send it with `content-type: application/json`.")]
+    NotJsonType,
+    #[error("The body must not be compressed: send it without `content-encoding`.")]
+    Compressed,
+    #[error("`x-request-timeout-ms` must be a whole number of milliseconds of at least 1.")]
+    BadTimeout,
+    #[error("The body is larger than {limit} bytes; send fewer rows in a request.")]
+    BodyTooLarge { limit: usize },
+    #[error("The body did not arrive within {} ms.", .after.as_millis())]
+    BodyTimedOut { after: Duration },
+    #[error("The body ended before it was whole.")]
+    BodyBroken,
+    #[error(
+        "The body is empty; send an object of fields, an array of such objects, or {{\"instances\": [...]}}."
+    )]
+    BodyEmpty,
+    #[error("The body is not UTF-8: the byte at offset {offset} does not belong there.")]
+    NotUtf8 { offset: usize },
+    #[error("The body is not JSON: {reason}.")]
+    NotJson { reason: String },
+    #[error("The rows do not fit the model's schema; `errors` lists what is wrong.")]
+    InvalidRows(Violations),
+    #[error("Too many rows are waiting already; try again after the time in Retry-After.")]
+    QueueFull { retry_after: Duration },
+    #[error("{rows} rows are more than the queue ever holds; send at most {limit} in a request.")]
+    TooManyRows { rows: usize, limit: usize },
+    #[error("The rows were not scored within {} ms; send fewer rows or allow more time.", .after.as_millis())]
+    TimedOut { after: Duration },
+    #[error("The engine failed; the log has the reason under this request's id.")]
+    Failed { reason: String },
+    #[error("The request was refused.")]
+    Other(StatusCode),
+}
+
+impl From<SubmitError> for ApiError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::QueueFull { retry_after } => Self::QueueFull { retry_after },
+            SubmitError::TooManyRows { rows, limit } => Self::TooManyRows { rows, limit },
+            SubmitError::TimedOut { after } => Self::TimedOut { after },
+            SubmitError::ShuttingDown => Self::Stopping,
+            SubmitError::Failed(reason) => Self::Failed { reason },
+        }
+    }
+}
+
+/// How long a client waits when nothing better is known.
+const RETRY_SOON: Duration = Duration::from_secs(1);
+/// A model that could not be loaded is not there soon.
+const RETRY_LATER: Duration = Duration::from_secs(30);
+
+impl ApiError {
+    /// The problem's stable name, the end of its `type`.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::UnknownPath => "unknown-path",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::UnknownModel { .. } => "unknown-model",
+            Self::ModelFailed { .. } => "model-failed",
+            Self::NoDefaultModel { .. } => "no-default-model",
+            Self::Loading => "loading",
+            Self::NoModels => "no-models",
+            Self::Stopping => "stopping",
+            Self::NotJsonType => "not-json-type",
+            Self::Compressed => "compressed",
+            Self::BadTimeout => "bad-timeout",
+            Self::BodyTooLarge { .. } => "body-too-large",
+            Self::BodyTimedOut { .. } => "body-timed-out",
+            Self::BodyBroken => "body-broken",
+            Self::BodyEmpty => "body-empty",
+            Self::NotUtf8 { .. } => "not-utf8",
+            Self::NotJson { .. } => "not-json",
+            Self::InvalidRows(_) => "invalid-rows",
+            Self::QueueFull { .. } => "queue-full",
+            Self::TooManyRows { .. } => "too-many-rows",
+            Self::TimedOut { .. } => "timed-out",
+            Self::Failed { .. } => "failed",
+            Self::Other(_) => "refused",
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::UnknownPath | Self::UnknownModel { .. } => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::ModelFailed { .. }
+            | Self::NoDefaultModel { .. }
+            | Self::Loading
+            | Self::NoModels
+            | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotJsonType | Self::Compressed => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BodyTooLarge { .. } | Self::TooManyRows { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTimedOut { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::BadTimeout
+            | Self::BodyBroken
+            | Self::BodyEmpty
+            | Self::NotUtf8 { .. }
+            | Self::NotJson { .. } => StatusCode::BAD_REQUEST,
+            Self::InvalidRows(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::QueueFull { .. } => StatusCode::TOO_MANY_REQUESTS,
+            // As google.rpc.Code maps DEADLINE_EXCEEDED.
+            Self::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Failed { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Other(status) => *status,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::QueueFull { retry_after } => Some(*retry_after),
+            Self::ModelFailed { .. } | Self::NoDefaultModel { .. } | Self::NoModels => Some(RETRY_LATER),
+            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_SOON),
+            _ => None,
+        }
+    }
+
+    /// What happened inside, for the log alone.
+    fn inside(&self) -> Option<&str> {
+        match self {
+            Self::Failed { reason } => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+fn served(names: &[String]) -> String {
+    if names.is_empty() { "none is".to_owned() } else { format!("there is {}", names.join(", ")) }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        if let Some(wait) = self.retry_after() {
+            // Whole seconds, rounded up: 0 would ask for a retry at once.
+            let seconds = wait.as_millis().div_ceil(1000).max(1);
+            response
+                .headers_mut()
+                .extend(HeaderValue::try_from(seconds.to_string()).map(|s| (RETRY_AFTER, s)));
+        }
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: String,
+    instance: &'a str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    violations: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<&'a [Violation]>,
+}
+
+impl<'a> Problem<'a> {
+    fn of(error: &'a ApiError, instance: &'a str, request_id: &'a str) -> Self {
+        let violations = match error {
+            ApiError::InvalidRows(violations) => Some(violations),
+            _ => None,
+        };
+        let status = error.status();
+        Self {
+            r#type: format!("urn:onnward:problem:{}", error.name()),
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: error.to_string(),
+            instance,
+            request_id,
+            violations: violations.map(Violations::total),
+            errors: violations.map(Violations::listed),
+        }
+    }
+}
+
+/// What the sender of a request to `instance` is shown, for the description of the API.
+pub fn example(error: &ApiError, instance: &str) -> (StatusCode, serde_json::Value) {
+    let problem = Problem::of(error, instance, "3f1c6a52-7d0e-4f0e-9d55-0c1d2e3f4a5b");
+    (error.status(), serde_json::to_value(problem).unwrap_or_default())
+}
+
+/// Gives an error response its body; every other response is returned as it is. `instance` is the request's path.
+pub fn finish(mut response: Response, instance: &str, request_id: &str) -> Response {
+    let error = match response.extensions_mut().remove::<Arc<ApiError>>() {
+        Some(error) => error,
+        None if is_bare_error(&response) => Arc::new(ApiError::Other(response.status())),
+        None => return response,
+    };
+    if let Some(reason) = error.inside() {
+        tracing::error!(request_id, reason, "a request failed");
+    }
+    // Strings and numbers always become JSON.
+    let body = serde_json::to_vec(&Problem::of(&error, instance, request_id)).unwrap_or_default();
+    response.headers_mut().remove(CONTENT_LENGTH);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    *response.body_mut() = Body::from(body);
+    response
+}
+
+/// The media type of problem details.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+fn is_bare_error(response: &Response) -> bool {
+    let status = response.status();
+    status.is_client_error() || status.is_server_error()
+}

@@ -1,0 +1,56 @@
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use std::time::Duration;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{Any, CorsLayer};
+
+use crate::http::access::{self, REQUEST_ID};
+use crate::http::body::REQUEST_TIMEOUT;
+use crate::http::problem::ApiError;
+use crate::http::state::HttpState;
+use crate::http::{health, index, models, openapi, predict};
+
+/// Every route, under what every request passes.
+pub fn router(state: HttpState) -> Router {
+    let router = Router::new()
+        .route("/", get(index::index))
+        .route("/predict", post(predict::with_default_model))
+        .route("/models", get(models::list))
+        .route("/models/{name}", get(models::one))
+        .route("/models/{name}/predict", post(predict::with_named_model))
+        .route("/health", get(health::ready))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(openapi::serve))
+        .merge(openapi::page())
+        .fallback(|| async { ApiError::UnknownPath })
+        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+        .layer(CatchPanicLayer::custom(access::answer_panic));
+    let router = match cors(&state.config.cors_origins) {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
+    router.layer(from_fn_with_state(state.clone(), access::observe)).with_state(state)
+}
+
+/// Lets pages of other origins call the engine, where origins are configured.
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    if origins.is_empty() {
+        return None;
+    }
+    const EXPOSED: [HeaderName; 2] = [REQUEST_ID, header::RETRY_AFTER];
+    let layer = CorsLayer::new()
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::CONTENT_TYPE, REQUEST_ID, REQUEST_TIMEOUT])
+        .expose_headers(EXPOSED)
+        .max_age(Duration::from_secs(3600));
+    if origins.iter().any(|origin| origin == "*") {
+        return Some(layer.allow_origin(Any));
+    }
+    // The configuration has made sure that each is visible ASCII.
+    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+    Some(layer.allow_origin(origins))
+}

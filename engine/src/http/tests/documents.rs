@@ -1,0 +1,94 @@
+//! The description of the API.
+
+use serde_json::{Value, json};
+
+use crate::fixtures::{Engine, PHONE, schema};
+
+async fn document(engine: &Engine) -> Value {
+    engine.get("/openapi.json").await.json()
+}
+
+#[tokio::test]
+async fn every_model_is_described_by_its_own_schema() {
+    let document = document(&Engine::ready()).await;
+    assert_eq!(document["openapi"], "3.1.0");
+    let row = &document["components"]["schemas"]["phone.Row"];
+    assert_eq!(row["required"], json!(["months", "plan", "senior"]));
+    assert_eq!(row["additionalProperties"], false);
+    let fields = &row["properties"];
+    let months = json!({"type": "integer", "minimum": 0, "maximum": 100,
+        "description": "Months since the contract began."});
+    assert_eq!(fields["months"], months);
+    assert_eq!(fields["charges"], json!({"type": ["number", "null"], "minimum": 0}));
+    assert_eq!(fields["plan"], json!({"type": "string", "enum": ["basic", "full"]}));
+    assert_eq!(fields["senior"], json!({"type": ["string", "number"], "enum": ["0", "1", 0, 1]}));
+    assert_eq!(fields["region"], json!({"type": ["string", "null"], "examples": ["north", "south"]}));
+    assert!(fields["id"]["description"].is_string());
+    let bank = &document["components"]["schemas"]["bank.Answer"]["oneOf"];
+    assert_eq!(bank[0]["properties"]["has_left"]["type"], "boolean");
+    assert_eq!(bank[1]["properties"]["predictions"]["items"]["required"], json!(["probability", "has_left"]));
+}
+
+#[tokio::test]
+async fn fields_keep_the_order_of_the_schema() {
+    let text = Engine::ready().get("/openapi.json").await.text;
+    let row = &text[text.find("\"phone.Row\"").unwrap()..];
+    let places: Vec<usize> =
+        schema(PHONE).features.iter().map(|f| row.find(&format!("\"{}\":{{", f.name)).unwrap()).collect();
+    assert!(places.is_sorted(), "{places:?}");
+}
+
+#[tokio::test]
+async fn every_example_is_answered_as_it_says() {
+    let engine = Engine::ready();
+    let document = document(&engine).await;
+    let paths = document["paths"].as_object().unwrap();
+    let posts: Vec<_> = paths.iter().filter(|(_, path)| path["post"].is_object()).collect();
+    assert_eq!(posts.len(), 3);
+    for (path, item) in posts {
+        let content = |part: &'static str| &item["post"][part];
+        let examples = &content("requestBody")["content"]["application/json"]["examples"];
+        let one = engine.post(path, examples["one"]["value"].to_string()).await;
+        assert_eq!(one.status, 200, "{}", one.text);
+        let told = &content("responses")["200"]["content"]["application/json"]["example"];
+        let probability = |answer: &Value| answer["probability"].as_f64().unwrap();
+        assert!((probability(&one.json()) - probability(told)).abs() < 1e-6, "{told}");
+        assert_eq!(one.json().as_object().unwrap().len(), told.as_object().unwrap().len());
+        assert!(told.to_string().len() <= one.text.len(), "{told} is printed in single precision");
+        let refused = &content("responses")["422"]["content"]["application/problem+json"]["example"];
+        assert_eq!((&refused["instance"], &refused["violations"]), (&json!(path), &json!(1)));
+        assert_eq!(refused["errors"][0]["got"], "true");
+        let several = engine.post(path, examples["several"]["value"].to_string()).await;
+        assert_eq!(several.json()["predictions"].as_array().unwrap().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn every_route_of_the_document_is_there() {
+    let engine = Engine::ready();
+    let document = document(&engine).await;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        if item["get"].is_object() {
+            let path = path.replace("{name}", "bank");
+            assert_eq!(engine.get(&path).await.status, 200, "{path}");
+        }
+    }
+    let loading = document_paths(&Engine::loading()).await;
+    assert!(loading.contains(&"/health/ready".to_owned()) && !loading.contains(&"/predict".to_owned()));
+}
+
+async fn document_paths(engine: &Engine) -> Vec<String> {
+    document(engine).await["paths"].as_object().unwrap().keys().cloned().collect()
+}
+
+#[tokio::test]
+async fn the_page_comes_from_the_program_itself() {
+    let engine = Engine::ready();
+    let moved = engine.get("/docs").await;
+    assert_eq!((moved.status.as_u16(), moved.header("location")), (303, Some("/docs/")));
+    let page = engine.get("/docs/").await;
+    assert_eq!(page.status, 200);
+    assert!(!page.text.contains("https://"), "{}", page.text);
+    let script = engine.get("/docs/swagger-initializer.js").await;
+    assert!(script.text.contains("/openapi.json"), "{}", script.text);
+}

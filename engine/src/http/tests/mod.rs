@@ -1,0 +1,6 @@
+mod answers;
+mod bodies;
+mod connections;
+mod documents;
+mod refusals;
+mod status;

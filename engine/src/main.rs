@@ -1,0 +1,15 @@
+//! The engine's program.
+
+use std::process::ExitCode;
+
+use onnward_engine::backend::TELEMETRY_SWITCH;
+
+fn main() -> ExitCode {
+    // Before ONNX Runtime is loaded, and before there is a second thread.
+    // SAFETY: the environment may be changed as long as no other thread reads it, and there is none yet.
+    #[expect(unsafe_code)]
+    unsafe {
+        std::env::set_var(TELEMETRY_SWITCH, "1");
+    }
+    onnward_engine::cli::run()
+}

@@ -1,0 +1,280 @@
+use crate::{Rows, RowsForm, RowsLimits, Schema, SchemaFile, Violation, Violations};
+
+const SHOP: &str = r#"
+    name = "shop"
+    version = 1
+    identifier = "id"
+    [label]
+    column = "Left"
+    positive = "1"
+    negative = "0"
+    [[features]]
+    name = "orders"
+    type = "numeric"
+    min = 0
+    integer = true
+    [[features]]
+    name = "plan"
+    type = "categorical"
+    values = ["basic", "full"]
+    [[features]]
+    name = "score"
+    type = "numeric"
+    required = false
+    [[features]]
+    name = "channel"
+    type = "categorical"
+    values = ["web", "app"]
+    unknown = "ignore"
+    required = false
+"#;
+
+/// One feature, whose name needs escaping in a pointer, and no identifier.
+const SLASH: &str = r#"
+    name = "slash"
+    version = 1
+    [label]
+    column = "y"
+    positive = "1"
+    negative = "0"
+    [[features]]
+    name = "a/b~c"
+    type = "categorical"
+    values = ["0", "1"]
+"#;
+
+const LIMITS: RowsLimits = RowsLimits { max_rows: 5 };
+
+fn schema(toml: &str) -> Schema {
+    SchemaFile::parse(toml).unwrap().schema
+}
+
+fn try_read(toml: &str, body: &str) -> serde_json::Result<Result<Rows, Violations>> {
+    schema(toml).read_rows(&mut serde_json::Deserializer::from_str(body), LIMITS)
+}
+
+#[track_caller]
+fn accepted(body: &str) -> Rows {
+    try_read(SHOP, body).unwrap().unwrap_or_else(|violations| panic!("{body}: {violations:?}"))
+}
+
+#[track_caller]
+fn refused(toml: &str, body: &str) -> Violations {
+    try_read(toml, body).unwrap().expect_err(body)
+}
+
+/// The one violation of a body that has one.
+#[track_caller]
+fn only(toml: &str, body: &str) -> Violation {
+    let violations = refused(toml, body);
+    assert_eq!(violations.total(), 1, "{violations:?}");
+    violations.listed()[0].clone()
+}
+
+/// The matrix with −9 for NaN, so that it can be compared.
+fn values(rows: &Rows) -> Vec<f32> {
+    rows.values.iter().map(|value| if value.is_nan() { -9.0 } else { *value }).collect()
+}
+
+const ROW: &str = r#"{"orders": 3, "plan": "full", "score": 0.5, "channel": "app"}"#;
+
+#[test]
+fn a_row_is_encoded_in_the_order_of_the_schema_whatever_the_order_of_its_fields() {
+    for body in [
+        ROW,
+        r#"{"channel": "app", "score": 0.5, "plan": "full", "orders": 3}"#,
+        r#"{"plan": "full", "id": "x-1", "orders": 3.0, "channel": "app", "score": 5e-1}"#,
+    ] {
+        let rows = accepted(body);
+        assert_eq!(rows, Rows { values: vec![3.0, 1.0, 0.5, 1.0], len: 1, form: RowsForm::Single });
+    }
+}
+
+#[test]
+fn missing_null_and_unknown_values_have_their_codes() {
+    let absent = accepted(r#"{"orders": 0, "plan": "basic"}"#);
+    assert_eq!(values(&absent), [0.0, 0.0, -9.0, -9.0]);
+    let null = accepted(r#"{"orders": 0, "plan": "basic", "score": null, "channel": null}"#);
+    assert_eq!(values(&null), [0.0, 0.0, -9.0, -9.0]);
+    let unknown = accepted(r#"{"orders": 0, "plan": "basic", "channel": "fax"}"#);
+    assert_eq!(values(&unknown), [0.0, 0.0, -9.0, -1.0]);
+}
+
+#[test]
+fn lists_keep_their_order_bare_and_as_instances() {
+    let list = r#"[{"orders": 1, "plan": "basic"}, {"orders": 2, "plan": "full"}]"#;
+    let expected = [1.0, 0.0, -9.0, -9.0, 2.0, 1.0, -9.0, -9.0];
+    for body in [list.to_owned(), format!(r#"{{"instances": {list}}}"#)] {
+        let rows = accepted(&body);
+        assert_eq!((rows.len, rows.form), (2, RowsForm::Many));
+        assert_eq!(values(&rows), expected);
+    }
+    assert_eq!(accepted(&format!("[{ROW}]")).form, RowsForm::Many);
+}
+
+#[test]
+fn the_identifier_takes_anything_and_is_not_used() {
+    for id in ["1", "null", "\"a\"", "[[1]]", "{\"b\": [{}]}"] {
+        let rows = accepted(&ROW.replacen('{', &format!(r#"{{"id": {id}, "#), 1));
+        assert_eq!(rows.values, [3.0, 1.0, 0.5, 1.0], "{id}");
+    }
+}
+
+#[test]
+fn keys_and_values_may_be_escaped() {
+    assert_eq!(accepted(r#"{"order\u0073": 1, "pl\u0061n": "f\u0075ll"}"#).values[..2], [1.0, 1.0]);
+}
+
+#[test]
+fn every_wrong_type_is_refused_with_what_came() {
+    for (value, got) in [
+        ("\"3\"", "\"3\""),
+        ("true", "true"),
+        ("null", "nothing"),
+        ("[1, [2]]", "an array"),
+        ("{\"a\": {}}", "an object"),
+        ("-1", "-1"),
+        ("1.5", "1.5"),
+        ("-12345678901", "-12345678901"),
+    ] {
+        let violation = only(SHOP, &ROW.replacen('3', value, 1));
+        assert_eq!(violation.pointer, "/orders");
+        assert_eq!(violation.row, Some(0));
+        assert_eq!(violation.expected, "a whole number of at least 0");
+        assert_eq!(violation.got, got);
+    }
+}
+
+#[test]
+fn unknown_fields_are_refused_with_a_hint() {
+    for (field, hint) in [
+        ("Orders", "such as \"orders\""),
+        ("colour", "only fields of the schema shop"),
+        ("Left", "which is what the model predicts"),
+        ("instances2", "only fields of the schema shop"),
+    ] {
+        let violation = only(SHOP, &ROW.replacen('{', &format!(r#"{{"{field}": [1, {{}}], "#), 1));
+        assert_eq!(violation.pointer, format!("/{field}"));
+        assert!(violation.expected.contains(hint), "{violation:?}");
+    }
+}
+
+#[test]
+fn a_field_that_comes_twice_is_refused_even_when_it_says_the_same() {
+    let violation = only(SHOP, &ROW.replacen('{', r#"{"orders": 3, "#, 1));
+    assert_eq!((violation.pointer.as_str(), violation.expected.as_str()), ("/orders", "each field once"));
+}
+
+#[test]
+fn violations_stand_in_the_order_of_the_body_then_what_is_missing() {
+    let body = format!(r#"[{ROW}, {{"plan": 7, "x": 1}}, 3, [], null, {ROW}]"#);
+    let violations = schema(SHOP)
+        .read_rows(&mut serde_json::Deserializer::from_str(&body), RowsLimits { max_rows: 9 })
+        .unwrap()
+        .unwrap_err();
+    let places: Vec<(&str, Option<usize>)> =
+        violations.listed().iter().map(|violation| (violation.pointer.as_str(), violation.row)).collect();
+    let expected = [("/1/plan", 1), ("/1/x", 1), ("/1/orders", 1), ("/2", 2), ("/3", 3), ("/4", 4)];
+    assert_eq!(places, expected.map(|(pointer, row)| (pointer, Some(row))));
+}
+
+#[test]
+fn pointers_escape_names_and_start_at_instances() {
+    assert_eq!(only(SLASH, r#"{"a/b~c": "2"}"#).pointer, "/a~1b~0c");
+    let body = r#"{"instances": [{"a/b~c": "1"}, {"a/b~c": 2}]}"#;
+    assert_eq!(only(SLASH, body).pointer, "/instances/1/a~1b~0c");
+    assert_eq!(only(SLASH, "{}").pointer, "/a~1b~0c");
+}
+
+#[test]
+fn a_schema_without_an_identifier_refuses_one() {
+    assert_eq!(only(SLASH, r#"{"id": 1, "a/b~c": 1}"#).pointer, "/id");
+}
+
+#[test]
+fn bodies_that_are_no_rows_say_what_rows_are() {
+    for (body, got) in [
+        ("null", "null"),
+        ("true", "a truth value"),
+        ("3", "a number"),
+        ("-3", "a number"),
+        ("0.5", "a number"),
+        ("\"x\"", "a string"),
+    ] {
+        let violation = only(SHOP, body);
+        assert_eq!((violation.pointer.as_str(), violation.row, violation.got.as_str()), ("", None, got));
+        assert!(violation.expected.starts_with("an object of fields, an array"));
+        let violation = only(SHOP, &format!(r#"{{"instances": {body}}}"#));
+        assert_eq!((violation.pointer.as_str(), violation.got.as_str()), ("/instances", got));
+        assert_eq!(violation.expected, "an array of objects of fields");
+    }
+    assert_eq!(only(SHOP, &format!(r#"{{"instances": {ROW}}}"#)).got, "an object");
+}
+
+#[test]
+fn instances_stand_alone() {
+    let after = only(SHOP, &format!(r#"{{"instances": [{ROW}], "orders": 1}}"#));
+    assert_eq!(
+        (after.pointer.as_str(), after.expected.as_str()),
+        ("/orders", "\"instances\" as the only field")
+    );
+    assert_eq!(only(SHOP, &format!(r#"{{"orders": 1, "instances": [{ROW}]}}"#)).pointer, "/instances");
+    assert_eq!(only(SHOP, &format!(r#"{{"instances": [{ROW}], "instances": []}}"#)).pointer, "/instances");
+}
+
+#[test]
+fn a_list_holds_one_row_to_the_limit() {
+    for empty in ["[]", r#"{"instances": []}"#] {
+        assert_eq!(only(SHOP, empty).expected, "at least one row");
+    }
+    let list = |rows: usize| format!("[{}]", vec![ROW; rows].join(","));
+    assert_eq!(accepted(&list(5)).len, 5);
+    let violation = only(SHOP, &list(7));
+    assert_eq!((violation.expected.as_str(), violation.got.as_str()), ("at most 5 rows", "7 rows"));
+}
+
+#[test]
+fn rows_past_the_limit_are_counted_and_not_kept() {
+    let list = format!("[{}]", vec!["{}"; 1000].join(","));
+    let violations = refused(SHOP, &list);
+    // Two missing fields in each of the five rows that are read, and the count.
+    assert_eq!(violations.total(), 11);
+}
+
+#[test]
+fn the_first_hundred_violations_are_listed_and_all_are_counted() {
+    let fields: Vec<String> = (0..150).map(|i| format!(r#""f{i}": 1"#)).collect();
+    let violations = refused(SHOP, &format!("{{{}}}", fields.join(",")));
+    assert_eq!((violations.listed().len(), violations.total()), (100, 152));
+    assert_eq!(violations.listed()[99].pointer, "/f99");
+}
+
+#[test]
+fn what_a_client_makes_up_is_shortened() {
+    let long = "é".repeat(10_000);
+    let field = only(SHOP, &ROW.replacen('{', &format!(r#"{{"{long}": 1, "#), 1));
+    let value = only(SHOP, &ROW.replacen("full", &long, 1));
+    let beside = only(SHOP, &format!(r#"{{"instances": [{ROW}], "{long}": 1}}"#));
+    for text in [field.pointer, field.got, value.got, beside.pointer, beside.got] {
+        assert!(text.chars().count() < 100, "{text}");
+    }
+}
+
+#[test]
+fn broken_syntax_is_the_deserializers_error_wherever_it_stands() {
+    for body in
+        ["", "{", "[", r#"{"orders""#, r#"{"orders": }"#, r#"{"orders": NaN}"#, r#"{"x": [1,]}"#, "[1 2]"]
+    {
+        assert!(try_read(SHOP, body).is_err(), "{body}");
+    }
+    assert!(try_read(SHOP, &ROW.replacen('3', "1e400", 1)).is_err());
+    assert!(try_read(SHOP, &"[".repeat(100_000)).is_err());
+}
+
+#[test]
+fn deep_nesting_needs_no_stack() {
+    let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+    assert_eq!(only(SHOP, &deep).got, "an array");
+    assert_eq!(only(SHOP, &ROW.replacen('3', &deep, 1)).got, "an array");
+    assert_eq!(only(SHOP, &ROW.replacen('{', &format!(r#"{{"x": {deep}, "#), 1)).pointer, "/x");
+}
