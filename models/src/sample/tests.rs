@@ -202,7 +202,7 @@ fn json_lines_hold_what_a_request_may_and_the_same_customers_as_the_table() {
             for (column, cell) in header.iter().zip(&record) {
                 let same = match row.get(column) {
                     Some(serde_json::Value::String(text)) => text == cell,
-                    Some(number) => number.to_string() == cell,
+                    Some(number) => format!("{number}") == cell,
                     None => cell.is_empty() || file.schema.index_of(column).is_none(),
                 };
                 assert!(same, "{column}: {cell:?} in {line}");
