@@ -3,9 +3,11 @@
 // A test fails by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod demo;
 mod journey;
 mod layers;
 mod loading;
 mod parity;
 mod programs;
+mod readme;
 mod support;

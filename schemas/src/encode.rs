@@ -21,11 +21,15 @@ pub enum Value<'a> {
     Object,
 }
 
+/// From here on a number is described by its powers of ten, and not by up to 300 digits.
+const LONG_NUMBER: f64 = 1e16;
+
 impl Value<'_> {
     /// The value in words, for the `got` of a violation; long strings are shortened.
     pub fn describe(&self) -> String {
         match self {
             Self::Missing => "nothing".to_owned(),
+            Self::Number(number) if number.abs() >= LONG_NUMBER => format!("{number:e}"),
             Self::Number(number) => number.to_string(),
             Self::Text(text) => format!("\"{}\"", shorten(text)),
             Self::Boolean(value) => value.to_string(),
@@ -67,7 +71,14 @@ impl Feature {
                 let in_range = min.is_none_or(|min| number >= min) && max.is_none_or(|max| number <= max);
                 let whole = !integer || number.fract() == 0.0;
                 let encoded = number as f32;
-                if in_range && whole && encoded.is_finite() { Ok(encoded) } else { Err(refuse()) }
+                match in_range && whole {
+                    true if encoded.is_finite() => Ok(encoded),
+                    true => Err(Mismatch {
+                        expected: format!("{} that single precision holds, up to 3.4e38", self.expected()),
+                        got: value.describe(),
+                    }),
+                    false => Err(refuse()),
+                }
             }
             (FeatureKind::Categorical { unknown, .. }, Value::Number(_) | Value::Text(_)) => {
                 let code = self.code(value);
@@ -144,7 +155,8 @@ mod tests {
             let mismatch = feature.encode(Value::Number(bad)).unwrap_err();
             assert_eq!(mismatch.expected, "a whole number from 0 to 72");
         }
-        assert!(numeric(None, None, false, true).encode(Value::Number(1e39)).is_err());
+        let too_large = numeric(None, None, false, true).encode(Value::Number(1e39)).unwrap_err();
+        assert!(too_large.expected.contains("3.4e38") && too_large.got == "1e39", "{too_large:?}");
         assert!(feature.encode(Value::Text("12")).is_err());
         assert_eq!(feature.encode(Value::Missing).unwrap_err().got, "nothing");
     }

@@ -1,0 +1,170 @@
+//! One row: its fields' names and values.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::{Place, Reader};
+use crate::encode::{Value, shorten};
+use crate::feature::Feature;
+use crate::violation::Mismatch;
+
+/// One row while it is read: its part of the matrix starts as all missing.
+pub struct RowReader<'r, 's, 'p> {
+    pub reader: &'r mut Reader<'s>,
+    place: Place<'p>,
+    start: usize,
+    given: Vec<bool>,
+    /// The feature after the last one read: clients mostly keep the schema's order.
+    next: usize,
+    /// Whether no field has been read yet.
+    pub untouched: bool,
+}
+
+/// What a field's name stands for.
+pub enum Key {
+    Feature(usize),
+    Other(String),
+}
+
+impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
+    pub fn start(reader: &'r mut Reader<'s>, place: Place<'p>) -> Self {
+        let features = reader.schema.features.len();
+        let start = reader.values.len();
+        reader.values.resize(start + features, f32::NAN);
+        Self { reader, place, start, given: vec![false; features], next: 0, untouched: true }
+    }
+
+    pub fn abandon(self) -> &'r mut Reader<'s> {
+        self.reader.values.truncate(self.start);
+        self.reader
+    }
+
+    fn find(&self, name: &str) -> Key {
+        let schema = self.reader.schema;
+        if schema.features.get(self.next).is_some_and(|feature| feature.name == name) {
+            return Key::Feature(self.next);
+        }
+        schema.index_of(name).map_or_else(|| Key::Other(name.to_owned()), Key::Feature)
+    }
+
+    pub fn read<'de, A: MapAccess<'de>>(&mut self, key: Key, fields: &mut A) -> Result<(), A::Error> {
+        self.untouched = false;
+        let schema = self.reader.schema;
+        match key {
+            Key::Feature(index) => {
+                let feature = &schema.features[index];
+                self.next = index + 1;
+                let encoded = fields.next_value_seed(FeatureSeed { feature })?;
+                if std::mem::replace(&mut self.given[index], true) {
+                    let expected = "each field once".to_owned();
+                    let mismatch = Mismatch { expected, got: "the field a second time".to_owned() };
+                    self.reader.refuse_field(self.place, &feature.name, mismatch);
+                    return Ok(());
+                }
+                match encoded {
+                    Ok(value) => self.reader.values[self.start + index] = value,
+                    Err(mismatch) => self.reader.refuse_field(self.place, &feature.name, mismatch),
+                }
+            }
+            Key::Other(name) => {
+                fields.next_value::<IgnoredAny>()?;
+                if let Some(mismatch) = self.reader.unknown_field(&name) {
+                    self.reader.refuse_field(self.place, &shorten(&name), mismatch);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub fn finish(self) {
+        let schema = self.reader.schema;
+        for (feature, given) in schema.features.iter().zip(&self.given) {
+            if !given && let Err(mismatch) = feature.encode(Value::Missing) {
+                self.reader.refuse_field(self.place, &feature.name, mismatch);
+            }
+        }
+        if self.place.row.is_none() {
+            self.reader.len = 1;
+        }
+    }
+}
+
+/// Reads a field's name as what it stands for in a row.
+pub struct KeySeed<'a, 'r, 's, 'p> {
+    pub row: &'a RowReader<'r, 's, 'p>,
+}
+
+impl<'de> DeserializeSeed<'de> for KeySeed<'_, '_, '_, '_> {
+    type Value = Key;
+
+    fn deserialize<D: Deserializer<'de>>(self, key: D) -> Result<Key, D::Error> {
+        key.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeySeed<'_, '_, '_, '_> {
+    type Value = Key;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field's name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Key, E> {
+        Ok(self.row.find(name))
+    }
+}
+
+struct FeatureSeed<'s> {
+    feature: &'s Feature,
+}
+
+impl<'de> DeserializeSeed<'de> for FeatureSeed<'_> {
+    type Value = Result<f32, Mismatch>;
+
+    fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<Self::Value, D::Error> {
+        value.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for FeatureSeed<'_> {
+    type Value = Result<f32, Mismatch>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field's value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(self.feature.encode(Value::Boolean(value)))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(self.feature.encode(Value::Number(value as f64)))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(self.feature.encode(Value::Number(value as f64)))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(self.feature.encode(Value::Number(value)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(self.feature.encode(Value::Text(value)))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(self.feature.encode(Value::Missing))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(self.feature.encode(Value::Array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+        while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(self.feature.encode(Value::Object))
+    }
+}
