@@ -29,8 +29,7 @@ help: ## list the targets
 
 demo: ## sample customers, train, export, publish and serve, until Ctrl-C (DATA= SCHEMA= for a table of your own)
 	@$(DEMO) check
-	@echo engine/onnxruntime/fetch.sh
-	@engine/onnxruntime/fetch.sh || echo 'Going on without it: the engine serves with tract, which is built in.'
+	engine/onnxruntime/fetch.sh --optional
 	$(BUILD)
 ifeq ($(DATA),)
 	$(BIN)/onnward-exporter sample --schema $(call quote,$(SCHEMA)) --rows $(ROWS) --seed $(SEED) \
@@ -48,6 +47,7 @@ runtime: ## fetch ONNX Runtime's shared library into .onnxruntime/
 
 test: ## fetch what the tests need and run them all
 	engine/onnxruntime/fetch.sh || test -n "$$WITHOUT_ONNXRUNTIME"
+	$(BUILD)
 	cargo test --release --locked --workspace
 
 lint: fmt-check clippy ## check the format and run clippy, warnings being errors

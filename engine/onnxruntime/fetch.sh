@@ -1,14 +1,15 @@
 #!/bin/sh
 # Puts ONNX Runtime's shared library into a folder, by default `.onnxruntime/` at the repository's root.
 #
-#   engine/onnxruntime/fetch.sh [--dir FOLDER]
+#   engine/onnxruntime/fetch.sh [--dir FOLDER] [--optional]
 #
 # The library comes out of Microsoft's own packages: the Python wheel (any local Python will do, it is only unpacked),
 # or, where there is no pip, the npm package, which is one release behind. Both versions and every digest are pinned
 # below. The library is renamed into place only after its digest is right, because loading a truncated one kills the
 # process; a library that is already there with a pinned digest is left alone. No root is needed.
 #
-# Ends with status 0 when the library is in place; else one line on stderr, status 1 and nothing installed.
+# Ends with status 0 when the library is in place; else one line on stderr, status 1 and nothing installed. With
+# `--optional` a library that cannot be had is no error: the line says that the engine goes on with tract.
 set -eu
 
 WHEEL_VERSION=1.31.1
@@ -50,10 +51,12 @@ pin_platform() {
 
 main() {
     folder=$(dirname "$0")/../../.onnxruntime
+    optional=
     while [ $# -gt 0 ]; do
         case $1 in
         --dir) [ $# -ge 2 ] && [ -n "$2" ] || fail "--dir needs a folder"; folder=$2; shift 2 ;;
-        *) fail "unknown argument '$1'; usage: fetch.sh [--dir FOLDER]" ;;
+        --optional) optional=1; shift ;;
+        *) fail "unknown argument '$1'; usage: fetch.sh [--dir FOLDER] [--optional]" ;;
         esac
     done
     pin_platform
@@ -166,6 +169,10 @@ last_error() {
 }
 
 fail() {
+    if [ -n "$optional" ]; then
+        echo "ONNX Runtime was not fetched ($1): the engine goes on with tract, which is built in." >&2
+        exit 0
+    fi
     echo "ONNX Runtime was not fetched: $1." >&2
     exit 1
 }

@@ -29,7 +29,7 @@ async fn load_newest(repository: &Repository, loader: &Loader, registry: &Regist
         Ok(model) => {
             let took = start.elapsed();
             let backend = model.backend.name();
-            tracing::info!(model = name, version, backend, ms = took.as_secs_f64() * 1e3, "serving");
+            tracing::info!(model = name, version, backend, ms = took.as_micros() as f64 / 1000.0, "serving");
             registry.insert(model);
             loader.metrics.model_loaded(&name, took);
             loader.metrics.models_serving(registry.serving().len());
