@@ -56,13 +56,17 @@ pub fn serve(config: Config) -> Result<(), AppError> {
     let _ = logging::init(config.log);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(AppError::Setup)?;
-    let result = runtime.block_on(run(config));
-    // What was cut off must not hold up the end.
+    let registry = Arc::new(Registry::new(config.default_model.clone()));
+    let result = runtime.block_on(run(config, Arc::clone(&registry)));
+    // What was cut off must not hold up the end, and no session may run when the runtimes' libraries are taken down.
     runtime.shutdown_background();
+    for model in registry.serving() {
+        model.batcher.stop();
+    }
     result
 }
 
-async fn run(config: Config) -> Result<(), AppError> {
+async fn run(config: Config, registry: Arc<Registry>) -> Result<(), AppError> {
     let signals = catch_signals().map_err(AppError::Setup)?;
     let repository = Repository::open(&config.repository)?;
     let backends = backends(config.backend, &config.onnxruntime)?;
@@ -73,7 +77,6 @@ async fn run(config: Config) -> Result<(), AppError> {
 
     let lifecycle = Arc::new(Lifecycle::default());
     let metrics = Arc::new(Metrics::new()?);
-    let registry = Arc::new(Registry::new(config.default_model.clone()));
     let loader = Loader { backends, batching: config.batching, metrics: Arc::clone(&metrics) };
     let state = HttpState::new(config.http, Arc::clone(&registry), metrics, Arc::clone(&lifecycle));
     let server = tokio::spawn(http::serve(listener, http::router(state), Arc::clone(&lifecycle)));

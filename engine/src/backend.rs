@@ -3,6 +3,7 @@
 //! Nothing outside this folder knows ONNX Runtime or tract. A [`Backend`] opens a model's bytes into a [`Session`]; a
 //! session is exclusive, one for each worker thread, and scores a batch.
 
+mod library;
 mod onnxruntime;
 mod tract;
 mod tract_forest;
@@ -15,7 +16,8 @@ use ndarray::ArrayView2;
 use serde::Serialize;
 use thiserror::Error;
 
-pub use self::onnxruntime::{LibraryError, OnnxRuntime, TELEMETRY_SWITCH, find_library};
+pub use self::library::{LibraryError, TELEMETRY_SWITCH, find_library};
+pub use self::onnxruntime::OnnxRuntime;
 pub use self::tract::Tract;
 
 /// What runs a graph.

@@ -7,7 +7,8 @@
 mod queue;
 mod worker;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -26,6 +27,7 @@ pub struct Batcher {
     queue: Arc<Queue>,
     metrics: ModelMetrics,
     features: usize,
+    workers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// Why rows were not scored.
@@ -72,13 +74,15 @@ impl Batcher {
         metrics: ModelMetrics,
     ) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::new(config));
-        let batcher = Self { queue: queue.clone(), metrics: metrics.clone(), features };
+        let mut workers = Vec::with_capacity(sessions.len());
         for (index, session) in sessions.into_iter().enumerate() {
             let worker =
                 worker::Worker::new(session, queue.clone(), features, config.max_batch_rows, metrics.clone());
-            std::thread::Builder::new().name(format!("{name}-{index}")).spawn(move || worker.run())?;
+            workers.push(
+                std::thread::Builder::new().name(format!("{name}-{index}")).spawn(move || worker.run())?,
+            );
         }
-        Ok(batcher)
+        Ok(Self { queue, metrics, features, workers: Mutex::new(workers) })
     }
 
     /// Scores encoded rows, `[rows, features]` row after row, and gives the probability of the positive label for each, in
@@ -108,12 +112,25 @@ impl Batcher {
         self.metrics.queue_rows(rows as i64);
         match tokio::time::timeout(timeout, answer).await {
             Ok(Ok(answer)) => answer,
-            // A worker always answers; one that is gone has lost its session.
-            Ok(Err(_)) => Err(SubmitError::Failed("the worker ended without an answer".to_owned())),
+            // A worker always answers, unless it was stopped.
+            Ok(Err(_)) => Err(SubmitError::ShuttingDown),
             Err(_) => {
                 self.metrics.rejected(RejectReason::TimedOut);
                 Err(SubmitError::TimedOut { after: timeout })
             }
+        }
+    }
+}
+
+impl Batcher {
+    /// Gives up what is queued and waits until no worker runs its session any more: for the end of the process, whose
+    /// libraries must not be taken down under a session.
+    pub fn stop(&self) {
+        self.queue.abandon();
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        for worker in workers.drain(..) {
+            // A worker that panicked has ended too.
+            let _ = worker.join();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Reading a model repository, the only place that knows where artifacts are stored.
 
+use std::io;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
@@ -38,6 +39,14 @@ pub enum RepositoryError {
     NotFound {
         /// The folder.
         path: String,
+    },
+    /// The repository is no folder, or one that may not be read.
+    #[error("{path} cannot be read as a model repository: {source}")]
+    Unreadable {
+        /// The path.
+        path: String,
+        /// What the system says.
+        source: io::Error,
     },
     /// The store failed.
     #[error("cannot read {path} from the model repository: {source}")]
@@ -84,8 +93,13 @@ impl Repository {
     /// Opens the repository in a local folder.
     ///
     /// # Errors
-    /// [`RepositoryError::NotFound`].
+    /// [`RepositoryError::NotFound`], [`RepositoryError::Unreadable`].
     pub fn open(folder: &FilePath) -> Result<Self, RepositoryError> {
+        if let Err(source) = std::fs::read_dir(folder)
+            && source.kind() != io::ErrorKind::NotFound
+        {
+            return Err(RepositoryError::Unreadable { path: folder.display().to_string(), source });
+        }
         let store = LocalFileSystem::new_with_prefix(folder)
             .map_err(|_| RepositoryError::NotFound { path: folder.display().to_string() })?;
         Ok(Self { store: Arc::new(store) })

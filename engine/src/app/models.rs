@@ -17,6 +17,10 @@ pub async fn load_all(repository: &Repository, loader: &Loader, registry: &Regis
         Err(error) => tracing::error!(%error, "the model repository cannot be listed"),
     }
     registry.finish_loading();
+    match registry.default_model() {
+        Some(model) => tracing::info!(model = model.name, "POST /predict is answered by this model"),
+        None => tracing::warn!("POST /predict is answered by no model: the default model is not served"),
+    }
 }
 
 async fn load_newest(repository: &Repository, loader: &Loader, registry: &Registry, name: String) {

@@ -1,66 +1,21 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 use ort::session::{OutputSelector, RunOptions, Session as OrtSession, SessionInputValue};
 use ort::value::{Tensor, TensorRef};
-use thiserror::Error;
 
+use super::library::{LibraryError, TELEMETRY_SWITCH, check_whole};
 use super::{Backend, BackendError, BackendKind, Batch, Column, ColumnValues, Session, positive_column};
 
 const KIND: BackendKind = BackendKind::OnnxRuntime;
 const PROBABILITIES: &str = "probabilities";
 
-/// The environment variable that keeps ONNX Runtime from reporting home. It must be `1` before the library is loaded;
-/// `main` sees to it.
-pub const TELEMETRY_SWITCH: &str = "ORT_DISABLE_TELEMETRY";
-
 /// ONNX Runtime, loaded from its shared library. There is one for the whole process.
 #[derive(Debug, Clone)]
 pub struct OnnxRuntime {
     environment: Environment,
-}
-
-/// Why ONNX Runtime cannot be used.
-#[derive(Debug, Error, Clone, PartialEq, Eq)]
-pub enum LibraryError {
-    /// No shared library was found.
-    #[error(
-        "no ONNX Runtime library: fetch it with engine/onnxruntime/fetch.sh or name it as onnxruntime.library"
-    )]
-    NotFound,
-    /// The configured path is not a file.
-    #[error("there is no ONNX Runtime library at {0}: correct onnxruntime.library")]
-    NoSuchFile(PathBuf),
-    /// The library would report home.
-    #[error("{TELEMETRY_SWITCH} is not 1, and ONNX Runtime is not loaded before its telemetry is off")]
-    Telemetry,
-    /// The library does not load.
-    #[error("the ONNX Runtime library does not load: {0}")]
-    Load(String),
-}
-
-/// The library to load: the configured one; else the one named by `ORT_DYLIB_PATH`; else one that lies beside the
-/// program or in a `lib` or `.onnxruntime` folder there or above. The working directory is not searched: whoever can
-/// write there should not choose what code is loaded.
-///
-/// # Errors
-/// [`LibraryError::NoSuchFile`], [`LibraryError::NotFound`].
-pub fn find_library(configured: Option<&Path>) -> Result<PathBuf, LibraryError> {
-    const ABOVE: usize = 4;
-    let named =
-        configured.map(Path::to_owned).or_else(|| std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from));
-    if let Some(path) = named {
-        // A relative path means the working directory here, and the program's folder to `ort`.
-        return path.canonicalize().map_err(|_| LibraryError::NoSuchFile(path));
-    }
-    let file = format!("{}onnxruntime{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    let program = std::env::current_exe().map_err(|_| LibraryError::NotFound)?;
-    let folders = program.ancestors().skip(1).take(ABOVE);
-    let candidates =
-        folders.flat_map(|folder| ["", "lib", ".onnxruntime"].map(|part| folder.join(part).join(&file)));
-    candidates.into_iter().find(|path| path.is_file()).ok_or(LibraryError::NotFound)
 }
 
 impl OnnxRuntime {
@@ -79,6 +34,8 @@ impl OnnxRuntime {
         if std::env::var_os(TELEMETRY_SWITCH).is_none_or(|value| value != "1") {
             return Err(LibraryError::Telemetry);
         }
+        check_whole(library)?;
+        tracing::debug!(library = %library.display(), "loading ONNX Runtime");
         let builder = ort::init_from(library).map_err(|error| LibraryError::Load(error.to_string()))?;
         let environment = builder.with_name("onnward").with_telemetry(false).build();
         let environment = environment.map_err(|error| LibraryError::Load(error.to_string()))?;

@@ -114,6 +114,18 @@ impl Queue {
         self.changed.notify_all();
     }
 
+    /// Closes the queue and drops what waits in it, unanswered.
+    pub fn abandon(&self) {
+        let waiting = {
+            let mut state = self.lock();
+            state.is_open = false;
+            state.rows = 0;
+            std::mem::take(&mut state.entries)
+        };
+        self.changed.notify_all();
+        drop(waiting);
+    }
+
     // A panic while the lock is held cannot leave the counts half changed: nothing between can panic.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,17 +1,20 @@
 //! What every request passes: it gets an id, its errors get their body, and it leaves one line and its metrics.
 
 use std::any::Any;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::HttpBody;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderName, HeaderValue, Method, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tower_http::request_id::{MakeRequestId, MakeRequestUuid};
 
 use crate::http::problem::{self, ApiError};
 use crate::http::state::HttpState;
+use crate::shutdown::Phase;
 
 /// The header of a request's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -31,6 +34,8 @@ pub async fn observe(
 ) -> Response {
     let instance = request.uri().path().to_owned();
     let request_id = request_id(&request);
+    let lifecycle = Arc::clone(&state.lifecycle);
+    let closes = request.version() <= Version::HTTP_11;
     let mut record = Record::start(state, request.method(), matched, request_id.clone());
     let response = next.run(request).await;
     // An id is made of visible ASCII only.
@@ -38,6 +43,10 @@ pub async fn observe(
     let mut response = problem::finish(response, &instance, id);
     record.answered(&response);
     response.headers_mut().insert(REQUEST_ID, request_id);
+    if closes && lifecycle.phase() != Phase::Running {
+        // The client goes elsewhere with its next request, instead of losing it when the connection is closed.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 

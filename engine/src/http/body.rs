@@ -6,9 +6,11 @@ use axum::body::{Body, HttpBody};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use axum::http::{HeaderMap, HeaderName};
 use http_body_util::BodyExt;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use crate::http::problem::ApiError;
+use crate::http::state::HttpState;
 
 /// The header with which a client shortens its request's time.
 pub const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout-ms");
@@ -36,23 +38,39 @@ pub fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     if essence == "application/json" || suffixed { Ok(()) } else { Err(ApiError::NotJsonType) }
 }
 
-/// Reads the whole body, at most `limit` bytes, until `deadline`.
+/// What a body of unannounced length is charged until it turns out to be longer.
+const UNANNOUNCED_BYTES: usize = 64 * 1024;
+
+/// How many bytes a body is charged before it is read: what it announces, at most the limit.
+fn first_charge(body: &Body, limit: usize) -> usize {
+    let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+    announced.unwrap_or(UNANNOUNCED_BYTES).min(limit)
+}
+
+/// A body that has been read, and what it is charged for as long as it is held.
+pub struct WholeBody {
+    pub bytes: Vec<u8>,
+    pub charged: OwnedSemaphorePermit,
+}
+
+/// Reads the whole body, at most `max_body_bytes`, until `deadline`.
 pub async fn read(
+    state: &HttpState,
     headers: &HeaderMap,
     body: Body,
-    limit: usize,
     timeout: Duration,
     deadline: Instant,
-) -> Result<Vec<u8>, ApiError> {
+) -> Result<WholeBody, ApiError> {
+    let limit = state.config.max_body_bytes;
     let too_large = || ApiError::BodyTooLarge { limit };
     let announced = body.size_hint().exact().map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     if announced > limit && (headers.contains_key(EXPECT) || announced > limit.saturating_mul(DISCARDED)) {
         return Err(too_large());
     }
-    let whole = timeout_at(deadline, collect(body, announced.min(limit), limit)).await;
+    let whole = timeout_at(deadline, collect(state, body, limit)).await;
     match whole.map_err(|_| ApiError::BodyTimedOut { after: timeout })?? {
-        Some(bytes) if bytes.is_empty() => Err(ApiError::BodyEmpty),
-        Some(bytes) => Ok(bytes),
+        Some(whole) if whole.bytes.is_empty() => Err(ApiError::BodyEmpty),
+        Some(whole) => Ok(whole),
         None => Err(too_large()),
     }
 }
@@ -61,13 +79,20 @@ pub async fn read(
 /// everything before they read the answer, and see a broken connection instead of it when nobody takes it.
 const DISCARDED: usize = 4;
 
-/// The body's bytes; `None` if there are more than `limit`.
-async fn collect(mut body: Body, announced: usize, limit: usize) -> Result<Option<Vec<u8>>, ApiError> {
-    let mut bytes = Vec::with_capacity(announced);
+/// The body; `None` if it has more than `limit` bytes.
+async fn collect(state: &HttpState, mut body: Body, limit: usize) -> Result<Option<WholeBody>, ApiError> {
+    let first = first_charge(&body, limit);
+    let mut charged = state.charge_body(first)?;
+    let mut bytes = Vec::with_capacity(first);
     let mut seen = 0usize;
+    let mut is_charged_in_full = false;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| ApiError::BodyBroken)?.into_data() else { continue };
         seen = seen.saturating_add(data.len());
+        if seen > first && !is_charged_in_full {
+            charged.merge(state.charge_body(limit - first)?);
+            is_charged_in_full = true;
+        }
         if seen <= limit {
             bytes.extend_from_slice(&data);
         } else if seen > limit.saturating_mul(DISCARDED) {
@@ -76,5 +101,5 @@ async fn collect(mut body: Body, announced: usize, limit: usize) -> Result<Optio
             bytes = Vec::new();
         }
     }
-    Ok((seen <= limit).then_some(bytes))
+    Ok((seen <= limit).then_some(WholeBody { bytes, charged }))
 }

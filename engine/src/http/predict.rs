@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::answer::Answer;
 use crate::batcher::SubmitError;
 use crate::http::access::RowCount;
-use crate::http::body;
+use crate::http::body::{self, WholeBody};
 use crate::http::problem::ApiError;
 use crate::http::state::HttpState;
 use crate::registry::ServingModel;
@@ -47,10 +47,11 @@ async fn predict(
     let config = &state.config;
     let timeout = body::request_timeout(headers, config.request_timeout)?;
     let deadline = Instant::now() + timeout;
-    let bytes = body::read(headers, body, config.max_body_bytes, timeout, deadline).await?;
+    let WholeBody { bytes, charged } = body::read(state, headers, body, timeout, deadline).await?;
 
     let limits = RowsLimits { max_rows: config.max_request_rows };
     let Rows { values, len, form } = read_rows(&model, bytes, limits).await?;
+    drop(charged);
     let left = deadline.saturating_duration_since(Instant::now());
     let probabilities = model.batcher.submit(values, len, left).await.map_err(|error| match error {
         // The client knows the whole time, not what its body had left of it.

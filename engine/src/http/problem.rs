@@ -43,6 +43,8 @@ pub enum ApiError {
     BadTimeout,
     #[error("The body is larger than {limit} bytes; send fewer rows in a request.")]
     BodyTooLarge { limit: usize },
+    #[error("Too many large bodies are being read already; try again after the time in Retry-After.")]
+    BodiesFull,
     #[error("The body did not arrive within {} ms.", .after.as_millis())]
     BodyTimedOut { after: Duration },
     #[error("The body ended before it was whole.")]
@@ -102,6 +104,7 @@ impl ApiError {
             Self::Compressed => "compressed",
             Self::BadTimeout => "bad-timeout",
             Self::BodyTooLarge { .. } => "body-too-large",
+            Self::BodiesFull => "bodies-full",
             Self::BodyTimedOut { .. } => "body-timed-out",
             Self::BodyBroken => "body-broken",
             Self::BodyEmpty => "body-empty",
@@ -134,7 +137,7 @@ impl ApiError {
             | Self::NotUtf8 { .. }
             | Self::NotJson { .. } => StatusCode::BAD_REQUEST,
             Self::InvalidRows(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::QueueFull { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::QueueFull { .. } | Self::BodiesFull => StatusCode::TOO_MANY_REQUESTS,
             // As google.rpc.Code maps DEADLINE_EXCEEDED.
             Self::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Failed { .. } => StatusCode::INTERNAL_SERVER_ERROR,
@@ -145,6 +148,7 @@ impl ApiError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::QueueFull { retry_after } => Some(*retry_after),
+            Self::BodiesFull => Some(RETRY_SOON),
             Self::ModelFailed { .. } | Self::NoDefaultModel { .. } | Self::NoModels => Some(RETRY_LATER),
             _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_SOON),
             _ => None,

@@ -1,5 +1,6 @@
 //! Connections: accepted until the last phase, each bounded in what it may hold back.
 
+use std::future::ready;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const NEXT_HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// How often an HTTP/2 connection is asked whether its client is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long requests may still come on connections that are open when the listener closes.
+const LAST_REQUESTS: Duration = Duration::from_millis(100);
 /// How long to wait when the system has no more file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -52,7 +55,20 @@ pub async fn serve(listener: TcpListener, router: Router, lifecycle: Arc<Lifecyc
             }
         }
     }
+    // Connections that the system has accepted for us are served; closing the listener would reset them.
+    loop {
+        let waiting = tokio::select! {
+            biased;
+            accepted = listener.accept() => accepted,
+            () = ready(()) => break,
+        };
+        if let Ok((stream, _)) = waiting {
+            tokio::spawn(connection(stream, builder.clone(), router.clone(), graceful.watcher()));
+        }
+    }
     drop(listener);
+    // A request that is on its way on a new connection has begun by then; idle connections are closed.
+    sleep(LAST_REQUESTS).await;
     graceful.shutdown().await;
 }
 

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use crate::config::HttpConfig;
 use crate::http::problem::ApiError;
 use crate::metrics::Metrics;
@@ -13,7 +15,14 @@ pub struct HttpState {
     pub(super) registry: Arc<Registry>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) lifecycle: Arc<Lifecycle>,
+    /// What may be held of bodies at once, in [`BUDGET_UNIT_BYTES`].
+    body_budget: Arc<Semaphore>,
 }
+
+/// The unit in which bodies are charged.
+const BUDGET_UNIT_BYTES: usize = 1024;
+/// How many bodies of the largest size may be held at once.
+const LARGEST_BODIES: usize = 16;
 
 impl HttpState {
     /// Joins the parts.
@@ -23,7 +32,16 @@ impl HttpState {
         metrics: Arc<Metrics>,
         lifecycle: Arc<Lifecycle>,
     ) -> Self {
-        Self { config: Arc::new(config), registry, metrics, lifecycle }
+        let budget = units(config.max_body_bytes).saturating_mul(LARGEST_BODIES).min(Semaphore::MAX_PERMITS);
+        let body_budget = Arc::new(Semaphore::new(budget));
+        Self { config: Arc::new(config), registry, metrics, lifecycle, body_budget }
+    }
+
+    /// Takes what a body of so many bytes costs, until the permit is dropped; clients that send more than fits in memory
+    /// are refused rather than kept waiting with what they have sent.
+    pub(super) fn charge_body(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
+        let units = u32::try_from(units(bytes)).unwrap_or(u32::MAX);
+        Arc::clone(&self.body_budget).try_acquire_many_owned(units).map_err(|_| ApiError::BodiesFull)
     }
 
     /// The model that answers where none is named.
@@ -69,4 +87,8 @@ impl HttpState {
     fn serving_names(&self) -> Vec<String> {
         self.registry.serving().iter().map(|model| model.name.clone()).collect()
     }
+}
+
+fn units(bytes: usize) -> usize {
+    bytes.div_ceil(BUDGET_UNIT_BYTES).max(1)
 }

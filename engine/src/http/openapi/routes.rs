@@ -88,7 +88,6 @@ fn one_model(models: &[Arc<ServingModel>]) -> Operation {
         ("name", string("")),
         ("version", count(1, "")),
         ("backend", runtime()),
-        ("cut", boolean("Whether the engine encodes rows itself and feeds the graph's `features`.")),
         ("sha256", string("The digest of the ONNX file.")),
         ("size_bytes", count(0, "The size of the ONNX file.")),
         ("family", string("The model family.")),

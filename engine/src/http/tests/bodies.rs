@@ -1,10 +1,13 @@
 //! Every kind of bad body has its answer, and none is a 500.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
 
-use crate::fixtures::{BANK_ROW, Engine, PHONE_ROW};
+use crate::fixtures::{BANK_ROW, Engine, PHONE_ROW, answered};
 
 async fn refused(body: impl Into<Body>, status: u16) -> serde_json::Value {
     Engine::ready().post("/models/phone/predict", body).await.problem(status)
@@ -164,4 +167,38 @@ async fn json_types_are_taken_and_others_are_415() {
         assert!(problem["detail"].as_str().unwrap().contains("application/json"));
     }
     send("content-encoding", "gzip").await.problem(415);
+}
+
+/// A body whose first byte never comes.
+struct Stalled;
+
+impl hyper::body::Body for Stalled {
+    type Data = hyper::body::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_do_not_fit_in_memory_together_are_429() {
+    let mut engine = Engine::ready();
+    engine.config.max_body_bytes = 64 * 1024;
+    let router = engine.router();
+    let post = |body: Body| Request::post("/models/bank/predict").body(body).unwrap();
+    let stalled: Vec<_> =
+        (0..16).map(|_| tokio::spawn(answered(router.clone(), post(Body::new(Stalled))))).collect();
+    tokio::task::yield_now().await;
+    let refused = answered(router.clone(), post(Body::from(BANK_ROW))).await;
+    assert_eq!(refused.problem(429)["type"], "urn:onnward:problem:bodies-full");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    for request in stalled {
+        request.abort();
+        assert!(request.await.unwrap_err().is_cancelled());
+    }
+    assert_eq!(answered(router, post(Body::from(BANK_ROW))).await.status, 200);
 }

@@ -111,12 +111,17 @@ async fn stopping_turns_readiness_first_and_lets_the_last_requests_end() {
     assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("retry-after: 1"), "{ready}");
     let live = read_to_end(connect(address, &get("/health/live")).await).await;
     assert!(live.starts_with("HTTP/1.1 200"), "{live}");
+    // A client that would keep its connection is told to open its next one elsewhere.
+    let kept = get("/health/live").replace("connection: close\r\n", "");
+    let told = read_to_end(connect(address, &kept).await).await;
+    assert!(told.starts_with("HTTP/1.1 200") && told.contains("connection: close"), "{told}");
 
     tokio::time::advance(config.grace).await;
     engine.lifecycle.reached(Phase::Draining).await;
     leave.send(()).unwrap();
     let answer = read_to_end(in_flight).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(conductor.await.unwrap(), Ending::Clean);
     assert_eq!(read_to_end(idle).await, "");
     assert!(TcpStream::connect(address).await.is_err(), "the listener is closed");
