@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 
@@ -120,16 +120,18 @@ impl Columns {
         let names: Option<Vec<String>> =
             header.iter().map(|cell| str::from_utf8(cell).ok().map(str::to_owned)).collect();
         let names = names.ok_or_else(|| DatasetError::HeaderNotUtf8 { path: path() })?;
-        if let Some((_, name)) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
+        let mut present = HashSet::new();
+        if let Some(name) = names.iter().find(|name| !present.insert(name.as_str())) {
             return Err(DatasetError::RepeatedColumn { path: path(), column: name.clone() });
         }
         let features = schema.features.iter().map(|feature| &feature.name);
         let wanted = schema.identifier.iter().chain(features).chain([&schema.label.column]);
-        let missing: Vec<String> = wanted.filter(|name| !names.contains(name)).cloned().collect();
+        let missing: Vec<String> = wanted.filter(|name| !present.contains(name.as_str())).cloned().collect();
         if !missing.is_empty() {
             return Err(DatasetError::MissingColumns { path: path(), missing, present: names });
         }
-        let roles: Vec<Option<Role>> = names.iter().map(|name| role_of(name, schema)).collect();
+        let ignored: HashSet<&str> = schema.ignored.iter().map(String::as_str).collect();
+        let roles: Vec<Option<Role>> = names.iter().map(|name| role_of(name, schema, &ignored)).collect();
         let unknown = names.iter().zip(&roles).filter(|(_, role)| role.is_none());
         let unknown: Vec<String> = unknown.map(|(name, _)| name.clone()).collect();
         if !unknown.is_empty() {
@@ -139,12 +141,12 @@ impl Columns {
     }
 }
 
-fn role_of(column: &str, schema: &Schema) -> Option<Role> {
+fn role_of(column: &str, schema: &Schema, ignored: &HashSet<&str>) -> Option<Role> {
     if schema.identifier.as_deref() == Some(column) {
         Some(Role::Identifier)
     } else if schema.label.column == column {
         Some(Role::Label)
-    } else if schema.ignored.iter().any(|ignored| ignored == column) {
+    } else if ignored.contains(column) {
         Some(Role::Ignored)
     } else {
         schema.index_of(column).map(Role::Feature)

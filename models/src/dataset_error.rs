@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use onnward_schemas::Mismatch;
 use thiserror::Error;
 
+/// How many characters of a name are shown.
+const LONGEST_NAME: usize = 60;
+
 /// Why a table cannot be trained on.
 #[derive(Debug, Error)]
 pub enum DatasetError {
@@ -194,7 +197,20 @@ fn columns(names: &[String]) -> String {
     format!("{noun} {}", quoted(names))
 }
 
-fn quoted(names: &[String]) -> String {
-    let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
-    names.join(", ")
+/// The names in quotes: the first ten, each cut at [`LONGEST_NAME`] characters, and how many more there are.
+pub(crate) fn quoted(names: &[String]) -> String {
+    const MOST_NAMES: usize = 10;
+    let mut listed: Vec<String> = names.iter().take(MOST_NAMES).map(|name| quote(name)).collect();
+    if names.len() > MOST_NAMES {
+        listed.push(format!("and {} more", names.len() - MOST_NAMES));
+    }
+    listed.join(", ")
+}
+
+/// The name in quotes, cut at [`LONGEST_NAME`] characters.
+fn quote(name: &str) -> String {
+    match name.char_indices().nth(LONGEST_NAME) {
+        Some((end, _)) => format!("{:?}", format!("{}…", &name[..end])),
+        None => format!("{name:?}"),
+    }
 }

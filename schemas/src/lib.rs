@@ -7,6 +7,7 @@
 //! Only what is *stateless* lives here: the same code runs while training and while serving. What is *learned*
 //! (medians, means, weights, trees) lives in the ONNX graph.
 
+mod checks;
 mod digest;
 mod encode;
 mod evaluation;

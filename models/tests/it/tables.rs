@@ -60,6 +60,10 @@ fn a_header_that_does_not_fit_is_named() {
     assert_says(&message("unknown", unknown), &["has the column \"colour\"", "`ignored`"]);
     assert_says(&message("repeated", GOOD.replace("spend", "age")), &["two columns named \"age\""]);
     assert_says(&message("latin1", b"id,plan,\xe4ge\na,b,c\n"), &["not UTF-8"]);
+    let wide: Vec<String> = (0..20_000).map(|at| format!("{at}{}", "x".repeat(80))).collect();
+    let wide = message("wide", format!("{},{}", wide.join(","), GOOD));
+    assert_says(&wide, &["\"9xxx", "xxx…\", and 19990 more, which"]);
+    assert!(wide.len() < 1200 && !wide.contains("\"10xxx"), "{wide}");
     let nowhere = std::path::Path::new("/nowhere/at all.csv");
     let error = Dataset::read(nowhere, &schema(SHOP), OnInvalid::Fail).unwrap_err();
     assert_says(&error.to_string(), &["cannot read /nowhere/at all.csv"]);
