@@ -4,7 +4,7 @@ use std::path::Path;
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
 use ndarray::{Array2, Axis};
-use onnward_schemas::{Schema, sha256_hex};
+use onnward_schemas::{Feature, Schema, UNKNOWN_CATEGORY, sha256_hex};
 
 use crate::dataset_error::{DatasetError, InvalidRows, RowProblem, RowReason};
 
@@ -20,8 +20,8 @@ pub struct Dataset {
     pub labels: Vec<bool>,
     /// The SHA-256 of the file's bytes, in hexadecimal.
     pub sha256: String,
-    /// How many rows were left out as invalid.
-    pub skipped_rows: usize,
+    /// The rows that were left out as invalid, with the first of their problems.
+    pub skipped: InvalidRows,
 }
 
 /// What to do with a table that has invalid rows.
@@ -75,6 +75,25 @@ impl Dataset {
     /// How many rows are positive.
     pub fn positives(&self) -> usize {
         self.labels.iter().filter(|positive| **positive).count()
+    }
+
+    /// The names of the features of which no row differs from another as a model sees it, so that nothing can be learned
+    /// from them: numbers of one value or none, missing ones being imputed; categories of one value or none known.
+    pub fn uninformative(&self) -> Vec<String> {
+        let differs = |at: usize, feature: &Feature| {
+            let column = self.features.column(at);
+            let mut seen = column.iter().filter_map(|value| match (value.is_nan(), feature.is_numeric()) {
+                (true, true) => None,
+                (true, false) => Some(UNKNOWN_CATEGORY),
+                (false, _) => Some(*value),
+            });
+            seen.next().is_some_and(|first| seen.any(|value| value != first))
+        };
+        let features = self.schema.features.iter().enumerate();
+        features
+            .filter(|(at, feature)| !differs(*at, feature))
+            .map(|(_, feature)| feature.name.clone())
+            .collect()
     }
 
     /// The rows with these indices.
@@ -135,7 +154,9 @@ impl Columns {
         let unknown = names.iter().zip(&roles).filter(|(_, role)| role.is_none());
         let unknown: Vec<String> = unknown.map(|(name, _)| name.clone()).collect();
         if !unknown.is_empty() {
-            return Err(DatasetError::UnknownColumns { path: path(), unknown });
+            let blank = names.iter().zip(&roles).position(|(name, role)| name.is_empty() && role.is_none());
+            let blank = blank.map(|at| at + 1);
+            return Err(DatasetError::UnknownColumns { path: path(), unknown, blank });
         }
         Ok(Self { names, roles: roles.into_iter().flatten().collect() })
     }
@@ -265,15 +286,11 @@ impl Table {
     ) -> Result<Dataset, DatasetError> {
         let path = path.to_owned();
         let rows = self.labels.len();
-        let skipped_rows = self.invalid.rows;
-        match (rows, skipped_rows, on_invalid) {
+        match (rows, self.invalid.rows, on_invalid) {
             (0, 0, _) => return Err(DatasetError::NoRows { path }),
             (_, 1.., OnInvalid::Fail) | (0, _, OnInvalid::Skip) => {
-                return Err(DatasetError::InvalidRows {
-                    path,
-                    rows: rows + skipped_rows,
-                    invalid: self.invalid,
-                });
+                let rows = rows + self.invalid.rows;
+                return Err(DatasetError::InvalidRows { path, rows, invalid: self.invalid });
             }
             _ => {}
         }
@@ -289,7 +306,7 @@ impl Table {
         }
         let width = schema.features.len();
         let features = Array2::from_shape_fn((rows, width), |(row, at)| self.values[row * width + at]);
-        Ok(Dataset { schema: schema.clone(), features, labels: self.labels, sha256, skipped_rows })
+        Ok(Dataset { schema: schema.clone(), features, labels: self.labels, sha256, skipped: self.invalid })
     }
 }
 
