@@ -20,7 +20,9 @@ pub struct Dataset {
     pub labels: Vec<bool>,
     /// The SHA-256 of the file's bytes, in hexadecimal.
     pub sha256: String,
-    /// The rows that were left out as invalid, with the first of their problems.
+    /// How many rows were left out as invalid.
+    pub skipped_rows: usize,
+    /// Those rows, with the first of their problems.
     pub skipped: InvalidRows,
 }
 
@@ -306,7 +308,14 @@ impl Table {
         }
         let width = schema.features.len();
         let features = Array2::from_shape_fn((rows, width), |(row, at)| self.values[row * width + at]);
-        Ok(Dataset { schema: schema.clone(), features, labels: self.labels, sha256, skipped: self.invalid })
+        Ok(Dataset {
+            schema: schema.clone(),
+            features,
+            labels: self.labels,
+            sha256,
+            skipped_rows: self.invalid.rows,
+            skipped: self.invalid,
+        })
     }
 }
 

@@ -11,7 +11,7 @@ impl Dataset {
     pub fn summary(&self) -> DataSummary {
         DataSummary {
             rows: self.rows(),
-            skipped_rows: self.skipped.rows,
+            skipped_rows: self.skipped_rows,
             positives: self.positives(),
             sha256: self.sha256.clone(),
             features: (0..self.schema.features.len()).map(|at| self.summarise(at)).collect(),

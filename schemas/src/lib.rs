@@ -12,6 +12,7 @@ mod digest;
 mod encode;
 mod evaluation;
 mod feature;
+mod feature_keys;
 mod golden;
 pub mod layout;
 mod manifest;
