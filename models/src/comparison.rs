@@ -56,7 +56,7 @@ pub struct Curves {
     pub roc: Vec<[f64; 2]>,
     /// Points `[recall, precision]`, recall ascending.
     pub precision_recall: Vec<[f64; 2]>,
-    /// The calibration in ten bins with equally many rows.
+    /// The calibration in at most ten bins of equally many rows, as far as rows of equal probability let them be.
     pub calibration: Vec<CalibrationBin>,
     /// Histograms of the probability in [`onnward_schemas::SCORE_BINS`] equal bins, by the row's true label.
     pub positive_scores: Vec<u64>,

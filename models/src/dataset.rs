@@ -1,10 +1,10 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
 use ndarray::{Array2, Axis};
-use onnward_schemas::{Schema, sha256_hex};
+use onnward_schemas::{Feature, Schema, UNKNOWN_CATEGORY, sha256_hex};
 
 use crate::dataset_error::{DatasetError, InvalidRows, RowProblem, RowReason};
 
@@ -22,6 +22,8 @@ pub struct Dataset {
     pub sha256: String,
     /// How many rows were left out as invalid.
     pub skipped_rows: usize,
+    /// Those rows, with the first of their problems.
+    pub skipped: InvalidRows,
 }
 
 /// What to do with a table that has invalid rows.
@@ -77,6 +79,25 @@ impl Dataset {
         self.labels.iter().filter(|positive| **positive).count()
     }
 
+    /// The names of the features of which no row differs from another as a model sees it, so that nothing can be learned
+    /// from them: numbers of one value or none, missing ones being imputed; categories of one value or none known.
+    pub fn uninformative(&self) -> Vec<String> {
+        let differs = |at: usize, feature: &Feature| {
+            let column = self.features.column(at);
+            let mut seen = column.iter().filter_map(|value| match (value.is_nan(), feature.is_numeric()) {
+                (true, true) => None,
+                (true, false) => Some(UNKNOWN_CATEGORY),
+                (false, _) => Some(*value),
+            });
+            seen.next().is_some_and(|first| seen.any(|value| value != first))
+        };
+        let features = self.schema.features.iter().enumerate();
+        features
+            .filter(|(at, feature)| !differs(*at, feature))
+            .map(|(_, feature)| feature.name.clone())
+            .collect()
+    }
+
     /// The rows with these indices.
     pub(crate) fn select(&self, indices: &[usize]) -> LabelledRows {
         select(&self.features, &self.labels, indices)
@@ -120,31 +141,35 @@ impl Columns {
         let names: Option<Vec<String>> =
             header.iter().map(|cell| str::from_utf8(cell).ok().map(str::to_owned)).collect();
         let names = names.ok_or_else(|| DatasetError::HeaderNotUtf8 { path: path() })?;
-        if let Some((_, name)) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
+        let mut present = HashSet::new();
+        if let Some(name) = names.iter().find(|name| !present.insert(name.as_str())) {
             return Err(DatasetError::RepeatedColumn { path: path(), column: name.clone() });
         }
         let features = schema.features.iter().map(|feature| &feature.name);
         let wanted = schema.identifier.iter().chain(features).chain([&schema.label.column]);
-        let missing: Vec<String> = wanted.filter(|name| !names.contains(name)).cloned().collect();
+        let missing: Vec<String> = wanted.filter(|name| !present.contains(name.as_str())).cloned().collect();
         if !missing.is_empty() {
             return Err(DatasetError::MissingColumns { path: path(), missing, present: names });
         }
-        let roles: Vec<Option<Role>> = names.iter().map(|name| role_of(name, schema)).collect();
+        let ignored: HashSet<&str> = schema.ignored.iter().map(String::as_str).collect();
+        let roles: Vec<Option<Role>> = names.iter().map(|name| role_of(name, schema, &ignored)).collect();
         let unknown = names.iter().zip(&roles).filter(|(_, role)| role.is_none());
         let unknown: Vec<String> = unknown.map(|(name, _)| name.clone()).collect();
         if !unknown.is_empty() {
-            return Err(DatasetError::UnknownColumns { path: path(), unknown });
+            let blank = names.iter().zip(&roles).position(|(name, role)| name.is_empty() && role.is_none());
+            let blank = blank.map(|at| at + 1);
+            return Err(DatasetError::UnknownColumns { path: path(), unknown, blank });
         }
         Ok(Self { names, roles: roles.into_iter().flatten().collect() })
     }
 }
 
-fn role_of(column: &str, schema: &Schema) -> Option<Role> {
+fn role_of(column: &str, schema: &Schema, ignored: &HashSet<&str>) -> Option<Role> {
     if schema.identifier.as_deref() == Some(column) {
         Some(Role::Identifier)
     } else if schema.label.column == column {
         Some(Role::Label)
-    } else if schema.ignored.iter().any(|ignored| ignored == column) {
+    } else if ignored.contains(column) {
         Some(Role::Ignored)
     } else {
         schema.index_of(column).map(Role::Feature)
@@ -263,15 +288,11 @@ impl Table {
     ) -> Result<Dataset, DatasetError> {
         let path = path.to_owned();
         let rows = self.labels.len();
-        let skipped_rows = self.invalid.rows;
-        match (rows, skipped_rows, on_invalid) {
+        match (rows, self.invalid.rows, on_invalid) {
             (0, 0, _) => return Err(DatasetError::NoRows { path }),
             (_, 1.., OnInvalid::Fail) | (0, _, OnInvalid::Skip) => {
-                return Err(DatasetError::InvalidRows {
-                    path,
-                    rows: rows + skipped_rows,
-                    invalid: self.invalid,
-                });
+                let rows = rows + self.invalid.rows;
+                return Err(DatasetError::InvalidRows { path, rows, invalid: self.invalid });
             }
             _ => {}
         }
@@ -287,7 +308,14 @@ impl Table {
         }
         let width = schema.features.len();
         let features = Array2::from_shape_fn((rows, width), |(row, at)| self.values[row * width + at]);
-        Ok(Dataset { schema: schema.clone(), features, labels: self.labels, sha256, skipped_rows })
+        Ok(Dataset {
+            schema: schema.clone(),
+            features,
+            labels: self.labels,
+            sha256,
+            skipped_rows: self.invalid.rows,
+            skipped: self.invalid,
+        })
     }
 }
 

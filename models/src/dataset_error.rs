@@ -1,9 +1,16 @@
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use onnward_schemas::Mismatch;
 use thiserror::Error;
+
+/// How many characters of a name are shown.
+const LONGEST_NAME: usize = 60;
+
+/// How many columns are listed whose names differ from the schema's by capital letters.
+const LISTED_CASES: usize = 5;
 
 /// Why a table cannot be trained on.
 #[derive(Debug, Error)]
@@ -38,8 +45,8 @@ pub enum DatasetError {
     },
     /// The schema has columns that the file lacks.
     #[error(
-        "{} lacks the schema's {}: add what is missing, or use the schema that fits (the file's columns are {})",
-        path.display(), columns(missing), quoted(present)
+        "{} lacks the schema's {}: {} (the file's columns are {})",
+        path.display(), columns(missing), advice_on_missing(missing, present), quoted(present)
     )]
     MissingColumns {
         /// The file.
@@ -52,13 +59,15 @@ pub enum DatasetError {
     /// The file has columns that the schema lacks.
     #[error(
         "{} has the {}, which the schema does not know: add what is to be learned from as a feature, and list the rest \
-         under `ignored`", path.display(), columns(unknown)
+         under `ignored`{}", path.display(), columns(unknown), advice_on_blank(*blank)
     )]
     UnknownColumns {
         /// The file.
         path: PathBuf,
         /// The columns that are neither a feature nor the label nor the identifier.
         unknown: Vec<String>,
+        /// Which column, counted from 1, has no name, where that is one of them.
+        blank: Option<usize>,
     },
     /// There is a header and nothing below it.
     #[error("{} has a header but no rows: add the customers", path.display())]
@@ -68,8 +77,9 @@ pub enum DatasetError {
     },
     /// Rows are invalid and were not to be skipped, or no row is valid.
     #[error(
-        "{} of the {rows} rows of {} are invalid: correct them, or leave such rows out with --on-invalid skip{invalid}",
-        invalid.rows, path.display()
+        "{} of the {rows} {} of {} {} invalid: {}{invalid}",
+        invalid.rows, if *rows == 1 { "row" } else { "rows" }, path.display(),
+        if invalid.rows == 1 { "is" } else { "are" }, advice_on_invalid(invalid.rows, *rows)
     )]
     InvalidRows {
         /// The file.
@@ -122,7 +132,11 @@ pub struct RowProblem {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RowReason {
     /// The row is longer or shorter than the header.
-    #[error("has {got} cells where the header has {expected}: a value with a comma needs quotes around it")]
+    #[error(
+        "has {got} {} where the header has {expected}: {}",
+        if *got == 1 { "cell" } else { "cells" },
+        if got > expected { "a value with a comma needs quotes around it" } else { "a cell is missing, or the line was cut" }
+    )]
     Ragged {
         /// How many cells the header has.
         expected: usize,
@@ -189,12 +203,66 @@ impl fmt::Display for RowProblem {
     }
 }
 
+/// What to do about missing columns, by the likeliest reason.
+fn advice_on_missing(missing: &[String], present: &[String]) -> String {
+    if let Some(separator) = other_separator(present) {
+        return format!("the cells are parted by {separator} and not by commas; save the file with commas");
+    }
+    let lower: HashMap<String, &String> = present.iter().map(|name| (name.to_lowercase(), name)).collect();
+    let same = missing.iter().filter_map(|name| Some((name, lower.get(&name.to_lowercase())?)));
+    let cased: Vec<String> = same
+        .take(LISTED_CASES)
+        .map(|(name, other)| format!("{} is {} in the file", quote(name), quote(other)))
+        .collect();
+    if cased.is_empty() {
+        return "add what is missing, or use the schema that fits".to_owned();
+    }
+    format!("{}; capital and small letters must be the same in both", cased.join(", "))
+}
+
+/// What parts the names of a header that was read as one name.
+pub(crate) fn other_separator(header: &[String]) -> Option<&'static str> {
+    match header {
+        [only] if only.contains(';') => Some("semicolons"),
+        [only] if only.contains('\t') => Some("tabs"),
+        _ => None,
+    }
+}
+
+fn advice_on_blank(blank: Option<usize>) -> String {
+    let advice = |at| {
+        format!("; column {at} has no name, as an index that pandas wrote: list it as \"\" under `ignored`")
+    };
+    blank.map(advice).unwrap_or_default()
+}
+
+fn advice_on_invalid(invalid: usize, rows: usize) -> &'static str {
+    match (invalid == rows, invalid) {
+        (true, _) => "correct the table or the schema",
+        (false, 1) => "correct it, or leave it out with `train --on-invalid skip`",
+        (false, _) => "correct them, or leave them out with `train --on-invalid skip`",
+    }
+}
+
 fn columns(names: &[String]) -> String {
     let noun = if names.len() == 1 { "column" } else { "columns" };
     format!("{noun} {}", quoted(names))
 }
 
-fn quoted(names: &[String]) -> String {
-    let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
-    names.join(", ")
+/// The names in quotes: the first ten, each cut at [`LONGEST_NAME`] characters, and how many more there are.
+pub(crate) fn quoted(names: &[String]) -> String {
+    const MOST_NAMES: usize = 10;
+    let mut listed: Vec<String> = names.iter().take(MOST_NAMES).map(|name| quote(name)).collect();
+    if names.len() > MOST_NAMES {
+        listed.push(format!("and {} more", names.len() - MOST_NAMES));
+    }
+    listed.join(", ")
+}
+
+/// The name in quotes, cut at [`LONGEST_NAME`] characters.
+fn quote(name: &str) -> String {
+    match name.char_indices().nth(LONGEST_NAME) {
+        Some((end, _)) => format!("{:?}", format!("{}…", &name[..end])),
+        None => format!("{name:?}"),
+    }
 }

@@ -77,7 +77,8 @@ fn fit_chunk(
     // Tree i of a forest is seeded with the forest's seed + i: the seeds of chunks must lie far apart.
     let seed = generator(seed, Purpose::ForestChunk, chunk as u32).next_u64();
     let parameters = RandomForestRegressorParameters {
-        max_depth: params.max_depth,
+        // smartcore counts the root as depth 1.
+        max_depth: params.max_depth.map(|depth| depth.saturating_add(1)),
         min_samples_leaf: params.min_samples_leaf,
         min_samples_split: params.min_samples_split,
         n_trees: trees,
@@ -243,6 +244,27 @@ mod tests {
         }
         assert_eq!(forest, fit(rows.view(), &labels, &params(25), 42, &|_| ()).unwrap());
         assert_ne!(forest, fit(rows.view(), &labels, &params(25), 43, &|_| ()).unwrap());
+    }
+
+    #[test]
+    fn a_tree_of_depth_one_splits_once_and_deeper_ones_as_often_as_they_may() {
+        fn depth(tree: &Tree, node: usize) -> u16 {
+            match &tree.nodes[node] {
+                Node::Leaf { .. } => 0,
+                Node::Split { below, above, .. } => 1 + depth(tree, *below).max(depth(tree, *above)),
+            }
+        }
+        let (rows, labels) = noisy_table();
+        for limit in [1, 2, 3] {
+            let params = ForestParams { max_depth: Some(limit), max_features: Some(5), ..params(10) };
+            let forest = fit(rows.view(), &labels, &params, 42, &|_| ()).unwrap();
+            let deepest = forest.trees.iter().map(|tree| depth(tree, 0)).max();
+            assert_eq!(deepest, Some(limit));
+        }
+        let params = ForestParams { max_depth: Some(u16::MAX), ..params(10) };
+        let unlimited = ForestParams { max_depth: None, ..params.clone() };
+        let fitted = |params| fit(rows.view(), &labels, params, 42, &|_| ()).unwrap();
+        assert_eq!(fitted(&params), fitted(&unlimited));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use csv::{ReaderBuilder, StringRecord, Trim};
 use onnward_schemas::{Schema, SchemaError, SchemaFile};
 use thiserror::Error;
 
+use crate::dataset_error::{RowReason, quoted};
 use column::ColumnStats;
 use propose::{Purpose, propose};
 
@@ -46,13 +47,23 @@ pub enum InferError {
         /// Why not.
         source: io::Error,
     },
-    /// The file is not a CSV table in UTF-8 with as many cells in each row.
+    /// The file cannot be read to its end.
     #[error("cannot read {}: {source}", path.display())]
     Read {
         /// The table.
         path: PathBuf,
-        /// Why not, with the line.
+        /// Why not.
         source: csv::Error,
+    },
+    /// A row cannot be read.
+    #[error("{}, line {line}: {reason}", path.display())]
+    Row {
+        /// The table.
+        path: PathBuf,
+        /// The line near which the row begins, counted from 1.
+        line: u64,
+        /// What is wrong with it.
+        reason: RowReason,
     },
     /// The file has no rows below its header.
     #[error("{} has no rows: a schema is proposed from a header and the rows below it", path.display())]
@@ -69,7 +80,7 @@ pub enum InferError {
         column: String,
     },
     /// The column that was named as the label is not there.
-    #[error("{} has no column {column:?} to be the label: it has {}", path.display(), present.join(", "))]
+    #[error("{} has no column {column:?} to be the label: it has {}", path.display(), quoted(present))]
     NoSuchColumn {
         /// The table.
         path: PathBuf,
@@ -138,7 +149,7 @@ pub fn infer_schema(path: &Path, options: &InferOptions) -> Result<InferredSchem
 fn read_columns(path: &Path) -> Result<Vec<ColumnStats>, InferError> {
     let file =
         std::fs::File::open(path).map_err(|source| InferError::Open { path: path.to_owned(), source })?;
-    let unreadable = |source| InferError::Read { path: path.to_owned(), source };
+    let unreadable = |source| unreadable(path, source);
     let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(file);
     let header = reader.headers().map_err(unreadable)?.clone();
     let mut seen = HashSet::new();
@@ -155,6 +166,22 @@ fn read_columns(path: &Path) -> Result<Vec<ColumnStats>, InferError> {
         }
     }
     if empty { Err(InferError::Empty { path: path.to_owned() }) } else { Ok(columns) }
+}
+
+/// The csv crate's error in the words in which a training table is refused.
+fn unreadable(path: &Path, source: csv::Error) -> InferError {
+    let path = path.to_owned();
+    let line_of = |position: &Option<csv::Position>| position.as_ref().map_or(1, csv::Position::line);
+    match source.kind() {
+        csv::ErrorKind::Utf8 { pos, .. } => {
+            InferError::Row { path, line: line_of(pos), reason: RowReason::NotUtf8 }
+        }
+        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
+            let (expected, got) = (*expected_len as usize, *len as usize);
+            InferError::Row { path, line: line_of(pos), reason: RowReason::Ragged { expected, got } }
+        }
+        _ => InferError::Read { path, source },
+    }
 }
 
 #[cfg(test)]

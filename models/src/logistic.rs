@@ -20,7 +20,9 @@ pub enum LogisticError {
     /// The solver stopped before the loss was at its minimum.
     #[error(
         "no minimum of the loss was found: after {iterations} iterations its slope is still {slope:.1e} a row; \
-         a smaller C (now {c}) makes the minimum sharper"
+         {} (now {c})",
+        if *c < 1.0 { "a C nearer to 1 keeps the penalty from drowning the data" }
+        else { "a smaller C makes the minimum sharper" }
     )]
     NotConverged {
         /// How many iterations the solver was allowed.
@@ -143,6 +145,13 @@ mod tests {
         let params = LogisticParams { c: 1.0, knots: 0 };
         let model = fit(rows.view(), &[false, false, true, true], &params).unwrap();
         assert!(model.weights[0] > 0.5 && model.weights[1].abs() < 1e-6, "{model:?}");
+    }
+
+    #[test]
+    fn the_advice_follows_which_end_the_setting_is_at() {
+        let said = |c| LogisticError::NotConverged { iterations: 1, slope: 1.0, c }.to_string();
+        assert!(said(1e-30).contains("a C nearer to 1") && !said(1e-30).contains("smaller"));
+        assert!(said(1e6).contains("a smaller C makes"));
     }
 
     #[test]

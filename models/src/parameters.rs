@@ -32,7 +32,8 @@ pub struct ForestParams {
     pub min_samples_leaf: usize,
     /// How many rows a node holds at least to be split.
     pub min_samples_split: usize,
-    /// How many nodes lie at most between the root and a leaf, both counted; no limit where absent.
+    /// How many splits lie at most between the root and a leaf, as scikit-learn's `max_depth`: a tree of depth 1 splits
+    /// once; no limit where absent.
     pub max_depth: Option<u16>,
     /// How many columns of the preprocessed matrix are tried at a split; the square root of their number, rounded down,
     /// where absent.

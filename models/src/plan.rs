@@ -78,6 +78,14 @@ pub enum TrainingError {
     /// The plan's number of folds is below 2.
     #[error("cross-validation needs 2 or more folds, not {0}")]
     Folds(usize),
+    /// The plan has more folds than the table has rows.
+    #[error("{folds} folds need as many rows, and the table has {rows}: use fewer folds, 5 for example")]
+    TooManyFolds {
+        /// The number of folds.
+        folds: usize,
+        /// How many rows there are.
+        rows: usize,
+    },
     /// The plan holds out nothing or everything.
     #[error("the share of rows held out must lie between 0 and 1, which {0} does not")]
     TestFraction(f64),
@@ -86,8 +94,9 @@ pub enum TrainingError {
     Setting(#[from] InvalidSetting),
     /// A class has too few rows to occur in every fold and among the held-out rows.
     #[error(
-        "only {rows} rows have the label {label:?}: holding some out and {folds} folds take at least {needed}; add rows, \
-         or use fewer folds"
+        "only {rows} {} the label {label:?}: a share of {test_fraction} held out and {folds} folds take at least \
+         {needed}; add rows, hold out less, or use fewer folds",
+        if *rows == 1 { "row has" } else { "rows have" }
     )]
     TooFewRows {
         /// The label's value.
@@ -98,6 +107,8 @@ pub enum TrainingError {
         needed: usize,
         /// The number of folds.
         folds: usize,
+        /// The share of the rows that is held out.
+        test_fraction: f64,
     },
     /// A logistic regression could not be fitted.
     #[error("logistic regression: {0}")]

@@ -26,7 +26,8 @@ pub struct NumericColumn {
     pub median: f32,
     /// The mean of the training rows after imputation.
     pub mean: f32,
-    /// Their standard deviation (of the population); 1 where it would be 0.
+    /// Their standard deviation (of the population); 1 where it would be 0 or below the normal numbers of single
+    /// precision, which runtimes may take for 0.
     pub scale: f32,
 }
 
@@ -104,7 +105,7 @@ impl NumericColumn {
         // Of a column of one value the rounding of its mean can leave a spread that is not quite 0.
         let constant = present.first() == present.last();
         let scale = if constant { 1.0 } else { variance.sqrt() as f32 };
-        Self { feature, median, mean: mean as f32, scale: if scale > 0.0 { scale } else { 1.0 } }
+        Self { feature, median, mean: mean as f32, scale: if scale.is_normal() { scale } else { 1.0 } }
     }
 }
 
@@ -162,5 +163,14 @@ mod tests {
             out,
             array![[0.0, 0.0, 3.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0]]
         );
+    }
+
+    #[test]
+    fn a_spread_below_the_normal_numbers_is_none() {
+        let schema = SchemaFile::parse(SCHEMA).unwrap().schema;
+        let training = array![[0.0, 1e-40, 1e-30, 0.0], [1.0, 3e-40, 3e-30, 0.0]];
+        let fitted = Preprocessor::fit(&schema, training.view());
+        assert_eq!(fitted.numeric[0].scale, 1.0);
+        assert!((fitted.numeric[1].scale - 1e-30).abs() < 1e-35, "{fitted:?}");
     }
 }

@@ -208,16 +208,34 @@ impl TrainingPlan {
         if !(self.test_fraction > 0.0 && self.test_fraction < 1.0) {
             return Err(TrainingError::TestFraction(self.test_fraction));
         }
+        if self.folds > data.rows() {
+            return Err(TrainingError::TooManyFolds { folds: self.folds, rows: data.rows() });
+        }
         let (positives, label) = (data.positives(), &data.schema.label);
-        let enough = |rows: &usize| rows - held_out(*rows, self.test_fraction) >= self.folds;
+        let needed = self.rows_needed();
         for (rows, label) in [(positives, &label.positive), (data.rows() - positives, &label.negative)] {
-            if !enough(&rows) {
-                let (label, folds) = (label.clone(), self.folds);
-                let needed = (rows..).find(enough).unwrap_or(usize::MAX);
-                return Err(TrainingError::TooFewRows { label, rows, needed, folds });
+            if rows < needed {
+                let (label, folds, test_fraction) = (label.clone(), self.folds, self.test_fraction);
+                return Err(TrainingError::TooFewRows { label, rows, needed, folds, test_fraction });
             }
         }
         Ok(())
+    }
+
+    /// The fewest rows of a class of which a row is left for every fold when some are held out.
+    fn rows_needed(&self) -> usize {
+        let enough = |rows: usize| rows - held_out(rows, self.test_fraction) >= self.folds;
+        let mut most = self.folds;
+        while !enough(most) && most < usize::MAX {
+            most = most.saturating_mul(2);
+        }
+        let mut fewest = self.folds;
+        // More rows never leave fewer: the first number that is enough can be found by halving.
+        while fewest < most {
+            let middle = fewest + (most - fewest) / 2;
+            if enough(middle) { most = middle } else { fewest = middle + 1 }
+        }
+        fewest
     }
 
     fn steps(&self, data: &Dataset) -> u64 {

@@ -50,7 +50,7 @@ pub(crate) fn shorten(text: &str) -> String {
 
 /// Whether a cell of a text table says that there is no value: blank, or one of the usual words for it.
 pub fn is_missing_text(text: &str) -> bool {
-    const WORDS: [&str; 7] = ["na", "n/a", "nan", "null", "none", "nil", "?"];
+    const WORDS: [&str; 9] = ["na", "n/a", "#n/a", "nan", "null", "none", "nil", "?", "-"];
     let text = text.trim();
     text.is_empty() || WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
@@ -178,10 +178,11 @@ mod tests {
 
     #[test]
     fn blank_and_na_like_cells_are_missing_unless_listed() {
-        for cell in ["", " ", "NA", "n/a", "NaN", "null", "?"] {
+        for cell in ["", " ", "NA", "n/a", "#N/A", "NaN", "null", "?", "-"] {
             assert!(numeric(None, None, false, false).encode_text(cell).is_ok_and(f32::is_nan), "{cell:?}");
         }
         assert_eq!(categorical(&["None", "Fibre"], UnknownPolicy::Reject).encode_text("None"), Ok(0.0));
         assert!(numeric(None, None, false, false).encode_text("inf").is_err());
+        assert_eq!(numeric(None, None, false, false).encode_text("-1"), Ok(-1.0));
     }
 }

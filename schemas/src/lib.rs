@@ -7,10 +7,12 @@
 //! Only what is *stateless* lives here: the same code runs while training and while serving. What is *learned*
 //! (medians, means, weights, trees) lives in the ONNX graph.
 
+mod checks;
 mod digest;
 mod encode;
 mod evaluation;
 mod feature;
+mod feature_keys;
 mod golden;
 pub mod layout;
 mod manifest;

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::digest::sha256_hex;
 use crate::feature::{Feature, FeatureKind};
+use crate::feature_keys::feature_key_problems;
 use crate::sample::SampleModel;
 use crate::spec::SchemaSpec;
 
@@ -76,8 +77,12 @@ impl SchemaFile {
     /// # Errors
     /// [`SchemaError`], naming the line or listing every contradiction.
     pub fn parse(text: &str) -> Result<Self, SchemaError> {
-        let mut spec: SchemaSpec =
-            toml::from_str(text).map_err(|error| SchemaError::Syntax(error.to_string()))?;
+        let not_toml = |error: toml::de::Error| SchemaError::Syntax(error.to_string());
+        let problems = feature_key_problems(&text.parse().map_err(not_toml)?);
+        if !problems.is_empty() {
+            return Err(SchemaError::Invalid(problems));
+        }
+        let mut spec: SchemaSpec = toml::from_str(text).map_err(not_toml)?;
         let sample = spec.sample.take();
         let schema = Schema::try_from(spec)?;
         if let Some(sample) = &sample {

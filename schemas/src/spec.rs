@@ -1,19 +1,13 @@
 //! The schema as it is written down: every field that a file may have, not yet checked against the others.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::checks::problems_of;
 use crate::feature::{Feature, FeatureKind, UnknownPolicy};
 use crate::sample::SampleModel;
 use crate::schema::{Label, Schema, SchemaError};
-
-/// Names that mean something else where a feature's or a label's name would stand: the graph's own values, and the
-/// fields of a request and of an answer.
-const RESERVED_FEATURES: [&str; 4] = ["features", "probabilities", "label", "instances"];
-const RESERVED_PREFIXES: [&str; 2] = ["front/", "core/"];
-const RESERVED_LABELS: [&str; 4] = ["model", "version", "probability", "predictions"];
-const MOST_FEATURES: usize = 4096;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -181,101 +175,6 @@ fn default_label_name(column: &str) -> String {
     name
 }
 
-fn problems_of(schema: &Schema) -> Vec<String> {
-    let mut problems = Vec::new();
-    if schema.name.trim().is_empty() {
-        problems.push("name is empty".to_owned());
-    }
-    if schema.version == 0 {
-        problems.push("version starts at 1".to_owned());
-    }
-    if !(schema.threshold > 0.0 && schema.threshold < 1.0) {
-        problems.push(format!("threshold {} does not lie between 0 and 1", schema.threshold));
-    }
-    label_problems(schema, &mut problems);
-    if schema.features.is_empty() || schema.features.len() > MOST_FEATURES {
-        problems
-            .push(format!("a schema has 1 to {MOST_FEATURES} features, this one {}", schema.features.len()));
-    }
-    let mut seen = HashSet::new();
-    for feature in &schema.features {
-        if !seen.insert(&feature.name) {
-            problems.push(format!("feature {:?} is listed twice", feature.name));
-        }
-        feature_problems(feature, &mut problems);
-    }
-    if let Some(identifier) = &schema.identifier
-        && seen.contains(identifier)
-    {
-        problems.push(format!("the identifier {identifier:?} is also a feature"));
-    }
-    for column in &schema.ignored {
-        let used = seen.contains(column)
-            || schema.identifier.as_ref() == Some(column)
-            || schema.label.column == *column;
-        if used {
-            problems.push(format!(
-                "the ignored column {column:?} is also a feature, the label or the identifier"
-            ));
-        }
-    }
-    for segment in &schema.segments {
-        let feature = schema.index_of(segment).map(|index| &schema.features[index]);
-        if feature.is_none_or(Feature::is_numeric) {
-            problems.push(format!("segment {segment:?} is not a categorical feature"));
-        }
-    }
-    problems
-}
-
-fn label_problems(schema: &Schema, problems: &mut Vec<String>) {
-    let label = &schema.label;
-    if label.positive == label.negative {
-        problems.push(format!("label.positive and label.negative are both {:?}", label.positive));
-    }
-    if label.name.is_empty() || RESERVED_LABELS.contains(&label.name.as_str()) {
-        let name = &label.name;
-        problems.push(format!("label.name {name:?} is taken by the answer itself: set another label.name"));
-    }
-    if schema.index_of(&label.column).is_some() {
-        problems.push(format!("the label {:?} is also a feature", label.column));
-    }
-    if schema.identifier.as_ref() == Some(&label.column) {
-        problems.push(format!("the label {:?} is also the identifier", label.column));
-    }
-}
-
-fn feature_problems(feature: &Feature, problems: &mut Vec<String>) {
-    let name = feature.name.as_str();
-    if name.trim().is_empty() {
-        problems.push("a feature's name is empty".to_owned());
-    }
-    let reserved = RESERVED_FEATURES.contains(&name);
-    if reserved || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
-        problems.push(format!("the name {name:?} is taken by the graph or the request: rename the column"));
-    }
-    match &feature.kind {
-        FeatureKind::Numeric { min, max, integer } => {
-            let finite = min.is_none_or(f64::is_finite) && max.is_none_or(f64::is_finite);
-            let empty = |(min, max): (f64, f64)| {
-                if *integer { min.ceil() > max.floor() } else { min > max }
-            };
-            if !finite || min.zip(*max).is_some_and(empty) {
-                problems.push(format!("feature {name:?} has no value between its min and its max"));
-            }
-        }
-        FeatureKind::Categorical { values, .. } => {
-            let distinct: HashSet<&String> = values.iter().collect();
-            if values.is_empty() || distinct.len() != values.len() {
-                problems.push(format!("feature {name:?} needs one or more values, each listed once"));
-            }
-            if values.iter().any(|value| value.trim() != value || value.is_empty()) {
-                problems.push(format!("feature {name:?} has a value that is empty or has blanks around it"));
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crate::SchemaFile;
@@ -340,6 +239,33 @@ mod tests {
         ] {
             assert!(message.contains(part), "{message}");
         }
+    }
+
+    #[test]
+    fn names_and_values_that_no_table_or_request_can_hold_are_refused() {
+        let cases = [
+            ("name = \"age\"", r#"name = "a\u0000ge""#, "feature \"a\\0ge\" holds a control character"),
+            ("name = \"age\"", "name = \" age\"", "feature \" age\" has blanks around it"),
+            ("name = \"age\"", "name = \" \"", "a feature's name is blank"),
+            ("identifier = \"id\"", "identifier = \"\"", "the identifier's name is blank"),
+            ("identifier = \"id\"", r#"identifier = "i\td""#, "identifier \"i\\td\" holds a control"),
+            ("column = \"HasLeft\"", "column = \"HasLeft \"", "label \"HasLeft \" has blanks around it"),
+            ("[\"surname\"]", "[\"\", \" surname\"]", "ignored column \" surname\" has blanks around it"),
+            ("[\"basic\"", r#"["ba\nsic""#, "feature \"plan\": the value \"ba\\nsic\" holds a control"),
+            ("[\"basic\"", "[\"basic \"", "feature \"plan\": the value \"basic \" has blanks around it"),
+            ("[\"basic\"", "[\"\"", "feature \"plan\": a value is blank"),
+            ("positive = \"1\"", "positive = \" \"", "label.positive is blank"),
+            ("negative = \"0\"", "negative = \"\"", "label.negative is blank"),
+            ("min = 18", "min = -1e39", "min -1e39 lies beyond what single precision holds"),
+            ("min = 18", "max = inf", "max inf lies beyond"),
+            ("[\"plan\"]", "[\"plan\", \"plan\"]", "segment \"plan\" is listed twice"),
+        ];
+        for (good, bad, said) in cases {
+            let message = SchemaFile::parse(&SMALL.replacen(good, bad, 1)).unwrap_err().to_string();
+            assert!(message.contains(said), "{said:?} is not in: {message}");
+        }
+        let ignoring = SMALL.replace("[\"surname\"]", "[\"\", \"surname\"]");
+        assert_eq!(SchemaFile::parse(&ignoring).unwrap().schema.ignored, ["", "surname"]);
     }
 
     #[test]

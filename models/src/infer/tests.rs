@@ -165,7 +165,7 @@ fn tables_without_a_schema_say_why() {
         ("header", "a,b\n", "has no rows"),
         ("nothing", "", "has no rows"),
         ("twice", "a,a\n1,2\n", "two columns named \"a\""),
-        ("ragged", "a,b\n1,2\n1\n", "line: 3"),
+        ("ragged", "a,b\n1,2\n1\n", "line 3: has 1 cell where the header has 2: a cell is missing"),
         ("numbers", "a,b\n1,4\n2,5\n3,6\n", "no column with two values"),
         ("semicolons", "a;b\n1;4\n2;5\n3;6\n", "not parted by commas"),
         ("alone", "churn\nYes\nNo\n", "no column from which \"churn\""),
@@ -175,12 +175,14 @@ fn tables_without_a_schema_say_why() {
         let message = Table::new(test, text.as_bytes()).infer().unwrap_err().to_string();
         assert!(message.contains(reason) && (message.contains("Customers.csv")), "{message}");
     }
+    let message = Table::new("latin1", b"a,b\n1,2\n\xe4,3\n").infer().unwrap_err().to_string();
+    assert!(message.contains("line 3: is not UTF-8 text: save the file as UTF-8"), "{message}");
     let missing = infer_schema(Path::new("nowhere.csv"), &InferOptions::default()).unwrap_err();
     assert!(missing.to_string().starts_with("cannot open nowhere.csv"), "{missing}");
     let table = Table::new("named", b"a,b\n1,x\n2,y\n3,x\n");
     let label = |name: &str| InferOptions { label: Some(name.to_owned()), ..InferOptions::default() };
     let message = infer_schema(&table.path, &label("c")).unwrap_err().to_string();
-    assert!(message.contains("no column \"c\"") && message.contains("it has a, b"), "{message}");
+    assert!(message.contains("no column \"c\"") && message.contains("it has \"a\", \"b\""), "{message}");
     let message = infer_schema(&table.path, &label("a")).unwrap_err().to_string();
     assert_eq!(message, "\"a\" cannot be the label: a label has two values, this column has 3");
 }

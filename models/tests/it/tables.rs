@@ -28,7 +28,7 @@ fn assert_says(message: &str, parts: &[&str]) {
 #[test]
 fn a_table_is_encoded_in_the_order_of_the_schema() {
     let data = read("good", GOOD, OnInvalid::Fail).unwrap();
-    assert_eq!((data.rows(), data.positives(), data.skipped_rows), (3, 1, 0));
+    assert_eq!((data.rows(), data.positives(), data.skipped.rows), (3, 1, 0));
     assert_eq!(data.labels, [true, false, false]);
     assert_eq!(data.features.row(0).to_vec(), [30.0, 0.0, 1.5]);
     assert_eq!(data.features.row(1).to_vec()[..2], [40.0, 1.0]);
@@ -60,6 +60,24 @@ fn a_header_that_does_not_fit_is_named() {
     assert_says(&message("unknown", unknown), &["has the column \"colour\"", "`ignored`"]);
     assert_says(&message("repeated", GOOD.replace("spend", "age")), &["two columns named \"age\""]);
     assert_says(&message("latin1", b"id,plan,\xe4ge\na,b,c\n"), &["not UTF-8"]);
+    let wide: Vec<String> = (0..20_000).map(|at| format!("{at}{}", "x".repeat(80))).collect();
+    let wide = message("wide", format!("{},{}", wide.join(","), GOOD));
+    assert_says(&wide, &["\"9xxx", "xxx…\", and 19990 more, which"]);
+    assert!(wide.len() < 1200 && !wide.contains("\"10xxx"), "{wide}");
+    for separator in [";", "\t"] {
+        let parted = message("parted", GOOD.replace(',', separator));
+        assert_says(&parted, &["the cells are parted by", "and not by commas"]);
+    }
+    let cased = GOOD.replace("age", "Age").replace("left\n", "LEFT\n");
+    let said = ["\"age\" is \"Age\" in the file", "\"left\" is \"LEFT\" in the file", "capital"];
+    assert_says(&message("cased", cased), &said);
+    let pandas: Vec<String> = GOOD
+        .lines()
+        .enumerate()
+        .map(|(at, line)| if at == 0 { format!(",{line}") } else { format!("{at},{line}") })
+        .collect();
+    let pandas = message("pandas", pandas.join("\n"));
+    assert_says(&pandas, &["column 1", "has no name", "list it as \"\" under `ignored`"]);
     let nowhere = std::path::Path::new("/nowhere/at all.csv");
     let error = Dataset::read(nowhere, &schema(SHOP), OnInvalid::Fail).unwrap_err();
     assert_says(&error.to_string(), &["cannot read /nowhere/at all.csv"]);
@@ -88,13 +106,13 @@ fn every_bad_row_is_reported_with_line_column_and_reason() {
         &error.to_string(),
         &[
             "6 of the 9 rows of",
-            "--on-invalid skip",
+            ".csv are invalid: correct them, or leave them out with `train --on-invalid skip`",
             "line 5, column \"plan\": expected one of \"basic\", \"full\", got \"gold\"",
             "line 5, column \"age\": expected a whole number of at least 0, got -1",
             "line 5, column \"spend\": expected a number, got \"x\"",
             "line 7, column \"id\": the identifier \"b\" is already on line 3",
             "line 8, column \"left\": expected the label \"yes\" or \"no\", got \"maybe\"",
-            "line 9: has 4 cells where the header has 5",
+            "line 9: has 4 cells where the header has 5: a cell is missing",
             "line 10, column \"plan\": is not UTF-8",
             "line 11, column \"plan\": expected one of \"basic\", \"full\", got nothing",
         ],
@@ -112,7 +130,17 @@ fn every_bad_row_is_reported_with_line_column_and_reason() {
     );
 
     let data = read("bad_skipped", &bad, OnInvalid::Skip).unwrap();
-    assert_eq!((data.rows(), data.skipped_rows, data.summary().skipped_rows), (3, 6, 6));
+    assert_eq!((data.rows(), data.skipped.rows, data.summary().skipped_rows), (3, 6, 6));
+    assert_eq!(data.skipped, invalid);
+}
+
+#[test]
+fn columns_that_no_row_differs_in_are_named() {
+    assert_eq!(read("one_spend", GOOD, OnInvalid::Fail).unwrap().uninformative(), ["spend"]);
+    let same = "id,plan,age,spend,left\na,basic,30,,yes\nb,basic,40,,no\nc,basic,50,7,no\n";
+    assert_eq!(read("same", same, OnInvalid::Fail).unwrap().uninformative(), ["plan", "spend"]);
+    let data = read("spread", same.replace("40,,", "40,8,"), OnInvalid::Fail).unwrap();
+    assert_eq!(data.uninformative(), ["plan"]);
 }
 
 #[test]
@@ -132,14 +160,18 @@ fn a_table_of_one_class_or_of_invalid_rows_alone_cannot_be_trained_on() {
     assert_says(&message, &["every row of", "has left = \"no\"", "add rows with \"yes\""]);
     let hopeless = "id,plan,age,spend,left\na,gold,1,1,no\n";
     let error = read("hopeless", hopeless, OnInvalid::Skip).unwrap_err();
-    assert_says(&error.to_string(), &["1 of the 1 rows of", "gold"]);
+    assert_says(
+        &error.to_string(),
+        &["1 of the 1 row of", "csv is invalid: correct the table or the schema", "gold"],
+    );
+    assert!(!error.to_string().contains("skip"), "{error}");
 }
 
 #[test]
 fn a_category_that_looks_like_a_number_and_a_schema_without_identifier_are_read() {
     let bank = table("bank", "products,active,balance,Exited\n1,0,100.5,1\n2,1,,0\n7,1,3,0\n");
     let data = Dataset::read(&bank, &schema(BANK), OnInvalid::Skip).unwrap();
-    assert_eq!((data.rows(), data.skipped_rows), (2, 1));
+    assert_eq!((data.rows(), data.skipped.rows), (2, 1));
     assert_eq!(data.features.column(1).to_vec(), [0.0, 1.0]);
 }
 

@@ -206,6 +206,11 @@ fn a_plan_that_does_not_fit_the_data_is_refused_in_words() {
     let error = train(&few, &small_plan(), &|_| ()).unwrap_err();
     assert!(matches!(error, TrainingError::TooFewRows { folds: 5, .. }), "{error}");
     assert!(error.to_string().contains("use fewer folds"), "{error}");
+    let message = refused(TrainingPlan { folds: usize::MAX, ..small_plan() });
+    assert!(message.contains("18446744073709551615 folds need as many rows"), "{message}");
+    let message = refused(TrainingPlan { test_fraction: 0.999, folds: 2, ..small_plan() });
+    let said = "a share of 0.999 held out and 2 folds take at least 1501";
+    assert!(message.contains(said) && message.contains("hold out less"), "{message}");
 }
 
 #[test]

@@ -1,0 +1,163 @@
+//! What a schema must be beyond well written.
+
+use std::collections::HashSet;
+
+use crate::feature::{Feature, FeatureKind};
+use crate::schema::Schema;
+
+/// Names that mean something else where a feature's or a label's name would stand: the graph's own values, and the
+/// fields of a request and of an answer.
+const RESERVED_FEATURES: [&str; 4] = ["features", "probabilities", "label", "instances"];
+const RESERVED_PREFIXES: [&str; 2] = ["front/", "core/"];
+const RESERVED_LABELS: [&str; 4] = ["model", "version", "probability", "predictions"];
+const MOST_FEATURES: usize = 4096;
+
+/// Everything by which a schema contradicts itself, or no table and no request could fit it: one sentence each.
+pub(crate) fn problems_of(schema: &Schema) -> Vec<String> {
+    let mut problems = Vec::new();
+    if schema.name.trim().is_empty() {
+        problems.push("name is empty".to_owned());
+    }
+    if schema.version == 0 {
+        problems.push("version starts at 1".to_owned());
+    }
+    if !(schema.threshold > 0.0 && schema.threshold < 1.0) {
+        problems.push(format!("threshold {} does not lie between 0 and 1", schema.threshold));
+    }
+    column_problems(schema, &mut problems);
+    label_problems(schema, &mut problems);
+    if schema.features.is_empty() || schema.features.len() > MOST_FEATURES {
+        problems
+            .push(format!("a schema has 1 to {MOST_FEATURES} features, this one {}", schema.features.len()));
+    }
+    let mut seen = HashSet::new();
+    for feature in &schema.features {
+        if !seen.insert(&feature.name) {
+            problems.push(format!("feature {:?} is listed twice", feature.name));
+        }
+        feature_problems(feature, &mut problems);
+    }
+    if let Some(identifier) = &schema.identifier
+        && seen.contains(identifier)
+    {
+        problems.push(format!("the identifier {identifier:?} is also a feature"));
+    }
+    for column in &schema.ignored {
+        let used = seen.contains(column)
+            || schema.identifier.as_ref() == Some(column)
+            || schema.label.column == *column;
+        if used {
+            problems.push(format!(
+                "the ignored column {column:?} is also a feature, the label or the identifier"
+            ));
+        }
+    }
+    let mut segments = HashSet::new();
+    for segment in &schema.segments {
+        if !segments.insert(segment) {
+            problems.push(format!("segment {segment:?} is listed twice"));
+        }
+        let feature = schema.index_of(segment).map(|index| &schema.features[index]);
+        if feature.is_none_or(Feature::is_numeric) {
+            problems.push(format!("segment {segment:?} is not a categorical feature"));
+        }
+    }
+    problems
+}
+
+/// What is wrong with the columns' names as such. A column without a name can be ignored, and be nothing else.
+fn column_problems(schema: &Schema, problems: &mut Vec<String>) {
+    let features = schema.features.iter().map(|feature| ("feature", &feature.name));
+    let identifier = schema.identifier.iter().map(|name| ("the identifier", name));
+    let ignored =
+        schema.ignored.iter().filter(|name| !name.is_empty()).map(|name| ("the ignored column", name));
+    for (what, name) in features.chain(identifier).chain([("the label", &schema.label.column)]).chain(ignored)
+    {
+        match text_problem(name) {
+            Some(BLANK) if what == "feature" => problems.push(format!("a feature's name {BLANK}")),
+            Some(BLANK) => problems.push(format!("{what}'s name {BLANK}")),
+            Some(problem) => problems.push(format!("{what} {name:?} {problem}: rename the column")),
+            None => {}
+        }
+    }
+}
+
+const BLANK: &str = "is blank";
+
+/// Why no cell or name that is read from a table is ever this text: they are read without the blanks around them. A
+/// control character could be read, but neither be seen nor be shown.
+fn text_problem(text: &str) -> Option<&'static str> {
+    if text.trim().is_empty() {
+        Some(BLANK)
+    } else if text.trim() != text {
+        Some("has blanks around it")
+    } else {
+        text.chars().any(char::is_control).then_some("holds a control character")
+    }
+}
+
+fn label_problems(schema: &Schema, problems: &mut Vec<String>) {
+    let label = &schema.label;
+    for (key, value) in [("positive", &label.positive), ("negative", &label.negative)] {
+        match text_problem(value) {
+            Some(BLANK) => problems.push(format!("label.{key} {BLANK}")),
+            Some(problem) => problems.push(format!("label.{key} {value:?} {problem}")),
+            None => {}
+        }
+    }
+    if label.positive == label.negative {
+        problems.push(format!("label.positive and label.negative are both {:?}", label.positive));
+    }
+    if label.name.is_empty() || RESERVED_LABELS.contains(&label.name.as_str()) {
+        let name = &label.name;
+        problems.push(format!("label.name {name:?} is taken by the answer itself: set another label.name"));
+    }
+    if schema.index_of(&label.column).is_some() {
+        problems.push(format!("the label {:?} is also a feature", label.column));
+    }
+    if schema.identifier.as_ref() == Some(&label.column) {
+        problems.push(format!("the label {:?} is also the identifier", label.column));
+    }
+}
+
+fn feature_problems(feature: &Feature, problems: &mut Vec<String>) {
+    let name = feature.name.as_str();
+    let reserved = RESERVED_FEATURES.contains(&name);
+    if reserved || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+        problems.push(format!("the name {name:?} is taken by the graph or the request: rename the column"));
+    }
+    match &feature.kind {
+        FeatureKind::Numeric { min, max, integer } => {
+            for (key, limit) in [("min", min), ("max", max)] {
+                // Written so that NaN lies beyond, too.
+                let held = limit.is_none_or(|limit| limit.abs() <= f64::from(f32::MAX));
+                if let Some(limit) = limit.filter(|_| !held) {
+                    problems.push(format!(
+                        "feature {name:?}: {key} {limit:e} lies beyond what single precision holds, up to 3.4e38"
+                    ));
+                }
+            }
+            let empty = |(min, max): (f64, f64)| {
+                if *integer { min.ceil() > max.floor() } else { min > max }
+            };
+            if min.zip(*max).is_some_and(empty) {
+                problems.push(format!("feature {name:?} has no value between its min and its max"));
+            }
+        }
+        FeatureKind::Categorical { values, .. } => {
+            let distinct: HashSet<&String> = values.iter().collect();
+            if values.is_empty() || distinct.len() != values.len() {
+                problems.push(format!("feature {name:?} needs one or more values, each listed once"));
+            }
+            for value in values {
+                match text_problem(value) {
+                    Some(BLANK) => problems.push(format!("feature {name:?}: a value {BLANK}")),
+                    Some(problem) => {
+                        problems.push(format!("feature {name:?}: the value {value:?} {problem}"))
+                    }
+                    None => {}
+                }
+            }
+        }
+    }
+}
