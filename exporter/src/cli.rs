@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use onnward_models::Family;
+use onnward_models::{Family, UnknownFamily};
 
 /// Train models on a table of customers and export them as ONNX, without Python.
 #[derive(Debug, Parser)]
@@ -146,7 +146,7 @@ pub struct TrainArguments {
     #[arg(long)]
     pub model: String,
     /// The model families to compare
-    #[arg(long, value_delimiter = ',', default_value = "logistic,forest")]
+    #[arg(long, value_delimiter = ',', value_parser = family, default_value = "logistic,forest")]
     pub candidates: Vec<Family>,
     /// The number of folds of the cross-validation
     #[arg(long, default_value_t = 5)]
@@ -205,4 +205,28 @@ pub struct InspectArguments {
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
     pub output: OutputFormat,
+}
+
+/// A family's name, with blanks around it: `logistic, forest` is a list too.
+fn family(name: &str) -> Result<Family, UnknownFamily> {
+    name.trim().parse()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_candidates_may_hold_blanks() {
+        let parse = |candidates: &str| {
+            let required =
+                ["x", "train", "--schema", "s", "--data", "d", "--repository", "r", "--model", "m"];
+            Arguments::try_parse_from(required.into_iter().chain(["--candidates", candidates]))
+        };
+        match parse("logistic, forest").unwrap().command {
+            Command::Train(train) => assert_eq!(train.candidates, [Family::Logistic, Family::Forest]),
+            other => panic!("{other:?}"),
+        }
+        assert!(parse("logistic, svm").unwrap_err().to_string().contains("\"svm\" is not a model family"));
+    }
 }

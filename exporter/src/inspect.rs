@@ -5,10 +5,9 @@ use std::fmt::{self, Display, Formatter, Write};
 
 use onnward_onnx::proto::tensor_proto::DataType;
 use onnward_onnx::proto::tensor_shape_proto::dimension;
-use onnward_onnx::proto::{ModelProto, ValueInfoProto, type_proto};
-use onnward_onnx::{Artifact, ArtifactError};
+use onnward_onnx::proto::{ValueInfoProto, type_proto};
+use onnward_onnx::{Artifact, ArtifactError, decode_model};
 use onnward_schemas::{Evaluation, FeatureKind, Provenance, Schema, sha256_hex};
-use prost::Message;
 use serde::Serialize;
 
 /// What an ONNX file holds.
@@ -67,7 +66,7 @@ pub struct Description {
 /// # Errors
 /// [`ArtifactError`] if it is not ONNX, or calls itself an artifact and is none.
 pub fn inspect(bytes: &[u8]) -> Result<Inspection, ArtifactError> {
-    let model = ModelProto::decode(bytes)?;
+    let model = decode_model(bytes)?;
     let description = match Artifact::decode(bytes) {
         Ok(artifact) => Some(describe(artifact)),
         Err(ArtifactError::Foreign) => None,
@@ -201,5 +200,24 @@ impl Display for Description {
             .map(|(library, version)| format!("{library} {version}"))
             .collect();
         writeln!(f, "made with  {}", versions.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use onnward_onnx::proto::{GraphProto, ModelProto};
+    use prost::Message;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_model_is_refused_in_words_for_people() {
+        let refused = |bytes: &[u8]| inspect(bytes).unwrap_err().to_string();
+        assert_eq!(refused(b""), "the file is empty: it is not an ONNX model");
+        assert_eq!(refused(b"customerID,gender"), "not an ONNX file");
+        let model = ModelProto { ir_version: Some(8), ..ModelProto::default() };
+        assert_eq!(refused(&model.encode_to_vec()), "the file has no graph: it is not an ONNX model");
+        let model = ModelProto { graph: Some(GraphProto::default()), ..model };
+        assert!(inspect(&model.encode_to_vec()).unwrap().description.is_none());
     }
 }

@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod commands;
 pub mod export;
+mod folder;
 pub mod inspect;
 pub mod publish;
 pub mod report;

@@ -11,6 +11,8 @@ use onnward_schemas::{Manifest, sha256_hex};
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::folder;
+
 /// A version that has been written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Published {
@@ -53,13 +55,22 @@ pub enum PublishError {
     Manifest(#[from] serde_json::Error),
 }
 
-/// Opens the repository in a local folder and makes the folder if it is not there.
+/// Refuses a name that cannot be a model's.
+///
+/// # Errors
+/// [`PublishError::Name`].
+pub fn check_name(model: &str) -> Result<(), PublishError> {
+    if is_model_name(model) { Ok(()) } else { Err(PublishError::Name(model.to_owned())) }
+}
+
+/// Opens the repository in a local folder and makes the folder if it is not there. A folder that cannot be
+/// written is refused here, before anybody works for hours on what is to go there.
 ///
 /// # Errors
 /// [`PublishError::Open`].
 pub fn open_folder(folder: &FilePath) -> Result<LocalFileSystem, PublishError> {
     let fail = |source| PublishError::Open { path: folder.display().to_string(), source };
-    std::fs::create_dir_all(folder).map_err(fail)?;
+    folder::make_writable(folder).map_err(fail)?;
     LocalFileSystem::new_with_prefix(folder).map_err(|error| fail(std::io::Error::other(error)))
 }
 
@@ -74,9 +85,7 @@ pub async fn publish(
     bytes: Vec<u8>,
     fingerprint: Option<String>,
 ) -> Result<Published, PublishError> {
-    if !is_model_name(model) {
-        return Err(PublishError::Name(model.to_owned()));
-    }
+    check_name(model)?;
     let manifest = Manifest {
         sha256: sha256_hex(&bytes),
         size_bytes: bytes.len() as u64,

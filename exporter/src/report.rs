@@ -1,8 +1,9 @@
 //! The report of a training run: `comparison.json` for programs, and `report.html`, one self-contained page, for
 //! people.
 //!
-//! The page loads nothing from anywhere and holds no script; it is well-formed XML as well as HTML. It holds no time
-//! and no machine either: the same comparison gives the same bytes.
+//! The page loads nothing from anywhere and holds no script; it is well-formed XML as well as HTML. The same
+//! comparison gives the same bytes: no time of day and no name of a machine gets in. How long the models took to fit is
+//! part of a comparison, and differs from run to run.
 
 mod charts;
 mod data;
@@ -22,7 +23,7 @@ use askama::Template;
 use onnward_models::Comparison;
 use thiserror::Error;
 
-use charts::{Captions, ChartError, Curve, Ink, Scores};
+use charts::{Captions, ChartError, Curve, Form, Ink, Scores};
 use data::{Breakdowns, ColumnContent, ColumnRow};
 use models::{CalibrationRow, FigureRow, ImportancePanel, Model};
 use numbers::{count, exact_percent, share};
@@ -142,11 +143,13 @@ struct Charts {
 impl Charts {
     fn draw(comparison: &Comparison, models: &[Model<'_>], winner: &Model<'_>) -> Result<Self, ChartError> {
         let curves = models.iter().map(|model| (Ink::Model(model.color), &model.candidate.curves));
-        let roc: Vec<_> =
-            curves.clone().map(|(ink, curves)| Curve { ink, points: &curves.roc, dots: false }).collect();
+        let roc: Vec<_> = curves
+            .clone()
+            .map(|(ink, curves)| Curve { ink, points: &curves.roc, form: Form::Line })
+            .collect();
         let precision_recall: Vec<_> = curves
             .clone()
-            .map(|(ink, curves)| Curve { ink, points: &curves.precision_recall, dots: false })
+            .map(|(ink, curves)| Curve { ink, points: &curves.precision_recall, form: Form::Steps })
             .collect();
         let bins: Vec<(Ink, Vec<[f64; 2]>)> = curves
             .map(|(ink, curves)| {
@@ -154,7 +157,7 @@ impl Charts {
             })
             .collect();
         let calibration: Vec<_> =
-            bins.iter().map(|(ink, points)| Curve { ink: *ink, points, dots: true }).collect();
+            bins.iter().map(|(ink, points)| Curve { ink: *ink, points, form: Form::Dots }).collect();
         let scores: Vec<_> = models
             .iter()
             .map(|model| &model.candidate.curves)

@@ -1,6 +1,8 @@
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use object_store::ObjectStore;
 use onnward_models::{
     CandidateParams, Comparison, Dataset, Family, OnInvalid, TrainingPlan, TrainingRun, train,
 };
@@ -11,6 +13,7 @@ use super::progress::TrainingBar;
 use super::{CommandError, print, read_schema};
 use crate::cli::{FamilySettings, InvalidRows, TrainArguments};
 use crate::export::export;
+use crate::folder;
 use crate::publish::{self, Published};
 use crate::report;
 
@@ -23,12 +26,17 @@ struct TrainResult<'a> {
 }
 
 pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
+    publish::check_name(&arguments.model)?;
     let schema = read_schema(&arguments.schema)?.schema;
     let on_invalid = match arguments.on_invalid {
         InvalidRows::Fail => OnInvalid::Fail,
         InvalidRows::Skip => OnInvalid::Skip,
     };
     let data = Dataset::read(&arguments.data, &schema, on_invalid)?;
+    let store = publish::open_folder(&arguments.repository)?;
+    if let Some(out) = &arguments.out {
+        folder::make_writable(out).map_err(|source| CommandError::writing(out, source))?;
+    }
     let plan = plan_of(arguments);
     let run = {
         let bar = TrainingBar::new();
@@ -44,7 +52,7 @@ pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
         }
         None => None,
     };
-    let published = publish_best(arguments, &artifacts)?;
+    let published = publish_best(&store, &arguments.model, &artifacts)?;
     print(arguments.output, &TrainResult { comparison: &run.comparison, published, report })
 }
 
@@ -78,22 +86,36 @@ fn params_of(family: Family, settings: &FamilySettings) -> CandidateParams {
     params
 }
 
-/// Every candidate's file goes beside the report, so that one that was not selected can still be tried.
+/// Every candidate's file goes beside the report, so that one that was not selected can still be tried;
+/// what an earlier run left of other families goes.
 fn write_artifacts(folder: &Path, run: &TrainingRun, artifacts: &[Artifact]) -> Result<(), CommandError> {
     for (candidate, artifact) in run.comparison.candidates.iter().zip(artifacts) {
         let path = folder.join(format!("{}.onnx", candidate.family));
         std::fs::write(&path, artifact.encode()).map_err(|source| CommandError::writing(&path, source))?;
     }
+    let is_candidate = |family| run.comparison.candidates.iter().any(|candidate| candidate.family == family);
+    for family in Family::ALL.into_iter().filter(|family| !is_candidate(*family)) {
+        let stale = folder.join(format!("{family}.onnx"));
+        match std::fs::remove_file(&stale) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(CommandError::writing(&stale, error));
+            }
+            _ => {}
+        }
+    }
     Ok(())
 }
 
-fn publish_best(arguments: &TrainArguments, artifacts: &[Artifact]) -> Result<Published, CommandError> {
+fn publish_best(
+    store: &dyn ObjectStore,
+    model: &str,
+    artifacts: &[Artifact],
+) -> Result<Published, CommandError> {
     let best = artifacts.first().ok_or(onnward_models::TrainingError::NoCandidates)?;
     let fingerprint = best.metadata.schema.fingerprint();
-    let store = publish::open_folder(&arguments.repository)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(CommandError::Runtime)?;
-    Ok(runtime.block_on(publish::publish(&store, &arguments.model, best.encode(), Some(fingerprint)))?)
+    Ok(runtime.block_on(publish::publish(store, model, best.encode(), Some(fingerprint)))?)
 }
 
 impl fmt::Display for TrainResult<'_> {
@@ -137,5 +159,73 @@ impl fmt::Display for TrainResult<'_> {
             writeln!(f, "report     {}", report.display())?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Arguments, Command};
+
+    /// Runs `train` in a folder of its own, with paths in it, on a table that takes no time to fit.
+    fn train_in(folder: &Path, model: &str, candidates: &str) -> Result<(), CommandError> {
+        let text = |path: &str| folder.join(path).display().to_string();
+        let typed = format!(
+            "x train --schema {} --data {} --repository {} --out {} --model {model} --candidates {candidates}
+             --folds 2 --forest-trees 2",
+            text("schema.toml"),
+            text("table.csv"),
+            text("repository"),
+            text("out"),
+        );
+        match Arguments::try_parse_from(typed.split_whitespace()).unwrap().command {
+            Command::Train(arguments) => run(&arguments),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn workshop(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("onnward-train-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let rows: String =
+            (0..200).map(|row| format!("{}.5,{}\n", row % 40, ["no", "yes"][row % 3 % 2])).collect();
+        std::fs::write(folder.join("table.csv"), format!("amount,left\n{rows}")).unwrap();
+        let options = onnward_models::InferOptions { name: None, label: Some("left".to_owned()) };
+        let schema = onnward_models::infer_schema(&folder.join("table.csv"), &options).unwrap();
+        std::fs::write(folder.join("schema.toml"), schema.toml).unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_refused_name_leaves_nothing_behind() {
+        let folder = workshop("name");
+        let refused = train_in(&folder, "Churn", "logistic").unwrap_err().to_string();
+        assert!(refused.contains("\"Churn\" cannot name a model"), "{refused}");
+        assert!(!folder.join("out").exists() && !folder.join("repository").exists());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_repository_that_cannot_be_one_is_refused_before_the_report_is_written() {
+        let folder = workshop("repository");
+        std::fs::write(folder.join("repository"), "a file").unwrap();
+        let refused = train_in(&folder, "churn", "logistic").unwrap_err().to_string();
+        assert!(refused.contains("cannot open the model repository"), "{refused}");
+        assert!(!folder.join("out").exists());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn the_out_folder_holds_the_candidates_of_the_last_run_alone() {
+        let folder = workshop("stale");
+        train_in(&folder, "churn", "logistic,forest").unwrap();
+        std::fs::write(folder.join("out/notes.onnx"), "somebody's own").unwrap();
+        train_in(&folder, "churn", "forest").unwrap();
+        let kept = |name: &str| folder.join("out").join(name).exists();
+        assert!(kept("forest.onnx") && kept("notes.onnx") && !kept("logistic.onnx"));
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -67,8 +67,19 @@ impl Ink {
 pub(super) struct Curve<'a> {
     pub(super) ink: Ink,
     pub(super) points: &'a [[f64; 2]],
-    /// Whether each point gets a dot: for few points that stand for many rows each.
-    pub(super) dots: bool,
+    pub(super) form: Form,
+}
+
+/// How a curve gets from point to point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Straight.
+    Line,
+    /// Straight, with a dot at each point: for few points that stand for many rows each.
+    Dots,
+    /// Upright, then level: no threshold lies between two points, so nothing is reached between them. The area below is
+    /// that of the average precision, which gives each step in recall the precision at its end.
+    Steps,
 }
 
 /// The captions of a chart's axes and what is told to people who cannot see it.
@@ -90,8 +101,10 @@ pub(super) fn unit_square(
         chart.draw_series(dashes)?;
         // The first curve belongs to the best candidate: it is drawn last, above the others.
         for curve in curves.iter().rev() {
-            chart.draw_series(LineSeries::new(thinned(curve.points), curve.ink.line(22)))?;
-            if curve.dots {
+            let points = thinned(curve.points);
+            let points = if curve.form == Form::Steps { steps(&points) } else { points };
+            chart.draw_series(LineSeries::new(points, curve.ink.line(22)))?;
+            if curve.form == Form::Dots {
                 let style = curve.ink.color().filled();
                 let dots = curve.points.iter().map(|&[x, y]| Circle::new((x, y), 4 * UNIT, style));
                 chart.draw_series(dots)?;
@@ -212,6 +225,12 @@ fn thinned(points: &[[f64; 2]]) -> Vec<(f64, f64)> {
     kept
 }
 
+/// From each point upright to the height of the next, then level up to it.
+fn steps(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let corners = points.iter().zip(points.iter().skip(1)).flat_map(|(&(x, _), &next)| [(x, next.1), next]);
+    points.first().copied().into_iter().chain(corners).collect()
+}
+
 fn shares(counts: &[u64]) -> Vec<f64> {
     let total = counts.iter().sum();
     counts.iter().map(|&count| super::numbers::share(count, total)).collect()
@@ -225,4 +244,18 @@ fn outline(bins: &[f64]) -> Vec<(f64, f64)> {
         [(start, height), (start + width, height)]
     });
     [(0.0, 0.0)].into_iter().chain(steps).chain([(1.0, 0.0)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_area_below_the_steps_is_the_average_precision() {
+        let drawn = steps(&[(0.0, 1.0), (0.5, 1.0), (1.0, 0.6)]);
+        assert_eq!(drawn, [(0.0, 1.0), (0.0, 1.0), (0.5, 1.0), (0.5, 0.6), (1.0, 0.6)]);
+        // Where all scores are equal there is one threshold: the curve lies at the share of positives.
+        assert_eq!(steps(&[(0.0, 1.0), (1.0, 0.27)]), [(0.0, 1.0), (0.0, 0.27), (1.0, 0.27)]);
+        assert!(steps(&[]).is_empty());
+    }
 }

@@ -3,7 +3,7 @@
 use onnward_models::{Comparison, FeatureSummary, Group, ValueSummary};
 
 use super::models::Model;
-use super::numbers::{count, percent, quantity, share};
+use super::numbers::{NONE, count, percent, quantity, range, room_for, share};
 
 /// How many values of a category are shown.
 const SHOWN_VALUES: usize = 10;
@@ -11,9 +11,13 @@ const SHOWN_VALUES: usize = 10;
 const SHOWN_BREAKDOWNS: usize = 6;
 /// How many values of a category stand in the table of columns.
 const LISTED_VALUES: usize = 3;
+/// How many bars a breakdown's heading and the space below it are high.
+const HEADING_BARS: usize = 3;
 
 /// Who left, by the values of one feature.
 pub(super) struct Breakdown {
+    /// Its place by importance, from 0.
+    pub(super) place: usize,
     pub(super) feature: String,
     pub(super) bars: Vec<GroupBar>,
     /// How many values are not shown.
@@ -32,8 +36,10 @@ pub(super) struct GroupBar {
 
 /// The breakdowns, most important feature first.
 pub(super) struct Breakdowns {
-    pub(super) shown: Vec<Breakdown>,
-    pub(super) folded: Vec<Breakdown>,
+    pub(super) shown: [Vec<Breakdown>; 2],
+    pub(super) folded: [Vec<Breakdown>; 2],
+    /// How many are folded away.
+    pub(super) folded_count: usize,
     /// The share who left over all rows, as a percentage of the bars' width.
     pub(super) overall_width: f64,
 }
@@ -66,9 +72,31 @@ pub(super) fn breakdowns(comparison: &Comparison, winner: &Model<'_>) -> Breakdo
     let shares = features.iter().flat_map(|feature| shown_groups(feature)).map(share_who_left);
     let scale = shares.fold(overall, f64::max).max(f64::MIN_POSITIVE);
     let mut shown: Vec<Breakdown> =
-        features.into_iter().map(|feature| breakdown(feature, data.rows, scale)).collect();
-    let folded = shown.split_off(shown.len().min(SHOWN_BREAKDOWNS));
-    Breakdowns { shown, folded, overall_width: overall / scale * 100.0 }
+        features.into_iter().enumerate().map(|at| breakdown(at, data.rows, scale)).collect();
+    let folded = shown.split_off(room_for(shown.len(), SHOWN_BREAKDOWNS));
+    Breakdowns {
+        folded_count: folded.len(),
+        shown: in_columns(shown),
+        folded: in_columns(folded),
+        overall_width: overall / scale * 100.0,
+    }
+}
+
+/// Two columns of about the same height, the order kept in each: every breakdown goes where there is more room.
+fn in_columns(breakdowns: Vec<Breakdown>) -> [Vec<Breakdown>; 2] {
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    let (mut left_height, mut right_height) = (0, 0);
+    for breakdown in breakdowns {
+        let height = breakdown.bars.len() + HEADING_BARS;
+        let (column, filled) = if left_height <= right_height {
+            (&mut left, &mut left_height)
+        } else {
+            (&mut right, &mut right_height)
+        };
+        column.push(breakdown);
+        *filled += height;
+    }
+    [left, right]
 }
 
 fn share_who_left(group: &Group) -> f64 {
@@ -83,29 +111,30 @@ fn shown_groups(feature: &FeatureSummary) -> Vec<&Group> {
     }
 }
 
-fn breakdown(feature: &FeatureSummary, rows: usize, scale: f64) -> Breakdown {
+fn breakdown((place, feature): (usize, &FeatureSummary), rows: usize, scale: f64) -> Breakdown {
     let (ValueSummary::Numeric { bins: all, .. } | ValueSummary::Categorical { values: all }) =
         &feature.values;
     let shown = shown_groups(feature);
-    let bar = |group: &&Group| {
+    let is_numeric = matches!(feature.values, ValueSummary::Numeric { .. });
+    let bar = |(index, group): (usize, &&Group)| {
         let left = share_who_left(group);
         GroupBar {
-            name: group.name.clone(),
-            left: if group.rows == 0 { "–".to_owned() } else { percent(left) },
+            name: if is_numeric { range(&group.name, index + 1 == all.len()) } else { group.name.clone() },
+            left: if group.rows == 0 { NONE.to_owned() } else { percent(left) },
             left_width: left / scale * 100.0,
             rows: count(group.rows as u64),
             rows_width: share(group.rows as u64, rows as u64) * 100.0,
         }
     };
-    let bars: Vec<GroupBar> = shown.iter().map(bar).collect();
-    Breakdown { feature: feature.name.clone(), more: all.len() - bars.len(), bars }
+    let bars: Vec<GroupBar> = shown.iter().enumerate().map(bar).collect();
+    Breakdown { place, feature: feature.name.clone(), more: all.len() - bars.len(), bars }
 }
 
 /// The groups with the most rows, in the order in which they came.
 fn most_frequent(groups: &[Group], most: usize) -> Vec<&Group> {
     let mut order: Vec<usize> = (0..groups.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(groups[index].rows));
-    order.truncate(most);
+    order.truncate(room_for(groups.len(), most));
     order.sort_unstable();
     order.into_iter().map(|index| &groups[index]).collect()
 }
@@ -128,13 +157,16 @@ fn column(feature: &FeatureSummary, rows: usize) -> ColumnRow {
             let tallest = bins.iter().map(|bin| bin.rows).max().unwrap_or(0);
             ColumnContent::Numeric {
                 heights: bins.iter().map(|bin| share(bin.rows as u64, tallest as u64) * 100.0).collect(),
-                figures: [*min, *mean, *median, *max].map(quantity),
+                figures: match bins.as_slice() {
+                    [] => [NONE; 4].map(str::to_owned),
+                    _ => [*min, *mean, *median, *max].map(quantity),
+                },
             }
         }
         ValueSummary::Categorical { values } => {
             let mut order: Vec<&Group> = values.iter().collect();
             order.sort_by_key(|group| std::cmp::Reverse(group.rows));
-            order.truncate(LISTED_VALUES);
+            order.truncate(room_for(values.len(), LISTED_VALUES));
             let listed = order
                 .iter()
                 .map(|group| (group.name.clone(), percent(share(group.rows as u64, rows as u64))));

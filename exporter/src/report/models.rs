@@ -3,7 +3,7 @@
 use onnward_models::{Candidate, Comparison, Family, Importance};
 
 use super::charts::PALETTE;
-use super::numbers::{count, duration, exact_percent, fixed, percent, quantity, share};
+use super::numbers::{count, duration, exact_percent, fixed, percent, quantity, room_for, share};
 
 /// How many features a panel of importances shows before it folds the rest away.
 const SHOWN_IMPORTANCES: usize = 15;
@@ -28,6 +28,14 @@ pub(super) struct FigureCell {
     pub(super) text: String,
     pub(super) spread: String,
     pub(super) best: bool,
+}
+
+/// A setting that a model was fitted with.
+pub(super) struct Setting {
+    pub(super) name: String,
+    /// What it does; empty for one that the page does not know.
+    pub(super) explanation: &'static str,
+    pub(super) value: String,
 }
 
 /// A cell of a confusion matrix.
@@ -93,6 +101,20 @@ fn title(family: Family) -> &'static str {
     }
 }
 
+fn setting(parameter: &str, value: f64) -> Setting {
+    let (name, explanation) = match parameter {
+        "c" => ("Inverse penalty (C)", "the smaller, the closer the weights are held to 0"),
+        "knots" => ("Bends per numeric column", "where the effect of a number may change its slope"),
+        "trees" => ("Trees", "the probability is their mean"),
+        "min_samples_leaf" => ("Fewest rows in a leaf", "the more, the smoother the probabilities"),
+        "min_samples_split" => ("Fewest rows in a node that is split", ""),
+        "max_depth" => ("Greatest depth of a tree", ""),
+        "max_features" => ("Columns tried at a split", ""),
+        other => (other, ""),
+    };
+    Setting { name: name.replace('_', " "), explanation, value: quantity(value) }
+}
+
 impl Model<'_> {
     /// The confusion matrix: first those who left, then those who stayed; in each, first those flagged.
     pub(super) fn matrix(&self) -> [[MatrixCell; 2]; 2] {
@@ -129,10 +151,9 @@ impl Model<'_> {
         fixed(self.candidate.test.brier, 3)
     }
 
-    /// The settings it was fitted with, as name and value.
-    pub(super) fn parameters(&self) -> Vec<(String, String)> {
-        let parameters = self.candidate.parameters.iter();
-        parameters.map(|(name, value)| (name.replace('_', " "), quantity(*value))).collect()
+    /// The settings it was fitted with.
+    pub(super) fn settings(&self) -> Vec<Setting> {
+        self.candidate.parameters.iter().map(|(name, value)| setting(name, *value)).collect()
     }
 
     pub(super) fn folds(&self) -> String {
@@ -144,7 +165,7 @@ impl Model<'_> {
     pub(super) fn importance(&self, (low, high): (f64, f64)) -> ImportancePanel {
         let mut shown: Vec<ImportanceBar> =
             self.candidate.importance.iter().map(|one| importance_bar(one, low, high)).collect();
-        let folded = shown.split_off(shown.len().min(SHOWN_IMPORTANCES));
+        let folded = shown.split_off(room_for(shown.len(), SHOWN_IMPORTANCES));
         ImportancePanel { shown, folded }
     }
 }
@@ -195,7 +216,16 @@ struct Figure {
     explanation: &'static str,
     value: fn(&Candidate) -> f64,
     show: fn(f64) -> String,
-    higher_is_better: bool,
+    better: Better,
+}
+
+/// Which of two models' figures is the better one.
+#[derive(Debug, Clone, Copy)]
+enum Better {
+    Higher,
+    Lower,
+    /// The figure says nothing of the model that another run would confirm.
+    Neither,
 }
 
 /// The comparison table: one row for each figure, one cell for each model.
@@ -211,7 +241,12 @@ pub(super) fn figure_rows(models: &[Model<'_>]) -> Vec<FigureRow> {
 
 fn figure_row(figure: &Figure, models: &[Model<'_>]) -> FigureRow {
     let values: Vec<f64> = models.iter().map(|model| (figure.value)(model.candidate)).collect();
-    let best = values.iter().copied().reduce(if figure.higher_is_better { f64::max } else { f64::min });
+    let each = values.iter().copied();
+    let best = match figure.better {
+        Better::Higher => each.reduce(f64::max),
+        Better::Lower => each.reduce(f64::min),
+        Better::Neither => None,
+    };
     // What reads the same is equally good.
     let best = best.filter(|_| models.len() > 1).map(figure.show);
     let cell = |value: f64| {
@@ -235,69 +270,69 @@ const FIGURES: [Figure; 10] = [
         explanation: "Mean and spread over the folds of the training rows. Models are chosen by it.",
         value: |candidate| candidate.cross_validation.roc_auc_mean,
         show: three,
-        higher_is_better: true,
+        better: Better::Higher,
     },
     Figure {
         name: "ROC AUC",
         explanation: "How often a customer who left is scored above one who stayed. 0.5 is a coin toss, 1 is perfect.",
         value: |candidate| candidate.test.roc_auc,
         show: three,
-        higher_is_better: true,
+        better: Better::Higher,
     },
     Figure {
         name: "Average precision",
         explanation: "Precision averaged over every recall. A coin toss reaches the share of those who left.",
         value: |candidate| candidate.test.average_precision,
         show: three,
-        higher_is_better: true,
+        better: Better::Higher,
     },
     Figure {
         name: "Accuracy",
         explanation: "The share of all customers judged rightly.",
         value: |candidate| candidate.test.accuracy,
         show: three,
-        higher_is_better: true,
+        better: Better::Higher,
     },
     Figure {
         name: "Precision",
         explanation: "Of those flagged, the share who left.",
         value: |candidate| candidate.test.precision,
         show: three,
-        higher_is_better: true,
+        better: Better::Higher,
     },
     Figure {
         name: "Recall",
         explanation: "Of those who left, the share who were flagged.",
         value: |candidate| candidate.test.recall,
         show: three,
-        higher_is_better: true,
+        better: Better::Higher,
     },
     Figure {
         name: "F1",
         explanation: "The harmonic mean of precision and recall.",
         value: |candidate| candidate.test.f1,
         show: three,
-        higher_is_better: true,
+        better: Better::Higher,
     },
     Figure {
         name: "Log loss",
         explanation: "How surprised the probabilities were by the truth, in nats. Lower is better.",
         value: |candidate| candidate.test.log_loss,
         show: three,
-        higher_is_better: false,
+        better: Better::Lower,
     },
     Figure {
         name: "Brier score",
         explanation: "The mean squared error of the probability. Lower is better.",
         value: |candidate| candidate.test.brier,
         show: three,
-        higher_is_better: false,
+        better: Better::Lower,
     },
     Figure {
         name: "Fit time",
-        explanation: "For the final fit on all training rows, on the machine that trained it.",
+        explanation: "For the final fit on all training rows, on the machine that trained it. It differs from run to run.",
         value: |candidate| candidate.fit_seconds,
         show: duration,
-        higher_is_better: false,
+        better: Better::Neither,
     },
 ];

@@ -1,7 +1,7 @@
 //! Numbers as people read them.
 
 /// Stands where there is no number.
-const NONE: &str = "–";
+pub(super) const NONE: &str = "–";
 
 /// A share from 0 to 1 of a whole; 0 where the whole is empty.
 pub(super) fn share(part: u64, whole: u64) -> f64 {
@@ -75,6 +75,30 @@ pub(super) fn duration(seconds: f64) -> String {
         _ if seconds < 1.0 => format!("{:.0} ms", seconds * 1000.0),
         _ if seconds < 60.0 => format!("{seconds:.1} s"),
         _ => format!("{:.0} min {:02.0} s", (seconds / 60.0).floor(), (seconds % 60.0).floor()),
+    }
+}
+
+/// A bin of a quantity in words. Bins hold their lower edge, and the last one its upper edge too; what is no range, or not
+/// of numbers, stays as it is.
+pub(super) fn range(name: &str, is_last: bool) -> String {
+    let number = |text: &str| text.parse::<f64>().is_ok().then(|| grouped_decimal(text));
+    match name.split_once(" – ").map(|(from, to)| (number(from), number(to))) {
+        Some((Some(from), Some(to))) if is_last => format!("{from} to {to}"),
+        Some((Some(from), Some(to))) => format!("{from} to under {to}"),
+        _ => number(name).unwrap_or_else(|| name.to_owned()),
+    }
+}
+
+/// How many of a list are shown where there is room for some: one that is left over takes no more room than saying so.
+pub(super) fn room_for(all: usize, most: usize) -> usize {
+    if all <= most + 1 { all } else { most }
+}
+
+fn grouped_decimal(text: &str) -> String {
+    let text = text.replacen('-', "−", 1);
+    match text.split_once('.') {
+        Some((whole, decimals)) => format!("{}.{decimals}", grouped(whole)),
+        None => grouped(&text),
     }
 }
 

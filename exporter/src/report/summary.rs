@@ -4,7 +4,10 @@ use onnward_models::{CalibrationBin, Comparison};
 use onnward_schemas::Confusion;
 
 use super::models::Model;
-use super::numbers::{count, fixed, percent, share};
+use super::numbers::{NONE, count, fixed, percent, share};
+
+/// Mean scores closer together than this are those of equal scores, but for rounding.
+const SAME_SCORE: f64 = 1e-9;
 
 /// The top of the page.
 pub(super) struct Summary {
@@ -57,40 +60,80 @@ pub(super) fn summary(comparison: &Comparison, models: &[Model<'_>], winner: &Mo
     let mean = |model: &Model<'_>| model.candidate.cross_validation.roc_auc_mean;
     let others = models.iter().filter(|model| !model.selected);
     let second = others.max_by(|a, b| mean(a).total_cmp(&mean(b)));
-    let test = &winner.candidate.test;
-    let lead = format!(
-        "Shown one customer who left and one who stayed, it gives the higher risk to the one who left {} times out \
-         of 100. That was measured on {} customers it had never seen.",
-        fixed(test.roc_auc * 100.0, 0),
-        count(comparison.test_rows as u64),
-    );
+    let finding = finding(models, winner, second);
     Summary {
-        headline: headline(winner, second),
-        lead,
-        choice: choice(winner, second),
-        hundred: hundred(&test.confusion),
+        headline: headline(winner, &finding),
+        lead: lead(comparison, models, winner, &finding),
+        choice: choice(winner, second, &finding),
+        hundred: hundred(&winner.candidate.test.confusion),
         key_figures: key_figures(comparison, winner),
     }
 }
 
-/// Whether the models' cross-validated figures lie no further apart than those of one model's folds.
-fn is_close(winner: &Model<'_>, second: &Model<'_>) -> bool {
-    let (first, second) = (&winner.candidate.cross_validation, &second.candidate.cross_validation);
-    first.roc_auc_mean - second.roc_auc_mean <= first.roc_auc_std.max(second.roc_auc_std)
+/// What the cross-validation says of the candidates.
+enum Finding<'a> {
+    /// Every candidate's mean lies within its spread of a coin toss.
+    CoinToss,
+    /// There is one candidate.
+    Alone,
+    /// The two best read the same to four digits.
+    Level(&'a Model<'a>),
+    /// They lie no further apart than the folds of one of them.
+    Narrow(&'a Model<'a>),
+    /// They lie further apart than that.
+    Clear(&'a Model<'a>),
 }
 
-fn headline(winner: &Model<'_>, second: Option<&Model<'_>>) -> String {
-    match second {
-        None => format!("{}, put to the test", winner.title),
-        Some(second) if is_close(winner, second) => {
-            format!("{}, narrowly ahead of {}", winner.title, second.title.to_lowercase())
-        }
-        Some(second) => format!("{}, clearly ahead of {}", winner.title, second.title.to_lowercase()),
+fn finding<'a>(models: &[Model<'_>], winner: &Model<'_>, second: Option<&'a Model<'a>>) -> Finding<'a> {
+    let is_coin_toss = |model: &Model<'_>| {
+        let validation = &model.candidate.cross_validation;
+        validation.roc_auc_mean - validation.roc_auc_std <= 0.5
+    };
+    if models.iter().all(is_coin_toss) {
+        return Finding::CoinToss;
+    }
+    let Some(second) = second else { return Finding::Alone };
+    let (first, other) = (&winner.candidate.cross_validation, &second.candidate.cross_validation);
+    if fixed(first.roc_auc_mean, 4) == fixed(other.roc_auc_mean, 4) {
+        Finding::Level(second)
+    } else if first.roc_auc_mean - other.roc_auc_mean <= first.roc_auc_std.max(other.roc_auc_std) {
+        Finding::Narrow(second)
+    } else {
+        Finding::Clear(second)
     }
 }
 
+fn headline(winner: &Model<'_>, finding: &Finding<'_>) -> String {
+    let title = &winner.title;
+    match finding {
+        Finding::CoinToss => "No better than a coin toss".to_owned(),
+        Finding::Alone => format!("{title}, put to the test"),
+        Finding::Level(second) => format!("{title}, level with {}", second.title.to_lowercase()),
+        Finding::Narrow(second) => format!("{title}, narrowly ahead of {}", second.title.to_lowercase()),
+        Finding::Clear(second) => format!("{title}, clearly ahead of {}", second.title.to_lowercase()),
+    }
+}
+
+fn lead(comparison: &Comparison, models: &[Model<'_>], winner: &Model<'_>, finding: &Finding<'_>) -> String {
+    let times = fixed(winner.candidate.test.roc_auc * 100.0, 0);
+    let rows = count(comparison.test_rows as u64);
+    if matches!(finding, Finding::CoinToss) {
+        let who = if models.len() == 1 { "The model does not" } else { "None of the models can" };
+        return format!(
+            "{who} tell customers who leave from those who stay: no signal was found in this table, and the scores \
+             should not be acted on. Shown one customer of each kind out of {rows} it had never seen, the {} gives the \
+             higher risk to the one who left {times} times out of 100; guessing reaches 50.",
+            winner.title.to_lowercase(),
+        );
+    }
+    format!(
+        "Shown one customer who left and one who stayed, it gives the higher risk to the one who left {times} times out \
+         of 100. That was measured on {rows} customers it had never seen.",
+    )
+}
+
 /// How the winner was chosen, and whether the choice was close.
-fn choice(winner: &Model<'_>, second: Option<&Model<'_>>) -> String {
+fn choice(winner: &Model<'_>, second: Option<&Model<'_>>, finding: &Finding<'_>) -> String {
     let figure = |model: &Model<'_>| {
         let validation = &model.candidate.cross_validation;
         format!("{} ± {}", fixed(validation.roc_auc_mean, 3), fixed(validation.roc_auc_std, 3))
@@ -99,14 +142,17 @@ fn choice(winner: &Model<'_>, second: Option<&Model<'_>>) -> String {
     let Some(second) = second else {
         return format!("Its cross-validated ROC AUC is {} over {folds} folds.", figure(winner));
     };
-    let verdict = if is_close(winner, second) {
-        "smaller than the spread between folds: in practice the two are level, and speed, size or ease of \
-         explanation may decide."
-    } else {
-        "larger than the spread between folds."
+    let verdict = match finding {
+        Finding::CoinToss => "Each lies within its spread of 0.5, which guessing reaches.",
+        Finding::Level(_) => "There is no gap: speed, size or ease of explanation may decide.",
+        Finding::Alone | Finding::Narrow(_) => {
+            "The gap is smaller than the spread between folds: in practice the two are level, and speed, size or ease \
+             of explanation may decide."
+        }
+        Finding::Clear(_) => "The gap is larger than the spread between folds.",
     };
     format!(
-        "The choice was made by cross-validated ROC AUC: {} over {folds} folds, against {} for the {}. The gap is \
+        "The choice was made by cross-validated ROC AUC: {} over {folds} folds, against {} for the {}. \
          {verdict}",
         figure(winner),
         figure(second),
@@ -116,6 +162,7 @@ fn choice(winner: &Model<'_>, second: Option<&Model<'_>>) -> String {
 
 fn key_figures(comparison: &Comparison, winner: &Model<'_>) -> Vec<KeyFigure> {
     let test = &winner.candidate.test;
+    let flagged = test.confusion.true_positives + test.confusion.false_positives;
     let mut figures = vec![
         KeyFigure {
             value: fixed(test.roc_auc, 3),
@@ -123,9 +170,12 @@ fn key_figures(comparison: &Comparison, winner: &Model<'_>) -> Vec<KeyFigure> {
             meaning: "0.5 is a coin toss, 1 is perfect".to_owned(),
         },
         KeyFigure {
-            value: percent(test.precision),
+            value: if flagged > 0 { percent(test.precision) } else { NONE.to_owned() },
             name: "Precision",
-            meaning: format!("of those flagged at {} really left", comparison.threshold),
+            meaning: match flagged {
+                0 => format!("nobody is flagged at {}", comparison.threshold),
+                _ => format!("of those flagged at {} really left", comparison.threshold),
+            },
         },
         KeyFigure {
             value: percent(test.recall),
@@ -137,17 +187,28 @@ fn key_figures(comparison: &Comparison, winner: &Model<'_>) -> Vec<KeyFigure> {
     figures
 }
 
-/// How much more often the customers of the highest bin left than the average one.
+/// How much more often the customers of the highest bin left than the average one. Bins of the same score are one: which of
+/// their customers come first is chance.
 fn lift(calibration: &[CalibrationBin], confusion: &Confusion) -> Option<KeyFigure> {
-    let top = calibration.iter().max_by(|a, b| a.predicted.total_cmp(&b.predicted))?;
+    let highest = calibration.iter().map(|bin| bin.predicted).reduce(f64::max)?;
+    let is_top = |bin: &&CalibrationBin| highest - bin.predicted < SAME_SCORE;
+    let top: u64 = calibration.iter().filter(is_top).map(|bin| bin.rows).sum();
+    let top_left: f64 = calibration.iter().filter(is_top).map(|bin| bin.observed * bin.rows as f64).sum();
     let rows: u64 = calibration.iter().map(|bin| bin.rows).sum();
     let left = confusion.true_positives + confusion.false_negatives;
     let average = share(left, left + confusion.true_negatives + confusion.false_positives);
-    (calibration.len() > 1 && average > 0.0).then(|| KeyFigure {
-        value: format!("{}×", fixed(top.observed / average, 1)),
-        name: "Lift at the top",
-        meaning: format!("the top {} by score against the average", percent(share(top.rows, rows)),),
-    })
+    if average == 0.0 || top == 0 {
+        return None;
+    }
+    let (value, meaning) = if top == rows {
+        (NONE.to_owned(), "every customer has the same score".to_owned())
+    } else {
+        let times = fixed(top_left / top as f64 / average, 1);
+        let riskiest = percent(share(top, rows));
+        let meaning = format!("the riskiest {riskiest} leave {times} times as often as the average customer");
+        (format!("{times}×"), meaning)
+    };
+    Some(KeyFigure { value, name: "Lift at the top", meaning })
 }
 
 /// Scales the counts to a hundred; what rounding down leaves over goes to the largest remainders.

@@ -1,11 +1,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use onnward_models::{Comparison, ValueSummary};
+use onnward_models::{CalibrationBin, Comparison, ValueSummary};
 use roxmltree::{Document, ParsingOptions};
 
 use super::fixture::{bank, large, telco};
-use super::numbers::{duration, fixed, percent, quantity};
+use super::numbers::{duration, fixed, percent, quantity, range, room_for};
 use super::{ReportError, render, write};
 
 /// The page is written as XML too, so that a strict parser can say whether every tag and attribute is in order.
@@ -125,6 +125,70 @@ fn a_narrow_lead_is_called_narrow() {
 }
 
 #[test]
+fn what_reads_the_same_is_called_level() {
+    let mut comparison = telco();
+    let mean = comparison.candidates[0].cross_validation.roc_auc_mean;
+    comparison.candidates[1].cross_validation.roc_auc_mean = mean - 1e-6;
+    let page = render(&comparison).unwrap();
+    assert!(page.contains("level with logistic regression") && !page.contains("narrowly"));
+}
+
+#[test]
+fn a_table_without_signal_is_called_so() {
+    let mut comparison = telco();
+    for candidate in &mut comparison.candidates {
+        candidate.cross_validation.roc_auc_mean = 0.507;
+        candidate.cross_validation.roc_auc_std = 0.02;
+        for bin in &mut candidate.curves.calibration {
+            bin.predicted = 0.27;
+        }
+    }
+    let page = render(&comparison).unwrap();
+    let texts = texts(&page);
+    assert!(texts.iter().any(|text| text == "No better than a coin toss"));
+    assert!(texts.iter().any(|text| text.contains("should not be acted on")));
+    assert!(!page.contains("ahead of") && !page.contains("level with"));
+    assert!(texts.iter().any(|text| text == "every customer has the same score"));
+
+    // One model that finds something is enough.
+    comparison.candidates[0].cross_validation.roc_auc_mean = 0.6;
+    assert!(!render(&comparison).unwrap().contains("No better than a coin toss"));
+}
+
+#[test]
+fn equal_scores_share_the_lift() {
+    let mut comparison = bank();
+    let test = &mut comparison.candidates[0].test;
+    test.confusion.true_positives = 20;
+    test.confusion.false_negatives = 0;
+    test.confusion.false_positives = 0;
+    test.confusion.true_negatives = 80;
+    let bin = |predicted, observed, rows| CalibrationBin { predicted, observed, rows };
+    comparison.candidates[0].curves.calibration =
+        vec![bin(0.1, 0.0, 60), bin(0.5, 0.2, 20), bin(0.5, 0.8, 20)];
+    let page = render(&comparison).unwrap();
+    assert!(page.contains("the riskiest 40% leave 2.5 times as often as the average customer"));
+}
+
+#[test]
+fn a_column_without_values_has_no_figures() {
+    let mut comparison = bank();
+    comparison.data.features[0].values =
+        ValueSummary::Numeric { min: 0.0, mean: 0.0, median: 0.0, max: 0.0, bins: Vec::new() };
+    let page = render(&comparison).unwrap();
+    let table = page.split_once("<table class=\"columns\">").unwrap().1;
+    let row = table.split("</tr>").find(|row| row.contains(">Age<")).unwrap();
+    assert_eq!(row.matches(">–<").count(), 4);
+}
+
+#[test]
+fn fit_times_are_shown_and_not_judged() {
+    let page = render(&telco()).unwrap();
+    let row = page.split("</tr>").find(|row| row.contains("Fit time")).unwrap();
+    assert!(row.contains("31 ms") && row.contains("412 ms") && !row.contains(" best"));
+}
+
+#[test]
 fn both_files_are_written_and_carry_the_same_figures() {
     let scratch = scratch("files");
     let folder = scratch.join("made/if/need/be");
@@ -177,6 +241,16 @@ fn the_same_comparison_gives_the_same_page() {
     let page = |comparison: &Comparison| render(comparison).unwrap();
     assert_eq!(page(&large()), page(&large()));
 }
+
+#[test]
+fn ranges_say_where_their_edges_belong() {
+    assert_eq!(range("0 – 6", false), "0 to under 6");
+    assert_eq!(range("-1250.5 – 12345.25", true), "−1,250.5 to 12,345.25");
+    assert_eq!(range("12000", false), "12,000");
+    assert_eq!(range("young – old", false), "young – old");
+    assert_eq!([3, 4, 5].map(|all| room_for(all, 3)), [3, 4, 3]);
+}
+
 #[test]
 fn numbers_read_well() {
     assert_eq!(fixed(-0.0004, 3), "0.000");

@@ -24,9 +24,15 @@ pub struct Artifact {
 /// Why bytes are no artifact.
 #[derive(Debug, Error)]
 pub enum ArtifactError {
-    /// The bytes are not an ONNX model.
-    #[error("not an ONNX file: {0}")]
+    /// There are no bytes.
+    #[error("the file is empty: it is not an ONNX model")]
+    Empty,
+    /// The bytes are not an ONNX model; what the decoder says of them helps only people who know the wire format.
+    #[error("not an ONNX file")]
     NotOnnx(#[from] prost::DecodeError),
+    /// The bytes decode, as many do, but hold no graph.
+    #[error("the file has no graph: it is not an ONNX model")]
+    NoGraph,
     /// An ONNX model without Onnward's metadata.
     #[error("the file has no metadata of Onnward's: export it with `onnward-exporter train`")]
     Foreign,
@@ -54,6 +60,21 @@ pub enum ArtifactError {
     Inconsistent(String),
 }
 
+/// Reads an ONNX model, whoever wrote it.
+///
+/// # Errors
+/// [`ArtifactError::Empty`], [`ArtifactError::NotOnnx`] or [`ArtifactError::NoGraph`].
+pub fn decode_model(bytes: &[u8]) -> Result<ModelProto, ArtifactError> {
+    if bytes.is_empty() {
+        return Err(ArtifactError::Empty);
+    }
+    let model = ModelProto::decode(bytes)?;
+    if model.graph.is_none() {
+        return Err(ArtifactError::NoGraph);
+    }
+    Ok(model)
+}
+
 impl Artifact {
     /// Joins a graph with its description; properties that the graph already has under other keys are kept.
     ///
@@ -75,7 +96,7 @@ impl Artifact {
     /// # Errors
     /// [`ArtifactError`]; [`ArtifactError::Foreign`] for an ONNX file that does not describe itself.
     pub fn decode(bytes: &[u8]) -> Result<Self, ArtifactError> {
-        let model = ModelProto::decode(bytes)?;
+        let model = decode_model(bytes)?;
         let metadata = read_properties(&model)?;
         Ok(Self { metadata, model })
     }

@@ -10,4 +10,4 @@ mod metadata;
 #[allow(missing_docs, rustdoc::all, clippy::all)]
 pub mod proto;
 
-pub use artifact::{Artifact, ArtifactError, FEATURES, LABEL, PROBABILITIES};
+pub use artifact::{Artifact, ArtifactError, FEATURES, LABEL, PROBABILITIES, decode_model};
