@@ -82,7 +82,9 @@ impl Feature {
             }
             (FeatureKind::Categorical { unknown, .. }, Value::Number(_) | Value::Text(_)) => {
                 let code = self.code(value);
-                let known = code != UNKNOWN_CATEGORY || *unknown == UnknownPolicy::Ignore;
+                // What is ignored is a value that nobody has seen yet: neither a blank nor another type.
+                let may_be_new = matches!(value, Value::Text(text) if !text.trim().is_empty());
+                let known = code != UNKNOWN_CATEGORY || (may_be_new && *unknown == UnknownPolicy::Ignore);
                 if known { Ok(code) } else { Err(refuse()) }
             }
             _ => Err(refuse()),
@@ -173,7 +175,11 @@ mod tests {
     #[test]
     fn unknown_categories_follow_the_policy() {
         assert!(categorical(&["a", "b"], UnknownPolicy::Reject).encode(Value::Text("z")).is_err());
-        assert_eq!(categorical(&["a", "b"], UnknownPolicy::Ignore).encode(Value::Text("z")), Ok(-1.0));
+        let open = categorical(&["a", "b"], UnknownPolicy::Ignore);
+        assert_eq!(open.encode(Value::Text("z")), Ok(-1.0));
+        for never_seen_as in [Value::Text(" "), Value::Number(0.0)] {
+            assert!(open.encode(never_seen_as).is_err(), "{never_seen_as:?}");
+        }
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
         InvalidRows::Skip => OnInvalid::Skip,
     };
     let data = Dataset::read(&arguments.data, &schema, on_invalid)?;
+    warn(&data);
     let store = publish::open_folder(&arguments.repository)?;
     if let Some(out) = &arguments.out {
         folder::make_writable(out).map_err(|source| CommandError::writing(out, source))?;
@@ -54,6 +55,17 @@ pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
     };
     let published = publish_best(&store, &arguments.model, &artifacts)?;
     print(arguments.output, &TrainResult { comparison: &run.comparison, published, report })
+}
+
+/// Says on standard error what a person should know of the table before trusting what follows.
+fn warn(data: &Dataset) {
+    if data.skipped_rows > 0 {
+        eprintln!("warning: {} invalid rows were left out:{}", data.skipped_rows, data.skipped);
+    }
+    let same = data.uninformative();
+    if !same.is_empty() {
+        eprintln!("warning: nothing can be learned from columns of one value: {}", same.join(", "));
+    }
 }
 
 fn plan_of(arguments: &TrainArguments) -> TrainingPlan {
