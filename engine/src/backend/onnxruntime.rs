@@ -1,6 +1,7 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use onnward_onnx::{FEATURES, PROBABILITIES};
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 use ort::session::{OutputSelector, RunOptions, Session as OrtSession, SessionInputValue};
@@ -10,7 +11,6 @@ use super::library::{LibraryError, TELEMETRY_SWITCH, check_whole};
 use super::{Backend, BackendError, BackendKind, Batch, Column, ColumnValues, Session, positive_column};
 
 const KIND: BackendKind = BackendKind::OnnxRuntime;
-const PROBABILITIES: &str = "probabilities";
 
 /// ONNX Runtime, loaded from its shared library. There is one for the whole process.
 #[derive(Debug, Clone)]
@@ -94,7 +94,7 @@ type NamedInput<'a> = (&'a str, SessionInputValue<'a>);
 
 fn inputs_of(batch: Batch<'_>) -> Result<Vec<NamedInput<'_>>, ort::Error> {
     match batch {
-        Batch::Features(matrix) => Ok(vec![("features", TensorRef::from_array_view(matrix)?.into())]),
+        Batch::Features(matrix) => Ok(vec![(FEATURES, TensorRef::from_array_view(matrix)?.into())]),
         Batch::Columns(columns) => columns.iter().map(column_input).collect(),
     }
 }

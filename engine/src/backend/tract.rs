@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use onnward_onnx::PROBABILITIES;
 use tract_onnx::Onnx;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_hir::infer::InferenceModelExt;
@@ -10,7 +11,6 @@ use super::{
 };
 
 const KIND: BackendKind = BackendKind::Tract;
-const PROBABILITIES: &str = "probabilities";
 
 /// tract, which is compiled in: slower on large batches, but always there.
 pub struct Tract {
