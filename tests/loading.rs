@@ -54,6 +54,7 @@ fn what_fails_a_check_is_named_with_its_reason_and_the_rest_is_served() {
         assert_eq!(failed["name"], name);
         assert!(failed["reason"].as_str().unwrap().contains(reason), "{failed}");
     }
+    assert_eq!(engine.get_json("/")["failed"], models["failed"]);
     let (status, problem) = engine.post("/models/flipped/predict", "{}");
     assert_eq!(status, 503);
     assert!(problem["detail"].as_str().unwrap().contains("sha256"), "{problem}");

@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use crate::answer::Answer;
 use crate::app::{AppError, backends};
+use crate::backend::BackendKind;
 use crate::batcher::SubmitError;
 use crate::check::check as check_artifact;
 use crate::cli::Output;
@@ -93,6 +94,11 @@ pub enum CommandError {
 pub fn check(file: &Path, output: Output) -> Result<(), CommandError> {
     let bytes = read(file)?;
     let backends = backends(BackendChoice::Auto, &OnnxRuntimeConfig { library: None })?;
+    if backends.iter().all(|backend| backend.kind() != BackendKind::OnnxRuntime) {
+        eprintln!(
+            "warning: checked on tract alone, because ONNX Runtime's library is not found or does not load"
+        );
+    }
     let report = check_artifact(&bytes, &backends)
         .map_err(|source| CommandError::Artifact { path: file.to_owned(), source })?;
     print(output, &report, &report)?;

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::http::models::{Summary, summaries};
 use crate::http::problem::ApiError;
 use crate::http::state::HttpState;
+use crate::registry::FailedModel;
 
 #[derive(Serialize, Template)]
 #[template(path = "index.html")]
@@ -19,6 +20,8 @@ struct Index {
     version: &'static str,
     ready: bool,
     models: Vec<Summary>,
+    /// What could not be loaded.
+    failed: Vec<FailedModel>,
     links: Links,
 }
 
@@ -48,6 +51,7 @@ pub async fn index(State(state): State<HttpState>, headers: HeaderMap) -> Result
         version: env!("CARGO_PKG_VERSION"),
         ready: state.readiness().is_ok(),
         models: summaries(&state),
+        failed: state.registry.failed(),
         links: LINKS,
     };
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();

@@ -55,13 +55,17 @@ fn runtime() -> AnySchema {
     one_of(["onnxruntime", "tract"], "The runtime that scores.")
 }
 
-fn listing() -> AnySchema {
+fn failures() -> AnySchema {
     let failure = object([("name", string("")), ("reason", string("Why it is not served."))])
         .property("version", count(1, "The version that was tried."));
+    list(failure, "What could not be loaded.").into()
+}
+
+fn listing() -> AnySchema {
     object([
         ("loading", boolean("Whether the first load is still going on.")),
         ("models", list(summary(), "The models that answer predictions, by name.").into()),
-        ("failed", list(failure, "What could not be loaded.").into()),
+        ("failed", failures()),
     ])
     .into()
 }
@@ -72,6 +76,7 @@ fn index() -> AnySchema {
         ("version", string("")),
         ("ready", boolean("Whether predictions are answered.")),
         ("models", list(summary(), "").into()),
+        ("failed", failures()),
         ("links", free_object("Paths by what they are for.")),
     ])
     .into()
