@@ -5,5 +5,4 @@ pub mod cli;
 pub mod commands;
 pub mod export;
 pub mod inspect;
-pub mod publish;
 pub mod report;

@@ -5,13 +5,15 @@ use onnward_models::{
     CandidateParams, Comparison, Dataset, Family, OnInvalid, TrainingPlan, TrainingRun, train,
 };
 use onnward_onnx::Artifact;
+use onnward_repository::{Published, Repository, RepositoryConfig};
 use serde::Serialize;
 
 use super::progress::TrainingBar;
+use super::repository::block_on;
 use super::{CommandError, print, read_schema};
+use crate::cli::repository::repository_config;
 use crate::cli::{FamilySettings, InvalidRows, TrainArguments};
 use crate::export::export;
-use crate::publish::{self, Published};
 use crate::report;
 
 /// What `train` prints.
@@ -30,6 +32,9 @@ pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
     };
     let data = Dataset::read(&arguments.data, &schema, on_invalid)?;
     let plan = plan_of(arguments);
+    let repository = repository_config(&arguments.repository);
+    // Whoever cannot reach the repository is told before the training, not after it.
+    block_on(async { Ok(Repository::create(&repository)?.models().await?) })?;
     let run = {
         let bar = TrainingBar::new();
         train(&data, &plan, &|progress| bar.show(progress))?
@@ -44,7 +49,7 @@ pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
         }
         None => None,
     };
-    let published = publish_best(arguments, &artifacts)?;
+    let published = publish_best(&repository, &arguments.model, &artifacts)?;
     print(arguments.output, &TrainResult { comparison: &run.comparison, published, report })
 }
 
@@ -87,13 +92,17 @@ fn write_artifacts(folder: &Path, run: &TrainingRun, artifacts: &[Artifact]) -> 
     Ok(())
 }
 
-fn publish_best(arguments: &TrainArguments, artifacts: &[Artifact]) -> Result<Published, CommandError> {
+fn publish_best(
+    repository: &RepositoryConfig,
+    model: &str,
+    artifacts: &[Artifact],
+) -> Result<Published, CommandError> {
     let best = artifacts.first().ok_or(onnward_models::TrainingError::NoCandidates)?;
     let fingerprint = best.metadata.schema.fingerprint();
-    let store = publish::open_folder(&arguments.repository)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(CommandError::Runtime)?;
-    Ok(runtime.block_on(publish::publish(&store, &arguments.model, best.encode(), Some(fingerprint)))?)
+    block_on(async {
+        let repository = Repository::create(repository)?;
+        Ok(repository.publish(model, best.encode(), Some(fingerprint)).await?)
+    })
 }
 
 impl fmt::Display for TrainResult<'_> {
