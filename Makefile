@@ -48,6 +48,7 @@ runtime: ## fetch ONNX Runtime's shared library into .onnxruntime/
 
 test: ## fetch what the tests need and run them all
 	engine/onnxruntime/fetch.sh || test -n "$$WITHOUT_ONNXRUNTIME"
+	tests/fetch-seaweedfs.sh || test -n "$$WITHOUT_SEAWEEDFS"
 	cargo test --release --locked --workspace
 
 lint: fmt-check clippy ## check the format and run clippy, warnings being errors

@@ -8,4 +8,7 @@ mod layers;
 mod loading;
 mod parity;
 mod programs;
+mod promotion;
+mod repository;
+mod seaweedfs;
 mod support;
