@@ -82,7 +82,7 @@ pub enum CommandError {
         /// The alias.
         alias: String,
         /// Why it was not moved.
-        source: RepositoryError,
+        source: Box<RepositoryError>,
     },
     /// There is no runtime for input and output.
     #[error("cannot start the runtime: {0}")]

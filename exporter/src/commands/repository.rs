@@ -76,7 +76,7 @@ async fn promote_new(
         model: model.to_owned(),
         version,
         alias: alias.to_owned(),
-        source,
+        source: Box::new(source),
     })
 }
 
