@@ -198,7 +198,9 @@ fn remote(url: &Url, config: &RepositoryConfig) -> Result<Repository, Repository
             let builder = object_store::azure::MicrosoftAzureBuilder::from_env();
             rooted(builder.with_container_name(bucket).with_retry(retries()).build().map_err(failed)?, url)
         }
+        #[cfg(not(feature = "gcp"))]
         "gs" => return Err(wrong("this program is built without the feature gcp".to_owned())),
+        #[cfg(not(feature = "azure"))]
         "az" => return Err(wrong("this program is built without the feature azure".to_owned())),
         other => {
             let problem =
