@@ -47,6 +47,7 @@ runtime: ## fetch ONNX Runtime's shared library into .onnxruntime/
 
 test: ## fetch what the tests need and run them all
 	engine/onnxruntime/fetch.sh || test -n "$$WITHOUT_ONNXRUNTIME"
+	tests/fetch-seaweedfs.sh || test -n "$$WITHOUT_SEAWEEDFS"
 	$(BUILD)
 	cargo test --release --locked --workspace
 

@@ -139,7 +139,7 @@ fn mistakes_at_the_command_line_are_one_clear_sentence() {
     std::fs::write(file("half.onnx"), b"\x08\x0aonn").unwrap();
     let schema = "schemas/telco.toml";
     let nowhere = file("nowhere.csv");
-    let cases: [(&str, Vec<&str>, &str); 6] = [
+    let cases: [(&str, Vec<&str>, &str); 9] = [
         (EXPORTER, vec!["schema", "check", "schemas/none.toml"], "cannot read schemas/none.toml"),
         (EXPORTER, vec!["inspect", &*file("half.onnx").leak()], "not an ONNX file"),
         (ENGINE, vec!["check", &*file("half.onnx").leak()], "not an ONNX file"),
@@ -149,6 +149,13 @@ fn mistakes_at_the_command_line_are_one_clear_sentence() {
             "cannot read",
         ),
         (ENGINE, vec!["serve", "--repository", &nowhere], "no model repository"),
+        (EXPORTER, vec!["versions", "churn", "--repository", "tests"], "no model churn"),
+        (EXPORTER, vec!["promote", "churn", "1", "--repository", "s3://"], "names no bucket"),
+        (
+            EXPORTER,
+            vec!["publish", "README.md", "--model", "m", "--repository", "s3://models"],
+            "not an ONNX file",
+        ),
         (ENGINE, vec!["serve", "--repository", "tests", "--backend", "onnx"], "backend"),
     ];
     for (program, arguments, expected) in cases {
@@ -160,12 +167,23 @@ fn mistakes_at_the_command_line_are_one_clear_sentence() {
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    let commands: [(&str, &[&str]); 8] = [
+    let commands: [(&str, &[&str]); 19] = [
         (EXPORTER, &["schema", "infer"]),
         (EXPORTER, &["schema", "check"]),
         (EXPORTER, &["sample"]),
         (EXPORTER, &["train"]),
         (EXPORTER, &["inspect"]),
+        (EXPORTER, &["publish"]),
+        (EXPORTER, &["promote"]),
+        (EXPORTER, &["rollback"]),
+        (EXPORTER, &["alias", "list"]),
+        (EXPORTER, &["alias", "set"]),
+        (EXPORTER, &["alias", "delete"]),
+        (EXPORTER, &["versions"]),
+        (EXPORTER, &["pin"]),
+        (EXPORTER, &["unpin"]),
+        (EXPORTER, &["delete-version"]),
+        (EXPORTER, &["gc"]),
         (ENGINE, &["serve"]),
         (ENGINE, &["check"]),
         (ENGINE, &["predict"]),

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use onnward_exporter::export::export;
-use onnward_exporter::publish::{open_folder, publish};
 use onnward_models::TrainedModel;
 use onnward_onnx::Artifact;
+use onnward_repository::{Repository, RepositoryConfig, S3Config};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -89,9 +89,10 @@ fn served(model: &Value) -> (&str, u64) {
 }
 
 fn publish_bytes(repository: &Path, model: &str, bytes: Vec<u8>) {
-    let store = open_folder(repository).unwrap();
+    let config = RepositoryConfig { location: repository.display().to_string(), s3: S3Config::default() };
+    let repository = Repository::create(&config).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(publish(&store, model, bytes, None)).unwrap();
+    runtime.block_on(repository.publish(model, bytes, None)).unwrap();
 }
 
 /// An artifact whose golden rows expect what its graph does not compute.

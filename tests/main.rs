@@ -9,5 +9,8 @@ mod layers;
 mod loading;
 mod parity;
 mod programs;
+mod promotion;
 mod readme;
+mod repository;
+mod seaweedfs;
 mod support;

@@ -1,5 +1,6 @@
 //! The two programs, run as a user runs them.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -16,14 +17,27 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
+/// Variables that a program gets beside those of the tests.
+pub type Environment = [(String, String)];
+
 /// Runs a program in the workspace's folder to its end.
 pub fn run(name: &str, arguments: &[&str]) -> Output {
-    Command::new(program(name)).args(arguments).current_dir(root()).output().unwrap()
+    run_in(&[], name, arguments)
+}
+
+fn run_in(environment: &Environment, name: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(program(name));
+    command.args(arguments).envs(environment.iter().cloned()).current_dir(root()).output().unwrap()
 }
 
 /// Runs a program that must succeed, and gives what it prints.
 pub fn succeed(name: &str, arguments: &[&str]) -> String {
-    let output = run(name, arguments);
+    succeed_in(&[], name, arguments)
+}
+
+/// As [`succeed`], with more variables.
+pub fn succeed_in(environment: &Environment, name: &str, arguments: &[&str]) -> String {
+    let output = run_in(environment, name, arguments);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name} {}: {errors}", arguments.join(" "));
     String::from_utf8(output.stdout).unwrap()
@@ -52,7 +66,12 @@ pub struct Engine {
 impl Engine {
     /// Starts an engine on a repository and waits until it is ready.
     pub fn serve(repository: &Path, arguments: &[&str]) -> Self {
-        let engine = Self::start(repository, arguments);
+        Self::serve_in(&[], repository, arguments)
+    }
+
+    /// As [`Engine::serve`], with more variables.
+    pub fn serve_in(environment: &Environment, repository: impl AsRef<OsStr>, arguments: &[&str]) -> Self {
+        let engine = Self::start_in(environment, repository, arguments);
         for _ in 0..600 {
             if engine.get("/health/ready").0 == 200 {
                 return engine;
@@ -64,11 +83,16 @@ impl Engine {
 
     /// Starts an engine and waits until it listens.
     pub fn start(repository: &Path, arguments: &[&str]) -> Self {
+        Self::start_in(&[], repository, arguments)
+    }
+
+    fn start_in(environment: &Environment, repository: impl AsRef<OsStr>, arguments: &[&str]) -> Self {
         let mut child = Command::new(program("onnward-engine"))
             .args(["serve", "--listen", "127.0.0.1:0", "--repository"])
-            .arg(repository)
+            .arg(repository.as_ref())
             .args(arguments)
             .env("ONNWARD_LOG__FORMAT", "json")
+            .envs(environment.iter().cloned())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use onnward_repository::{Repository, RepositoryError};
 use thiserror::Error;
 use tokio::net::TcpListener;
 
@@ -16,7 +17,6 @@ use crate::loader::Loader;
 use crate::logging;
 use crate::metrics::{Metrics, MetricsError};
 use crate::registry::Registry;
-use crate::repository::{Repository, RepositoryError};
 use crate::shutdown::{Ending, Lifecycle, catch_signals, conduct};
 
 /// Why the engine does not serve.
@@ -28,7 +28,7 @@ pub enum AppError {
     /// The metrics contradict each other.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
-    /// The model repository is not there.
+    /// The model repository cannot be opened.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
     /// ONNX Runtime was asked for by name and cannot be had.
@@ -82,7 +82,9 @@ async fn run(config: Config, registry: Arc<Registry>) -> Result<(), AppError> {
     let server = tokio::spawn(http::serve(listener, http::router(state), Arc::clone(&lifecycle)));
     tracing::info!(%address, docs = %format_args!("http://{address}/docs"), "listening");
 
-    let loading = tokio::spawn(async move { models::load_all(&repository, &loader, &registry).await });
+    let alias = config.alias;
+    let loading =
+        tokio::spawn(async move { models::load_all(&repository, &alias, &loader, &registry).await });
     let drained = async {
         if let Err(error) = server.await {
             tracing::error!(%error, "the listener failed");

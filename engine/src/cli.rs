@@ -27,7 +27,7 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the newest version of every model in a repository over HTTP
+    /// Serve the models of a repository over HTTP
     Serve(Serve),
     /// Prove an ONNX file: replay its golden rows on every runtime that is present
     Check(Check),
@@ -38,9 +38,12 @@ enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = SERVE_EXAMPLES)]
 struct Serve {
-    /// The model repository, a folder of <model>/<version>/model.onnx
-    #[arg(long, value_name = "DIR")]
+    /// The model repository: a folder, file:///folder or s3://bucket/prefix
+    #[arg(long, value_name = "URL")]
     repository: Option<String>,
+    /// The alias whose version is served where a model is not pinned [default: champion]
+    #[arg(long, value_name = "ALIAS")]
+    alias: Option<String>,
     /// The address to listen on [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
@@ -56,8 +59,13 @@ const SERVE_EXAMPLES: &str = "\
 Every key of the configuration file can also be set in the environment: batching.workers is
 ONNWARD_BATCHING__WORKERS. Flags stand over the environment, and the environment over the file.
 
+Of each model one version is served: the one it is pinned to, else the one that the alias names, else the
+highest. An S3 store is reached with the keys of [s3] (endpoint, region, access_key_id, secret_access_key,
+session_token, path_style, allow_http) and what AWS's own environment variables say.
+
 Examples:
   onnward-engine serve --repository model-repository
+  AWS_REGION=eu-central-1 onnward-engine serve --repository s3://models/churn --alias challenger
   onnward-engine serve --repository model-repository --listen 0.0.0.0:8000 --backend tract
   ONNWARD_LOG__LEVEL=warn onnward-engine serve --config engine.toml";
 
@@ -126,8 +134,8 @@ pub fn run() -> ExitCode {
 
 impl Serve {
     fn flags(self) -> Flags {
-        let Self { repository, listen, backend, config } = self;
-        Flags { config, repository, listen, backend }
+        let Self { repository, alias, listen, backend, config } = self;
+        Flags { config, repository, alias, listen, backend }
     }
 }
 
@@ -156,12 +164,12 @@ mod tests {
 
     #[test]
     fn serve_hands_every_flag_on() {
-        let words =
-            "onnward-engine serve --repository r --listen 0.0.0.0:1 --backend onnxruntime --config c.toml";
+        let words = "onnward-engine serve --repository r --alias a --listen 0.0.0.0:1 --backend onnxruntime --config c.toml";
         let Command::Serve(serve) = Cli::try_parse_from(words.split(' ')).unwrap().command else { panic!() };
         let expected = Flags {
             config: Some("c.toml".into()),
             repository: Some("r".into()),
+            alias: Some("a".into()),
             listen: Some("0.0.0.0:1".into()),
             backend: Some(BackendChoice::OnnxRuntime),
         };

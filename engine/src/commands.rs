@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onnward_onnx::ArtifactError;
+use onnward_repository::FetchedModel;
 use onnward_schemas::layout::parse_version;
 use onnward_schemas::{Manifest, RowsLimits, Violations, sha256_hex};
 use serde::Serialize;
@@ -22,7 +23,6 @@ use crate::config::{BackendChoice, BatchingConfig, OnnxRuntimeConfig};
 use crate::loader::{LoadError, Loader};
 use crate::metrics::{Metrics, MetricsError};
 use crate::registry::ServingModel;
-use crate::repository::FetchedModel;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, Error)]

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use figment::Figment;
+use onnward_repository::RepositoryConfig;
 
 pub use error::ConfigError;
 use layer::Layer;
@@ -23,7 +24,9 @@ pub struct Config {
     /// The address to listen on.
     pub listen: SocketAddr,
     /// The model repository.
-    pub repository: PathBuf,
+    pub repository: RepositoryConfig,
+    /// The alias whose version is served where the model is not pinned.
+    pub alias: String,
     /// The runtime that scores.
     pub backend: BackendChoice,
     /// The model that answers `POST /predict`; without one, the first by name.
@@ -98,6 +101,8 @@ pub struct Flags {
     pub config: Option<PathBuf>,
     /// `--repository`.
     pub repository: Option<String>,
+    /// `--alias`.
+    pub alias: Option<String>,
     /// `--listen`.
     pub listen: Option<String>,
     /// `--backend`.
@@ -135,9 +140,13 @@ fn read_file(path: &Path) -> Result<Layer, ConfigError> {
 
 fn flag_layers(flags: &Flags) -> impl Iterator<Item = Layer> {
     let backend = flags.backend.map(|backend| backend.name().to_owned());
-    [("repository", flags.repository.clone()), ("listen", flags.listen.clone()), ("backend", backend)]
-        .into_iter()
-        .filter_map(|(key, value)| Some(Layer::flag(key, value?)))
+    let flags = [
+        ("repository", flags.repository.clone()),
+        ("alias", flags.alias.clone()),
+        ("listen", flags.listen.clone()),
+        ("backend", backend),
+    ];
+    flags.into_iter().filter_map(|(key, value)| Some(Layer::flag(key, value?)))
 }
 
 #[cfg(test)]

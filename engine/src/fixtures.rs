@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::{Router, body};
 use ndarray::ArrayView2;
+use onnward_repository::DecidedBy;
 use onnward_schemas::{
     Confusion, CrossValidation, Evaluation, FeatureProfile, Figures, Golden, GoldenRow, GoldenValue,
     Metadata, Profile, Provenance, SCORE_BINS, Schema, SchemaFile,
@@ -259,6 +260,7 @@ impl Engine {
         self.registry.insert(ServingModel {
             name: name.to_owned(),
             version: 3,
+            decided_by: Some(DecidedBy::Alias { alias: "champion".to_owned() }),
             sha256: "cd".repeat(32),
             size_bytes: 1234,
             backend,

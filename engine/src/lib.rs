@@ -1,7 +1,7 @@
 //! The online half of Onnward: it loads the models of a repository and answers predictions over HTTP.
 //!
 //! Requests flow one way: [`http`] reads rows with the model's schema, [`batcher`] scores them in batches, the answer
-//! goes back. Models flow the other way: [`repository`] reads them, [`loader`] proves them on a [`backend`], and
+//! goes back. Models flow the other way: [`onnward_repository`] reads them, [`loader`] proves them on a [`backend`], and
 //! [`registry`] is where the two meet. [`app`] alone sees every part.
 
 pub mod answer;
@@ -18,7 +18,6 @@ pub mod loader;
 pub mod logging;
 pub mod metrics;
 pub mod registry;
-pub mod repository;
 pub mod shutdown;
 
 #[cfg(test)]

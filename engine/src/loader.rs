@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ndarray::Axis;
 use onnward_onnx::{Artifact, ArtifactError};
+use onnward_repository::FetchedModel;
 use onnward_schemas::Metadata;
 use thiserror::Error;
 
@@ -13,7 +14,6 @@ use crate::config::BatchingConfig;
 use crate::golden::{self, GoldenError, GraphForm};
 use crate::metrics::Metrics;
 use crate::registry::ServingModel;
-use crate::repository::FetchedModel;
 
 /// Opens artifacts on the backends that it was given.
 #[derive(Clone)]
@@ -85,6 +85,7 @@ impl Loader {
             version,
             sha256: fetched.manifest.sha256.clone(),
             size_bytes: fetched.manifest.size_bytes,
+            decided_by: None,
             backend,
             metadata: artifact.metadata,
             batcher,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+pub use onnward_repository::DecidedBy;
 use onnward_schemas::Metadata;
 use serde::Serialize;
 
@@ -21,6 +22,8 @@ pub struct ServingModel {
     pub name: String,
     /// The version that is served.
     pub version: u64,
+    /// Why this version; `None` for a file that comes from no repository.
+    pub decided_by: Option<DecidedBy>,
     /// The SHA-256 of the artifact's file, in hexadecimal.
     pub sha256: String,
     /// The size of the artifact's file.

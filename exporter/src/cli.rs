@@ -1,9 +1,16 @@
 //! The command line as it is typed. What it means is decided in [`crate::commands`].
 
+pub mod repository;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use onnward_models::{Family, UnknownFamily};
+
+use self::repository::{
+    AliasCommand, GcArguments, ModelArguments, PromoteArguments, PublishArguments, RollbackArguments,
+    UnpinArguments, VersionArguments,
+};
 
 /// Train models on a table of customers and export them as ONNX, without Python.
 #[derive(Debug, Parser)]
@@ -37,6 +44,44 @@ pub enum Command {
         onnward-exporter inspect model-repository/churn/1/model.onnx\n  \
         onnward-exporter inspect model.onnx --output json")]
     Inspect(InspectArguments),
+    /// Write an ONNX file into a model repository as the next version of a model
+    #[command(after_help = "Examples:\n  \
+        onnward-exporter publish model.onnx --repository model-repository --model churn\n  \
+        onnward-exporter publish model.onnx --repository s3://models/telco --model churn --alias champion")]
+    Publish(PublishArguments),
+    /// Let an alias name a version: the engines that follow it serve that one
+    #[command(after_help = "Examples:\n  \
+        onnward-exporter promote churn 4 --repository s3://models/telco --dry-run\n  \
+        onnward-exporter promote churn 4 --repository s3://models/telco\n  \
+        onnward-exporter promote churn 5 --alias challenger --repository model-repository --output json")]
+    Promote(PromoteArguments),
+    /// Let an alias name the version that it named before
+    #[command(after_help = "Examples:\n  \
+        onnward-exporter rollback churn --repository s3://models/telco\n  \
+        onnward-exporter rollback churn --alias challenger --repository model-repository")]
+    Rollback(RollbackArguments),
+    /// List, set or delete a model's aliases
+    #[command(subcommand)]
+    Alias(AliasCommand),
+    /// List a model's versions and what names them
+    #[command(after_help = "Example:\n  onnward-exporter versions churn --repository s3://models/telco")]
+    Versions(ModelArguments),
+    /// Serve this version whatever the aliases say
+    #[command(after_help = "Example:\n  onnward-exporter pin churn 3 --repository s3://models/telco")]
+    Pin(VersionArguments),
+    /// Let the aliases decide again
+    #[command(after_help = "Example:\n  onnward-exporter unpin churn --repository s3://models/telco")]
+    Unpin(UnpinArguments),
+    /// Delete a version that no alias and no pin needs
+    #[command(
+        after_help = "Example:\n  onnward-exporter delete-version churn 2 --repository model-repository"
+    )]
+    DeleteVersion(VersionArguments),
+    /// Delete old versions, but none that an alias or a pin names or a rollback would go to
+    #[command(after_help = "Examples:\n  \
+        onnward-exporter gc --keep 5 --repository s3://models/telco --dry-run\n  \
+        onnward-exporter gc churn --keep 5 --repository s3://models/telco")]
+    Gc(GcArguments),
 }
 
 /// What can be done with a schema.
@@ -139,9 +184,9 @@ pub struct TrainArguments {
     /// The table to train on
     #[arg(long)]
     pub data: PathBuf,
-    /// The model repository to publish the best model to
-    #[arg(long)]
-    pub repository: PathBuf,
+    /// The model repository to publish the best model to: a folder, file:///folder or s3://bucket/prefix
+    #[arg(long, value_name = "URL")]
+    pub repository: String,
     /// The model's name in the repository
     #[arg(long)]
     pub model: String,

@@ -3,6 +3,7 @@
 mod error;
 mod inspect;
 mod progress;
+mod repository;
 mod sample;
 mod schema;
 mod train;
@@ -10,6 +11,7 @@ mod train;
 use std::io::{self, Write};
 use std::path::Path;
 
+use onnward_repository::{Move, Pointer};
 use onnward_schemas::SchemaFile;
 use serde::Serialize;
 
@@ -27,6 +29,24 @@ pub fn run(arguments: Arguments) -> Result<(), CommandError> {
         Command::Sample(arguments) => sample::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Publish(arguments) => repository::publish(&arguments),
+        Command::Promote(promote) => {
+            let step = Move::To(promote.version);
+            repository::move_pointer(&promote.model, &Pointer::Alias(promote.alias), step, &promote.change)
+        }
+        Command::Rollback(back) => {
+            repository::move_pointer(&back.model, &Pointer::Alias(back.alias), Move::Back, &back.change)
+        }
+        Command::Alias(command) => repository::alias(command),
+        Command::Versions(arguments) => repository::versions(&arguments),
+        Command::Pin(pin) => {
+            repository::move_pointer(&pin.model, &Pointer::Pin, Move::To(pin.version), &pin.change)
+        }
+        Command::Unpin(unpin) => {
+            repository::move_pointer(&unpin.model, &Pointer::Pin, Move::Clear, &unpin.change)
+        }
+        Command::DeleteVersion(arguments) => repository::delete_version(&arguments),
+        Command::Gc(arguments) => repository::gc(&arguments),
     }
 }
 

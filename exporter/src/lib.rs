@@ -4,7 +4,5 @@
 pub mod cli;
 pub mod commands;
 pub mod export;
-mod folder;
 pub mod inspect;
-pub mod publish;
 pub mod report;

@@ -1,13 +1,23 @@
-//! Where things lie in a model repository: `<model>/<version>/model.onnx` with `manifest.json` beside it.
+//! Where things lie in a model repository: `<model>/<version>/model.onnx` with `manifest.json` beside it, and the
+//! pointers to versions, each a folder of numbered entries: `<model>/aliases/<alias>/<entry>.json` and
+//! `<model>/pin/<entry>.json`.
 
 /// The artifact's file name within a version.
 pub const MODEL_FILE: &str = "model.onnx";
 /// The manifest's file name within a version.
 pub const MANIFEST_FILE: &str = "manifest.json";
+/// The file that stays in a version's folder once the version is deleted, so that its number is never given again.
+pub const DELETED_FILE: &str = "deleted.json";
+/// The folder of a model's aliases.
+pub const ALIASES_FOLDER: &str = "aliases";
+/// The folder of a model's pin.
+pub const PIN_FOLDER: &str = "pin";
 
 const LONGEST_NAME: usize = 64;
+/// As many digits as the largest number has: entries are written with all of them, so that a store lists them in order.
+const ENTRY_DIGITS: usize = 20;
 
-/// Whether a model's name can be a folder, a path segment of a URL and a metric's label as it is: 1 to 64 of lower-case
+/// Whether a model's or an alias's name can be a folder, a path segment of a URL and a metric's label as it is: 1 to 64 of lower-case
 /// letters, digits, `-`, `_` and `.`, a letter or a digit first.
 pub fn is_model_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -33,9 +43,48 @@ pub fn manifest_path(model: &str, version: u64) -> String {
     format!("{model}/{version}/{MANIFEST_FILE}")
 }
 
+/// The path of what remains of a deleted version, from the repository's root.
+pub fn deleted_path(model: &str, version: u64) -> String {
+    format!("{model}/{version}/{DELETED_FILE}")
+}
+
+/// The folder of an alias's entries, from the repository's root.
+pub fn alias_folder(model: &str, alias: &str) -> String {
+    format!("{model}/{ALIASES_FOLDER}/{alias}")
+}
+
+/// The folder of a pin's entries, from the repository's root.
+pub fn pin_folder(model: &str) -> String {
+    format!("{model}/{PIN_FOLDER}")
+}
+
+/// The file name of a pointer's entry.
+pub fn entry_file(entry: u64) -> String {
+    format!("{entry:0ENTRY_DIGITS$}.json")
+}
+
+/// The entry that a file name stands for: a number from 1 with all its leading zeros. Everything else is no entry and is
+/// ignored.
+pub fn parse_entry(file: &str) -> Option<u64> {
+    let digits = file.strip_suffix(".json").filter(|digits| digits.len() == ENTRY_DIGITS)?;
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|entry| is_number && *entry > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn entries_sort_as_they_count() {
+        assert!(entry_file(9) < entry_file(10));
+        for entry in [1, 10, u64::MAX] {
+            assert_eq!(parse_entry(&entry_file(entry)), Some(entry));
+        }
+        for file in ["1.json", "00000000000000000000.json", "0000000000000000000x.json", "latest.json"] {
+            assert_eq!(parse_entry(file), None, "{file:?}");
+        }
+    }
 
     #[test]
     fn versions_are_whole_numbers_from_one() {

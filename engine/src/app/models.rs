@@ -1,17 +1,18 @@
 use std::time::Instant;
 
+use onnward_repository::{Repository, Target};
+
 use crate::loader::Loader;
 use crate::registry::{FailedModel, Registry, ServingModel};
-use crate::repository::Repository;
 
-/// Loads the newest version of every model in the repository, one after the other, and puts those that pass into service
-/// as they come. What fails is named and passed over.
-pub async fn load_all(repository: &Repository, loader: &Loader, registry: &Registry) {
+/// Loads the version of every model in the repository that a pin, else `alias`, else the highest number decides, one after
+/// the other, and puts those that pass into service as they come. What fails is named and passed over.
+pub async fn load_all(repository: &Repository, alias: &str, loader: &Loader, registry: &Registry) {
     match repository.models().await {
         Ok(names) if names.is_empty() => tracing::warn!("the model repository is empty"),
         Ok(names) => {
             for name in names {
-                load_newest(repository, loader, registry, name).await;
+                load_target(repository, alias, loader, registry, name).await;
             }
         }
         Err(error) => tracing::error!(%error, "the model repository cannot be listed"),
@@ -23,14 +24,21 @@ pub async fn load_all(repository: &Repository, loader: &Loader, registry: &Regis
     }
 }
 
-async fn load_newest(repository: &Repository, loader: &Loader, registry: &Registry, name: String) {
+async fn load_target(
+    repository: &Repository,
+    alias: &str,
+    loader: &Loader,
+    registry: &Registry,
+    name: String,
+) {
     let start = Instant::now();
-    let version = match repository.newest_version(&name).await {
-        Ok(version) => version,
+    let Target { version, decided_by } = match repository.target(&name, alias).await {
+        Ok(target) => target,
         Err(error) => return fail(registry, name, None, error.to_string()),
     };
     match load(repository, loader, &name, version).await {
-        Ok(model) => {
+        Ok(mut model) => {
+            model.decided_by = Some(decided_by);
             let took = start.elapsed();
             let backend = model.backend.name();
             tracing::info!(model = name, version, backend, ms = took.as_micros() as f64 / 1000.0, "serving");

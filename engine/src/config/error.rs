@@ -4,6 +4,8 @@ use figment::Figment;
 use figment::error::{Actual, Kind};
 use thiserror::Error;
 
+use super::layer::is_secret;
+
 /// Why a configuration is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConfigError {
@@ -84,6 +86,9 @@ impl ConfigError {
             Kind::UnknownField(_, valid) => {
                 let source_name = source_of(figment, &key);
                 return Self::UnknownKey { key, source_name, valid: format!("valid are {}", list(valid)) };
+            }
+            Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) if is_secret(&key) => {
+                format!("must be {}", in_words(&expected))
             }
             Kind::InvalidType(got, expected) | Kind::InvalidValue(got, expected) => {
                 format!("is {}, but must be {}", describe(&got), in_words(&expected))

@@ -33,9 +33,11 @@ impl Layer {
         if is_service_link(&key) {
             return None;
         }
+        let key = key.replace("__", ".");
         // figment's notation: numbers, truth values and ["lists"] are read as such, everything else is a string.
-        let value = value.parse().unwrap_or_else(|never| match never {});
-        Some(Self::nested(format!("environment variable {name}"), &key.replace("__", "."), value))
+        let value =
+            if is_secret(&key) { value.into() } else { value.parse().unwrap_or_else(|never| match never {}) };
+        Some(Self::nested(format!("environment variable {name}"), &key, value))
     }
 
     /// A flag of the command line, by the key that it sets.
@@ -47,6 +49,11 @@ impl Layer {
         let values = nest(key, value).into_dict().unwrap_or_default();
         Self { source, values }
     }
+}
+
+/// Whether the value of this key must not be shown.
+pub fn is_secret(key: &str) -> bool {
+    matches!(key, "s3.access_key_id" | "s3.secret_access_key" | "s3.session_token")
 }
 
 /// Whether the variable is one that Kubernetes sets in every pod beside a service called `onnward`, such as

@@ -7,6 +7,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use onnward_repository::{DEFAULT_ALIAS, RepositoryConfig, S3Config};
 use onnward_schemas::layout::is_model_name;
 use serde::Deserialize;
 
@@ -68,6 +69,8 @@ pub enum LogLevel {
 pub struct RawConfig {
     listen: String,
     repository: Option<String>,
+    alias: String,
+    s3: S3Config,
     backend: BackendChoice,
     default_model: Option<String>,
     onnxruntime: RawOnnxRuntime,
@@ -120,6 +123,8 @@ impl Default for RawConfig {
         Self {
             listen: "127.0.0.1:8000".to_owned(),
             repository: None,
+            alias: DEFAULT_ALIAS.to_owned(),
+            s3: S3Config::default(),
             backend: BackendChoice::Auto,
             default_model: None,
             onnxruntime: RawOnnxRuntime::default(),
@@ -173,7 +178,7 @@ impl RawConfig {
         })?;
         let repository = self.repository.filter(|path| !path.trim().is_empty()).ok_or_else(|| Invalid {
             key: "repository",
-            problem: "is not set: name the model repository with --repository DIR, ONNWARD_REPOSITORY or \
+            problem: "is not set: name the model repository with --repository URL, ONNWARD_REPOSITORY or \
                       `repository` in the configuration file"
                 .to_owned(),
         })?;
@@ -183,9 +188,17 @@ impl RawConfig {
             );
             return Err(Invalid { key: "default_model", problem });
         }
+        if !is_model_name(&self.alias) {
+            let problem = format!(
+                "is \"{}\", but an alias has 1 to 64 of a-z, 0-9, `-`, `_` and `.`, a letter or digit first",
+                self.alias
+            );
+            return Err(Invalid { key: "alias", problem });
+        }
         Ok(Config {
             listen,
-            repository: repository.into(),
+            repository: RepositoryConfig { location: repository, s3: self.s3 },
+            alias: self.alias,
             backend: self.backend,
             default_model: self.default_model,
             onnxruntime: OnnxRuntimeConfig { library: self.onnxruntime.library },

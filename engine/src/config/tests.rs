@@ -74,6 +74,28 @@ fn a_bad_value_is_named_with_its_source_and_what_is_valid() {
 }
 
 #[test]
+fn secrets_are_read_as_they_are_and_never_shown() {
+    let toml = "[s3]\naccess_key_id = 'id'\nregion = 'eu-central-1'\nallow_http = true";
+    let variables = [("ONNWARD_S3__SECRET_ACCESS_KEY", "12345")];
+    let config = load(toml, &variables, &with_repository()).unwrap();
+    assert_eq!(config.repository.s3.secret_access_key, Some("12345".into()));
+    assert_eq!(config.repository.s3.allow_http, Some(true));
+    assert!(!format!("{config:?}").contains("12345"));
+    let message = load("[s3]\nsession_token = 98765", &[], &with_repository()).unwrap_err();
+    assert!(message.contains("`s3.session_token` (engine.toml) must be a string"), "{message}");
+    assert!(!message.contains("98765"), "{message}");
+    refuses("[s3]\nkey = 'x'", &[], &["unknown key `s3.key`", "`secret_access_key`"]);
+}
+
+#[test]
+fn the_alias_is_champion_unless_another_is_named() {
+    assert_eq!(load("", &[], &with_repository()).unwrap().alias, "champion");
+    let flags = Flags { alias: Some("challenger".into()), ..with_repository() };
+    assert_eq!(load("alias = 'other'", &[], &flags).unwrap().alias, "challenger");
+    refuses("alias = 'a/b'", &[], &["`alias` (engine.toml) is \"a/b\"", "a-z"]);
+}
+
+#[test]
 fn a_file_that_is_not_toml_is_named_with_the_line() {
     refuses("listen = 'x'\nbackend = ", &[], &["engine.toml is not TOML: line 2"]);
 }
@@ -81,7 +103,7 @@ fn a_file_that_is_not_toml_is_named_with_the_line() {
 #[test]
 fn a_missing_repository_says_how_to_name_one() {
     let message = load("", &[], &Flags::default()).unwrap_err();
-    assert!(message.contains("--repository DIR") && message.contains("ONNWARD_REPOSITORY"), "{message}");
+    assert!(message.contains("--repository URL") && message.contains("ONNWARD_REPOSITORY"), "{message}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::http::problem::ApiError;
 use crate::http::state::HttpState;
-use crate::registry::{FailedModel, ServingModel};
+use crate::registry::{DecidedBy, FailedModel, ServingModel};
 
 /// What is in the repository.
 #[derive(Serialize)]
@@ -39,6 +39,8 @@ pub struct Summary {
 pub struct Details<'a> {
     name: &'a str,
     version: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decided_by: Option<&'a DecidedBy>,
     backend: &'static str,
     sha256: &'a str,
     size_bytes: u64,
@@ -93,6 +95,7 @@ impl<'a> Details<'a> {
         Self {
             name: &model.name,
             version: model.version,
+            decided_by: model.decided_by.as_ref(),
             backend: model.backend.name(),
             sha256: &model.sha256,
             size_bytes: model.size_bytes,

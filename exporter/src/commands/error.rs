@@ -3,11 +3,11 @@ use std::path::{Path, PathBuf};
 
 use onnward_models::{DatasetError, InferError, SampleError, TrainingError};
 use onnward_onnx::ArtifactError;
+use onnward_repository::RepositoryError;
 use onnward_schemas::SchemaError;
 use thiserror::Error;
 
 use crate::export::ExportError;
-use crate::publish::PublishError;
 use crate::report::ReportError;
 
 /// Why a command failed.
@@ -69,9 +69,21 @@ pub enum CommandError {
     /// The report cannot be written.
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// The version cannot be published.
+    /// Something cannot be done in a model repository.
     #[error(transparent)]
-    Publish(#[from] PublishError),
+    Repository(#[from] RepositoryError),
+    /// A version is published, and its alias is where it was.
+    #[error("version {version} of {model} is published, but the alias {alias} does not name it: {source}")]
+    NotPromoted {
+        /// The model.
+        model: String,
+        /// The new version.
+        version: u64,
+        /// The alias.
+        alias: String,
+        /// Why it was not moved.
+        source: Box<RepositoryError>,
+    },
     /// There is no runtime for input and output.
     #[error("cannot start the runtime: {0}")]
     Runtime(io::Error),

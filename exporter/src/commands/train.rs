@@ -2,19 +2,19 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use object_store::ObjectStore;
 use onnward_models::{
     CandidateParams, Comparison, Dataset, Family, OnInvalid, TrainingPlan, TrainingRun, train,
 };
 use onnward_onnx::Artifact;
+use onnward_repository::{Published, Repository, RepositoryConfig, check_name, make_writable};
 use serde::Serialize;
 
 use super::progress::TrainingBar;
+use super::repository::block_on;
 use super::{CommandError, print, read_schema};
+use crate::cli::repository::repository_config;
 use crate::cli::{FamilySettings, InvalidRows, TrainArguments};
 use crate::export::export;
-use crate::folder;
-use crate::publish::{self, Published};
 use crate::report;
 
 /// What `train` prints.
@@ -26,7 +26,7 @@ struct TrainResult<'a> {
 }
 
 pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
-    publish::check_name(&arguments.model)?;
+    check_name(&arguments.model)?;
     let schema = read_schema(&arguments.schema)?.schema;
     let on_invalid = match arguments.on_invalid {
         InvalidRows::Fail => OnInvalid::Fail,
@@ -34,9 +34,11 @@ pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
     };
     let data = Dataset::read(&arguments.data, &schema, on_invalid)?;
     warn(&data);
-    let store = publish::open_folder(&arguments.repository)?;
+    let repository = repository_config(&arguments.repository);
+    // Whoever cannot reach the repository is told before the training, not after it.
+    block_on(async { Ok(Repository::create(&repository)?.models().await?) })?;
     if let Some(out) = &arguments.out {
-        folder::make_writable(out).map_err(|source| CommandError::writing(out, source))?;
+        make_writable(out).map_err(|source| CommandError::writing(out, source))?;
     }
     let plan = plan_of(arguments);
     let run = {
@@ -53,7 +55,7 @@ pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
         }
         None => None,
     };
-    let published = publish_best(&store, &arguments.model, &artifacts)?;
+    let published = publish_best(&repository, &arguments.model, &artifacts)?;
     print(arguments.output, &TrainResult { comparison: &run.comparison, published, report })
 }
 
@@ -119,15 +121,16 @@ fn write_artifacts(folder: &Path, run: &TrainingRun, artifacts: &[Artifact]) -> 
 }
 
 fn publish_best(
-    store: &dyn ObjectStore,
+    repository: &RepositoryConfig,
     model: &str,
     artifacts: &[Artifact],
 ) -> Result<Published, CommandError> {
     let best = artifacts.first().ok_or(onnward_models::TrainingError::NoCandidates)?;
     let fingerprint = best.metadata.schema.fingerprint();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(CommandError::Runtime)?;
-    Ok(runtime.block_on(publish::publish(store, model, best.encode(), Some(fingerprint)))?)
+    block_on(async {
+        let repository = Repository::create(repository)?;
+        Ok(repository.publish(model, best.encode(), Some(fingerprint)).await?)
+    })
 }
 
 impl fmt::Display for TrainResult<'_> {

@@ -55,6 +55,11 @@ fn runtime() -> AnySchema {
     one_of(["onnxruntime", "tract"], "The runtime that scores.")
 }
 
+fn decision() -> AnySchema {
+    let rules = one_of(["pin", "alias", "highest-version"], "What decided that this version is served.");
+    object([("rule", rules)]).property("alias", string("The alias, where it is one.")).into()
+}
+
 fn failures() -> AnySchema {
     let failure = object([("name", string("")), ("reason", string("Why it is not served."))])
         .property("version", count(1, "The version that was tried."));
@@ -92,6 +97,7 @@ fn one_model(models: &[Arc<ServingModel>]) -> Operation {
     let details = object([
         ("name", string("")),
         ("version", count(1, "")),
+        ("decided_by", decision()),
         ("backend", runtime()),
         ("sha256", string("The digest of the ONNX file.")),
         ("size_bytes", count(0, "The size of the ONNX file.")),

@@ -60,6 +60,7 @@ async fn models_are_listed_with_those_that_failed() {
 async fn a_model_tells_its_schema_its_figures_and_where_it_comes_from() {
     let model = Engine::ready().get("/models/phone").await.json();
     assert_eq!(model["version"], 3);
+    assert_eq!(model["decided_by"], serde_json::json!({"rule": "alias", "alias": "champion"}));
     assert_eq!(model["backend"], "tract");
     assert_eq!(model["sha256"], "cd".repeat(32));
     assert_eq!(model["schema"]["features"][0]["name"], "months");

@@ -1,0 +1,175 @@
+//! The commands on a model repository.
+
+mod results;
+
+use std::path::Path;
+
+use onnward_onnx::{Artifact, ArtifactError};
+use onnward_repository::{Move, Pointer, Repository, RepositoryError};
+
+use self::results::{AliasMove, Aliases, Collected, Deleted, KeptBack, Moved, PublishResult, Versions};
+use super::{CommandError, print};
+use crate::cli::repository::{
+    AliasCommand, ChangeArguments, GcArguments, ModelArguments, PublishArguments, VersionArguments,
+};
+use crate::inspect::inspect;
+
+/// Runs to its end what talks to a store.
+pub fn block_on<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(CommandError::Runtime)?.block_on(work)
+}
+
+pub fn publish(arguments: &PublishArguments) -> Result<(), CommandError> {
+    let PublishArguments { file, model, alias, change } = arguments;
+    let bytes = std::fs::read(file).map_err(|source| CommandError::reading(file, source))?;
+    let fingerprint = fingerprint(file, &bytes)?;
+    let result = block_on(async {
+        if change.dry_run {
+            return plan_publish(arguments, &bytes, fingerprint).await;
+        }
+        let repository = Repository::create(&change.target.config())?;
+        let published = repository.publish(model, bytes, fingerprint).await?;
+        let alias = match alias {
+            Some(alias) => Some(promote_new(&repository, model, published.version, alias).await?),
+            None => None,
+        };
+        Ok(PublishResult { published, alias, dry_run: false })
+    })?;
+    print(change.target.output, &result)
+}
+
+/// What `publish` would do.
+async fn plan_publish(
+    arguments: &PublishArguments,
+    bytes: &[u8],
+    fingerprint: Option<String>,
+) -> Result<PublishResult, CommandError> {
+    let PublishArguments { model, alias, change, .. } = arguments;
+    let repository = Repository::open(&change.target.config())?;
+    let published = repository.plan_publish(model, bytes, fingerprint).await?;
+    let aliases = match repository.status(model).await {
+        Ok(status) => status.aliases,
+        Err(RepositoryError::NoModel { .. }) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let alias = alias.clone().map(|alias| {
+        let from = aliases.iter().find(|found| found.alias == alias).map(|found| found.version);
+        AliasMove { alias, from, to: published.version }
+    });
+    Ok(PublishResult { published, alias, dry_run: true })
+}
+
+async fn promote_new(
+    repository: &Repository,
+    model: &str,
+    version: u64,
+    alias: &str,
+) -> Result<AliasMove, CommandError> {
+    let promoted = async {
+        let change =
+            repository.plan_move(model, &Pointer::Alias(alias.to_owned()), Move::To(version)).await?;
+        repository.apply_move(&change).await?;
+        Ok(AliasMove { alias: alias.to_owned(), from: change.from, to: version })
+    };
+    promoted.await.map_err(|source| CommandError::NotPromoted {
+        model: model.to_owned(),
+        version,
+        alias: alias.to_owned(),
+        source: Box::new(source),
+    })
+}
+
+/// The fingerprint of an artifact's schema; `None` for an ONNX file that Onnward did not write.
+fn fingerprint(path: &Path, bytes: &[u8]) -> Result<Option<String>, CommandError> {
+    let wrong = |source| CommandError::Artifact { path: path.to_owned(), source };
+    match Artifact::decode(bytes) {
+        Ok(artifact) => Ok(Some(artifact.metadata.schema.fingerprint())),
+        Err(ArtifactError::Foreign) => inspect(bytes).map(|_| None).map_err(wrong),
+        Err(error) => Err(wrong(error)),
+    }
+}
+
+/// Moves an alias or the pin.
+pub fn move_pointer(
+    model: &str,
+    pointer: &Pointer,
+    step: Move,
+    arguments: &ChangeArguments,
+) -> Result<(), CommandError> {
+    let moved = block_on(async {
+        let repository = Repository::open(&arguments.target.config())?;
+        let change = repository.plan_move(model, pointer, step).await?;
+        if !arguments.dry_run {
+            repository.apply_move(&change).await?;
+        }
+        Ok(Moved { change, dry_run: arguments.dry_run })
+    })?;
+    print(arguments.target.output, &moved)
+}
+
+pub fn alias(command: AliasCommand) -> Result<(), CommandError> {
+    match command {
+        AliasCommand::List(ModelArguments { model, target }) => {
+            let status = block_on(async { Ok(Repository::open(&target.config())?.status(&model).await?) })?;
+            print(target.output, &Aliases { model: status.model, aliases: status.aliases })
+        }
+        AliasCommand::Set(set) => {
+            move_pointer(&set.model, &Pointer::Alias(set.alias), Move::To(set.version), &set.change)
+        }
+        AliasCommand::Delete(delete) => {
+            move_pointer(&delete.model, &Pointer::Alias(delete.alias), Move::Clear, &delete.change)
+        }
+    }
+}
+
+pub fn versions(arguments: &ModelArguments) -> Result<(), CommandError> {
+    let ModelArguments { model, target } = arguments;
+    let status = block_on(async { Ok(Repository::open(&target.config())?.status(model).await?) })?;
+    print(target.output, &Versions(status))
+}
+
+pub fn delete_version(arguments: &VersionArguments) -> Result<(), CommandError> {
+    let VersionArguments { model, version, change } = arguments;
+    let deleted = block_on(async {
+        let repository = Repository::open(&change.target.config())?;
+        let deletion = repository.plan_deletion(model, *version).await?;
+        if !change.dry_run {
+            repository.apply_deletion(&deletion).await?;
+        }
+        Ok(Deleted { deletion, dry_run: change.dry_run })
+    })?;
+    print(change.target.output, &deleted)
+}
+
+pub fn gc(arguments: &GcArguments) -> Result<(), CommandError> {
+    let GcArguments { model, keep, change } = arguments;
+    let collected = block_on(async {
+        let repository = Repository::open(&change.target.config())?;
+        let models = match model {
+            Some(model) => vec![model.clone()],
+            None => repository.models().await?,
+        };
+        let keep = usize::try_from(*keep).unwrap_or(usize::MAX);
+        let mut collected = Collected { deleted: Vec::new(), kept_back: Vec::new(), dry_run: change.dry_run };
+        for model in models {
+            let plan = match repository.plan_gc(&model, keep).await {
+                // A folder that is no model's.
+                Err(RepositoryError::NoModel { .. }) if arguments.model.is_none() => continue,
+                plan => plan?,
+            };
+            for deletion in plan {
+                let done = if change.dry_run { Ok(()) } else { repository.apply_deletion(&deletion).await };
+                match done {
+                    Ok(()) => collected.deleted.push(deletion),
+                    Err(RepositoryError::InUse { model, version, used_as }) => {
+                        collected.kept_back.push(KeptBack { model, version, used_as });
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(collected)
+    })?;
+    print(change.target.output, &collected)
+}

@@ -1,0 +1,83 @@
+use bytes::Bytes;
+use chrono::{SecondsFormat, Utc};
+use object_store::path::Path;
+use onnward_schemas::layout::{manifest_path, model_path, parse_version};
+use onnward_schemas::{Manifest, sha256_hex};
+use serde::Serialize;
+
+use crate::error::RepositoryError;
+use crate::store::{Repository, check_name};
+
+/// A version that has been written, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Published {
+    /// The model's name.
+    pub model: String,
+    /// The new version.
+    pub version: u64,
+    /// The artifact's path, from the repository's root.
+    pub path: String,
+    /// The manifest beside it.
+    pub manifest: Manifest,
+}
+
+impl Repository {
+    /// What [`Repository::publish`] would write now. Nothing is written.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Name`]; those of reading.
+    pub async fn plan_publish(
+        &self,
+        model: &str,
+        bytes: &[u8],
+        fingerprint: Option<String>,
+    ) -> Result<Published, RepositoryError> {
+        check_name(model)?;
+        let manifest = Manifest {
+            sha256: sha256_hex(bytes),
+            size_bytes: bytes.len() as u64,
+            fingerprint,
+            created: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
+        };
+        let version = next(model, self.highest_folder(model).await?)?;
+        Ok(Published { model: model.to_owned(), version, path: model_path(model, version), manifest })
+    }
+
+    /// Writes an artifact as the next version of a model. The manifest comes last: until it is there, the version does
+    /// not exist for an engine. Two publishers at once get two versions.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Name`]; those of reading and writing.
+    pub async fn publish(
+        &self,
+        model: &str,
+        bytes: Vec<u8>,
+        fingerprint: Option<String>,
+    ) -> Result<Published, RepositoryError> {
+        let mut published = self.plan_publish(model, &bytes, fingerprint).await?;
+        let bytes = Bytes::from(bytes);
+        while !self.create_file(&published.path, bytes.clone()).await? {
+            published.version = next(model, published.version)?;
+            published.path = model_path(model, published.version);
+        }
+        let path = manifest_path(model, published.version);
+        let text = serde_json::to_vec_pretty(&published.manifest)
+            .map_err(|source| RepositoryError::Json { path: path.clone(), source })?;
+        if !self.create_own_file(&path, text.into()).await? {
+            return Err(RepositoryError::Taken { path });
+        }
+        Ok(published)
+    }
+
+    /// The highest version that has a folder, with or without a manifest, deleted or not; 0 if there is none.
+    async fn highest_folder(&self, model: &str) -> Result<u64, RepositoryError> {
+        let listing = self.store.list_with_delimiter(Some(&Path::from(model))).await;
+        let listing = listing.map_err(|source| RepositoryError::reading(model, source))?;
+        let versions = listing.common_prefixes.iter().filter_map(|path| parse_version(path.filename()?));
+        Ok(versions.max().unwrap_or(0))
+    }
+}
+
+fn next(model: &str, version: u64) -> Result<u64, RepositoryError> {
+    version.checked_add(1).ok_or_else(|| RepositoryError::NoNumberLeft { model: model.to_owned() })
+}
