@@ -5,7 +5,7 @@ use std::path::Path;
 use onnward_exporter::export::export;
 use onnward_models::TrainedModel;
 use onnward_onnx::Artifact;
-use onnward_repository::{Repository, RepositoryConfig, S3Config};
+use onnward_repository::{Repository, RepositoryConfig};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -89,7 +89,8 @@ fn served(model: &Value) -> (&str, u64) {
 }
 
 fn publish_bytes(repository: &Path, model: &str, bytes: Vec<u8>) {
-    let config = RepositoryConfig { location: repository.display().to_string(), s3: S3Config::default() };
+    let config =
+        RepositoryConfig { location: repository.display().to_string(), ..RepositoryConfig::default() };
     let repository = Repository::create(&config).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(repository.publish(model, bytes, None)).unwrap();

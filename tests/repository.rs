@@ -8,7 +8,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use onnward_repository::{
-    DEFAULT_ALIAS, DecidedBy, Move, Pointer, Repository, RepositoryConfig, RepositoryError, S3Config, Secret,
+    DEFAULT_ALIAS, DecidedBy, Move, Pointer, Repository, RepositoryConfig, RepositoryError, Secret,
 };
 use tempfile::TempDir;
 use tokio::sync::Barrier;
@@ -33,7 +33,7 @@ async fn on_a_local_disk_it_does_what_it_promises() {
     let folder = TempDir::new().unwrap();
     suite(|case| {
         let location = format!("file://{}", folder.path().join(case).display());
-        Place::new(Repository::create(&RepositoryConfig { location, s3: S3Config::default() }).unwrap())
+        Place::new(Repository::create(&RepositoryConfig { location, ..RepositoryConfig::default() }).unwrap())
     })
     .await;
 }

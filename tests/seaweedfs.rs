@@ -91,7 +91,7 @@ impl SeaweedFs {
             allow_http: Some(true),
             ..S3Config::default()
         };
-        RepositoryConfig { location: Self::location(prefix), s3 }
+        RepositoryConfig { location: Self::location(prefix), s3, ..RepositoryConfig::default() }
     }
 
     /// The URL of a repository under a prefix of the bucket.

@@ -1,23 +1,27 @@
 //! Start and end of `serve`: the one place that sees every part.
 
-mod models;
-
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use onnward_repository::{Repository, RepositoryError};
+use onnward_repository::{Cache, Fetcher, Repository, RepositoryError, SignatureError, TrustedKeys};
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::backend::{self, Backend, LibraryError};
-use crate::config::{BackendChoice, Config, OnnxRuntimeConfig};
+use crate::config::{BackendChoice, CacheConfig, Config, OnnxRuntimeConfig};
+use crate::crew::Crew;
 use crate::http::{self, HttpState};
 use crate::loader::Loader;
 use crate::logging;
 use crate::metrics::{Metrics, MetricsError};
 use crate::registry::Registry;
+use crate::reload;
 use crate::shutdown::{Ending, Lifecycle, catch_signals, conduct};
+use crate::watcher;
 
 /// Why the engine does not serve.
 #[derive(Debug, Error)]
@@ -31,6 +35,9 @@ pub enum AppError {
     /// The model repository cannot be opened.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
+    /// A public key cannot be read.
+    #[error(transparent)]
+    Keys(#[from] SignatureError),
     /// ONNX Runtime was asked for by name and cannot be had.
     #[error("backend = \"onnxruntime\" cannot be used: {0}")]
     OnnxRuntime(#[source] LibraryError),
@@ -56,19 +63,32 @@ pub fn serve(config: Config) -> Result<(), AppError> {
     let _ = logging::init(config.log);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(AppError::Setup)?;
-    let registry = Arc::new(Registry::new(config.default_model.clone()));
-    let result = runtime.block_on(run(config, Arc::clone(&registry)));
+    let registry = Arc::new(Registry::new(config.default_model.clone(), config.required_models.clone()));
+    let crew = Crew::default();
+    let result = runtime.block_on(run(config, Arc::clone(&registry), crew.clone()));
     // What was cut off must not hold up the end, and no session may run when the runtimes' libraries are taken down.
     runtime.shutdown_background();
-    for model in registry.serving() {
-        model.batcher.stop();
+    for slot in registry.slots().values() {
+        for model in slot.loaded().into_iter().filter_map(|version| slot.version(version)) {
+            model.batcher.stop();
+        }
+    }
+    if !crew.wait_until_idle(LAST_WORK) {
+        tracing::warn!("a model is still being run or opened; the end does not wait for it");
     }
     result
 }
 
-async fn run(config: Config, registry: Arc<Registry>) -> Result<(), AppError> {
+/// How long the end waits for a model that is being run or opened.
+const LAST_WORK: Duration = Duration::from_secs(5);
+
+async fn run(config: Config, registry: Arc<Registry>, crew: Crew) -> Result<(), AppError> {
     let signals = catch_signals().map_err(AppError::Setup)?;
     let repository = Repository::open(&config.repository)?;
+    let keys = match config.public_keys.as_slice() {
+        [] => None,
+        files => Some(TrustedKeys::read(files)?),
+    };
     let backends = backends(config.backend, &config.onnxruntime)?;
     let listener = TcpListener::bind(config.listen)
         .await
@@ -77,14 +97,28 @@ async fn run(config: Config, registry: Arc<Registry>) -> Result<(), AppError> {
 
     let lifecycle = Arc::new(Lifecycle::default());
     let metrics = Arc::new(Metrics::new()?);
-    let loader = Loader { backends, batching: config.batching, metrics: Arc::clone(&metrics) };
-    let state = HttpState::new(config.http, Arc::clone(&registry), metrics, Arc::clone(&lifecycle));
+    let loader = Loader { backends, batching: config.batching, metrics: Arc::clone(&metrics), crew };
+    let cache = open_cache(&config, &repository);
+    let parts = Arc::new(watcher::Parts {
+        fetcher: Fetcher::new(repository.clone(), cache),
+        location: repository.place().to_owned(),
+        repository,
+        keys,
+        remembered: Mutex::default(),
+        alias: config.alias,
+        loaded_versions: config.loaded_versions,
+        config: config.watch,
+        openings: Semaphore::new(loader.batching.workers.div_ceil(2)),
+        loader,
+        registry: Arc::clone(&registry),
+        metrics: Arc::clone(&metrics),
+    });
+    let (reloader, nudges) = reload::channel();
+    let state = HttpState::new(config.http, registry, metrics, Arc::clone(&lifecycle), reloader);
     let server = tokio::spawn(http::serve(listener, http::router(state), Arc::clone(&lifecycle)));
     tracing::info!(%address, docs = %format_args!("http://{address}/docs"), "listening");
 
-    let alias = config.alias;
-    let loading =
-        tokio::spawn(async move { models::load_all(&repository, &alias, &loader, &registry).await });
+    let watching = tokio::spawn(watcher::watch(parts, nudges));
     let drained = async {
         if let Err(error) = server.await {
             tracing::error!(%error, "the listener failed");
@@ -97,8 +131,36 @@ async fn run(config: Config, registry: Arc<Registry>) -> Result<(), AppError> {
         }
         Ending::Forced => return Err(AppError::Forced),
     }
-    loading.abort();
+    watching.abort();
     Ok(())
+}
+
+/// The cache that the configuration names; for an object store, else the user's own. Without one the engine serves all the
+/// same, but cannot start while the store is down.
+fn open_cache(config: &Config, repository: &Repository) -> Option<Cache> {
+    let CacheConfig { folder, max_bytes } = &config.cache;
+    let is_store = repository.is_object_store();
+    let folder = folder.clone().or_else(|| default_cache_folder().filter(|_| is_store));
+    let Some(folder) = folder else {
+        if is_store {
+            tracing::warn!("there is no cache, because the user has no home folder: name one with cache.folder");
+        }
+        return None;
+    };
+    match Cache::open(&folder, *max_bytes) {
+        Ok(cache) => Some(cache),
+        Err(error) => {
+            tracing::warn!(%error, "the engine works without a cache: name another folder with cache.folder");
+            None
+        }
+    }
+}
+
+/// The folder of this program in the user's cache folder, where the XDG Base Directory Specification has it.
+fn default_cache_folder() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let folder = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;
+    folder.is_absolute().then(|| folder.join("onnward"))
 }
 
 /// The backends that models are opened on, the preferred one first. Where tract is chosen, ONNX Runtime is not touched.

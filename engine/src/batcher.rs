@@ -7,8 +7,7 @@
 mod queue;
 mod worker;
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -17,17 +16,17 @@ use tokio::sync::oneshot;
 use self::queue::{Entry, Queue};
 use crate::backend::Session;
 use crate::config::BatchingConfig;
+use crate::crew::Crew;
 use crate::metrics::{ModelMetrics, RejectReason};
 
 /// Takes rows for one model and gives their probabilities.
 ///
-/// Dropping it lets the workers finish what is queued and end.
+/// Dropping it lets the workers finish what is queued and end; the crew tells when they have.
 #[derive(Debug)]
 pub struct Batcher {
     queue: Arc<Queue>,
     metrics: ModelMetrics,
     features: usize,
-    workers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// Why rows were not scored.
@@ -72,17 +71,21 @@ impl Batcher {
         features: usize,
         config: &BatchingConfig,
         metrics: ModelMetrics,
+        crew: &Crew,
     ) -> std::io::Result<Self> {
-        let queue = Arc::new(Queue::new(config));
-        let mut workers = Vec::with_capacity(sessions.len());
+        // Dropped early, for want of a thread, it ends the workers that have begun.
+        let batcher = Self { queue: Arc::new(Queue::new(config)), metrics, features };
         for (index, session) in sessions.into_iter().enumerate() {
-            let worker =
-                worker::Worker::new(session, queue.clone(), features, config.max_batch_rows, metrics.clone());
-            workers.push(
-                std::thread::Builder::new().name(format!("{name}-{index}")).spawn(move || worker.run())?,
-            );
+            let (queue, metrics) = (Arc::clone(&batcher.queue), batcher.metrics.clone());
+            let worker = worker::Worker::new(session, queue, features, config.max_batch_rows, metrics);
+            let at_work = crew.enter();
+            let run = move || {
+                worker.run();
+                drop(at_work);
+            };
+            std::thread::Builder::new().name(format!("{name}-{index}")).spawn(run)?;
         }
-        Ok(Self { queue, metrics, features, workers: Mutex::new(workers) })
+        Ok(batcher)
     }
 
     /// Scores encoded rows, `[rows, features]` row after row, and gives the probability of the positive label for each, in
@@ -123,15 +126,9 @@ impl Batcher {
 }
 
 impl Batcher {
-    /// Gives up what is queued and waits until no worker runs its session any more: for the end of the process, whose
-    /// libraries must not be taken down under a session.
+    /// Gives up what is queued and lets the workers end: for the end of the process.
     pub fn stop(&self) {
         self.queue.abandon();
-        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        for worker in workers.drain(..) {
-            // A worker that panicked has ended too.
-            let _ = worker.join();
-        }
     }
 }
 

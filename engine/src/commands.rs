@@ -20,6 +20,7 @@ use crate::batcher::SubmitError;
 use crate::check::check as check_artifact;
 use crate::cli::Output;
 use crate::config::{BackendChoice, BatchingConfig, OnnxRuntimeConfig};
+use crate::crew::Crew;
 use crate::loader::{LoadError, Loader};
 use crate::metrics::{Metrics, MetricsError};
 use crate::registry::ServingModel;
@@ -143,9 +144,17 @@ fn load(file: &Path) -> Result<ServingModel, CommandError> {
         max_queue_delay: Duration::ZERO,
     };
     let backends = backends(BackendChoice::Auto, &OnnxRuntimeConfig { library: None })?;
-    let loader = Loader { backends, batching: no_queue, metrics: Arc::new(Metrics::new()?) };
+    let loader = Loader { backends, batching: no_queue, metrics: Arc::new(Metrics::new()?), crew: Crew::default() };
     let (name, version) = identity(file);
-    let loaded = loader.load(&name, version, &FetchedModel { manifest, bytes });
+    let fetched = FetchedModel {
+        manifest,
+        manifest_text: String::new(),
+        signatures: Vec::new(),
+        config: None,
+        bytes,
+        from_cache: false,
+    };
+    let loaded = loader.load(&name, version, &fetched);
     loaded.map_err(|source| CommandError::Load { path: file.to_owned(), source })
 }
 

@@ -31,6 +31,16 @@ pub struct Config {
     pub backend: BackendChoice,
     /// The model that answers `POST /predict`; without one, the first by name.
     pub default_model: Option<String>,
+    /// The models without which the engine is not ready.
+    pub required_models: Vec<String>,
+    /// How many versions of a model stay loaded.
+    pub loaded_versions: usize,
+    /// How often the repository is looked at.
+    pub watch: WatchConfig,
+    /// Where fetched models are kept.
+    pub cache: CacheConfig,
+    /// The files of the public keys of which one must have signed a version; empty: none need have.
+    pub public_keys: Vec<PathBuf>,
     /// ONNX Runtime.
     pub onnxruntime: OnnxRuntimeConfig,
     /// The batching of requests.
@@ -41,6 +51,24 @@ pub struct Config {
     pub shutdown: ShutdownConfig,
     /// The log.
     pub log: LogConfig,
+}
+
+/// How often the repository is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WatchConfig {
+    /// From one look to the next, give or take a fifth.
+    pub interval: Duration,
+    /// The longest wait after looks that failed.
+    pub max_backoff: Duration,
+}
+
+/// Where fetched models are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheConfig {
+    /// The folder; without one, the user's cache folder for an object store, and none for a local folder.
+    pub folder: Option<PathBuf>,
+    /// How large it may become.
+    pub max_bytes: u64,
 }
 
 /// Where ONNX Runtime is.

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::{Router, body};
 use ndarray::ArrayView2;
-use onnward_repository::DecidedBy;
+use onnward_repository::{DecidedBy, Target};
 use onnward_schemas::{
     Confusion, CrossValidation, Evaluation, FeatureProfile, Figures, Golden, GoldenRow, GoldenValue,
     Metadata, Profile, Provenance, SCORE_BINS, Schema, SchemaFile,
@@ -24,10 +24,12 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::backend::{BackendError, BackendKind, Batch, Session};
 use crate::batcher::Batcher;
 use crate::config::{BatchingConfig, HttpConfig, LogFormat};
+use crate::crew::Crew;
 use crate::http::{HttpState, router};
 use crate::logging::lines;
 use crate::metrics::Metrics;
 use crate::registry::{Registry, ServingModel};
+use crate::reload;
 use crate::shutdown::Lifecycle;
 
 /// Customers of a telephone company: an identifier, a category of digits, an optional number, an open category.
@@ -205,7 +207,7 @@ impl Engine {
     pub fn loading() -> Self {
         keep_events_on();
         Self {
-            registry: Arc::new(Registry::new(None)),
+            registry: Arc::new(Registry::new(None, Vec::new())),
             lifecycle: Arc::new(Lifecycle::default()),
             config: HttpConfig {
                 max_body_bytes: 8 * 1024 * 1024,
@@ -256,17 +258,19 @@ impl Engine {
         let backend = BackendKind::Tract;
         let metrics = Metrics::new().unwrap().model(name, 3, backend.name());
         let features = metadata.schema.features.len();
-        let batcher = Batcher::start(name, vec![Box::new(scorer)], features, &batching, metrics).unwrap();
+        let batcher = Batcher::start(name, vec![Box::new(scorer)], features, &batching, metrics, &Crew::default())
+            .unwrap();
         self.registry.insert(ServingModel {
             name: name.to_owned(),
             version: 3,
-            decided_by: Some(DecidedBy::Alias { alias: "champion".to_owned() }),
             sha256: "cd".repeat(32),
             size_bytes: 1234,
             backend,
             metadata,
             batcher,
         });
+        let decided_by = DecidedBy::Alias { alias: "champion".to_owned() };
+        assert!(self.registry.serve(name, &Target { version: 3, decided_by }));
     }
 
     pub fn router(&self) -> Router {
@@ -276,6 +280,7 @@ impl Engine {
             Arc::clone(&self.registry),
             metrics,
             Arc::clone(&self.lifecycle),
+            reload::channel().0,
         ))
     }
 

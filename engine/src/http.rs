@@ -1,6 +1,7 @@
 //! The HTTP side: it knows the registry, the schemas and the batcher's `submit`, and neither a runtime nor a repository.
 
 mod access;
+mod admin;
 mod body;
 mod health;
 mod index;

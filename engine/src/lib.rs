@@ -1,8 +1,8 @@
 //! The online half of Onnward: it loads the models of a repository and answers predictions over HTTP.
 //!
 //! Requests flow one way: [`http`] reads rows with the model's schema, [`batcher`] scores them in batches, the answer
-//! goes back. Models flow the other way: [`onnward_repository`] reads them, [`loader`] proves them on a [`backend`], and
-//! [`registry`] is where the two meet. [`app`] alone sees every part.
+//! goes back. Models flow the other way: the [`watcher`] sees a change in the
+//! [`onnward_repository`] and fetches it, [`loader`] proves it on a [`backend`], and [`registry`] is where the two meet. [`app`] alone sees every part.
 
 pub mod answer;
 pub mod app;
@@ -12,13 +12,16 @@ pub mod check;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod crew;
 pub mod golden;
 pub mod http;
 pub mod loader;
 pub mod logging;
 pub mod metrics;
 pub mod registry;
+pub mod reload;
 pub mod shutdown;
+pub mod watcher;
 
 #[cfg(test)]
 mod fixtures;

@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::backend::{Backend, BackendError, BackendKind, Batch, Session};
 use crate::batcher::Batcher;
 use crate::config::BatchingConfig;
+use crate::crew::Crew;
 use crate::golden::{self, GoldenError, GraphForm};
 use crate::metrics::Metrics;
 use crate::registry::ServingModel;
@@ -24,6 +25,8 @@ pub struct Loader {
     pub batching: BatchingConfig,
     /// Where the batches are counted.
     pub metrics: Arc<Metrics>,
+    /// Who counts the threads that use a runtime.
+    pub crew: Crew,
 }
 
 /// Why an artifact is not served.
@@ -67,6 +70,7 @@ impl Loader {
     /// # Errors
     /// [`LoadError`], of the last backend tried.
     pub fn load(&self, name: &str, version: u64, fetched: &FetchedModel) -> Result<ServingModel, LoadError> {
+        let _at_work = self.crew.enter();
         let artifact = Artifact::decode(&fetched.bytes)?;
         let fingerprint = artifact.metadata.schema.fingerprint();
         if let Some(manifest) = &fetched.manifest.fingerprint
@@ -79,13 +83,12 @@ impl Loader {
 
         let metrics = self.metrics.model(name, version, backend.name());
         let features = artifact.metadata.schema.features.len();
-        let batcher = Batcher::start(name, sessions, features, &self.batching, metrics)?;
+        let batcher = Batcher::start(name, sessions, features, &self.batching, metrics, &self.crew)?;
         Ok(ServingModel {
             name: name.to_owned(),
             version,
             sha256: fetched.manifest.sha256.clone(),
             size_bytes: fetched.manifest.size_bytes,
-            decided_by: None,
             backend,
             metadata: artifact.metadata,
             batcher,
@@ -145,4 +148,9 @@ fn warm_up(
         session.score(Batch::Features(golden.select(Axis(0), &indices).view()))?;
     }
     Ok(())
+}
+
+impl LoadError {
+    pub fn step(&self) -> &'static str { "load" }
+    pub fn may_pass(&self) -> bool { matches!(self, Self::Thread(_)) }
 }

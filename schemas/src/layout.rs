@@ -1,11 +1,15 @@
-//! Where things lie in a model repository: `<model>/<version>/model.onnx` with `manifest.json` beside it, and the
-//! pointers to versions, each a folder of numbered entries: `<model>/aliases/<alias>/<entry>.json` and
+//! Where things lie in a model repository: `<model>/<version>/model.onnx` with `manifest.json` and the signatures
+//! (`signatures/<key id>.json`) beside it, and the pointers to versions, each a folder of numbered entries: `<model>/aliases/<alias>/<entry>.json` and
 //! `<model>/pin/<entry>.json`.
 
 /// The artifact's file name within a version.
 pub const MODEL_FILE: &str = "model.onnx";
 /// The manifest's file name within a version.
 pub const MANIFEST_FILE: &str = "manifest.json";
+/// What a foreign ONNX file does not say of itself; optional in a version.
+pub const CONFIG_FILE: &str = "config.toml";
+/// The folder of a version's signatures; optional.
+pub const SIGNATURES_FOLDER: &str = "signatures";
 /// The file that stays in a version's folder once the version is deleted, so that its number is never given again.
 pub const DELETED_FILE: &str = "deleted.json";
 /// The folder of a model's aliases.
@@ -46,6 +50,16 @@ pub fn manifest_path(model: &str, version: u64) -> String {
 /// The path of what remains of a deleted version, from the repository's root.
 pub fn deleted_path(model: &str, version: u64) -> String {
     format!("{model}/{version}/{DELETED_FILE}")
+}
+
+/// The folder of a version's signatures, from the repository's root.
+pub fn signatures_folder(model: &str, version: u64) -> String {
+    format!("{model}/{version}/{SIGNATURES_FOLDER}")
+}
+
+/// The path of a version's signature by the key with this id, from the repository's root.
+pub fn signature_path(model: &str, version: u64, key_id: &str) -> String {
+    format!("{model}/{version}/{SIGNATURES_FOLDER}/{key_id}.json")
 }
 
 /// The folder of an alias's entries, from the repository's root.

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::backend::{BackendError, BackendKind, Batch};
+use crate::crew::Crew;
 
 const FEATURES: usize = 2;
 const LONG: Duration = Duration::from_secs(60);
@@ -39,7 +40,7 @@ fn rig(max_batch_rows: usize, max_queue_rows: usize, max_queue_delay: Duration) 
     let session: Box<dyn Session> = Box::new(Adder { started: started_sender, go: go_receiver });
     let config = BatchingConfig { workers: 1, max_batch_rows, max_queue_rows, max_queue_delay };
     let metrics = crate::metrics::Metrics::new().unwrap().model("adder", 1, BackendKind::Tract.name());
-    let batcher = Batcher::start("adder", vec![session], FEATURES, &config, metrics).unwrap();
+    let batcher = Batcher::start("adder", vec![session], FEATURES, &config, metrics, &Crew::default()).unwrap();
     Rig { batcher: Arc::new(batcher), started, go }
 }
 

@@ -12,7 +12,9 @@ use onnward_schemas::layout::is_model_name;
 use serde::Deserialize;
 
 use super::error::Invalid;
-use super::{BatchingConfig, Config, HttpConfig, LogConfig, OnnxRuntimeConfig, ShutdownConfig};
+use super::{
+    BatchingConfig, CacheConfig, Config, HttpConfig, LogConfig, OnnxRuntimeConfig, ShutdownConfig, WatchConfig,
+};
 
 /// Which runtime scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
@@ -73,11 +75,43 @@ pub struct RawConfig {
     s3: S3Config,
     backend: BackendChoice,
     default_model: Option<String>,
+    required_models: Vec<String>,
+    loaded_versions: u64,
+    watch: RawWatch,
+    store: RawStore,
+    cache: RawCache,
+    signing: RawSigning,
     onnxruntime: RawOnnxRuntime,
     batching: RawBatching,
     http: RawHttp,
     shutdown: RawShutdown,
     log: RawLog,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawWatch {
+    interval_ms: u64,
+    max_backoff_ms: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawStore {
+    timeout_ms: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawCache {
+    folder: Option<PathBuf>,
+    max_bytes: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawSigning {
+    public_keys: Vec<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -127,12 +161,36 @@ impl Default for RawConfig {
             s3: S3Config::default(),
             backend: BackendChoice::Auto,
             default_model: None,
+            required_models: Vec::new(),
+            loaded_versions: 3,
+            watch: RawWatch::default(),
+            store: RawStore::default(),
+            cache: RawCache::default(),
+            signing: RawSigning::default(),
             onnxruntime: RawOnnxRuntime::default(),
             batching: RawBatching::default(),
             http: RawHttp::default(),
             shutdown: RawShutdown::default(),
             log: RawLog::default(),
         }
+    }
+}
+
+impl Default for RawWatch {
+    fn default() -> Self {
+        Self { interval_ms: 5_000, max_backoff_ms: 60_000 }
+    }
+}
+
+impl Default for RawStore {
+    fn default() -> Self {
+        Self { timeout_ms: 10_000 }
+    }
+}
+
+impl Default for RawCache {
+    fn default() -> Self {
+        Self { folder: None, max_bytes: 10 * 1024 * 1024 * 1024 }
     }
 }
 
@@ -182,25 +240,32 @@ impl RawConfig {
                       `repository` in the configuration file"
                 .to_owned(),
         })?;
-        if let Some(name) = self.default_model.as_deref().filter(|name| !is_model_name(name)) {
-            let problem = format!(
-                "is \"{name}\", but a model's name has 1 to 64 of a-z, 0-9, `-`, `_` and `.`, a letter or digit first"
-            );
-            return Err(Invalid { key: "default_model", problem });
-        }
-        if !is_model_name(&self.alias) {
-            let problem = format!(
-                "is \"{}\", but an alias has 1 to 64 of a-z, 0-9, `-`, `_` and `.`, a letter or digit first",
-                self.alias
-            );
-            return Err(Invalid { key: "alias", problem });
+        let default_model = self.default_model.iter().map(|name| ("default_model", name));
+        let required_models = self.required_models.iter().map(|name| ("required_models", name));
+        for (key, name) in default_model.chain(required_models).chain([("alias", &self.alias)]) {
+            check_name(key, name)?;
         }
         Ok(Config {
             listen,
-            repository: RepositoryConfig { location: repository, s3: self.s3 },
+            repository: RepositoryConfig {
+                location: repository,
+                s3: self.s3,
+                timeout: duration("store.timeout_ms", self.store.timeout_ms, 100..=TEN_MINUTES_MS)?,
+            },
             alias: self.alias,
             backend: self.backend,
             default_model: self.default_model,
+            required_models: self.required_models,
+            loaded_versions: count("loaded_versions", self.loaded_versions, 1..=1000)?,
+            watch: WatchConfig {
+                interval: duration("watch.interval_ms", self.watch.interval_ms, 10..=DAY_MS)?,
+                max_backoff: duration("watch.max_backoff_ms", self.watch.max_backoff_ms, 10..=DAY_MS)?,
+            },
+            cache: CacheConfig {
+                folder: self.cache.folder,
+                max_bytes: within("cache.max_bytes", self.cache.max_bytes, 0..=u64::MAX >> 1)?,
+            },
+            public_keys: self.signing.public_keys,
             onnxruntime: OnnxRuntimeConfig { library: self.onnxruntime.library },
             batching: self.batching.check()?,
             http: self.http.check()?,
@@ -211,6 +276,7 @@ impl RawConfig {
 }
 
 const TEN_MINUTES_MS: u64 = 600_000;
+const DAY_MS: u64 = 86_400_000;
 
 impl RawBatching {
     fn check(self) -> Result<BatchingConfig, Invalid> {
@@ -258,6 +324,16 @@ impl RawShutdown {
             drain_timeout: duration("shutdown.drain_timeout_ms", self.drain_timeout_ms, 0..=TEN_MINUTES_MS)?,
         })
     }
+}
+
+fn check_name(key: &'static str, name: &str) -> Result<(), Invalid> {
+    if is_model_name(name) {
+        return Ok(());
+    }
+    let problem = format!(
+        "is \"{name}\", but a name has 1 to 64 of a-z, 0-9, `-`, `_` and `.`, a letter or digit first"
+    );
+    Err(Invalid { key, problem })
 }
 
 fn within(key: &'static str, value: u64, range: RangeInclusive<u64>) -> Result<u64, Invalid> {

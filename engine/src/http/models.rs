@@ -1,6 +1,7 @@
 //! `GET /models` and `GET /models/{name}`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -9,16 +10,21 @@ use serde::Serialize;
 
 use crate::http::problem::ApiError;
 use crate::http::state::HttpState;
-use crate::registry::{DecidedBy, FailedModel, ServingModel};
+use crate::metrics::Role;
+use crate::registry::{
+    DecidedBy, FailedModel, Loading, Problem, RepositoryState, ServingModel, Slot, Target,
+};
 
 /// What is in the repository.
 #[derive(Serialize)]
 pub struct Models {
     /// Whether the first load is still going on, so that more may come.
     loading: bool,
+    /// How the last look at the repository went.
+    repository: Arc<RepositoryState>,
     /// The models that answer predictions, by name.
     models: Vec<Summary>,
-    /// What could not be loaded.
+    /// What is to be served and is not.
     failed: Vec<FailedModel>,
 }
 
@@ -34,13 +40,56 @@ pub struct Summary {
     pub predict: String,
 }
 
-/// Everything that a model says about itself, but for its golden rows and its profile.
+/// A model's state, and everything that the served version says about itself but for its golden rows and its profile.
 #[derive(Serialize)]
-pub struct Details<'a> {
+struct Details<'a> {
     name: &'a str,
+    /// The version that is to be served, and why.
+    desired: Option<Desired<'a>>,
+    /// The version that is on its way.
+    loading: Option<&'a Loading>,
+    /// The version that is served.
+    serving: Option<Served<'a>>,
+    /// The version that was served before and stays warm.
+    previous: Option<u64>,
+    /// Every loaded version.
+    loaded: Vec<Loaded<'a>>,
+    /// The version that each alias names.
+    aliases: &'a BTreeMap<String, u64>,
+    /// What went wrong last.
+    last_error: Option<&'a Problem>,
+    /// Whether the desired version is not served because of the last error.
+    failing: bool,
+    #[serde(flatten)]
+    model: Option<About<'a>>,
+}
+
+#[derive(Serialize)]
+struct Desired<'a> {
     version: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    decided_by: Option<&'a DecidedBy>,
+    decided_by: &'a DecidedBy,
+}
+
+#[derive(Serialize)]
+struct Served<'a> {
+    version: u64,
+    decided_by: &'a DecidedBy,
+    since: &'a str,
+}
+
+#[derive(Serialize)]
+struct Loaded<'a> {
+    version: u64,
+    role: Role,
+    backend: &'static str,
+    sha256: &'a str,
+    predict: String,
+}
+
+/// What the served version says about itself.
+#[derive(Serialize)]
+struct About<'a> {
+    version: u64,
     backend: &'static str,
     sha256: &'a str,
     size_bytes: u64,
@@ -54,11 +103,17 @@ pub struct Details<'a> {
 
 /// The models that are served and those that could not be loaded.
 pub async fn list(State(state): State<HttpState>) -> Json<Models> {
-    Json(Models {
+    Json(listing(&state))
+}
+
+/// What is in the repository, and what has become of it.
+pub fn listing(state: &HttpState) -> Models {
+    Models {
         loading: !state.registry.is_loaded(),
-        models: summaries(&state),
+        repository: state.registry.repository(),
+        models: summaries(state),
         failed: state.registry.failed(),
-    })
+    }
 }
 
 /// One model.
@@ -66,8 +121,8 @@ pub async fn one(
     State(state): State<HttpState>,
     Path(name): Path<String>,
 ) -> Result<Json<serde_json::Value>, ApiError> {
-    let model = state.model(&name)?;
-    let details = serde_json::to_value(Details::of(&model));
+    let slot = state.slot(&name)?;
+    let details = serde_json::to_value(Details::of(&name, &slot));
     details.map(Json).map_err(|error| ApiError::Failed { reason: error.to_string() })
 }
 
@@ -90,12 +145,41 @@ pub fn summaries(state: &HttpState) -> Vec<Summary> {
 }
 
 impl<'a> Details<'a> {
+    fn of(name: &'a str, slot: &'a Slot) -> Self {
+        let desired = |Target { version, decided_by }: &'a Target| Desired { version: *version, decided_by };
+        let loaded = slot.loaded().into_iter().filter_map(|version| Some((version, slot.version(version)?)));
+        Self {
+            name,
+            desired: slot.desired.as_ref().map(desired),
+            loading: slot.loading.as_ref(),
+            serving: slot.serving.as_ref().map(|serving| Served {
+                version: serving.model.version,
+                decided_by: &serving.decided_by,
+                since: &serving.since,
+            }),
+            previous: slot.previous,
+            loaded: loaded
+                .map(|(version, model)| Loaded {
+                    version,
+                    role: slot.role(version),
+                    backend: model.backend.name(),
+                    sha256: &model.sha256,
+                    predict: format!("/models/{name}/versions/{version}/predict"),
+                })
+                .collect(),
+            aliases: &slot.aliases,
+            last_error: slot.last_error.as_ref(),
+            failing: slot.is_failing,
+            model: slot.serving.as_ref().map(|serving| About::of(&serving.model)),
+        }
+    }
+}
+
+impl<'a> About<'a> {
     fn of(model: &'a ServingModel) -> Self {
         let metadata = &model.metadata;
         Self {
-            name: &model.name,
             version: model.version,
-            decided_by: model.decided_by.as_ref(),
             backend: model.backend.name(),
             sha256: &model.sha256,
             size_bytes: model.size_bytes,

@@ -1,4 +1,4 @@
-//! `POST /predict` and `POST /models/{name}/predict`.
+//! `POST /predict`, and the same for a named model, one of its loaded versions or one of its aliases.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use onnward_schemas::layout::parse_version;
 use onnward_schemas::{Rows, RowsLimits, Violation, Violations};
 use tokio::time::Instant;
 
@@ -35,6 +36,27 @@ pub async fn with_named_model(
     body: Body,
 ) -> Result<Response, ApiError> {
     predict(&state, state.model(&name)?, &headers, body).await
+}
+
+/// Scores with a loaded version of the model that the path names.
+pub async fn with_version(
+    State(state): State<HttpState>,
+    Path((name, version)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let version = parse_version(&version).ok_or(ApiError::BadVersion)?;
+    predict(&state, state.version(&name, version)?, &headers, body).await
+}
+
+/// Scores with the version that an alias names.
+pub async fn with_alias(
+    State(state): State<HttpState>,
+    Path((name, alias)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    predict(&state, state.alias(&name, &alias)?, &headers, body).await
 }
 
 async fn predict(

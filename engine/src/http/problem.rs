@@ -27,6 +27,18 @@ pub enum ApiError {
     UnknownModel { serving: Vec<String> },
     #[error("The model {name} is in the repository and could not be loaded: {reason}.")]
     ModelFailed { name: String, reason: String },
+    #[error("Version {version} of {name} is not loaded: {}.", those_loaded(.loaded))]
+    VersionNotLoaded { name: String, version: u64, loaded: Vec<u64> },
+    #[error("The model has no such alias: {}.", known_aliases(.aliases))]
+    UnknownAlias { aliases: Vec<String> },
+    #[error("A version is a whole number from 1, as in /models/NAME/versions/3/predict.")]
+    BadVersion,
+    #[error("Models that the configuration requires are not served: {}; GET /models says why.", .missing.join(", "))]
+    RequiredModels { missing: Vec<String> },
+    #[error("The model repository cannot be read: {reason}.")]
+    RepositoryUnreachable { reason: String },
+    #[error("Too many reloads are waiting already, or the engine is stopping; try again after the time in Retry-After.")]
+    ReloadRefused,
     #[error("The default model is not served; post to /models/NAME/predict: {}.", served(.serving))]
     NoDefaultModel { serving: Vec<String> },
     #[error("The models are being loaded; try again shortly.")]
@@ -96,6 +108,12 @@ impl ApiError {
             Self::MethodNotAllowed => "method-not-allowed",
             Self::UnknownModel { .. } => "unknown-model",
             Self::ModelFailed { .. } => "model-failed",
+            Self::VersionNotLoaded { .. } => "version-not-loaded",
+            Self::UnknownAlias { .. } => "unknown-alias",
+            Self::BadVersion => "bad-version",
+            Self::RequiredModels { .. } => "required-models",
+            Self::RepositoryUnreachable { .. } => "repository-unreachable",
+            Self::ReloadRefused => "reload-refused",
             Self::NoDefaultModel { .. } => "no-default-model",
             Self::Loading => "loading",
             Self::NoModels => "no-models",
@@ -121,9 +139,15 @@ impl ApiError {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::UnknownPath | Self::UnknownModel { .. } => StatusCode::NOT_FOUND,
+            Self::UnknownPath
+            | Self::UnknownModel { .. }
+            | Self::VersionNotLoaded { .. }
+            | Self::UnknownAlias { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::ModelFailed { .. }
+            | Self::RequiredModels { .. }
+            | Self::RepositoryUnreachable { .. }
+            | Self::ReloadRefused
             | Self::NoDefaultModel { .. }
             | Self::Loading
             | Self::NoModels
@@ -132,6 +156,7 @@ impl ApiError {
             Self::BodyTooLarge { .. } | Self::TooManyRows { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimedOut { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BadTimeout
+            | Self::BadVersion
             | Self::BodyBroken
             | Self::BodyEmpty
             | Self::NotUtf8 { .. }
@@ -162,6 +187,15 @@ impl ApiError {
             _ => None,
         }
     }
+}
+
+fn those_loaded(versions: &[u64]) -> String {
+    let versions: Vec<String> = versions.iter().map(u64::to_string).collect();
+    if versions.is_empty() { "none is".to_owned() } else { format!("there is {}", versions.join(", ")) }
+}
+
+fn known_aliases(names: &[String]) -> String {
+    if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) }
 }
 
 fn served(names: &[String]) -> String {

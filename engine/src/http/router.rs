@@ -10,7 +10,7 @@ use crate::http::access::{self, REQUEST_ID};
 use crate::http::body::REQUEST_TIMEOUT;
 use crate::http::problem::ApiError;
 use crate::http::state::HttpState;
-use crate::http::{health, index, models, openapi, predict};
+use crate::http::{admin, health, index, models, openapi, predict};
 
 /// Every route, under what every request passes.
 pub fn router(state: HttpState) -> Router {
@@ -20,6 +20,9 @@ pub fn router(state: HttpState) -> Router {
         .route("/models", get(models::list))
         .route("/models/{name}", get(models::one))
         .route("/models/{name}/predict", post(predict::with_named_model))
+        .route("/models/{name}/versions/{version}/predict", post(predict::with_version))
+        .route("/models/{name}/aliases/{alias}/predict", post(predict::with_alias))
+        .route("/admin/reload", post(admin::reload))
         .route("/health", get(health::ready))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))

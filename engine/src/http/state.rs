@@ -5,7 +5,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::config::HttpConfig;
 use crate::http::problem::ApiError;
 use crate::metrics::Metrics;
-use crate::registry::{Registry, ServingModel};
+use crate::registry::{Registry, ServingModel, Slot};
+use crate::reload::Reloader;
 use crate::shutdown::{Lifecycle, Phase};
 
 /// What the handlers share.
@@ -15,6 +16,7 @@ pub struct HttpState {
     pub(super) registry: Arc<Registry>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) lifecycle: Arc<Lifecycle>,
+    pub(super) reloader: Reloader,
     /// What may be held of bodies at once, in [`BUDGET_UNIT_BYTES`].
     body_budget: Arc<Semaphore>,
 }
@@ -31,10 +33,11 @@ impl HttpState {
         registry: Arc<Registry>,
         metrics: Arc<Metrics>,
         lifecycle: Arc<Lifecycle>,
+        reloader: Reloader,
     ) -> Self {
         let budget = units(config.max_body_bytes).saturating_mul(LARGEST_BODIES).min(Semaphore::MAX_PERMITS);
         let body_budget = Arc::new(Semaphore::new(budget));
-        Self { config: Arc::new(config), registry, metrics, lifecycle, body_budget }
+        Self { config: Arc::new(config), registry, metrics, lifecycle, reloader, body_budget }
     }
 
     /// Takes what a body of so many bytes costs, until the permit is dropped; clients that send more than fits in memory
@@ -52,22 +55,49 @@ impl HttpState {
         let serving = self.serving_names();
         Err(match (self.registry.is_loaded(), serving.is_empty()) {
             (false, _) => ApiError::Loading,
-            (true, true) => ApiError::NoModels,
+            (true, true) => self.no_models(),
             (true, false) => ApiError::NoDefaultModel { serving },
         })
     }
 
-    /// The model of this name.
+    /// The served version of this model.
     pub(super) fn model(&self, name: &str) -> Result<Arc<ServingModel>, ApiError> {
         if let Some(model) = self.registry.get(name) {
             return Ok(model);
         }
-        if !self.registry.is_loaded() {
-            return Err(ApiError::Loading);
+        let slot = self.slot(name)?;
+        match slot.last_error.as_ref() {
+            Some(problem) => {
+                Err(ApiError::ModelFailed { name: name.to_owned(), reason: problem.reason.clone() })
+            }
+            None => Err(ApiError::Loading),
         }
-        match self.registry.failed().into_iter().find(|failed| failed.name == name) {
-            Some(failed) => Err(ApiError::ModelFailed { name: failed.name, reason: failed.reason }),
-            None => Err(ApiError::UnknownModel { serving: self.serving_names() }),
+    }
+
+    /// What is known of this model.
+    pub(super) fn slot(&self, name: &str) -> Result<Arc<Slot>, ApiError> {
+        match self.registry.slot(name) {
+            Some(slot) => Ok(slot),
+            None if self.registry.is_loaded() => {
+                Err(ApiError::UnknownModel { serving: self.serving_names() })
+            }
+            None => Err(ApiError::Loading),
+        }
+    }
+
+    /// A loaded version of this model.
+    pub(super) fn version(&self, name: &str, version: u64) -> Result<Arc<ServingModel>, ApiError> {
+        let slot = self.slot(name)?;
+        let not_loaded = || ApiError::VersionNotLoaded { name: name.to_owned(), version, loaded: slot.loaded() };
+        slot.version(version).cloned().ok_or_else(not_loaded)
+    }
+
+    /// The version of this model that an alias names.
+    pub(super) fn alias(&self, name: &str, alias: &str) -> Result<Arc<ServingModel>, ApiError> {
+        let slot = self.slot(name)?;
+        match slot.aliases.get(alias) {
+            Some(version) => self.version(name, *version),
+            None => Err(ApiError::UnknownAlias { aliases: slot.aliases.keys().cloned().collect() }),
         }
     }
 
@@ -78,9 +108,21 @@ impl HttpState {
         } else if !self.registry.is_loaded() {
             Err(ApiError::Loading)
         } else if self.registry.serving().is_empty() {
-            Err(ApiError::NoModels)
+            Err(self.no_models())
         } else {
-            Ok(())
+            let missing = self.registry.missing_models();
+            if missing.is_empty() { Ok(()) } else { Err(ApiError::RequiredModels { missing }) }
+        }
+    }
+
+    /// Why no model is served.
+    fn no_models(&self) -> ApiError {
+        let repository = self.registry.repository();
+        match &repository.error {
+            Some(reason) if repository.reachable == Some(false) => {
+                ApiError::RepositoryUnreachable { reason: reason.clone() }
+            }
+            _ => ApiError::NoModels,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use onnward_repository::{DEFAULT_ALIAS, RepositoryConfig, S3Config};
+use onnward_repository::{DEFAULT_ALIAS, RepositoryConfig};
 
 use super::OutputFormat;
 
@@ -38,7 +38,7 @@ impl RepositoryArguments {
 
 /// A repository whose settings all come from the environment.
 pub fn repository_config(location: &str) -> RepositoryConfig {
-    RepositoryConfig { location: location.to_owned(), s3: S3Config::default() }
+    RepositoryConfig { location: location.to_owned(), ..RepositoryConfig::default() }
 }
 
 /// `publish`

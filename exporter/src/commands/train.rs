@@ -168,7 +168,7 @@ impl fmt::Display for TrainResult<'_> {
                 candidate.fit_seconds
             )?;
         }
-        let Published { model, version, path, manifest } = &self.published;
+        let Published { model, version, path, manifest, .. } = &self.published;
         writeln!(f, "\npublished  {model} version {version}: {path}, {} bytes", manifest.size_bytes)?;
         if let Some(report) = &self.report {
             writeln!(f, "report     {}", report.display())?;

@@ -1,14 +1,25 @@
 use std::fmt;
+use std::time::Duration;
 
 use serde::Deserialize;
 
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Where a model repository is and how to reach it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepositoryConfig {
     /// A folder, `file:///folder` or `s3://bucket/prefix`; `gs://` and `az://` where the features are compiled in.
     pub location: String,
     /// What an S3 store needs beside its location.
     pub s3: S3Config,
+    /// How long an object store may take for a connection, and how long it may be silent while something is read.
+    pub timeout: Duration,
+}
+
+impl Default for RepositoryConfig {
+    fn default() -> Self {
+        Self { location: String::new(), s3: S3Config::default(), timeout: DEFAULT_TIMEOUT }
+    }
 }
 
 /// How to reach an S3 store. Whatever is not set comes from the usual environment of AWS (`AWS_REGION`,

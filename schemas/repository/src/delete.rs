@@ -49,7 +49,7 @@ impl Repository {
     pub async fn plan_gc(&self, model: &str, keep: usize) -> Result<Vec<Deletion>, RepositoryError> {
         let inventory = self.known(model).await?;
         let uses = self.uses(model, &inventory).await?;
-        let kept: Vec<u64> = inventory.published().rev().take(keep).collect();
+        let kept: Vec<u64> = inventory.published().map(|(version, _)| version).rev().take(keep).collect();
         let is_used = |version: u64| uses.iter().any(|found| found.version == version);
         let to_go = inventory.versions.iter().filter(|(version, files)| {
             let is_superfluous = files.has_manifest && !kept.contains(version) && !is_used(**version);
@@ -80,7 +80,7 @@ impl Repository {
         // Without its manifest the version is gone, whatever remains of it if this is cut short.
         self.remove_file(&Path::from(manifest_path(model, *version))).await?;
         let folder = Path::from(format!("{model}/{version}"));
-        let fail = |source| RepositoryError::reading(folder.as_ref(), source);
+        let fail = |source| self.reading(folder.as_ref(), source);
         let files: Vec<_> = self.store.list(Some(&folder)).try_collect().await.map_err(fail)?;
         for file in files.iter().filter(|file| file.location.filename() != Some(DELETED_FILE)) {
             self.remove_file(&file.location).await?;

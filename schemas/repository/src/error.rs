@@ -1,8 +1,11 @@
 use std::error::Error as _;
+use std::time::Duration;
 
+use object_store::client::{HttpError, HttpErrorKind};
 use thiserror::Error;
 
 use crate::pointer::Pointer;
+use crate::signature::SignatureError;
 
 /// Why something cannot be done in a model repository.
 #[derive(Debug, Error)]
@@ -44,6 +47,18 @@ pub enum RepositoryError {
         /// What the store says.
         source: object_store::Error,
     },
+    /// The store does not answer, or has stopped in the middle of a file.
+    #[error(
+        "cannot {what}: the store {store} was silent for {timeout:?}: check the network and the endpoint"
+    )]
+    Timeout {
+        /// What was being done: `read` or `write`, and the file.
+        what: String,
+        /// The store.
+        store: String,
+        /// How long it was waited for.
+        timeout: Duration,
+    },
     /// The repository has nothing of this model.
     #[error("the model repository has no model {model}: publish a version of it first")]
     NoModel {
@@ -83,6 +98,12 @@ pub enum RepositoryError {
         path: String,
         /// What is wrong with it.
         source: serde_json::Error,
+    },
+    /// A file that should be text is not.
+    #[error("{path} is not what it should be: it is not UTF-8 text")]
+    NotText {
+        /// The file.
+        path: String,
     },
     /// An artifact is not the one that its manifest describes.
     #[error("{path} is not the file that its manifest describes ({what}): publish it again as a new version")]
@@ -155,6 +176,25 @@ pub enum RepositoryError {
         /// The model.
         model: String,
     },
+    /// A version that was to be taken from the cache alone is not there.
+    #[error("version {version} of {model} is not in the cache, and the model repository cannot be asked")]
+    NotCached {
+        /// The model.
+        model: String,
+        /// The version.
+        version: u64,
+    },
+    /// A folder cannot be a cache.
+    #[error("cannot use {folder} as a cache: {source}: name a folder that this user may write")]
+    Cache {
+        /// The folder.
+        folder: String,
+        /// What the file system says.
+        source: std::io::Error,
+    },
+    /// A version cannot be signed.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
     /// Something cannot be written as JSON.
     #[error("cannot write {path} as JSON: {source}")]
     Json {
@@ -166,12 +206,21 @@ pub enum RepositoryError {
 }
 
 impl RepositoryError {
-    pub(crate) fn reading(path: &str, source: object_store::Error) -> Self {
-        Self::Read { path: path.to_owned(), source }
-    }
-
-    pub(crate) fn writing(path: &str, source: object_store::Error) -> Self {
-        Self::Write { path: path.to_owned(), source }
+    /// Whether the store failed, or refused the credentials, and the same may well succeed later. Everything else stays
+    /// wrong until a file in the repository changes.
+    pub fn is_transient(&self) -> bool {
+        use object_store::Error;
+        match self {
+            Self::NotFound { .. } | Self::Timeout { .. } => true,
+            Self::Read { source, .. } | Self::Write { source, .. } => matches!(
+                source,
+                Error::Generic { .. }
+                    | Error::JoinError { .. }
+                    | Error::PermissionDenied { .. }
+                    | Error::Unauthenticated { .. }
+            ),
+            _ => false,
+        }
     }
 }
 
@@ -209,6 +258,18 @@ pub(crate) fn reason(error: &object_store::Error) -> String {
             text.trim_end_matches([':', ' ']).to_owned()
         }
     }
+}
+
+/// Whether it was waited for the store in vain.
+pub(crate) fn is_timeout(error: &object_store::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if inner.downcast_ref::<HttpError>().is_some_and(|http| http.kind() == HttpErrorKind::Timeout) {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
 }
 
 /// What an error and all its causes say.

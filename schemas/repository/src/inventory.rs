@@ -1,17 +1,21 @@
 //! Everything that there is of a model, by one listing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectMeta;
 use object_store::path::Path;
 use onnward_schemas::Manifest;
 use onnward_schemas::layout::{
-    ALIASES_FOLDER, DELETED_FILE, MANIFEST_FILE, PIN_FOLDER, is_model_name, parse_entry, parse_version,
+    ALIASES_FOLDER, DELETED_FILE, MANIFEST_FILE, PIN_FOLDER, SIGNATURES_FOLDER, is_model_name, parse_entry,
+    parse_version,
 };
 use serde::Serialize;
 
 use crate::error::RepositoryError;
 use crate::pointer::{Pointer, State};
+use crate::signature::KeyId;
+use crate::stamp::{FileStamp, Stamp};
 use crate::store::{Repository, check_name};
 
 /// What there is of a model.
@@ -35,6 +39,8 @@ pub struct VersionStatus {
     /// What its manifest says, where it can be read.
     #[serde(flatten)]
     pub manifest: Option<Manifest>,
+    /// The keys whose signatures lie there, by id; whether they are right is for [`crate::TrustedKeys`] to say.
+    pub signed_by: Vec<KeyId>,
     /// Why the manifest cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -68,57 +74,86 @@ pub(crate) struct Inventory {
     /// Every folder of a version.
     pub versions: BTreeMap<u64, VersionFiles>,
     /// The last entry of every alias.
-    pub aliases: BTreeMap<String, u64>,
+    pub aliases: BTreeMap<String, LastEntry>,
     /// The last entry of the pin.
-    pub pin: Option<u64>,
+    pub pin: Option<LastEntry>,
 }
 
 /// The files of a version.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct VersionFiles {
     pub has_manifest: bool,
     pub is_deleted: bool,
     /// The sizes of all of them, but for the mark of a deletion.
     pub size_bytes: u64,
+    pub stamp: Stamp,
+    /// The keys whose signatures lie there, in order.
+    pub signed_by: BTreeSet<KeyId>,
+}
+
+/// The entry of a pointer that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LastEntry {
+    pub number: u64,
+    pub file: FileStamp,
 }
 
 impl Inventory {
     /// The versions that are there: with a manifest, and not deleted.
-    pub fn published(&self) -> impl DoubleEndedIterator<Item = u64> {
+    pub fn published(&self) -> impl DoubleEndedIterator<Item = (u64, &VersionFiles)> {
         let is_there = |files: &VersionFiles| files.has_manifest && !files.is_deleted;
-        self.versions.iter().filter(move |(_, files)| is_there(files)).map(|(version, _)| *version)
+        self.versions
+            .iter()
+            .filter(move |(_, files)| is_there(files))
+            .map(|(version, files)| (*version, files))
     }
 
-    fn add(&mut self, path: &[&str], size: u64) {
-        let later = |last: Option<u64>, entry: u64| last.map_or(entry, |last| last.max(entry));
+    /// Every pointer that was ever set, with its last entry.
+    pub fn pointers(&self) -> impl Iterator<Item = (Pointer, &LastEntry)> {
+        let aliases = self.aliases.iter().map(|(alias, last)| (Pointer::Alias(alias.clone()), last));
+        aliases.chain(self.pin.iter().map(|last| (Pointer::Pin, last)))
+    }
+
+    /// Takes a file in; `path` is its path within the model's folder.
+    fn add(&mut self, path: &[&str], file: &ObjectMeta) {
         match path {
-            [ALIASES_FOLDER, alias, file] if is_model_name(alias) => {
-                if let Some(entry) = parse_entry(file) {
-                    let last = self.aliases.get(*alias).copied();
-                    self.aliases.insert((*alias).to_owned(), later(last, entry));
-                }
+            [ALIASES_FOLDER, alias, name] if is_model_name(alias) => {
+                let last = self.aliases.remove(*alias);
+                let last = LastEntry::later(last, name, file);
+                self.aliases.extend(last.map(|last| ((*alias).to_owned(), last)));
             }
-            [PIN_FOLDER, file] => {
-                if let Some(entry) = parse_entry(file) {
-                    self.pin = Some(later(self.pin, entry));
-                }
-            }
+            [PIN_FOLDER, name] => self.pin = LastEntry::later(self.pin.take(), name, file),
             [version, rest @ ..] => {
                 let Some(version) = parse_version(version) else { return };
                 let files = self.versions.entry(version).or_default();
                 match rest {
                     [DELETED_FILE] => files.is_deleted = true,
-                    _ => files.size_bytes += size,
+                    _ => files.size_bytes += file.size,
                 }
                 files.has_manifest |= matches!(rest, [MANIFEST_FILE]);
+                files.stamp.add(rest, file);
+                if let [SIGNATURES_FOLDER, file] = rest {
+                    files.signed_by.extend(KeyId::of_file(file));
+                }
             }
             [] => {}
         }
     }
 }
 
+impl LastEntry {
+    /// The later of an entry and a file, if that is one.
+    fn later(last: Option<Self>, name: &str, file: &ObjectMeta) -> Option<Self> {
+        let Some(number) = parse_entry(name) else { return last };
+        match last {
+            Some(last) if last.number >= number => Some(last),
+            _ => Some(Self { number, file: FileStamp::of(file) }),
+        }
+    }
+}
+
 /// How many small files are read at a time.
-const READS_AT_A_TIME: usize = 16;
+pub(crate) const READS_AT_A_TIME: usize = 16;
 
 impl Repository {
     /// The names of the models, in order; folders whose name is no model's are ignored.
@@ -127,7 +162,7 @@ impl Repository {
     /// [`RepositoryError::Read`].
     pub async fn models(&self) -> Result<Vec<String>, RepositoryError> {
         let listing = self.store.list_with_delimiter(None).await;
-        let listing = listing.map_err(|source| RepositoryError::reading("/", source))?;
+        let listing = listing.map_err(|source| self.reading("/", source))?;
         let names = listing.common_prefixes.iter().filter_map(|path| path.filename());
         let mut names: Vec<String> = names.filter(|name| is_model_name(name)).map(str::to_owned).collect();
         names.sort();
@@ -140,9 +175,9 @@ impl Repository {
     /// [`RepositoryError::NoModel`]; those of reading.
     pub async fn status(&self, model: &str) -> Result<ModelStatus, RepositoryError> {
         let inventory = self.known(model).await?;
-        let versions: Vec<u64> = inventory.published().rev().collect();
+        let versions: Vec<u64> = inventory.published().map(|(version, _)| version).rev().collect();
         let versions = stream::iter(versions)
-            .map(|version| self.version_status(model, version))
+            .map(|version| self.version_status(model, version, &inventory))
             .buffered(READS_AT_A_TIME)
             .collect()
             .await;
@@ -173,14 +208,53 @@ impl Repository {
     pub(crate) async fn inventory(&self, model: &str) -> Result<Inventory, RepositoryError> {
         let mut inventory = Inventory::default();
         let mut files = self.store.list(Some(&Path::from(model)));
-        while let Some(file) =
-            files.try_next().await.map_err(|source| RepositoryError::reading(model, source))?
-        {
+        while let Some(file) = files.try_next().await.map_err(|source| self.reading(model, source))? {
             let parts: Vec<_> = file.location.parts().skip(1).collect();
             let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
-            inventory.add(&parts, file.size);
+            inventory.add(&parts, &file);
         }
         Ok(inventory)
+    }
+
+    /// The files of every model, by one listing. What cannot be listed of one model does not hide the others.
+    pub(crate) async fn inventories(
+        &self,
+    ) -> Result<BTreeMap<String, Result<Inventory, RepositoryError>>, RepositoryError> {
+        let mut inventories: BTreeMap<String, Inventory> = BTreeMap::new();
+        let mut files = self.store.list(None);
+        loop {
+            match files.try_next().await {
+                Ok(Some(file)) => {
+                    let parts: Vec<_> = file.location.parts().collect();
+                    let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
+                    if let [model, rest @ ..] = parts.as_slice()
+                        && is_model_name(model)
+                        && !rest.is_empty()
+                    {
+                        inventories.entry((*model).to_owned()).or_default().add(rest, &file);
+                    }
+                }
+                Ok(None) => break,
+                // One folder that cannot be read ends the listing of a local disk; a store fails as a whole.
+                Err(_) if self.root.is_some() => return self.inventories_one_by_one().await,
+                Err(source) => return Err(self.reading("/", source)),
+            }
+        }
+        // A folder that is not there is listed as an empty one.
+        self.check_root().await?;
+        Ok(inventories.into_iter().map(|(model, inventory)| (model, Ok(inventory))).collect())
+    }
+
+    async fn inventories_one_by_one(
+        &self,
+    ) -> Result<BTreeMap<String, Result<Inventory, RepositoryError>>, RepositoryError> {
+        let mut inventories = BTreeMap::new();
+        for model in self.models().await? {
+            let inventory = self.inventory(&model).await;
+            inventories.insert(model, inventory);
+        }
+        self.check_root().await?;
+        Ok(inventories)
     }
 
     /// The aliases that name a version.
@@ -190,7 +264,7 @@ impl Repository {
         inventory: &Inventory,
     ) -> Result<Vec<AliasStatus>, RepositoryError> {
         let aliases = stream::iter(inventory.aliases.clone())
-            .map(|(alias, entry)| self.alias_status(model, alias, entry))
+            .map(|(alias, last)| self.alias_status(model, alias, last.number))
             .buffered(READS_AT_A_TIME);
         let aliases: Vec<Option<AliasStatus>> = aliases.try_collect().await?;
         Ok(aliases.into_iter().flatten().collect())
@@ -198,8 +272,8 @@ impl Repository {
 
     /// The state of the pin.
     pub(crate) async fn pin(&self, model: &str, inventory: &Inventory) -> Result<State, RepositoryError> {
-        match inventory.pin {
-            Some(entry) => self.state_at(model, &Pointer::Pin, entry).await,
+        match &inventory.pin {
+            Some(last) => self.state_at(model, &Pointer::Pin, last.number).await,
             None => Ok(State::default()),
         }
     }
@@ -220,10 +294,14 @@ impl Repository {
         Ok(Some(AliasStatus { alias, version, previous, moved: entry.created }))
     }
 
-    async fn version_status(&self, model: &str, version: u64) -> VersionStatus {
+    async fn version_status(&self, model: &str, version: u64, inventory: &Inventory) -> VersionStatus {
+        let keys = inventory.versions.get(&version).map(|files| &files.signed_by);
+        let signed_by = keys.into_iter().flatten().cloned().collect();
         match self.manifest(model, version).await {
-            Ok(manifest) => VersionStatus { version, manifest: Some(manifest), problem: None },
-            Err(error) => VersionStatus { version, manifest: None, problem: Some(error.to_string()) },
+            Ok(manifest) => VersionStatus { version, manifest: Some(manifest), signed_by, problem: None },
+            Err(error) => {
+                VersionStatus { version, manifest: None, signed_by, problem: Some(error.to_string()) }
+            }
         }
     }
 }

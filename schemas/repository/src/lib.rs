@@ -6,25 +6,35 @@
 //! writes the entry after the one that they saw. Of two who do so at once one finds the number taken, and nothing of
 //! theirs has happened. The entries are the pointer's history, which is what a rollback goes back in.
 
+mod cache;
 mod config;
 mod delete;
 mod error;
+mod fetch;
 mod folder;
 mod inventory;
 mod pointer;
 mod publish;
-mod read;
+mod remembered;
+mod signature;
+mod stamp;
 mod store;
+mod watch;
 
+pub use cache::Cache;
 pub use config::{RepositoryConfig, S3Config, Secret};
 pub use delete::Deletion;
 pub use error::RepositoryError;
+pub use fetch::{FetchedModel, Fetcher};
 pub use folder::make_writable;
 pub use inventory::{AliasStatus, ModelStatus, PinStatus, VersionStatus};
 pub use pointer::{Move, Pointer, PointerChange};
 pub use publish::Published;
-pub use read::{DecidedBy, FetchedModel, Target};
+pub use remembered::{Remembered, RememberedModel};
+pub use signature::{KeyId, NewKey, Signature, SignatureError, Signed, Signer, TrustedKeys, generate_key};
+pub use stamp::Stamp;
 pub use store::{Repository, check_name};
+pub use watch::{DecidedBy, Look, ModelLook, Target, Watch};
 
 /// The alias that an engine follows and that a promotion moves, unless another is named.
 pub const DEFAULT_ALIAS: &str = "champion";

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::RepositoryError;
 use crate::store::{Repository, check_name};
 
-const MAX_ENTRY_BYTES: u64 = 4 * 1024;
+pub(crate) const MAX_ENTRY_BYTES: u64 = 4 * 1024;
 
 /// A name for a version that can be moved to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +75,14 @@ pub(crate) struct State {
     pub entry: Option<Entry>,
 }
 
+impl Entry {
+    /// Reads the text of the entry at `path`.
+    pub fn parse(path: &str, text: &[u8]) -> Result<Self, RepositoryError> {
+        serde_json::from_slice(text)
+            .map_err(|source| RepositoryError::Malformed { path: path.to_owned(), source })
+    }
+}
+
 impl State {
     /// The version that the pointer names.
     pub fn version(&self) -> Option<u64> {
@@ -88,6 +96,11 @@ impl Pointer {
             Self::Alias(alias) => alias_folder(model, alias),
             Self::Pin => pin_folder(model),
         }
+    }
+
+    /// The path of an entry, from the repository's root.
+    pub(crate) fn entry_path(&self, model: &str, number: u64) -> String {
+        format!("{}/{}", self.folder(model), entry_file(number))
     }
 
     /// The arguments that set it.
@@ -202,7 +215,7 @@ impl Repository {
     ) -> Result<bool, RepositoryError> {
         let created = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
         let entry = Entry { version, rollback_to, created, id: format!("{:016x}", rand::random::<u64>()) };
-        let path = format!("{}/{}", pointer.folder(model), entry_file(number));
+        let path = pointer.entry_path(model, number);
         let text = serde_json::to_vec_pretty(&entry);
         let text = text.map_err(|source| RepositoryError::Json { path: path.clone(), source })?;
         self.create_own_file(&path, text.into()).await
@@ -212,7 +225,7 @@ impl Repository {
     pub(crate) async fn state(&self, model: &str, pointer: &Pointer) -> Result<State, RepositoryError> {
         let folder = pointer.folder(model);
         let listing = self.store.list_with_delimiter(Some(&Path::from(folder.as_str()))).await;
-        let listing = listing.map_err(|source| RepositoryError::reading(&folder, source))?;
+        let listing = listing.map_err(|source| self.reading(&folder, source))?;
         let numbers = listing.objects.iter().filter_map(|object| parse_entry(object.location.filename()?));
         match numbers.max() {
             Some(number) => self.state_at(model, pointer, number).await,
@@ -237,13 +250,13 @@ impl Repository {
         pointer: &Pointer,
         number: u64,
     ) -> Result<Entry, RepositoryError> {
-        let path = format!("{}/{}", pointer.folder(model), entry_file(number));
+        let path = pointer.entry_path(model, number);
         let text = self.read(&path, MAX_ENTRY_BYTES).await?;
-        serde_json::from_slice(&text).map_err(|source| RepositoryError::Malformed { path, source })
+        Entry::parse(&path, &text)
     }
 
     /// Whether a version is there: with a manifest, and not deleted.
-    async fn has_version(&self, model: &str, version: u64) -> Result<bool, RepositoryError> {
+    pub(crate) async fn has_version(&self, model: &str, version: u64) -> Result<bool, RepositoryError> {
         Ok(self.has_file(&manifest_path(model, version)).await?
             && !self.has_file(&deleted_path(model, version)).await?)
     }

@@ -1,11 +1,12 @@
 use bytes::Bytes;
 use chrono::{SecondsFormat, Utc};
 use object_store::path::Path;
-use onnward_schemas::layout::{manifest_path, model_path, parse_version};
+use onnward_schemas::layout::{manifest_path, model_path, parse_version, signature_path};
 use onnward_schemas::{Manifest, sha256_hex};
 use serde::Serialize;
 
 use crate::error::RepositoryError;
+use crate::signature::{KeyId, Signer};
 use crate::store::{Repository, check_name};
 
 /// A version that has been written, or would be.
@@ -19,6 +20,9 @@ pub struct Published {
     pub path: String,
     /// The manifest beside it.
     pub manifest: Manifest,
+    /// The key that it is signed with, where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<KeyId>,
 }
 
 impl Repository {
@@ -40,7 +44,8 @@ impl Repository {
             created: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
         };
         let version = next(model, self.highest_folder(model).await?)?;
-        Ok(Published { model: model.to_owned(), version, path: model_path(model, version), manifest })
+        let path = model_path(model, version);
+        Ok(Published { model: model.to_owned(), version, path, manifest, signed_by: None })
     }
 
     /// Writes an artifact as the next version of a model. The manifest comes last: until it is there, the version does
@@ -54,6 +59,21 @@ impl Repository {
         bytes: Vec<u8>,
         fingerprint: Option<String>,
     ) -> Result<Published, RepositoryError> {
+        self.publish_signed(model, bytes, fingerprint, None).await
+    }
+
+    /// As [`Repository::publish`], signed where there is a `signer`. The signature is written before the manifest, so that
+    /// a version that is to be signed is never seen without.
+    ///
+    /// # Errors
+    /// Those of [`Repository::publish`].
+    pub async fn publish_signed(
+        &self,
+        model: &str,
+        bytes: Vec<u8>,
+        fingerprint: Option<String>,
+        signer: Option<&Signer>,
+    ) -> Result<Published, RepositoryError> {
         let mut published = self.plan_publish(model, &bytes, fingerprint).await?;
         let bytes = Bytes::from(bytes);
         while !self.create_file(&published.path, bytes.clone()).await? {
@@ -61,8 +81,16 @@ impl Repository {
             published.path = model_path(model, published.version);
         }
         let path = manifest_path(model, published.version);
-        let text = serde_json::to_vec_pretty(&published.manifest)
+        let text = serde_json::to_string_pretty(&published.manifest)
             .map_err(|source| RepositoryError::Json { path: path.clone(), source })?;
+        if let Some(signer) = signer {
+            let signature = signer.sign(model, published.version, &text);
+            if !self.write_signature(model, published.version, &signature).await? {
+                let path = signature_path(model, published.version, signer.key_id().as_str());
+                return Err(RepositoryError::Taken { path });
+            }
+            published.signed_by = Some(signer.key_id().clone());
+        }
         if !self.create_own_file(&path, text.into()).await? {
             return Err(RepositoryError::Taken { path });
         }
@@ -72,7 +100,7 @@ impl Repository {
     /// The highest version that has a folder, with or without a manifest, deleted or not; 0 if there is none.
     async fn highest_folder(&self, model: &str) -> Result<u64, RepositoryError> {
         let listing = self.store.list_with_delimiter(Some(&Path::from(model))).await;
-        let listing = listing.map_err(|source| RepositoryError::reading(model, source))?;
+        let listing = listing.map_err(|source| self.reading(model, source))?;
         let versions = listing.common_prefixes.iter().filter_map(|path| parse_version(path.filename()?));
         Ok(versions.max().unwrap_or(0))
     }

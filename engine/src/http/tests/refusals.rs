@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::fixtures::{BANK_ROW, Engine, GATED_QUEUE_ROWS, PHONE_ROW};
-use crate::registry::FailedModel;
+use crate::registry::Problem;
 
 #[tokio::test]
 async fn an_unknown_path_is_404_and_a_wrong_method_405_with_allow() {
@@ -39,7 +39,7 @@ async fn an_unknown_model_is_404_and_names_those_that_are_served() {
 async fn a_model_that_could_not_be_loaded_says_why() {
     let engine = Engine::ready();
     let reason = "the digest differs".to_owned();
-    engine.registry.fail(&FailedModel { name: "broken".into(), version: Some(1), reason });
+    engine.registry.fail("broken", Problem::now(Some(1), "digest", reason));
     let answer = engine.post("/models/broken/predict", BANK_ROW).await;
     assert!(answer.problem(503)["detail"].as_str().unwrap().contains("the digest differs"));
     assert!(answer.header("retry-after").is_some());

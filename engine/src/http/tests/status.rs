@@ -7,7 +7,7 @@ use axum::http::Request;
 
 use crate::config::LogFormat;
 use crate::fixtures::{BANK_ROW, Engine, PHONE_ROW, answered, captured_log};
-use crate::registry::FailedModel;
+use crate::registry::Problem;
 
 #[tokio::test]
 async fn while_models_load_the_process_lives_and_is_not_ready() {
@@ -42,25 +42,24 @@ async fn it_is_ready_once_a_model_is_served_and_never_with_none() {
 #[tokio::test]
 async fn models_are_listed_with_those_that_failed() {
     let engine = Engine::ready();
-    engine.registry.fail(&FailedModel {
-        name: "broken".into(),
-        version: Some(7),
-        reason: "no manifest".into(),
-    });
+    engine.registry.fail("broken", Problem::now(Some(7), "digest", "no manifest".into()));
     let list = engine.get("/models").await.json();
     assert_eq!(list["loading"], false);
     let names: Vec<_> = list["models"].as_array().unwrap().iter().map(|model| &model["name"]).collect();
     assert_eq!(names, ["bank", "phone"]);
     assert_eq!((&list["models"][0]["default"], &list["models"][1]["default"]), (&true.into(), &false.into()));
-    let expected = serde_json::json!([{"name": "broken", "version": 7, "reason": "no manifest"}]);
-    assert_eq!(list["failed"], expected);
+    let failed = &list["failed"][0];
+    assert_eq!((&failed["name"], &failed["version"]), (&"broken".into(), &7.into()));
+    assert_eq!((&failed["step"], &failed["reason"]), (&"digest".into(), &"no manifest".into()));
+    assert!(failed["time"].is_string() && failed["serving"].is_null());
 }
 
 #[tokio::test]
 async fn a_model_tells_its_schema_its_figures_and_where_it_comes_from() {
     let model = Engine::ready().get("/models/phone").await.json();
     assert_eq!(model["version"], 3);
-    assert_eq!(model["decided_by"], serde_json::json!({"rule": "alias", "alias": "champion"}));
+    let champion = serde_json::json!({"rule": "alias", "alias": "champion"});
+    assert_eq!((&model["serving"]["version"], &model["serving"]["decided_by"]), (&3.into(), &champion));
     assert_eq!(model["backend"], "tract");
     assert_eq!(model["sha256"], "cd".repeat(32));
     assert_eq!(model["schema"]["features"][0]["name"], "months");

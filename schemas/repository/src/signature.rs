@@ -1,0 +1,192 @@
+//! Who vouches for a version: detached Ed25519 signatures (RFC 8032), `<model>/<version>/signatures/<key id>.json`.
+//!
+//! What is signed is [`statement`], a few lines of text that bind the model's name, the version and the digest of the
+//! manifest's exact bytes; the manifest holds the digest of the model. So a signed file cannot pass as another version or
+//! another model, and nothing is signed that `openssl pkeyutl -verify -rawin` could not check.
+
+mod error;
+mod key;
+mod repository;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use chrono::{SecondsFormat, Utc};
+use onnward_schemas::sha256_hex;
+use serde::{Deserialize, Serialize};
+
+pub use error::SignatureError;
+use key::PublicKey;
+pub use key::{NewKey, Signer, generate_key};
+pub use repository::Signed;
+
+/// The first line of every statement: a signature made with the same key for another purpose is none of ours.
+const DOMAIN: &str = "onnward-manifest-signature-v1";
+const KEY_ID_DIGITS: usize = 16;
+
+/// What tells keys apart: the first 16 hexadecimal digits of the SHA-256 of the public key's SubjectPublicKeyInfo in DER.
+/// It names a key and proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct KeyId(String);
+
+/// The algorithms of signatures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Algorithm {
+    Ed25519,
+}
+
+/// A signature of a version as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signature {
+    key_id: KeyId,
+    algorithm: Algorithm,
+    /// 64 bytes in base64.
+    signature: String,
+    /// When it was signed, in RFC 3339 and UTC; the signature covers it.
+    signed: String,
+}
+
+/// The public keys of those whose word is taken. Without any, no version passes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustedKeys(BTreeMap<KeyId, PublicKey>);
+
+impl TrustedKeys {
+    /// Reads public keys from PEM files (SubjectPublicKeyInfo, `BEGIN PUBLIC KEY`); a file may hold several.
+    ///
+    /// # Errors
+    /// [`SignatureError::ReadKey`]; [`SignatureError::Key`] for a file with none, or with one that is not Ed25519.
+    pub fn read(paths: &[PathBuf]) -> Result<Self, SignatureError> {
+        let mut trusted = BTreeMap::new();
+        for path in paths {
+            trusted.extend(key::read_public_keys(path)?.into_iter().map(|key| (key.id(), key)));
+        }
+        Ok(Self(trusted))
+    }
+
+    /// The public half of one key.
+    fn of(signer: &Signer) -> Self {
+        Self(BTreeMap::from([(signer.key_id().clone(), signer.public_key())]))
+    }
+
+    /// The keys' ids, in order.
+    pub fn key_ids(&self) -> impl Iterator<Item = &KeyId> {
+        self.0.keys()
+    }
+
+    /// Checks that one of the trusted keys vouches for a version, and says which. `manifest_text` is the whole of its
+    /// `manifest.json` and `signatures` are the texts of its signature files, in any order; of several, one has to be right.
+    ///
+    /// That the model's file is the manifest's is not checked here: [`crate::Repository::fetch`] does.
+    ///
+    /// # Errors
+    /// [`SignatureError::Unsigned`], [`SignatureError::Untrusted`], [`SignatureError::Wrong`],
+    /// [`SignatureError::Malformed`].
+    pub fn verify(
+        &self,
+        model: &str,
+        version: u64,
+        manifest_text: &str,
+        signatures: &[String],
+    ) -> Result<KeyId, SignatureError> {
+        let (mut unknown, mut wrong, mut malformed) = (Vec::new(), None, None);
+        for text in signatures {
+            match Signature::parse(text) {
+                Ok((Signature { key_id, signed, .. }, bytes)) => {
+                    let said = statement(model, version, manifest_text, &signed);
+                    match self.0.get(&key_id) {
+                        Some(key) if key.has_signed(&said, &bytes) => return Ok(key_id),
+                        Some(_) => wrong = Some(key_id),
+                        None => unknown.push(key_id),
+                    }
+                }
+                Err(problem) => malformed = Some(problem),
+            }
+        }
+        let model = model.to_owned();
+        let trusted = || self.key_ids().cloned().collect();
+        // What is most likely an attack, or damage, first.
+        Err(match (wrong, malformed) {
+            (Some(key_id), _) => SignatureError::Wrong { model, version, key_id },
+            (None, Some(problem)) => SignatureError::Malformed { model, version, problem },
+            (None, None) if unknown.is_empty() => {
+                SignatureError::Unsigned { model, version, trusted: trusted() }
+            }
+            (None, None) => {
+                SignatureError::Untrusted { model, version, signed_by: unknown, trusted: trusted() }
+            }
+        })
+    }
+}
+
+impl Signer {
+    /// Vouches for a version whose `manifest.json` is `manifest_text`.
+    pub fn sign(&self, model: &str, version: u64, manifest_text: &str) -> Signature {
+        let signed = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
+        let bytes = self.sign_bytes(statement(model, version, manifest_text, &signed).as_bytes());
+        Signature {
+            key_id: self.key_id().clone(),
+            algorithm: Algorithm::Ed25519,
+            signature: BASE64_STANDARD.encode(bytes),
+            signed,
+        }
+    }
+}
+
+impl Signature {
+    /// Reads a signature's file: what it says, and the signature's bytes.
+    fn parse(text: &str) -> Result<(Self, Vec<u8>), String> {
+        let signature: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let bytes = BASE64_STANDARD.decode(&signature.signature);
+        let bytes = bytes.map_err(|error| format!("its signature is not in base64: {error}"))?;
+        Ok((signature, bytes))
+    }
+}
+
+impl KeyId {
+    /// The key that a signature's file is named after.
+    pub(crate) fn of_file(file: &str) -> Option<Self> {
+        Self::try_from(file.strip_suffix(".json")?.to_owned()).ok()
+    }
+
+    fn of_public_key(der: &[u8]) -> Self {
+        Self(sha256_hex(der).chars().take(KEY_ID_DIGITS).collect())
+    }
+
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for KeyId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if text.len() == KEY_ID_DIGITS && text.bytes().all(is_digit) {
+            Ok(Self(text))
+        } else {
+            Err(format!("{text:?} is no key id: it has {KEY_ID_DIGITS} hexadecimal digits"))
+        }
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What is signed: a line for each thing that it binds. No name of a model holds the end of a line.
+fn statement(model: &str, version: u64, manifest_text: &str, signed: &str) -> String {
+    let digest = sha256_hex(manifest_text.as_bytes());
+    format!("{DOMAIN}\nmodel: {model}\nversion: {version}\nmanifest-sha256: {digest}\nsigned: {signed}\n")
+}
+
+#[cfg(test)]
+mod tests;

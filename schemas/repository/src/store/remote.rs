@@ -1,0 +1,281 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, ObjectStore, RetryConfig};
+use url::Url;
+
+use crate::config::{RepositoryConfig, S3Config, Secret};
+use crate::error::RepositoryError;
+
+/// How long a file may take to be uploaded.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long an upload that fails at once is tried again.
+const UPLOAD_RETRY_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often a request is tried again: a store may answer 503 now and then. Whoever polls asks again anyway.
+const MAX_RETRIES: usize = 3;
+const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
+
+/// What a store is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To read, and to write small files.
+    Reading,
+    /// To write large files too.
+    Uploading,
+}
+
+/// An object store that is open.
+pub struct Remote {
+    /// The store, under the URL's path.
+    pub store: Arc<dyn ObjectStore>,
+    /// Its endpoint, where one was named.
+    pub endpoint: Option<String>,
+    /// How long it may be silent.
+    pub timeout: Duration,
+}
+
+struct Limits {
+    client: ClientOptions,
+    retries: RetryConfig,
+    timeout: Duration,
+}
+
+/// Opens the store of a URL. Nothing is asked of it yet.
+pub fn remote(url: &Url, config: &RepositoryConfig, purpose: Purpose) -> Result<Remote, RepositoryError> {
+    let wrong = |problem: String| RepositoryError::Location { location: config.location.clone(), problem };
+    // The one that is there already is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let bucket = url.host_str().unwrap_or_default();
+    let failed = |error: object_store::Error| wrong(crate::error::reason(&error));
+    let Limits { client, retries, timeout } = limits(config.timeout, purpose);
+    let (store, endpoint) = match url.scheme() {
+        "s3" => {
+            let builder = AmazonS3Builder::new().with_client_options(client).with_retry(retries);
+            let builder = s3(builder.with_bucket_name(bucket), &config.s3, environment());
+            let builder = builder.map_err(|problem| wrong(problem.to_owned()))?;
+            let endpoint = endpoint_of(&builder);
+            (rooted(builder.build().map_err(failed)?, url), endpoint)
+        }
+        #[cfg(feature = "gcp")]
+        "gs" => {
+            let builder = object_store::gcp::GoogleCloudStorageBuilder::from_env();
+            let builder = builder.with_bucket_name(bucket).with_client_options(client).with_retry(retries);
+            (rooted(builder.build().map_err(failed)?, url), None)
+        }
+        #[cfg(feature = "azure")]
+        "az" => {
+            let builder = object_store::azure::MicrosoftAzureBuilder::from_env();
+            let builder = builder.with_container_name(bucket).with_client_options(client).with_retry(retries);
+            (rooted(builder.build().map_err(failed)?, url), None)
+        }
+        #[cfg(not(feature = "gcp"))]
+        "gs" => return Err(wrong("this program is built without the feature gcp".to_owned())),
+        #[cfg(not(feature = "azure"))]
+        "az" => return Err(wrong("this program is built without the feature azure".to_owned())),
+        other => {
+            let problem =
+                format!("{other}:// is not known: name a folder, file:///folder or s3://bucket/prefix");
+            return Err(wrong(problem));
+        }
+    };
+    Ok(Remote { store, endpoint, timeout })
+}
+
+/// The store under the URL's path.
+fn rooted(store: impl ObjectStore, url: &Url) -> Arc<dyn ObjectStore> {
+    match Path::from_url_path(url.path()) {
+        Ok(prefix) if !prefix.as_ref().is_empty() => Arc::new(PrefixStore::new(store, prefix)),
+        _ => Arc::new(store),
+    }
+}
+
+fn s3(
+    mut builder: AmazonS3Builder,
+    config: &S3Config,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<AmazonS3Builder, &'static str> {
+    let S3Config {
+        endpoint,
+        region,
+        access_key_id,
+        secret_access_key,
+        session_token,
+        path_style,
+        allow_http,
+    } = config;
+    if access_key_id.is_some() != secret_access_key.is_some() {
+        return Err("an access key has two parts: set s3.access_key_id and s3.secret_access_key, or neither");
+    }
+    for (name, value) in environment {
+        let name = name.to_ascii_lowercase();
+        // Halves of two sources do not make a whole.
+        let is_overridden = match access_key_id {
+            Some(_) if ["aws_access_key_id", "aws_secret_access_key"].contains(&name.as_str()) => true,
+            Some(_) if ["aws_session_token", "aws_token"].contains(&name.as_str()) => true,
+            _ => endpoint.is_some() && name.starts_with("aws_endpoint"),
+        };
+        let is_for_s3 = name.starts_with("aws_") && !value.is_empty() && !is_overridden;
+        if is_for_s3 && let Ok(key) = name.parse() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    let client = AmazonS3ConfigKey::Client;
+    let settings = [
+        (AmazonS3ConfigKey::Endpoint, endpoint.clone()),
+        (AmazonS3ConfigKey::Region, region.clone()),
+        (AmazonS3ConfigKey::AccessKeyId, access_key_id.as_ref().map(revealed)),
+        (AmazonS3ConfigKey::SecretAccessKey, secret_access_key.as_ref().map(revealed)),
+        (AmazonS3ConfigKey::Token, session_token.as_ref().map(revealed)),
+        (AmazonS3ConfigKey::VirtualHostedStyleRequest, path_style.map(|in_path| (!in_path).to_string())),
+        (client(ClientConfigKey::AllowHttp), allow_http.map(|allow| allow.to_string())),
+    ];
+    for (key, value) in settings {
+        if let Some(value) = value {
+            builder = builder.with_config(key, value);
+        }
+    }
+    check_endpoint(&builder)?;
+    Ok(builder.with_conditional_put(S3ConditionalPut::ETagMatch))
+}
+
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+fn revealed(secret: &Secret) -> String {
+    secret.reveal().to_owned()
+}
+
+/// What is wrong with the endpoint, without what it says: it may hold a password.
+fn check_endpoint(builder: &AmazonS3Builder) -> Result<(), &'static str> {
+    let Some(endpoint) = endpoint_of(builder) else { return Ok(()) };
+    let allows_http = builder
+        .get_config_value(&AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp))
+        .is_some_and(|allow| ["1", "true", "on", "yes", "y"].contains(&allow.to_ascii_lowercase().as_str()));
+    let url =
+        Url::parse(&endpoint).map_err(|_| "the endpoint is not a URL such as https://s3.example.org")?;
+    match url.scheme() {
+        "https" | "http" if !url.username().is_empty() || url.password().is_some() => {
+            Err("the endpoint must not hold credentials")
+        }
+        "http" if !allows_http => Err(
+            "the endpoint is plain http: allow that with s3.allow_http or AWS_ALLOW_HTTP=true, or use https",
+        ),
+        "https" | "http" => Ok(()),
+        _ => Err("the endpoint must begin with https:// or http://"),
+    }
+}
+
+fn endpoint_of(builder: &AmazonS3Builder) -> Option<String> {
+    let keys = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint];
+    keys.iter().find_map(|key| builder.get_config_value(key))
+}
+
+/// How long a store is waited for.
+fn limits(timeout: Duration, purpose: Purpose) -> Limits {
+    let backoff = BackoffConfig { max_backoff: LONGEST_BACKOFF, ..BackoffConfig::default() };
+    let client = ClientOptions::new().with_connect_timeout(timeout);
+    match purpose {
+        // A large artifact over a slow line may take any time, as long as it moves. Retries end with the first silence.
+        Purpose::Reading => Limits {
+            client: client.with_read_timeout(timeout).with_timeout_disabled(),
+            retries: RetryConfig { backoff, max_retries: MAX_RETRIES, retry_timeout: timeout },
+            timeout,
+        },
+        // While a file is sent, no answer comes: the read timeout would end every long upload.
+        Purpose::Uploading => Limits {
+            client: client.with_timeout(UPLOAD_TIMEOUT),
+            retries: RetryConfig { backoff, max_retries: MAX_RETRIES, retry_timeout: UPLOAD_RETRY_TIMEOUT },
+            timeout: UPLOAD_TIMEOUT,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Repository;
+
+    fn refusal(location: &str, s3: S3Config) -> String {
+        let config = RepositoryConfig { location: location.to_owned(), s3, ..RepositoryConfig::default() };
+        Repository::open(&config).unwrap_err().to_string()
+    }
+
+    fn endpoint(url: &str) -> S3Config {
+        S3Config { endpoint: Some(url.to_owned()), allow_http: Some(false), ..S3Config::default() }
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_a_repository_is_refused_with_what_to_write() {
+        for (location, expected) in [
+            ("s3://", "bucket"),
+            ("ftp://host/models", "ftp:// is not known"),
+            ("file://models", "absolute path"),
+            ("s3://bucket/models?versionId=1", "ends with its path"),
+        ] {
+            let message = refusal(location, S3Config::default());
+            assert!(message.contains(expected), "{location}: {message}");
+        }
+    }
+
+    #[test]
+    fn credentials_in_a_url_are_refused_and_not_repeated() {
+        let messages = [
+            refusal("s3://name:hidden@bucket/models", S3Config::default()),
+            refusal("s3://bucket", endpoint("https://name:hidden@store.example")),
+            refusal("s3://bucket", endpoint("hidden")),
+        ];
+        for message in messages {
+            assert!(!message.contains("hidden"), "{message}");
+        }
+    }
+
+    #[test]
+    fn plain_http_must_be_allowed() {
+        let message = refusal("s3://bucket", endpoint("http://store.example"));
+        assert!(message.contains("AWS_ALLOW_HTTP"), "{message}");
+        let allowed = S3Config { allow_http: Some(true), ..endpoint("http://store.example") };
+        let config = RepositoryConfig {
+            location: "s3://bucket".to_owned(),
+            s3: allowed,
+            ..RepositoryConfig::default()
+        };
+        assert!(Repository::open(&config).is_ok());
+    }
+
+    #[test]
+    fn the_configuration_stands_over_the_environment_and_keys_are_not_mixed() {
+        let environment = [
+            ("AWS_REGION", "there"),
+            ("AWS_ACCESS_KEY_ID", "theirs"),
+            ("AWS_SECRET_ACCESS_KEY", "theirs"),
+            ("AWS_SESSION_TOKEN", "theirs"),
+            ("AWS_ENDPOINT_URL_S3", "https://there.example"),
+        ];
+        let environment = || environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let from_environment = s3(AmazonS3Builder::new(), &S3Config::default(), environment()).unwrap();
+        assert_eq!(from_environment.get_config_value(&AmazonS3ConfigKey::Token).as_deref(), Some("theirs"));
+        let config = S3Config {
+            endpoint: Some("https://ours.example".to_owned()),
+            access_key_id: Some("ours".into()),
+            secret_access_key: Some("ours".into()),
+            ..S3Config::default()
+        };
+        let builder = s3(AmazonS3Builder::new(), &config, environment()).unwrap();
+        for (key, expected) in [
+            (AmazonS3ConfigKey::Region, Some("there")),
+            (AmazonS3ConfigKey::AccessKeyId, Some("ours")),
+            (AmazonS3ConfigKey::Token, None),
+            (AmazonS3ConfigKey::S3Endpoint, None),
+            (AmazonS3ConfigKey::Endpoint, Some("https://ours.example")),
+        ] {
+            assert_eq!(builder.get_config_value(&key).as_deref(), expected, "{key:?}");
+        }
+        let half = S3Config { secret_access_key: None, ..config };
+        assert!(s3(AmazonS3Builder::new(), &half, environment()).unwrap_err().contains("two parts"));
+    }
+}
