@@ -55,7 +55,11 @@ fn whole_path(name: &str, label: &str) {
             succeed_json(ENGINE, &["check", &format!("{report}/{family}.onnx"), "--output", "json"]);
         let results = checked["results"].as_array().unwrap();
         assert!(results.iter().all(|result| result.get("failure").is_none()), "{checked}");
-        assert_eq!(results.len(), 2 * crate::support::backends().len());
+        let backends = crate::support::backends().len();
+        assert_eq!(results.len(), 2 * backends);
+        let comparisons = checked["comparisons"].as_array().unwrap();
+        assert_eq!(comparisons.len(), backends - 1, "{checked}");
+        assert!(comparisons.iter().all(|compared| compared["rows"].as_u64().unwrap() > 300), "{checked}");
     }
     serve(name, label, &file("rows.json"), Path::new(&repository), &artifact);
 }

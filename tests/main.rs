@@ -13,4 +13,5 @@ mod promotion;
 mod readme;
 mod repository;
 mod seaweedfs;
+mod signing;
 mod support;

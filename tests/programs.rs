@@ -86,7 +86,8 @@ impl Engine {
         Self::start_in(&[], repository, arguments)
     }
 
-    fn start_in(environment: &Environment, repository: impl AsRef<OsStr>, arguments: &[&str]) -> Self {
+    /// As [`Engine::start`], with more variables.
+    pub fn start_in(environment: &Environment, repository: impl AsRef<OsStr>, arguments: &[&str]) -> Self {
         let mut child = Command::new(program("onnward-engine"))
             .args(["serve", "--listen", "127.0.0.1:0", "--repository"])
             .arg(repository.as_ref())

@@ -52,6 +52,10 @@ fn the_configuration_works() {
     std::fs::write(&path, block(&readme(), "# engine.toml")).unwrap();
     let flags = Flags { config: Some(path), ..Flags::default() };
     let shown = Config::load(&flags, []).unwrap();
+    let s3 = folder.path().join("s3.toml");
+    std::fs::write(&s3, block(&readme(), "# s3.toml")).unwrap();
+    let s3 = Config::load(&Flags { config: Some(s3), ..Flags::default() }, []).unwrap();
+    assert_eq!((s3.repository.s3.path_style, s3.repository.s3.allow_http), (Some(true), Some(false)));
     let repository = Flags { repository: Some("model-repository".to_owned()), ..Flags::default() };
     let mut expected = Config::load(&repository, []).unwrap();
     expected.default_model = shown.default_model.clone();

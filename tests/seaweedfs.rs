@@ -1,6 +1,6 @@
 //! A real S3 server: SeaweedFS on ports of its own, with its data in a temporary folder.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -99,10 +99,20 @@ impl SeaweedFs {
         format!("s3://{BUCKET}/{prefix}")
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.endpoint.trim_start_matches("http://").parse().unwrap()
+    }
+
     /// The environment with which a program reaches the server.
     pub fn environment(&self) -> Vec<(String, String)> {
+        Self::environment_through(&self.endpoint)
+    }
+
+    /// The environment with which a program reaches a server of this kind at another URL.
+    pub fn environment_through(endpoint: &str) -> Vec<(String, String)> {
         let variables = [
-            ("AWS_ENDPOINT_URL", self.endpoint.as_str()),
+            ("AWS_ENDPOINT_URL", endpoint),
             ("AWS_REGION", "us-east-1"),
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
             ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),

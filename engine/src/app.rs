@@ -85,10 +85,7 @@ const LAST_WORK: Duration = Duration::from_secs(5);
 async fn run(config: Config, registry: Arc<Registry>, crew: Crew) -> Result<(), AppError> {
     let signals = catch_signals().map_err(AppError::Setup)?;
     let repository = Repository::open(&config.repository)?;
-    let keys = match config.public_keys.as_slice() {
-        [] => None,
-        files => Some(TrustedKeys::read(files)?),
-    };
+    let keys = TrustedKeys::read(&config.public_keys)?;
     let backends = backends(config.backend, &config.onnxruntime)?;
     let listener = TcpListener::bind(config.listen)
         .await
@@ -143,7 +140,9 @@ fn open_cache(config: &Config, repository: &Repository) -> Option<Cache> {
     let folder = folder.clone().or_else(|| default_cache_folder().filter(|_| is_store));
     let Some(folder) = folder else {
         if is_store {
-            tracing::warn!("there is no cache, because the user has no home folder: name one with cache.folder");
+            tracing::warn!(
+                "there is no cache, because the user has no home folder: name one with cache.folder"
+            );
         }
         return None;
     };

@@ -1,4 +1,5 @@
-//! Does a file compute here what its trainer computed? Golden rows on every backend, whole graph and cut.
+//! Does a file compute here what its trainer computed? Golden rows on every backend, whole graph and cut; then the cut
+//! graphs of all backends against each other.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use onnward_schemas::sha256_hex;
 use serde::Serialize;
 
 use crate::backend::{Backend, BackendKind};
+use crate::differential::{ComparedRows, Scores};
 use crate::golden::{self, GoldenError, GraphForm};
 
 /// What was found out about a file.
@@ -27,6 +29,9 @@ pub struct CheckReport {
     pub tolerance: f64,
     /// One result for each backend and form of the graph.
     pub results: Vec<CheckResult>,
+    /// How the first backend compares with each other one, on golden rows and rows drawn from the training profile; empty
+    /// where fewer than two backends can run the model.
+    pub comparisons: Vec<CheckComparison>,
 }
 
 /// How the golden rows went on one backend with one form of the graph.
@@ -44,10 +49,26 @@ pub struct CheckResult {
     pub failure: Option<String>,
 }
 
+/// How two backends compare.
+#[derive(Debug, Serialize)]
+pub struct CheckComparison {
+    /// The two backends.
+    pub backends: [BackendKind; 2],
+    /// How many rows they were compared on.
+    pub rows: usize,
+    /// The largest absolute difference of their probabilities, where every row was within the tolerance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_difference: Option<f64>,
+    /// Which row differs, where one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
 impl CheckReport {
-    /// Whether every backend reproduces every golden row.
+    /// Whether every backend reproduces every golden row, and they agree with each other.
     pub fn passed(&self) -> bool {
-        self.results.iter().all(|result| result.failure.is_none())
+        let failures = self.results.iter().map(|result| &result.failure);
+        failures.chain(self.comparisons.iter().map(|compared| &compared.failure)).all(Option::is_none)
     }
 }
 
@@ -74,8 +95,10 @@ pub fn check(bytes: &[u8], backends: &[Arc<dyn Backend>]) -> Result<CheckReport,
             results.push(CheckResult { backend: backend.kind(), cut, max_difference, failure });
         }
     }
+    let sha256 = sha256_hex(bytes);
     Ok(CheckReport {
-        sha256: sha256_hex(bytes),
+        comparisons: compare(&ComparedRows::of(metadata, &sha256), &cut, backends),
+        sha256,
         size_bytes: bytes.len(),
         schema: metadata.schema.name.clone(),
         family: metadata.family.clone(),
@@ -83,6 +106,26 @@ pub fn check(bytes: &[u8], backends: &[Arc<dyn Backend>]) -> Result<CheckReport,
         tolerance: metadata.golden.tolerance,
         results,
     })
+}
+
+/// The first backend that can run the graph against each other one that can; those that cannot have failed already.
+fn compare(rows: &ComparedRows<'_>, cut: &[u8], backends: &[Arc<dyn Backend>]) -> Vec<CheckComparison> {
+    let score = |backend: &Arc<dyn Backend>| rows.score(backend.kind(), backend.open(cut)?.as_mut());
+    let scores: Vec<Scores> = backends.iter().filter_map(|backend| score(backend).ok()).collect();
+    let Some((first, others)) = scores.split_first() else { return Vec::new() };
+    let compared = |other: &Scores| {
+        let (max_difference, failure) = match rows.compare(first, other) {
+            Ok(comparison) => (Some(comparison.max_difference), None),
+            Err(difference) => (None, Some(difference.to_string())),
+        };
+        CheckComparison {
+            backends: [first.backend(), other.backend()],
+            rows: rows.len(),
+            max_difference,
+            failure,
+        }
+    };
+    others.iter().map(compared).collect()
 }
 
 impl fmt::Display for CheckReport {
@@ -95,18 +138,27 @@ impl fmt::Display for CheckReport {
         writeln!(f, "{} golden rows, tolerance {:e}", self.golden_rows, self.tolerance)?;
         for result in &self.results {
             let form = if result.cut { "cut graph" } else { "whole graph" };
-            match (&result.failure, result.max_difference) {
-                (Some(failure), _) => writeln!(f, "FAILED  {:<12} {form:<12} {failure}", result.backend)?,
-                (None, difference) => {
-                    let difference = difference.unwrap_or_default();
-                    writeln!(
-                        f,
-                        "ok      {:<12} {form:<12} largest difference {difference:.1e}",
-                        result.backend
-                    )?;
-                }
-            }
+            let what = format!("{:<12} {form:<12}", result.backend);
+            write_outcome(f, &what, result.failure.as_deref(), result.max_difference)?;
+        }
+        for CheckComparison { backends: [first, second], rows, max_difference, failure } in &self.comparisons
+        {
+            let what =
+                format!("{first} and {second} on {rows} rows, golden ones and ones like the training rows:");
+            write_outcome(f, &what, failure.as_deref(), *max_difference)?;
         }
         Ok(())
+    }
+}
+
+fn write_outcome(
+    f: &mut fmt::Formatter<'_>,
+    what: &str,
+    failure: Option<&str>,
+    max_difference: Option<f64>,
+) -> fmt::Result {
+    match failure {
+        Some(failure) => writeln!(f, "FAILED  {what} {failure}"),
+        None => writeln!(f, "ok      {what} largest difference {:.1e}", max_difference.unwrap_or_default()),
     }
 }

@@ -44,8 +44,8 @@ pub enum CommandError {
         /// What is wrong with it.
         source: ArtifactError,
     },
-    /// A backend does not reproduce the golden rows.
-    #[error("{0} does not pass: a backend computes something else than its trainer did")]
+    /// A backend does not reproduce the golden rows, or two of them do not agree.
+    #[error("{0} does not pass: a backend computes something else than its trainer or another backend does")]
     Failed(PathBuf),
     /// The model cannot be loaded.
     #[error("{path}: {source}")]
@@ -88,10 +88,11 @@ pub enum CommandError {
     Print(io::Error),
 }
 
-/// Replays the golden rows of `file` on every backend that is present, whole graph and cut, and prints how it went.
+/// Replays the golden rows of `file` on every backend that is present, whole graph and cut, compares the backends with each
+/// other, and prints how it went.
 ///
 /// # Errors
-/// [`CommandError`] when the file cannot be read or one of its rows comes out differently.
+/// [`CommandError`] when the file cannot be read or one of the rows comes out differently.
 pub fn check(file: &Path, output: Output) -> Result<(), CommandError> {
     let bytes = read(file)?;
     let backends = backends(BackendChoice::Auto, &OnnxRuntimeConfig { library: None })?;
@@ -144,7 +145,8 @@ fn load(file: &Path) -> Result<ServingModel, CommandError> {
         max_queue_delay: Duration::ZERO,
     };
     let backends = backends(BackendChoice::Auto, &OnnxRuntimeConfig { library: None })?;
-    let loader = Loader { backends, batching: no_queue, metrics: Arc::new(Metrics::new()?), crew: Crew::default() };
+    let loader =
+        Loader { backends, batching: no_queue, metrics: Arc::new(Metrics::new()?), crew: Crew::default() };
     let (name, version) = identity(file);
     let fetched = FetchedModel {
         manifest,

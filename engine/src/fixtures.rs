@@ -1,5 +1,7 @@
 //! What the tests share: two small schemas, models that score them, and an engine to send requests to.
 
+pub mod backends;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, Once, mpsc};
@@ -9,7 +11,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::{Router, body};
 use ndarray::ArrayView2;
-use onnward_repository::{DecidedBy, Target};
+use onnward_repository::{DEFAULT_ALIAS, DecidedBy, Target};
 use onnward_schemas::{
     Confusion, CrossValidation, Evaluation, FeatureProfile, Figures, Golden, GoldenRow, GoldenValue,
     Metadata, Profile, Provenance, SCORE_BINS, Schema, SchemaFile,
@@ -29,7 +31,7 @@ use crate::http::{HttpState, router};
 use crate::logging::lines;
 use crate::metrics::Metrics;
 use crate::registry::{Registry, ServingModel};
-use crate::reload;
+use crate::reload::{self, Reloader};
 use crate::shutdown::Lifecycle;
 
 /// Customers of a telephone company: an identifier, a category of digits, an optional number, an open category.
@@ -192,6 +194,7 @@ pub struct Engine {
     pub registry: Arc<Registry>,
     pub lifecycle: Arc<Lifecycle>,
     pub config: HttpConfig,
+    pub reloader: Reloader,
 }
 
 /// An answer, read whole.
@@ -207,6 +210,8 @@ impl Engine {
     pub fn loading() -> Self {
         keep_events_on();
         Self {
+            // Nobody receives.
+            reloader: reload::channel().0,
             registry: Arc::new(Registry::new(None, Vec::new())),
             lifecycle: Arc::new(Lifecycle::default()),
             config: HttpConfig {
@@ -258,18 +263,21 @@ impl Engine {
         let backend = BackendKind::Tract;
         let metrics = Metrics::new().unwrap().model(name, 3, backend.name());
         let features = metadata.schema.features.len();
-        let batcher = Batcher::start(name, vec![Box::new(scorer)], features, &batching, metrics, &Crew::default())
-            .unwrap();
+        let batcher =
+            Batcher::start(name, vec![Box::new(scorer)], features, &batching, metrics, &Crew::default())
+                .unwrap();
         self.registry.insert(ServingModel {
             name: name.to_owned(),
             version: 3,
             sha256: "cd".repeat(32),
             size_bytes: 1234,
             backend,
+            comparison: None,
             metadata,
             batcher,
         });
-        let decided_by = DecidedBy::Alias { alias: "champion".to_owned() };
+        self.registry.change(name, |slot| slot.aliases.insert(DEFAULT_ALIAS.to_owned(), 3));
+        let decided_by = DecidedBy::Alias { alias: DEFAULT_ALIAS.to_owned() };
         assert!(self.registry.serve(name, &Target { version: 3, decided_by }));
     }
 
@@ -280,7 +288,7 @@ impl Engine {
             Arc::clone(&self.registry),
             metrics,
             Arc::clone(&self.lifecycle),
-            reload::channel().0,
+            self.reloader.clone(),
         ))
     }
 

@@ -1,7 +1,7 @@
 //! Replaying an artifact's golden rows: does this backend compute what the trainer computed?
 
 use ndarray::Array2;
-use onnward_schemas::{FeatureKind, GoldenRow, GoldenValue, Metadata};
+use onnward_schemas::{FeatureKind, GoldenRow, GoldenValue, Metadata, Schema};
 use thiserror::Error;
 
 use crate::backend::{BackendError, Batch, Column, ColumnValues, Session};
@@ -99,9 +99,15 @@ pub fn replay(
 
 /// The golden rows as the `features` matrix.
 pub fn encoded_rows(metadata: &Metadata) -> Array2<f32> {
-    let (rows, features) = (&metadata.golden.rows, &metadata.schema.features);
+    let rows: Vec<&[GoldenValue]> = metadata.golden.rows.iter().map(|row| row.values.as_slice()).collect();
+    encode(&metadata.schema, &rows)
+}
+
+/// Raw rows, each with a value for every feature, as the `features` matrix `[rows, features]`.
+pub fn encode(schema: &Schema, rows: &[&[GoldenValue]]) -> Array2<f32> {
+    let features = &schema.features;
     Array2::from_shape_fn((rows.len(), features.len()), |(row, index)| {
-        features[index].code(rows[row].values[index].as_value())
+        features[index].code(rows[row][index].as_value())
     })
 }
 

@@ -13,6 +13,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod crew;
+pub mod differential;
 pub mod golden;
 pub mod http;
 pub mod loader;

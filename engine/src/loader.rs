@@ -1,18 +1,22 @@
-//! From an artifact's bytes to a model that may serve: opened, cut, proven on its golden rows, warmed.
+//! From an artifact's bytes to a model that may serve: opened, cut, proven on its golden rows, warmed, and compared with what
+//! another backend computes.
+
+mod error;
 
 use std::sync::Arc;
 
 use ndarray::Axis;
-use onnward_onnx::{Artifact, ArtifactError};
+use onnward_onnx::Artifact;
 use onnward_repository::FetchedModel;
 use onnward_schemas::Metadata;
-use thiserror::Error;
 
-use crate::backend::{Backend, BackendError, BackendKind, Batch, Session};
+pub use self::error::{LoadError, LoadStep};
+use crate::backend::{Backend, BackendKind, Batch, Session};
 use crate::batcher::Batcher;
 use crate::config::BatchingConfig;
 use crate::crew::Crew;
-use crate::golden::{self, GoldenError, GraphForm};
+use crate::differential::{ComparedRows, Comparison};
+use crate::golden::{self, GraphForm};
 use crate::metrics::Metrics;
 use crate::registry::ServingModel;
 
@@ -29,46 +33,15 @@ pub struct Loader {
     pub crew: Crew,
 }
 
-/// Why an artifact is not served.
-#[derive(Debug, Error)]
-pub enum LoadError {
-    /// The file is not an artifact, or contradicts itself.
-    #[error(transparent)]
-    Artifact(#[from] ArtifactError),
-    /// The file is not the one that its manifest describes.
-    #[error("the manifest has the fingerprint {manifest:?}, the artifact {artifact:?}: publish it again")]
-    Fingerprint {
-        /// The manifest's.
-        manifest: String,
-        /// The artifact's.
-        artifact: String,
-    },
-    /// The backend cannot open or run it.
-    #[error(transparent)]
-    Backend(#[from] BackendError),
-    /// The backend computes something else than the trainer did.
-    #[error("on {backend}, {source}")]
-    Golden {
-        /// The backend.
-        backend: BackendKind,
-        /// How it differs.
-        source: GoldenError,
-    },
-    /// There is no thread for a worker.
-    #[error("cannot start a worker thread: {0}")]
-    Thread(#[from] std::io::Error),
-    /// Nothing to run it on.
-    #[error("no backend is available")]
-    NoBackend,
-}
-
 impl Loader {
-    /// Opens, proves and warms a model on the first backend that passes, and starts its workers.
+    /// Opens, proves and warms a model on the first backend that can open it, compares it with the next one that can, and
+    /// starts its workers.
     ///
     /// It computes for a while: call it where blocking is allowed.
     ///
     /// # Errors
-    /// [`LoadError`], of the last backend tried.
+    /// [`LoadError`]. A backend that computes something else than the trainer, or than the other backend, refuses the model:
+    /// it is to be noticed and not worked around.
     pub fn load(&self, name: &str, version: u64, fetched: &FetchedModel) -> Result<ServingModel, LoadError> {
         let _at_work = self.crew.enter();
         let artifact = Artifact::decode(&fetched.bytes)?;
@@ -78,8 +51,16 @@ impl Loader {
         {
             return Err(LoadError::Fingerprint { manifest: manifest.clone(), artifact: fingerprint });
         }
-        let cut = artifact.encode_cut()?;
-        let (backend, sessions) = self.open(name, &fetched.bytes, &cut, &artifact.metadata)?;
+        let candidate = Candidate {
+            name,
+            sha256: &fetched.manifest.sha256,
+            whole: &fetched.bytes,
+            cut: artifact.encode_cut()?,
+            metadata: &artifact.metadata,
+        };
+        let opened = self.open(&candidate)?;
+        let backend = opened.backend.kind();
+        let Proven { sessions, comparison } = self.prove(&candidate, opened)?;
 
         let metrics = self.metrics.model(name, version, backend.name());
         let features = artifact.metadata.schema.features.len();
@@ -90,67 +71,121 @@ impl Loader {
             sha256: fetched.manifest.sha256.clone(),
             size_bytes: fetched.manifest.size_bytes,
             backend,
+            comparison,
             metadata: artifact.metadata,
             batcher,
         })
     }
 
-    fn open(
-        &self,
-        name: &str,
-        whole: &[u8],
-        cut: &[u8],
-        metadata: &Metadata,
-    ) -> Result<(BackendKind, Vec<Box<dyn Session>>), LoadError> {
-        let mut failure = LoadError::NoBackend;
-        for backend in &self.backends {
-            match self.open_on(backend.as_ref(), whole, cut, metadata) {
-                Ok(sessions) => return Ok((backend.kind(), sessions)),
+    /// Opens both graphs on the first backend that can.
+    fn open(&self, candidate: &Candidate<'_>) -> Result<Opened<'_>, LoadError> {
+        let mut errors = Vec::new();
+        for (index, backend) in self.backends.iter().enumerate() {
+            let opened =
+                backend.open(candidate.whole).and_then(|whole| Ok((whole, backend.open(&candidate.cut)?)));
+            match opened {
+                Ok((whole, cut)) => {
+                    let others = self.backends.get(index + 1..).unwrap_or_default();
+                    return Ok(Opened { backend: backend.as_ref(), whole, cut, others });
+                }
                 Err(error) => {
-                    tracing::warn!(model = name, backend = backend.kind().name(), %error, "the backend is passed over");
-                    failure = error;
+                    let (model, backend) = (candidate.name, backend.kind().name());
+                    tracing::warn!(model, backend, %error, "the backend is passed over");
+                    errors.push(error);
                 }
             }
         }
-        Err(failure)
+        Err(if errors.is_empty() { LoadError::NoBackend } else { LoadError::Open(errors) })
     }
 
-    fn open_on(
-        &self,
-        backend: &dyn Backend,
-        whole: &[u8],
-        cut: &[u8],
-        metadata: &Metadata,
-    ) -> Result<Vec<Box<dyn Session>>, LoadError> {
-        let golden = |source| LoadError::Golden { backend: backend.kind(), source };
-        golden::replay(backend.open(whole)?.as_mut(), metadata, GraphForm::Whole).map_err(golden)?;
-        let mut sessions = Vec::with_capacity(self.batching.workers);
-        for _ in 0..self.batching.workers {
-            let mut session = backend.open(cut)?;
-            golden::replay(session.as_mut(), metadata, GraphForm::Cut).map_err(golden)?;
-            warm_up(session.as_mut(), metadata, self.batching.max_batch_rows)?;
+    /// Proves and warms a session for each worker, and compares the first with another backend.
+    fn prove(&self, candidate: &Candidate<'_>, opened: Opened<'_>) -> Result<Proven, LoadError> {
+        let Opened { backend, mut whole, cut: mut session, others } = opened;
+        let kind = backend.kind();
+        let prove = |session: &mut dyn Session, form| {
+            let replayed = golden::replay(session, candidate.metadata, form);
+            replayed.map_err(|source| LoadError::Golden { backend: kind, source })
+        };
+        prove(whole.as_mut(), GraphForm::Whole)?;
+        drop(whole);
+        prove(session.as_mut(), GraphForm::Cut)?;
+        warm_up(session.as_mut(), candidate.metadata, self.batching.max_batch_rows)?;
+        let comparison = compare(candidate, (kind, session.as_mut()), others)?;
+
+        let mut sessions = vec![session];
+        while sessions.len() < self.batching.workers {
+            let mut session = backend.open(&candidate.cut).map_err(|error| LoadError::Open(vec![error]))?;
+            prove(session.as_mut(), GraphForm::Cut)?;
+            warm_up(session.as_mut(), candidate.metadata, self.batching.max_batch_rows)?;
             sessions.push(session);
         }
-        Ok(sessions)
+        Ok(Proven { sessions, comparison })
     }
 }
 
+/// An artifact on its way into service.
+struct Candidate<'a> {
+    name: &'a str,
+    sha256: &'a str,
+    /// The whole graph.
+    whole: &'a [u8],
+    /// The graph cut at `features`.
+    cut: Vec<u8>,
+    metadata: &'a Metadata,
+}
+
+/// A backend that has opened both graphs of a candidate.
+struct Opened<'a> {
+    backend: &'a dyn Backend,
+    whole: Box<dyn Session>,
+    cut: Box<dyn Session>,
+    /// The backends after it, which have not been tried.
+    others: &'a [Arc<dyn Backend>],
+}
+
+/// What is ready to serve.
+struct Proven {
+    sessions: Vec<Box<dyn Session>>,
+    comparison: Option<Comparison>,
+}
+
+/// Compares a session of the cut graph with the first of the other backends that can run it; `None` if none of them can.
+fn compare(
+    candidate: &Candidate<'_>,
+    (backend, session): (BackendKind, &mut dyn Session),
+    others: &[Arc<dyn Backend>],
+) -> Result<Option<Comparison>, LoadError> {
+    let rows = ComparedRows::of(candidate.metadata, candidate.sha256);
+    for other in others {
+        let scored = other.open(&candidate.cut);
+        match scored.and_then(|mut session| rows.score(other.kind(), session.as_mut())) {
+            Ok(theirs) => {
+                let ours = rows.score(backend, session);
+                let ours = ours.map_err(|source| LoadError::WarmUp { rows: rows.len(), source })?;
+                return Ok(Some(rows.compare(&ours, &theirs)?));
+            }
+            Err(error) => {
+                let (model, with) = (candidate.name, other.kind().name());
+                tracing::warn!(model, with, %error, "the model is not compared with this backend, which cannot run it");
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// Runs the batch sizes that come first, so that no request pays for the first allocation of its size.
-fn warm_up(
-    session: &mut dyn Session,
-    metadata: &Metadata,
-    max_batch_rows: usize,
-) -> Result<(), BackendError> {
+fn warm_up(session: &mut dyn Session, metadata: &Metadata, max_batch_rows: usize) -> Result<(), LoadError> {
     const SIZES: [usize; 4] = [1, 2, 32, 256];
     let golden = golden::encoded_rows(metadata);
     for size in SIZES.into_iter().filter(|size| *size <= max_batch_rows) {
         let indices: Vec<usize> = (0..size).map(|row| row % golden.nrows()).collect();
-        session.score(Batch::Features(golden.select(Axis(0), &indices).view()))?;
+        let batch = golden.select(Axis(0), &indices);
+        session
+            .score(Batch::Features(batch.view()))
+            .map_err(|source| LoadError::WarmUp { rows: size, source })?;
     }
     Ok(())
 }
 
-impl LoadError {
-    pub fn step(&self) -> &'static str { "load" }
-    pub fn may_pass(&self) -> bool { matches!(self, Self::Thread(_)) }
-}
+#[cfg(test)]
+mod tests;

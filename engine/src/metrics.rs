@@ -2,16 +2,18 @@
 //!
 //! Labels are closed sets or model names, so the number of series is bounded whatever clients send.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+mod versions;
+
+use std::time::Duration;
 
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TEXT_FORMAT, TextEncoder, core::Collector,
 };
-use serde::Serialize;
 use thiserror::Error;
+
+use self::versions::VersionMetrics;
+pub use self::versions::{LoadedVersion, Role, SwapOutcome};
 
 /// Two metrics of one name, or a name that Prometheus does not take: a mistake of this module.
 #[derive(Debug, Error)]
@@ -31,56 +33,7 @@ pub struct Metrics {
     queue_rows: IntGaugeVec,
     rejected: IntCounterVec,
     abandoned: IntCounterVec,
-    load_seconds: HistogramVec,
-    models_serving: IntGauge,
-    swaps: IntCounterVec,
-    model_version: IntGaugeVec,
-    loaded: Mutex<HashMap<String, Vec<LoadedVersion>>>,
-    repository_age: Gauge,
-    repository_seen: Mutex<Instant>,
-}
-
-/// A loaded version, as the metrics name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LoadedVersion {
-    /// The version.
-    pub version: u64,
-    /// What it is there for.
-    pub role: Role,
-    /// What runs it.
-    pub backend: &'static str,
-}
-
-/// What a loaded version is there for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// It answers the model's requests.
-    Serving,
-    /// It was served before and stays warm.
-    Previous,
-    /// It is reached by its number or by an alias.
-    Loaded,
-}
-
-impl Role {
-    /// The name, as in a metric's label.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Serving => "serving",
-            Self::Previous => "previous",
-            Self::Loaded => "loaded",
-        }
-    }
-}
-
-/// How the attempt to put a version into service ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SwapOutcome {
-    /// It serves.
-    Swapped,
-    /// It does not, and what was served before still is.
-    Failed,
+    versions: VersionMetrics,
 }
 
 /// Why a request's rows were not scored.
@@ -112,7 +65,6 @@ impl RejectReason {
 /// Seconds; a prediction of one row takes well under a millisecond.
 const REQUEST_SECONDS: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
-const LOAD_SECONDS: [f64; 9] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 const BATCH_ROWS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
 impl Metrics {
@@ -158,35 +110,7 @@ impl Metrics {
                 "Requests dropped from the queue because their client had gone.",
                 model,
             )?,
-            load_seconds: histograms(
-                r,
-                "onnward_model_load_seconds",
-                "Time to read, check and warm up a model's version.",
-                model,
-                &LOAD_SECONDS,
-            )?,
-            models_serving: gauge(r, "onnward_models_serving", "Models that answer predictions.")?,
-            swaps: counters(
-                r,
-                "onnward_swaps_total",
-                "Versions put into service (outcome swapped; reason: what decided) or not (failed; reason: the step).",
-                &["model", "outcome", "reason"],
-            )?,
-            model_version: gauges(
-                r,
-                "onnward_model_version",
-                "Loaded versions by role: serving, previous, loaded; the value is always 1.",
-                &["model", "version", "role"],
-            )?,
-            loaded: Mutex::default(),
-            repository_age: registered(
-                r,
-                Gauge::new(
-                    "onnward_repository_last_success_age_seconds",
-                    "Time since the model repository was last read with success, or since the start.",
-                )?,
-            )?,
-            repository_seen: Mutex::new(Instant::now()),
+            versions: VersionMetrics::new(r)?,
             registry,
         })
     }
@@ -202,49 +126,6 @@ impl Metrics {
         self.http_in_flight.dec();
         self.http_requests.with_label_values(&[route, method, status]).inc();
         self.http_duration.with_label_values(&[route]).observe(took.as_secs_f64());
-    }
-
-    /// A version has been read, checked and warmed up.
-    pub fn model_loaded(&self, model: &str, took: Duration) {
-        self.load_seconds.with_label_values(&[model]).observe(took.as_secs_f64());
-    }
-
-    /// A version was put into service, or was not; `reason` is of a closed set.
-    pub fn swapped(&self, model: &str, outcome: SwapOutcome, reason: &'static str) {
-        let outcome = match outcome {
-            SwapOutcome::Swapped => "swapped",
-            SwapOutcome::Failed => "failed",
-        };
-        self.swaps.with_label_values(&[model, outcome, reason]).inc();
-    }
-
-    /// The loaded versions of a model now. The series of those that are no longer loaded end, so that their number does
-    /// not grow with every swap.
-    pub fn versions(&self, model: &str, now: &[LoadedVersion]) {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = loaded.insert(model.to_owned(), now.to_vec()).unwrap_or_default();
-        for gone in before.iter().filter(|version| !now.contains(version)) {
-            let version = gone.version.to_string();
-            // An error means that there was no such series.
-            let _ = self.model_version.remove_label_values(&[model, &version, gone.role.name()]);
-            if now.iter().all(|kept| kept.version != gone.version) {
-                let _ = self.rows.remove_label_values(&[model, &version, gone.backend]);
-                let _ = self.batches.remove_label_values(&[model, &version, gone.backend]);
-            }
-        }
-        for LoadedVersion { version, role, .. } in now {
-            self.model_version.with_label_values(&[model, &version.to_string(), role.name()]).set(1);
-        }
-    }
-
-    /// The model repository has been read with success.
-    pub fn repository_seen(&self) {
-        *self.repository_seen.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-
-    /// So many models answer predictions now.
-    pub fn models_serving(&self, models: usize) {
-        self.models_serving.set(i64::try_from(models).unwrap_or(i64::MAX));
     }
 
     /// The metrics of one version of a model, their labels resolved once.
@@ -266,8 +147,7 @@ impl Metrics {
     /// # Errors
     /// [`MetricsError`] if a metric cannot be written down.
     pub fn render(&self) -> Result<Vec<u8>, MetricsError> {
-        let seen = *self.repository_seen.lock().unwrap_or_else(PoisonError::into_inner);
-        self.repository_age.set(seen.elapsed().as_secs_f64());
+        self.versions.set_repository_age();
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)

@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-pub use onnward_repository::{DecidedBy, Target};
+pub use onnward_repository::{DEFAULT_ALIAS, DecidedBy, Target};
 use onnward_schemas::Metadata;
 
 pub use self::slot::{FailedModel, Loading, Problem, RepositoryState, Serving, Slot, now};
 use crate::backend::BackendKind;
 use crate::batcher::Batcher;
+use crate::differential::Comparison;
 
 /// A version of a model that has passed every check and can answer requests.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct ServingModel {
     pub size_bytes: u64,
     /// What runs it.
     pub backend: BackendKind,
+    /// How it compares with another backend; `None` where no other is present or can run the model.
+    pub comparison: Option<Comparison>,
     /// What the artifact says of itself.
     pub metadata: Metadata,
     /// Where rows are scored.

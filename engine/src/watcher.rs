@@ -13,7 +13,9 @@ mod start;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use onnward_repository::{Fetcher, Look, ModelLook, Remembered, Repository, RepositoryError, TrustedKeys, Watch};
+use onnward_repository::{
+    Fetcher, Look, ModelLook, Remembered, Repository, RepositoryError, TrustedKeys, Watch,
+};
 use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 
 use self::model::Wish;
@@ -33,7 +35,7 @@ pub struct Parts {
     /// What fetches versions, through the cache where there is one.
     pub fetcher: Fetcher,
     /// The keys of which one must have signed a version, where there are any.
-    pub keys: Option<TrustedKeys>,
+    pub keys: TrustedKeys,
     /// What is served, as it is remembered for a start without the store.
     pub remembered: Mutex<Remembered>,
     /// The alias that is followed.
@@ -208,7 +210,7 @@ impl Looker {
         let Parts { registry, location, .. } = self.parts.as_ref();
         let error = error.to_string();
         let before = registry.repository();
-        if before.error.as_deref() != Some(&error) {
+        if before.reachable != Some(false) || before.error.as_deref() != Some(&error) {
             tracing::error!(repository = location, error, "the model repository cannot be read");
         }
         registry.set_repository(RepositoryState {
@@ -238,9 +240,9 @@ impl Looker {
             registry.finish_loading();
             match registry.default_model() {
                 Some(model) => tracing::info!(model = model.name, "POST /predict is answered by this model"),
-                None => tracing::warn!(
-                    "POST /predict is answered by no model: the default model is not served"
-                ),
+                None => {
+                    tracing::warn!("POST /predict is answered by no model: the default model is not served")
+                }
             }
         });
     }
@@ -278,3 +280,6 @@ fn seen(look: Result<ModelLook, RepositoryError>) -> Seen {
         Err(error) => Seen::Unreadable(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! The command line as it is typed. What it means is decided in [`crate::commands`].
 
 pub mod repository;
+pub mod signing;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use self::repository::{
     AliasCommand, GcArguments, ModelArguments, PromoteArguments, PublishArguments, RollbackArguments,
     UnpinArguments, VersionArguments,
 };
+use self::signing::{KeygenArguments, SignArguments};
 
 /// Train models on a table of customers and export them as ONNX, without Python.
 #[derive(Debug, Parser)]
@@ -47,7 +49,8 @@ pub enum Command {
     /// Write an ONNX file into a model repository as the next version of a model
     #[command(after_help = "Examples:\n  \
         onnward-exporter publish model.onnx --repository model-repository --model churn\n  \
-        onnward-exporter publish model.onnx --repository s3://models/telco --model churn --alias champion")]
+        onnward-exporter publish model.onnx --repository s3://models/telco --model churn --alias champion\n  \
+        onnward-exporter publish model.onnx --repository s3://models/telco --model churn --sign-key release.pem")]
     Publish(PublishArguments),
     /// Let an alias name a version: the engines that follow it serve that one
     #[command(after_help = "Examples:\n  \
@@ -63,7 +66,18 @@ pub enum Command {
     /// List, set or delete a model's aliases
     #[command(subcommand)]
     Alias(AliasCommand),
-    /// List a model's versions and what names them
+    /// Make a key to sign versions with: a private and a public file
+    #[command(after_help = "Example:\n  \
+        onnward-exporter keygen --out release    # writes release.pem and release.pub.pem\n\n\
+        Keys of `openssl genpkey -algorithm ed25519` are as good.")]
+    Keygen(KeygenArguments),
+    /// Sign a version that is published, as an approval
+    #[command(after_help = "Examples:\n  \
+        onnward-exporter sign churn 4 --key release.pem --repository s3://models/telco --dry-run\n  \
+        onnward-exporter sign churn 4 --key release.pem --repository s3://models/telco\n\n\
+        An engine whose signing.public_keys name the public key serves what is signed with it, and nothing else.")]
+    Sign(SignArguments),
+    /// List a model's versions, what names them and the keys whose signatures lie beside them
     #[command(after_help = "Example:\n  onnward-exporter versions churn --repository s3://models/telco")]
     Versions(ModelArguments),
     /// Serve this version whatever the aliases say
@@ -205,6 +219,9 @@ pub struct TrainArguments {
     /// What to do with rows that the schema does not accept
     #[arg(long, value_enum, default_value_t)]
     pub on_invalid: InvalidRows,
+    /// A private key to sign the version with
+    #[arg(long, value_name = "FILE")]
+    pub sign_key: Option<PathBuf>,
     /// A folder for the report and every candidate's ONNX file
     #[arg(long)]
     pub out: Option<PathBuf>,

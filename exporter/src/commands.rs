@@ -6,6 +6,7 @@ mod progress;
 mod repository;
 mod sample;
 mod schema;
+mod signing;
 mod train;
 
 use std::io::{self, Write};
@@ -38,6 +39,8 @@ pub fn run(arguments: Arguments) -> Result<(), CommandError> {
             repository::move_pointer(&back.model, &Pointer::Alias(back.alias), Move::Back, &back.change)
         }
         Command::Alias(command) => repository::alias(command),
+        Command::Keygen(arguments) => signing::keygen(&arguments),
+        Command::Sign(arguments) => signing::sign(&arguments),
         Command::Versions(arguments) => repository::versions(&arguments),
         Command::Pin(pin) => {
             repository::move_pointer(&pin.model, &Pointer::Pin, Move::To(pin.version), &pin.change)

@@ -1,6 +1,6 @@
-//! Where things lie in a model repository: `<model>/<version>/model.onnx` with `manifest.json` and the signatures
-//! (`signatures/<key id>.json`) beside it, and the pointers to versions, each a folder of numbered entries: `<model>/aliases/<alias>/<entry>.json` and
-//! `<model>/pin/<entry>.json`.
+//! Where things lie in a model repository: `<model>/<version>/model.onnx` with `manifest.json`, and maybe `config.toml` and
+//! `signatures/<key id>.json`, beside it; and the pointers to versions, each a folder of numbered entries:
+//! `<model>/aliases/<alias>/<entry>.json` and `<model>/pin/<entry>.json`.
 
 /// The artifact's file name within a version.
 pub const MODEL_FILE: &str = "model.onnx";
@@ -52,9 +52,9 @@ pub fn deleted_path(model: &str, version: u64) -> String {
     format!("{model}/{version}/{DELETED_FILE}")
 }
 
-/// The folder of a version's signatures, from the repository's root.
-pub fn signatures_folder(model: &str, version: u64) -> String {
-    format!("{model}/{version}/{SIGNATURES_FOLDER}")
+/// The path of a version's configuration, from the repository's root.
+pub fn config_path(model: &str, version: u64) -> String {
+    format!("{model}/{version}/{CONFIG_FILE}")
 }
 
 /// The path of a version's signature by the key with this id, from the repository's root.

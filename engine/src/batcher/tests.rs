@@ -40,7 +40,8 @@ fn rig(max_batch_rows: usize, max_queue_rows: usize, max_queue_delay: Duration) 
     let session: Box<dyn Session> = Box::new(Adder { started: started_sender, go: go_receiver });
     let config = BatchingConfig { workers: 1, max_batch_rows, max_queue_rows, max_queue_delay };
     let metrics = crate::metrics::Metrics::new().unwrap().model("adder", 1, BackendKind::Tract.name());
-    let batcher = Batcher::start("adder", vec![session], FEATURES, &config, metrics, &Crew::default()).unwrap();
+    let batcher =
+        Batcher::start("adder", vec![session], FEATURES, &config, metrics, &Crew::default()).unwrap();
     Rig { batcher: Arc::new(batcher), started, go }
 }
 

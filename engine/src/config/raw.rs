@@ -13,7 +13,8 @@ use serde::Deserialize;
 
 use super::error::Invalid;
 use super::{
-    BatchingConfig, CacheConfig, Config, HttpConfig, LogConfig, OnnxRuntimeConfig, ShutdownConfig, WatchConfig,
+    BatchingConfig, CacheConfig, Config, HttpConfig, LogConfig, OnnxRuntimeConfig, ShutdownConfig,
+    WatchConfig,
 };
 
 /// Which runtime scores.

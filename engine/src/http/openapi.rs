@@ -42,8 +42,13 @@ fn document(state: &HttpState) -> OpenApi {
     }
     for model in &models {
         components.schemas.extend(rows::components(model, max_rows));
-        let path = format!("/models/{}/predict", model.name);
-        paths.add_path_operation(path, vec![rows::POST], rows::operation(model, rows::Route::Named));
+        for route in rows::Route::NAMED {
+            paths.add_path_operation(
+                route.path(&model.name),
+                vec![rows::POST],
+                rows::operation(model, route),
+            );
+        }
     }
     routes::add(&mut paths, &models);
     let tag =

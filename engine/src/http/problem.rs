@@ -37,7 +37,9 @@ pub enum ApiError {
     RequiredModels { missing: Vec<String> },
     #[error("The model repository cannot be read: {reason}.")]
     RepositoryUnreachable { reason: String },
-    #[error("Too many reloads are waiting already, or the engine is stopping; try again after the time in Retry-After.")]
+    #[error(
+        "Too many reloads are waiting already, or the engine is stopping; try again after the time in Retry-After."
+    )]
     ReloadRefused,
     #[error("The default model is not served; post to /models/NAME/predict: {}.", served(.serving))]
     NoDefaultModel { serving: Vec<String> },

@@ -88,7 +88,8 @@ impl HttpState {
     /// A loaded version of this model.
     pub(super) fn version(&self, name: &str, version: u64) -> Result<Arc<ServingModel>, ApiError> {
         let slot = self.slot(name)?;
-        let not_loaded = || ApiError::VersionNotLoaded { name: name.to_owned(), version, loaded: slot.loaded() };
+        let not_loaded =
+            || ApiError::VersionNotLoaded { name: name.to_owned(), version, loaded: slot.loaded() };
         slot.version(version).cloned().ok_or_else(not_loaded)
     }
 

@@ -139,7 +139,7 @@ impl Slot {
     pub(super) fn fail(&mut self, problem: Problem) {
         let serving = self.serving.as_ref().map(|serving| serving.model.version);
         let desired = self.desired.as_ref().map(|target| target.version);
-        let concerns_desired = problem.version.is_none() || problem.version == desired;
+        let concerns_desired = problem.version.is_none() || desired.is_none() || problem.version == desired;
         self.is_failing |= concerns_desired && (desired.is_none() || desired != serving);
         self.last_error = Some(problem);
     }

@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onnward_repository::{DecidedBy, FetchedModel, ModelLook, RememberedModel, RepositoryError, Stamp, Target};
+use onnward_repository::{
+    DecidedBy, FetchedModel, ModelLook, RememberedModel, RepositoryError, Stamp, Subject, Target,
+};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -30,7 +32,13 @@ pub async fn follow(
     mut wishes: watch::Receiver<Wish>,
     done: watch::Sender<u64>,
 ) {
-    let mut follower = Follower { parts, name, failures: Failures::default(), stamps: BTreeMap::new(), papers: BTreeMap::new() };
+    let mut follower = Follower {
+        parts,
+        name,
+        failures: Failures::default(),
+        stamps: BTreeMap::new(),
+        papers: BTreeMap::new(),
+    };
     loop {
         let wish = wishes.borrow_and_update().clone();
         let number = wish.number;
@@ -72,7 +80,10 @@ impl Follower {
             Seen::Unreadable(reason) => self.fail_once(None, "repository", reason),
             Seen::Gone => {
                 if self.slot().serving.is_some() {
-                    tracing::info!(model = self.name, "the model is gone from the repository and not served any more");
+                    tracing::info!(
+                        model = self.name,
+                        "the model is gone from the repository and not served any more"
+                    );
                 }
                 self.parts.registry.remove(&self.name);
                 self.stamps.clear();
@@ -136,7 +147,12 @@ impl Follower {
         if let Some(before) = &replaced
             && before.metadata.schema.fingerprint() != now.metadata.schema.fingerprint()
         {
-            tracing::warn!(model = self.name, from = before.version, to = now.version, "the new version takes other rows");
+            tracing::warn!(
+                model = self.name,
+                from = before.version,
+                to = now.version,
+                "the new version takes other rows"
+            );
         }
         let from = replaced.map(|before| before.version);
         let rule = rule(&target.decided_by);
@@ -185,13 +201,18 @@ impl Follower {
         }
     }
 
-    async fn fetch_and_prove(&self, version: u64, wishes: &Wishes) -> Result<(ServingModel, RememberedModel), Failure> {
+    async fn fetch_and_prove(
+        &self,
+        version: u64,
+        wishes: &Wishes,
+    ) -> Result<(ServingModel, RememberedModel), Failure> {
         let parts = &self.parts;
         let fetched = tokio::select! {
             fetched = parts.fetcher.fetch(&self.name, version) => fetched.map_err(|error| Failure::of_repository(&error))?,
             () = superseded(wishes, version, &parts.alias) => return Err(Failure::Superseded),
         };
-        let papers = RememberedModel::new(Target { version, decided_by: DecidedBy::HighestVersion }, &fetched);
+        let papers =
+            RememberedModel::new(Target { version, decided_by: DecidedBy::HighestVersion }, &fetched);
         Ok((prove(parts, &self.name, version, fetched).await?, papers))
     }
 
@@ -283,10 +304,15 @@ pub async fn prove(
     fetched: FetchedModel,
 ) -> Result<ServingModel, Failure> {
     let Ok(_permit) = parts.openings.acquire().await else { return Err(Failure::Superseded) };
-    if let Some(keys) = &parts.keys {
-        let FetchedModel { manifest_text, signatures, .. } = &fetched;
-        let verified = keys.verify(name, version, manifest_text, signatures);
-        verified.map_err(|error| Failure::Refused { step: "signature", reason: error.to_string(), may_pass: false })?;
+    if !parts.keys.is_empty() {
+        let FetchedModel { manifest_text, config, signatures, .. } = &fetched;
+        let subject = Subject { model: name, version, manifest_text, config: config.as_deref() };
+        let verified = parts.keys.verify(&subject, signatures);
+        verified.map_err(|error| Failure::Refused {
+            step: "signature",
+            reason: error.to_string(),
+            may_pass: false,
+        })?;
     }
     let (loader, name) = (parts.loader.clone(), name.to_owned());
     // It computes for a while, and a backend that panics must not end the engine.
@@ -325,7 +351,7 @@ impl Failure {
     }
 
     fn of_load(error: &LoadError) -> Self {
-        Self::Refused { step: error.step(), reason: error.to_string(), may_pass: error.may_pass() }
+        Self::Refused { step: error.step().name(), reason: error.to_string(), may_pass: error.may_pass() }
     }
 }
 

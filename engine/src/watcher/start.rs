@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use onnward_repository::{RememberedModel, Target};
 
-use super::model::{Failure, prove};
 use super::Parts;
+use super::model::{Failure, prove};
 use crate::registry::{Problem, RepositoryState};
 
 /// How long the start waits for the store before it turns to the cache.

@@ -53,6 +53,9 @@ pub struct PublishArguments {
     /// An alias to move to the new version
     #[arg(long)]
     pub alias: Option<String>,
+    /// A private key to sign the version with
+    #[arg(long, value_name = "FILE")]
+    pub sign_key: Option<PathBuf>,
     /// Which repository.
     #[command(flatten)]
     pub change: ChangeArguments,

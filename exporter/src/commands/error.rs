@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use onnward_models::{DatasetError, InferError, SampleError, TrainingError};
 use onnward_onnx::ArtifactError;
-use onnward_repository::RepositoryError;
+use onnward_repository::{RepositoryError, SignatureError};
 use onnward_schemas::SchemaError;
 use thiserror::Error;
 
@@ -83,6 +83,15 @@ pub enum CommandError {
         alias: String,
         /// Why it was not moved.
         source: Box<RepositoryError>,
+    },
+    /// A key cannot be used.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// A key was to be written over a file.
+    #[error("{path} is there already, and no key is written over a file: choose another name with --out")]
+    KeyExists {
+        /// The file.
+        path: PathBuf,
     },
     /// There is no runtime for input and output.
     #[error("cannot start the runtime: {0}")]

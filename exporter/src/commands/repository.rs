@@ -1,13 +1,14 @@
 //! The commands on a model repository.
 
-mod results;
+pub mod results;
 
 use std::path::Path;
 
 use onnward_onnx::{Artifact, ArtifactError};
-use onnward_repository::{Move, Pointer, Repository, RepositoryError};
+use onnward_repository::{Move, NewVersion, Pointer, Repository, RepositoryError, Signer};
 
 use self::results::{AliasMove, Aliases, Collected, Deleted, KeptBack, Moved, PublishResult, Versions};
+use super::signing::signer;
 use super::{CommandError, print};
 use crate::cli::repository::{
     AliasCommand, ChangeArguments, GcArguments, ModelArguments, PublishArguments, VersionArguments,
@@ -21,15 +22,17 @@ pub fn block_on<T>(work: impl Future<Output = Result<T, CommandError>>) -> Resul
 }
 
 pub fn publish(arguments: &PublishArguments) -> Result<(), CommandError> {
-    let PublishArguments { file, model, alias, change } = arguments;
+    let PublishArguments { file, model, alias, sign_key, change } = arguments;
+    let signer = signer(sign_key.as_deref())?;
     let bytes = std::fs::read(file).map_err(|source| CommandError::reading(file, source))?;
     let fingerprint = fingerprint(file, &bytes)?;
     let result = block_on(async {
         if change.dry_run {
-            return plan_publish(arguments, &bytes, fingerprint).await;
+            return plan_publish(arguments, &bytes, fingerprint, signer.as_ref()).await;
         }
         let repository = Repository::create(&change.target.config())?;
-        let published = repository.publish(model, bytes, fingerprint).await?;
+        let new = NewVersion { bytes, fingerprint, signer: signer.as_ref(), ..NewVersion::default() };
+        let published = repository.publish_version(model, new).await?;
         let alias = match alias {
             Some(alias) => Some(promote_new(&repository, model, published.version, alias).await?),
             None => None,
@@ -44,10 +47,12 @@ async fn plan_publish(
     arguments: &PublishArguments,
     bytes: &[u8],
     fingerprint: Option<String>,
+    signer: Option<&Signer>,
 ) -> Result<PublishResult, CommandError> {
     let PublishArguments { model, alias, change, .. } = arguments;
     let repository = Repository::open(&change.target.config())?;
-    let published = repository.plan_publish(model, bytes, fingerprint).await?;
+    let mut published = repository.plan_publish(model, bytes, fingerprint).await?;
+    published.signed_by = signer.map(|signer| signer.key_id().clone());
     let aliases = match repository.status(model).await {
         Ok(status) => status.aliases,
         Err(RepositoryError::NoModel { .. }) => Vec::new(),

@@ -6,11 +6,15 @@ use onnward_models::{
     CandidateParams, Comparison, Dataset, Family, OnInvalid, TrainingPlan, TrainingRun, train,
 };
 use onnward_onnx::Artifact;
-use onnward_repository::{Published, Repository, RepositoryConfig, check_name, make_writable};
+use onnward_repository::{
+    NewVersion, Published, Repository, RepositoryConfig, Signer, check_name, make_writable,
+};
 use serde::Serialize;
 
 use super::progress::TrainingBar;
 use super::repository::block_on;
+use super::repository::results::described;
+use super::signing::signer;
 use super::{CommandError, print, read_schema};
 use crate::cli::repository::repository_config;
 use crate::cli::{FamilySettings, InvalidRows, TrainArguments};
@@ -27,6 +31,7 @@ struct TrainResult<'a> {
 
 pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
     check_name(&arguments.model)?;
+    let signer = signer(arguments.sign_key.as_deref())?;
     let schema = read_schema(&arguments.schema)?.schema;
     let on_invalid = match arguments.on_invalid {
         InvalidRows::Fail => OnInvalid::Fail,
@@ -55,7 +60,7 @@ pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
         }
         None => None,
     };
-    let published = publish_best(&repository, &arguments.model, &artifacts)?;
+    let published = publish_best(&repository, &arguments.model, &artifacts, signer.as_ref())?;
     print(arguments.output, &TrainResult { comparison: &run.comparison, published, report })
 }
 
@@ -124,12 +129,19 @@ fn publish_best(
     repository: &RepositoryConfig,
     model: &str,
     artifacts: &[Artifact],
+    signer: Option<&Signer>,
 ) -> Result<Published, CommandError> {
     let best = artifacts.first().ok_or(onnward_models::TrainingError::NoCandidates)?;
     let fingerprint = best.metadata.schema.fingerprint();
     block_on(async {
         let repository = Repository::create(repository)?;
-        Ok(repository.publish(model, best.encode(), Some(fingerprint)).await?)
+        let new = NewVersion {
+            bytes: best.encode(),
+            fingerprint: Some(fingerprint),
+            signer,
+            ..NewVersion::default()
+        };
+        Ok(repository.publish_version(model, new).await?)
     })
 }
 
@@ -168,8 +180,7 @@ impl fmt::Display for TrainResult<'_> {
                 candidate.fit_seconds
             )?;
         }
-        let Published { model, version, path, manifest, .. } = &self.published;
-        writeln!(f, "\npublished  {model} version {version}: {path}, {} bytes", manifest.size_bytes)?;
+        writeln!(f, "\npublished  {}", described(&self.published))?;
         if let Some(report) = &self.report {
             writeln!(f, "report     {}", report.display())?;
         }

@@ -194,7 +194,7 @@ pub enum RepositoryError {
     },
     /// A version cannot be signed.
     #[error(transparent)]
-    Signature(#[from] SignatureError),
+    Signature(SignatureError),
     /// Something cannot be written as JSON.
     #[error("cannot write {path} as JSON: {source}")]
     Json {
@@ -244,6 +244,9 @@ pub(crate) fn reason(error: &object_store::Error) -> String {
             if is_said("status code: 404") {
                 return NOT_THERE.to_owned();
             }
+            if let Some(status) = causes.iter().find_map(|cause| failed_status(cause)) {
+                return format!("the store answers {status}");
+            }
             let first = causes.first().map(String::as_str).unwrap_or_default();
             let text = match causes.last() {
                 Some(last) if is_said("error sending request") => {
@@ -258,6 +261,14 @@ pub(crate) fn reason(error: &object_store::Error) -> String {
             text.trim_end_matches([':', ' ']).to_owned()
         }
     }
+}
+
+/// The status of the store's own failure, without what differs from one attempt to the next.
+fn failed_status(cause: &str) -> Option<&str> {
+    let (_, status) = cause.split_once("status code: ")?;
+    let end = status.find([':', '\n', '<']).unwrap_or(status.len());
+    let status = status.get(..end)?.trim();
+    status.starts_with('5').then_some(status)
 }
 
 /// Whether it was waited for the store in vain.

@@ -13,7 +13,7 @@ use crate::store::{Repository, check_name};
 
 const MAX_MANIFEST_BYTES: u64 = 64 * 1024;
 const MAX_CONFIG_BYTES: u64 = 64 * 1024;
-const MAX_SIGNATURE_BYTES: u64 = 64 * 1024;
+pub(crate) const MAX_SIGNATURE_BYTES: u64 = 64 * 1024;
 const MAX_SIGNATURES: usize = 32;
 /// The largest artifact that is read.
 pub(crate) const MAX_MODEL_BYTES: u64 = 1024 * 1024 * 1024;
@@ -53,11 +53,11 @@ pub struct Fetcher {
 }
 
 /// The small files of a version.
-struct Texts {
-    manifest: Manifest,
-    manifest_text: String,
-    signatures: Vec<String>,
-    config: Option<String>,
+pub(crate) struct Texts {
+    pub manifest: Manifest,
+    pub manifest_text: String,
+    pub signatures: Vec<String>,
+    pub config: Option<String>,
 }
 
 impl Fetcher {
@@ -86,7 +86,7 @@ impl Fetcher {
             if let Some(cache) = cache {
                 cache.keep(&manifest.sha256, &bytes);
             }
-            Ok::<_, RepositoryError>(bytes)
+            Ok(bytes)
         })
         .await??;
         Ok(texts.with(bytes, false))
@@ -157,7 +157,7 @@ impl Repository {
         Ok(self.manifest_and_text(model, version).await?.0)
     }
 
-    pub(crate) async fn manifest_and_text(
+    async fn manifest_and_text(
         &self,
         model: &str,
         version: u64,
@@ -174,7 +174,7 @@ impl Repository {
     }
 
     /// The small files of a version.
-    async fn texts(&self, model: &str, version: u64) -> Result<Texts, RepositoryError> {
+    pub(crate) async fn texts(&self, model: &str, version: u64) -> Result<Texts, RepositoryError> {
         let (manifest, manifest_text) = self.manifest_and_text(model, version).await?;
         let folder = Path::from(format!("{model}/{version}"));
         let fail = |source| self.reading(folder.as_ref(), source);
@@ -223,7 +223,7 @@ impl Repository {
         Ok(bytes.into())
     }
 
-    async fn read_text(&self, path: &str, limit: u64) -> Result<String, RepositoryError> {
+    pub(crate) async fn read_text(&self, path: &str, limit: u64) -> Result<String, RepositoryError> {
         let bytes = self.read(path, limit).await?;
         String::from_utf8(bytes).map_err(|_| RepositoryError::NotText { path: path.to_owned() })
     }

@@ -86,9 +86,9 @@ pub(crate) struct VersionFiles {
     pub is_deleted: bool,
     /// The sizes of all of them, but for the mark of a deletion.
     pub size_bytes: u64,
-    pub stamp: Stamp,
     /// The keys whose signatures lie there, in order.
     pub signed_by: BTreeSet<KeyId>,
+    pub stamp: Stamp,
 }
 
 /// The entry of a pointer that holds.
@@ -132,8 +132,8 @@ impl Inventory {
                 }
                 files.has_manifest |= matches!(rest, [MANIFEST_FILE]);
                 files.stamp.add(rest, file);
-                if let [SIGNATURES_FOLDER, file] = rest {
-                    files.signed_by.extend(KeyId::of_file(file));
+                if let [SIGNATURES_FOLDER, name] = rest {
+                    files.signed_by.extend(KeyId::of_file(name));
                 }
             }
             [] => {}

@@ -29,9 +29,11 @@ pub use fetch::{FetchedModel, Fetcher};
 pub use folder::make_writable;
 pub use inventory::{AliasStatus, ModelStatus, PinStatus, VersionStatus};
 pub use pointer::{Move, Pointer, PointerChange};
-pub use publish::Published;
+pub use publish::{NewVersion, Published};
 pub use remembered::{Remembered, RememberedModel};
-pub use signature::{KeyId, NewKey, Signature, SignatureError, Signed, Signer, TrustedKeys, generate_key};
+pub use signature::{
+    KeyId, NewKey, Signature, SignatureError, Signed, Signer, Subject, TrustedKeys, generate_key,
+};
 pub use stamp::Stamp;
 pub use store::{Repository, check_name};
 pub use watch::{DecidedBy, Look, ModelLook, Target, Watch};

@@ -1,13 +1,26 @@
 use bytes::Bytes;
 use chrono::{SecondsFormat, Utc};
 use object_store::path::Path;
-use onnward_schemas::layout::{manifest_path, model_path, parse_version, signature_path};
+use onnward_schemas::layout::{config_path, manifest_path, model_path, parse_version};
 use onnward_schemas::{Manifest, sha256_hex};
 use serde::Serialize;
 
 use crate::error::RepositoryError;
-use crate::signature::{KeyId, Signer};
+use crate::signature::{KeyId, Signer, Subject};
 use crate::store::{Repository, check_name};
+
+/// What is to be a new version.
+#[derive(Debug, Default)]
+pub struct NewVersion<'a> {
+    /// The artifact.
+    pub bytes: Vec<u8>,
+    /// The fingerprint of its schema; absent for a foreign ONNX file.
+    pub fingerprint: Option<String>,
+    /// The text of its `config.toml`, for a foreign ONNX file that needs one.
+    pub config: Option<String>,
+    /// Who vouches for it.
+    pub signer: Option<&'a Signer>,
+}
 
 /// A version that has been written, or would be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -59,42 +72,49 @@ impl Repository {
         bytes: Vec<u8>,
         fingerprint: Option<String>,
     ) -> Result<Published, RepositoryError> {
-        self.publish_signed(model, bytes, fingerprint, None).await
+        self.publish_version(model, NewVersion { bytes, fingerprint, ..NewVersion::default() }).await
     }
 
-    /// As [`Repository::publish`], signed where there is a `signer`. The signature is written before the manifest, so that
-    /// a version that is to be signed is never seen without.
+    /// As [`Repository::publish`], with all that a version may hold. A signature is written before the manifest as well, so
+    /// that a version that is to be signed is never seen without.
     ///
     /// # Errors
     /// Those of [`Repository::publish`].
-    pub async fn publish_signed(
+    pub async fn publish_version(
         &self,
         model: &str,
-        bytes: Vec<u8>,
-        fingerprint: Option<String>,
-        signer: Option<&Signer>,
+        new: NewVersion<'_>,
     ) -> Result<Published, RepositoryError> {
+        let NewVersion { bytes, fingerprint, config, signer } = new;
         let mut published = self.plan_publish(model, &bytes, fingerprint).await?;
         let bytes = Bytes::from(bytes);
         while !self.create_file(&published.path, bytes.clone()).await? {
             published.version = next(model, published.version)?;
             published.path = model_path(model, published.version);
         }
-        let path = manifest_path(model, published.version);
+        let version = published.version;
+        let path = manifest_path(model, version);
         let text = serde_json::to_string_pretty(&published.manifest)
             .map_err(|source| RepositoryError::Json { path: path.clone(), source })?;
+        if let Some(config) = &config {
+            self.create_for_publish(config_path(model, version), config.clone()).await?;
+        }
         if let Some(signer) = signer {
-            let signature = signer.sign(model, published.version, &text);
-            if !self.write_signature(model, published.version, &signature).await? {
-                let path = signature_path(model, published.version, signer.key_id().as_str());
-                return Err(RepositoryError::Taken { path });
-            }
+            let subject = Subject { model, version, manifest_text: &text, config: config.as_deref() };
+            let (path, signature) = signer.sign(&subject).to_file(model, version)?;
+            self.create_for_publish(path, signature).await?;
             published.signed_by = Some(signer.key_id().clone());
         }
-        if !self.create_own_file(&path, text.into()).await? {
-            return Err(RepositoryError::Taken { path });
-        }
+        self.create_for_publish(path, text).await?;
         Ok(published)
+    }
+
+    /// Writes a file into the folder of a version that is this publisher's own.
+    async fn create_for_publish(&self, path: String, text: String) -> Result<(), RepositoryError> {
+        match self.create_own_file(&path, text.into()).await? {
+            true => Ok(()),
+            false => Err(RepositoryError::Taken { path }),
+        }
     }
 
     /// The highest version that has a folder, with or without a manifest, deleted or not; 0 if there is none.

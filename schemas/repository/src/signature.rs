@@ -1,8 +1,9 @@
 //! Who vouches for a version: detached Ed25519 signatures (RFC 8032), `<model>/<version>/signatures/<key id>.json`.
 //!
-//! What is signed is [`statement`], a few lines of text that bind the model's name, the version and the digest of the
-//! manifest's exact bytes; the manifest holds the digest of the model. So a signed file cannot pass as another version or
-//! another model, and nothing is signed that `openssl pkeyutl -verify -rawin` could not check.
+//! What is signed is a statement ([`Subject::statement`]), a few lines of text that bind the model's name, the version and
+//! the digests of all that decides what is served: of the manifest's exact bytes, which hold the digest of the model, and of
+//! `config.toml`. So a signed file cannot pass as another version or another model, and `openssl pkeyutl -verify -rawin`
+//! can check it too.
 
 mod error;
 mod key;
@@ -51,6 +52,19 @@ pub struct Signature {
     signed: String,
 }
 
+/// What is vouched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subject<'a> {
+    /// The model's name.
+    pub model: &'a str,
+    /// The version.
+    pub version: u64,
+    /// Its `manifest.json` as it is written.
+    pub manifest_text: &'a str,
+    /// Its `config.toml` as it is written, where there is one.
+    pub config: Option<&'a str>,
+}
+
 /// The public keys of those whose word is taken. Without any, no version passes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedKeys(BTreeMap<KeyId, PublicKey>);
@@ -73,41 +87,37 @@ impl TrustedKeys {
         Self(BTreeMap::from([(signer.key_id().clone(), signer.public_key())]))
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The keys' ids, in order.
     pub fn key_ids(&self) -> impl Iterator<Item = &KeyId> {
         self.0.keys()
     }
 
-    /// Checks that one of the trusted keys vouches for a version, and says which. `manifest_text` is the whole of its
-    /// `manifest.json` and `signatures` are the texts of its signature files, in any order; of several, one has to be right.
+    /// Checks that one of the trusted keys vouches for a version, and says which. `signatures` are the texts of its
+    /// signature files, in any order; of several, one has to be right.
     ///
-    /// That the model's file is the manifest's is not checked here: [`crate::Repository::fetch`] does.
+    /// That the model's file is the manifest's is not checked here: [`crate::Fetcher::fetch`] does.
     ///
     /// # Errors
     /// [`SignatureError::Unsigned`], [`SignatureError::Untrusted`], [`SignatureError::Wrong`],
     /// [`SignatureError::Malformed`].
-    pub fn verify(
-        &self,
-        model: &str,
-        version: u64,
-        manifest_text: &str,
-        signatures: &[String],
-    ) -> Result<KeyId, SignatureError> {
+    pub fn verify(&self, subject: &Subject<'_>, signatures: &[String]) -> Result<KeyId, SignatureError> {
         let (mut unknown, mut wrong, mut malformed) = (Vec::new(), None, None);
         for text in signatures {
             match Signature::parse(text) {
-                Ok((Signature { key_id, signed, .. }, bytes)) => {
-                    let said = statement(model, version, manifest_text, &signed);
-                    match self.0.get(&key_id) {
-                        Some(key) if key.has_signed(&said, &bytes) => return Ok(key_id),
-                        Some(_) => wrong = Some(key_id),
-                        None => unknown.push(key_id),
-                    }
-                }
+                Ok((Signature { key_id, signed, .. }, bytes)) => match self.0.get(&key_id) {
+                    Some(key) if key.has_signed(&subject.statement(&signed), &bytes) => return Ok(key_id),
+                    Some(_) => wrong = Some(key_id),
+                    None => unknown.push(key_id),
+                },
                 Err(problem) => malformed = Some(problem),
             }
         }
-        let model = model.to_owned();
+        let (model, version) = (subject.model.to_owned(), subject.version);
         let trusted = || self.key_ids().cloned().collect();
         // What is most likely an attack, or damage, first.
         Err(match (wrong, malformed) {
@@ -124,16 +134,29 @@ impl TrustedKeys {
 }
 
 impl Signer {
-    /// Vouches for a version whose `manifest.json` is `manifest_text`.
-    pub fn sign(&self, model: &str, version: u64, manifest_text: &str) -> Signature {
+    /// Vouches for a version.
+    pub fn sign(&self, subject: &Subject<'_>) -> Signature {
         let signed = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
-        let bytes = self.sign_bytes(statement(model, version, manifest_text, &signed).as_bytes());
+        let bytes = self.sign_bytes(subject.statement(&signed).as_bytes());
         Signature {
             key_id: self.key_id().clone(),
             algorithm: Algorithm::Ed25519,
             signature: BASE64_STANDARD.encode(bytes),
             signed,
         }
+    }
+}
+
+impl Subject<'_> {
+    /// What is signed: a line for each thing that it binds, of which none but the last can hold the end of a line.
+    fn statement(&self, signed: &str) -> String {
+        let Self { model, version, manifest_text, config } = self;
+        let manifest = sha256_hex(manifest_text.as_bytes());
+        let config = config.map_or_else(|| "none".to_owned(), |text| sha256_hex(text.as_bytes()));
+        format!(
+            "{DOMAIN}\nmodel: {model}\nversion: {version}\nmanifest-sha256: {manifest}\nconfig-sha256: {config}\n\
+             signed: {signed}\n"
+        )
     }
 }
 
@@ -180,12 +203,6 @@ impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// What is signed: a line for each thing that it binds. No name of a model holds the end of a line.
-fn statement(model: &str, version: u64, manifest_text: &str, signed: &str) -> String {
-    let digest = sha256_hex(manifest_text.as_bytes());
-    format!("{DOMAIN}\nmodel: {model}\nversion: {version}\nmanifest-sha256: {digest}\nsigned: {signed}\n")
 }
 
 #[cfg(test)]

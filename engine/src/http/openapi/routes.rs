@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
-use utoipa::openapi::{ContentBuilder, HttpMethod, Paths, Required, ResponseBuilder, Type};
+use utoipa::openapi::{ContentBuilder, HttpMethod, ObjectBuilder, Paths, Required, ResponseBuilder, Type};
 
 use super::shapes::{
     AnySchema, MODELS, OPERATIONS, boolean, count, free_object, get, list, object, one_of, operation,
-    refusing, string, typed,
+    refusing, string, typed, types,
 };
 use crate::http::openapi::shapes;
 use crate::http::problem::ApiError;
@@ -33,6 +33,18 @@ pub fn add(paths: &mut Paths, models: &[Arc<ServingModel>]) {
         add(path, ready.build());
     }
     add("/metrics", metrics());
+    paths.add_path_operation("/admin/reload", vec![HttpMethod::Post], reload());
+}
+
+fn reload() -> Operation {
+    let described = "What was seen has been acted upon: as GET /models.";
+    let later = "It takes longer than a request may; GET /models says how it goes.";
+    let operation = operation(OPERATIONS, "reload", "Look at the model repository now")
+        .response("200", shapes::answer(described, listing(), None))
+        .response("202", shapes::answer(later, listing(), None));
+    let unreachable = ApiError::RepositoryUnreachable { reason: "the store does not answer".to_owned() };
+    let reasons = "The repository cannot be read, or too many are waiting.";
+    refusing(operation, &unreachable, "/admin/reload", reasons).build()
 }
 
 fn status(value: &str) -> AnySchema {
@@ -61,14 +73,44 @@ fn decision() -> AnySchema {
 }
 
 fn failures() -> AnySchema {
-    let failure = object([("name", string("")), ("reason", string("Why it is not served."))])
-        .property("version", count(1, "The version that was tried."));
-    list(failure, "What could not be loaded.").into()
+    let failure = problem_fields(object([("name", string(""))]))
+        .property("serving", count(1, "The version that answers instead."));
+    list(failure, "What is to be served and is not.").into()
+}
+
+fn problem_fields(object: ObjectBuilder) -> ObjectBuilder {
+    object
+        .property("version", count(1, "The version that was tried."))
+        .property("step", string("The step that failed, as in the metric `onnward_swaps_total`."))
+        .property("reason", string("Why it is not served."))
+        .property("time", string("When, in RFC 3339 and UTC."))
+        .required("step")
+        .required("reason")
+        .required("time")
+}
+
+fn repository() -> AnySchema {
+    object([
+        ("location", string("")),
+        (
+            "reachable",
+            nullable(Type::Boolean, "Whether the last look succeeded; null before the first has ended."),
+        ),
+        ("last_success", nullable(Type::String, "When a look succeeded last.")),
+        ("from_cache", boolean("Whether what is served was chosen from the cache, for want of the store.")),
+    ])
+    .property("error", string("Why the last look failed."))
+    .into()
+}
+
+fn nullable(r#type: Type, description: &str) -> AnySchema {
+    typed(r#type.clone(), description).schema_type(types([r#type, Type::Null])).into()
 }
 
 fn listing() -> AnySchema {
     object([
         ("loading", boolean("Whether the first load is still going on.")),
+        ("repository", repository()),
         ("models", list(summary(), "The models that answer predictions, by name.").into()),
         ("failed", failures()),
     ])
@@ -94,10 +136,22 @@ fn one_model(models: &[Arc<ServingModel>]) -> Operation {
         .parameter_in(ParameterIn::Path)
         .required(Required::True)
         .schema(Some(names));
-    let details = object([
-        ("name", string("")),
+    let served = |what: &str| {
+        let object = object([("version", count(1, "")), ("decided_by", decision())]);
+        object.description(Some(what)).schema_type(types([Type::Object, Type::Null]))
+    };
+    let loaded = object([
         ("version", count(1, "")),
-        ("decided_by", decision()),
+        ("role", one_of(["serving", "previous", "loaded"], "What it is there for.")),
+        ("backend", runtime()),
+        ("sha256", string("The digest of the ONNX file.")),
+        ("predict", string("Where to post rows.")),
+    ]);
+    let loading = object([("version", count(1, "")), ("since", string("In RFC 3339 and UTC."))])
+        .description(Some("The version that is on its way."));
+    let last_error = problem_fields(object([])).description(Some("What went wrong last."));
+    let about = [
+        ("version", count(1, "")),
         ("backend", runtime()),
         ("sha256", string("The digest of the ONNX file.")),
         ("size_bytes", count(0, "The size of the ONNX file.")),
@@ -107,9 +161,24 @@ fn one_model(models: &[Arc<ServingModel>]) -> Operation {
         ("schema", free_object("The schema of its rows.")),
         ("evaluation", free_object("How good it is.")),
         ("provenance", free_object("Where it comes from.")),
+    ];
+    let state = object([
+        ("name", string("")),
+        ("desired", served("The version that is to be served.").into()),
+        ("loading", loading.schema_type(types([Type::Object, Type::Null])).into()),
+        (
+            "serving",
+            served("The version that is served.").property("since", string("In RFC 3339 and UTC.")).into(),
+        ),
+        ("previous", nullable(Type::Integer, "The version that was served before and stays warm.")),
+        ("loaded", list(loaded, "Every loaded version.").into()),
+        ("aliases", free_object("The version that each alias names.")),
+        ("last_error", last_error.schema_type(types([Type::Object, Type::Null])).into()),
+        ("failing", boolean("Whether the desired version is not served because of the last error.")),
     ]);
+    let details = about.into_iter().fold(state, |state, (name, schema)| state.property(name, schema));
     let unknown = ApiError::UnknownModel { serving: models.iter().map(|model| model.name.clone()).collect() };
-    let described = "Everything that the model says about itself.";
+    let described = "The model's state, and everything that the served version says about itself.";
     let operation = operation(MODELS, "model", "One model")
         .parameter(name)
         .response("200", shapes::answer(described, details.into(), None));

@@ -15,12 +15,12 @@ use utoipa::openapi::{ContentBuilder, HttpMethod, ObjectBuilder, OneOfBuilder, R
 
 use super::shapes::{
     AnySchema, JSON, PREDICTIONS, answer, boolean, component, count, list, object, one_of,
-    operation as begin, problem_response, refusing, typed, types,
+    operation as begin, problem_response, refusing, string, typed, types,
 };
 use crate::answer::Answer;
 use crate::http::body::REQUEST_TIMEOUT;
 use crate::http::problem::ApiError;
-use crate::registry::ServingModel;
+use crate::registry::{DEFAULT_ALIAS, ServingModel};
 
 /// The method of a prediction.
 pub const POST: HttpMethod = HttpMethod::Post;
@@ -32,6 +32,51 @@ pub enum Route {
     Default,
     /// `/models/{name}/predict`.
     Named,
+    /// `/models/{name}/versions/{version}/predict`.
+    Version,
+    /// `/models/{name}/aliases/{alias}/predict`.
+    Alias,
+}
+
+impl Route {
+    /// The routes that name a model.
+    pub const NAMED: [Self; 3] = [Self::Named, Self::Version, Self::Alias];
+
+    /// The path for a model; what a client fills in stands in braces.
+    pub fn path(self, model: &str) -> String {
+        match self {
+            Self::Default => "/predict".to_owned(),
+            Self::Named => format!("/models/{model}/predict"),
+            Self::Version => format!("/models/{model}/versions/{{version}}/predict"),
+            Self::Alias => format!("/models/{model}/aliases/{{alias}}/predict"),
+        }
+    }
+
+    fn id_and_summary(self, model: &str) -> (String, String) {
+        match self {
+            Self::Default => ("predict".to_owned(), format!("Predict with the default model, {model}")),
+            Self::Named => (format!("predict_{model}"), format!("Predict with {model}")),
+            Self::Version => {
+                (format!("predict_{model}_version"), format!("Predict with a loaded version of {model}"))
+            }
+            Self::Alias => (
+                format!("predict_{model}_alias"),
+                format!("Predict with the version of {model} that an alias names"),
+            ),
+        }
+    }
+
+    /// What stands in braces.
+    fn parameter(self, model: &ServingModel) -> Option<Parameter> {
+        let (name, example) = match self {
+            Self::Default | Self::Named => return None,
+            Self::Version => ("version", json!(model.version)),
+            Self::Alias => ("alias", json!(DEFAULT_ALIAS)),
+        };
+        let schema = if self == Self::Version { count(1, "") } else { string("") };
+        let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path);
+        Some(parameter.required(Required::True).schema(Some(schema)).example(Some(example)).build())
+    }
 }
 
 /// The schemas of a model's rows and answers, by name.
@@ -135,10 +180,7 @@ fn answer_schema(model: &ServingModel) -> AnySchema {
 
 /// The operation that scores rows with a model.
 pub fn operation(model: &ServingModel, route: Route) -> Operation {
-    let (id, summary) = match route {
-        Route::Default => ("predict".to_owned(), format!("Predict with the default model, {}", model.name)),
-        Route::Named => (format!("predict_{}", model.name), format!("Predict with {}", model.name)),
-    };
+    let (id, summary) = route.id_and_summary(&model.name);
     let example = example(model);
     let shown = |summary: &str, value| ExampleBuilder::new().summary(summary).value(Some(value)).build();
     let examples = example.iter().flat_map(|Example { row, .. }| {
@@ -161,12 +203,12 @@ pub fn operation(model: &ServingModel, route: Route) -> Operation {
         component(&name(model, "Answer")),
         example.as_ref().map(|example| example.answer.clone()),
     );
-    let path = match route {
-        Route::Default => "/predict".to_owned(),
-        Route::Named => format!("/models/{}/predict", model.name),
-    };
-    let operation = begin(PREDICTIONS, &id, &summary)
-        .parameter(timeout_parameter())
+    let path = route.path(&model.name);
+    let operation = route
+        .parameter(model)
+        .into_iter()
+        .chain([timeout_parameter()])
+        .fold(begin(PREDICTIONS, &id, &summary), |operation, parameter| operation.parameter(parameter))
         .request_body(Some(body))
         .response("200", answered);
     refusals(example.as_ref(), &model.metadata.schema)
@@ -176,7 +218,7 @@ pub fn operation(model: &ServingModel, route: Route) -> Operation {
         .build()
 }
 
-const OTHERWISE: &str = "Anything else: 400 the body is not JSON, 404 the model is not served any more, 408 the body \
+const OTHERWISE: &str = "Anything else: 400 the body is not JSON, 404 the model, the version or the alias is not loaded, 408 the body \
 did not arrive in time, 413 it is too large, 415 it is not `application/json` or is compressed, 500 the engine failed, \
 504 the rows were not scored in time.";
 

@@ -43,12 +43,18 @@ async fn every_example_is_answered_as_it_says() {
     let engine = Engine::ready();
     let document = document(&engine).await;
     let paths = document["paths"].as_object().unwrap();
-    let posts: Vec<_> = paths.iter().filter(|(_, path)| path["post"].is_object()).collect();
-    assert_eq!(posts.len(), 3);
+    let posts: Vec<_> = paths.iter().filter(|(path, _)| path.ends_with("/predict")).collect();
+    assert_eq!(posts.len(), 7, "the default model, and two models by name, version and alias");
     for (path, item) in posts {
+        let parameters = item["post"]["parameters"].as_array().unwrap().iter();
+        let filled = |path: String, parameter: &Value| {
+            let name = parameter["name"].as_str().unwrap();
+            path.replace(&format!("{{{name}}}"), parameter["example"].to_string().trim_matches('"'))
+        };
+        let asked = &parameters.fold(path.clone(), filled);
         let content = |part: &'static str| &item["post"][part];
         let examples = &content("requestBody")["content"]["application/json"]["examples"];
-        let one = engine.post(path, examples["one"]["value"].to_string()).await;
+        let one = engine.post(asked, examples["one"]["value"].to_string()).await;
         assert_eq!(one.status, 200, "{}", one.text);
         let told = &content("responses")["200"]["content"]["application/json"]["example"];
         let probability = |answer: &Value| answer["probability"].as_f64().unwrap();
@@ -58,7 +64,7 @@ async fn every_example_is_answered_as_it_says() {
         let refused = &content("responses")["422"]["content"]["application/problem+json"]["example"];
         assert_eq!((&refused["instance"], &refused["violations"]), (&json!(path), &json!(1)));
         assert_eq!(refused["errors"][0]["got"], "true");
-        let several = engine.post(path, examples["several"]["value"].to_string()).await;
+        let several = engine.post(asked, examples["several"]["value"].to_string()).await;
         assert_eq!(several.json()["predictions"].as_array().unwrap().len(), 2);
     }
 }

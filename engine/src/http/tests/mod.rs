@@ -4,3 +4,4 @@ mod connections;
 mod documents;
 mod refusals;
 mod status;
+mod versions;

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use onnward_repository::{AliasStatus, Deletion, ModelStatus, PointerChange, Published};
+use onnward_repository::{AliasStatus, Deletion, KeyId, ModelStatus, PointerChange, Published};
 use serde::Serialize;
 
 /// What `publish` prints.
@@ -67,12 +67,17 @@ pub struct KeptBack {
     pub used_as: String,
 }
 
+/// A new version, in words.
+pub fn described(published: &Published) -> String {
+    let Published { model, version, path, manifest, signed_by } = published;
+    let signed = signed_by.as_ref().map(|key| format!(", signed by key {key}")).unwrap_or_default();
+    format!("{model} version {version}: {path}, {} bytes{signed}", manifest.size_bytes)
+}
+
 impl Display for PublishResult {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let would = would(self.dry_run);
-        let manifest = &self.published.manifest;
-        let (model, version, path) = (&self.published.model, self.published.version, &self.published.path);
-        writeln!(f, "{would}published  {model} version {version}: {path}, {} bytes", manifest.size_bytes)?;
+        writeln!(f, "{would}published  {}", described(&self.published))?;
         match &self.alias {
             Some(AliasMove { alias, from, to }) => {
                 writeln!(f, "{would}moved      alias {alias}: {} → {to}", named(*from))
@@ -111,17 +116,29 @@ impl Display for Aliases {
 impl Display for Versions {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let ModelStatus { versions, aliases, pin, .. } = &self.0;
-        writeln!(f, "{:>8}  {:<20} {:>12}  {:<12}  named by", "version", "published", "bytes", "sha256")?;
+        let names = |version: u64| {
+            let pinned = pin.iter().filter(|pin| pin.version == version).map(|_| "pin");
+            let named = aliases.iter().filter(|alias| alias.version == version);
+            pinned.chain(named.map(|alias| alias.alias.as_str())).collect::<Vec<_>>().join(", ")
+        };
+        let widest = versions.iter().map(|found| names(found.version).len()).max().unwrap_or(0).max(8);
+        writeln!(
+            f,
+            "{:>8}  {:<20} {:>12}  {:<12}  {:<widest$}  signed by",
+            "version", "published", "bytes", "sha256", "named by"
+        )?;
         for found in versions {
-            let pinned = pin.iter().filter(|pin| pin.version == found.version).map(|_| "pin");
-            let named = aliases.iter().filter(|alias| alias.version == found.version);
-            let names: Vec<&str> = pinned.chain(named.map(|alias| alias.alias.as_str())).collect();
-            let names = names.join(", ");
+            let keys = found.signed_by.iter().map(KeyId::as_str).collect::<Vec<_>>().join(", ");
             match &found.manifest {
                 Some(manifest) => {
                     let digest = manifest.sha256.get(..12).unwrap_or_default();
                     let (created, size) = (&manifest.created, manifest.size_bytes);
-                    writeln!(f, "{:>8}  {created:<20} {size:>12}  {digest:<12}  {names}", found.version)?;
+                    let row = format!(
+                        "{:>8}  {created:<20} {size:>12}  {digest:<12}  {:<widest$}  {keys}",
+                        found.version,
+                        names(found.version)
+                    );
+                    writeln!(f, "{}", row.trim_end())?;
                 }
                 None => {
                     let problem = found.problem.as_deref().unwrap_or_default();

@@ -61,8 +61,8 @@ pub enum SignatureError {
     },
     /// A signature was made of something else.
     #[error(
-        "the signature of version {version} of {model} by key {key_id} is wrong, so its manifest.json, its place or the \
-         signature is not what was signed: find out who changed it, and publish and sign the model as a new version"
+        "the signature of version {version} of {model} by key {key_id} is wrong, so its manifest.json, its config.toml, its \
+         place or the signature is not what was signed: find out who changed it, and publish and sign the model as a new version"
     )]
     Wrong {
         /// The model.

@@ -39,6 +39,11 @@ impl Drop for Keys {
     }
 }
 
+/// A version without a configuration.
+fn subject<'a>(model: &'a str, version: u64, manifest_text: &'a str) -> Subject<'a> {
+    Subject { model, version, manifest_text, config: None }
+}
+
 fn text(signature: &Signature) -> String {
     serde_json::to_string(signature).unwrap()
 }
@@ -48,8 +53,8 @@ fn a_signature_is_good_for_one_manifest_of_one_version_of_one_model() {
     let keys = Keys::new("binding");
     let (signer, public) = keys.make("release");
     let trusted = TrustedKeys::read(&[public]).unwrap();
-    let signatures = [text(&signer.sign("churn", 3, MANIFEST))];
-    assert_eq!(&trusted.verify("churn", 3, MANIFEST, &signatures).unwrap(), signer.key_id());
+    let signatures = [text(&signer.sign(&subject("churn", 3, MANIFEST)))];
+    assert_eq!(&trusted.verify(&subject("churn", 3, MANIFEST), &signatures).unwrap(), signer.key_id());
     for (model, version, manifest) in [
         ("bank", 3, MANIFEST),
         ("churn", 4, MANIFEST),
@@ -57,8 +62,17 @@ fn a_signature_is_good_for_one_manifest_of_one_version_of_one_model() {
         ("churn", 3, "{\"sha256\": \"00\"}\n"),
         ("churn\nversion: 3", 3, MANIFEST),
     ] {
-        let refused = trusted.verify(model, version, manifest, &signatures);
+        let refused = trusted.verify(&subject(model, version, manifest), &signatures);
         assert!(matches!(refused, Err(SignatureError::Wrong { .. })), "{model} {version} {manifest}");
+    }
+    let changed = |config| Subject { config, ..subject("churn", 3, MANIFEST) };
+    let refused = trusted.verify(&changed(Some("")), &signatures);
+    assert!(matches!(refused, Err(SignatureError::Wrong { .. })), "a config.toml has come");
+    let with_config = [text(&signer.sign(&changed(Some("[output]"))))];
+    assert!(trusted.verify(&changed(Some("[output]")), &with_config).is_ok());
+    for config in [Some("[input]"), Some("none"), None] {
+        let refused = trusted.verify(&changed(config), &with_config);
+        assert!(matches!(refused, Err(SignatureError::Wrong { .. })), "{config:?}");
     }
 }
 
@@ -68,7 +82,7 @@ fn every_part_of_a_signature_counts() {
     let (signer, public) = keys.make("release");
     let (other, other_public) = keys.make("other");
     let trusted = TrustedKeys::read(&[public, other_public]).unwrap();
-    let right = signer.sign("churn", 3, MANIFEST);
+    let right = signer.sign(&subject("churn", 3, MANIFEST));
     let mut bytes = BASE64_STANDARD.decode(&right.signature).unwrap();
     bytes[10] ^= 1;
     let flipped = Signature { signature: BASE64_STANDARD.encode(&bytes), ..right.clone() };
@@ -76,7 +90,7 @@ fn every_part_of_a_signature_counts() {
     let of_other = Signature { key_id: other.key_id().clone(), ..right.clone() };
     let later = Signature { signed: "2999-01-01T00:00:00Z".to_owned(), ..right.clone() };
     for tampered in [flipped, short, of_other, later] {
-        let refused = trusted.verify("churn", 3, MANIFEST, &[text(&tampered)]);
+        let refused = trusted.verify(&subject("churn", 3, MANIFEST), &[text(&tampered)]);
         assert!(matches!(refused, Err(SignatureError::Wrong { .. })), "{tampered:?}");
     }
     let right = text(&right);
@@ -86,7 +100,7 @@ fn every_part_of_a_signature_counts() {
         right.replace(signer.key_id().as_str(), "../../another"),
         right.replace("\"signature\":\"", "\"signature\":\"*"),
     ] {
-        let refused = trusted.verify("churn", 3, MANIFEST, std::slice::from_ref(&malformed));
+        let refused = trusted.verify(&subject("churn", 3, MANIFEST), std::slice::from_ref(&malformed));
         assert!(matches!(refused, Err(SignatureError::Malformed { .. })), "{malformed}");
     }
 }
@@ -97,13 +111,13 @@ fn of_several_signatures_one_has_to_be_right() {
     let (release, release_public) = keys.make("release");
     let (stranger, _) = keys.make("stranger");
     let (second, second_public) = keys.make("second");
-    let right = text(&release.sign("churn", 3, MANIFEST));
-    let unknown = text(&stranger.sign("churn", 3, MANIFEST));
-    let wrong = text(&second.sign("churn", 2, MANIFEST));
+    let right = text(&release.sign(&subject("churn", 3, MANIFEST)));
+    let unknown = text(&stranger.sign(&subject("churn", 3, MANIFEST)));
+    let wrong = text(&second.sign(&subject("churn", 2, MANIFEST)));
     let trusted = TrustedKeys::read(&[release_public, second_public]).unwrap();
     let verify = |signatures: &[&str]| {
         let signatures: Vec<String> = signatures.iter().map(|text| (*text).to_owned()).collect();
-        trusted.verify("churn", 3, MANIFEST, &signatures)
+        trusted.verify(&subject("churn", 3, MANIFEST), &signatures)
     };
     assert_eq!(&verify(&["{", &unknown, &wrong, &right]).unwrap(), release.key_id());
 
@@ -117,7 +131,7 @@ fn of_several_signatures_one_has_to_be_right() {
     assert!(message.contains(release.key_id().as_str()), "{message}");
     let message = verify(&[&unknown, "{", &wrong]).unwrap_err().to_string();
     assert!(message.contains(&format!("by key {} is wrong", second.key_id())), "{message}");
-    let refused = TrustedKeys::default().verify("churn", 3, MANIFEST, &[right]);
+    let refused = TrustedKeys::default().verify(&subject("churn", 3, MANIFEST), &[right]);
     assert!(matches!(refused, Err(SignatureError::Untrusted { .. })), "no key is not every key");
 }
 
@@ -194,14 +208,14 @@ fn openssl_understands_us_and_we_it() {
         let signer = Signer::read(&keys.path(&format!("{name}.pem"))).unwrap();
         let public = format!("{name}.pub.pem");
         let trusted = TrustedKeys::read(&[keys.path(&public)]).unwrap();
-        let signature = signer.sign("churn", 3, MANIFEST);
-        assert!(trusted.verify("churn", 3, MANIFEST, &[text(&signature)]).is_ok());
+        let signature = signer.sign(&subject("churn", 3, MANIFEST));
+        assert!(trusted.verify(&subject("churn", 3, MANIFEST), &[text(&signature)]).is_ok());
 
         openssl(&keys.0, &format!("pkey -pubin -in {public} -outform der -out public.der"));
         let digest = sha256_hex(&std::fs::read(keys.path("public.der")).unwrap());
         assert_eq!(signer.key_id().as_str(), &digest[..16]);
         std::fs::write(keys.path("bytes"), BASE64_STANDARD.decode(&signature.signature).unwrap()).unwrap();
-        keys.write("statement", &statement("churn", 3, MANIFEST, &signature.signed));
+        keys.write("statement", &subject("churn", 3, MANIFEST).statement(&signature.signed));
         let check = format!("pkeyutl -verify -pubin -inkey {public} -rawin -in statement -sigfile bytes");
         assert!(openssl(&keys.0, &check).contains("Verified Successfully"));
     }

@@ -1,0 +1,153 @@
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus::{Gauge, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use serde::Serialize;
+
+use super::{Metrics, counters, gauge, gauges, histograms, registered};
+
+/// What happens to versions, from the repository to the service.
+#[derive(Debug)]
+pub struct VersionMetrics {
+    load_seconds: HistogramVec,
+    models_serving: IntGauge,
+    swaps: IntCounterVec,
+    model_version: IntGaugeVec,
+    loaded: Mutex<HashMap<String, Vec<LoadedVersion>>>,
+    repository_age: Gauge,
+    repository_seen: Mutex<Instant>,
+}
+
+const LOAD_SECONDS: [f64; 9] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+
+impl VersionMetrics {
+    pub fn new(r: &Registry) -> prometheus::Result<Self> {
+        let model = &["model"];
+        Ok(Self {
+            load_seconds: histograms(
+                r,
+                "onnward_model_load_seconds",
+                "Time to read, check and warm up a model's version.",
+                model,
+                &LOAD_SECONDS,
+            )?,
+            models_serving: gauge(r, "onnward_models_serving", "Models that answer predictions.")?,
+            swaps: counters(
+                r,
+                "onnward_swaps_total",
+                "Versions put into service (outcome swapped; reason: what decided) or not (failed; reason: the step).",
+                &["model", "outcome", "reason"],
+            )?,
+            model_version: gauges(
+                r,
+                "onnward_model_version",
+                "Loaded versions by role: serving, previous, loaded; the value is always 1.",
+                &["model", "version", "role"],
+            )?,
+            loaded: Mutex::default(),
+            repository_age: registered(
+                r,
+                Gauge::new(
+                    "onnward_repository_last_success_age_seconds",
+                    "Time since the model repository was last read with success, or since the start.",
+                )?,
+            )?,
+            repository_seen: Mutex::new(Instant::now()),
+        })
+    }
+
+    /// Brings the age of the last look up to now.
+    pub fn set_repository_age(&self) {
+        let seen = *self.repository_seen.lock().unwrap_or_else(PoisonError::into_inner);
+        self.repository_age.set(seen.elapsed().as_secs_f64());
+    }
+}
+
+/// A loaded version, as the metrics name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadedVersion {
+    /// The version.
+    pub version: u64,
+    /// What it is there for.
+    pub role: Role,
+    /// What runs it.
+    pub backend: &'static str,
+}
+
+/// What a loaded version is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It answers the model's requests.
+    Serving,
+    /// It was served before and stays warm.
+    Previous,
+    /// It is reached by its number or by an alias.
+    Loaded,
+}
+
+impl Role {
+    /// The name, as in a metric's label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Previous => "previous",
+            Self::Loaded => "loaded",
+        }
+    }
+}
+
+/// How the attempt to put a version into service ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SwapOutcome {
+    /// It serves.
+    Swapped,
+    /// It does not, and what was served before still is.
+    Failed,
+}
+
+impl Metrics {
+    /// A version has been read, checked and warmed up.
+    pub fn model_loaded(&self, model: &str, took: Duration) {
+        self.versions.load_seconds.with_label_values(&[model]).observe(took.as_secs_f64());
+    }
+
+    /// A version was put into service, or was not; `reason` is of a closed set.
+    pub fn swapped(&self, model: &str, outcome: SwapOutcome, reason: &'static str) {
+        let outcome = match outcome {
+            SwapOutcome::Swapped => "swapped",
+            SwapOutcome::Failed => "failed",
+        };
+        self.versions.swaps.with_label_values(&[model, outcome, reason]).inc();
+    }
+
+    /// The loaded versions of a model now. The series of those that are no longer loaded end, so that their number does
+    /// not grow with every swap.
+    pub fn versions(&self, model: &str, now: &[LoadedVersion]) {
+        let mut loaded = self.versions.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = loaded.insert(model.to_owned(), now.to_vec()).unwrap_or_default();
+        for gone in before.iter().filter(|version| !now.contains(version)) {
+            let version = gone.version.to_string();
+            // An error means that there was no such series.
+            let _ = self.versions.model_version.remove_label_values(&[model, &version, gone.role.name()]);
+            if now.iter().all(|kept| kept.version != gone.version) {
+                let _ = self.rows.remove_label_values(&[model, &version, gone.backend]);
+                let _ = self.batches.remove_label_values(&[model, &version, gone.backend]);
+            }
+        }
+        for LoadedVersion { version, role, .. } in now {
+            self.versions.model_version.with_label_values(&[model, &version.to_string(), role.name()]).set(1);
+        }
+    }
+
+    /// The model repository has been read with success.
+    pub fn repository_seen(&self) {
+        *self.versions.repository_seen.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// So many models answer predictions now.
+    pub fn models_serving(&self, models: usize) {
+        self.versions.models_serving.set(i64::try_from(models).unwrap_or(i64::MAX));
+    }
+}

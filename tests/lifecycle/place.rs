@@ -1,0 +1,155 @@
+//! A model repository on a real S3 server, and engines that reach it through a proxy that can fail.
+
+use std::time::{Duration, Instant};
+
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use onnward_repository::{Move, Pointer, Repository, RepositoryError};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::artifacts::{self, probability, request};
+use crate::fault_proxy::FaultProxy;
+use crate::programs::Engine;
+use crate::seaweedfs::SeaweedFs;
+
+/// A repository, its proxy and the cache of its engines.
+pub struct Place {
+    /// What engines reach the repository through.
+    pub proxy: FaultProxy,
+    /// The folder of the engines' cache.
+    pub cache: TempDir,
+    repository: Repository,
+    location: String,
+    environment: Vec<(String, String)>,
+    runtime: Runtime,
+}
+
+/// How long something may take that is to happen by itself.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Asks again and again until there is an answer; `what` is told of the last that there was none.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
+    let start = Instant::now();
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(last) => assert!(start.elapsed() < PATIENCE, "not in time: {what}; last: {last}"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+impl Place {
+    /// An empty repository under a prefix of the server's bucket.
+    pub fn new(server: &SeaweedFs, prefix: &str) -> Self {
+        let proxy = FaultProxy::start(server.address());
+        let cache = TempDir::new().unwrap();
+        let mut environment = SeaweedFs::environment_through(&proxy.url());
+        let settings = [
+            ("ONNWARD_WATCH__INTERVAL_MS", "100"),
+            ("ONNWARD_WATCH__MAX_BACKOFF_MS", "300"),
+            ("ONNWARD_STORE__TIMEOUT_MS", "1000"),
+            ("ONNWARD_CACHE__FOLDER", cache.path().to_str().unwrap()),
+        ];
+        environment.extend(settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        Self {
+            proxy,
+            cache,
+            repository: Repository::open(&server.config(prefix)).unwrap(),
+            location: SeaweedFs::location(prefix),
+            environment,
+            runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
+        }
+    }
+
+    /// Starts an engine, and waits until it listens.
+    pub fn engine(&self, arguments: &[&str]) -> Engine {
+        Engine::start_in(&self.environment, &self.location, arguments)
+    }
+
+    /// Publishes the next version of a model: one that is right, with the probabilities of its number.
+    pub fn publish(&self, model: &str) -> u64 {
+        let planned = self.runtime.block_on(self.repository.plan_publish(model, &[], None)).unwrap();
+        self.publish_bytes(model, artifacts::version(planned.version))
+    }
+
+    /// Publishes these bytes as the next version of a model.
+    pub fn publish_bytes(&self, model: &str, bytes: Vec<u8>) -> u64 {
+        self.runtime.block_on(self.repository.publish(model, bytes, None)).unwrap().version
+    }
+
+    /// Moves the alias that engines follow.
+    pub fn promote(&self, model: &str, version: u64) -> Result<(), RepositoryError> {
+        let champion = Pointer::Alias("champion".to_owned());
+        self.runtime.block_on(async {
+            let change = self.repository.plan_move(model, &champion, Move::To(version)).await?;
+            self.repository.apply_move(&change).await
+        })
+    }
+
+    /// Writes a file, over any that is there.
+    pub fn put(&self, path: &str, bytes: impl Into<Vec<u8>>) {
+        let bytes: Vec<u8> = bytes.into();
+        self.runtime.block_on(self.store().put(&Path::from(path), bytes.into())).unwrap();
+    }
+
+    /// Reads a file.
+    pub fn get(&self, path: &str) -> Vec<u8> {
+        let read = async { self.store().get(&Path::from(path)).await?.bytes().await };
+        self.runtime.block_on(read).unwrap().to_vec()
+    }
+
+    /// Deletes a file.
+    pub fn delete(&self, path: &str) {
+        self.runtime.block_on(self.store().delete(&Path::from(path))).unwrap();
+    }
+
+    fn store(&self) -> &dyn ObjectStore {
+        self.repository.store().as_ref()
+    }
+}
+
+/// What an engine says of a model.
+pub fn status(engine: &Engine, model: &str) -> Value {
+    let (_, body) = engine.get(&format!("/models/{model}"));
+    serde_json::from_str(&body).unwrap()
+}
+
+/// Waits until a model is served in this version, and looks whether its answers are that version's.
+#[track_caller]
+pub fn serves(engine: &Engine, model: &str, version: u64) {
+    let status = eventually(&format!("{model} is served in version {version}"), || {
+        let status = status(engine, model);
+        if status["serving"]["version"] == version { Ok(status) } else { Err(status.to_string()) }
+    });
+    assert_eq!(status["failing"], false, "{status}");
+    answers(engine, model, version);
+}
+
+/// Looks whether a model answers now, with the probability of this version.
+#[track_caller]
+pub fn answers(engine: &Engine, model: &str, version: u64) {
+    let (status, answer) = engine.post(&format!("/models/{model}/predict"), &request());
+    assert_eq!((status, &answer["version"]), (200, &version.into()), "{answer}");
+    let got = answer["probability"].as_f64().unwrap();
+    assert!((got - probability(version)).abs() < 1e-6, "{got} is not version {version}'s {}", probability(version));
+}
+
+/// Waits until the status names an error at this step with these words; what is served instead still answers.
+#[track_caller]
+pub fn refuses(engine: &Engine, model: &str, version: u64, [step, words]: [&str; 2], serving: u64) {
+    let status = eventually(&format!("version {version} of {model} is refused at the step {step}"), || {
+        let status = status(engine, model);
+        let error = &status["last_error"];
+        let is_named = error["version"] == version && error["step"] == step;
+        if is_named { Ok(status) } else { Err(status.to_string()) }
+    });
+    let error = &status["last_error"];
+    assert!(error["reason"].as_str().unwrap().contains(words), "{status}");
+    assert!(error["time"].as_str().unwrap().ends_with('Z'), "{status}");
+    assert_eq!((&status["failing"], &status["desired"]["version"]), (&true.into(), &version.into()), "{status}");
+    answers(engine, model, serving);
+}
