@@ -9,6 +9,7 @@ LISTEN     := 127.0.0.1:8000
 REPOSITORY := model-repository
 REPORT     := report
 BIN        := target/release
+ARGUMENTS  :=
 
 # Without DATA the demo makes its own table of customers.
 TABLE = $(or $(DATA),sample-customers.csv)
@@ -21,11 +22,11 @@ BUILD = cargo build --release --locked --bins
 DEMO = exec env BIN='$(BIN)' DATA='$(DATA)' SCHEMA='$(SCHEMA)' MODEL='$(MODEL)' REPOSITORY='$(REPOSITORY)' \
 	REPORT='$(REPORT)' LISTEN='$(LISTEN)' tests/demo.sh
 
-.PHONY: help demo build runtime test lint fmt fmt-check clippy deny clean
+.PHONY: help demo build runtime test proof-swaps proof-kills lint fmt fmt-check clippy deny clean
 .NOTPARALLEL:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: ## sample customers, train, export, publish and serve, until Ctrl-C (DATA= SCHEMA= for a table of your own)
 	@$(DEMO) check
@@ -39,7 +40,7 @@ endif
 		--repository $(call quote,$(REPOSITORY)) --model $(MODEL) --seed $(SEED) --out $(call quote,$(REPORT))
 	@$(DEMO) serve
 
-build: ## compile both programs into target/release
+build: ## compile the programs into target/release
 	$(BUILD)
 
 runtime: ## fetch ONNX Runtime's shared library into .onnxruntime/
@@ -50,6 +51,17 @@ test: ## fetch what the tests need and run them all
 	tests/fetch-seaweedfs.sh || test -n "$$WITHOUT_SEAWEEDFS"
 	$(BUILD)
 	cargo test --release --locked --workspace
+
+proof-swaps: ## swap two versions 1,000 times under load: no request fails, memory stays flat (ARGUMENTS="--mode pointer")
+	engine/onnxruntime/fetch.sh --optional
+	$(BUILD)
+	$(BIN)/onnward-bench swaps $(ARGUMENTS)
+
+proof-kills: ## kill engines 200 times while they download from an S3 server (ARGUMENTS="--kills 20")
+	engine/onnxruntime/fetch.sh --optional
+	tests/fetch-seaweedfs.sh
+	$(BUILD)
+	$(BIN)/onnward-bench kills $(ARGUMENTS)
 
 lint: fmt-check clippy ## check the format and run clippy, warnings being errors
 

@@ -64,15 +64,14 @@ impl FaultProxy {
         self.shared.rules.lock().unwrap().push((part.to_owned(), fault));
     }
 
-    /// Takes no connection any more.
-    pub fn refuse(&self) {
-        self.shared.is_refusing.store(true, Ordering::SeqCst);
+    /// Takes back what [`FaultProxy::fail`] was told of `part`.
+    pub fn heal(&self, part: &str) {
+        self.shared.rules.lock().unwrap().retain(|(known, _)| known != part);
     }
 
-    /// Lets everything through again.
-    pub fn heal(&self) {
-        self.shared.rules.lock().unwrap().clear();
-        self.shared.is_refusing.store(false, Ordering::SeqCst);
+    /// Takes no connection any more, or takes them again.
+    pub fn refuse(&self, is_refusing: bool) {
+        self.shared.is_refusing.store(is_refusing, Ordering::SeqCst);
     }
 
     /// The requests so far whose method and path contain `part`, those that failed included.
@@ -114,7 +113,8 @@ impl Shared {
     fn relay(&self, mut client: TcpStream) -> io::Result<()> {
         client.set_nonblocking(false)?;
         let (head, mut body) = read_head(&mut client)?;
-        let length: usize = header(&head, "content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        let length: usize =
+            header(&head, "content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
         let sent = body.len();
         body.resize(length.max(sent), 0);
         client.read_exact(&mut body[sent..])?;
@@ -123,7 +123,8 @@ impl Shared {
 
         match self.fault(&request) {
             Some(Fault::Status(status)) => {
-                let head = format!("HTTP/1.1 {status} Broken\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                let head =
+                    format!("HTTP/1.1 {status} Broken\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
                 return client.write_all(head.as_bytes());
             }
             Some(Fault::Silence) => {
@@ -143,7 +144,13 @@ impl Shared {
         self.answer(&mut client, head, &body, self.fault(&request))
     }
 
-    fn answer(&self, client: &mut TcpStream, head: String, body: &[u8], fault: Option<Fault>) -> io::Result<()> {
+    fn answer(
+        &self,
+        client: &mut TcpStream,
+        head: String,
+        body: &[u8],
+        fault: Option<Fault>,
+    ) -> io::Result<()> {
         let (head, body) = match fault {
             Some(Fault::Truncate { to }) if to < body.len() => {
                 let length = format!("content-length: {}", body.len());

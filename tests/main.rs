@@ -4,12 +4,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod demo;
+mod fault_proxy;
 mod journey;
 mod layers;
+mod lifecycle;
 mod loading;
 mod parity;
 mod programs;
 mod promotion;
+mod proofs;
 mod readme;
 mod repository;
 mod seaweedfs;

@@ -1,7 +1,7 @@
 //! One suite for every model family on every backend: native score = ONNX score, whole graph = cut graph, batch = single.
 
 use ndarray::{Array2, ArrayView2, Axis, s};
-use onnward_engine::backend::{Backend, Batch, Column, ColumnValues, Session};
+use onnward_engine::backend::{Backend, Batch, Input, InputValues, Session};
 use onnward_engine::golden::{self, GraphForm};
 use onnward_exporter::export::export;
 use onnward_models::TrainedModel;
@@ -60,7 +60,7 @@ fn check(
     golden::replay(whole.as_mut(), &model.metadata, GraphForm::Whole).unwrap();
     golden::replay(cut.as_mut(), &model.metadata, GraphForm::Cut).unwrap();
 
-    let from_whole = whole.score(Batch::Columns(&raw_columns(&model.metadata.schema, rows.view()))).unwrap();
+    let from_whole = whole.score(Batch::Inputs(&raw_columns(&model.metadata.schema, rows.view()))).unwrap();
     let from_cut = cut.score(Batch::Features(rows.view())).unwrap();
     assert_eq!(from_whole.len(), rows.nrows());
     assert_eq!(from_whole, from_cut, "{what}: the whole graph and the cut one differ");
@@ -82,20 +82,20 @@ fn in_batches(session: &mut dyn Session, rows: &Array2<f32>, size: usize) -> Vec
 }
 
 /// The rows as a program that knows nothing of Onnward would give them to the whole graph.
-fn raw_columns(schema: &Schema, rows: ArrayView2<'_, f32>) -> Vec<Column> {
+fn raw_columns(schema: &Schema, rows: ArrayView2<'_, f32>) -> Vec<Input> {
     let column = |(feature, codes): (&onnward_schemas::Feature, ndarray::ArrayView1<'_, f32>)| {
         let values = match &feature.kind {
-            FeatureKind::Numeric { .. } => ColumnValues::Numbers(codes.to_vec()),
+            FeatureKind::Numeric { .. } => InputValues::Floats(codes.to_vec()),
             FeatureKind::Categorical { values, .. } => {
                 let text = |code: &f32| match *code {
                     code if code.is_nan() => String::new(),
                     code if code < 0.0 => "a value that nobody has seen".to_owned(),
                     code => values[code as usize].clone(),
                 };
-                ColumnValues::Texts(codes.iter().map(text).collect())
+                InputValues::Texts(codes.iter().map(text).collect())
             }
         };
-        Column { name: feature.name.clone(), values }
+        Input::column(&feature.name, values)
     };
     schema.features.iter().zip(rows.axis_iter(Axis(1))).map(column).collect()
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::programs::{Engine, Environment, succeed_in};
-use crate::seaweedfs::SeaweedFs;
+use crate::seaweedfs::{self, SeaweedFs};
 use crate::support::bank;
 
 const EXPORTER: &str = "onnward-exporter";
@@ -20,7 +20,7 @@ fn a_promotion_and_a_rollback_on_a_local_disk() {
 
 #[test]
 fn a_promotion_and_a_rollback_on_an_s3_server() {
-    let Some(server) = SeaweedFs::start() else { return };
+    let Some(server) = seaweedfs::start() else { return };
     a_day(&SeaweedFs::location("a/day"), &server.environment());
 }
 
@@ -35,6 +35,8 @@ fn a_day(repository: &str, environment: &Environment) {
     };
     let file = file.display().to_string();
 
+    assert_eq!(exporter(&["publish", &file, "--model", "bank", "--dry-run"])["version"], 1);
+    assert!(!Path::new(repository).exists(), "a plan makes no folder");
     assert_eq!(train(folder.path(), repository, environment)["published"]["version"], 1);
     let published = exporter(&["publish", &file, "--model", "bank", "--alias", "challenger"]);
     assert_eq!((&published["version"], &published["alias"]["to"]), (&json!(2), &json!(2)));
@@ -91,5 +93,5 @@ fn train(folder: &Path, repository: &str, environment: &Environment) -> Value {
 fn served(repository: &str, environment: &Environment) -> (Value, Value) {
     let engine = Engine::serve_in(environment, repository, &["--backend", "tract"]);
     let model = engine.get_json("/models/bank");
-    (model["version"].clone(), model["decided_by"].clone())
+    (model["version"].clone(), model["serving"]["decided_by"].clone())
 }

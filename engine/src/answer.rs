@@ -1,6 +1,6 @@
 //! The answer to a prediction.
 
-use onnward_schemas::RowsForm;
+use onnward_schemas::{RowsForm, Violation, Violations};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::registry::ServingModel;
@@ -13,6 +13,25 @@ pub struct Answer<'a> {
     pub probabilities: &'a [f32],
     /// How the rows stood in the body.
     pub form: RowsForm,
+}
+
+/// Numbers near the end of single precision can pass a schema without bounds and overflow in the model, and a foreign
+/// model can fail on a value that it was not trained on: that is told of the row, for NaN is no probability.
+///
+/// # Errors
+/// A violation for each such row.
+pub fn check_finite(probabilities: &[f32]) -> Result<(), Violations> {
+    let mut violations = Violations::default();
+    for (row, _) in probabilities.iter().enumerate().filter(|(_, probability)| !probability.is_finite()) {
+        violations.push(|| Violation {
+            pointer: String::new(),
+            row: Some(row),
+            expected: "values for which the model has a probability".to_owned(),
+            got: "values that it cannot be run on, such as numbers so large that its arithmetic overflows"
+                .to_owned(),
+        });
+    }
+    if violations.is_empty() { Ok(()) } else { Err(violations) }
 }
 
 impl Serialize for Answer<'_> {
@@ -34,7 +53,7 @@ impl Serialize for Answer<'_> {
 
 impl<'a> Answer<'a> {
     fn prediction(&self, probability: f32) -> Prediction<'a> {
-        let schema = &self.model.metadata.schema;
+        let schema = self.model.description.schema();
         // In single precision, as the probability is printed: an answer of 0.7 is positive at a threshold of 0.7.
         Prediction {
             label: &schema.label.name,

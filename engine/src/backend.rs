@@ -3,6 +3,7 @@
 //! Nothing outside this folder knows ONNX Runtime or tract. A [`Backend`] opens a model's bytes into a [`Session`]; a
 //! session is exclusive, one for each worker thread, and scores a batch.
 
+mod foreign;
 mod library;
 mod onnxruntime;
 mod tract;
@@ -13,9 +14,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ndarray::ArrayView2;
+use onnward_onnx::ProbabilityOutput;
 use serde::Serialize;
 use thiserror::Error;
 
+pub use self::foreign::{ForeignSession, probability};
 pub use self::library::{LibraryError, TELEMETRY_SWITCH, find_library};
 pub use self::onnxruntime::OnnxRuntime;
 pub use self::tract::Tract;
@@ -51,11 +54,20 @@ pub trait Backend: Send + Sync {
     /// Which backend this is.
     fn kind(&self) -> BackendKind;
 
-    /// Opens the bytes of an ONNX model that has an output `probabilities`.
+    /// Opens the bytes of an ONNX model whose probability is in `output`.
     ///
     /// # Errors
-    /// [`BackendError::Open`] if the backend cannot read the model or lacks one of its operators.
-    fn open(&self, model: &[u8]) -> Result<Box<dyn Session>, BackendError>;
+    /// [`BackendError::Open`] if the backend cannot read the model, lacks one of its operators, or does not find the output.
+    fn open_output(&self, model: &[u8], output: &ProbabilityOutput)
+    -> Result<Box<dyn Session>, BackendError>;
+
+    /// Opens the graph of an artifact of Onnward's, whole or cut.
+    ///
+    /// # Errors
+    /// As [`Backend::open_output`].
+    fn open(&self, model: &[u8]) -> Result<Box<dyn Session>, BackendError> {
+        self.open_output(model, &ProbabilityOutput::of_artifact())
+    }
 }
 
 /// A model that is ready to score, for one thread at a time.
@@ -63,36 +75,73 @@ pub trait Session: Send {
     /// The probability of the positive label for each row of the batch, in order.
     ///
     /// # Errors
-    /// [`BackendError::Run`] if the graph cannot be run on the batch, [`BackendError::Output`] if what comes out is not
-    /// `[rows, 2]`.
+    /// [`BackendError::Run`] if the graph cannot be run on the batch, [`BackendError::Output`] if what comes out has not the
+    /// shape of a probability for each row.
     fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError>;
 }
 
 /// Rows to score.
 #[derive(Debug, Clone, Copy)]
 pub enum Batch<'a> {
-    /// Encoded rows, `[rows, features]`, for a graph that was cut at `features`.
+    /// Encoded rows, `[rows, features]`, for a graph that was cut at `features` or for a foreign one.
     Features(ArrayView2<'a, f32>),
-    /// Raw columns for a whole graph, each as long as the batch.
-    Columns(&'a [Column]),
+    /// As `Features`, with the strings that the rows keep, `[rows, text features]`: for a foreign graph.
+    FeaturesAndTexts(ArrayView2<'a, f32>, &'a [String]),
+    /// The inputs of a whole graph, each with as many rows as the batch.
+    Inputs(&'a [Input]),
 }
 
-/// A raw column under the name of its input.
+/// The values of one of a graph's inputs.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Column {
+pub struct Input {
     /// The input's name.
     pub name: String,
-    /// One value a row.
-    pub values: ColumnValues,
+    /// How many columns it has; `None` for shape `[rows]`, else it is `[rows, columns]`.
+    pub columns: Option<usize>,
+    /// The values, row after row.
+    pub values: InputValues,
 }
 
-/// The values of a raw column.
+/// Values of an input, by their type.
 #[derive(Debug, Clone, PartialEq)]
-pub enum ColumnValues {
-    /// Numbers; NaN is missing.
-    Numbers(Vec<f32>),
-    /// Strings; an empty one is missing.
+pub enum InputValues {
+    /// Numbers of single precision; NaN is missing.
+    Floats(Vec<f32>),
+    /// Numbers of double precision; NaN is missing.
+    Doubles(Vec<f64>),
+    /// Whole numbers of 32 bits.
+    Int32s(Vec<i32>),
+    /// Whole numbers of 64 bits.
+    Int64s(Vec<i64>),
+    /// Truth values.
+    Booleans(Vec<bool>),
+    /// Strings; in an artifact of Onnward's an empty one is missing.
     Texts(Vec<String>),
+}
+
+impl Input {
+    /// A raw column of an artifact of Onnward's, `[rows, 1]`.
+    pub fn column(name: &str, values: InputValues) -> Self {
+        Self { name: name.to_owned(), columns: Some(1), values }
+    }
+
+    /// How many rows there are.
+    fn rows(&self) -> usize {
+        let values = match &self.values {
+            InputValues::Floats(values) => values.len(),
+            InputValues::Doubles(values) => values.len(),
+            InputValues::Int32s(values) => values.len(),
+            InputValues::Int64s(values) => values.len(),
+            InputValues::Booleans(values) => values.len(),
+            InputValues::Texts(values) => values.len(),
+        };
+        values / self.columns.unwrap_or(1).max(1)
+    }
+
+    /// The input's shape.
+    fn shape(&self) -> Vec<usize> {
+        [self.rows()].into_iter().chain(self.columns).collect()
+    }
 }
 
 /// Why a backend cannot open or run a model.
@@ -114,11 +163,15 @@ pub enum BackendError {
         /// What it says.
         reason: String,
     },
-    /// The model gives something else than two probabilities a row.
-    #[error("{backend} gives probabilities of shape {shape:?} for {rows} rows instead of [{rows}, 2]")]
+    /// The model gives something else than a probability for each row.
+    #[error(
+        "{backend} gives {output} of shape {shape:?} for {rows} rows, which holds no probability for each"
+    )]
     Output {
         /// The backend.
         backend: BackendKind,
+        /// The output.
+        output: String,
         /// How many rows were scored.
         rows: usize,
         /// The shape that came out.
@@ -128,38 +181,42 @@ pub enum BackendError {
 
 impl BackendError {
     fn open(backend: BackendKind, reason: impl fmt::Display) -> Self {
-        Self::Open { backend, reason: reason.to_string() }
+        Self::Open { backend, reason: one_line(reason) }
     }
 
     fn run(backend: BackendKind, reason: impl fmt::Display) -> Self {
-        Self::Run { backend, reason: reason.to_string() }
+        Self::Run { backend, reason: one_line(reason) }
     }
+}
+
+/// What a runtime says, as part of a sentence.
+fn one_line(reason: impl fmt::Display) -> String {
+    reason.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 impl Batch<'_> {
     /// How many rows there are.
     pub fn rows(&self) -> usize {
         match self {
-            Self::Features(matrix) => matrix.nrows(),
-            Self::Columns(columns) => columns.first().map_or(0, |column| match &column.values {
-                ColumnValues::Numbers(numbers) => numbers.len(),
-                ColumnValues::Texts(texts) => texts.len(),
-            }),
+            Self::Features(matrix) | Self::FeaturesAndTexts(matrix, _) => matrix.nrows(),
+            Self::Inputs(inputs) => inputs.first().map_or(0, Input::rows),
         }
     }
 }
 
-/// The positive column of an output `[rows, 2]`.
-fn positive_column(
+/// Why a graph cannot be run on strings that are not an input of its own.
+const NO_TEXTS: &str = "only a foreign graph takes strings beside a matrix";
+
+/// The probabilities in an output.
+fn probabilities_of(
     backend: BackendKind,
+    output: &ProbabilityOutput,
     rows: usize,
     shape: Vec<usize>,
-    probabilities: &[f32],
+    numbers: &[f32],
 ) -> Result<Vec<f32>, BackendError> {
-    if shape != [rows, 2] || probabilities.len() != rows * 2 {
-        return Err(BackendError::Output { backend, rows, shape });
-    }
-    Ok(probabilities.chunks_exact(2).map(|row| row[1]).collect())
+    let read = output.read(rows, &shape, numbers);
+    read.ok_or_else(|| BackendError::Output { backend, output: output.name.clone(), rows, shape })
 }
 
 /// ONNX Runtime, from the configured library or wherever one is found.

@@ -10,6 +10,7 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
+use onnward_schemas::{Rows, Schema};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -26,7 +27,23 @@ use crate::metrics::{ModelMetrics, RejectReason};
 pub struct Batcher {
     queue: Arc<Queue>,
     metrics: ModelMetrics,
-    features: usize,
+    width: RowWidth,
+}
+
+/// What one encoded row is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowWidth {
+    /// How many numbers: one a feature.
+    pub features: usize,
+    /// How many strings: one for each feature that keeps them.
+    pub texts: usize,
+}
+
+impl RowWidth {
+    /// The width of this schema's rows.
+    pub fn of(schema: &Schema) -> Self {
+        Self { features: schema.features.len(), texts: schema.text_features().len() }
+    }
 }
 
 /// Why rows were not scored.
@@ -68,16 +85,16 @@ impl Batcher {
     pub fn start(
         name: &str,
         sessions: Vec<Box<dyn Session>>,
-        features: usize,
+        width: RowWidth,
         config: &BatchingConfig,
         metrics: ModelMetrics,
         crew: &Crew,
     ) -> std::io::Result<Self> {
         // Dropped early, for want of a thread, it ends the workers that have begun.
-        let batcher = Self { queue: Arc::new(Queue::new(config)), metrics, features };
+        let batcher = Self { queue: Arc::new(Queue::new(config)), metrics, width };
         for (index, session) in sessions.into_iter().enumerate() {
             let (queue, metrics) = (Arc::clone(&batcher.queue), batcher.metrics.clone());
-            let worker = worker::Worker::new(session, queue, features, config.max_batch_rows, metrics);
+            let worker = worker::Worker::new(session, queue, width, config.max_batch_rows, metrics);
             let at_work = crew.enter();
             let run = move || {
                 worker.run();
@@ -88,26 +105,23 @@ impl Batcher {
         Ok(batcher)
     }
 
-    /// Scores encoded rows, `[rows, features]` row after row, and gives the probability of the positive label for each, in
-    /// order. Whoever stops waiting gives up the rows' place: they are dropped unscored.
+    /// Scores encoded rows and gives the probability of the positive label for each, in order. Whoever stops waiting gives
+    /// up the rows' place: they are dropped unscored.
     ///
     /// # Errors
     /// [`SubmitError`].
-    pub async fn submit(
-        &self,
-        values: Vec<f32>,
-        rows: usize,
-        timeout: Duration,
-    ) -> Result<Vec<f32>, SubmitError> {
-        if values.len() != rows * self.features {
-            let expected = rows * self.features;
+    pub async fn submit(&self, rows: Rows, timeout: Duration) -> Result<Vec<f32>, SubmitError> {
+        let Rows { values, texts, len: rows, .. } = rows;
+        let RowWidth { features, texts: strings } = self.width;
+        if values.len() != rows * features || texts.len() != rows * strings {
             return Err(SubmitError::Failed(format!(
-                "{rows} rows need {expected} values, got {}",
-                values.len()
+                "{rows} rows need {features} values and {strings} texts each, got {} and {}",
+                values.len(),
+                texts.len()
             )));
         }
         let (reply, answer) = oneshot::channel();
-        self.queue.push(Entry { values, rows, reply }).inspect_err(|error| match error {
+        self.queue.push(Entry { values, texts, rows, reply }).inspect_err(|error| match error {
             SubmitError::QueueFull { .. } => self.metrics.rejected(RejectReason::QueueFull),
             SubmitError::TooManyRows { .. } => self.metrics.rejected(RejectReason::TooManyRows),
             _ => self.metrics.rejected(RejectReason::ShuttingDown),

@@ -1,16 +1,18 @@
 //! Does a file compute here what its trainer computed? Golden rows on every backend, whole graph and cut; then the cut
-//! graphs of all backends against each other.
+//! graphs of all backends against each other. A foreign file has no golden rows: it is only tried.
 
 use std::fmt;
 use std::sync::Arc;
 
-use onnward_onnx::{Artifact, ArtifactError};
+use onnward_onnx::{Artifact, ArtifactError, ForeignModel};
 use onnward_schemas::sha256_hex;
 use serde::Serialize;
 
 use crate::backend::{Backend, BackendKind};
 use crate::differential::{ComparedRows, Scores};
 use crate::golden::{self, GoldenError, GraphForm};
+use crate::loader::{LoadError, try_on};
+use crate::registry::UNPROVEN;
 
 /// What was found out about a file.
 #[derive(Debug, Serialize)]
@@ -19,7 +21,7 @@ pub struct CheckReport {
     pub sha256: String,
     /// The size of the file.
     pub size_bytes: usize,
-    /// The schema's name.
+    /// The schema's name; of a foreign file its fields.
     pub schema: String,
     /// The model family.
     pub family: String,
@@ -32,6 +34,9 @@ pub struct CheckReport {
     /// How the first backend compares with each other one, on golden rows and rows drawn from the training profile; empty
     /// where fewer than two backends can run the model.
     pub comparisons: Vec<CheckComparison>,
+    /// Why nothing proves the file, where that is so: a foreign one has no golden rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unproven: Option<&'static str>,
 }
 
 /// How the golden rows went on one backend with one form of the graph.
@@ -65,19 +70,68 @@ pub struct CheckComparison {
 }
 
 impl CheckReport {
-    /// Whether every backend reproduces every golden row, and they agree with each other.
+    /// Whether every backend reproduces every golden row, and they agree with each other; of a foreign file, whether a
+    /// backend runs it.
     pub fn passed(&self) -> bool {
+        if self.unproven.is_some() {
+            return self.results.iter().any(|result| result.failure.is_none());
+        }
         let failures = self.results.iter().map(|result| &result.failure);
         failures.chain(self.comparisons.iter().map(|compared| &compared.failure)).all(Option::is_none)
     }
 }
 
-/// Checks the bytes of an artifact.
+/// Checks the bytes of a model; `config` is the text of the `config.toml` beside a foreign one.
 ///
 /// # Errors
-/// [`ArtifactError`] if they are none; a backend that fails is part of the report.
-pub fn check(bytes: &[u8], backends: &[Arc<dyn Backend>]) -> Result<CheckReport, ArtifactError> {
-    let artifact = Artifact::decode(bytes)?;
+/// [`LoadError`] if the file cannot be read; a backend that fails is part of the report.
+pub fn check(
+    bytes: &[u8],
+    config: Option<&str>,
+    backends: &[Arc<dyn Backend>],
+) -> Result<CheckReport, LoadError> {
+    match Artifact::decode(bytes) {
+        Ok(artifact) => Ok(check_artifact(bytes, &artifact, backends)?),
+        Err(ArtifactError::Foreign) => {
+            let model = ForeignModel::decode("foreign", bytes, config)?;
+            Ok(check_foreign(bytes, &model, backends))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn check_foreign(bytes: &[u8], model: &ForeignModel, backends: &[Arc<dyn Backend>]) -> CheckReport {
+    let run = model.encode();
+    let result = |backend: &Arc<dyn Backend>| CheckResult {
+        backend: backend.kind(),
+        cut: false,
+        max_difference: None,
+        failure: try_on(backend.as_ref(), model, &run).err().map(|error| error.to_string()),
+    };
+    CheckReport {
+        sha256: sha256_hex(bytes),
+        size_bytes: bytes.len(),
+        schema: model
+            .schema
+            .features
+            .iter()
+            .map(|feature| feature.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", "),
+        family: "foreign".to_owned(),
+        golden_rows: 0,
+        tolerance: 0.0,
+        results: backends.iter().map(result).collect(),
+        comparisons: Vec::new(),
+        unproven: Some(UNPROVEN),
+    }
+}
+
+fn check_artifact(
+    bytes: &[u8],
+    artifact: &Artifact,
+    backends: &[Arc<dyn Backend>],
+) -> Result<CheckReport, ArtifactError> {
     let cut = artifact.encode_cut()?;
     let metadata = &artifact.metadata;
     let mut results = Vec::new();
@@ -105,6 +159,7 @@ pub fn check(bytes: &[u8], backends: &[Arc<dyn Backend>]) -> Result<CheckReport,
         golden_rows: metadata.golden.rows.len(),
         tolerance: metadata.golden.tolerance,
         results,
+        unproven: None,
     })
 }
 
@@ -135,11 +190,17 @@ impl fmt::Display for CheckReport {
             "{} model of {}, {} bytes, sha256 {}",
             self.family, self.schema, self.size_bytes, self.sha256
         )?;
-        writeln!(f, "{} golden rows, tolerance {:e}", self.golden_rows, self.tolerance)?;
+        match self.unproven {
+            Some(reason) => writeln!(f, "unproven: {reason}")?,
+            None => writeln!(f, "{} golden rows, tolerance {:e}", self.golden_rows, self.tolerance)?,
+        }
         for result in &self.results {
             let form = if result.cut { "cut graph" } else { "whole graph" };
             let what = format!("{:<12} {form:<12}", result.backend);
-            write_outcome(f, &what, result.failure.as_deref(), result.max_difference)?;
+            match self.unproven.and(Some(result.failure.is_none())) {
+                Some(true) => writeln!(f, "ok      {what} runs")?,
+                _ => write_outcome(f, &what, result.failure.as_deref(), result.max_difference)?,
+            }
         }
         for CheckComparison { backends: [first, second], rows, max_difference, failure } in &self.comparisons
         {

@@ -6,18 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use onnward_onnx::ArtifactError;
 use onnward_repository::FetchedModel;
-use onnward_schemas::layout::parse_version;
+use onnward_schemas::layout::{CONFIG_FILE, parse_version};
 use onnward_schemas::{Manifest, RowsLimits, Violations, sha256_hex};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, check_finite};
 use crate::app::{AppError, backends};
 use crate::backend::BackendKind;
 use crate::batcher::SubmitError;
-use crate::check::check as check_artifact;
+use crate::check::check as check_file;
 use crate::cli::Output;
 use crate::config::{BackendChoice, BatchingConfig, OnnxRuntimeConfig};
 use crate::crew::Crew;
@@ -35,14 +34,6 @@ pub enum CommandError {
         path: PathBuf,
         /// What the system says.
         source: io::Error,
-    },
-    /// The file is no artifact.
-    #[error("{path}: {source}")]
-    Artifact {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: ArtifactError,
     },
     /// A backend does not reproduce the golden rows, or two of them do not agree.
     #[error("{0} does not pass: a backend computes something else than its trainer or another backend does")]
@@ -101,8 +92,8 @@ pub fn check(file: &Path, output: Output) -> Result<(), CommandError> {
             "warning: checked on tract alone, because ONNX Runtime's library is not found or does not load"
         );
     }
-    let report = check_artifact(&bytes, &backends)
-        .map_err(|source| CommandError::Artifact { path: file.to_owned(), source })?;
+    let report = check_file(&bytes, config_beside(file)?.as_deref(), &backends)
+        .map_err(|source| CommandError::Load { path: file.to_owned(), source })?;
     print(output, &report, &report)?;
     if report.passed() { Ok(()) } else { Err(CommandError::Failed(file.to_owned())) }
 }
@@ -117,16 +108,17 @@ pub fn predict(file: &Path, rows: &Path, output: Output) -> Result<(), CommandEr
     let body = read(rows)?;
     let mut json = serde_json::Deserializer::from_slice(&body);
     let limits = RowsLimits { max_rows: usize::MAX };
-    let read = model.metadata.schema.read_rows(&mut json, limits).map_err(not_json)?;
+    let read = model.description.schema().read_rows(&mut json, limits).map_err(not_json)?;
     json.end().map_err(not_json)?;
     let invalid = |violations| CommandError::InvalidRows { path: rows.to_owned(), violations };
     let read = read.map_err(invalid)?;
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.map_err(AppError::Setup)?;
-    let scored = model.batcher.submit(read.values, read.len, Duration::MAX);
-    let probabilities = runtime.block_on(scored)?;
-    let answer = Answer { model: &model, probabilities: &probabilities, form: read.form };
+    let form = read.form;
+    let probabilities = runtime.block_on(model.batcher.submit(read, Duration::MAX))?;
+    check_finite(&probabilities).map_err(invalid)?;
+    let answer = Answer { model: &model, probabilities: &probabilities, form };
     print(output, &answer, &Table { model: &model, probabilities: &probabilities })
 }
 
@@ -152,12 +144,22 @@ fn load(file: &Path) -> Result<ServingModel, CommandError> {
         manifest,
         manifest_text: String::new(),
         signatures: Vec::new(),
-        config: None,
+        config: config_beside(file)?,
         bytes,
         from_cache: false,
     };
     let loaded = loader.load(&name, version, &fetched);
     loaded.map_err(|source| CommandError::Load { path: file.to_owned(), source })
+}
+
+/// The text of the `config.toml` beside a file, as in a model repository.
+fn config_beside(file: &Path) -> Result<Option<String>, CommandError> {
+    let path = file.with_file_name(CONFIG_FILE);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text)),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(CommandError::Read { path, source }),
+    }
 }
 
 /// The model and the version that a path of a model repository names; for any other file, its name and 0.
@@ -179,12 +181,12 @@ struct Table<'a> {
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ServingModel { name, version, backend, metadata, .. } = self.model;
-        let label = &metadata.schema.label;
+        let ServingModel { name, version, backend, description, .. } = self.model;
+        let schema = description.schema();
         writeln!(f, "{name} version {version} on {backend}")?;
-        writeln!(f, "{:>6}  {:<12}  {}", "row", "probability", label.name)?;
+        writeln!(f, "{:>6}  {:<12}  {}", "row", "probability", schema.label.name)?;
         for (row, probability) in self.probabilities.iter().enumerate() {
-            let positive = *probability >= metadata.schema.threshold as f32;
+            let positive = *probability >= schema.threshold as f32;
             writeln!(f, "{row:>6}  {probability:<12}  {positive}")?;
         }
         Ok(())

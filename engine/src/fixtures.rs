@@ -24,13 +24,13 @@ use tracing_subscriber::registry;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::backend::{BackendError, BackendKind, Batch, Session};
-use crate::batcher::Batcher;
+use crate::batcher::{Batcher, RowWidth};
 use crate::config::{BatchingConfig, HttpConfig, LogFormat};
 use crate::crew::Crew;
 use crate::http::{HttpState, router};
 use crate::logging::lines;
 use crate::metrics::Metrics;
-use crate::registry::{Registry, ServingModel};
+use crate::registry::{Description, Registry, ServingModel};
 use crate::reload::{self, Reloader};
 use crate::shutdown::Lifecycle;
 
@@ -262,9 +262,9 @@ impl Engine {
         };
         let backend = BackendKind::Tract;
         let metrics = Metrics::new().unwrap().model(name, 3, backend.name());
-        let features = metadata.schema.features.len();
+        let width = RowWidth::of(&metadata.schema);
         let batcher =
-            Batcher::start(name, vec![Box::new(scorer)], features, &batching, metrics, &Crew::default())
+            Batcher::start(name, vec![Box::new(scorer)], width, &batching, metrics, &Crew::default())
                 .unwrap();
         self.registry.insert(ServingModel {
             name: name.to_owned(),
@@ -273,12 +273,14 @@ impl Engine {
             size_bytes: 1234,
             backend,
             comparison: None,
-            metadata,
+            description: Description::Artifact(Box::new(metadata)),
             batcher,
         });
         self.registry.change(name, |slot| slot.aliases.insert(DEFAULT_ALIAS.to_owned(), 3));
         let decided_by = DecidedBy::Alias { alias: DEFAULT_ALIAS.to_owned() };
-        assert!(self.registry.serve(name, &Target { version: 3, decided_by }));
+        let target = Target { version: 3, decided_by };
+        self.registry.change(name, |slot| slot.desired = Some(target.clone()));
+        assert!(self.registry.serve(name, &target));
     }
 
     pub fn router(&self) -> Router {

@@ -4,7 +4,7 @@ use ndarray::Array2;
 use onnward_schemas::{FeatureKind, GoldenRow, GoldenValue, Metadata, Schema};
 use thiserror::Error;
 
-use crate::backend::{BackendError, Batch, Column, ColumnValues, Session};
+use crate::backend::{BackendError, Batch, Input, InputValues, Session};
 
 /// Which graph of an artifact is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub fn replay(
 ) -> Result<Replay, GoldenError> {
     let golden = &metadata.golden;
     let scores = match form {
-        GraphForm::Whole => session.score(Batch::Columns(&raw_columns(metadata)))?,
+        GraphForm::Whole => session.score(Batch::Inputs(&raw_columns(metadata)))?,
         GraphForm::Cut => session.score(Batch::Features(encoded_rows(metadata).view()))?,
     };
     let mut replay = Replay { rows: scores.len(), max_difference: 0.0, worst_row: 0 };
@@ -111,24 +111,16 @@ pub fn encode(schema: &Schema, rows: &[&[GoldenValue]]) -> Array2<f32> {
     })
 }
 
-fn raw_columns(metadata: &Metadata) -> Vec<Column> {
+fn raw_columns(metadata: &Metadata) -> Vec<Input> {
     let column = |(index, feature): (usize, &onnward_schemas::Feature)| {
         let values = metadata.golden.rows.iter().map(|row| &row.values[index]);
         let values = match feature.kind {
             FeatureKind::Numeric { .. } => {
-                ColumnValues::Numbers(values.map(|value| feature.code(value.as_value())).collect())
+                InputValues::Floats(values.map(|value| feature.code(value.as_value())).collect())
             }
-            FeatureKind::Categorical { .. } => ColumnValues::Texts(values.map(text_of).collect()),
+            FeatureKind::Categorical { .. } => InputValues::Texts(values.map(GoldenValue::text).collect()),
         };
-        Column { name: feature.name.clone(), values }
+        Input::column(&feature.name, values)
     };
     metadata.schema.features.iter().enumerate().map(column).collect()
-}
-
-fn text_of(value: &GoldenValue) -> String {
-    match value {
-        GoldenValue::Missing => String::new(),
-        GoldenValue::Number(number) => number.to_string(),
-        GoldenValue::Text(text) => text.clone(),
-    }
 }

@@ -1,26 +1,28 @@
-//! From an artifact's bytes to a model that may serve: opened, cut, proven on its golden rows, warmed, and compared with what
-//! another backend computes.
+//! From a file's bytes to a model that may serve. An artifact is opened, cut, proven on its golden rows, warmed, and compared
+//! with what another backend computes; a foreign ONNX file is opened, tried on rows made from its inputs, and warmed.
 
 mod error;
+mod foreign;
 
 use std::sync::Arc;
 
 use ndarray::Axis;
-use onnward_onnx::Artifact;
+use onnward_onnx::{Artifact, ArtifactError};
 use onnward_repository::FetchedModel;
 use onnward_schemas::Metadata;
 
 pub use self::error::{LoadError, LoadStep};
+pub use self::foreign::{TrialError, try_on};
 use crate::backend::{Backend, BackendKind, Batch, Session};
-use crate::batcher::Batcher;
+use crate::batcher::{Batcher, RowWidth};
 use crate::config::BatchingConfig;
 use crate::crew::Crew;
 use crate::differential::{ComparedRows, Comparison};
 use crate::golden::{self, GraphForm};
 use crate::metrics::Metrics;
-use crate::registry::ServingModel;
+use crate::registry::{Description, ServingModel};
 
-/// Opens artifacts on the backends that it was given.
+/// Opens models on the backends that it was given.
 #[derive(Clone)]
 pub struct Loader {
     /// The backends, the preferred one first.
@@ -44,7 +46,33 @@ impl Loader {
     /// it is to be noticed and not worked around.
     pub fn load(&self, name: &str, version: u64, fetched: &FetchedModel) -> Result<ServingModel, LoadError> {
         let _at_work = self.crew.enter();
-        let artifact = Artifact::decode(&fetched.bytes)?;
+        let proven = match Artifact::decode(&fetched.bytes) {
+            Ok(artifact) => self.prove_artifact(name, artifact, fetched)?,
+            Err(ArtifactError::Foreign) => foreign::prove(self, name, fetched)?,
+            Err(error) => return Err(error.into()),
+        };
+        let Proven { backend, sessions, comparison, description } = proven;
+        let metrics = self.metrics.model(name, version, backend.name());
+        let width = RowWidth::of(description.schema());
+        let batcher = Batcher::start(name, sessions, width, &self.batching, metrics, &self.crew)?;
+        Ok(ServingModel {
+            name: name.to_owned(),
+            version,
+            sha256: fetched.manifest.sha256.clone(),
+            size_bytes: fetched.manifest.size_bytes,
+            backend,
+            comparison,
+            description,
+            batcher,
+        })
+    }
+
+    fn prove_artifact(
+        &self,
+        name: &str,
+        artifact: Artifact,
+        fetched: &FetchedModel,
+    ) -> Result<Proven, LoadError> {
         let fingerprint = artifact.metadata.schema.fingerprint();
         if let Some(manifest) = &fetched.manifest.fingerprint
             && *manifest != fingerprint
@@ -60,20 +88,12 @@ impl Loader {
         };
         let opened = self.open(&candidate)?;
         let backend = opened.backend.kind();
-        let Proven { sessions, comparison } = self.prove(&candidate, opened)?;
-
-        let metrics = self.metrics.model(name, version, backend.name());
-        let features = artifact.metadata.schema.features.len();
-        let batcher = Batcher::start(name, sessions, features, &self.batching, metrics, &self.crew)?;
-        Ok(ServingModel {
-            name: name.to_owned(),
-            version,
-            sha256: fetched.manifest.sha256.clone(),
-            size_bytes: fetched.manifest.size_bytes,
+        let (sessions, comparison) = self.prove(&candidate, opened)?;
+        Ok(Proven {
             backend,
+            sessions,
             comparison,
-            metadata: artifact.metadata,
-            batcher,
+            description: Description::Artifact(Box::new(artifact.metadata)),
         })
     }
 
@@ -99,7 +119,11 @@ impl Loader {
     }
 
     /// Proves and warms a session for each worker, and compares the first with another backend.
-    fn prove(&self, candidate: &Candidate<'_>, opened: Opened<'_>) -> Result<Proven, LoadError> {
+    fn prove(
+        &self,
+        candidate: &Candidate<'_>,
+        opened: Opened<'_>,
+    ) -> Result<(Sessions, Option<Comparison>), LoadError> {
         let Opened { backend, mut whole, cut: mut session, others } = opened;
         let kind = backend.kind();
         let prove = |session: &mut dyn Session, form| {
@@ -119,7 +143,7 @@ impl Loader {
             warm_up(session.as_mut(), candidate.metadata, self.batching.max_batch_rows)?;
             sessions.push(session);
         }
-        Ok(Proven { sessions, comparison })
+        Ok((sessions, comparison))
     }
 }
 
@@ -143,11 +167,19 @@ struct Opened<'a> {
     others: &'a [Arc<dyn Backend>],
 }
 
+/// One for each worker.
+type Sessions = Vec<Box<dyn Session>>;
+
 /// What is ready to serve.
 struct Proven {
-    sessions: Vec<Box<dyn Session>>,
+    backend: BackendKind,
+    sessions: Sessions,
     comparison: Option<Comparison>,
+    description: Description,
 }
+
+/// The batch sizes that come first.
+const WARM_UP_SIZES: [usize; 4] = [1, 2, 32, 256];
 
 /// Compares a session of the cut graph with the first of the other backends that can run it; `None` if none of them can.
 fn compare(
@@ -175,9 +207,8 @@ fn compare(
 
 /// Runs the batch sizes that come first, so that no request pays for the first allocation of its size.
 fn warm_up(session: &mut dyn Session, metadata: &Metadata, max_batch_rows: usize) -> Result<(), LoadError> {
-    const SIZES: [usize; 4] = [1, 2, 32, 256];
     let golden = golden::encoded_rows(metadata);
-    for size in SIZES.into_iter().filter(|size| *size <= max_batch_rows) {
+    for size in WARM_UP_SIZES.into_iter().filter(|size| *size <= max_batch_rows) {
         let indices: Vec<usize> = (0..size).map(|row| row % golden.nrows()).collect();
         let batch = golden.select(Axis(0), &indices);
         session

@@ -3,6 +3,7 @@
 //! Readers never wait: a change puts a new table in the place of the old one, and whoever holds a model keeps it until
 //! its request has ended. Only the watcher changes it.
 
+mod description;
 mod slot;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,8 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 pub use onnward_repository::{DEFAULT_ALIAS, DecidedBy, Target};
-use onnward_schemas::Metadata;
 
+pub use self::description::{Description, ForeignDescription, UNPROVEN};
 pub use self::slot::{FailedModel, Loading, Problem, RepositoryState, Serving, Slot, now};
 use crate::backend::BackendKind;
 use crate::batcher::Batcher;
@@ -33,8 +34,8 @@ pub struct ServingModel {
     pub backend: BackendKind,
     /// How it compares with another backend; `None` where no other is present or can run the model.
     pub comparison: Option<Comparison>,
-    /// What the artifact says of itself.
-    pub metadata: Metadata,
+    /// What is known of it.
+    pub description: Description,
     /// Where rows are scored.
     pub batcher: Batcher,
 }

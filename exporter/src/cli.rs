@@ -92,6 +92,9 @@ pub enum Command {
     )]
     DeleteVersion(VersionArguments),
     /// Delete old versions, but none that an alias or a pin names or a rollback would go to
+    ///
+    /// Of an alias, the next rollback is sure to find its version. Those that a second or third rollback would go to are
+    /// deleted unless they are among the highest, which --keep counts.
     #[command(after_help = "Examples:\n  \
         onnward-exporter gc --keep 5 --repository s3://models/telco --dry-run\n  \
         onnward-exporter gc churn --keep 5 --repository s3://models/telco")]

@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 
-use crate::feature::{Feature, FeatureKind};
+use crate::feature::{Feature, FeatureKind, UnknownPolicy};
 use crate::schema::Schema;
 
 /// Names that mean something else where a feature's or a label's name would stand: the graph's own values, and the
 /// fields of a request and of an answer.
-const RESERVED_FEATURES: [&str; 4] = ["features", "probabilities", "label", "instances"];
+const RESERVED_FEATURES: [&str; 4] = ["features", "probabilities", "label", INSTANCES];
+/// The field of a request that holds its rows.
+const INSTANCES: &str = "instances";
 const RESERVED_PREFIXES: [&str; 2] = ["front/", "core/"];
 const RESERVED_LABELS: [&str; 4] = ["model", "version", "probability", "predictions"];
 const MOST_FEATURES: usize = 4096;
@@ -21,20 +23,11 @@ pub(crate) fn problems_of(schema: &Schema) -> Vec<String> {
     if schema.version == 0 {
         problems.push("version starts at 1".to_owned());
     }
-    if !(schema.threshold > 0.0 && schema.threshold < 1.0) {
-        problems.push(format!("threshold {} does not lie between 0 and 1", schema.threshold));
-    }
+    threshold_problems(schema, &mut problems);
     column_problems(schema, &mut problems);
     label_problems(schema, &mut problems);
-    if schema.features.is_empty() || schema.features.len() > MOST_FEATURES {
-        problems
-            .push(format!("a schema has 1 to {MOST_FEATURES} features, this one {}", schema.features.len()));
-    }
-    let mut seen = HashSet::new();
+    let seen = distinct_names(schema, &mut problems);
     for feature in &schema.features {
-        if !seen.insert(&feature.name) {
-            problems.push(format!("feature {:?} is listed twice", feature.name));
-        }
         feature_problems(feature, &mut problems);
     }
     if let Some(identifier) = &schema.identifier
@@ -63,6 +56,43 @@ pub(crate) fn problems_of(schema: &Schema) -> Vec<String> {
         }
     }
     problems
+}
+
+/// As [`problems_of`], for the schema of a foreign model: its names are the graph's own, and its columns are in no table.
+pub(crate) fn input_problems(schema: &Schema) -> Vec<String> {
+    let mut problems = Vec::new();
+    threshold_problems(schema, &mut problems);
+    label_name_problems(schema, &mut problems);
+    distinct_names(schema, &mut problems);
+    for feature in &schema.features {
+        let name = &feature.name;
+        if name.trim().is_empty() {
+            problems.push(format!("a feature's name {BLANK}"));
+        } else if name == INSTANCES {
+            problems.push(format!("the name {name:?} is taken by the request: rename the input"));
+        }
+    }
+    problems
+}
+
+fn threshold_problems(schema: &Schema, problems: &mut Vec<String>) {
+    if !(schema.threshold > 0.0 && schema.threshold < 1.0) {
+        problems.push(format!("threshold {} does not lie between 0 and 1", schema.threshold));
+    }
+}
+
+fn distinct_names<'a>(schema: &'a Schema, problems: &mut Vec<String>) -> HashSet<&'a String> {
+    if schema.features.is_empty() || schema.features.len() > MOST_FEATURES {
+        problems
+            .push(format!("a schema has 1 to {MOST_FEATURES} features, this one {}", schema.features.len()));
+    }
+    let mut seen = HashSet::new();
+    for feature in &schema.features {
+        if !seen.insert(&feature.name) {
+            problems.push(format!("feature {:?} is listed twice", feature.name));
+        }
+    }
+    seen
 }
 
 /// What is wrong with the columns' names as such. A column without a name can be ignored, and be nothing else.
@@ -108,15 +138,19 @@ fn label_problems(schema: &Schema, problems: &mut Vec<String>) {
     if label.positive == label.negative {
         problems.push(format!("label.positive and label.negative are both {:?}", label.positive));
     }
-    if label.name.is_empty() || RESERVED_LABELS.contains(&label.name.as_str()) {
-        let name = &label.name;
-        problems.push(format!("label.name {name:?} is taken by the answer itself: set another label.name"));
-    }
+    label_name_problems(schema, problems);
     if schema.index_of(&label.column).is_some() {
         problems.push(format!("the label {:?} is also a feature", label.column));
     }
     if schema.identifier.as_ref() == Some(&label.column) {
         problems.push(format!("the label {:?} is also the identifier", label.column));
+    }
+}
+
+fn label_name_problems(schema: &Schema, problems: &mut Vec<String>) {
+    let name = &schema.label.name;
+    if name.is_empty() || RESERVED_LABELS.contains(&name.as_str()) {
+        problems.push(format!("label.name {name:?} is taken by the answer itself: set another label.name"));
     }
 }
 
@@ -144,6 +178,10 @@ fn feature_problems(feature: &Feature, problems: &mut Vec<String>) {
                 problems.push(format!("feature {name:?} has no value between its min and its max"));
             }
         }
+        FeatureKind::Categorical { unknown: UnknownPolicy::Keep, .. } => problems.push(format!(
+            "feature {name:?} keeps unknown strings, which only a foreign model takes: unknown is \"reject\" or \
+             \"ignore\""
+        )),
         FeatureKind::Categorical { values, .. } => {
             let distinct: HashSet<&String> = values.iter().collect();
             if values.is_empty() || distinct.len() != values.len() {

@@ -13,7 +13,7 @@ pub enum Value<'a> {
     Number(f64),
     /// A string.
     Text(&'a str),
-    /// A truth value; no feature takes one.
+    /// A truth value, for a category that is written `true` or `false`.
     Boolean(bool),
     /// A JSON array; no feature takes one.
     Array,
@@ -57,7 +57,8 @@ pub fn is_missing_text(text: &str) -> bool {
 
 impl Feature {
     /// Encodes a raw value as the model's `features` matrix holds it: a number as itself, a category as its index,
-    /// an ignored unknown category as [`UNKNOWN_CATEGORY`], a missing optional value as NaN.
+    /// an ignored unknown category as [`UNKNOWN_CATEGORY`], a missing optional value as NaN; a text that is kept has no
+    /// code and is NaN too.
     ///
     /// # Errors
     /// What was expected and what came, when the schema does not accept the value.
@@ -80,7 +81,12 @@ impl Feature {
                     false => Err(refuse()),
                 }
             }
-            (FeatureKind::Categorical { unknown, .. }, Value::Number(_) | Value::Text(_)) => {
+            (FeatureKind::Categorical { unknown: UnknownPolicy::Keep, .. }, Value::Text(_)) => Ok(f32::NAN),
+            (FeatureKind::Categorical { unknown: UnknownPolicy::Keep, .. }, _) => Err(refuse()),
+            (
+                FeatureKind::Categorical { unknown, .. },
+                Value::Number(_) | Value::Text(_) | Value::Boolean(_),
+            ) => {
                 let code = self.code(value);
                 // What is ignored is a value that nobody has seen yet: neither a blank nor another type.
                 let may_be_new = matches!(value, Value::Text(text) if !text.trim().is_empty());
@@ -116,14 +122,16 @@ impl Feature {
     /// golden rows are encoded, which hold unknown and missing values on purpose.
     pub fn code(&self, value: Value<'_>) -> f32 {
         match (&self.kind, value) {
+            (FeatureKind::Categorical { unknown: UnknownPolicy::Keep, .. }, _) => f32::NAN,
             (FeatureKind::Numeric { .. }, Value::Number(number)) => number as f32,
             (FeatureKind::Categorical { values, .. }, Value::Text(text)) => index_of(values, text),
             (FeatureKind::Categorical { values, .. }, Value::Number(number)) => {
                 index_of(values, &number.to_string())
             }
-            (FeatureKind::Categorical { .. }, Value::Boolean(_) | Value::Array | Value::Object) => {
-                UNKNOWN_CATEGORY
+            (FeatureKind::Categorical { values, .. }, Value::Boolean(truth)) => {
+                index_of(values, if truth { "true" } else { "false" })
             }
+            (FeatureKind::Categorical { .. }, Value::Array | Value::Object) => UNKNOWN_CATEGORY,
             _ => f32::NAN,
         }
     }
@@ -170,6 +178,27 @@ mod tests {
         assert_eq!(feature.encode(Value::Text("1")), Ok(1.0));
         assert!(feature.encode(Value::Number(2.0)).is_err());
         assert!(feature.encode(Value::Boolean(true)).is_err());
+    }
+
+    #[test]
+    fn a_category_that_looks_like_a_truth_value_takes_the_truth_value_or_the_string() {
+        let feature = categorical(&["false", "true"], UnknownPolicy::Reject);
+        assert_eq!(feature.encode(Value::Boolean(true)), Ok(1.0));
+        assert_eq!(feature.encode(Value::Text("false")), Ok(0.0));
+        assert!(feature.encode(Value::Number(1.0)).is_err());
+        let open = categorical(&["a", "b"], UnknownPolicy::Ignore);
+        assert!(open.encode(Value::Boolean(true)).is_err());
+    }
+
+    #[test]
+    fn a_text_that_is_kept_is_any_string_and_nothing_else() {
+        let feature = categorical(&["a"], UnknownPolicy::Keep);
+        for text in ["a", "b", "", " "] {
+            assert!(feature.encode(Value::Text(text)).is_ok_and(f32::is_nan), "{text:?}");
+        }
+        for other in [Value::Number(1.0), Value::Boolean(true), Value::Array] {
+            assert_eq!(feature.encode(other).unwrap_err().expected, "a string");
+        }
     }
 
     #[test]

@@ -43,6 +43,9 @@ pub enum UnknownPolicy {
     Reject,
     /// The row is scored as if none of the known values held.
     Ignore,
+    /// The string goes to the model as it is, listed or not: what a foreign model's input of strings takes. It has no
+    /// code; [`Rows::texts`](crate::Rows::texts) carries it.
+    Keep,
 }
 
 impl Feature {
@@ -57,6 +60,11 @@ impl Feature {
     /// Whether the feature is a quantity.
     pub fn is_numeric(&self) -> bool {
         matches!(self.kind, FeatureKind::Numeric { .. })
+    }
+
+    /// Whether the feature's values are strings that go to the model as they are.
+    pub fn is_text(&self) -> bool {
+        matches!(self.kind, FeatureKind::Categorical { unknown: UnknownPolicy::Keep, .. })
     }
 
     /// What the feature takes, in words: the `expected` of a violation.
@@ -76,7 +84,9 @@ impl Feature {
                 let more = if values.len() > 20 { ", …" } else { "" };
                 format!("one of {}{more}", shown.join(", "))
             }
-            FeatureKind::Categorical { unknown: UnknownPolicy::Ignore, .. } => "a string".to_owned(),
+            FeatureKind::Categorical { unknown: UnknownPolicy::Ignore | UnknownPolicy::Keep, .. } => {
+                "a string".to_owned()
+            }
         }
     }
 }

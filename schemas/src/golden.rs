@@ -41,4 +41,13 @@ impl GoldenValue {
             Self::Text(text) => Value::Text(text),
         }
     }
+
+    /// The value as a graph's input of strings takes it; missing is empty.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Missing => String::new(),
+            Self::Number(number) => number.to_string(),
+            Self::Text(text) => text.clone(),
+        }
+    }
 }

@@ -9,14 +9,18 @@ use serde::de::Deserializer;
 use self::body::BodyVisitor;
 use crate::encode::shorten;
 use crate::feature::Feature;
+use crate::golden::GoldenValue;
 use crate::schema::Schema;
 use crate::violation::{Mismatch, Violation, Violations, pointer_to};
 
 /// Rows encoded for a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rows {
-    /// The `features` matrix, row after row: `[rows, features]`.
+    /// The `features` matrix, row after row: `[rows, features]`. It holds NaN in the place of a text.
     pub values: Vec<f32>,
+    /// The strings of the features that keep them ([`Feature::is_text`]), row after row: `[rows, text features]`. Empty
+    /// where the schema has no such feature.
+    pub texts: Vec<String>,
     /// How many rows there are.
     pub len: usize,
     /// Whether one row was given or a list of rows.
@@ -49,12 +53,27 @@ impl Schema {
     where
         D: Deserializer<'de>,
     {
-        let mut reader =
-            Reader { schema: self, limits, values: Vec::new(), len: 0, violations: Violations::default() };
+        let mut reader = Reader {
+            schema: self,
+            limits,
+            values: Vec::new(),
+            texts: Vec::new(),
+            len: 0,
+            violations: Violations::default(),
+        };
         let form = body.deserialize_any(BodyVisitor { reader: &mut reader })?;
         reader.check_len(form);
-        let Reader { values, len, violations, .. } = reader;
-        Ok(if violations.is_empty() { Ok(Rows { values, len, form }) } else { Err(violations) })
+        let Reader { values, texts, len, violations, .. } = reader;
+        Ok(if violations.is_empty() { Ok(Rows { values, texts, len, form }) } else { Err(violations) })
+    }
+
+    /// Encodes rows of raw values, each holding one for every feature, whatever a request would be refused for.
+    pub fn rows_of(&self, rows: &[Vec<GoldenValue>]) -> Rows {
+        let encoded = rows.iter().flat_map(|row| self.features.iter().zip(row));
+        let values = encoded.map(|(feature, value)| feature.code(value.as_value())).collect();
+        let kept = rows.iter().flat_map(|row| self.texts.iter().filter_map(|index| row.get(*index)));
+        let texts = kept.map(GoldenValue::text).collect();
+        Rows { values, texts, len: rows.len(), form: RowsForm::Many }
     }
 }
 
@@ -62,6 +81,7 @@ struct Reader<'a> {
     schema: &'a Schema,
     limits: RowsLimits,
     values: Vec<f32>,
+    texts: Vec<String>,
     len: usize,
     violations: Violations,
 }

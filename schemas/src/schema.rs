@@ -4,6 +4,7 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::checks::input_problems;
 use crate::digest::sha256_hex;
 use crate::feature::{Feature, FeatureKind};
 use crate::feature_keys::feature_key_problems;
@@ -36,6 +37,8 @@ pub struct Schema {
     /// The categorical features by which results are broken down.
     pub segments: Vec<String>,
     pub(crate) index: HashMap<String, usize>,
+    /// The indices of the features that keep their strings, in order.
+    pub(crate) texts: Vec<usize>,
 }
 
 /// The column to predict.
@@ -93,6 +96,33 @@ impl SchemaFile {
 }
 
 impl Schema {
+    /// The schema of a foreign model: its features are the graph's inputs, whose names may be any.
+    ///
+    /// # Errors
+    /// [`SchemaError::Invalid`] if no request could hold the features or no answer the label.
+    pub fn of_inputs(
+        name: &str,
+        label: Label,
+        threshold: f64,
+        features: Vec<Feature>,
+    ) -> Result<Self, SchemaError> {
+        let schema = Self {
+            name: name.to_owned(),
+            version: 1,
+            description: String::new(),
+            identifier: None,
+            ignored: Vec::new(),
+            label,
+            threshold,
+            index: index_of_names(&features),
+            texts: text_indices(&features),
+            features,
+            segments: Vec::new(),
+        };
+        let problems = input_problems(&schema);
+        if problems.is_empty() { Ok(schema) } else { Err(SchemaError::Invalid(problems)) }
+    }
+
     /// The schema as the text of a TOML file that [`SchemaFile::parse`] reads back.
     ///
     /// # Errors
@@ -105,6 +135,16 @@ impl Schema {
     /// The index of a feature in the `features` matrix.
     pub fn index_of(&self, name: &str) -> Option<usize> {
         self.index.get(name).copied()
+    }
+
+    /// The indices of the features whose strings the rows carry ([`Feature::is_text`]), in order.
+    pub fn text_features(&self) -> &[usize] {
+        &self.texts
+    }
+
+    /// The place of a feature's string among a row's texts; `None` for a feature that keeps none.
+    pub(crate) fn text_index(&self, feature: usize) -> Option<usize> {
+        self.texts.binary_search(&feature).ok()
     }
 
     /// The digest of everything that decides which requests are accepted and how they are encoded: two artifacts with
@@ -121,4 +161,14 @@ impl Schema {
         }
         sha256_hex(text.as_bytes())
     }
+}
+
+/// Each feature's index by its name.
+pub(crate) fn index_of_names(features: &[Feature]) -> HashMap<String, usize> {
+    features.iter().enumerate().map(|(index, feature)| (feature.name.clone(), index)).collect()
+}
+
+/// The indices of the features that keep their strings.
+pub(crate) fn text_indices(features: &[Feature]) -> Vec<usize> {
+    features.iter().enumerate().filter(|(_, feature)| feature.is_text()).map(|(index, _)| index).collect()
 }

@@ -1,13 +1,11 @@
 //! The schema as it is written down: every field that a file may have, not yet checked against the others.
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::checks::problems_of;
 use crate::feature::{Feature, FeatureKind, UnknownPolicy};
 use crate::sample::SampleModel;
-use crate::schema::{Label, Schema, SchemaError};
+use crate::schema::{Label, Schema, SchemaError, index_of_names, text_indices};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,8 +137,6 @@ impl TryFrom<SchemaSpec> for Schema {
         let LabelSpec { column, name, positive, negative } = spec.label;
         let name = name.unwrap_or_else(|| default_label_name(&column));
         let features: Vec<Feature> = spec.features.into_iter().map(Feature::from).collect();
-        let index: HashMap<String, usize> =
-            features.iter().enumerate().map(|(index, feature)| (feature.name.clone(), index)).collect();
         let schema = Self {
             name: spec.name,
             version: spec.version,
@@ -149,9 +145,10 @@ impl TryFrom<SchemaSpec> for Schema {
             ignored: spec.ignored,
             label: Label { column, name, positive, negative },
             threshold: spec.threshold,
+            index: index_of_names(&features),
+            texts: text_indices(&features),
             features,
             segments: spec.segments,
-            index,
         };
         let problems = problems_of(&schema);
         if problems.is_empty() { Ok(schema) } else { Err(SchemaError::Invalid(problems)) }

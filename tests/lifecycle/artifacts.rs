@@ -5,13 +5,14 @@ use onnward_models::TrainedModel;
 use onnward_onnx::proto::tensor_proto::DataType;
 use onnward_onnx::proto::{ModelProto, NodeProto, TensorProto};
 use onnward_onnx::{Artifact, PROBABILITIES};
-use onnward_schemas::{GoldenRow, Metadata};
+use onnward_schemas::{GoldenRow, Metadata, sha256_hex};
 use serde_json::{Map, Value};
 
 use crate::support::bank;
 
+/// The smallest model that there is.
 fn trained() -> &'static TrainedModel {
-    &bank().models[0]
+    bank().models.iter().find(|model| model.metadata.family == "logistic").unwrap()
 }
 
 /// The first golden row, which is one that a request could carry.
@@ -31,14 +32,15 @@ pub fn share(version: u64) -> f64 {
     1.0 - version as f64 / 128.0
 }
 
-/// What a version made by [`version`] answers to [`request`].
+/// What a version of any model made by [`version`] answers to [`request`].
 pub fn probability(version: u64) -> f64 {
     row().probability * share(version)
 }
 
-/// An artifact that is right, and tells by its probabilities which version it is.
-pub fn version(version: u64) -> Vec<u8> {
+/// An artifact that is right, and tells by its probabilities which version it is. No two models share one.
+pub fn version(model: &str, version: u64) -> Vec<u8> {
     let mut metadata = trained().metadata.clone();
+    metadata.provenance.data_sha256 = sha256_hex(model.as_bytes());
     for row in &mut metadata.golden.rows {
         row.probability *= share(version);
     }

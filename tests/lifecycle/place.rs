@@ -51,7 +51,7 @@ impl Place {
         let settings = [
             ("ONNWARD_WATCH__INTERVAL_MS", "100"),
             ("ONNWARD_WATCH__MAX_BACKOFF_MS", "300"),
-            ("ONNWARD_STORE__TIMEOUT_MS", "1000"),
+            ("ONNWARD_STORE__TIMEOUT_MS", "2000"),
             ("ONNWARD_CACHE__FOLDER", cache.path().to_str().unwrap()),
         ];
         environment.extend(settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
@@ -61,19 +61,30 @@ impl Place {
             repository: Repository::open(&server.config(prefix)).unwrap(),
             location: SeaweedFs::location(prefix),
             environment,
-            runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
+            runtime: tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .unwrap(),
         }
     }
 
     /// Starts an engine, and waits until it listens.
     pub fn engine(&self, arguments: &[&str]) -> Engine {
-        Engine::start_in(&self.environment, &self.location, arguments)
+        self.engine_with(&[], arguments)
+    }
+
+    /// As [`Place::engine`], with more variables.
+    pub fn engine_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Engine {
+        let more = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let environment: Vec<_> = self.environment.iter().cloned().chain(more).collect();
+        Engine::start_in(&environment, &self.location, arguments)
     }
 
     /// Publishes the next version of a model: one that is right, with the probabilities of its number.
     pub fn publish(&self, model: &str) -> u64 {
         let planned = self.runtime.block_on(self.repository.plan_publish(model, &[], None)).unwrap();
-        self.publish_bytes(model, artifacts::version(planned.version))
+        self.publish_bytes(model, artifacts::version(model, planned.version))
     }
 
     /// Publishes these bytes as the next version of a model.
@@ -90,16 +101,21 @@ impl Place {
         })
     }
 
+    /// What an alias names.
+    pub fn named(&self, model: &str, alias: &str) -> Option<u64> {
+        let status = self.runtime.block_on(self.repository.status(model)).unwrap();
+        status.aliases.into_iter().find(|found| found.alias == alias).map(|found| found.version)
+    }
+
+    /// The highest version of a model.
+    pub fn newest(&self, model: &str) -> u64 {
+        self.runtime.block_on(self.repository.status(model)).unwrap().versions[0].version
+    }
+
     /// Writes a file, over any that is there.
     pub fn put(&self, path: &str, bytes: impl Into<Vec<u8>>) {
         let bytes: Vec<u8> = bytes.into();
         self.runtime.block_on(self.store().put(&Path::from(path), bytes.into())).unwrap();
-    }
-
-    /// Reads a file.
-    pub fn get(&self, path: &str) -> Vec<u8> {
-        let read = async { self.store().get(&Path::from(path)).await?.bytes().await };
-        self.runtime.block_on(read).unwrap().to_vec()
     }
 
     /// Deletes a file.
@@ -112,20 +128,41 @@ impl Place {
     }
 }
 
-/// What an engine says of a model.
-pub fn status(engine: &Engine, model: &str) -> Value {
-    let (_, body) = engine.get(&format!("/models/{model}"));
-    serde_json::from_str(&body).unwrap()
+/// Has an engine look at the repository, and returns once it has acted upon what it saw.
+#[track_caller]
+pub fn looks(engine: &Engine) {
+    eventually("the engine looks at the repository", || match engine.post("/admin/reload", "") {
+        (200, _) => Ok(()),
+        (_, answer) => Err(answer.to_string()),
+    });
 }
 
-/// Waits until a model is served in this version, and looks whether its answers are that version's.
+/// What an engine says of a model, but for what the model says of itself.
+pub fn status(engine: &Engine, model: &str) -> Value {
+    let (_, body) = engine.get(&format!("/models/{model}"));
+    let mut status: Value = serde_json::from_str(&body).unwrap();
+    for about in ["evaluation", "schema", "parameters", "provenance"] {
+        status.as_object_mut().unwrap().remove(about);
+    }
+    status
+}
+
+/// Waits until there is something to say of a model's status.
+#[track_caller]
+pub fn status_where(engine: &Engine, model: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    eventually(&format!("{model} {what}"), || {
+        let status = status(engine, model);
+        if holds(&status) { Ok(status) } else { Err(status.to_string()) }
+    })
+}
+
+/// Waits until a model is served in this version, as it is to be, and looks whether its answers are that version's.
 #[track_caller]
 pub fn serves(engine: &Engine, model: &str, version: u64) {
-    let status = eventually(&format!("{model} is served in version {version}"), || {
-        let status = status(engine, model);
-        if status["serving"]["version"] == version { Ok(status) } else { Err(status.to_string()) }
+    status_where(engine, model, &format!("is served in version {version}"), |status| {
+        let versions = [&status["serving"]["version"], &status["desired"]["version"]];
+        versions.iter().all(|found| **found == version) && status["failing"] == false
     });
-    assert_eq!(status["failing"], false, "{status}");
     answers(engine, model, version);
 }
 
@@ -135,21 +172,37 @@ pub fn answers(engine: &Engine, model: &str, version: u64) {
     let (status, answer) = engine.post(&format!("/models/{model}/predict"), &request());
     assert_eq!((status, &answer["version"]), (200, &version.into()), "{answer}");
     let got = answer["probability"].as_f64().unwrap();
-    assert!((got - probability(version)).abs() < 1e-6, "{got} is not version {version}'s {}", probability(version));
+    assert!(
+        (got - probability(version)).abs() < 1e-6,
+        "{got} is not version {version}'s {}",
+        probability(version)
+    );
 }
 
-/// Waits until the status names an error at this step with these words; what is served instead still answers.
+/// Waits until the status says that a version is to be served and is not, since it failed at this step, with these words;
+/// what is served instead still answers.
 #[track_caller]
 pub fn refuses(engine: &Engine, model: &str, version: u64, [step, words]: [&str; 2], serving: u64) {
-    let status = eventually(&format!("version {version} of {model} is refused at the step {step}"), || {
-        let status = status(engine, model);
-        let error = &status["last_error"];
-        let is_named = error["version"] == version && error["step"] == step;
-        if is_named { Ok(status) } else { Err(status.to_string()) }
-    });
+    let status =
+        status_where(engine, model, &format!("refuses version {version}: {step}, {words}"), |status| {
+            let error = &status["last_error"];
+            let is_named = error["version"] == version && error["step"] == step;
+            is_named && status["failing"] == true && status["desired"]["version"] == version
+        });
     let error = &status["last_error"];
     assert!(error["reason"].as_str().unwrap().contains(words), "{status}");
     assert!(error["time"].as_str().unwrap().ends_with('Z'), "{status}");
-    assert_eq!((&status["failing"], &status["desired"]["version"]), (&true.into(), &version.into()), "{status}");
     answers(engine, model, serving);
+    let failed = engine.get_json("/models")["failed"].clone();
+    let is_listed = |failed: &Value| failed["name"] == model && failed["serving"] == serving;
+    assert!(failed.as_array().unwrap().iter().any(is_listed), "{failed}");
+}
+
+/// Waits until there is nothing of a model any more.
+#[track_caller]
+pub fn is_gone(engine: &Engine, model: &str) {
+    eventually("the model is gone", || match engine.get(&format!("/models/{model}")) {
+        (404, _) => Ok(()),
+        (_, body) => Err(body),
+    });
 }

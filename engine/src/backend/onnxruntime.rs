@@ -1,14 +1,16 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use onnward_onnx::{FEATURES, PROBABILITIES};
+use onnward_onnx::{FEATURES, ProbabilityOutput};
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 use ort::session::{OutputSelector, RunOptions, Session as OrtSession, SessionInputValue};
 use ort::value::{Tensor, TensorRef};
 
 use super::library::{LibraryError, TELEMETRY_SWITCH, check_whole};
-use super::{Backend, BackendError, BackendKind, Batch, Column, ColumnValues, Session, positive_column};
+use super::{
+    Backend, BackendError, BackendKind, Batch, Input, InputValues, NO_TEXTS, Session, probabilities_of,
+};
 
 const KIND: BackendKind = BackendKind::OnnxRuntime;
 
@@ -50,7 +52,11 @@ impl Backend for OnnxRuntime {
         KIND
     }
 
-    fn open(&self, model: &[u8]) -> Result<Box<dyn Session>, BackendError> {
+    fn open_output(
+        &self,
+        model: &[u8],
+        output: &ProbabilityOutput,
+    ) -> Result<Box<dyn Session>, BackendError> {
         let open = || -> Result<OnnxRuntimeSession, ort::Error> {
             // One thread a session: the workers are the parallelism, and a row is too little work to share.
             let mut builder = OrtSession::builder(&self.environment)?
@@ -59,12 +65,12 @@ impl Backend for OnnxRuntime {
                 .with_inter_threads(1)?
                 .with_intra_op_spinning(false)?;
             let session = builder.commit_from_memory(model)?;
-            let options = RunOptions::new()?.with_outputs(OutputSelector::no_default().with(PROBABILITIES));
-            Ok(OnnxRuntimeSession { session, options })
+            let options = RunOptions::new()?.with_outputs(OutputSelector::no_default().with(&output.name));
+            Ok(OnnxRuntimeSession { session, options, output: output.clone() })
         };
         let session = open().map_err(|error| BackendError::open(KIND, error))?;
-        if session.session.outputs().iter().all(|output| output.name() != PROBABILITIES) {
-            return Err(BackendError::open(KIND, "it has no output named \"probabilities\""));
+        if session.session.outputs().iter().all(|found| found.name() != output.name) {
+            return Err(BackendError::open(KIND, format!("it has no output named {:?}", output.name)));
         }
         Ok(Box::new(session))
     }
@@ -73,6 +79,7 @@ impl Backend for OnnxRuntime {
 struct OnnxRuntimeSession {
     session: OrtSession,
     options: RunOptions<ort::session::HasSelectedOutputs>,
+    output: ProbabilityOutput,
 }
 
 impl Session for OnnxRuntimeSession {
@@ -81,12 +88,19 @@ impl Session for OnnxRuntimeSession {
         let mut run = || -> Result<(Vec<usize>, Vec<f32>), ort::Error> {
             let inputs = inputs_of(batch)?;
             let outputs = self.session.run_with_options(inputs, &self.options)?;
-            let (shape, probabilities) = outputs[PROBABILITIES].try_extract_tensor::<f32>()?;
+            let value = &outputs[self.output.name.as_str()];
+            let (shape, numbers) = match value.try_extract_tensor::<f32>() {
+                Ok((shape, numbers)) => (shape, numbers.to_vec()),
+                Err(_) => {
+                    let (shape, numbers) = value.try_extract_tensor::<f64>()?;
+                    (shape, numbers.iter().map(|number| *number as f32).collect())
+                }
+            };
             let shape = shape.iter().map(|size| usize::try_from(*size).unwrap_or(0)).collect();
-            Ok((shape, probabilities.to_vec()))
+            Ok((shape, numbers))
         };
-        let (shape, probabilities) = run().map_err(|error| BackendError::run(KIND, error))?;
-        positive_column(KIND, rows, shape, &probabilities)
+        let (shape, numbers) = run().map_err(|error| BackendError::run(KIND, error))?;
+        probabilities_of(KIND, &self.output, rows, shape, &numbers)
     }
 }
 
@@ -95,16 +109,20 @@ type NamedInput<'a> = (&'a str, SessionInputValue<'a>);
 fn inputs_of(batch: Batch<'_>) -> Result<Vec<NamedInput<'_>>, ort::Error> {
     match batch {
         Batch::Features(matrix) => Ok(vec![(FEATURES, TensorRef::from_array_view(matrix)?.into())]),
-        Batch::Columns(columns) => columns.iter().map(column_input).collect(),
+        Batch::FeaturesAndTexts(..) => Err(ort::Error::new(NO_TEXTS)),
+        Batch::Inputs(inputs) => inputs.iter().map(named_input).collect(),
     }
 }
 
-fn column_input(column: &Column) -> Result<NamedInput<'_>, ort::Error> {
-    let value = match &column.values {
-        ColumnValues::Numbers(numbers) => {
-            TensorRef::from_array_view(([numbers.len(), 1], numbers.as_slice()))?.into()
-        }
-        ColumnValues::Texts(texts) => Tensor::from_string_array(([texts.len(), 1], texts.as_slice()))?.into(),
+fn named_input(input: &Input) -> Result<NamedInput<'_>, ort::Error> {
+    let shape = input.shape();
+    let value = match &input.values {
+        InputValues::Floats(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
+        InputValues::Doubles(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
+        InputValues::Int32s(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
+        InputValues::Int64s(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
+        InputValues::Booleans(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
+        InputValues::Texts(values) => Tensor::from_string_array((shape, values.as_slice()))?.into(),
     };
-    Ok((&column.name, value))
+    Ok((&input.name, value))
 }

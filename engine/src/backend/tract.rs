@@ -1,13 +1,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use onnward_onnx::PROBABILITIES;
+use onnward_onnx::ProbabilityOutput;
 use tract_onnx::Onnx;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_hir::infer::InferenceModelExt;
 
 use super::{
-    Backend, BackendError, BackendKind, Batch, Column, ColumnValues, Session, positive_column, tract_forest,
+    Backend, BackendError, BackendKind, Batch, Input, InputValues, NO_TEXTS, Session, probabilities_of,
+    tract_forest,
 };
 
 const KIND: BackendKind = BackendKind::Tract;
@@ -25,19 +26,19 @@ impl Tract {
         Self { reader }
     }
 
-    fn read(&self, model: &[u8]) -> TractResult<TractSession> {
+    fn read(&self, model: &[u8], probability: &ProbabilityOutput) -> TractResult<TractSession> {
         let mut bytes = model;
         let mut graph = self.reader.model_for_read(&mut bytes)?;
         let outputs = graph.output_outlets()?.to_vec();
-        let named = |outlet: &OutletId| graph.outlet_label(*outlet) == Some(PROBABILITIES);
+        let named = |outlet: &OutletId| graph.outlet_label(*outlet) == Some(&probability.name);
         let Some(output) = outputs.iter().copied().find(named) else {
-            bail!("it has no output named \"probabilities\"");
+            bail!("it has no output named {:?}", probability.name);
         };
         graph.select_output_outlets(&[output])?;
         let inputs = graph.input_outlets()?.to_vec();
         let names = inputs.iter().map(|outlet| graph.node(outlet.node).name.clone()).collect();
         let plan = graph.into_optimized()?.into_runnable()?;
-        Ok(TractSession { names, plan })
+        Ok(TractSession { names, plan, output: probability.clone() })
     }
 }
 
@@ -52,9 +53,14 @@ impl Backend for Tract {
         KIND
     }
 
-    fn open(&self, model: &[u8]) -> Result<Box<dyn Session>, BackendError> {
+    fn open_output(
+        &self,
+        model: &[u8],
+        output: &ProbabilityOutput,
+    ) -> Result<Box<dyn Session>, BackendError> {
         // tract's errors are chains; the alternate form prints all of it.
-        let session = self.read(model).map_err(|error| BackendError::open(KIND, format!("{error:#}")))?;
+        let session =
+            self.read(model, output).map_err(|error| BackendError::open(KIND, format!("{error:#}")))?;
         Ok(Box::new(session))
     }
 }
@@ -63,14 +69,15 @@ struct TractSession {
     /// The inputs' names, in the plan's order.
     names: Vec<String>,
     plan: Arc<TypedRunnableModel>,
+    output: ProbabilityOutput,
 }
 
 impl Session for TractSession {
     fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
         let rows = batch.rows();
-        let (shape, probabilities) =
+        let (shape, numbers) =
             self.run(batch).map_err(|error| BackendError::run(KIND, format!("{error:#}")))?;
-        positive_column(KIND, rows, shape, &probabilities)
+        probabilities_of(KIND, &self.output, rows, shape, &numbers)
     }
 }
 
@@ -78,24 +85,30 @@ impl TractSession {
     fn run(&self, batch: Batch<'_>) -> TractResult<(Vec<usize>, Vec<f32>)> {
         let inputs = match batch {
             Batch::Features(matrix) => tvec!(Tensor::from(matrix.to_owned()).into_tvalue()),
-            Batch::Columns(columns) => self.columns(columns)?,
+            Batch::FeaturesAndTexts(..) => bail!(NO_TEXTS),
+            Batch::Inputs(inputs) => self.inputs(inputs)?,
         };
         let outputs = self.plan.run(inputs)?;
-        let view = outputs[0].to_plain_array_view::<f32>()?;
+        let numbers = outputs[0].cast_to::<f32>()?;
+        let view = numbers.to_plain_array_view::<f32>()?;
         Ok((view.shape().to_vec(), view.iter().copied().collect()))
     }
 
-    fn columns(&self, columns: &[Column]) -> TractResult<TVec<TValue>> {
-        let by_name: HashMap<&str, &Column> =
-            columns.iter().map(|column| (column.name.as_str(), column)).collect();
+    fn inputs(&self, inputs: &[Input]) -> TractResult<TVec<TValue>> {
+        let by_name: HashMap<&str, &Input> =
+            inputs.iter().map(|input| (input.name.as_str(), input)).collect();
         let tensor = |name: &String| {
-            let column = by_name.get(name.as_str());
-            let Some(column) = column else {
+            let Some(input) = by_name.get(name.as_str()) else {
                 bail!("the input {name:?} is not given");
             };
-            let tensor = match &column.values {
-                ColumnValues::Numbers(numbers) => Tensor::from_shape(&[numbers.len(), 1], numbers)?,
-                ColumnValues::Texts(texts) => tensor1(texts).into_shape(&[texts.len(), 1])?,
+            let shape = input.shape();
+            let tensor = match &input.values {
+                InputValues::Floats(values) => Tensor::from_shape(&shape, values)?,
+                InputValues::Doubles(values) => Tensor::from_shape(&shape, values)?,
+                InputValues::Int32s(values) => Tensor::from_shape(&shape, values)?,
+                InputValues::Int64s(values) => Tensor::from_shape(&shape, values)?,
+                InputValues::Booleans(values) => Tensor::from_shape(&shape, values)?,
+                InputValues::Texts(values) => tensor1(values).into_shape(&shape)?,
             };
             Ok(tensor.into_tvalue())
         };

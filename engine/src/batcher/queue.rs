@@ -14,6 +14,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Entry {
     pub values: Vec<f32>,
+    pub texts: Vec<String>,
     pub rows: usize,
     pub reply: oneshot::Sender<Result<Vec<f32>, SubmitError>>,
 }

@@ -1,11 +1,13 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
+use onnward_schemas::RowsForm;
+
 use super::*;
 use crate::backend::{BackendError, BackendKind, Batch};
 use crate::crew::Crew;
 
-const FEATURES: usize = 2;
+const WIDTH: RowWidth = RowWidth { features: 2, texts: 0 };
 const LONG: Duration = Duration::from_secs(60);
 
 /// Adds a row's two features. It tells the size of each batch before it runs it, and runs none before it is let.
@@ -40,8 +42,7 @@ fn rig(max_batch_rows: usize, max_queue_rows: usize, max_queue_delay: Duration) 
     let session: Box<dyn Session> = Box::new(Adder { started: started_sender, go: go_receiver });
     let config = BatchingConfig { workers: 1, max_batch_rows, max_queue_rows, max_queue_delay };
     let metrics = crate::metrics::Metrics::new().unwrap().model("adder", 1, BackendKind::Tract.name());
-    let batcher =
-        Batcher::start("adder", vec![session], FEATURES, &config, metrics, &Crew::default()).unwrap();
+    let batcher = Batcher::start("adder", vec![session], WIDTH, &config, metrics, &Crew::default()).unwrap();
     Rig { batcher: Arc::new(batcher), started, go }
 }
 
@@ -56,11 +57,16 @@ impl Rig {
 
     async fn submit_values(&self, values: Vec<f32>, rows: usize) -> Answer {
         let batcher = self.batcher.clone();
-        let answer = tokio::spawn(async move { batcher.submit(values, rows, LONG).await });
+        let answer = tokio::spawn(async move { batcher.submit(plain(values, rows), LONG).await });
         // The current-thread runtime runs the task up to where it waits.
         tokio::task::yield_now().await;
         answer
     }
+}
+
+/// Rows without texts.
+fn plain(values: Vec<f32>, len: usize) -> Rows {
+    Rows { values, texts: Vec::new(), len, form: RowsForm::Many }
 }
 
 fn numbers(first: usize, rows: usize) -> Vec<f32> {
@@ -138,7 +144,7 @@ async fn rows_whose_client_has_gone_are_not_scored() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_late_is_a_timeout() {
     let rig = rig(64, 1000, Duration::ZERO);
-    let answer = rig.batcher.submit(vec![1.0, 2.0], 1, Duration::from_millis(250)).await;
+    let answer = rig.batcher.submit(plain(vec![1.0, 2.0], 1), Duration::from_millis(250)).await;
     assert_eq!(answer, Err(SubmitError::TimedOut { after: Duration::from_millis(250) }));
     rig.go.send(()).unwrap();
 }
@@ -176,10 +182,52 @@ async fn what_is_queued_is_answered_when_the_batcher_is_dropped() {
     let queued = rig.submit(10, 1).await;
     let Rig { batcher, started: _started, go } = rig;
     batcher.queue.close();
-    let refused = batcher.submit(vec![0.0, 0.0], 1, LONG).await;
+    let refused = batcher.submit(plain(vec![0.0, 0.0], 1), LONG).await;
     assert_eq!(refused, Err(SubmitError::ShuttingDown));
     go.send(()).unwrap();
     go.send(()).unwrap();
     assert_eq!(running.await.unwrap().unwrap(), numbers(0, 1));
     assert_eq!(queued.await.unwrap().unwrap(), numbers(10, 1));
+}
+
+/// Gives for each row the length of its text, and tells the sizes of its batches.
+struct Measurer {
+    started: mpsc::Sender<usize>,
+}
+
+impl Session for Measurer {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+        let Batch::FeaturesAndTexts(matrix, texts) = batch else { panic!("the rows keep texts") };
+        assert_eq!(matrix.nrows(), texts.len());
+        self.started.send(texts.len()).unwrap();
+        Ok(texts.iter().map(|text| text.len() as f32).collect())
+    }
+}
+
+#[tokio::test]
+async fn texts_go_with_their_rows_through_batches_and_pieces_of_them() {
+    let (started_sender, started) = mpsc::channel();
+    let session: Box<dyn Session> = Box::new(Measurer { started: started_sender });
+    let config = BatchingConfig {
+        workers: 1,
+        max_batch_rows: 2,
+        max_queue_rows: 100,
+        max_queue_delay: Duration::ZERO,
+    };
+    let metrics = crate::metrics::Metrics::new().unwrap().model("measurer", 1, BackendKind::Tract.name());
+    let width = RowWidth { features: 1, texts: 1 };
+    let batcher =
+        Batcher::start("measurer", vec![session], width, &config, metrics, &Crew::default()).unwrap();
+    let rows = |texts: &[&str]| Rows {
+        values: vec![f32::NAN; texts.len()],
+        texts: texts.iter().map(|text| (*text).to_owned()).collect(),
+        len: texts.len(),
+        form: RowsForm::Many,
+    };
+    let (three, one) =
+        tokio::join!(batcher.submit(rows(&["", "a", "bb"]), LONG), batcher.submit(rows(&["cccc"]), LONG));
+    assert_eq!((three.unwrap(), one.unwrap()), (vec![0.0, 1.0, 2.0], vec![4.0]));
+    assert!(started.try_iter().all(|rows| rows <= 2));
+    let torn = Rows { texts: Vec::new(), ..rows(&["a"]) };
+    assert!(matches!(batcher.submit(torn, LONG).await, Err(SubmitError::Failed(_))));
 }

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use ndarray::ArrayView2;
 
-use super::SubmitError;
 use super::queue::{Entry, Queue};
+use super::{RowWidth, SubmitError};
 use crate::backend::{Batch, Session};
 use crate::metrics::ModelMetrics;
 
@@ -12,22 +12,24 @@ use crate::metrics::ModelMetrics;
 pub struct Worker {
     session: Box<dyn Session>,
     queue: Arc<Queue>,
-    features: usize,
+    width: RowWidth,
     max_batch_rows: usize,
     metrics: ModelMetrics,
     /// The batch's matrix, kept between batches.
     matrix: Vec<f32>,
+    /// The batch's texts; empty where rows keep none.
+    texts: Vec<String>,
 }
 
 impl Worker {
     pub fn new(
         session: Box<dyn Session>,
         queue: Arc<Queue>,
-        features: usize,
+        width: RowWidth,
         max_batch_rows: usize,
         metrics: ModelMetrics,
     ) -> Self {
-        Self { session, queue, features, max_batch_rows, metrics, matrix: Vec::new() }
+        Self { session, queue, width, max_batch_rows, metrics, matrix: Vec::new(), texts: Vec::new() }
     }
 
     /// Works until the queue is closed and empty.
@@ -47,12 +49,16 @@ impl Worker {
         let rows: usize = entries.iter().map(|entry| entry.rows).sum();
         self.metrics.queue_rows(-(rows as i64));
         let mut matrix = std::mem::take(&mut self.matrix);
+        let mut texts = std::mem::take(&mut self.texts);
         matrix.clear();
+        texts.clear();
         for entry in &mut entries {
             matrix.append(&mut entry.values);
+            texts.append(&mut entry.texts);
         }
-        let scored = self.score(&matrix);
+        let scored = self.score(&matrix, &texts);
         self.matrix = matrix;
+        self.texts = texts;
         match scored {
             Ok(probabilities) => {
                 let mut probabilities = probabilities.into_iter();
@@ -71,15 +77,21 @@ impl Worker {
         }
     }
 
-    /// Runs the session over a matrix in pieces of at most `max_batch_rows`: one request may hold more.
-    fn score(&mut self, matrix: &[f32]) -> Result<Vec<f32>, SubmitError> {
-        let mut probabilities = Vec::with_capacity(matrix.len() / self.features);
-        for piece in matrix.chunks(self.max_batch_rows * self.features) {
-            let rows = piece.len() / self.features;
-            let batch = ArrayView2::from_shape((rows, self.features), piece)
+    /// Runs the session over rows in pieces of at most `max_batch_rows`: one request may hold more.
+    fn score(&mut self, matrix: &[f32], texts: &[String]) -> Result<Vec<f32>, SubmitError> {
+        let RowWidth { features, texts: strings } = self.width;
+        let mut probabilities = Vec::with_capacity(matrix.len() / features);
+        let mut texts_left = texts;
+        for piece in matrix.chunks(self.max_batch_rows * features) {
+            let rows = piece.len() / features;
+            let view = ArrayView2::from_shape((rows, features), piece)
                 .map_err(|error| SubmitError::Failed(error.to_string()))?;
+            let (texts, rest) = texts_left.split_at_checked(rows * strings).unwrap_or_default();
+            texts_left = rest;
+            let batch =
+                if strings == 0 { Batch::Features(view) } else { Batch::FeaturesAndTexts(view, texts) };
             // A session that panics must not take its thread, and with it the queue, along.
-            let scored = catch_unwind(AssertUnwindSafe(|| self.session.score(Batch::Features(batch))));
+            let scored = catch_unwind(AssertUnwindSafe(|| self.session.score(batch)));
             let scored = scored.map_err(|_| SubmitError::Failed("the backend panicked".to_owned()))?;
             probabilities.extend(scored.map_err(|error| SubmitError::Failed(error.to_string()))?);
             self.metrics.batch_ran(rows);

@@ -12,7 +12,7 @@ use crate::http::problem::ApiError;
 use crate::http::state::HttpState;
 use crate::metrics::Role;
 use crate::registry::{
-    DecidedBy, FailedModel, Loading, Problem, RepositoryState, ServingModel, Slot, Target,
+    DecidedBy, Description, FailedModel, Loading, Problem, RepositoryState, ServingModel, Slot, Target,
 };
 
 /// What is in the repository.
@@ -35,7 +35,10 @@ pub struct Summary {
     pub version: u64,
     /// Whether `POST /predict` goes to it.
     pub default: bool,
+    /// The model family; `foreign` for an ONNX file that does not say it.
     pub family: String,
+    /// How many golden rows prove it; 0 for a foreign file, which has none.
+    pub golden_rows: usize,
     pub backend: &'static str,
     pub predict: String,
 }
@@ -94,11 +97,30 @@ struct About<'a> {
     sha256: &'a str,
     size_bytes: u64,
     family: &'a str,
-    parameters: &'a BTreeMap<String, f64>,
+    /// How many golden rows the runtime has reproduced.
+    golden_rows: usize,
+    /// Why nothing proves the runtime on it, where that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unproven: Option<&'static str>,
     fingerprint: String,
     schema: &'a Schema,
-    evaluation: &'a Evaluation,
-    provenance: &'a Provenance,
+    #[serde(flatten)]
+    said: Said<'a>,
+}
+
+/// What a file says of itself.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Said<'a> {
+    Artifact {
+        parameters: &'a BTreeMap<String, f64>,
+        evaluation: &'a Evaluation,
+        provenance: &'a Provenance,
+    },
+    Foreign {
+        /// The program that wrote it.
+        producer: &'a str,
+    },
 }
 
 /// The models that are served and those that could not be loaded.
@@ -137,7 +159,8 @@ pub fn summaries(state: &HttpState) -> Vec<Summary> {
             name: model.name.clone(),
             version: model.version,
             default: is_default(&model.name),
-            family: model.metadata.family.clone(),
+            family: model.description.family().to_owned(),
+            golden_rows: model.description.golden_rows(),
             backend: model.backend.name(),
             predict: format!("/models/{}/predict", model.name),
         })
@@ -177,18 +200,26 @@ impl<'a> Details<'a> {
 
 impl<'a> About<'a> {
     fn of(model: &'a ServingModel) -> Self {
-        let metadata = &model.metadata;
+        let description = &model.description;
+        let said = match description {
+            Description::Artifact(metadata) => Said::Artifact {
+                parameters: &metadata.parameters,
+                evaluation: &metadata.evaluation,
+                provenance: &metadata.provenance,
+            },
+            Description::Foreign(foreign) => Said::Foreign { producer: &foreign.producer },
+        };
         Self {
             version: model.version,
             backend: model.backend.name(),
             sha256: &model.sha256,
             size_bytes: model.size_bytes,
-            family: &metadata.family,
-            parameters: &metadata.parameters,
-            fingerprint: metadata.schema.fingerprint(),
-            schema: &metadata.schema,
-            evaluation: &metadata.evaluation,
-            provenance: &metadata.provenance,
+            family: description.family(),
+            golden_rows: description.golden_rows(),
+            unproven: description.unproven(),
+            fingerprint: description.schema().fingerprint(),
+            schema: description.schema(),
+            said,
         }
     }
 }

@@ -8,10 +8,10 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use onnward_schemas::layout::parse_version;
-use onnward_schemas::{Rows, RowsLimits, Violation, Violations};
+use onnward_schemas::{Rows, RowsLimits};
 use tokio::time::Instant;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, check_finite};
 use crate::batcher::SubmitError;
 use crate::http::access::RowCount;
 use crate::http::body::{self, WholeBody};
@@ -72,16 +72,17 @@ async fn predict(
     let WholeBody { bytes, charged } = body::read(state, headers, body, timeout, deadline).await?;
 
     let limits = RowsLimits { max_rows: config.max_request_rows };
-    let Rows { values, len, form } = read_rows(&model, bytes, limits).await?;
+    let rows = read_rows(&model, bytes, limits).await?;
+    let (len, form) = (rows.len, rows.form);
     drop(charged);
     let left = deadline.saturating_duration_since(Instant::now());
-    let probabilities = model.batcher.submit(values, len, left).await.map_err(|error| match error {
+    let probabilities = model.batcher.submit(rows, left).await.map_err(|error| match error {
         // The client knows the whole time, not what its body had left of it.
         SubmitError::TimedOut { .. } => ApiError::TimedOut { after: timeout },
         error => error.into(),
     })?;
 
-    check_finite(&probabilities)?;
+    check_finite(&probabilities).map_err(ApiError::InvalidRows)?;
     let mut response = Json(Answer { model: &model, probabilities: &probabilities, form }).into_response();
     response.extensions_mut().insert(RowCount(len));
     Ok(response)
@@ -104,22 +105,7 @@ fn parse(model: &ServingModel, bytes: &[u8], limits: RowsLimits) -> Result<Rows,
         std::str::from_utf8(bytes).map_err(|error| ApiError::NotUtf8 { offset: error.valid_up_to() })?;
     let not_json = |error: serde_json::Error| ApiError::NotJson { reason: error.to_string() };
     let mut json = serde_json::Deserializer::from_str(text);
-    let rows = model.metadata.schema.read_rows(&mut json, limits).map_err(not_json)?;
+    let rows = model.description.schema().read_rows(&mut json, limits).map_err(not_json)?;
     json.end().map_err(not_json)?;
     rows.map_err(ApiError::InvalidRows)
-}
-
-/// Numbers near the end of single precision can pass a schema without bounds and overflow in the model: that is told of
-/// the row, for NaN is no probability.
-fn check_finite(probabilities: &[f32]) -> Result<(), ApiError> {
-    let mut violations = Violations::default();
-    for (row, _) in probabilities.iter().enumerate().filter(|(_, probability)| !probability.is_finite()) {
-        violations.push(|| Violation {
-            pointer: String::new(),
-            row: Some(row),
-            expected: "values for which the model has a probability".to_owned(),
-            got: "numbers so large that its arithmetic overflows".to_owned(),
-        });
-    }
-    if violations.is_empty() { Ok(()) } else { Err(ApiError::InvalidRows(violations)) }
 }

@@ -1,11 +1,12 @@
-use onnward_onnx::ArtifactError;
+use onnward_onnx::{ArtifactError, ForeignError};
 use thiserror::Error;
 
 use crate::backend::{BackendError, BackendKind};
 use crate::differential::Difference;
 use crate::golden::GoldenError;
+use crate::loader::TrialError;
 
-/// Why an artifact is not served.
+/// Why a model is not served.
 #[derive(Debug, Error)]
 pub enum LoadError {
     /// The file is not an artifact, or contradicts itself.
@@ -30,8 +31,14 @@ pub enum LoadError {
         /// How it differs.
         source: GoldenError,
     },
+    /// A foreign file leaves open how it is to be served.
+    #[error("this foreign ONNX file cannot be served: {0}")]
+    Foreign(#[from] ForeignError),
+    /// A foreign file does not give probabilities for rows.
+    #[error("this foreign ONNX file cannot be served: {0}")]
+    Trial(#[from] TrialError),
     /// The backend cannot run a batch, of another size than that of the golden rows.
-    #[error("a batch of {rows} rows cannot be scored: {source}")]
+    #[error("a {rows}-row batch cannot be scored: {source}")]
     WarmUp {
         /// How many rows the batch has.
         rows: usize,
@@ -60,6 +67,8 @@ pub enum LoadStep {
     Open,
     /// Replaying its golden rows.
     Golden,
+    /// Trying a foreign file on rows made from its inputs.
+    Trial,
     /// Running batches of several sizes.
     WarmUp,
     /// Comparing two backends.
@@ -74,10 +83,11 @@ impl LoadError {
     /// The step that failed.
     pub fn step(&self) -> LoadStep {
         match self {
-            Self::Artifact(_) => LoadStep::Artifact,
+            Self::Artifact(_) | Self::Foreign(_) => LoadStep::Artifact,
             Self::Fingerprint { .. } => LoadStep::Fingerprint,
             Self::Open(_) => LoadStep::Open,
             Self::Golden { .. } => LoadStep::Golden,
+            Self::Trial(_) => LoadStep::Trial,
             Self::WarmUp { .. } => LoadStep::WarmUp,
             Self::Differential(_) => LoadStep::Differential,
             Self::Thread(_) => LoadStep::Thread,
@@ -99,6 +109,7 @@ impl LoadStep {
             Self::Fingerprint => "fingerprint",
             Self::Open => "open",
             Self::Golden => "golden",
+            Self::Trial => "trial",
             Self::WarmUp => "warm_up",
             Self::Differential => "differential",
             Self::Thread => "thread",

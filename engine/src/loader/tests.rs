@@ -76,5 +76,5 @@ fn a_preferred_backend_that_computes_something_else_is_not_worked_around() {
 fn a_batch_size_that_cannot_be_run_has_a_reason_of_its_own() {
     let (step, message) = refusal(&[Fake { max_rows: 31, ..SERVING }, OTHER]);
     assert_eq!(step, LoadStep::WarmUp);
-    assert!(message.contains("a batch of 32 rows"), "{message}");
+    assert!(message.contains("a 32-row batch"), "{message}");
 }

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::pace::backoff;
 use crate::config::WatchConfig;
+use crate::registry::Problem;
 
 /// The versions of a model that failed to load, so that none is tried again without a reason: a wrong file stays wrong
 /// until it changes, a store that failed may answer next time.
@@ -16,6 +17,7 @@ pub struct Failures {
 
 #[derive(Debug)]
 struct Failure {
+    problem: Problem,
     stamp: Option<Stamp>,
     /// Absent where trying again cannot help.
     next_try: Option<Instant>,
@@ -30,13 +32,25 @@ impl Failures {
         is_changed || failure.next_try.is_some_and(|next_try| Instant::now() >= next_try)
     }
 
-    /// Notes a failure; one that may pass is tried again, later each time.
-    pub fn add(&mut self, version: u64, stamp: Option<&Stamp>, may_pass: bool, config: WatchConfig) {
+    /// What went wrong with a version when it was last tried.
+    pub fn problem(&self, version: u64) -> Option<&Problem> {
+        self.by_version.get(&version).map(|failure| &failure.problem)
+    }
+
+    /// Notes a version's failure; one that may pass is tried again, later each time.
+    pub fn add(
+        &mut self,
+        version: u64,
+        problem: Problem,
+        stamp: Option<&Stamp>,
+        may_pass: bool,
+        config: WatchConfig,
+    ) {
         let before = self.by_version.get(&version).map_or(0, |failure| failure.in_a_row);
         let in_a_row = before.saturating_add(1);
         let pause: Duration = backoff(config, before);
         let next_try = may_pass.then(|| Instant::now() + pause);
-        self.by_version.insert(version, Failure { stamp: stamp.cloned(), next_try, in_a_row });
+        self.by_version.insert(version, Failure { problem, stamp: stamp.cloned(), next_try, in_a_row });
     }
 
     /// Forgets what failed of a version.

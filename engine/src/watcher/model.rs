@@ -77,7 +77,11 @@ impl Follower {
         }
         match wish.seen {
             Seen::There(look) => self.bring_to(&look, wishes).await,
-            Seen::Unreadable(reason) => self.fail_once(None, "repository", reason),
+            Seen::Unreadable(reason) => {
+                // What is to be served is not known, so what is served cannot be it.
+                self.parts.registry.change(&self.name, |slot| slot.desired = None);
+                self.fail_once(None, "repository", reason);
+            }
             Seen::Gone => {
                 if self.slot().serving.is_some() {
                     tracing::info!(
@@ -126,7 +130,7 @@ impl Follower {
         let start = Instant::now();
         if self.slot().version(version).is_none() {
             if !self.failures.allow(version, look.versions.get(&version)) {
-                return;
+                return self.still_fails(version);
             }
             if !self.load(version, look, wishes).await {
                 return;
@@ -145,7 +149,7 @@ impl Follower {
         let Some(now) = registry.get(&self.name) else { return };
         let replaced = before.filter(|before| before.version != now.version);
         if let Some(before) = &replaced
-            && before.metadata.schema.fingerprint() != now.metadata.schema.fingerprint()
+            && before.description.schema().fingerprint() != now.description.schema().fingerprint()
         {
             tracing::warn!(
                 model = self.name,
@@ -194,7 +198,8 @@ impl Follower {
                 false
             }
             Err(Failure::Refused { step, reason, may_pass }) => {
-                self.failures.add(version, stamp, may_pass, parts.config);
+                let problem = Problem::now(Some(version), step, reason.clone());
+                self.failures.add(version, problem, stamp, may_pass, parts.config);
                 self.fail(Some(version), step, reason);
                 false
             }
@@ -255,6 +260,17 @@ impl Follower {
         if !(slot.is_failing && slot.last_error.as_ref().is_some_and(is_known)) {
             self.fail(version, step, reason);
         }
+    }
+
+    /// Says again what is wrong with the target, which may have been given up and come back since it failed.
+    fn still_fails(&self, version: u64) {
+        let Some(problem) = self.failures.problem(version) else { return };
+        self.parts.registry.change(&self.name, |slot| {
+            if !slot.is_failing {
+                slot.is_failing = true;
+                slot.last_error = Some(problem.clone());
+            }
+        });
     }
 
     /// Notes, counts and logs a failure.

@@ -179,6 +179,39 @@ async fn a_version_that_fails_leaves_what_is_served_and_is_tried_again_when_its_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_version_that_failed_and_is_wished_again_still_fails_without_being_tried() {
+    let watched = Watched::new(3);
+    watched.publish("churn").await;
+    watched.repository.publish("churn", b"no model".to_vec(), None).await.unwrap();
+    for (version, is_failing) in [(2, true), (1, false), (2, true)] {
+        watched.promote(version).await;
+        sleep(INTERVAL * 2).await;
+        assert_eq!(watched.slot().is_failing, is_failing, "version {version}");
+    }
+    assert_eq!(watched.slot().last_error.as_ref().unwrap().version, Some(2));
+    assert!(watched.is_counted(r#"onnward_swaps_total{model="churn",outcome="failed",reason="artifact"} 1"#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pointer_that_cannot_be_read_is_told_of_once_and_changes_nothing() {
+    let watched = Watched::new(3);
+    watched.publish("churn").await;
+    watched.reload().await;
+    let entry = watched.file("churn/pin/00000000000000000001.json");
+    std::fs::create_dir_all(entry.parent().unwrap()).unwrap();
+    std::fs::write(&entry, "{").unwrap();
+    sleep(INTERVAL * 10).await;
+    assert!(watched.slot().is_failing);
+    assert_eq!(watched.serving(), Some(1));
+    assert!(
+        watched.is_counted(r#"onnward_swaps_total{model="churn",outcome="failed",reason="repository"} 1"#)
+    );
+    std::fs::remove_file(&entry).unwrap();
+    sleep(INTERVAL * 2).await;
+    assert!(!watched.slot().is_failing);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_failed_for_good_is_not_tried_again_at_every_look() {
     let watched = Watched::new(3);
     watched.repository.publish("churn", b"no model".to_vec(), None).await.unwrap();

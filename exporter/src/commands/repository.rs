@@ -50,7 +50,7 @@ async fn plan_publish(
     signer: Option<&Signer>,
 ) -> Result<PublishResult, CommandError> {
     let PublishArguments { model, alias, change, .. } = arguments;
-    let repository = Repository::open(&change.target.config())?;
+    let repository = Repository::open_or_empty(&change.target.config())?;
     let mut published = repository.plan_publish(model, bytes, fingerprint).await?;
     published.signed_by = signer.map(|signer| signer.key_id().clone());
     let aliases = match repository.status(model).await {

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use crate::artifact::{ArtifactError, FEATURES, PROBABILITIES};
 use crate::proto::tensor_shape_proto::{Dimension, dimension};
 use crate::proto::{
-    GraphProto, ModelProto, TensorShapeProto, TypeProto, ValueInfoProto, tensor_proto, type_proto,
+    GraphProto, ModelProto, NodeProto, TensorShapeProto, TypeProto, ValueInfoProto, tensor_proto, type_proto,
 };
 
 /// The part of a graph between [`FEATURES`] and [`PROBABILITIES`], as a model of its own.
@@ -14,16 +14,7 @@ pub fn cut_at_features(model: &ModelProto, features: usize) -> Result<ModelProto
     let output = graph.output.iter().find(is_named);
     let output = output.ok_or_else(|| inconsistent("the graph has no output named \"probabilities\""))?;
 
-    let mut needed: HashSet<&str> = HashSet::from([PROBABILITIES]);
-    let mut kept = Vec::new();
-    for node in graph.node.iter().rev() {
-        let makes_features = node.output.iter().any(|name| name == FEATURES);
-        if !makes_features && node.output.iter().any(|name| needed.contains(name.as_str())) {
-            needed.extend(node.input.iter().map(String::as_str));
-            kept.push(node.clone());
-        }
-    }
-    kept.reverse();
+    let Needed { nodes, values: needed } = needed_for(graph, PROBABILITIES, Some(FEATURES));
     if !needed.contains(FEATURES) {
         return Err(inconsistent("the probabilities do not follow from a value named \"features\""));
     }
@@ -36,13 +27,47 @@ pub fn cut_at_features(model: &ModelProto, features: usize) -> Result<ModelProto
     let used = |name: &str| needed.contains(name);
     let graph = GraphProto {
         name: graph.name.clone(),
-        node: kept,
+        node: nodes,
         initializer: graph.initializer.iter().filter(|tensor| used(tensor.name())).cloned().collect(),
         input: vec![float_matrix(FEATURES, features as i64)],
         output: vec![output.clone()],
         ..GraphProto::default()
     };
     Ok(ModelProto { graph: Some(graph), metadata_props: Vec::new(), ..model.clone_without_graph() })
+}
+
+/// The part of a graph that a value follows from.
+pub struct Needed<'g> {
+    /// The nodes, in the graph's order.
+    pub nodes: Vec<NodeProto>,
+    /// The names of the values that they read, and of the value itself.
+    pub values: HashSet<&'g str>,
+}
+
+/// The part of a graph that `value` follows from, up to the value `stop`.
+pub fn needed_for<'g>(graph: &'g GraphProto, value: &'g str, stop: Option<&str>) -> Needed<'g> {
+    let mut values: HashSet<&str> = HashSet::from([value]);
+    let mut nodes = Vec::new();
+    for node in graph.node.iter().rev() {
+        let stops = node.output.iter().any(|name| Some(name.as_str()) == stop);
+        if !stops && node.output.iter().any(|name| values.contains(name.as_str())) {
+            add_read(node, &mut values);
+            nodes.push(node.clone());
+        }
+    }
+    nodes.reverse();
+    Needed { nodes, values }
+}
+
+/// Adds what a node reads, and what the branches and loop bodies inside it read.
+fn add_read<'g>(node: &'g NodeProto, values: &mut HashSet<&'g str>) {
+    values.extend(node.input.iter().map(String::as_str));
+    for attribute in &node.attribute {
+        for inner in attribute.g.iter().chain(&attribute.graphs) {
+            inner.node.iter().for_each(|node| add_read(node, values));
+            values.extend(inner.output.iter().map(|output| output.name()));
+        }
+    }
 }
 
 /// Describes a float32 value of shape `[rows, columns]`.

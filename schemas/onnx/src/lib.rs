@@ -5,9 +5,16 @@
 
 mod artifact;
 mod cut;
+mod foreign;
 mod metadata;
+mod probability;
 /// The messages of ONNX.
 #[allow(missing_docs, rustdoc::all, clippy::all)]
 pub mod proto;
 
 pub use artifact::{Artifact, ArtifactError, FEATURES, LABEL, PROBABILITIES, decode_model};
+pub use foreign::{
+    ActivationConfig, Element, ForeignConfig, ForeignError, ForeignInput, ForeignModel, InputsConfig,
+    OutputConfig,
+};
+pub use probability::{Activation, ProbabilityOutput};

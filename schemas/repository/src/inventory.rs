@@ -235,14 +235,21 @@ impl Repository {
                     }
                 }
                 Ok(None) => break,
-                // One folder that cannot be read ends the listing of a local disk; a store fails as a whole.
-                Err(_) if self.root.is_some() => return self.inventories_one_by_one().await,
+                Err(source) if self.is_local_to_a_model(&source) => {
+                    return self.inventories_one_by_one().await;
+                }
                 Err(source) => return Err(self.reading("/", source)),
             }
         }
         // A folder that is not there is listed as an empty one.
         self.check_root().await?;
         Ok(inventories.into_iter().map(|(model, inventory)| (model, Ok(inventory))).collect())
+    }
+
+    /// Whether a listing may have ended for what lies in one folder: one of a local disk that cannot be read, or a key
+    /// that is no path.
+    fn is_local_to_a_model(&self, error: &object_store::Error) -> bool {
+        self.root.is_some() || matches!(error, object_store::Error::InvalidPath { .. })
     }
 
     async fn inventories_one_by_one(

@@ -1,10 +1,12 @@
 use std::fmt;
+use std::io;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use onnward_schemas::layout::is_model_name;
@@ -12,7 +14,7 @@ use url::Url;
 
 use crate::config::RepositoryConfig;
 use crate::error::{RepositoryError, is_timeout};
-use crate::folder::make_writable;
+use crate::folder::{check_can_be_made, make_writable};
 use crate::store::remote::{Purpose, Remote, remote};
 
 mod remote;
@@ -45,6 +47,21 @@ impl Repository {
         Self::open_for(config, Purpose::Reading)
     }
 
+    /// As [`Repository::open`], to plan what [`Repository::create`] would write to: a local folder that is not there, but
+    /// could be made, is taken for an empty repository and is not made.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Location`].
+    pub fn open_or_empty(config: &RepositoryConfig) -> Result<Self, RepositoryError> {
+        match (Self::open(config), place(&config.location)?) {
+            (Err(RepositoryError::NotFound { .. }), Place::Folder(folder)) => {
+                check_can_be_made(&folder).map_err(|error| cannot_be_written(config, &error))?;
+                Ok(Self::from_store(Arc::new(InMemory::new())))
+            }
+            (opened, _) => opened,
+        }
+    }
+
     /// As [`Repository::open`], to write as well: a local folder that is not there is made, and one that
     /// cannot be written is refused before anybody works for hours on what is to go there.
     ///
@@ -52,10 +69,7 @@ impl Repository {
     /// [`RepositoryError::Location`].
     pub fn create(config: &RepositoryConfig) -> Result<Self, RepositoryError> {
         if let Place::Folder(folder) = place(&config.location)? {
-            make_writable(&folder).map_err(|error| {
-                let problem = format!("the folder cannot be written: {error}");
-                RepositoryError::Location { location: config.location.clone(), problem }
-            })?;
+            make_writable(&folder).map_err(|error| cannot_be_written(config, &error))?;
         }
         Self::open_for(config, Purpose::Uploading)
     }
@@ -226,6 +240,11 @@ fn place(location: &str) -> Result<Place, RepositoryError> {
         }
         _ => Ok(Place::Store(url)),
     }
+}
+
+fn cannot_be_written(config: &RepositoryConfig, error: &io::Error) -> RepositoryError {
+    let problem = format!("the folder cannot be written: {error}");
+    RepositoryError::Location { location: config.location.clone(), problem }
 }
 
 fn local(folder: &FilePath) -> Result<Repository, RepositoryError> {

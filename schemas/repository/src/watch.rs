@@ -148,17 +148,6 @@ impl Watch {
     }
 }
 
-impl Repository {
-    /// The version of a model that is to be served by those who follow `alias`.
-    ///
-    /// # Errors
-    /// [`RepositoryError::NoVersion`]; those of [`Watch::look`] and of [`Look::models`].
-    pub async fn target(&self, model: &str, alias: &str) -> Result<Target, RepositoryError> {
-        let found = Watch::new(self.clone()).look().await?.models.remove(model);
-        found.ok_or(RepositoryError::NoVersion)??.target(alias).ok_or(RepositoryError::NoVersion)
-    }
-}
-
 impl ModelLook {
     /// The version that is to be served by those who follow `alias`: the pin's, else the alias's, else the highest; none
     /// if there is no version at all. A pin or an alias may name a version that is not there, and no other one takes its

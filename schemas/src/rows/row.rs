@@ -14,6 +14,7 @@ pub struct RowReader<'r, 's, 'p> {
     pub reader: &'r mut Reader<'s>,
     place: Place<'p>,
     start: usize,
+    texts_start: usize,
     given: Vec<bool>,
     /// The feature after the last one read: clients mostly keep the schema's order.
     next: usize,
@@ -32,11 +33,14 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
         let features = reader.schema.features.len();
         let start = reader.values.len();
         reader.values.resize(start + features, f32::NAN);
-        Self { reader, place, start, given: vec![false; features], next: 0, untouched: true }
+        let texts_start = reader.texts.len();
+        reader.texts.resize(texts_start + reader.schema.texts.len(), String::new());
+        Self { reader, place, start, texts_start, given: vec![false; features], next: 0, untouched: true }
     }
 
     pub fn abandon(self) -> &'r mut Reader<'s> {
         self.reader.values.truncate(self.start);
+        self.reader.texts.truncate(self.texts_start);
         self.reader
     }
 
@@ -55,7 +59,8 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
             Key::Feature(index) => {
                 let feature = &schema.features[index];
                 self.next = index + 1;
-                let encoded = fields.next_value_seed(FeatureSeed { feature })?;
+                let text = schema.text_index(index).map(|at| &mut self.reader.texts[self.texts_start + at]);
+                let encoded = fields.next_value_seed(FeatureSeed { feature, text })?;
                 if std::mem::replace(&mut self.given[index], true) {
                     let expected = "each field once".to_owned();
                     let mismatch = Mismatch { expected, got: "the field a second time".to_owned() };
@@ -115,11 +120,13 @@ impl Visitor<'_> for KeySeed<'_, '_, '_, '_> {
     }
 }
 
-struct FeatureSeed<'s> {
+struct FeatureSeed<'s, 't> {
     feature: &'s Feature,
+    /// Where a text that is kept goes.
+    text: Option<&'t mut String>,
 }
 
-impl<'de> DeserializeSeed<'de> for FeatureSeed<'_> {
+impl<'de> DeserializeSeed<'de> for FeatureSeed<'_, '_> {
     type Value = Result<f32, Mismatch>;
 
     fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<Self::Value, D::Error> {
@@ -127,7 +134,7 @@ impl<'de> DeserializeSeed<'de> for FeatureSeed<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for FeatureSeed<'_> {
+impl<'de> Visitor<'de> for FeatureSeed<'_, '_> {
     type Value = Result<f32, Mismatch>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -151,6 +158,9 @@ impl<'de> Visitor<'de> for FeatureSeed<'_> {
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        if let Some(text) = self.text {
+            value.clone_into(text);
+        }
         Ok(self.feature.encode(Value::Text(value)))
     }
 

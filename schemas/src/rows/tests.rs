@@ -1,4 +1,7 @@
-use crate::{Rows, RowsForm, RowsLimits, Schema, SchemaFile, Violation, Violations};
+use crate::{
+    Feature, FeatureKind, GoldenValue, Label, Rows, RowsForm, RowsLimits, Schema, SchemaFile, UnknownPolicy,
+    Violation, Violations,
+};
 
 const SHOP: &str = r#"
     name = "shop"
@@ -86,7 +89,10 @@ fn a_row_is_encoded_in_the_order_of_the_schema_whatever_the_order_of_its_fields(
         r#"{"plan": "full", "id": "x-1", "orders": 3.0, "channel": "app", "score": 5e-1}"#,
     ] {
         let rows = accepted(body);
-        assert_eq!(rows, Rows { values: vec![3.0, 1.0, 0.5, 1.0], len: 1, form: RowsForm::Single });
+        assert_eq!(
+            rows,
+            Rows { values: vec![3.0, 1.0, 0.5, 1.0], texts: vec![], len: 1, form: RowsForm::Single }
+        );
     }
 }
 
@@ -277,4 +283,55 @@ fn deep_nesting_needs_no_stack() {
     assert_eq!(only(SHOP, &deep).got, "an array");
     assert_eq!(only(SHOP, &ROW.replacen('3', &deep, 1)).got, "an array");
     assert_eq!(only(SHOP, &ROW.replacen('{', &format!(r#"{{"x": {deep}, "#), 1)).pointer, "/x");
+}
+
+/// A number between two strings that are kept, as a foreign model's inputs may be.
+fn with_texts() -> Schema {
+    let feature =
+        |name: &str, kind| Feature { name: name.into(), description: String::new(), required: true, kind };
+    let text = || FeatureKind::Categorical { values: vec![], unknown: UnknownPolicy::Keep };
+    let number = FeatureKind::Numeric { min: None, max: None, integer: false };
+    let features = vec![feature("label", text()), feature("features", number), feature("city", text())];
+    let label = Label {
+        column: "positive".into(),
+        name: "positive".into(),
+        positive: "1".into(),
+        negative: "0".into(),
+    };
+    Schema::of_inputs("foreign", label, 0.5, features).unwrap()
+}
+
+#[test]
+fn strings_that_are_kept_are_carried_row_after_row_whatever_the_order_of_the_fields() {
+    let body =
+        r#"[{"city": "Ulm", "features": 1, "label": "a\"b"}, {"label": "", "city": "Bonn", "features": 2}]"#;
+    let read =
+        with_texts().read_rows(&mut serde_json::Deserializer::from_str(body), LIMITS).unwrap().unwrap();
+    assert_eq!(read.texts, ["a\"b", "Ulm", "", "Bonn"]);
+    assert_eq!(values(&read), [-9.0, 1.0, -9.0, -9.0, 2.0, -9.0]);
+
+    let text = |text: &str| GoldenValue::Text(text.to_owned());
+    let rows = [
+        vec![text("a\"b"), GoldenValue::Number(1.0), text("Ulm")],
+        vec![text(""), GoldenValue::Number(2.0), text("Bonn")],
+    ];
+    let of = with_texts().rows_of(&rows);
+    assert_eq!((values(&of), of.texts, of.len), (values(&read), read.texts, 2));
+}
+
+#[test]
+fn a_string_that_is_kept_is_required_and_a_string() {
+    let schema = with_texts();
+    let instances =
+        r#"{"instances": [{"label": 3, "features": 1}, {"label": null, "features": "x", "city": "Ulm"}]}"#;
+    let refused =
+        schema.read_rows(&mut serde_json::Deserializer::from_str(instances), LIMITS).unwrap().unwrap_err();
+    let pointers: Vec<&str> = refused.listed().iter().map(|violation| violation.pointer.as_str()).collect();
+    assert_eq!(
+        pointers,
+        ["/instances/0/label", "/instances/0/city", "/instances/1/label", "/instances/1/features"]
+    );
+    let kept = schema.to_toml().unwrap();
+    let message = SchemaFile::parse(&kept).unwrap_err().to_string();
+    assert!(message.contains("it must be \"reject\" or \"ignore\""), "{message}");
 }

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use onnward_schemas::{
-    Feature, FeatureKind, GoldenRow, GoldenValue, Label, RowsForm, RowsLimits, Schema, UnknownPolicy,
-    Violations,
+    Feature, FeatureKind, GoldenValue, Label, RowsForm, RowsLimits, Schema, UnknownPolicy, Violations,
 };
 use serde_json::{Map, Value, json};
 use utoipa::openapi::example::ExampleBuilder;
@@ -81,7 +80,7 @@ impl Route {
 
 /// The schemas of a model's rows and answers, by name.
 pub fn components(model: &ServingModel, max_rows: usize) -> Vec<(String, AnySchema)> {
-    let schema = &model.metadata.schema;
+    let schema = model.description.schema();
     let row = || component(&name(model, "Row"));
     let rows = || list(row(), "").min_items(Some(1)).max_items(Some(max_rows));
     let instances = object([("instances", rows().into())]).additional_properties(Some(CLOSED));
@@ -137,13 +136,16 @@ fn feature_schema(feature: &Feature) -> ObjectBuilder {
         FeatureKind::Categorical { values, unknown } => {
             let numbers: Vec<Value> = values.iter().filter_map(|value| as_number(value)).collect();
             let number = (!numbers.is_empty()).then_some(Type::Number);
-            let known = values.iter().map(|value| json!(value)).chain(numbers);
-            let object = typed(Type::String, &feature.description)
-                .schema_type(types([Type::String].into_iter().chain(number).chain(null.clone())));
+            let truths: Vec<Value> = values.iter().filter_map(|value| as_truth(value)).collect();
+            let truth = (!truths.is_empty()).then_some(Type::Boolean);
+            let known = values.iter().map(|value| json!(value)).chain(numbers).chain(truths);
+            let object = typed(Type::String, &feature.description).schema_type(types(
+                [Type::String].into_iter().chain(number).chain(truth).chain(null.clone()),
+            ));
             match unknown {
                 UnknownPolicy::Reject => object.enum_values(Some(known.chain(null.map(|_| Value::Null)))),
                 // Any value is taken: the known ones are examples.
-                UnknownPolicy::Ignore => object.examples(known),
+                UnknownPolicy::Ignore | UnknownPolicy::Keep => object.examples(known),
             }
         }
     }
@@ -156,6 +158,11 @@ fn as_number(value: &str) -> Option<Value> {
     Some(number_value(number))
 }
 
+/// A category that is written as a truth value is taken as the truth value too.
+fn as_truth(value: &str) -> Option<Value> {
+    value.parse::<bool>().ok().map(Value::Bool)
+}
+
 /// Whole numbers without a decimal point.
 fn number_value(number: f64) -> Value {
     let whole = number.fract() == 0.0 && number.abs() < 1e15;
@@ -163,8 +170,8 @@ fn number_value(number: f64) -> Value {
 }
 
 fn answer_schema(model: &ServingModel) -> AnySchema {
-    let Label { name, positive, column, .. } = &model.metadata.schema.label;
-    let threshold = model.metadata.schema.threshold;
+    let Label { name, positive, column, .. } = &model.description.schema().label;
+    let threshold = model.description.schema().threshold;
     let probability = || {
         let text = format!("The probability that `{column}` is {positive}.");
         typed(Type::Number, &text).minimum(Some(0)).maximum(Some(1))
@@ -211,7 +218,7 @@ pub fn operation(model: &ServingModel, route: Route) -> Operation {
         .fold(begin(PREDICTIONS, &id, &summary), |operation, parameter| operation.parameter(parameter))
         .request_body(Some(body))
         .response("200", answered);
-    refusals(example.as_ref(), &model.metadata.schema)
+    refusals(example.as_ref(), model.description.schema())
         .iter()
         .fold(operation, |operation, (error, description)| refusing(operation, error, &path, description))
         .response("default", problem_response(OTHERWISE, None))
@@ -235,7 +242,7 @@ fn refusals(example: Option<&Example>, schema: &Schema) -> Vec<(ApiError, &'stat
 /// What is wrong with the example once its first feature holds what no feature takes.
 fn violations(example: &Example, schema: &Schema) -> Option<Violations> {
     let mut row = example.row.clone();
-    row.insert(schema.features.first()?.name.clone(), Value::Bool(true));
+    row.insert(schema.features.first()?.name.clone(), json!([]));
     schema.read_rows(Value::Object(row), RowsLimits { max_rows: 1 }).ok()?.err()
 }
 
@@ -257,24 +264,26 @@ struct Example {
     answer: Value,
 }
 
-/// The first golden row that the schema accepts: golden rows hold unknown and missing values on purpose.
+/// The row that is known to be scored, and its answer.
 fn example(model: &ServingModel) -> Option<Example> {
-    let schema = &model.metadata.schema;
-    let accepted = |row: &&GoldenRow| {
-        let mut pairs = schema.features.iter().zip(&row.values);
-        row.values.len() == schema.features.len()
-            && pairs.all(|(feature, value)| feature.encode(value.as_value()).is_ok())
-    };
-    let golden = model.metadata.golden.rows.iter().find(accepted)?;
-    let fields = schema.features.iter().zip(&golden.values).filter_map(|(feature, value)| match value {
-        GoldenValue::Missing => None,
-        GoldenValue::Number(number) => Some((feature.name.clone(), number_value(*number))),
-        GoldenValue::Text(text) => Some((feature.name.clone(), json!(text))),
-    });
-    let row: Map<String, Value> = fields.collect();
-    let probabilities = &[golden.probability as f32];
-    let answer = serde_json::to_string(&Answer { model, probabilities, form: RowsForm::Single });
+    let (row, probability) = model.description.example()?;
+    let fields = model.description.schema().features.iter().zip(row);
+    let row = fields
+        .filter_map(|(feature, value)| Some((feature.name.clone(), as_sent(feature, value)?)))
+        .collect();
+    let answer =
+        serde_json::to_string(&Answer { model, probabilities: &[probability], form: RowsForm::Single });
     // Through text, for a probability is printed in single precision.
     let answer = answer.and_then(|text| serde_json::from_str(&text)).ok()?;
     Some(Example { row, answer })
+}
+
+/// A raw value as a client would send it; `None` where it would send nothing.
+fn as_sent(feature: &Feature, value: &GoldenValue) -> Option<Value> {
+    match value {
+        GoldenValue::Missing => None,
+        GoldenValue::Number(number) => Some(number_value(*number)),
+        GoldenValue::Text(text) if feature.is_text() => Some(json!(text)),
+        GoldenValue::Text(text) => Some(as_truth(text).unwrap_or_else(|| json!(text))),
+    }
 }

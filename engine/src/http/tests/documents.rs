@@ -63,7 +63,7 @@ async fn every_example_is_answered_as_it_says() {
         assert!(told.to_string().len() <= one.text.len(), "{told} is printed in single precision");
         let refused = &content("responses")["422"]["content"]["application/problem+json"]["example"];
         assert_eq!((&refused["instance"], &refused["violations"]), (&json!(path), &json!(1)));
-        assert_eq!(refused["errors"][0]["got"], "true");
+        assert_eq!(refused["errors"][0]["got"], "an array");
         let several = engine.post(asked, examples["several"]["value"].to_string()).await;
         assert_eq!(several.json()["predictions"].as_array().unwrap().len(), 2);
     }

@@ -1,0 +1,241 @@
+//! The engine's program as a process, watched from outside.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::error::ProofError;
+
+/// How many of the last lines of its log are kept.
+const KEPT_LINES: usize = 20;
+/// How long the engine may take to listen and to answer.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// How often it is asked again what it is not ready for yet.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// An engine that runs on a port of its own; it is killed when this is dropped.
+#[derive(Debug)]
+pub struct EngineProcess {
+    program: PathBuf,
+    child: Child,
+    address: Receiver<String>,
+    url: String,
+    agent: ureq::Agent,
+    log: Arc<Mutex<VecDeque<String>>>,
+}
+
+/// How an engine is started.
+#[derive(Debug, Clone)]
+pub struct EngineCommand {
+    /// The engine's program.
+    pub program: PathBuf,
+    /// The model repository that it serves.
+    pub repository: String,
+    /// Variables that it gets beside those of this process.
+    pub environment: Vec<(String, String)>,
+}
+
+impl EngineCommand {
+    /// Starts the engine and waits until it listens. Models may not be loaded yet.
+    ///
+    /// # Errors
+    /// [`ProofError::Start`], [`ProofError::Ended`], [`ProofError::TooLate`].
+    pub fn start(&self) -> Result<EngineProcess, ProofError> {
+        let mut engine = self.spawn()?;
+        engine.wait_until_listening()?;
+        Ok(engine)
+    }
+
+    /// Starts the engine and waits for nothing.
+    ///
+    /// # Errors
+    /// [`ProofError::Start`].
+    pub fn spawn(&self) -> Result<EngineProcess, ProofError> {
+        let mut child = Command::new(&self.program)
+            .args(["serve", "--listen", "127.0.0.1:0", "--repository", &self.repository])
+            .env("ONNWARD_LOG__FORMAT", "json")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|source| ProofError::Start { program: self.program.clone(), source })?;
+        let log = Arc::new(Mutex::new(VecDeque::new()));
+        let (listening, address) = channel();
+        if let Some(lines) = child.stderr.take() {
+            let log = Arc::clone(&log);
+            // Whoever does not read the log lets the engine stand still once the pipe is full.
+            std::thread::spawn(move || {
+                for line in BufReader::new(lines).lines().map_while(Result::ok) {
+                    if let Some(url) = listening_on(&line) {
+                        let _ = listening.send(url);
+                    }
+                    keep(&log, line);
+                }
+            });
+        }
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT));
+        let agent = agent.build().into();
+        let program = self.program.clone();
+        Ok(EngineProcess { program, child, address, url: String::new(), agent, log })
+    }
+}
+
+impl EngineProcess {
+    /// Waits until it listens.
+    ///
+    /// # Errors
+    /// [`ProofError::TooLate`], [`ProofError::Ended`].
+    pub fn wait_until_listening(&mut self) -> Result<(), ProofError> {
+        self.url = self.address.recv_timeout(TIMEOUT).map_err(|error| match error {
+            RecvTimeoutError::Disconnected => self.ended(),
+            RecvTimeoutError::Timeout => self.too_late("it does not listen"),
+        })?;
+        Ok(())
+    }
+
+    /// Where it listens, as `http://127.0.0.1:PORT`; empty before it does.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Waits until it serves this version of a model.
+    ///
+    /// # Errors
+    /// [`ProofError::TooLate`], [`ProofError::Ended`], [`ProofError::Answer`].
+    pub fn wait_until_serving(&mut self, model: &str, version: u64) -> Result<(), ProofError> {
+        let start = Instant::now();
+        while start.elapsed() < TIMEOUT {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return Err(self.ended());
+            }
+            let (status, body) = self.get(&format!("/models/{model}"))?;
+            if status == 200 && serde_json::from_str::<Value>(&body)?["version"] == version {
+                return Ok(());
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Err(self.too_late(&format!("it does not serve version {version} of {model}")))
+    }
+
+    /// What it says of a model.
+    ///
+    /// # Errors
+    /// [`ProofError::Answer`].
+    pub fn model(&self, name: &str) -> Result<Value, ProofError> {
+        let path = format!("/models/{name}");
+        let answer = self.get(&path)?;
+        json(&path, answer)
+    }
+
+    /// Has it look at its repository, and act upon what it finds, at once.
+    ///
+    /// # Errors
+    /// [`ProofError::Answer`].
+    pub fn reload(&self) -> Result<Value, ProofError> {
+        let path = "/admin/reload";
+        let answer = self.answer(path, self.agent.post(format!("{}{path}", self.url)).send_empty())?;
+        json(path, answer)
+    }
+
+    /// What it predicts for a request.
+    ///
+    /// # Errors
+    /// [`ProofError::Answer`].
+    pub fn predict(&self, model: &str, body: &[u8]) -> Result<Value, ProofError> {
+        let path = format!("/models/{model}/predict");
+        let request = self.agent.post(format!("{}{path}", self.url)).content_type("application/json");
+        let answer = self.answer(&path, request.send(body))?;
+        json(&path, answer)
+    }
+
+    /// How much memory it has in use, in KiB: its resident set, as Linux counts it.
+    ///
+    /// # Errors
+    /// [`ProofError::System`] where there is no `/proc`.
+    pub fn resident_kib(&self) -> Result<u64, ProofError> {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(&path).map_err(ProofError::reading(Path::new(&path)))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let size = line.and_then(|size| size.trim().strip_suffix("kB")?.trim().parse().ok());
+        size.ok_or_else(|| ProofError::Settings(format!("{path} does not say how much memory is in use")))
+    }
+
+    /// Ends it as `kill -9` does: nothing of it runs any more, and nothing was cleaned up.
+    pub fn kill(&mut self) {
+        // What has ended by itself needs no killing.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn get(&self, path: &str) -> Result<(u16, String), ProofError> {
+        self.answer(path, self.agent.get(format!("{}{path}", self.url)).call())
+    }
+
+    fn answer(
+        &self,
+        path: &str,
+        result: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<(u16, String), ProofError> {
+        let failed = |error: ureq::Error| ProofError::Answer {
+            request: path.to_owned(),
+            answer: format!("{error}; the end of the engine's log:\n{}", self.log()),
+        };
+        let mut response = result.map_err(failed)?;
+        let body = response.body_mut().read_to_string().map_err(failed)?;
+        Ok((response.status().as_u16(), body))
+    }
+
+    fn ended(&self) -> ProofError {
+        ProofError::Ended { program: self.program.display().to_string(), log: self.log() }
+    }
+
+    fn too_late(&self, what: &str) -> ProofError {
+        ProofError::TooLate { seconds: TIMEOUT.as_secs(), what: what.to_owned(), log: self.log() }
+    }
+
+    /// The last lines of its log.
+    pub fn log(&self) -> String {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Drop for EngineProcess {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn json(path: &str, (status, body): (u16, String)) -> Result<Value, ProofError> {
+    if status == 200 {
+        return Ok(serde_json::from_str(&body)?);
+    }
+    Err(ProofError::Answer { request: path.to_owned(), answer: format!("{status}: {body}") })
+}
+
+fn keep(log: &Mutex<VecDeque<String>>, line: String) {
+    // Lines of requests say nothing about what went wrong with the engine.
+    if line.contains("\"message\":\"request\"") {
+        return;
+    }
+    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+    if log.len() == KEPT_LINES {
+        log.pop_front();
+    }
+    log.push_back(line);
+}
+
+fn listening_on(line: &str) -> Option<String> {
+    if !line.contains("\"listening\"") {
+        return None;
+    }
+    let event: Value = serde_json::from_str(line).ok()?;
+    Some(format!("http://{}", event.get("address")?.as_str()?))
+}

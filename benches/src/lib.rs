@@ -1,0 +1,17 @@
+//! Proofs that take longer than a test: the engine's program is run as its users run it, and what happens to the requests
+//! is measured from outside.
+//!
+//! A proof states what it requires beside what it found, and its command fails if a requirement is missed.
+
+pub mod cli;
+pub mod engine;
+pub mod error;
+mod figures;
+pub mod kills;
+pub mod load;
+pub mod proxy;
+pub mod publisher;
+pub mod seaweedfs;
+pub mod swaps;
+pub mod verdict;
+pub mod versions;

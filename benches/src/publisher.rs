@@ -1,0 +1,48 @@
+//! The other side of a model repository: who publishes and promotes while the engine serves.
+
+use onnward_repository::{DEFAULT_ALIAS, Move, Pointer, Repository, RepositoryConfig};
+use tokio::runtime::Runtime;
+
+use crate::error::ProofError;
+
+/// Publishes versions of one model and moves its alias.
+#[derive(Debug)]
+pub struct Publisher {
+    repository: Repository,
+    runtime: Runtime,
+    model: &'static str,
+}
+
+impl Publisher {
+    /// Opens a repository to write to it; a local folder is made.
+    ///
+    /// # Errors
+    /// [`ProofError::Repository`], [`ProofError::System`].
+    pub fn open(config: &RepositoryConfig, model: &'static str) -> Result<Self, ProofError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(ProofError::system("start the publisher"))?;
+        Ok(Self { repository: Repository::create(config)?, runtime, model })
+    }
+
+    /// Publishes the next version and gives its number and its digest.
+    ///
+    /// # Errors
+    /// [`ProofError::Repository`].
+    pub fn publish(&self, artifact: Vec<u8>, fingerprint: String) -> Result<(u64, String), ProofError> {
+        let publish = self.repository.publish(self.model, artifact, Some(fingerprint));
+        let published = self.runtime.block_on(publish)?;
+        Ok((published.version, published.manifest.sha256))
+    }
+
+    /// Has the engines' alias name a version.
+    ///
+    /// # Errors
+    /// [`ProofError::Repository`].
+    pub fn promote(&self, version: u64) -> Result<(), ProofError> {
+        let champion = Pointer::Alias(DEFAULT_ALIAS.to_owned());
+        self.runtime.block_on(async {
+            let change = self.repository.plan_move(self.model, &champion, Move::To(version)).await?;
+            Ok(self.repository.apply_move(&change).await?)
+        })
+    }
+}
