@@ -4,7 +4,7 @@
 //! After everything that goes wrong what was served before still answers, and the status says what is wrong; once it is
 //! repaired the engine recovers by itself.
 
-mod artifacts;
+pub mod artifacts;
 mod faults;
 mod files;
 mod models;
@@ -16,7 +16,10 @@ use self::place::Place;
 use crate::programs::Engine;
 use crate::seaweedfs;
 
+/// A case and its name, which is also that of its model.
 type Case = (&'static str, fn(&Place, &Engine));
+/// A case that starts its own engines.
+type CaseApart = (&'static str, fn(&Place));
 
 /// Runs cases at once, each with a model of its own name, on one engine.
 fn run_all(prefix: &str, arguments: &[&str], cases: &[Case]) {
@@ -35,7 +38,7 @@ fn run_all(prefix: &str, arguments: &[&str], cases: &[Case]) {
 }
 
 /// Runs cases at once, each with a repository and a cache of its own.
-fn run_apart(prefix: &str, cases: &[(&'static str, fn(&Place))]) {
+fn run_apart(prefix: &str, cases: &[CaseApart]) {
     let Some(server) = seaweedfs::start() else { return };
     std::thread::scope(|scope| {
         for (name, case) in cases {

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use onnward_exporter::export::export;
-use onnward_models::TrainedModel;
 use onnward_onnx::Artifact;
 use onnward_repository::{Repository, RepositoryConfig};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::lifecycle::artifacts::untrue;
 use crate::programs::Engine;
 use crate::support::bank;
 
@@ -27,7 +27,7 @@ fn what_fails_a_check_is_named_with_its_reason_and_the_rest_is_served() {
     let mut flipped = good.clone();
     flipped[good.len() / 2] ^= 1;
     std::fs::write(file("flipped/1/model.onnx"), flipped).unwrap();
-    put("untrue", untrue(&bank().models[0]));
+    put("untrue", untrue());
     put("foreign", without_metadata(&good));
     put("garbage", b"this is no model".to_vec());
     for folder in ["unversioned/latest", "unversioned/01", "Not A Model/1"] {
@@ -93,16 +93,6 @@ fn publish_bytes(repository: &Path, model: &str, bytes: Vec<u8>) {
     let repository = Repository::create(&config).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(repository.publish(model, bytes, None)).unwrap();
-}
-
-/// An artifact whose golden rows expect what its graph does not compute.
-fn untrue(model: &TrainedModel) -> Vec<u8> {
-    let artifact = export(model).unwrap();
-    let mut metadata = artifact.metadata.clone();
-    metadata.golden.rows[3].probability += 1e-3;
-    let mut graph = artifact.model().clone();
-    graph.metadata_props.clear();
-    Artifact::new(graph, metadata).unwrap().encode()
 }
 
 fn without_metadata(bytes: &[u8]) -> Vec<u8> {

@@ -5,6 +5,7 @@
 
 mod demo;
 mod fault_proxy;
+mod foreign;
 mod journey;
 mod layers;
 mod lifecycle;

@@ -65,6 +65,12 @@ fn the_configuration_works() {
 }
 
 #[test]
+fn the_configuration_of_a_foreign_file_works() {
+    let config = onnward_onnx::ForeignConfig::parse(&block(&readme(), "# config.toml")).unwrap();
+    assert_eq!(config.output.label_name.as_deref(), Some("churn"));
+}
+
+#[test]
 fn the_schema_works() {
     let file = SchemaFile::parse(&block(&readme(), "# schemas/mine.toml")).unwrap();
     assert_eq!(file.schema.features.len(), 3);

@@ -52,8 +52,8 @@ struct SwapArguments {
     /// What a swap has to do
     #[arg(long, value_enum, default_value_t = SwapMode::Reload)]
     mode: SwapMode,
-    /// How long it is waited between two swaps, in milliseconds
-    #[arg(long, default_value_t = 0, value_name = "MS")]
+    /// How long it is waited between two swaps, in milliseconds; 0 for one upon the other
+    #[arg(long, default_value_t = 100, value_name = "MS")]
     pause: u64,
     /// Where the model repository is to be: a folder, file:///folder or s3://bucket/prefix
     #[arg(long, value_name = "URL")]

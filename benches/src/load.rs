@@ -15,7 +15,7 @@ use hyper::header::CONTENT_TYPE;
 use hyper::{Method, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Deserialize;
 use tokio::runtime::Runtime;
 use tokio::task::{JoinError, JoinSet};
@@ -27,6 +27,9 @@ use crate::versions::{Request, TOLERANCE};
 pub const CLIENTS: usize = 32;
 /// A request that takes longer has failed.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection is kept that nothing is sent on: less than the engine keeps it, as a load balancer is configured, so
+/// that no request meets a connection that is being closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many different failures are told.
 const MAX_REASONS: usize = 10;
 
@@ -186,8 +189,12 @@ type HttpClient = Client<HttpConnector, Full<Bytes>>;
 fn client() -> HttpClient {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
-    // A request that the engine did not take is a request that it dropped.
-    Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build(connector)
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        // A request that the engine did not take is a request that it dropped.
+        .retry_canceled_requests(false)
+        .build(connector)
 }
 
 async fn request(

@@ -27,7 +27,7 @@ pub fn check_finite(probabilities: &[f32]) -> Result<(), Violations> {
             pointer: String::new(),
             row: Some(row),
             expected: "values for which the model has a probability".to_owned(),
-            got: "values that it cannot be run on, such as numbers so large that its arithmetic overflows"
+            got: "values for which it has none, such as missing ones or numbers beyond its arithmetic"
                 .to_owned(),
         });
     }

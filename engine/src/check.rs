@@ -198,8 +198,12 @@ impl fmt::Display for CheckReport {
             let form = if result.cut { "cut graph" } else { "whole graph" };
             let what = format!("{:<12} {form:<12}", result.backend);
             match self.unproven.and(Some(result.failure.is_none())) {
-                Some(true) => writeln!(f, "ok      {what} runs")?,
-                _ => write_outcome(f, &what, result.failure.as_deref(), result.max_difference)?,
+                Some(true) => writeln!(f, "ok      {:<12} runs", result.backend)?,
+                Some(false) => {
+                    let failure = result.failure.as_deref().unwrap_or_default();
+                    writeln!(f, "cannot  {:<12} {failure}", result.backend)?;
+                }
+                None => write_outcome(f, &what, result.failure.as_deref(), result.max_difference)?,
             }
         }
         for CheckComparison { backends: [first, second], rows, max_difference, failure } in &self.comparisons

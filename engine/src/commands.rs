@@ -195,7 +195,11 @@ impl fmt::Display for Table<'_> {
 
 fn listed(violations: &Violations) -> String {
     let each = violations.listed().iter().map(|violation| {
-        let place = if violation.pointer.is_empty() { "the whole" } else { &violation.pointer };
+        let place = match (violation.pointer.as_str(), violation.row) {
+            ("", Some(row)) => format!("row {row}"),
+            ("", None) => "the whole".to_owned(),
+            (pointer, _) => pointer.to_owned(),
+        };
         format!("\n  {place}: expected {}, got {}", violation.expected, violation.got)
     });
     let more = violations.total() - violations.listed().len();

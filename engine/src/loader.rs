@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ndarray::Axis;
 use onnward_onnx::{Artifact, ArtifactError};
 use onnward_repository::FetchedModel;
-use onnward_schemas::Metadata;
+use onnward_schemas::{Manifest, Metadata};
 
 pub use self::error::{LoadError, LoadStep};
 pub use self::foreign::{TrialError, try_on};
@@ -45,12 +45,33 @@ impl Loader {
     /// [`LoadError`]. A backend that computes something else than the trainer, or than the other backend, refuses the model:
     /// it is to be noticed and not worked around.
     pub fn load(&self, name: &str, version: u64, fetched: &FetchedModel) -> Result<ServingModel, LoadError> {
+        self.start(name, version, &fetched.manifest, self.prove_file(name, fetched)?)
+    }
+
+    /// The first part of [`Loader::load`], which computes: opens, proves, compares and warms.
+    ///
+    /// # Errors
+    /// As [`Loader::load`].
+    pub fn prove_file(&self, name: &str, fetched: &FetchedModel) -> Result<Proven, LoadError> {
         let _at_work = self.crew.enter();
-        let proven = match Artifact::decode(&fetched.bytes) {
-            Ok(artifact) => self.prove_artifact(name, artifact, fetched)?,
-            Err(ArtifactError::Foreign) => foreign::prove(self, name, fetched)?,
-            Err(error) => return Err(error.into()),
-        };
+        match Artifact::decode(&fetched.bytes) {
+            Ok(artifact) => self.prove_artifact(name, artifact, fetched),
+            Err(ArtifactError::Foreign) => foreign::prove(self, name, fetched),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The second part of [`Loader::load`]: starts the workers, with the priority of the thread that calls it.
+    ///
+    /// # Errors
+    /// [`LoadError::Thread`].
+    pub fn start(
+        &self,
+        name: &str,
+        version: u64,
+        manifest: &Manifest,
+        proven: Proven,
+    ) -> Result<ServingModel, LoadError> {
         let Proven { backend, sessions, comparison, description } = proven;
         let metrics = self.metrics.model(name, version, backend.name());
         let width = RowWidth::of(description.schema());
@@ -58,8 +79,8 @@ impl Loader {
         Ok(ServingModel {
             name: name.to_owned(),
             version,
-            sha256: fetched.manifest.sha256.clone(),
-            size_bytes: fetched.manifest.size_bytes,
+            sha256: manifest.sha256.clone(),
+            size_bytes: manifest.size_bytes,
             backend,
             comparison,
             description,
@@ -170,8 +191,8 @@ struct Opened<'a> {
 /// One for each worker.
 type Sessions = Vec<Box<dyn Session>>;
 
-/// What is ready to serve.
-struct Proven {
+/// A model that has passed every check and has no workers yet.
+pub struct Proven {
     backend: BackendKind,
     sessions: Sessions,
     comparison: Option<Comparison>,

@@ -4,6 +4,7 @@
 //! brings the registry to what was seen last; whatever fails leaves what is served as it is. So a slow download of one
 //! model holds up no other. What is deliberately absent: trust in the times that a store or a file claims.
 
+mod background;
 mod failures;
 mod model;
 mod pace;

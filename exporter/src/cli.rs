@@ -50,6 +50,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         onnward-exporter publish model.onnx --repository model-repository --model churn\n  \
         onnward-exporter publish model.onnx --repository s3://models/telco --model churn --alias champion\n  \
+        onnward-exporter publish sklearn.onnx --repository model-repository --model churn --config config.toml\n  \
         onnward-exporter publish model.onnx --repository s3://models/telco --model churn --sign-key release.pem")]
     Publish(PublishArguments),
     /// Let an alias name a version: the engines that follow it serve that one

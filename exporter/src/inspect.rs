@@ -6,9 +6,11 @@ use std::fmt::{self, Display, Formatter, Write};
 use onnward_onnx::proto::tensor_proto::DataType;
 use onnward_onnx::proto::tensor_shape_proto::dimension;
 use onnward_onnx::proto::{ValueInfoProto, type_proto};
-use onnward_onnx::{Artifact, ArtifactError, decode_model};
+use onnward_onnx::{Artifact, ArtifactError, ForeignModel, decode_model};
 use onnward_schemas::{Evaluation, FeatureKind, Provenance, Schema, sha256_hex};
 use serde::Serialize;
+
+use crate::foreign::ForeignReading;
 
 /// What an ONNX file holds.
 #[derive(Debug, Serialize)]
@@ -29,6 +31,12 @@ pub struct Inspection {
     pub operators: BTreeMap<String, usize>,
     /// What the file says of itself, if Onnward wrote it.
     pub description: Option<Description>,
+    /// How a foreign file would be served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<ForeignReading>,
+    /// Why a foreign file cannot be served as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// An input or output of a graph.
@@ -61,16 +69,23 @@ pub struct Description {
     pub provenance: Provenance,
 }
 
-/// Reads an ONNX file.
+/// Reads an ONNX file; `config` is the text of the `config.toml` beside a foreign one.
 ///
 /// # Errors
 /// [`ArtifactError`] if it is not ONNX, or calls itself an artifact and is none.
-pub fn inspect(bytes: &[u8]) -> Result<Inspection, ArtifactError> {
+pub fn inspect(bytes: &[u8], config: Option<&str>) -> Result<Inspection, ArtifactError> {
     let model = decode_model(bytes)?;
     let description = match Artifact::decode(bytes) {
         Ok(artifact) => Some(describe(artifact)),
         Err(ArtifactError::Foreign) => None,
         Err(error) => return Err(error),
+    };
+    let (foreign, problem) = match &description {
+        Some(_) => (None, None),
+        None => match ForeignModel::decode("foreign", bytes, config) {
+            Ok(model) => (Some(ForeignReading::of(&model)), None),
+            Err(error) => (None, Some(error.to_string())),
+        },
     };
     let graph = model.graph.unwrap_or_default();
     let mut operators = BTreeMap::new();
@@ -91,6 +106,8 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, ArtifactError> {
         outputs: graph.output.iter().map(describe_value).collect(),
         operators,
         description,
+        foreign,
+        problem,
     })
 }
 
@@ -144,7 +161,20 @@ impl Display for Inspection {
         match &self.description {
             Some(description) => write!(f, "{description}"),
             None => {
-                writeln!(f, "\nThe file does not describe itself: it was not written by onnward-exporter.")
+                writeln!(
+                    f,
+                    "\nThe file does not describe itself: it was not written by onnward-exporter.\n"
+                )?;
+                match (&self.foreign, &self.problem) {
+                    (Some(foreign), _) => write!(f, "{foreign}"),
+                    (None, problem) => {
+                        writeln!(
+                            f,
+                            "It cannot be served as it is: {}",
+                            problem.as_deref().unwrap_or_default()
+                        )
+                    }
+                }
             }
         }
     }
@@ -212,12 +242,14 @@ mod tests {
 
     #[test]
     fn what_is_no_model_is_refused_in_words_for_people() {
-        let refused = |bytes: &[u8]| inspect(bytes).unwrap_err().to_string();
+        let refused = |bytes: &[u8]| inspect(bytes, None).unwrap_err().to_string();
         assert_eq!(refused(b""), "the file is empty: it is not an ONNX model");
         assert_eq!(refused(b"customerID,gender"), "not an ONNX file");
         let model = ModelProto { ir_version: Some(8), ..ModelProto::default() };
         assert_eq!(refused(&model.encode_to_vec()), "the file has no graph: it is not an ONNX model");
         let model = ModelProto { graph: Some(GraphProto::default()), ..model };
-        assert!(inspect(&model.encode_to_vec()).unwrap().description.is_none());
+        let foreign = inspect(&model.encode_to_vec(), None).unwrap();
+        assert!(foreign.description.is_none());
+        assert!(foreign.to_string().contains("cannot be served as it is: it has no output"), "{foreign}");
     }
 }

@@ -4,5 +4,6 @@
 pub mod cli;
 pub mod commands;
 pub mod export;
+pub mod foreign;
 pub mod inspect;
 pub mod report;

@@ -1,5 +1,7 @@
 //! Artifacts that are right, each with probabilities of its own, and artifacts that are wrong in one way each.
 
+use onnward_engine::backend::{Backend, Batch};
+use onnward_engine::golden;
 use onnward_exporter::export::export;
 use onnward_models::TrainedModel;
 use onnward_onnx::proto::tensor_proto::DataType;
@@ -44,55 +46,107 @@ pub fn version(model: &str, version: u64) -> Vec<u8> {
     for row in &mut metadata.golden.rows {
         row.probability *= share(version);
     }
-    ending_with("Mul", tensor(&[1], DataType::Float, &(share(version) as f32).to_le_bytes()), metadata)
+    artifact(multiplied_by("Mul", share(version) as f32), metadata)
 }
 
 /// One whose golden rows expect what its graph does not compute.
 pub fn untrue() -> Vec<u8> {
     let mut metadata = trained().metadata.clone();
     metadata.golden.rows[3].probability += 1e-3;
-    ending_with("Mul", tensor(&[1], DataType::Float, &1_f32.to_le_bytes()), metadata)
+    artifact(multiplied_by("Mul", 1.0), metadata)
+}
+
+/// One with an operator that nobody knows.
+pub fn of_an_unknown_operator() -> Vec<u8> {
+    artifact(multiplied_by("Clairvoyance", 1.0), trained().metadata.clone())
 }
 
 /// One that scores as many rows as there are golden ones, and no other number of rows.
 pub fn of_one_batch_size() -> Vec<u8> {
     let metadata = trained().metadata.clone();
     let shape = [metadata.golden.rows.len() as i64, 2].map(i64::to_le_bytes).concat();
-    ending_with("Reshape", tensor(&[2], DataType::Int64, &shape), metadata)
+    let shape = constant("shape", &[2], DataType::Int64, shape);
+    artifact(
+        Ending { nodes: vec![node("Reshape", &[TRAINED, "shape"], PROBABILITIES)], constants: vec![shape] },
+        metadata,
+    )
 }
 
-/// One with an operator that nobody knows.
-pub fn of_an_unknown_operator() -> Vec<u8> {
-    let metadata = trained().metadata.clone();
-    ending_with("Clairvoyance", tensor(&[1], DataType::Float, &1_f32.to_le_bytes()), metadata)
+/// One that tells by a quarter in the probability whether dividing by 3 and multiplying with it rounds. tract divides by
+/// multiplying with a third, and so it rounds for other rows than ONNX Runtime does; the golden rows expect what `backend`
+/// computes.
+pub fn of_divided_opinions(backend: &dyn Backend) -> Vec<u8> {
+    let ending = Ending {
+        nodes: vec![
+            node("Div", &[TRAINED, "three"], "third"),
+            node("Mul", &["third", "three"], "whole"),
+            node("Sub", &["whole", TRAINED], "rest"),
+            node("Abs", &["rest"], "size"),
+            node("Mul", &["size", "huge"], "enlarged"),
+            node("Min", &["enlarged", "quarter"], "quarter_or_nothing"),
+            node("Add", &[TRAINED, "quarter_or_nothing"], PROBABILITIES),
+        ],
+        constants: vec![number("three", 3.0), number("huge", 1e12), number("quarter", 0.25)],
+    };
+    let mut metadata = trained().metadata.clone();
+    let bytes = artifact(ending.clone(), metadata.clone());
+    let cut = Artifact::decode(&bytes).unwrap().encode_cut().unwrap();
+    let rows = golden::encoded_rows(&metadata);
+    let scores = backend.open(&cut).unwrap().score(Batch::Features(rows.view())).unwrap();
+    for (row, score) in metadata.golden.rows.iter_mut().zip(scores) {
+        row.probability = f64::from(score);
+    }
+    artifact(ending, metadata)
 }
 
-/// The trained model with one more operator after all others, over the probabilities and a constant.
-fn ending_with(operator: &str, constant: TensorProto, metadata: Metadata) -> Vec<u8> {
+/// What comes after the trained model.
+#[derive(Clone)]
+struct Ending {
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
+}
+
+/// What the trained model's probabilities are called there.
+const TRAINED: &str = "trained";
+
+fn multiplied_by(operator: &str, factor: f32) -> Ending {
+    let nodes = vec![node(operator, &[TRAINED, "factor"], PROBABILITIES)];
+    Ending { nodes, constants: vec![number("factor", factor)] }
+}
+
+fn artifact(ending: Ending, metadata: Metadata) -> Vec<u8> {
     let mut model: ModelProto = export(trained()).unwrap().model().clone();
     model.metadata_props.clear();
     let graph = model.graph.as_mut().unwrap();
     let names = graph.node.iter_mut().flat_map(|node| node.output.iter_mut().chain(&mut node.input));
     for name in names.filter(|name| *name == PROBABILITIES) {
-        *name = "before_the_end".to_owned();
+        *name = TRAINED.to_owned();
     }
-    graph.node.push(NodeProto {
-        op_type: Some(operator.to_owned()),
-        name: Some("the_end".to_owned()),
-        input: vec!["before_the_end".to_owned(), constant.name().to_owned()],
-        output: vec![PROBABILITIES.to_owned()],
-        ..NodeProto::default()
-    });
-    graph.initializer.push(constant);
+    graph.node.extend(ending.nodes);
+    graph.initializer.extend(ending.constants);
     Artifact::new(model, metadata).unwrap().encode()
 }
 
-fn tensor(dims: &[i64], data_type: DataType, raw: &[u8]) -> TensorProto {
+fn node(operator: &str, inputs: &[&str], output: &str) -> NodeProto {
+    NodeProto {
+        op_type: Some(operator.to_owned()),
+        name: Some(format!("making_{output}")),
+        input: inputs.iter().map(|input| (*input).to_owned()).collect(),
+        output: vec![output.to_owned()],
+        ..NodeProto::default()
+    }
+}
+
+fn number(name: &str, value: f32) -> TensorProto {
+    constant(name, &[1], DataType::Float, value.to_le_bytes().to_vec())
+}
+
+fn constant(name: &str, dims: &[i64], data_type: DataType, raw: Vec<u8>) -> TensorProto {
     TensorProto {
-        name: Some("of_the_end".to_owned()),
+        name: Some(name.to_owned()),
         dims: dims.to_vec(),
         data_type: Some(data_type as i32),
-        raw_data: Some(raw.to_vec().into()),
+        raw_data: Some(raw.into()),
         ..TensorProto::default()
     }
 }

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
-use super::place::{Place, answers, eventually, looks, refuses, serves, status, status_where};
+use super::place::{Place, answers, looks, refuses, repository_where, serves, status, status_where};
 use super::{artifacts, run_apart};
 use crate::fault_proxy::Fault;
 use crate::programs::Engine;
@@ -46,10 +44,8 @@ fn whole_store(place: &Place) {
 
 fn goes_on_without_the_store(place: &Place, engine: &Engine, model: &str, fault: &str) {
     let serving = status(engine, model)["serving"]["version"].as_u64().unwrap();
-    let repository = eventually(&format!("the store is said to be down: {fault}"), || {
-        let repository = engine.get_json("/models")["repository"].clone();
-        if repository["reachable"] == false { Ok(repository) } else { Err(repository.to_string()) }
-    });
+    let what = format!("is said to be down: {fault}");
+    let repository = repository_where(engine, &what, |repository| repository["reachable"] == false);
     let error = repository["error"].as_str().unwrap();
     assert!(!error.is_empty() && !error.contains(['\n', '<']), "{fault}: {error}");
     assert!(repository["last_success"].is_string(), "{repository}");
@@ -63,12 +59,9 @@ fn goes_on_without_the_store(place: &Place, engine: &Engine, model: &str, fault:
 fn comes_back(place: &Place, engine: &Engine, model: &str) {
     let newest = place.newest(model);
     serves(engine, model, newest);
-    let repository = engine.get_json("/models")["repository"].clone();
-    assert_eq!(
-        (&repository["reachable"], repository.get("error")),
-        (&Value::Bool(true), None),
-        "{repository}"
-    );
+    repository_where(engine, "is well", |repository| {
+        repository["reachable"] == true && repository.get("error").is_none()
+    });
 }
 
 fn age_of_the_last_look(engine: &Engine) -> f64 {

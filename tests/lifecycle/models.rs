@@ -3,6 +3,7 @@
 use super::place::{Place, refuses, serves};
 use super::{artifacts, run_all};
 use crate::programs::Engine;
+use crate::support::backends;
 
 #[test]
 fn what_a_runtime_does_not_compute_is_not_served() {
@@ -20,6 +21,11 @@ fn what_a_runtime_does_not_compute_is_not_served() {
             ("unknown-operator", |place, engine| {
                 let error = ["open", "Clairvoyance"];
                 refused(place, engine, "unknown-operator", artifacts::of_an_unknown_operator(), error);
+            }),
+            ("divided-opinions", |place, engine| {
+                let [onnxruntime, _] = &backends()[..] else { return };
+                let bytes = artifacts::of_divided_opinions(onnxruntime.as_ref());
+                refused(place, engine, "divided-opinions", bytes, ["differential", " on onnxruntime and "]);
             }),
             ("garbage", |place, engine| {
                 refused(

@@ -156,6 +156,15 @@ pub fn status_where(engine: &Engine, model: &str, what: &str, holds: impl Fn(&Va
     })
 }
 
+/// Waits until there is something to say of how the engine's last look at the repository went.
+#[track_caller]
+pub fn repository_where(engine: &Engine, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    eventually(&format!("the repository {what}"), || {
+        let repository = engine.get_json("/models")["repository"].clone();
+        if holds(&repository) { Ok(repository) } else { Err(repository.to_string()) }
+    })
+}
+
 /// Waits until a model is served in this version, as it is to be, and looks whether its answers are that version's.
 #[track_caller]
 pub fn serves(engine: &Engine, model: &str, version: u64) {

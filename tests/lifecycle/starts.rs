@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::place::{Place, answers, eventually, serves, status_where};
+use super::place::{Place, answers, eventually, repository_where, serves, status_where};
 use super::run_apart;
 use crate::fault_proxy::Fault;
 use crate::programs::Engine;
@@ -42,23 +42,17 @@ fn with_a_warm_cache(place: &Place, store_is_down: impl Fn(bool)) {
     let engine = place.engine(TRACT);
     is_ready(&engine);
     answers(&engine, MODEL, 1);
-    let repository = engine.get_json("/models")["repository"].clone();
-    assert_eq!(
-        (&repository["reachable"], &repository["from_cache"]),
-        (&false.into(), &true.into()),
-        "{repository}"
-    );
-    assert!(!repository["error"].as_str().unwrap().is_empty(), "{repository}");
+    repository_where(&engine, "is down, and the cache used", |repository| {
+        let has_reason = repository["error"].as_str().is_some_and(|error| !error.is_empty());
+        repository["reachable"] == false && repository["from_cache"] == true && has_reason
+    });
 
     place.publish(MODEL);
     store_is_down(false);
     serves(&engine, MODEL, 2);
-    let repository = engine.get_json("/models")["repository"].clone();
-    assert_eq!(
-        (&repository["reachable"], &repository["from_cache"]),
-        (&true.into(), &false.into()),
-        "{repository}"
-    );
+    repository_where(&engine, "is well", |repository| {
+        repository["reachable"] == true && repository["from_cache"] == false
+    });
     assert_eq!(place.proxy.requests("1/model.onnx"), 1, "nothing is downloaded twice");
 }
 
@@ -66,10 +60,7 @@ fn with_an_empty_cache(place: &Place) {
     place.publish(MODEL);
     place.proxy.refuse(true);
     let engine = place.engine(TRACT);
-    eventually("the store is said to be down", || {
-        let models = engine.get_json("/models");
-        if models["repository"]["reachable"] == false { Ok(()) } else { Err(models.to_string()) }
-    });
+    repository_where(&engine, "is said to be down", |repository| repository["reachable"] == false);
     assert_eq!(engine.get("/health/live").0, 200);
     assert_eq!(engine.get("/health/ready").0, 503);
     assert_ne!(engine.post("/predict", "{}").0, 500);

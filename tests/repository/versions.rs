@@ -32,7 +32,7 @@ async fn a_plan_for_a_folder_that_cannot_be_made_says_so() {
     assert!(!folder.path().join("a").exists());
     std::fs::write(folder.path().join("file"), "").unwrap();
     let message = Repository::open_or_empty(&config("file/models")).unwrap_err().to_string();
-    assert!(message.contains("cannot be written"), "{message}");
+    assert!(message.contains("cannot open the model repository"), "{message}");
 }
 
 async fn versions_count_up_and_are_read_back(place: Place) {

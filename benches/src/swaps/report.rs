@@ -27,6 +27,8 @@ pub struct SwapReport {
     pub rate: f64,
     /// On how many clients with connections of their own they took turns.
     pub clients: usize,
+    /// How long it was waited between two swaps, in milliseconds.
+    pub pause_ms: u64,
     /// How many processors the engine and the load generator shared.
     pub cpus: usize,
     /// How many requests were sent.
@@ -117,6 +119,7 @@ impl SwapReport {
             backend,
             rate: settings.rate,
             clients: CLIENTS,
+            pause_ms: settings.pause.as_millis() as u64,
             cpus: std::thread::available_parallelism().map_or(0, Into::into),
             sent,
             failed,
@@ -164,12 +167,13 @@ impl MemoryReport {
 
 impl fmt::Display for SwapReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { mode, family, backend, rate, clients, cpus, swaps, quiet, swapping, memory, .. } = self;
+        let Self { mode, family, backend, rate, clients, pause_ms, cpus, .. } = self;
+        let Self { swaps, quiet, swapping, memory, .. } = self;
         let what = match mode {
             SwapMode::Reload => "each of which loads a version",
             SwapMode::Pointer => "between two versions that stay loaded",
         };
-        writeln!(f, "{} swaps, {what}: {family} on {backend}", swaps.count)?;
+        writeln!(f, "{} swaps, {what}, {pause_ms} ms between them: {family} on {backend}", swaps.count)?;
         writeln!(
             f,
             "{rate} requests a second, open loop, {clients} clients; engine and load share {cpus} processors"

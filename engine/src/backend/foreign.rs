@@ -205,3 +205,6 @@ impl Cell<'_> {
         self.category().unwrap_or_default().to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,11 +25,30 @@ pub fn register(onnx: &mut Onnx) {
 fn read(context: &ParsingContext, node: &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     match read_forest(node)? {
         Some(forest) => Ok((expand(ForestClassifier { forest }), vec![])),
-        None => match context.framework.op_register.0.get(TRACTS_OWN) {
-            Some(own) => own(context, node),
-            None => bail!("tract has no operator {OPERATOR}"),
-        },
+        None => {
+            refuse_the_untrusted(node)?;
+            match context.framework.op_register.0.get(TRACTS_OWN) {
+                Some(own) => own(context, node),
+                None => bail!("tract has no operator {OPERATOR}"),
+            }
+        }
     }
+}
+
+/// tract's own operator reads `BRANCH_GTE` wrongly without a word, and does not know where a tree sends missing values: it
+/// is given only what it has been seen to read rightly.
+fn refuse_the_untrusted(node: &NodeProto) -> TractResult<()> {
+    let modes = node.get_attr_vec::<&str>("nodes_modes")?;
+    if let Some(mode) = modes.iter().find(|mode| !matches!(**mode, "LEAF" | "BRANCH_LEQ")) {
+        bail!("tract is not trusted with trees that hold {mode}: install ONNX Runtime to serve them");
+    }
+    let tracks = node.get_attr_opt_slice::<i64>("nodes_missing_value_tracks_true")?;
+    if tracks.is_some_and(|tracks| tracks.iter().any(|tracks| *tracks != 0)) {
+        bail!(
+            "tract does not know where these trees send missing values: install ONNX Runtime to serve them"
+        );
+    }
+    Ok(())
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -173,6 +192,10 @@ impl WeightLists<'_> {
     fn add_to(&self, mut forest: Forest) -> Option<Forest> {
         let count = self.trees.len();
         if [self.nodes.len(), self.classes.len(), self.weights.len()].iter().any(|length| *length != count) {
+            return None;
+        }
+        // Weights of one class alone are the other one's probability: ONNX has a case of its own for them.
+        if ![0, 1].iter().all(|class| self.classes.contains(class)) {
             return None;
         }
         for index in 0..count {

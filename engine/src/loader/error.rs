@@ -48,8 +48,11 @@ pub enum LoadError {
     /// Two backends compute something else.
     #[error(transparent)]
     Differential(#[from] Box<Difference>),
-    /// There is no thread for a worker.
-    #[error("cannot start a worker thread: {0}")]
+    /// A runtime panicked.
+    #[error("a runtime panicked while the model was opened or tried")]
+    Panicked,
+    /// The system gives no thread.
+    #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
     /// Nothing to run it on.
     #[error("no backend is available")]
@@ -85,7 +88,7 @@ impl LoadError {
         match self {
             Self::Artifact(_) | Self::Foreign(_) => LoadStep::Artifact,
             Self::Fingerprint { .. } => LoadStep::Fingerprint,
-            Self::Open(_) => LoadStep::Open,
+            Self::Open(_) | Self::Panicked => LoadStep::Open,
             Self::Golden { .. } => LoadStep::Golden,
             Self::Trial(_) => LoadStep::Trial,
             Self::WarmUp { .. } => LoadStep::WarmUp,

@@ -200,3 +200,6 @@ fn warm_up(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use onnward_repository::{
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::background::in_background;
 use super::failures::Failures;
 use super::{Parts, Seen, plan};
 use crate::loader::LoadError;
@@ -108,7 +109,7 @@ impl Follower {
         });
         match target {
             Some(target) => self.serve(&target, look, wishes).await,
-            None => self.fail_once(None, "repository", RepositoryError::NoVersion.to_string()),
+            None => self.wait_for_a_version(),
         }
         self.check_files(look).await;
         let kept = plan::kept(&self.slot(), look, parts.loaded_versions);
@@ -253,6 +254,19 @@ impl Follower {
         self.parts.registry.slot(&self.name).unwrap_or_default()
     }
 
+    /// Nothing of the model is published yet, or nothing is left: no failure while nothing serves.
+    fn wait_for_a_version(&self) {
+        let reason = RepositoryError::NoVersion.to_string();
+        let slot = self.slot();
+        if slot.serving.is_some() {
+            return self.fail_once(None, "repository", reason);
+        }
+        if !slot.is_failing {
+            tracing::info!(model = self.name, reason, "the model has nothing to serve yet");
+            self.parts.registry.fail(&self.name, Problem::now(None, "repository", reason));
+        }
+    }
+
     /// As [`Follower::fail`], but for a state that every look finds again.
     fn fail_once(&self, version: Option<u64>, step: &'static str, reason: String) {
         let is_known = |problem: &Problem| problem.version == version && problem.reason == reason;
@@ -330,17 +344,15 @@ pub async fn prove(
             may_pass: false,
         })?;
     }
-    let (loader, name) = (parts.loader.clone(), name.to_owned());
-    // It computes for a while, and a backend that panics must not end the engine.
-    let loaded = tokio::task::spawn_blocking(move || loader.load(&name, version, &fetched)).await;
-    match loaded {
-        Ok(loaded) => loaded.map_err(|error| Failure::of_load(&error)),
-        Err(_) => Err(Failure::Refused {
-            step: "open",
-            reason: "the backend panicked while it opened the model".to_owned(),
-            may_pass: false,
-        }),
+    let manifest = fetched.manifest.clone();
+    let (loader, model) = (parts.loader.clone(), name.to_owned());
+    let proven = in_background(move || loader.prove_file(&model, &fetched)).await;
+    match proven.map_err(LoadError::from) {
+        Ok(Some(Ok(proven))) => parts.loader.start(name, version, &manifest, proven),
+        Ok(Some(Err(error))) | Err(error) => Err(error),
+        Ok(None) => Err(LoadError::Panicked),
     }
+    .map_err(|error| Failure::of_load(&error))
 }
 
 /// Completes once what is wished has no use for this version.

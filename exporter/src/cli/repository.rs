@@ -50,6 +50,9 @@ pub struct PublishArguments {
     /// The model's name in the repository
     #[arg(long)]
     pub model: String,
+    /// For an ONNX file of another program: the config.toml that says what it leaves open
+    #[arg(long, value_name = "FILE.toml")]
+    pub config: Option<PathBuf>,
     /// An alias to move to the new version
     #[arg(long)]
     pub alias: Option<String>,

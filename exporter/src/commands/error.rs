@@ -2,7 +2,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use onnward_models::{DatasetError, InferError, SampleError, TrainingError};
-use onnward_onnx::ArtifactError;
+use onnward_onnx::{ArtifactError, ForeignError};
 use onnward_repository::{RepositoryError, SignatureError};
 use onnward_schemas::SchemaError;
 use thiserror::Error;
@@ -50,6 +50,20 @@ pub enum CommandError {
         path: PathBuf,
         /// What is wrong with it.
         source: ArtifactError,
+    },
+    /// A foreign ONNX file could not be served.
+    #[error("{path}: {source} (a config.toml is given with --config)")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it leaves open.
+        source: Box<ForeignError>,
+    },
+    /// A file that describes itself was to be described by another.
+    #[error("{path} describes itself: leave --config out, which is for ONNX files of other programs")]
+    NeedlessConfig {
+        /// The file.
+        path: PathBuf,
     },
     /// No schema can be proposed.
     #[error(transparent)]

@@ -2,9 +2,9 @@
 
 pub mod results;
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use onnward_onnx::{Artifact, ArtifactError};
+use onnward_onnx::{Artifact, ArtifactError, ForeignModel};
 use onnward_repository::{Move, NewVersion, Pointer, Repository, RepositoryError, Signer};
 
 use self::results::{AliasMove, Aliases, Collected, Deleted, KeptBack, Moved, PublishResult, Versions};
@@ -13,7 +13,7 @@ use super::{CommandError, print};
 use crate::cli::repository::{
     AliasCommand, ChangeArguments, GcArguments, ModelArguments, PublishArguments, VersionArguments,
 };
-use crate::inspect::inspect;
+use crate::foreign::ForeignReading;
 
 /// Runs to its end what talks to a store.
 pub fn block_on<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
@@ -22,22 +22,26 @@ pub fn block_on<T>(work: impl Future<Output = Result<T, CommandError>>) -> Resul
 }
 
 pub fn publish(arguments: &PublishArguments) -> Result<(), CommandError> {
-    let PublishArguments { file, model, alias, sign_key, change } = arguments;
+    let PublishArguments { file, model, config, alias, sign_key, change } = arguments;
     let signer = signer(sign_key.as_deref())?;
     let bytes = std::fs::read(file).map_err(|source| CommandError::reading(file, source))?;
-    let fingerprint = fingerprint(file, &bytes)?;
+    let read_text =
+        |path: &PathBuf| std::fs::read_to_string(path).map_err(|source| CommandError::reading(path, source));
+    let config = config.as_ref().map(read_text).transpose()?;
+    let Contents { fingerprint, foreign } = contents(arguments, &bytes, config.as_deref())?;
     let result = block_on(async {
         if change.dry_run {
-            return plan_publish(arguments, &bytes, fingerprint, signer.as_ref()).await;
+            let planned = plan_publish(arguments, &bytes, fingerprint, signer.as_ref()).await?;
+            return Ok(PublishResult { foreign, ..planned });
         }
         let repository = Repository::create(&change.target.config())?;
-        let new = NewVersion { bytes, fingerprint, signer: signer.as_ref(), ..NewVersion::default() };
+        let new = NewVersion { bytes, fingerprint, config, signer: signer.as_ref() };
         let published = repository.publish_version(model, new).await?;
         let alias = match alias {
             Some(alias) => Some(promote_new(&repository, model, published.version, alias).await?),
             None => None,
         };
-        Ok(PublishResult { published, alias, dry_run: false })
+        Ok(PublishResult { published, alias, foreign, dry_run: false })
     })?;
     print(change.target.output, &result)
 }
@@ -62,7 +66,7 @@ async fn plan_publish(
         let from = aliases.iter().find(|found| found.alias == alias).map(|found| found.version);
         AliasMove { alias, from, to: published.version }
     });
-    Ok(PublishResult { published, alias, dry_run: true })
+    Ok(PublishResult { published, alias, foreign: None, dry_run: true })
 }
 
 async fn promote_new(
@@ -85,13 +89,30 @@ async fn promote_new(
     })
 }
 
-/// The fingerprint of an artifact's schema; `None` for an ONNX file that Onnward did not write.
-fn fingerprint(path: &Path, bytes: &[u8]) -> Result<Option<String>, CommandError> {
-    let wrong = |source| CommandError::Artifact { path: path.to_owned(), source };
+/// What is in a file that is to be published.
+struct Contents {
+    /// The fingerprint of an artifact's schema.
+    fingerprint: Option<String>,
+    /// How a file that Onnward did not write will be served.
+    foreign: Option<ForeignReading>,
+}
+
+fn contents(
+    arguments: &PublishArguments,
+    bytes: &[u8],
+    config: Option<&str>,
+) -> Result<Contents, CommandError> {
+    let path = arguments.file.clone();
     match Artifact::decode(bytes) {
-        Ok(artifact) => Ok(Some(artifact.metadata.schema.fingerprint())),
-        Err(ArtifactError::Foreign) => inspect(bytes).map(|_| None).map_err(wrong),
-        Err(error) => Err(wrong(error)),
+        Ok(_) if config.is_some() => Err(CommandError::NeedlessConfig { path }),
+        Ok(artifact) => {
+            Ok(Contents { fingerprint: Some(artifact.metadata.schema.fingerprint()), foreign: None })
+        }
+        Err(ArtifactError::Foreign) => match ForeignModel::decode(&arguments.model, bytes, config) {
+            Ok(model) => Ok(Contents { fingerprint: None, foreign: Some(ForeignReading::of(&model)) }),
+            Err(source) => Err(CommandError::Foreign { path, source: Box::new(source) }),
+        },
+        Err(source) => Err(CommandError::Artifact { path, source }),
     }
 }
 

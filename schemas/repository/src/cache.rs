@@ -57,7 +57,7 @@ impl Cache {
     /// The artifact of this digest. One that is not what its name says is removed.
     pub(crate) fn read(&self, digest: &str) -> Option<Vec<u8>> {
         let path = self.object_path(digest)?;
-        let problem = match self.read_whole(&path, MAX_MODEL_BYTES) {
+        let problem = match read_whole(&path, MAX_MODEL_BYTES) {
             Ok(bytes) if sha256_hex(&bytes) == digest => {
                 touch(&path);
                 return Some(bytes);
@@ -106,18 +106,6 @@ impl Cache {
         file.as_file().sync_all()?;
         file.persist(path)?;
         Ok(())
-    }
-
-    /// A file's bytes, if there are no more than `limit`.
-    pub(crate) fn read_whole(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-        let file = File::open(path)?;
-        let size = file.metadata()?.len();
-        if size > limit {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has {size} bytes")));
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-        file.take(limit).read_to_end(&mut bytes)?;
-        Ok(bytes)
     }
 
     /// Where an artifact lies; none for what is no digest, which could lead anywhere.
@@ -192,6 +180,18 @@ impl Cache {
         };
         files(&self.folder.join(OBJECTS)).into_iter().filter_map(object).collect()
     }
+}
+
+/// A file's bytes, if there are no more than `limit`.
+pub(crate) fn read_whole(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    if size > limit {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has {size} bytes")));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+    file.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The files in a folder; none if it cannot be read.

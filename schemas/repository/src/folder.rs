@@ -12,16 +12,3 @@ pub fn make_writable(folder: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).create(true).truncate(true).open(&probe)?;
     fs::remove_file(probe)
 }
-
-/// Whether a folder that is not there could be made, as far as can be told without making it: what it would lie in must
-/// be a folder.
-///
-/// # Errors
-/// What the file system says.
-pub fn check_can_be_made(folder: &Path) -> io::Result<()> {
-    let there = folder.ancestors().skip(1).find(|parent| parent.exists());
-    match there {
-        Some(parent) if !parent.is_dir() => Err(io::ErrorKind::NotADirectory.into()),
-        _ => Ok(()),
-    }
-}

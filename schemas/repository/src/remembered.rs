@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use onnward_schemas::{Manifest, sha256_hex};
 use serde::{Deserialize, Serialize};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, read_whole};
 use crate::fetch::FetchedModel;
 use crate::watch::{DecidedBy, Target};
 
@@ -80,7 +80,7 @@ impl Cache {
     /// What [`Cache::remember`] wrote last.
     pub(crate) fn recall(&self, place: &str, alias: &str) -> Option<Remembered> {
         let path = self.state_path(&key(place, alias));
-        let problem = match self.read_whole(&path, MAX_STATE_BYTES) {
+        let problem = match read_whole(&path, MAX_STATE_BYTES) {
             Ok(text) => match serde_json::from_slice::<StateFile>(&text) {
                 Ok(file) if file.format == FORMAT => return Some(file.remembered),
                 Ok(file) => format!("it is in format {}, not {FORMAT}", file.format),
@@ -95,7 +95,7 @@ impl Cache {
 
     /// The digests of all artifacts that somebody remembers.
     pub(crate) fn remembered_digests(&self) -> BTreeSet<String> {
-        let texts = self.states().into_iter().filter_map(|path| self.read_whole(&path, MAX_STATE_BYTES).ok());
+        let texts = self.states().into_iter().filter_map(|path| read_whole(&path, MAX_STATE_BYTES).ok());
         let files = texts.filter_map(|text| serde_json::from_slice::<StateFile>(&text).ok());
         files
             .flat_map(|file| file.remembered.models.into_values())

@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::config::RepositoryConfig;
 use crate::error::{RepositoryError, is_timeout};
-use crate::folder::{check_can_be_made, make_writable};
+use crate::folder::make_writable;
 use crate::store::remote::{Purpose, Remote, remote};
 
 mod remote;
@@ -54,8 +54,7 @@ impl Repository {
     /// [`RepositoryError::Location`].
     pub fn open_or_empty(config: &RepositoryConfig) -> Result<Self, RepositoryError> {
         match (Self::open(config), place(&config.location)?) {
-            (Err(RepositoryError::NotFound { .. }), Place::Folder(folder)) => {
-                check_can_be_made(&folder).map_err(|error| cannot_be_written(config, &error))?;
+            (Err(RepositoryError::NotFound { .. }), Place::Folder(_)) => {
                 Ok(Self::from_store(Arc::new(InMemory::new())))
             }
             (opened, _) => opened,

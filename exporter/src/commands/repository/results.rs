@@ -5,6 +5,8 @@ use std::fmt::{self, Display, Formatter};
 use onnward_repository::{AliasStatus, Deletion, KeyId, ModelStatus, PointerChange, Published};
 use serde::Serialize;
 
+use crate::foreign::ForeignReading;
+
 /// What `publish` prints.
 #[derive(Serialize)]
 pub struct PublishResult {
@@ -12,6 +14,9 @@ pub struct PublishResult {
     pub published: Published,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alias: Option<AliasMove>,
+    /// How a foreign ONNX file will be served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<ForeignReading>,
     pub dry_run: bool,
 }
 
@@ -78,10 +83,11 @@ impl Display for PublishResult {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let would = would(self.dry_run);
         writeln!(f, "{would}published  {}", described(&self.published))?;
-        match &self.alias {
-            Some(AliasMove { alias, from, to }) => {
-                writeln!(f, "{would}moved      alias {alias}: {} → {to}", named(*from))
-            }
+        if let Some(AliasMove { alias, from, to }) = &self.alias {
+            writeln!(f, "{would}moved      alias {alias}: {} → {to}", named(*from))?;
+        }
+        match &self.foreign {
+            Some(foreign) => write!(f, "\n{foreign}"),
             None => Ok(()),
         }
     }
