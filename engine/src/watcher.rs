@@ -142,6 +142,7 @@ impl Looker {
     async fn first_look(&mut self) -> Result<Look, RepositoryError> {
         self.is_started = true;
         let parts = Arc::clone(&self.parts);
+        *parts.remembered.lock().await = parts.fetcher.recall(&parts.alias).await.unwrap_or_default();
         let mut look = std::pin::pin!(self.watch.look());
         let looked = match tokio::time::timeout(start::PATIENCE, &mut look).await {
             Ok(looked) => looked,
@@ -150,9 +151,13 @@ impl Looker {
                 look.await
             }
         };
-        if let Err(error) = &looked {
-            start::from_memory(&parts, &error.to_string()).await;
-            parts.registry.finish_loading();
+        match &looked {
+            // What fails to load now is still what was served last, but not what is gone.
+            Ok(look) => parts.remembered.lock().await.models.retain(|name, _| look.models.contains_key(name)),
+            Err(error) => {
+                start::from_memory(&parts, &error.to_string()).await;
+                parts.registry.finish_loading();
+            }
         }
         looked
     }

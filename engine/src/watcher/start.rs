@@ -16,7 +16,10 @@ pub async fn from_memory(parts: &Arc<Parts>, why: &str) {
     if !registry.slots().is_empty() {
         return;
     }
-    let Some(remembered) = parts.fetcher.recall(&parts.alias).await else { return };
+    let models = parts.remembered.lock().await.models.clone();
+    if models.is_empty() {
+        return;
+    }
     tracing::warn!(
         repository = location,
         why,
@@ -29,13 +32,12 @@ pub async fn from_memory(parts: &Arc<Parts>, why: &str) {
         from_cache: true,
         ..RepositoryState::default()
     });
-    for (name, model) in remembered.models.clone() {
+    for (name, model) in models {
         if let Err(Failure::Refused { step, reason, .. }) = serve(parts, &name, &model).await {
             tracing::error!(model = name, version = model.version, step, reason, "not served from the cache");
             registry.fail(&name, Problem::now(Some(model.version), step, reason));
         }
     }
-    *parts.remembered.lock().await = remembered;
     registry.finish_loading();
 }
 
