@@ -19,6 +19,8 @@ const BUCKET: &str = "models";
 const ATTEMPTS: usize = 3;
 /// How long a start may take.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a request may take: the server shares a small machine with whatever is tested at the same time.
+const TIMEOUT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The server with one bucket; it is killed when this is dropped.
@@ -108,7 +110,7 @@ impl SeaweedFs {
             allow_http: Some(true),
             ..S3Config::default()
         };
-        RepositoryConfig { location: Self::location(prefix), s3, ..RepositoryConfig::default() }
+        RepositoryConfig { location: Self::location(prefix), s3, timeout: TIMEOUT }
     }
 
     /// The URL of a repository under a prefix of the bucket.
