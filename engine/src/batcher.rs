@@ -4,6 +4,7 @@
 //! queued up to `max_batch_rows` at once: an idle engine answers immediately, a busy one batches by itself. What is
 //! deliberately absent: a lock that is held while a model runs, and a queue without a bound.
 
+pub mod costs;
 mod queue;
 mod worker;
 

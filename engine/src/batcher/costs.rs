@@ -1,0 +1,149 @@
+//! What a batch costs on the session that serves, measured when it is warmed: whether larger batches pay depends on the
+//! model, the runtime and the machine, and on nothing that a configuration could know.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// The batch sizes that are measured, in rows.
+pub const MEASURED_ROWS: [usize; 4] = [1, 8, 32, 128];
+
+/// The largest batch that is chosen where larger ones pay as far as they are measured: by then the overhead of a call is
+/// spread thin, and an even larger batch only keeps those in it waiting.
+pub const LARGEST_BATCH_ROWS: usize = 1024;
+
+/// A larger batch pays if it saves this share of the cost of a row.
+const PAYS: f64 = 0.1;
+
+/// How many times a batch size is timed, after a first run that allocates what that size needs.
+const RUNS: usize = 5;
+
+/// How long a batch size is run at most, unless its first run takes longer: nobody waits for figures of a slow model.
+const PATIENCE: Duration = Duration::from_millis(1);
+
+/// What batches of different sizes cost, the smallest first.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct BatchCosts {
+    measured: Vec<BatchCost>,
+}
+
+/// What a row costs in a batch of one size.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct BatchCost {
+    /// How many rows the batch has.
+    pub rows: usize,
+    /// The batch's time divided by its rows, in seconds.
+    pub seconds_per_row: f64,
+}
+
+impl BatchCosts {
+    /// Runs a batch of each of the [`MEASURED_ROWS`] once to warm it up and then a few times more, and takes the median of
+    /// its times. `run` runs a batch of so many rows and says how long it took.
+    ///
+    /// # Errors
+    /// That of `run`.
+    pub fn measure<E>(mut run: impl FnMut(usize) -> Result<Duration, E>) -> Result<Self, E> {
+        let measured = MEASURED_ROWS.into_iter().map(|rows| {
+            let first = run(rows)?;
+            let (mut times, mut spent) = (Vec::new(), first);
+            while times.len() < RUNS && spent < PATIENCE {
+                let time = run(rows)?;
+                spent += time;
+                times.push(time);
+            }
+            times.sort_unstable();
+            let median = times.get(times.len() / 2).copied().unwrap_or(first);
+            Ok(BatchCost { rows, seconds_per_row: median.as_secs_f64() / rows as f64 })
+        });
+        Ok(Self { measured: measured.collect::<Result<_, E>>()? })
+    }
+
+    /// The largest batch that pays: the smallest measured one whose rows cost hardly more than those of any other, or
+    /// [`LARGEST_BATCH_ROWS`] if that is the largest measured.
+    pub fn worthwhile_rows(&self) -> usize {
+        let cheapest = self.measured.iter().map(|cost| cost.seconds_per_row).fold(f64::INFINITY, f64::min);
+        let pays = |cost: &BatchCost| cost.seconds_per_row * (1.0 - PAYS) <= cheapest;
+        match self.measured.iter().position(pays) {
+            Some(found) if found + 1 < self.measured.len() => self.measured[found].rows,
+            _ => LARGEST_BATCH_ROWS,
+        }
+    }
+
+    /// How long a batch of so many rows is expected to take on an idle core: linear between the measured sizes, and beyond
+    /// the largest one its cost a row.
+    pub fn expected(&self, rows: usize) -> Duration {
+        let (mut from, mut to) = ((0.0, 0.0), (1.0, 0.0));
+        for cost in &self.measured {
+            from = to;
+            to = (cost.rows as f64, cost.rows as f64 * cost.seconds_per_row);
+            if cost.rows >= rows {
+                break;
+            }
+        }
+        let rows = rows as f64;
+        let seconds = if rows >= to.0 {
+            rows * to.1 / to.0
+        } else {
+            from.1 + (to.1 - from.1) * ((rows - from.0) / (to.0 - from.0)).max(0.0)
+        };
+        Duration::try_from_secs_f64(seconds).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Costs of a model that takes `call` a batch and `row` a row, in nanoseconds; the first run of a size takes longer.
+    fn measured(call: u64, row: u64) -> (BatchCosts, Vec<usize>) {
+        let mut runs: Vec<usize> = Vec::new();
+        let costs = BatchCosts::measure(|rows| {
+            let penalty = if runs.contains(&rows) { 0 } else { 50_000 };
+            runs.push(rows);
+            Ok::<_, ()>(Duration::from_nanos(penalty + call + row * rows as u64))
+        });
+        (costs.unwrap(), runs)
+    }
+
+    #[test]
+    fn what_a_batch_is_expected_to_take_lies_on_what_was_measured() {
+        let (costs, _) = measured(6_000, 300);
+        for rows in [1, 5, 8, 20, 32, 100, 128] {
+            let expected = Duration::from_nanos(6_000 + 300 * rows);
+            let difference = costs.expected(rows as usize).abs_diff(expected);
+            assert!(
+                difference <= Duration::from_nanos(2),
+                "{rows} rows: {:?}",
+                costs.expected(rows as usize)
+            );
+        }
+        assert_eq!(costs.expected(0), Duration::ZERO);
+        assert_eq!(costs.expected(1280), 10 * costs.expected(128));
+    }
+
+    #[test]
+    fn batches_grow_as_long_as_they_pay() {
+        // From 32 rows to 128 a row goes from 600 ns to 450: who knows what comes after.
+        assert_eq!(measured(6_400, 400).0.worthwhile_rows(), LARGEST_BATCH_ROWS);
+        // From 8 rows to 32 a row goes from 1,500 ns to 1,125, and then only to 1,031.
+        assert_eq!(measured(4_000, 1_000).0.worthwhile_rows(), 32);
+        // From the first row on, a row costs 20,000 ns and hardly more.
+        assert_eq!(measured(100, 20_000).0.worthwhile_rows(), 1);
+    }
+
+    #[test]
+    fn a_slow_model_is_not_run_again_for_figures() {
+        let (costs, runs) = measured(3_000_000, 0);
+        assert_eq!(runs, MEASURED_ROWS);
+        assert_eq!(costs.expected(1), Duration::from_nanos(3_050_000));
+    }
+
+    #[test]
+    fn a_run_that_fails_ends_the_measuring() {
+        assert_eq!(
+            BatchCosts::measure(|rows| if rows > 8 { Err(rows) } else { Ok(Duration::ZERO) }),
+            Err(32)
+        );
+    }
+}
