@@ -55,17 +55,17 @@ fn train_all(name: &str, table: Option<PathBuf>) -> Trained {
     let data = Dataset::read(&table, &file.schema, OnInvalid::Fail).unwrap();
     let candidates = Family::ALL.into_iter().map(|family| match CandidateParams::default_of(family) {
         // Leaves of one row make the deepest trees and the closest thresholds.
-        CandidateParams::Forest(params) => CandidateParams::Forest(ForestParams {
-            trees: 40,
-            min_samples_leaf: 1,
-            min_samples_split: 2,
-            ..params
-        }),
+        CandidateParams::Forest(params) => CandidateParams::Forest(deep(params)),
+        CandidateParams::SmartcoreForest(params) => CandidateParams::SmartcoreForest(deep(params)),
         other => other,
     });
     let plan = TrainingPlan { candidates: candidates.collect(), folds: 2, ..TrainingPlan::default() };
     let models = train(&data, &plan, &|_| ()).unwrap().models;
     Trained { data, models }
+}
+
+fn deep(params: ForestParams) -> ForestParams {
+    ForestParams { trees: 40, min_samples_leaf: 1, min_samples_split: 2, ..params }
 }
 
 /// Every backend. ONNX Runtime must be among them unless `WITHOUT_ONNXRUNTIME` is set, so that a missing

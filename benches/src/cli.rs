@@ -15,6 +15,7 @@ use crate::error::ProofError;
 use crate::kills::{self, KillSettings};
 use crate::seaweedfs::SeaweedFs;
 use crate::swaps::{self, SwapMode, SwapSettings};
+use crate::training::cli::{FitArguments, TrainingArguments};
 use crate::verdict::Requirement;
 
 /// Proofs of what the engine promises, by its program and from outside.
@@ -31,6 +32,11 @@ enum Command {
     Swaps(SwapArguments),
     /// Kill engines during downloads: they come up again and never serve a file whose digest is wrong
     Kills(KillArguments),
+    /// Fit a million sampled rows with Onnward and with scikit-learn, side by side: time, memory and quality
+    Train(TrainingArguments),
+    /// Fit one table once, for `train`
+    #[command(hide = true)]
+    FitOnce(FitArguments),
 }
 
 #[derive(Debug, Args)]
@@ -101,7 +107,7 @@ struct CommonArguments {
 
 /// How figures are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
+pub(crate) enum Output {
     /// For people
     Text,
     /// One JSON document, for programs
@@ -113,6 +119,8 @@ pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Swaps(arguments) => arguments.run(),
         Command::Kills(arguments) => arguments.run(),
+        Command::Train(arguments) => arguments.run(),
+        Command::FitOnce(arguments) => arguments.run(),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -175,11 +183,11 @@ impl CommonArguments {
     }
 }
 
-fn are_met(requirements: &[Requirement]) -> bool {
+pub(crate) fn are_met(requirements: &[Requirement]) -> bool {
     requirements.iter().all(|requirement| requirement.met)
 }
 
-fn print(output: Output, report: &(impl Serialize + Display)) -> Result<(), ProofError> {
+pub(crate) fn print(output: Output, report: &(impl Serialize + Display)) -> Result<(), ProofError> {
     match output {
         Output::Text => print!("{report}"),
         Output::Json => println!("{}", serde_json::to_string_pretty(report)?),
@@ -188,7 +196,7 @@ fn print(output: Output, report: &(impl Serialize + Display)) -> Result<(), Proo
 }
 
 /// A bar on standard error. It draws nothing where standard error is not a terminal.
-fn bar(length: u64, unit: &'static str) -> ProgressBar {
+pub(crate) fn bar(length: u64, unit: &'static str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template("{elapsed:>4} {wide_bar:.cyan/dim} {pos} of {len} {msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -196,7 +204,7 @@ fn bar(length: u64, unit: &'static str) -> ProgressBar {
     bar
 }
 
-fn family(name: &str) -> Result<Family, UnknownFamily> {
+pub(crate) fn family(name: &str) -> Result<Family, UnknownFamily> {
     name.parse()
 }
 

@@ -13,5 +13,6 @@ pub mod proxy;
 pub mod publisher;
 pub mod seaweedfs;
 pub mod swaps;
+pub mod training;
 pub mod verdict;
 pub mod versions;

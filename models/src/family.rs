@@ -6,36 +6,46 @@ use thiserror::Error;
 
 /// A kind of model. Every `match` on it is exhaustive: to add one, add a variant and follow the compiler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Family {
-    /// Logistic regression, by linfa-logistic.
+    /// Logistic regression.
     Logistic,
-    /// A random forest, by smartcore.
+    /// A random forest.
     Forest,
+    /// Logistic regression, by linfa-logistic: the same model, found more slowly.
+    LinfaLogistic,
+    /// A random forest, by smartcore: as good, and fitted more slowly.
+    SmartcoreForest,
 }
 
 /// A name that is no model family.
 #[derive(Debug, Error)]
-#[error("{0:?} is not a model family: use logistic or forest")]
+#[error("{0:?} is not a model family: use logistic, forest, linfa-logistic or smartcore-forest")]
 pub struct UnknownFamily(String);
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 2] = [Self::Logistic, Self::Forest];
+    pub const ALL: [Self; 4] = [Self::Logistic, Self::Forest, Self::LinfaLogistic, Self::SmartcoreForest];
+
+    /// The families that are compared unless others are asked for: one of each kind of model.
+    pub const COMPARED: [Self; 2] = [Self::Logistic, Self::Forest];
 
     /// The family's name, as on the command line and in an artifact.
     pub fn name(self) -> &'static str {
         match self {
             Self::Logistic => "logistic",
             Self::Forest => "forest",
+            Self::LinfaLogistic => "linfa-logistic",
+            Self::SmartcoreForest => "smartcore-forest",
         }
     }
 
     /// The name and the version of the library that fits it.
     pub fn library(self) -> (&'static str, &'static str) {
         match self {
-            Self::Logistic => ("linfa-logistic", "0.8.1"),
-            Self::Forest => ("smartcore", "0.7.0"),
+            Self::Logistic | Self::Forest => (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
+            Self::LinfaLogistic => ("linfa-logistic", "0.8.1"),
+            Self::SmartcoreForest => ("smartcore", "0.7.0"),
         }
     }
 }
@@ -77,6 +87,9 @@ mod tests {
             assert_eq!(family.name().parse::<Family>().unwrap(), family);
         }
         let refused = "svm".parse::<Family>().unwrap_err().to_string();
-        assert_eq!(refused, "\"svm\" is not a model family: use logistic or forest");
+        assert_eq!(
+            refused,
+            "\"svm\" is not a model family: use logistic, forest, linfa-logistic or smartcore-forest"
+        );
     }
 }

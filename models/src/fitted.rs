@@ -1,6 +1,6 @@
 //! Fitted models as plain numbers: what the exporter writes and what the native scorer reads.
 
-use crate::family::Family;
+use ndarray::{ArrayView2, CowArray, Ix2};
 
 /// A fitted model of one family. It scores rows that a [`Preprocessor`](crate::Preprocessor) has transformed.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,13 +60,13 @@ pub enum Node {
     /// Rows with `row[column] <= threshold` go to `below`, all others to `above`.
     Split {
         /// The column of the preprocessed matrix.
-        column: usize,
+        column: u32,
         /// The threshold, in the precision in which the rows are held.
         threshold: f32,
         /// The index of the child for small values.
-        below: usize,
+        below: u32,
         /// The index of the child for large values.
-        above: usize,
+        above: u32,
     },
     /// The share of positives among the training rows that reached it.
     Leaf {
@@ -76,19 +76,14 @@ pub enum Node {
 }
 
 impl FittedModel {
-    /// The model's family.
-    pub fn family(&self) -> Family {
+    /// The probability of the positive label for each preprocessed row of `[rows, columns]`.
+    pub fn score_rows(&self, rows: ArrayView2<'_, f32>) -> Vec<f64> {
+        let rows = rows.as_standard_layout();
         match self {
-            Self::Logistic(_) => Family::Logistic,
-            Self::Forest(_) => Family::Forest,
-        }
-    }
-
-    /// The probability of the positive label for one preprocessed row.
-    pub fn score(&self, row: &[f32]) -> f64 {
-        match self {
-            Self::Logistic(model) => model.score(row),
-            Self::Forest(model) => model.score(row),
+            Self::Logistic(model) => {
+                rows.outer_iter().filter_map(|row| row.to_slice().map(|row| model.score(row))).collect()
+            }
+            Self::Forest(model) => model.score_rows(&rows),
         }
     }
 }
@@ -106,25 +101,36 @@ impl FittedLogistic {
 impl Segment {
     /// Its value for one preprocessed row.
     pub fn of(&self, row: &[f32]) -> f32 {
-        row[self.column].max(self.from).min(self.to) - self.origin
+        self.of_value(row[self.column])
+    }
+
+    /// Its value for a value of its column.
+    pub(crate) fn of_value(&self, value: f32) -> f32 {
+        value.max(self.from).min(self.to) - self.origin
     }
 }
 
 impl FittedForest {
-    fn score(&self, row: &[f32]) -> f64 {
-        let total: f64 = self.trees.iter().map(|tree| f64::from(tree.score(row))).sum();
-        total / self.trees.len() as f64
+    /// Tree by tree: all rows pass through one while it is in the processor's cache.
+    fn score_rows(&self, rows: &CowArray<'_, f32, Ix2>) -> Vec<f64> {
+        let mut sums = vec![0.0; rows.nrows()];
+        for tree in &self.trees {
+            for (sum, row) in sums.iter_mut().zip(rows.outer_iter()) {
+                *sum += row.to_slice().map_or(f64::NAN, |row| f64::from(tree.score(row)));
+            }
+        }
+        sums.iter().map(|sum| sum / self.trees.len() as f64).collect()
     }
 }
 
 impl Tree {
     pub(crate) fn score(&self, row: &[f32]) -> f32 {
-        let mut index = 0;
+        let mut index = 0_u32;
         loop {
-            match self.nodes[index] {
+            match self.nodes[index as usize] {
                 Node::Leaf { probability } => return probability,
                 Node::Split { column, threshold, below, above } => {
-                    index = if row[column] <= threshold { below } else { above };
+                    index = if row[column as usize] <= threshold { below } else { above };
                 }
             }
         }

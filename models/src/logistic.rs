@@ -1,20 +1,24 @@
-//! Logistic regression by linfa-logistic.
+//! Logistic regression by Newton's method, which here is iteratively reweighted least squares (Hastie, Tibshirani and
+//! Friedman, The Elements of Statistical Learning, 2nd ed., 2009, §4.4.1), on the encoded features themselves: of the one-hot
+//! columns of a feature a row has one at most, so that neither they nor the segments are ever written out.
 
-use linfa::DatasetBase;
-use linfa::traits::Fit;
-use linfa_logistic::{FittedLogisticRegression, LogisticRegression};
+mod design;
+
 use ndarray::ArrayView2;
-use ndarray016::{Array1, Array2};
+use smartcore::linalg::basic::arrays::Array;
+use smartcore::linalg::basic::matrix::DenseMatrix;
+use smartcore::linalg::traits::cholesky::CholeskyDecomposable;
 use thiserror::Error;
 
-use crate::fitted::{FittedLogistic, Segment};
+use self::design::{Design, Sums};
+use crate::fitted::FittedLogistic;
 use crate::parameters::LogisticParams;
-use crate::spline::{self, Design};
+use crate::preprocess::Preprocessor;
 
 /// Why no logistic regression could be fitted.
 #[derive(Debug, Error)]
 pub enum LogisticError {
-    /// The solver gave up.
+    /// linfa's solver gave up.
     #[error("the solver failed: {0}")]
     Solver(#[from] linfa_logistic::error::Error),
     /// The solver stopped before the loss was at its minimum.
@@ -34,140 +38,79 @@ pub enum LogisticError {
     },
 }
 
-/// The slope of the mean loss under which the solver stops; scikit-learn's `tol` is 1e-4.
-const SLOPE_SOUGHT: f64 = 1e-6;
-/// The slope that is accepted where rounding keeps the solver from the one it seeks.
-const SLOPE_ACCEPTED: f64 = 1e-5;
-/// One round of the solver; the next goes on where it stopped.
-const ITERATIONS_A_ROUND: u64 = 300;
-const ROUNDS: u64 = 10;
+/// The slope of the mean loss under which a solver stops; scikit-learn's `tol` is 1e-4.
+pub(crate) const SLOPE_SOUGHT: f64 = 1e-6;
+/// The slope that is accepted where rounding keeps a solver from the one it seeks.
+pub(crate) const SLOPE_ACCEPTED: f64 = 1e-5;
+/// Newton's method takes 5 to 8 steps; more only where hardly any minimum is there.
+const MAX_STEPS: u64 = 100;
+/// By how much of its value rounding may raise the loss of a step that in truth lowers it.
+const LOSS_ROUNDING: f64 = 1e-12;
+/// A step that must be made smaller than this for the loss to fall leads nowhere.
+const SMALLEST_STEP: f64 = 1e-6;
 
-/// Fits a logistic regression on the preprocessed rows `[rows, columns]`.
+/// Fits a logistic regression on features `[rows, features]` as the preprocessing transforms them, on all cores. The time
+/// grows with the square of the number of columns, and beyond some thousand of them with its cube.
 ///
 /// # Errors
 /// [`LogisticError`] if the minimum of the loss is not found.
 pub(crate) fn fit(
-    rows: ArrayView2<'_, f32>,
+    preprocessor: &Preprocessor,
+    features: ArrayView2<'_, f32>,
     labels: &[bool],
     params: &LogisticParams,
 ) -> Result<FittedLogistic, LogisticError> {
-    let count = rows.nrows() as f64;
+    let design = Design::new(preprocessor, features, labels, params.knots);
     let alpha = 1.0 / params.c;
-    let segments = spline::cut(rows, params.knots);
-    let design = Design::new(rows, &segments);
-    let table = DatasetBase::new(design.records.view(), Array1::from_vec(labels.to_vec()));
-    let mut solver = LogisticRegression::default()
-        .alpha(alpha)
-        .max_iterations(ITERATIONS_A_ROUND)
-        .gradient_tolerance(SLOPE_SOUGHT * count);
-    let mut slope = f64::INFINITY;
-    let mut last = None;
-    for _ in 0..ROUNDS {
-        let fitted = match (solver.fit(&table), last.take()) {
-            (Ok(fitted), _) => fitted,
-            // So close to the minimum that rounding leaves no way down.
-            (Err(_), Some(last)) if slope <= SLOPE_ACCEPTED => {
-                return Ok(for_the_positive_label(&last, &design, segments));
-            }
-            (Err(error), _) => return Err(error.into()),
-        };
-        let before = slope;
-        slope = largest_slope(&fitted, &design.records, labels, alpha) / count;
-        // linfa ends without a word at its last iteration, and where rounding hides any further descent.
-        let stuck = slope >= 0.5 * before;
-        if slope <= SLOPE_SOUGHT || (stuck && slope <= SLOPE_ACCEPTED) {
-            return Ok(for_the_positive_label(&fitted, &design, segments));
+    let mut weights = design.start();
+    let mut sums = design.sums(&weights, alpha);
+    let mut steps = 0;
+    while sums.slope() > SLOPE_SOUGHT && steps < MAX_STEPS {
+        steps += 1;
+        match downhill(&design, &weights, &sums, alpha) {
+            Some((lower, there)) => (weights, sums) = (lower, there),
+            None => break,
         }
-        let reached = fitted.params().iter().chain([&fitted.intercept()]).copied().collect();
-        solver = solver.initial_params(reached);
-        last = Some(fitted);
     }
-    Err(LogisticError::NotConverged { iterations: ITERATIONS_A_ROUND * ROUNDS, slope, c: params.c })
+    // Written so that a slope that is not a number is refused too.
+    if sums.slope() <= SLOPE_ACCEPTED {
+        Ok(design.fitted(&weights))
+    } else {
+        Err(LogisticError::NotConverged { iterations: steps, slope: sums.slope(), c: params.c })
+    }
 }
 
-/// The largest absolute component of the gradient of `Σ −log p(label) + alpha/2 · ‖weights‖²`.
-fn largest_slope(
-    fitted: &FittedLogisticRegression<f64, bool>,
-    records: &Array2<f64>,
-    labels: &[bool],
-    alpha: f64,
-) -> f64 {
-    let counted_as_one = fitted.labels().pos.class;
-    let mut residuals = fitted.predict_probabilities(records);
-    for (residual, label) in residuals.iter_mut().zip(labels) {
-        *residual -= f64::from(u8::from(*label == counted_as_one));
+/// One step of Newton's method, halved until the loss falls; none where it does not.
+fn downhill(design: &Design<'_>, weights: &[f64], sums: &Sums, alpha: f64) -> Option<(Vec<f64>, Sums)> {
+    let step = newton_step(sums)?;
+    let mut share = 1.0;
+    while share >= SMALLEST_STEP {
+        let lower: Vec<f64> = weights.iter().zip(&step).map(|(weight, step)| weight - share * step).collect();
+        let there = design.sums(&lower, alpha);
+        if there.loss <= sums.loss * (1.0 + LOSS_ROUNDING) {
+            return Some((lower, there));
+        }
+        share /= 2.0;
     }
-    let weights = records.t().dot(&residuals) + fitted.params() * alpha;
-    weights.iter().chain([&residuals.sum()]).fold(0.0, |largest, slope| slope.abs().max(largest))
+    None
 }
 
-/// linfa models the probability of the more frequent label.
-fn for_the_positive_label(
-    fitted: &FittedLogisticRegression<f64, bool>,
-    design: &Design,
-    segments: Vec<Segment>,
-) -> FittedLogistic {
-    let sign = if fitted.labels().pos.class { 1.0 } else { -1.0 };
-    let (weights, intercept) = design.unstandardised(&fitted.params().to_vec(), fitted.intercept());
-    FittedLogistic {
-        segments,
-        // Adding 0 makes 0 of -0.
-        weights: weights.into_iter().map(|weight| (sign * weight) as f32 + 0.0).collect(),
-        intercept: (sign * intercept) as f32,
-    }
+/// The solution of `Hessian · step = gradient`. The one-hot columns of a feature add up to the intercept's, which leaves the
+/// Hessian as good as singular where the penalty is small: a ridge is added that is nothing beside its entries, and more of
+/// it until there is a solution.
+fn newton_step(sums: &Sums) -> Option<Vec<f64>> {
+    let size = sums.gradient.len();
+    let largest = (0..size).map(|at| sums.hessian[at * size + at]).fold(0.0, f64::max);
+    [1e-12, 1e-9, 1e-6, 1e-3, 1.0].into_iter().find_map(|ridge| {
+        let mut hessian = sums.hessian.clone();
+        (0..size).for_each(|at| hessian[at * size + at] += ridge * largest);
+        let hessian = DenseMatrix::new(size, size, hessian, false).ok()?;
+        let gradient = DenseMatrix::new(size, 1, sums.gradient.clone(), false).ok()?;
+        let step = hessian.cholesky_solve_mut(gradient).ok()?;
+        let step: Vec<f64> = (0..size).map(|at| *step.get((at, 0))).collect();
+        step.iter().all(|part| part.is_finite()).then_some(step)
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use ndarray::{Array2, array};
-
-    use super::*;
-    use crate::fitted::FittedModel;
-
-    /// The optimum for one 0/1 column without a penalty is known: the log-odds of each group.
-    #[test]
-    fn weights_are_the_log_odds_whichever_label_is_more_frequent() {
-        let column: Vec<f32> = (0..100).map(|row| f32::from(u8::from(row >= 40))).collect();
-        let rows = Array2::from_shape_vec((100, 1), column).unwrap();
-        let rare: Vec<bool> = (0..100).map(|row| row < 4 || (40..70).contains(&row)).collect();
-        let frequent: Vec<bool> = rare.iter().map(|label| !label).collect();
-        let params = LogisticParams { c: 1e6, knots: 0 };
-        let model = fit(rows.view(), &rare, &params).unwrap();
-        assert!((f64::from(model.intercept) - (0.1f64 / 0.9).ln()).abs() < 1e-3, "{model:?}");
-        assert!((f64::from(model.weights[0]) - (9f64).ln()).abs() < 1e-3, "{model:?}");
-        let mirrored = fit(rows.view(), &frequent, &params).unwrap();
-        assert!((model.weights[0] + mirrored.weights[0]).abs() < 1e-4, "{mirrored:?}");
-    }
-
-    #[test]
-    fn separable_rows_and_constant_columns_converge() {
-        let rows = array![[0.0, 1.0], [1.0, 1.0], [2.0, 1.0], [3.0, 1.0]];
-        let params = LogisticParams { c: 1.0, knots: 0 };
-        let model = fit(rows.view(), &[false, false, true, true], &params).unwrap();
-        assert!(model.weights[0] > 0.5 && model.weights[1].abs() < 1e-6, "{model:?}");
-    }
-
-    #[test]
-    fn the_advice_follows_which_end_the_setting_is_at() {
-        let said = |c| LogisticError::NotConverged { iterations: 1, slope: 1.0, c }.to_string();
-        assert!(said(1e-30).contains("a C nearer to 1") && !said(1e-30).contains("smaller"));
-        assert!(said(1e6).contains("a smaller C makes"));
-    }
-
-    #[test]
-    fn the_line_bends_where_the_data_does_and_one_hot_columns_keep_their_weight() {
-        let rows = Array2::from_shape_fn((400, 2), |(row, column)| match column {
-            0 => row as f32 / 100.0,
-            _ => f32::from(u8::from(row % 3 == 0)),
-        });
-        // Rare in the middle, certain at neither end: no straight line ranks these rows.
-        let labels: Vec<bool> = (0..400).map(|row| !(100..300).contains(&row) && row % 4 != 0).collect();
-        let straight = fit(rows.view(), &labels, &LogisticParams { c: 1.0, knots: 0 }).unwrap();
-        let bent = fit(rows.view(), &labels, &LogisticParams { c: 1.0, knots: 3 }).unwrap();
-        assert_eq!((straight.segments.len(), bent.segments.len(), bent.weights.len()), (0, 4, 6));
-        assert!(bent.weights[0] == 0.0 && bent.weights[1] != 0.0, "{bent:?}");
-        let score = |model: &FittedLogistic, x: f32| FittedModel::Logistic(model.clone()).score(&[x, 0.0]);
-        assert!((score(&straight, 0.0) - score(&straight, 2.0)).abs() < 0.1);
-        assert!(score(&bent, 0.0) > 0.7 && score(&bent, 2.0) < 0.2 && score(&bent, 3.99) > 0.7);
-    }
-}
+mod tests;

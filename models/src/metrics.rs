@@ -29,7 +29,7 @@ pub(crate) fn figures(labels: &[bool], probabilities: &[f64], threshold: f64) ->
 /// The area under the ROC curve: the probability that a positive row scores above a negative one, ties counting half.
 /// Computed from the ranks, which is the Mann–Whitney U statistic divided by P·N (Hanley and McNeil, Radiology 143
 /// (1982), doi:10.1148/radiology.143.1.7063747). 0.5 where a class is absent.
-pub(crate) fn roc_auc(labels: &[bool], probabilities: &[f64]) -> f64 {
+pub fn roc_auc(labels: &[bool], probabilities: &[f64]) -> f64 {
     let mut below = 0.0;
     let (mut positives, mut negatives) = (0.0, 0.0);
     // From the highest score down: each negative is below every positive met before, and half below those it ties with.

@@ -9,6 +9,10 @@ pub enum CandidateParams {
     Logistic(LogisticParams),
     /// Of a random forest.
     Forest(ForestParams),
+    /// Of logistic regression by linfa.
+    LinfaLogistic(LogisticParams),
+    /// Of a random forest by smartcore.
+    SmartcoreForest(ForestParams),
 }
 
 /// The settings of logistic regression.
@@ -72,6 +76,8 @@ impl CandidateParams {
         match family {
             Family::Logistic => Self::Logistic(LogisticParams::default()),
             Family::Forest => Self::Forest(ForestParams::default()),
+            Family::LinfaLogistic => Self::LinfaLogistic(LogisticParams::default()),
+            Family::SmartcoreForest => Self::SmartcoreForest(ForestParams::default()),
         }
     }
 
@@ -80,16 +86,19 @@ impl CandidateParams {
         match self {
             Self::Logistic(_) => Family::Logistic,
             Self::Forest(_) => Family::Forest,
+            Self::LinfaLogistic(_) => Family::LinfaLogistic,
+            Self::SmartcoreForest(_) => Family::SmartcoreForest,
         }
     }
 
     /// The settings as an artifact and a comparison list them; a limit that is not set is left out.
     pub fn to_map(&self) -> BTreeMap<String, f64> {
         let listed = match self {
-            Self::Logistic(LogisticParams { c, knots }) => {
+            Self::Logistic(LogisticParams { c, knots })
+            | Self::LinfaLogistic(LogisticParams { c, knots }) => {
                 vec![("c", Some(*c)), ("knots", Some(*knots as f64))]
             }
-            Self::Forest(params) => vec![
+            Self::Forest(params) | Self::SmartcoreForest(params) => vec![
                 ("trees", Some(params.trees as f64)),
                 ("min_samples_leaf", Some(params.min_samples_leaf as f64)),
                 ("min_samples_split", Some(params.min_samples_split as f64)),
@@ -102,24 +111,41 @@ impl CandidateParams {
 
     /// Refuses settings that no model can be fitted with.
     pub(crate) fn check(&self) -> Result<(), InvalidSetting> {
-        let family = self.family();
-        let refuse = |setting, value, expected| Err(InvalidSetting { family, setting, value, expected });
+        let wrong = match self {
+            Self::Logistic(params) | Self::LinfaLogistic(params) => params.wrong(),
+            Self::Forest(params) | Self::SmartcoreForest(params) => params.wrong(),
+        };
+        match wrong {
+            Some((setting, value, expected)) => {
+                Err(InvalidSetting { family: self.family(), setting, value, expected })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// A setting that is not usable: its name, its value, and what it must be.
+type Wrong = Option<(&'static str, f64, &'static str)>;
+
+impl LogisticParams {
+    fn wrong(&self) -> Wrong {
+        let is_usable = self.c.is_finite() && self.c > 0.0;
+        (!is_usable).then_some(("c", self.c, "a finite number above 0"))
+    }
+}
+
+impl ForestParams {
+    fn wrong(&self) -> Wrong {
+        let too_small = |setting, value: usize| Some((setting, value as f64, "1 or more"));
         match self {
-            Self::Logistic(LogisticParams { c, .. }) if !(c.is_finite() && *c > 0.0) => {
-                refuse("c", *c, "a finite number above 0")
+            Self { trees: 0, .. } => too_small("trees", 0),
+            Self { min_samples_leaf: 0, .. } => too_small("min_samples_leaf", 0),
+            Self { min_samples_split: split @ ..2, .. } => {
+                Some(("min_samples_split", *split as f64, "2 or more"))
             }
-            Self::Forest(params) if params.trees == 0 => refuse("trees", 0.0, "1 or more"),
-            Self::Forest(params) if params.min_samples_leaf == 0 => {
-                refuse("min_samples_leaf", 0.0, "1 or more")
-            }
-            Self::Forest(params) if params.min_samples_split < 2 => {
-                refuse("min_samples_split", params.min_samples_split as f64, "2 or more")
-            }
-            Self::Forest(ForestParams { max_depth: Some(0), .. }) => refuse("max_depth", 0.0, "1 or more"),
-            Self::Forest(ForestParams { max_features: Some(0), .. }) => {
-                refuse("max_features", 0.0, "1 or more")
-            }
-            Self::Logistic(_) | Self::Forest(_) => Ok(()),
+            Self { max_depth: Some(0), .. } => too_small("max_depth", 0),
+            Self { max_features: Some(0), .. } => too_small("max_features", 0),
+            _ => None,
         }
     }
 }

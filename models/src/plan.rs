@@ -3,9 +3,9 @@ use std::fmt;
 use thiserror::Error;
 
 use crate::family::Family;
-use crate::forest::ForestError;
 use crate::logistic::LogisticError;
 use crate::parameters::{CandidateParams, InvalidSetting};
+use crate::smartcore_forest::SmartcoreError;
 
 /// What to train and how to judge it.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,9 +21,9 @@ pub struct TrainingPlan {
 }
 
 impl Default for TrainingPlan {
-    /// Every family with its default settings, 5 folds, a fifth of the rows held out, seed 42.
+    /// A family of each kind with its default settings, 5 folds, a fifth of the rows held out, seed 42.
     fn default() -> Self {
-        let candidates = Family::ALL.into_iter().map(CandidateParams::default_of).collect();
+        let candidates = Family::COMPARED.into_iter().map(CandidateParams::default_of).collect();
         Self { candidates, folds: 5, seed: 42, test_fraction: 0.2 }
     }
 }
@@ -113,9 +113,9 @@ pub enum TrainingError {
     /// A logistic regression could not be fitted.
     #[error("logistic regression: {0}")]
     Logistic(#[from] LogisticError),
-    /// A forest could not be fitted.
+    /// smartcore could not fit a forest.
     #[error("random forest: {0}")]
-    Forest(#[from] ForestError),
+    Smartcore(#[from] SmartcoreError),
 }
 
 impl fmt::Display for Activity {

@@ -40,6 +40,17 @@ pub struct OneHotColumn {
     pub code: f32,
 }
 
+/// The one-hot columns of one feature, which stand side by side.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Category {
+    /// The index of the feature.
+    pub feature: usize,
+    /// The column of its first value, whose code is 0.
+    pub first_column: usize,
+    /// How many values it has.
+    pub values: usize,
+}
+
 impl Preprocessor {
     /// Learns the preprocessing from the training rows `[rows, features]`.
     pub fn fit(schema: &Schema, features: ArrayView2<'_, f32>) -> Self {
@@ -75,14 +86,23 @@ impl Preprocessor {
         self.numeric.len() + self.one_hot.len()
     }
 
+    /// The one-hot columns, feature by feature.
+    pub(crate) fn categories(&self) -> Vec<Category> {
+        let mut first_column = self.numeric.len();
+        let of = |same: &[OneHotColumn]| {
+            let category = Category { feature: same[0].feature, first_column, values: same.len() };
+            first_column += same.len();
+            category
+        };
+        self.one_hot.chunk_by(|a, b| a.feature == b.feature).map(of).collect()
+    }
+
     /// Transforms a `features` matrix `[rows, features]` to the preprocessed one `[rows, columns]`.
     pub fn transform(&self, features: ArrayView2<'_, f32>) -> Array2<f32> {
         let mut out = Array2::zeros((features.nrows(), self.columns()));
         for (from, mut to) in features.outer_iter().zip(out.outer_iter_mut()) {
             for (cell, column) in to.iter_mut().zip(&self.numeric) {
-                let value = from[column.feature];
-                let value = if value.is_nan() { column.median } else { value };
-                *cell = (value - column.mean) / column.scale;
+                *cell = column.transform(from[column.feature]);
             }
             for (cell, column) in to.iter_mut().skip(self.numeric.len()).zip(&self.one_hot) {
                 *cell = f32::from(u8::from(from[column.feature] == column.code));
@@ -92,7 +112,21 @@ impl Preprocessor {
     }
 }
 
+impl Category {
+    /// The value with this code, counted from 0; none where it is missing or unknown.
+    pub fn code(&self, code: f32) -> Option<usize> {
+        // What is not a number is in no range.
+        (code >= 0.0 && code < self.values as f32).then_some(code as usize)
+    }
+}
+
 impl NumericColumn {
+    /// The preprocessed value of a feature's.
+    pub(crate) fn transform(&self, value: f32) -> f32 {
+        let value = if value.is_nan() { self.median } else { value };
+        (value - self.mean) / self.scale
+    }
+
     fn fit(feature: usize, features: ArrayView2<'_, f32>) -> Self {
         let column = features.column(feature);
         let mut present: Vec<f32> = column.iter().copied().filter(|value| !value.is_nan()).collect();

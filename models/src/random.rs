@@ -12,6 +12,7 @@ pub(crate) enum Purpose {
     ForestChunk,
     Permutation,
     GoldenRows,
+    ForestTree,
 }
 
 /// The generator for one purpose; `index` tells apart parts of it that may run in any order.

@@ -6,30 +6,27 @@ use ndarray016::{Array2, ShapeBuilder};
 use crate::fitted::Segment;
 use crate::metrics::mean_and_std;
 
-/// Cuts each column into segments at `knots` equally spaced quantiles; where quantiles coincide, or lie at the smallest
-/// or the largest value, there is nothing to cut. So a one-hot column, of two values, stays whole and has no segments.
-pub(crate) fn cut(rows: ArrayView2<'_, f32>, knots: usize) -> Vec<Segment> {
-    let mut segments = Vec::new();
-    for (column, values) in rows.columns().into_iter().enumerate() {
-        let mut sorted = values.to_vec();
-        sorted.sort_unstable_by(f32::total_cmp);
-        let quantile = |at: usize| sorted.get(at * sorted.len() / (knots + 1)).copied();
-        let mut knots: Vec<f32> = (1..=knots).filter_map(quantile).collect();
-        knots.dedup();
-        knots.retain(|knot| sorted.first() < Some(knot) && Some(knot) < sorted.last());
-        if let (Some(first), Some(last)) = (knots.first(), knots.last()) {
-            segments.push(Segment { column, from: f32::MIN, to: *first, origin: *first });
-            let inner = knots.windows(2);
-            segments.extend(inner.map(|pair| Segment {
-                column,
-                from: pair[0],
-                to: pair[1],
-                origin: pair[0],
-            }));
-            segments.push(Segment { column, from: *last, to: f32::MAX, origin: *last });
-        }
-    }
-    segments
+/// Cuts a column of these values into segments at `knots` equally spaced quantiles; where quantiles coincide, or lie at the
+/// smallest or the largest value, there is nothing to cut. So a one-hot column, of two values, stays whole and has no
+/// segments.
+pub(crate) fn cut(column: usize, values: &[f32], knots: usize) -> Vec<Segment> {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f32::total_cmp);
+    let quantile = |at: usize| sorted.get(at * sorted.len() / (knots + 1)).copied();
+    let mut knots: Vec<f32> = (1..=knots).filter_map(quantile).collect();
+    knots.dedup();
+    knots.retain(|knot| sorted.first() < Some(knot) && Some(knot) < sorted.last());
+    let (Some(first), Some(last)) = (knots.first(), knots.last()) else { return Vec::new() };
+    let inner = knots.windows(2).map(|pair| Segment { column, from: pair[0], to: pair[1], origin: pair[0] });
+    let first = Segment { column, from: f32::MIN, to: *first, origin: *first };
+    let last = Segment { column, from: *last, to: f32::MAX, origin: *last };
+    [first].into_iter().chain(inner).chain([last]).collect()
+}
+
+/// Cuts every column of a matrix `[rows, columns]`.
+pub(crate) fn cut_all(rows: ArrayView2<'_, f32>, knots: usize) -> Vec<Segment> {
+    let columns = rows.columns().into_iter().enumerate();
+    columns.flat_map(|(column, values)| cut(column, &values.to_vec(), knots)).collect()
 }
 
 /// The matrix on which a spline is fitted, and the way back from its weights.
@@ -78,7 +75,7 @@ impl Design {
 
 #[cfg(test)]
 mod tests {
-    use ndarray::{Array2, array};
+    use ndarray::Array2;
 
     use super::*;
 
@@ -89,14 +86,14 @@ mod tests {
             1 => f32::from(u8::from(row % 3 == 0)),
             _ => (row / 90) as f32 * (row - 89) as f32,
         });
-        let segments = cut(rows.view(), 3);
+        let segments = cut_all(rows.view(), 3);
         let bounds: Vec<(usize, f32, f32)> = segments.iter().map(|it| (it.column, it.from, it.to)).collect();
         assert_eq!(bounds, [(0, f32::MIN, 25.0), (0, 25.0, 50.0), (0, 50.0, 75.0), (0, 75.0, f32::MAX)]);
         for x in [-7.0, 0.0, 25.0, 60.5, 75.0, 1000.0] {
             let sum: f32 = segments.iter().map(|segment| segment.of(&[x, 0.0, 0.0])).sum();
             assert!((sum - (x - 25.0)).abs() < 1e-4, "{x}: {sum}");
         }
-        assert!(cut(rows.view(), 0).is_empty());
-        assert!(cut(array![[1.0f32], [1.0]].view(), 5).is_empty());
+        assert!(cut_all(rows.view(), 0).is_empty());
+        assert!(cut(0, &[1.0, 1.0], 5).is_empty());
     }
 }

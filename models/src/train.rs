@@ -6,17 +6,14 @@ use crate::comparison::{Candidate, Comparison};
 use crate::curves::curves;
 use crate::dataset::{Dataset, LabelledRows};
 use crate::family::Family;
-use crate::fitted::FittedModel;
 use crate::golden::golden;
 use crate::importance::permutation_importance;
 use crate::metrics::{cross_validation, figures};
 use crate::parameters::CandidateParams;
 use crate::pipeline::{Pipeline, TrainedModel};
 use crate::plan::{Activity, Progress, TrainingError, TrainingPlan};
-use crate::preprocess::Preprocessor;
 use crate::profile::profile;
 use crate::split::{held_out, stratified_folds};
-use crate::{forest, logistic};
 
 /// What a training run made: the models and how they compare.
 #[derive(Debug, Clone)]
@@ -26,9 +23,6 @@ pub struct TrainingRun {
     /// The fitted models, in the comparison's order.
     pub models: Vec<TrainedModel>,
 }
-
-/// How many steps of progress a fold of a logistic regression counts for; a fold of a forest counts its trees.
-const LOGISTIC_STEPS: usize = 10;
 
 /// Trains every candidate of the plan: cross-validates it on the training rows, ranks by the mean area under the ROC
 /// curve, refits on all training rows, and only then scores the held-out rows, once.
@@ -77,37 +71,19 @@ fn cross_validate(
     for (at, fold) in stratified_folds(&train.labels, plan.folds, plan.seed).into_iter().enumerate() {
         let activity = Activity::CrossValidating { family: params.family(), fold: at + 1, folds: plan.folds };
         let advance = |steps| progress(Progress::Advanced { steps: steps as u64, activity });
-        let fitted = fit(params, data, &train.select(&fold.train), plan.seed, &advance)?;
+        let rows = train.select(&fold.train);
+        let fitted = Pipeline::fit_rows(
+            &data.schema,
+            rows.features.view(),
+            &rows.labels,
+            params,
+            plan.seed,
+            &advance,
+        )?;
+        drop(rows);
         areas.push(fitted.roc_auc(&train.select(&fold.test)));
     }
     Ok(cross_validation(areas))
-}
-
-/// Fits the preprocessing and the model on the same rows.
-fn fit(
-    params: &CandidateParams,
-    data: &Dataset,
-    rows: &LabelledRows,
-    seed: u64,
-    advance: &(dyn Fn(usize) + Sync),
-) -> Result<Pipeline, TrainingError> {
-    let preprocessor = Preprocessor::fit(&data.schema, rows.features.view());
-    match params {
-        CandidateParams::Logistic(params) => {
-            let matrix = preprocessor.transform(rows.features.view());
-            let model = FittedModel::Logistic(logistic::fit(matrix.view(), &rows.labels, params)?);
-            advance(LOGISTIC_STEPS);
-            Ok(Pipeline { preprocessor, model })
-        }
-        CandidateParams::Forest(params) => {
-            // A tree asks on which side of a threshold a value lies, which scaling does not change; left out, it cannot
-            // round a value across a threshold on a runtime that divides differently.
-            let preprocessor = preprocessor.without_scaling();
-            let matrix = preprocessor.transform(rows.features.view());
-            let model = forest::fit(matrix.view(), &rows.labels, params, seed, advance)?;
-            Ok(Pipeline { preprocessor, model: FittedModel::Forest(model) })
-        }
-    }
 }
 
 /// What the last part of a run looks at.
@@ -147,7 +123,8 @@ impl Context<'_> {
         let advance = |activity| move |steps| progress(Progress::Advanced { steps: steps as u64, activity });
 
         let started = Instant::now();
-        let pipeline = fit(params, data, train, seed, &advance(Activity::Fitting { family }))?;
+        let (features, fitting) = (train.features.view(), advance(Activity::Fitting { family }));
+        let pipeline = Pipeline::fit_rows(schema, features, &train.labels, params, seed, &fitting)?;
         let fit_seconds = started.elapsed().as_secs_f64();
 
         let probabilities = pipeline.predict(test.features.view());
@@ -239,11 +216,7 @@ impl TrainingPlan {
     }
 
     fn steps(&self, data: &Dataset) -> u64 {
-        let of_a_fit = |params: &CandidateParams| match params {
-            CandidateParams::Logistic(_) => LOGISTIC_STEPS,
-            CandidateParams::Forest(params) => params.trees,
-        };
-        let of = |params| of_a_fit(params) * (self.folds + 1) + data.schema.features.len();
+        let of = |params: &CandidateParams| params.steps() * (self.folds + 1) + data.schema.features.len();
         self.candidates.iter().map(of).sum::<usize>() as u64
     }
 }

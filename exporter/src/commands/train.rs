@@ -90,11 +90,11 @@ fn plan_of(arguments: &TrainArguments) -> TrainingPlan {
 fn params_of(family: Family, settings: &FamilySettings) -> CandidateParams {
     let mut params = CandidateParams::default_of(family);
     match &mut params {
-        CandidateParams::Logistic(params) => {
+        CandidateParams::Logistic(params) | CandidateParams::LinfaLogistic(params) => {
             params.c = settings.logistic_c.unwrap_or(params.c);
             params.knots = settings.logistic_knots.unwrap_or(params.knots);
         }
-        CandidateParams::Forest(params) => {
+        CandidateParams::Forest(params) | CandidateParams::SmartcoreForest(params) => {
             params.trees = settings.forest_trees.unwrap_or(params.trees);
             params.min_samples_leaf = settings.forest_min_samples_leaf.unwrap_or(params.min_samples_leaf);
             params.min_samples_split = settings.forest_min_samples_split.unwrap_or(params.min_samples_split);
@@ -160,7 +160,7 @@ impl fmt::Display for TrainResult<'_> {
         )?;
         writeln!(
             f,
-            "\n{:<10} {:>16} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}",
+            "\n{:<16} {:>16} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}",
             "family", "CV AUC", "test AUC", "avg prec", "accuracy", "precision", "recall", "Brier", "fit"
         )?;
         for candidate in &self.comparison.candidates {
@@ -169,7 +169,7 @@ impl fmt::Display for TrainResult<'_> {
             let selected = if candidate.family == self.comparison.selected { "  selected" } else { "" };
             writeln!(
                 f,
-                "{:<10} {area:>16} {:>9.4} {:>9.4} {:>9.4} {:>9.4} {:>9.4} {:>9.4} {:>6.1} s{selected}",
+                "{:<16} {area:>16} {:>9.4} {:>9.4} {:>9.4} {:>9.4} {:>9.4} {:>9.4} {:>6.1} s{selected}",
                 candidate.family,
                 test.roc_auc,
                 test.average_precision,

@@ -194,8 +194,8 @@ fn candidate(
         })
         .collect();
     let parameters = match family {
-        Family::Logistic => BTreeMap::from([("alpha".to_owned(), 1.0)]),
-        Family::Forest => {
+        Family::Logistic | Family::LinfaLogistic => BTreeMap::from([("alpha".to_owned(), 1.0)]),
+        Family::Forest | Family::SmartcoreForest => {
             BTreeMap::from([("trees".to_owned(), 300.0), ("min_samples_leaf".to_owned(), 10.0)])
         }
     };

@@ -98,6 +98,8 @@ fn title(family: Family) -> &'static str {
     match family {
         Family::Logistic => "Logistic regression",
         Family::Forest => "Random forest",
+        Family::LinfaLogistic => "Logistic regression (linfa)",
+        Family::SmartcoreForest => "Random forest (smartcore)",
     }
 }
 

@@ -45,7 +45,6 @@ fn both_families_learn_both_tables_and_the_better_one_comes_first() {
             assert!(candidate.cross_validation.roc_auc_mean > 0.7, "{candidate:?}");
             assert!(candidate.test.roc_auc > 0.65, "{candidate:?}");
             assert_eq!(candidate.cross_validation.fold_roc_auc.len(), 5);
-            assert_eq!(candidate.family, model.model.family());
             assert_eq!(candidate.family.name(), model.metadata.family);
             assert_eq!(candidate.test, model.metadata.evaluation.test);
             let confusion = candidate.test.confusion;

@@ -1,0 +1,55 @@
+use std::io::{self, BufRead, Write};
+use std::path::PathBuf;
+
+use onnward_models::{Dataset, Family, OnInvalid, Pipeline, roc_auc};
+use onnward_schemas::SchemaFile;
+
+use super::trainer::Said;
+use super::{TRAIN_SEED, Task};
+use crate::error::ProofError;
+
+/// What one process fits.
+#[derive(Debug, Clone)]
+pub struct FitSettings {
+    /// What is asked for.
+    pub task: Task,
+    /// Who does it.
+    pub family: Family,
+    /// The schema of the tables.
+    pub schema: PathBuf,
+    /// The table that is fitted.
+    pub train: PathBuf,
+    /// The table by which the model is judged.
+    pub test: PathBuf,
+}
+
+/// Reads, fits and judges once, stopping after each step so that whoever started this process can take measure: the same
+/// steps as in `benches/peers/training/train.py`.
+///
+/// # Errors
+/// [`ProofError`]: a table cannot be read or fitted.
+pub fn fit(settings: &FitSettings) -> Result<(), ProofError> {
+    let text = std::fs::read_to_string(&settings.schema).map_err(ProofError::reading(&settings.schema))?;
+    let schema = SchemaFile::parse(&text)
+        .map_err(|source| ProofError::Schema { path: settings.schema.clone(), source })?
+        .schema;
+    let train = Dataset::read(&settings.train, &schema, OnInvalid::Fail)?;
+    pause("read")?;
+    let params = settings.task.params(settings.family);
+    let pipeline = Pipeline::fit(&train, &params, TRAIN_SEED, &|_| ())?;
+    pause("fitted")?;
+    let test = Dataset::read(&settings.test, &schema, OnInvalid::Fail)?;
+    let roc_auc = roc_auc(&test.labels, &pipeline.predict(test.features.view()));
+    let (library, version) = settings.family.library();
+    println!("{}", serde_json::to_string(&Said { library: format!("{library} {version}"), roc_auc })?);
+    Ok(())
+}
+
+fn pause(said: &str) -> Result<(), ProofError> {
+    let mut out = io::stdout();
+    writeln!(out, "{said}")
+        .and_then(|()| out.flush())
+        .map_err(ProofError::system("write to the benchmark"))?;
+    io::stdin().lock().read_line(&mut String::new()).map_err(ProofError::system("wait for the benchmark"))?;
+    Ok(())
+}

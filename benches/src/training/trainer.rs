@@ -1,0 +1,201 @@
+//! One trainer in a process of its own, measured from outside by what Linux counts of it.
+
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ProofError;
+
+/// A program that reads a table and fits a model, saying when it has.
+#[derive(Debug)]
+pub(super) struct Trainer {
+    /// What it is called in the report.
+    pub name: String,
+    /// Whether it is not ours.
+    pub is_peer: bool,
+    /// The program; this very one where absent.
+    pub program: Option<PathBuf>,
+    pub arguments: Vec<String>,
+}
+
+/// What a step of a trainer took.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Step {
+    /// The seconds that went by.
+    pub wall_s: f64,
+    /// The seconds of CPU time, of all its threads, in user and kernel mode.
+    pub cpu_s: f64,
+    /// The largest resident memory during the step, in MiB.
+    pub peak_mib: f64,
+}
+
+/// What a trainer says at its end.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Said {
+    /// The library's name and version.
+    pub library: String,
+    /// The area under the ROC curve on the held-out rows.
+    pub roc_auc: f64,
+}
+
+/// One run of a trainer.
+#[derive(Debug)]
+pub(super) struct Measurement {
+    pub said: Said,
+    /// From the start of the process to the table in memory.
+    pub read: Step,
+    /// From there to the fitted pipeline.
+    pub fit: Step,
+}
+
+/// Linux's unit of CPU time in `/proc`, in seconds.
+const TICK_S: f64 = 0.01;
+
+/// Runs a trainer to its end.
+///
+/// # Errors
+/// [`ProofError`]: it does not start, fails, or says something else than it should.
+pub(super) fn measure(trainer: &Trainer) -> Result<Measurement, ProofError> {
+    let program = match &trainer.program {
+        Some(program) => program.clone(),
+        None => std::env::current_exe().map_err(ProofError::system("find this program"))?,
+    };
+    let mut command = Command::new(&program);
+    command.args(&trainer.arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let started = Instant::now();
+    let mut child = command.spawn().map_err(|source| ProofError::Start { program, source })?;
+    let result = follow(&mut child, &trainer.name, started);
+    if result.is_err() {
+        // What has ended by itself needs no killing.
+        let _ = child.kill();
+    }
+    let _ = child.wait();
+    result
+}
+
+fn follow(child: &mut Child, name: &str, started: Instant) -> Result<Measurement, ProofError> {
+    let process = format!("/proc/{}", child.id());
+    let mut talk = Talk::with(child, name)?;
+    talk.expect("read")?;
+    let read_s = started.elapsed().as_secs_f64();
+    let read = Used::of(&process)?;
+    // 5 sets the peak of the resident memory back to what it is now (proc(5), clear_refs).
+    let peak = format!("{process}/clear_refs");
+    std::fs::write(&peak, "5").map_err(ProofError::system(format!("write {peak}")))?;
+
+    let started = Instant::now();
+    talk.go_on()?;
+    talk.expect("fitted")?;
+    let fit_s = started.elapsed().as_secs_f64();
+    let fitted = Used::of(&process)?;
+    talk.go_on()?;
+    Ok(Measurement {
+        said: serde_json::from_str(&talk.line()?)?,
+        read: Step { wall_s: read_s, cpu_s: read.cpu_s, peak_mib: read.peak_mib },
+        fit: Step { wall_s: fit_s, cpu_s: fitted.cpu_s - read.cpu_s, peak_mib: fitted.peak_mib },
+    })
+}
+
+/// The two pipes to a trainer.
+struct Talk<'a> {
+    name: &'a str,
+    said: Lines<BufReader<ChildStdout>>,
+    told: ChildStdin,
+}
+
+impl<'a> Talk<'a> {
+    fn with(child: &mut Child, name: &'a str) -> Result<Self, ProofError> {
+        match (child.stdout.take(), child.stdin.take()) {
+            (Some(said), Some(told)) => Ok(Self { name, said: BufReader::new(said).lines(), told }),
+            _ => Err(ProofError::Settings(format!("{name} was started without pipes"))),
+        }
+    }
+
+    fn line(&mut self) -> Result<String, ProofError> {
+        let failed = || format!("listen to {}", self.name);
+        match self.said.next() {
+            Some(line) => line.map_err(ProofError::system(failed())),
+            None => {
+                let log = "its errors are above".to_owned();
+                Err(ProofError::Ended { program: self.name.to_owned(), log })
+            }
+        }
+    }
+
+    fn expect(&mut self, expected: &str) -> Result<(), ProofError> {
+        let line = self.line()?;
+        if line == expected {
+            return Ok(());
+        }
+        Err(ProofError::Settings(format!("{} says {line:?} where {expected:?} was expected", self.name)))
+    }
+
+    fn go_on(&mut self) -> Result<(), ProofError> {
+        let failed = ProofError::system(format!("talk to {}", self.name));
+        self.told.write_all(b"\n").and_then(|()| self.told.flush()).map_err(failed)
+    }
+}
+
+/// What a process has used so far.
+struct Used {
+    cpu_s: f64,
+    peak_mib: f64,
+}
+
+impl Used {
+    fn of(process: &str) -> Result<Self, ProofError> {
+        let read = |file: &str| {
+            let path = format!("{process}/{file}");
+            std::fs::read_to_string(&path).map_err(ProofError::reading(Path::new(&path)))
+        };
+        let (stat, status) = (read("stat")?, read("status")?);
+        let used = cpu_ticks(&stat).zip(peak_kib(&status));
+        let (ticks, kib) =
+            used.ok_or_else(|| ProofError::Settings(format!("{process} does not say what was used")))?;
+        Ok(Self { cpu_s: ticks as f64 * TICK_S, peak_mib: kib as f64 / 1024.0 })
+    }
+}
+
+/// The 14th and the 15th field, counted after the name, which may hold anything.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+}
+
+fn peak_kib(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_linux_counts_is_read() {
+        let stat = "7 (a (b) c) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 1 0 5 10 20";
+        assert_eq!(cpu_ticks(stat), Some(300));
+        assert_eq!(peak_kib("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n"), Some(2048));
+        assert_eq!((cpu_ticks("7"), peak_kib("Name:\tx")), (None, None));
+    }
+
+    #[test]
+    fn a_trainer_is_measured_step_by_step_and_one_that_fails_is_named() {
+        let shell = |script: &str| Trainer {
+            name: "shell".to_owned(),
+            is_peer: true,
+            program: Some("/bin/sh".into()),
+            arguments: vec!["-c".to_owned(), script.to_owned()],
+        };
+        let said = r#"echo read; read x; echo fitted; read x; echo '{"library":"sh 1","roc_auc":0.5}'"#;
+        let measured = measure(&shell(said)).unwrap();
+        assert_eq!((measured.said.library.as_str(), measured.said.roc_auc), ("sh 1", 0.5));
+        assert!(measured.read.peak_mib > 0.0 && measured.fit.wall_s >= 0.0);
+        assert!(measure(&shell("exit 3")).unwrap_err().to_string().contains("shell has ended by itself"));
+        assert!(measure(&shell("echo done")).unwrap_err().to_string().contains("says \"done\""));
+    }
+}

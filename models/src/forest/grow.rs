@@ -1,0 +1,345 @@
+//! One tree, grown on a bootstrap sample.
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::bins::{BINS, BinnedRows, Group};
+use super::{leaf_steps, pruned};
+use crate::fitted::{Node, Tree};
+use crate::parameters::ForestParams;
+
+pub(super) fn tree(rows: &BinnedRows<'_>, params: &ForestParams, mut random: ChaCha8Rng) -> Tree {
+    let mut sample = Sample::draw(rows, &mut random);
+    let columns: Vec<u32> = (0..rows.columns.len() as u32).collect();
+    let tried = params.max_features.unwrap_or(columns.len().isqrt()).clamp(1, columns.len().max(1));
+    let slot_of = vec![None; rows.groups.len()];
+    let mut search = Search { rows, params, tried, columns, slot_of, histograms: Vec::new(), random };
+    let steps = leaf_steps(params.trees);
+
+    let mut nodes = vec![Node::Leaf { probability: 0.0 }];
+    let mut open = vec![Open { node: 0, start: 0, end: sample.len(), depth: 0, counts: sample.counts() }];
+    while let Some(Open { node, start, end, depth, counts }) = open.pop() {
+        let part = sample.part(start, end);
+        let Some(split) = search.best_split(&part, depth, counts) else {
+            nodes[node] = Node::Leaf { probability: (counts.share() as f32 * steps).round() / steps };
+            continue;
+        };
+        let middle = start + sample.partition(start, end, &split);
+        let next = nodes.len();
+        let (column, threshold) = (split.column, split.threshold);
+        nodes[node] = Node::Split { column, threshold, below: next as u32, above: next as u32 + 1 };
+        nodes.extend([Node::Leaf { probability: 0.0 }; 2]);
+        let depth = depth + 1;
+        let above = counts.without(split.below);
+        open.push(Open { node: next + 1, start: middle, end, depth, counts: above });
+        open.push(Open { node: next, start, end: middle, depth, counts: split.below });
+    }
+    pruned(&nodes)
+}
+
+/// A node that is yet to be split or closed, with its part of the sample.
+struct Open {
+    node: usize,
+    start: usize,
+    end: usize,
+    depth: u16,
+    counts: Counts,
+}
+
+/// How many rows of the sample there are, those that were drawn twice counting twice, and how many of them are positive; in
+/// one word, the positives above, so that one addition counts both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Counts(u64);
+
+impl Counts {
+    fn of(times: u8, label: u8) -> Self {
+        Self(u64::from(times) * (1 + (u64::from(label) << 32)))
+    }
+
+    fn rows(self) -> u32 {
+        self.0 as u32
+    }
+
+    fn positives(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    fn share(self) -> f64 {
+        f64::from(self.positives()) / f64::from(self.rows().max(1))
+    }
+
+    fn without(self, part: Self) -> Self {
+        Self(self.0 - part.0)
+    }
+
+    fn add(&mut self, other: Self) {
+        self.0 += other.0;
+    }
+
+    /// The part of Gini's impurity that a split can change, with the sign turned: the more, the purer.
+    fn purity(self) -> f64 {
+        f64::from(self.positives()) * self.share()
+    }
+}
+
+/// A bootstrap sample: the bins of each row that was drawn, how often it was, and its label. They lie together in memory,
+/// and the rows of a node side by side, so that the search reads what it needs in the order in which it lies there.
+struct Sample {
+    records: Vec<u8>,
+    width: usize,
+}
+
+/// What a record has behind its bins.
+const TAIL: usize = 2;
+
+impl Sample {
+    fn draw(rows: &BinnedRows<'_>, random: &mut ChaCha8Rng) -> Self {
+        let count = rows.labels.len();
+        let mut drawn = vec![0_u32; count];
+        for _ in 0..count {
+            drawn[random.random_range(0..count)] += 1;
+        }
+        let width = rows.groups.len() + TAIL;
+        let distinct = drawn.iter().filter(|times| **times > 0).count();
+        let mut records = Vec::with_capacity(distinct * width);
+        for (row, mut left) in drawn.into_iter().enumerate() {
+            while left > 0 {
+                let times = left.min(u32::from(u8::MAX)) as u8;
+                records.extend_from_slice(rows.row(row));
+                records.extend([times, u8::from(rows.labels[row])]);
+                left -= u32::from(times);
+            }
+        }
+        Self { records, width }
+    }
+
+    fn len(&self) -> usize {
+        self.records.len() / self.width
+    }
+
+    fn part(&self, start: usize, end: usize) -> Part<'_> {
+        Part { records: &self.records[start * self.width..end * self.width], width: self.width }
+    }
+
+    fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        self.part(0, self.len()).each(|_, one| counts.add(one));
+        counts
+    }
+
+    /// Moves the records that go below the split before those that go above, and says how many go below.
+    fn partition(&mut self, start: usize, end: usize, split: &Split) -> usize {
+        let width = self.width;
+        let records = &mut self.records[start * width..end * width];
+        let (mut low, mut high) = (0, end - start);
+        while low < high {
+            if split.goes_below(records[low * width + split.group]) {
+                low += 1;
+            } else if !split.goes_below(records[(high - 1) * width + split.group]) {
+                high -= 1;
+            } else {
+                high -= 1;
+                let (head, tail) = records.split_at_mut(high * width);
+                head[low * width..(low + 1) * width].swap_with_slice(&mut tail[..width]);
+                low += 1;
+            }
+        }
+        low
+    }
+}
+
+/// The records of one node.
+struct Part<'a> {
+    records: &'a [u8],
+    width: usize,
+}
+
+impl Part<'_> {
+    /// Gives the bins and the counts of each record.
+    fn each(&self, mut f: impl FnMut(&[u8], Counts)) {
+        for record in self.records.chunks_exact(self.width) {
+            if let Some((bins, [times, label])) = record.split_last_chunk::<TAIL>() {
+                f(bins, Counts::of(*times, *label));
+            }
+        }
+    }
+}
+
+/// Where a node is split.
+#[derive(Debug, Clone, Copy)]
+struct Split {
+    column: u32,
+    threshold: f32,
+    group: usize,
+    rule: Rule,
+    /// What goes below.
+    below: Counts,
+    purity: f64,
+}
+
+/// Which bins go below.
+#[derive(Debug, Clone, Copy)]
+enum Rule {
+    /// All up to this one.
+    UpTo(u8),
+    /// All but this one.
+    AllBut(u8),
+}
+
+impl Split {
+    fn goes_below(&self, bin: u8) -> bool {
+        match self.rule {
+            Rule::UpTo(last) => bin <= last,
+            Rule::AllBut(one) => bin != one,
+        }
+    }
+}
+
+/// What one column offers.
+enum Offer {
+    /// All rows have the same value.
+    Constant,
+    /// No split leaves enough rows on both sides.
+    TooFew,
+    Split(Split),
+}
+
+type Histogram = [Counts; BINS];
+
+/// The search for splits of one tree.
+struct Search<'a> {
+    rows: &'a BinnedRows<'a>,
+    params: &'a ForestParams,
+    /// How many columns are tried at a split.
+    tried: usize,
+    /// All columns; each search shuffles as many to the front as it tries.
+    columns: Vec<u32>,
+    /// Where the histogram of each group is, if this node has one.
+    slot_of: Vec<Option<usize>>,
+    histograms: Vec<Histogram>,
+    random: ChaCha8Rng,
+}
+
+impl Search<'_> {
+    /// The best split on the columns that are drawn; none if the node is to be a leaf. As in scikit-learn, columns of one
+    /// value count among those tried, and are passed over only as long as nothing else was found.
+    fn best_split(&mut self, part: &Part<'_>, depth: u16, counts: Counts) -> Option<Split> {
+        let (rows, positives) = (counts.rows() as usize, counts.positives() as usize);
+        let is_pure = positives == 0 || positives == rows;
+        let is_small = rows < self.params.min_samples_split || rows / 2 < self.params.min_samples_leaf;
+        if is_pure || is_small || self.params.max_depth == Some(depth) {
+            return None;
+        }
+        self.slot_of.fill(None);
+        let mut best: Option<Split> = None;
+        let mut all_constant = true;
+        let mut from = 0;
+        while all_constant && from < self.columns.len() {
+            let to = if from == 0 { self.tried } else { from + 1 };
+            self.draw(from, to);
+            self.count(part, from, to);
+            for at in from..to {
+                match self.offer(self.columns[at], counts) {
+                    Offer::Constant => continue,
+                    Offer::TooFew => {}
+                    Offer::Split(split) if best.is_none_or(|best| split.purity > best.purity) => {
+                        best = Some(split);
+                    }
+                    Offer::Split(_) => {}
+                }
+                all_constant = false;
+            }
+            from = to;
+        }
+        best
+    }
+
+    /// Draws columns that were not drawn before to these places.
+    fn draw(&mut self, from: usize, to: usize) {
+        for at in from..to {
+            let other = self.random.random_range(at..self.columns.len());
+            self.columns.swap(at, other);
+        }
+    }
+
+    /// Makes the histograms that the columns at these places need, in one pass over the records.
+    fn count(&mut self, part: &Part<'_>, from: usize, to: usize) {
+        let mut wanted = Vec::with_capacity(to - from);
+        let first = self.slot_of.iter().flatten().count();
+        for column in &self.columns[from..to] {
+            let (group, _) = self.rows.columns[*column as usize];
+            if self.slot_of[group].is_none() {
+                self.slot_of[group] = Some(first + wanted.len());
+                wanted.push(group);
+            }
+        }
+        let slots = first + wanted.len();
+        if self.histograms.len() < slots {
+            self.histograms.resize(slots, [Counts::default(); BINS]);
+        }
+        let histograms = &mut self.histograms[first..slots];
+        for (histogram, group) in histograms.iter_mut().zip(&wanted) {
+            histogram[..self.rows.groups[*group].bins()].fill(Counts::default());
+        }
+        part.each(|bins, counts| {
+            for (histogram, group) in histograms.iter_mut().zip(&wanted) {
+                histogram[usize::from(bins[*group])].add(counts);
+            }
+        });
+    }
+
+    fn offer(&self, column: u32, all: Counts) -> Offer {
+        let (group, bin) = self.rows.columns[column as usize];
+        let Some(slot) = self.slot_of[group] else { return Offer::Constant };
+        let of = &self.rows.groups[group];
+        let histogram = &self.histograms[slot][..of.bins()];
+        match of {
+            Group::Numeric { .. } => self.numeric_offer(column, group, histogram, all),
+            Group::OneHot { .. } => {
+                let above = histogram[usize::from(bin)];
+                if above.rows() == 0 || above.rows() == all.rows() {
+                    return Offer::Constant;
+                }
+                let below = all.without(above);
+                if !self.leaves_enough(below, above) {
+                    return Offer::TooFew;
+                }
+                let (threshold, rule) = (of.threshold(0, 1), Rule::AllBut(bin));
+                let purity = below.purity() + above.purity();
+                Offer::Split(Split { column, threshold, group, rule, below, purity })
+            }
+        }
+    }
+
+    fn numeric_offer(&self, column: u32, group: usize, histogram: &[Counts], all: Counts) -> Offer {
+        let mut below = Counts::default();
+        // The last bin that has rows, and the best split so far: its bins on both sides and what goes below.
+        let mut last = None;
+        let mut best: Option<(f64, usize, usize, Counts)> = None;
+        let mut is_constant = true;
+        for (bin, counts) in histogram.iter().enumerate().filter(|(_, counts)| counts.rows() > 0) {
+            if let Some(last) = last {
+                is_constant = false;
+                let above = all.without(below);
+                let purity = below.purity() + above.purity();
+                if self.leaves_enough(below, above) && best.is_none_or(|(best, ..)| purity > best) {
+                    best = Some((purity, last, bin, below));
+                }
+            }
+            below.add(*counts);
+            last = Some(bin);
+        }
+        match best {
+            Some((purity, last, next, below)) => {
+                let threshold = self.rows.groups[group].threshold(last, next);
+                Offer::Split(Split { column, threshold, group, rule: Rule::UpTo(last as u8), below, purity })
+            }
+            None if is_constant => Offer::Constant,
+            None => Offer::TooFew,
+        }
+    }
+
+    fn leaves_enough(&self, below: Counts, above: Counts) -> bool {
+        below.rows().min(above.rows()) as usize >= self.params.min_samples_leaf
+    }
+}

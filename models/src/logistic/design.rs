@@ -1,0 +1,251 @@
+use ndarray::{ArrayView2, Axis};
+
+use crate::fitted::{FittedLogistic, Segment};
+use crate::metrics::mean_and_std;
+use crate::parallel;
+use crate::preprocess::{Category, NumericColumn, Preprocessor};
+use crate::spline;
+
+/// Into how many parts the rows are dealt to be summed. It is fixed, and the parts' sums are added in their order, so that
+/// rounding does not depend on the number of cores; each part holds one Hessian.
+const PARTS: usize = 16;
+
+/// The design matrix of a logistic regression, of which each row is made when it is needed.
+///
+/// Its columns: the values of numeric columns that have no segments and of all segments ("numbers"), then the one-hot columns,
+/// then the intercept. Segments are divided by their standard deviation, as the penalty is of standardised ones.
+pub(super) struct Design<'a> {
+    features: ArrayView2<'a, f32>,
+    labels: &'a [bool],
+    numeric: &'a [NumericColumn],
+    categories: Vec<Category>,
+    one_hot: usize,
+    numbers: Vec<Number>,
+}
+
+/// A column of numbers.
+struct Number {
+    /// The numeric column whose value it is of.
+    column: usize,
+    /// The part of it; the whole value where absent.
+    segment: Option<Segment>,
+    /// What it is multiplied with.
+    factor: f64,
+}
+
+/// The loss `Σ −log p(label) + alpha/2 · ‖weights‖²` at some weights, and its derivatives.
+pub(super) struct Sums {
+    pub loss: f64,
+    pub gradient: Vec<f64>,
+    /// `[columns, columns]`, row after row.
+    pub hessian: Vec<f64>,
+    rows: f64,
+}
+
+impl<'a> Design<'a> {
+    pub fn new(
+        preprocessor: &'a Preprocessor,
+        features: ArrayView2<'a, f32>,
+        labels: &'a [bool],
+        knots: usize,
+    ) -> Self {
+        let columns: Vec<usize> = (0..preprocessor.numeric.len()).collect();
+        let numbers = parallel::map(&columns, |column| {
+            let numeric = &preprocessor.numeric[*column];
+            let feature = features.column(numeric.feature);
+            let values: Vec<f32> = feature.iter().map(|value| numeric.transform(*value)).collect();
+            numbers_of(*column, &values, knots)
+        });
+        Self {
+            features,
+            labels,
+            numeric: &preprocessor.numeric,
+            categories: preprocessor.categories(),
+            one_hot: preprocessor.one_hot.len(),
+            numbers: numbers.into_iter().flatten().collect(),
+        }
+    }
+
+    fn columns(&self) -> usize {
+        self.numbers.len() + self.one_hot + 1
+    }
+
+    /// The minimum among the weights that are 0 but for the intercept: the log-odds of all rows.
+    pub fn start(&self) -> Vec<f64> {
+        let positives = self.labels.iter().filter(|label| **label).count() as f64;
+        let mut weights = vec![0.0; self.columns()];
+        if let Some(intercept) = weights.last_mut() {
+            *intercept = (positives / (self.labels.len() as f64 - positives)).ln();
+        }
+        weights
+    }
+
+    /// The sums at these weights, on all cores.
+    pub fn sums(&self, weights: &[f64], alpha: f64) -> Sums {
+        let rows = self.features.nrows().div_ceil(PARTS).max(1);
+        let parts: Vec<_> =
+            self.features.axis_chunks_iter(Axis(0), rows).zip(self.labels.chunks(rows)).collect();
+        let summed = parallel::map(&parts, |(features, labels)| self.sum_part(*features, labels, weights));
+        let mut total = Sums::zero(weights.len());
+        summed.iter().for_each(|part| total.add(part));
+        total.mirror();
+        total.penalise(weights, alpha);
+        total
+    }
+
+    fn sum_part(&self, features: ArrayView2<'_, f32>, labels: &[bool], weights: &[f64]) -> Sums {
+        let mut sums = Sums::zero(weights.len());
+        let mut row = Row { numbers: vec![0.0; self.numbers.len()], ones: Vec::new() };
+        let mut values = vec![0.0; self.numeric.len()];
+        for (features, label) in features.outer_iter().zip(labels) {
+            for (value, column) in values.iter_mut().zip(self.numeric) {
+                *value = column.transform(features[column.feature]);
+            }
+            for (cell, number) in row.numbers.iter_mut().zip(&self.numbers) {
+                *cell = number.of(&values);
+            }
+            let ones = self.categories.iter().filter_map(|category| {
+                Some(
+                    self.numbers.len() + category.first_column - self.numeric.len()
+                        + category.code(features[category.feature])?,
+                )
+            });
+            row.ones.clear();
+            row.ones.extend(ones);
+            row.ones.push(weights.len() - 1);
+            sums.add_row(&row, *label, weights);
+        }
+        sums.rows = labels.len() as f64;
+        sums
+    }
+
+    /// The model with these weights.
+    pub fn fitted(&self, weights: &[f64]) -> FittedLogistic {
+        let columns = self.numeric.len() + self.one_hot;
+        // Adding 0 makes 0 of -0.
+        let single = |weight: f64| weight as f32 + 0.0;
+        let mut fitted = vec![0.0; columns];
+        let (numbers, rest) = weights.split_at(self.numbers.len());
+        let (one_hot, intercept) = rest.split_at(self.one_hot);
+        let mut segments = Vec::new();
+        for (number, weight) in self.numbers.iter().zip(numbers) {
+            let weight = single(weight * number.factor);
+            match number.segment {
+                None => fitted[number.column] = weight,
+                Some(segment) => {
+                    segments.push(segment);
+                    fitted.push(weight);
+                }
+            }
+        }
+        for (to, weight) in fitted.iter_mut().skip(self.numeric.len()).zip(one_hot) {
+            *to = single(*weight);
+        }
+        FittedLogistic { segments, weights: fitted, intercept: intercept.iter().sum::<f64>() as f32 }
+    }
+}
+
+/// The columns of the design that a numeric column becomes.
+fn numbers_of(column: usize, values: &[f32], knots: usize) -> Vec<Number> {
+    let segments = spline::cut(column, values, knots);
+    if segments.is_empty() {
+        return vec![Number { column, segment: None, factor: 1.0 }];
+    }
+    let number = |segment: Segment| {
+        let parts: Vec<f64> = values.iter().map(|value| f64::from(segment.of_value(*value))).collect();
+        let (_, std) = mean_and_std(&parts);
+        Number { column, segment: Some(segment), factor: if std > 0.0 { 1.0 / std } else { 1.0 } }
+    };
+    segments.into_iter().map(number).collect()
+}
+
+impl Number {
+    /// Its value, from those of the numeric columns.
+    fn of(&self, values: &[f32]) -> f64 {
+        let value = values[self.column];
+        let part = self.segment.map_or(value, |segment| segment.of_value(value));
+        f64::from(part) * self.factor
+    }
+}
+
+/// A row of the design: its numbers, and where it is 1; elsewhere it is 0.
+struct Row {
+    numbers: Vec<f64>,
+    /// In ascending order.
+    ones: Vec<usize>,
+}
+
+impl Sums {
+    fn zero(columns: usize) -> Self {
+        Self { loss: 0.0, gradient: vec![0.0; columns], hessian: vec![0.0; columns * columns], rows: 0.0 }
+    }
+
+    /// Adds one row. Of the Hessian only what is on and left of the diagonal: the intercept and the one-hot columns have
+    /// whole rows of it, of which the numbers are the contiguous beginning.
+    fn add_row(&mut self, row: &Row, label: bool, weights: &[f64]) {
+        let columns = self.gradient.len();
+        let of_numbers: f64 = row.numbers.iter().zip(weights).map(|(number, weight)| number * weight).sum();
+        let log_odds = of_numbers + row.ones.iter().map(|one| weights[*one]).sum::<f64>();
+        // The loss is ln(1 + exp(−z)), z being the log-odds of the label that is there; written so that nothing overflows.
+        let agreement = if label { log_odds } else { -log_odds };
+        let small = (-agreement.abs()).exp();
+        self.loss += small.ln_1p() - agreement.min(0.0);
+        let rarer = small / (1.0 + small);
+        let probability = if log_odds > 0.0 { 1.0 - rarer } else { rarer };
+        let residual = probability - f64::from(u8::from(label));
+        let curvature = rarer * (1.0 - rarer);
+
+        for (at, number) in row.numbers.iter().enumerate() {
+            self.gradient[at] += residual * number;
+            let line = &mut self.hessian[at * columns..at * columns + at + 1];
+            add_scaled(line, curvature * number, &row.numbers);
+        }
+        for (at, one) in row.ones.iter().enumerate() {
+            self.gradient[*one] += residual;
+            let line = &mut self.hessian[one * columns..(one + 1) * columns];
+            add_scaled(line, curvature, &row.numbers);
+            for other in &row.ones[..=at] {
+                line[*other] += curvature;
+            }
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.loss += other.loss;
+        self.rows += other.rows;
+        add_scaled(&mut self.gradient, 1.0, &other.gradient);
+        add_scaled(&mut self.hessian, 1.0, &other.hessian);
+    }
+
+    /// Copies what is left of the diagonal to what is right of it.
+    fn mirror(&mut self) {
+        let columns = self.gradient.len();
+        for row in 0..columns {
+            for column in row + 1..columns {
+                self.hessian[row * columns + column] = self.hessian[column * columns + row];
+            }
+        }
+    }
+
+    /// Adds the penalty on all weights but the intercept, the last one.
+    fn penalise(&mut self, weights: &[f64], alpha: f64) {
+        let columns = weights.len();
+        for (at, weight) in weights.iter().enumerate().take(columns.saturating_sub(1)) {
+            self.loss += alpha / 2.0 * weight * weight;
+            self.gradient[at] += alpha * weight;
+            self.hessian[at * columns + at] += alpha;
+        }
+    }
+
+    /// The largest absolute component of the gradient, divided by the number of rows.
+    pub fn slope(&self) -> f64 {
+        let steeper = |a: f64, b: &f64| if b.is_nan() { f64::NAN } else { b.abs().max(a) };
+        self.gradient.iter().fold(0.0, steeper) / self.rows
+    }
+}
+
+fn add_scaled(to: &mut [f64], factor: f64, from: &[f64]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to += factor * from;
+    }
+}
