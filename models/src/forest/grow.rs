@@ -1,5 +1,7 @@
 //! One tree, grown on a bootstrap sample.
 
+use std::array;
+
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -46,34 +48,40 @@ struct Open {
     counts: Counts,
 }
 
-/// How many rows of the sample there are, those that were drawn twice counting twice, and how many of them are positive; in
-/// one word, the positives above, so that one addition counts both.
+/// What is counted of records: their number, how often they were drawn, and how often positive ones were. The fourth word
+/// is 0; four are added as fast as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Counts(u64);
+struct Counts([u32; 4]);
 
 impl Counts {
     fn of(times: u8, label: u8) -> Self {
-        Self(u64::from(times) * (1 + (u64::from(label) << 32)))
+        Self([1, u32::from(times), u32::from(times * label), 0])
     }
 
+    /// How many different rows there are.
     fn rows(self) -> u32 {
-        self.0 as u32
+        self.0[0]
+    }
+
+    fn drawn(self) -> u32 {
+        self.0[1]
     }
 
     fn positives(self) -> u32 {
-        (self.0 >> 32) as u32
+        self.0[2]
     }
 
+    /// The share of positives among what was drawn.
     fn share(self) -> f64 {
-        f64::from(self.positives()) / f64::from(self.rows().max(1))
+        f64::from(self.positives()) / f64::from(self.drawn().max(1))
     }
 
     fn without(self, part: Self) -> Self {
-        Self(self.0 - part.0)
+        Self(array::from_fn(|at| self.0[at] - part.0[at]))
     }
 
     fn add(&mut self, other: Self) {
-        self.0 += other.0;
+        self.0 = array::from_fn(|at| self.0[at] + other.0[at]);
     }
 
     /// The part of Gini's impurity that a split can change, with the sign turned: the more, the purer.
@@ -224,8 +232,8 @@ impl Search<'_> {
     /// The best split on the columns that are drawn; none if the node is to be a leaf. As in scikit-learn, columns of one
     /// value count among those tried, and are passed over only as long as nothing else was found.
     fn best_split(&mut self, part: &Part<'_>, depth: u16, counts: Counts) -> Option<Split> {
-        let (rows, positives) = (counts.rows() as usize, counts.positives() as usize);
-        let is_pure = positives == 0 || positives == rows;
+        let rows = counts.rows() as usize;
+        let is_pure = counts.positives() == 0 || counts.positives() == counts.drawn();
         let is_small = rows < self.params.min_samples_split || rows / 2 < self.params.min_samples_leaf;
         if is_pure || is_small || self.params.max_depth == Some(depth) {
             return None;
