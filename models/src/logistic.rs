@@ -72,7 +72,6 @@ pub(crate) fn fit(
             None => break,
         }
     }
-    // Written so that a slope that is not a number is refused too.
     if sums.slope() <= SLOPE_ACCEPTED {
         Ok(design.fitted(&weights))
     } else {

@@ -106,11 +106,11 @@ fn rows_reach_the_leaves_that_were_grown_for_them() {
 
 #[test]
 fn leaves_hold_as_many_rows_as_they_must() {
-    let (_, features, _) = noisy_table(400);
-    let params = ForestParams { min_samples_leaf: 150, max_features: Some(5), ..params(20) };
+    // A sample of 400 rows has about 253 different ones.
+    let params = ForestParams { min_samples_leaf: 90, max_features: Some(5), ..params(20) };
     let forest = fitted(400, &params, 42);
     let leaves = |tree: &Tree| tree.nodes.iter().filter(|node| matches!(node, Node::Leaf { .. })).count();
-    assert!(forest.trees.iter().all(|tree| (1..=2).contains(&leaves(tree))), "{}", features.nrows());
+    assert!(forest.trees.iter().all(|tree| leaves(tree) <= 2));
     assert!(forest.trees.iter().any(|tree| leaves(tree) == 2));
     let none = ForestParams { min_samples_split: 401, ..params };
     assert!(fitted(400, &none, 42).trees.iter().all(|tree| leaves(tree) == 1));

@@ -6,9 +6,11 @@ use crate::parallel;
 use crate::preprocess::{Category, NumericColumn, Preprocessor};
 use crate::spline;
 
-/// Into how many parts the rows are dealt to be summed. It is fixed, and the parts' sums are added in their order, so that
-/// rounding does not depend on the number of cores; each part holds one Hessian.
-const PARTS: usize = 16;
+/// Into how many parts the rows are dealt at most to be summed. Their number depends on the table alone, and the parts' sums
+/// are added in their order, so that rounding does not depend on the number of cores.
+const MOST_PARTS: usize = 16;
+/// How many numbers the Hessians of all parts hold at most: 128 MiB.
+const MOST_CELLS: usize = 1 << 24;
 
 /// The design matrix of a logistic regression, of which each row is made when it is needed.
 ///
@@ -82,7 +84,8 @@ impl<'a> Design<'a> {
 
     /// The sums at these weights, on all cores.
     pub fn sums(&self, weights: &[f64], alpha: f64) -> Sums {
-        let rows = self.features.nrows().div_ceil(PARTS).max(1);
+        let parts = (MOST_CELLS / weights.len().pow(2)).clamp(1, MOST_PARTS);
+        let rows = self.features.nrows().div_ceil(parts).max(1);
         let parts: Vec<_> =
             self.features.axis_chunks_iter(Axis(0), rows).zip(self.labels.chunks(rows)).collect();
         let summed = parallel::map(&parts, |(features, labels)| self.sum_part(*features, labels, weights));
@@ -239,8 +242,9 @@ impl Sums {
 
     /// The largest absolute component of the gradient, divided by the number of rows.
     pub fn slope(&self) -> f64 {
-        let steeper = |a: f64, b: &f64| if b.is_nan() { f64::NAN } else { b.abs().max(a) };
-        self.gradient.iter().fold(0.0, steeper) / self.rows
+        // Whatever is not a number makes the loss one that is not.
+        let least = if self.loss.is_nan() { f64::INFINITY } else { 0.0 };
+        self.gradient.iter().fold(least, |largest: f64, slope| largest.max(slope.abs())) / self.rows
     }
 }
 
