@@ -208,7 +208,7 @@ pub struct TrainArguments {
     /// The model's name in the repository
     #[arg(long)]
     pub model: String,
-    /// The model families to compare
+    /// The model families to compare: logistic, forest, linfa-logistic, smartcore-forest
     #[arg(long, value_delimiter = ',', value_parser = family, default_value = "logistic,forest")]
     pub candidates: Vec<Family>,
     /// The number of folds of the cross-validation

@@ -32,7 +32,8 @@ pub struct LogisticParams {
 pub struct ForestParams {
     /// How many trees it has.
     pub trees: usize,
-    /// How many rows a leaf holds at least, a row that the bootstrap drew twice counting twice.
+    /// How many rows a leaf holds at least. As in scikit-learn, a row that the bootstrap drew twice counts once; smartcore
+    /// counts it twice.
     pub min_samples_leaf: usize,
     /// How many rows a node holds at least to be split.
     pub min_samples_split: usize,

@@ -1,4 +1,4 @@
-//! Random forests by smartcore.
+//! Random forests by smartcore, which scans all rows of every column at each split.
 //!
 //! Its classifier votes with the majority of each leaf and knows no probabilities. Its regressor on 0/1 labels is the
 //! forest that is wanted: the squared error of a 0/1 label is half of Gini's impurity (Breiman et al., Classification

@@ -1,6 +1,7 @@
 //! The command lines of `train` and of the processes that it measures.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use onnward_models::Family;
@@ -75,7 +76,9 @@ impl TrainingArguments {
             return Err(ProofError::Settings(format!("there is no Python at {python}: {fix}")));
         }
         let settings = TrainingSettings { schema, rows, test_rows, rounds, python, script, tasks, libraries };
-        let bar = bar(settings.runs(), "sampling");
+        let bar = bar(settings.runs(), "drawing the tables");
+        // A forest of scikit-learn takes minutes, and the time shall be seen to pass.
+        bar.enable_steady_tick(Duration::from_secs(1));
         let report = run(&settings, |next| match next {
             Some(next) => bar.set_message(next),
             None => bar.inc(1),

@@ -100,6 +100,8 @@ impl<'a> Design<'a> {
         let mut sums = Sums::zero(weights.len());
         let mut row = Row { numbers: vec![0.0; self.numbers.len()], ones: Vec::new() };
         let mut values = vec![0.0; self.numeric.len()];
+        // By how much the one-hot columns lie further right than in the preprocessed matrix.
+        let shift = self.numbers.len() - self.numeric.len();
         for (features, label) in features.outer_iter().zip(labels) {
             for (value, column) in values.iter_mut().zip(self.numeric) {
                 *value = column.transform(features[column.feature]);
@@ -107,14 +109,11 @@ impl<'a> Design<'a> {
             for (cell, number) in row.numbers.iter_mut().zip(&self.numbers) {
                 *cell = number.of(&values);
             }
-            let ones = self.categories.iter().filter_map(|category| {
-                Some(
-                    self.numbers.len() + category.first_column - self.numeric.len()
-                        + category.code(features[category.feature])?,
-                )
-            });
             row.ones.clear();
-            row.ones.extend(ones);
+            row.ones.extend(self.categories.iter().filter_map(|category| {
+                let code = category.code(features[category.feature])?;
+                Some(shift + category.first_column + code)
+            }));
             row.ones.push(weights.len() - 1);
             sums.add_row(&row, *label, weights);
         }
