@@ -22,7 +22,7 @@ BUILD = cargo build --release --locked --bins
 DEMO = exec env BIN='$(BIN)' DATA='$(DATA)' SCHEMA='$(SCHEMA)' MODEL='$(MODEL)' REPOSITORY='$(REPOSITORY)' \
 	REPORT='$(REPORT)' LISTEN='$(LISTEN)' tests/demo.sh
 
-.PHONY: help demo build runtime test bench-train proof-swaps proof-kills lint fmt fmt-check clippy deny clean
+.PHONY: help demo build runtime test proof-swaps proof-kills bench bench-micro bench-train lint fmt fmt-check clippy deny clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -68,6 +68,15 @@ proof-kills: ## kill engines 200 times while they download from an S3 server (AR
 	tests/fetch-seaweedfs.sh
 	$(BUILD)
 	$(BIN)/onnward-bench kills $(ARGUMENTS)
+
+bench: ## compare Onnward with its peers side by side, about a quarter of an hour (DATA=, ARGUMENTS="--quick")
+	engine/onnxruntime/fetch.sh --optional
+	$(BUILD)
+	$(BIN)/onnward-bench compare $(if $(DATA),--data $(call quote,$(DATA))) $(ARGUMENTS)
+
+bench-micro: ## time the parts of a request one by one, and count allocations
+	engine/onnxruntime/fetch.sh --optional
+	ORT_DISABLE_TELEMETRY=1 cargo bench --locked --workspace --bench micro --bench allocations
 
 lint: fmt-check clippy ## check the format and run clippy, warnings being errors
 

@@ -14,10 +14,16 @@ const MAY_IMPORT: [(&str, &[&str]); 7] = [
     ("onnward-models", &["onnward-schemas"]),
     ("onnward-exporter", &["onnward-schemas", "onnward-onnx", "onnward-repository", "onnward-models"]),
     ("onnward-engine", &["onnward-schemas", "onnward-onnx", "onnward-repository"]),
-    // Not the engine: it is run as a program, as its users run it.
     (
         "onnward-benches",
-        &["onnward-schemas", "onnward-onnx", "onnward-repository", "onnward-models", "onnward-exporter"],
+        &[
+            "onnward-schemas",
+            "onnward-onnx",
+            "onnward-repository",
+            "onnward-models",
+            "onnward-exporter",
+            "onnward-engine",
+        ],
     ),
 ];
 
@@ -90,7 +96,8 @@ fn the_parts_of_the_engine_never_call_back_up() {
 #[test]
 fn nothing_in_code_knows_a_column_of_a_table() {
     let columns = ["tenure", "MonthlyCharges", "InternetService", "SeniorCitizen", "CreditScore"];
-    for folder in ["schemas", "models", "exporter", "engine", "benches"] {
+    // Not `benches/peers`: what Onnward is measured against is written by hand for one table.
+    for folder in ["schemas", "models", "exporter", "engine", "benches/src", "benches/benches"] {
         for file in rust_files(&root().join(folder)) {
             for line in code_lines(&file) {
                 for column in columns {

@@ -1,8 +1,11 @@
 //! The command line: a proof is run, its figures are printed, and a requirement that is missed is exit code 1, as is a proof
 //! that could not be run.
 
+mod compare;
+mod load;
+
 use std::fmt::Display;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,6 +13,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use onnward_models::{Family, UnknownFamily};
 use serde::Serialize;
+
+use compare::{CompareArguments, SessionArguments};
+use load::{BareArguments, LoadArguments};
 
 use crate::error::ProofError;
 use crate::kills::{self, KillSettings};
@@ -32,11 +38,19 @@ enum Command {
     Swaps(SwapArguments),
     /// Kill engines during downloads: they come up again and never serve a file whose digest is wrong
     Kills(KillArguments),
+    /// Put load on a server and tell how it answers
+    Load(LoadArguments),
+    /// Serve the limit of the HTTP stack: the sample table's rows are parsed, and constants answered
+    Bare(BareArguments),
     /// Fit a million sampled rows with Onnward and with scikit-learn, side by side: time, memory and quality
     Train(TrainingArguments),
     /// Fit one table once, for `train`
     #[command(hide = true)]
     FitOnce(FitArguments),
+    /// Compare Onnward with its peers, side by side
+    Compare(Box<CompareArguments>),
+    /// Time a model's session without a server
+    Session(SessionArguments),
 }
 
 #[derive(Debug, Args)]
@@ -119,8 +133,12 @@ pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Swaps(arguments) => arguments.run(),
         Command::Kills(arguments) => arguments.run(),
+        Command::Load(arguments) => arguments.run(),
+        Command::Bare(arguments) => arguments.run(),
         Command::Train(arguments) => arguments.run(),
         Command::FitOnce(arguments) => arguments.run(),
+        Command::Compare(arguments) => arguments.run(),
+        Command::Session(arguments) => arguments.run(),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -172,13 +190,17 @@ impl KillArguments {
 
 impl CommonArguments {
     fn engine(&self) -> Result<PathBuf, ProofError> {
-        match &self.engine {
-            Some(path) => Ok(path.clone()),
-            None => {
-                let own =
-                    std::env::current_exe().map_err(ProofError::system("find this program's folder"))?;
-                Ok(own.with_file_name("onnward-engine"))
-            }
+        engine_beside(self.engine.as_deref())
+    }
+}
+
+/// The engine's program: the one that is named, or the one beside this program.
+fn engine_beside(named: Option<&Path>) -> Result<PathBuf, ProofError> {
+    match named {
+        Some(path) => Ok(path.to_owned()),
+        None => {
+            let own = std::env::current_exe().map_err(ProofError::system("find this program's folder"))?;
+            Ok(own.with_file_name("onnward-engine"))
         }
     }
 }

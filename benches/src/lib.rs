@@ -3,12 +3,16 @@
 //!
 //! A proof states what it requires beside what it found, and its command fails if a requirement is missed.
 
+pub mod bare;
 pub mod cli;
+pub mod comparison;
 pub mod engine;
 pub mod error;
 mod figures;
+pub mod generator;
 pub mod kills;
 pub mod load;
+pub mod process;
 pub mod proxy;
 pub mod publisher;
 pub mod seaweedfs;

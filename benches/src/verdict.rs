@@ -27,6 +27,12 @@ impl Requirement {
         // What cannot be computed, as a ratio to nothing, is not enough.
         Self { required, found: format!("{found:.2}{unit}"), met: found <= limit }
     }
+
+    /// A figure that must not be below a limit.
+    pub fn at_least(what: &str, found: f64, limit: f64, unit: &str) -> Self {
+        let required = format!("{what} at least {limit}{unit}");
+        Self { required, found: format!("{found:.2}{unit}"), met: found >= limit }
+    }
 }
 
 impl fmt::Display for Requirement {

@@ -59,8 +59,7 @@ pub enum AppError {
 /// # Errors
 /// [`AppError`] when it cannot start, or was made to end at once.
 pub fn serve(config: Config) -> Result<(), AppError> {
-    // A log that is already there stays.
-    let _ = logging::init(config.log);
+    let _log = logging::init(config.log).map_err(AppError::Setup)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(AppError::Setup)?;
     let registry = Arc::new(Registry::new(config.default_model.clone(), config.required_models.clone()));

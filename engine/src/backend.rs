@@ -4,6 +4,7 @@
 //! session is exclusive, one for each worker thread, and scores a batch.
 
 mod foreign;
+mod forest;
 mod library;
 mod onnxruntime;
 mod tract;
@@ -78,6 +79,11 @@ pub trait Session: Send {
     /// [`BackendError::Run`] if the graph cannot be run on the batch, [`BackendError::Output`] if what comes out has not the
     /// shape of a probability for each row.
     fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError>;
+
+    /// Another session of the model as it is opened here, for another thread; `None` where that takes opening it again.
+    fn share(&self) -> Option<Box<dyn Session>> {
+        None
+    }
 }
 
 /// Rows to score.

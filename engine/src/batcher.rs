@@ -1,12 +1,14 @@
 //! Rows of many requests become one batch.
 //!
-//! A request's rows wait in a bounded queue. Each worker thread, with a session of its own, takes everything that is
-//! queued up to `max_batch_rows` at once: an idle engine answers immediately, a busy one batches by itself. What is
-//! deliberately absent: a lock that is held while a model runs, and a queue without a bound.
+//! A request's rows wait in a bounded queue. Where a batch takes next to no time, the thread that has the request scores it:
+//! it first lets everything else that is ready to run on it queue its rows, and then takes all of them at once, so an idle
+//! engine answers without a change of threads and a busy one batches by itself. What takes longer is left to worker threads,
+//! so that no connection waits for another's rows. What is deliberately absent: a lock that is held while a model runs, and
+//! a queue without a bound.
 
 pub mod costs;
 mod queue;
-mod worker;
+mod scorer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +17,9 @@ use onnward_schemas::{Rows, Schema};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-use self::queue::{Entry, Queue};
+use self::costs::BatchCosts;
+use self::queue::{Entry, Queue, ScoredBy};
+use self::scorer::Scorer;
 use crate::backend::Session;
 use crate::config::BatchingConfig;
 use crate::crew::Crew;
@@ -23,13 +27,21 @@ use crate::metrics::{ModelMetrics, RejectReason};
 
 /// Takes rows for one model and gives their probabilities.
 ///
-/// Dropping it lets the workers finish what is queued and end; the crew tells when they have.
+/// Dropping it lets what is queued be scored and the workers end; the crew tells when they have.
 #[derive(Debug)]
 pub struct Batcher {
     queue: Arc<Queue>,
     metrics: ModelMetrics,
     width: RowWidth,
+    max_batch_rows: usize,
+    /// How many rows are scored at most by the thread that has the request.
+    requester_rows: usize,
+    crew: Crew,
 }
+
+/// A batch that is expected to take longer is a worker's: other connections of the thread would wait for it, and beside it
+/// a change of threads, some 10 µs, no longer counts.
+const REQUESTER_TIME: Duration = Duration::from_micros(250);
 
 /// What one encoded row is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,31 +91,57 @@ pub enum SubmitError {
 }
 
 impl Batcher {
-    /// Starts a worker thread for each session.
+    /// Starts a worker thread for each session. `costs` are those of a batch on one of them.
     ///
     /// # Errors
     /// The operating system's, if it gives no thread.
     pub fn start(
         name: &str,
         sessions: Vec<Box<dyn Session>>,
+        costs: &BatchCosts,
         width: RowWidth,
         config: &BatchingConfig,
         metrics: ModelMetrics,
         crew: &Crew,
     ) -> std::io::Result<Self> {
+        let workers = sessions.len();
+        let max_batch_rows = config.max_batch_rows.unwrap_or_else(|| costs.worthwhile_rows());
+        let scorer = |session| Scorer::new(session, width, max_batch_rows, metrics.clone());
+        let queue = Queue::new(config, max_batch_rows, sessions.into_iter().map(scorer).collect());
+        // A delay is waited out by workers.
+        let requester_rows = if config.max_queue_delay.is_zero() {
+            costs.rows_within(REQUESTER_TIME).min(max_batch_rows)
+        } else {
+            0
+        };
         // Dropped early, for want of a thread, it ends the workers that have begun.
-        let batcher = Self { queue: Arc::new(Queue::new(config)), metrics, width };
-        for (index, session) in sessions.into_iter().enumerate() {
-            let (queue, metrics) = (Arc::clone(&batcher.queue), batcher.metrics.clone());
-            let worker = worker::Worker::new(session, queue, width, config.max_batch_rows, metrics);
+        let batcher = Self {
+            queue: Arc::new(queue),
+            metrics,
+            width,
+            max_batch_rows,
+            requester_rows,
+            crew: crew.clone(),
+        };
+        for index in 0..workers {
+            let queue = Arc::clone(&batcher.queue);
             let at_work = crew.enter();
-            let run = move || {
-                worker.run();
+            let work = move || {
+                let mut done = None;
+                while let Some((mut scorer, taken)) = queue.take(done.take()) {
+                    scorer.answer(taken);
+                    done = Some(scorer);
+                }
                 drop(at_work);
             };
-            std::thread::Builder::new().name(format!("{name}-{index}")).spawn(run)?;
+            std::thread::Builder::new().name(format!("{name}-{index}")).spawn(work)?;
         }
         Ok(batcher)
+    }
+
+    /// How many rows a batch holds at most: as configured, else as many as pay.
+    pub fn max_batch_rows(&self) -> usize {
+        self.max_batch_rows
     }
 
     /// Scores encoded rows and gives the probability of the positive label for each, in order. Whoever stops waiting gives
@@ -122,12 +160,16 @@ impl Batcher {
             )));
         }
         let (reply, answer) = oneshot::channel();
-        self.queue.push(Entry { values, texts, rows, reply }).inspect_err(|error| match error {
+        let by = if rows <= self.requester_rows { ScoredBy::Requester } else { ScoredBy::Worker };
+        self.queue.push(Entry { values, texts, rows, reply }, by).inspect_err(|error| match error {
             SubmitError::QueueFull { .. } => self.metrics.rejected(RejectReason::QueueFull),
             SubmitError::TooManyRows { .. } => self.metrics.rejected(RejectReason::TooManyRows),
             _ => self.metrics.rejected(RejectReason::ShuttingDown),
         })?;
         self.metrics.queue_rows(rows as i64);
+        if by == ScoredBy::Requester {
+            self.score_here().await;
+        }
         match tokio::time::timeout(timeout, answer).await {
             Ok(Ok(answer)) => answer,
             // A worker always answers, unless it was stopped.
@@ -137,6 +179,27 @@ impl Batcher {
                 Err(SubmitError::TimedOut { after: timeout })
             }
         }
+    }
+
+    /// Scores a batch of what is queued on this thread, unless others are at it.
+    async fn score_here(&self) {
+        let owed = Owed(&self.queue);
+        tokio::task::yield_now().await;
+        std::mem::forget(owed);
+        if let Some((mut scorer, taken)) = self.queue.try_take(self.requester_rows) {
+            let _at_work = self.crew.enter();
+            scorer.answer(taken);
+            self.queue.put_back(scorer);
+        }
+    }
+}
+
+/// A batch that a request owes to the queue: dropped with the request, it is a worker's.
+struct Owed<'a>(&'a Queue);
+
+impl Drop for Owed<'_> {
+    fn drop(&mut self) {
+        self.0.hand_over();
     }
 }
 

@@ -132,7 +132,7 @@ fn load(file: &Path) -> Result<ServingModel, CommandError> {
     };
     let no_queue = BatchingConfig {
         workers: 1,
-        max_batch_rows: 1024,
+        max_batch_rows: None,
         max_queue_rows: usize::MAX,
         max_queue_delay: Duration::ZERO,
     };

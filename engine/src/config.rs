@@ -83,8 +83,8 @@ pub struct OnnxRuntimeConfig {
 pub struct BatchingConfig {
     /// How many worker threads score, each with its own session; at least 1.
     pub workers: usize,
-    /// How many rows a batch holds at most.
-    pub max_batch_rows: usize,
+    /// How many rows a batch holds at most; without it, as many as pay, which is measured for each model.
+    pub max_batch_rows: Option<usize>,
     /// How many rows may wait; more are refused.
     pub max_queue_rows: usize,
     /// How long a batch that is not full waits for more rows; zero does not wait.

@@ -1,13 +1,15 @@
 //! The threads that use a runtime, counted: at the end of the process none may be left when the runtimes' libraries are
 //! taken down.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// Counts the threads that are at work.
 #[derive(Debug, Clone, Default)]
 pub struct Crew {
-    count: Arc<(Mutex<usize>, Condvar)>,
+    count: Arc<AtomicUsize>,
 }
 
 /// One thread at work, until it is dropped.
@@ -16,32 +18,32 @@ pub struct AtWork {
     crew: Crew,
 }
 
+/// How often the count is looked at: only the end of the process waits for it, and every batch changes it.
+const LOOK_PAUSE: Duration = Duration::from_millis(1);
+
 impl Crew {
     /// One more thread is at work.
     pub fn enter(&self) -> AtWork {
-        self.change(|count| count + 1);
+        self.count.fetch_add(1, Ordering::Relaxed);
         AtWork { crew: self.clone() }
     }
 
     /// Waits until no thread is at work, but no longer than `patience`; `false` if there still is one.
     pub fn wait_until_idle(&self, patience: Duration) -> bool {
-        let (count, changed) = self.count.as_ref();
-        let count = count.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = changed.wait_timeout_while(count, patience, |count| *count > 0);
-        *waited.unwrap_or_else(PoisonError::into_inner).0 == 0
-    }
-
-    fn change(&self, change: impl FnOnce(usize) -> usize) {
-        let (count, changed) = self.count.as_ref();
-        let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
-        *count = change(*count);
-        changed.notify_all();
+        let start = Instant::now();
+        while self.count.load(Ordering::Acquire) > 0 {
+            if start.elapsed() >= patience {
+                return false;
+            }
+            sleep(LOOK_PAUSE);
+        }
+        true
     }
 }
 
 impl Drop for AtWork {
     fn drop(&mut self) {
-        self.crew.change(|count| count.saturating_sub(1));
+        self.crew.count.fetch_sub(1, Ordering::Release);
     }
 }
 

@@ -7,7 +7,7 @@ mod draw;
 
 use std::fmt;
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 use onnward_schemas::{GoldenValue, Metadata, Schema};
 use serde::Serialize;
 use thiserror::Error;
@@ -110,6 +110,11 @@ impl<'a> ComparedRows<'a> {
     #[expect(clippy::len_without_is_empty, reason = "an artifact has golden rows")]
     pub fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    /// The rows, encoded: `[rows, features]`.
+    pub fn encoded(&self) -> ArrayView2<'_, f32> {
+        self.encoded.view()
     }
 
     /// Scores the rows on a session of the cut graph.

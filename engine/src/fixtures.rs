@@ -3,6 +3,7 @@
 pub mod backends;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io::Write;
 use std::sync::{Arc, Mutex, Once, mpsc};
 use std::time::Duration;
@@ -24,6 +25,7 @@ use tracing_subscriber::registry;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::backend::{BackendError, BackendKind, Batch, Session};
+use crate::batcher::costs::BatchCosts;
 use crate::batcher::{Batcher, RowWidth};
 use crate::config::{BatchingConfig, HttpConfig, LogFormat};
 use crate::crew::Crew;
@@ -256,16 +258,17 @@ impl Engine {
         let metadata = metadata(toml);
         let batching = BatchingConfig {
             workers: 1,
-            max_batch_rows: 100,
+            max_batch_rows: Some(100),
             max_queue_rows: if scorer.gate.is_some() { GATED_QUEUE_ROWS } else { 100_000 },
             max_queue_delay: Duration::ZERO,
         };
         let backend = BackendKind::Tract;
         let metrics = Metrics::new().unwrap().model(name, 3, backend.name());
         let width = RowWidth::of(&metadata.schema);
+        let costs = if scorer.gate.is_some() { slow() } else { quick() };
+        let sessions: Vec<Box<dyn Session>> = vec![Box::new(scorer)];
         let batcher =
-            Batcher::start(name, vec![Box::new(scorer)], width, &batching, metrics, &Crew::default())
-                .unwrap();
+            Batcher::start(name, sessions, &costs, width, &batching, metrics, &Crew::default()).unwrap();
         self.registry.insert(ServingModel {
             name: name.to_owned(),
             version: 3,
@@ -274,6 +277,7 @@ impl Engine {
             backend,
             comparison: None,
             description: Description::Artifact(Box::new(metadata)),
+            costs,
             batcher,
         });
         self.registry.change(name, |slot| slot.aliases.insert(DEFAULT_ALIAS.to_owned(), 3));
@@ -376,4 +380,18 @@ pub fn captured_log(format: LogFormat) -> (Log, DefaultGuard) {
     let log = Log::default();
     let writer = log.clone();
     (log, registry().with(lines(format, false, move || writer.clone())).set_default())
+}
+
+/// Costs of a session whose batches the thread that has the request scores.
+pub fn quick() -> BatchCosts {
+    costs(Duration::from_micros(1))
+}
+
+/// Costs of a session whose batches workers score.
+pub fn slow() -> BatchCosts {
+    costs(Duration::from_secs(1))
+}
+
+fn costs(batch: Duration) -> BatchCosts {
+    BatchCosts::measure(|_| Ok::<_, Infallible>(batch)).unwrap()
 }

@@ -5,8 +5,9 @@ mod error;
 mod foreign;
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use ndarray::Axis;
+use ndarray::{Array2, ArrayView2, Axis};
 use onnward_onnx::{Artifact, ArtifactError};
 use onnward_repository::FetchedModel;
 use onnward_schemas::{Manifest, Metadata};
@@ -14,6 +15,7 @@ use onnward_schemas::{Manifest, Metadata};
 pub use self::error::{LoadError, LoadStep};
 pub use self::foreign::{TrialError, try_on};
 use crate::backend::{Backend, BackendKind, Batch, Session};
+use crate::batcher::costs::BatchCosts;
 use crate::batcher::{Batcher, RowWidth};
 use crate::config::BatchingConfig;
 use crate::crew::Crew;
@@ -37,7 +39,7 @@ pub struct Loader {
 
 impl Loader {
     /// Opens, proves and warms a model on the first backend that can open it, compares it with the next one that can, and
-    /// starts its workers.
+    /// starts its workers on the first, unless the other is clearly faster.
     ///
     /// It computes for a while: call it where blocking is allowed.
     ///
@@ -72,10 +74,12 @@ impl Loader {
         manifest: &Manifest,
         proven: Proven,
     ) -> Result<ServingModel, LoadError> {
-        let Proven { backend, sessions, comparison, description } = proven;
+        let Proven { backend, sessions, costs, comparison, description } = proven;
         let metrics = self.metrics.model(name, version, backend.name());
         let width = RowWidth::of(description.schema());
-        let batcher = Batcher::start(name, sessions, width, &self.batching, metrics, &self.crew)?;
+        let batcher = Batcher::start(name, sessions, &costs, width, &self.batching, metrics, &self.crew)?;
+        let max_batch_rows = batcher.max_batch_rows();
+        tracing::debug!(model = name, version, %backend, %costs, max_batch_rows, "what batches cost");
         Ok(ServingModel {
             name: name.to_owned(),
             version,
@@ -84,6 +88,7 @@ impl Loader {
             backend,
             comparison,
             description,
+            costs,
             batcher,
         })
     }
@@ -107,12 +112,11 @@ impl Loader {
             cut: artifact.encode_cut()?,
             metadata: &artifact.metadata,
         };
-        let opened = self.open(&candidate)?;
-        let backend = opened.backend.kind();
-        let (sessions, comparison) = self.prove(&candidate, opened)?;
+        let (ready, comparison) = self.prove(&candidate)?;
         Ok(Proven {
-            backend,
-            sessions,
+            backend: ready.backend.kind(),
+            sessions: self.sessions(&candidate, ready.backend, ready.session)?,
+            costs: ready.costs,
             comparison,
             description: Description::Artifact(Box::new(artifact.metadata)),
         })
@@ -139,32 +143,68 @@ impl Loader {
         Err(if errors.is_empty() { LoadError::NoBackend } else { LoadError::Open(errors) })
     }
 
-    /// Proves and warms a session for each worker, and compares the first with another backend.
-    fn prove(
+    /// Proves the candidate on the first backend that can open it, and compares it with another; if that is clearly faster,
+    /// proves it there.
+    fn prove(&self, candidate: &Candidate<'_>) -> Result<(Measured<'_>, Option<Comparison>), LoadError> {
+        let opened = self.open(candidate)?;
+        let (first, others) = (opened.backend.kind(), opened.others);
+        let rows = ComparedRows::of(candidate.metadata, candidate.sha256);
+        let mut ready = self.make_ready(candidate, &rows, opened.backend, opened.whole, opened.cut)?;
+        let Some((rival, comparison)) = compare(candidate, &rows, &mut ready, others)? else {
+            return Ok((ready, None));
+        };
+        if !rival.costs.are_clearly_below(&ready.costs) {
+            return Ok((ready, Some(comparison)));
+        }
+        match rival.backend.open(candidate.whole) {
+            Ok(whole) => {
+                let faster = self.make_ready(candidate, &rows, rival.backend, whole, rival.session)?;
+                Ok((faster, Some(Comparison { with: first, ..comparison })))
+            }
+            Err(error) => {
+                let (model, backend) = (candidate.name, rival.backend.kind().name());
+                tracing::warn!(model, backend, %error, "the faster backend is passed over");
+                Ok((ready, Some(comparison)))
+            }
+        }
+    }
+
+    /// Replays the golden rows on both graphs, warms the cut one and measures it.
+    fn make_ready<'a>(
         &self,
         candidate: &Candidate<'_>,
-        opened: Opened<'_>,
-    ) -> Result<(Sessions, Option<Comparison>), LoadError> {
-        let Opened { backend, mut whole, cut: mut session, others } = opened;
-        let kind = backend.kind();
-        let prove = |session: &mut dyn Session, form| {
-            let replayed = golden::replay(session, candidate.metadata, form);
-            replayed.map_err(|source| LoadError::Golden { backend: kind, source })
-        };
-        prove(whole.as_mut(), GraphForm::Whole)?;
+        rows: &ComparedRows<'_>,
+        backend: &'a dyn Backend,
+        mut whole: Box<dyn Session>,
+        mut session: Box<dyn Session>,
+    ) -> Result<Measured<'a>, LoadError> {
+        replay(backend, whole.as_mut(), candidate.metadata, GraphForm::Whole)?;
         drop(whole);
-        prove(session.as_mut(), GraphForm::Cut)?;
+        replay(backend, session.as_mut(), candidate.metadata, GraphForm::Cut)?;
         warm_up(session.as_mut(), candidate.metadata, self.batching.max_batch_rows)?;
-        let comparison = compare(candidate, (kind, session.as_mut()), others)?;
+        let costs = measure(session.as_mut(), rows)?;
+        Ok(Measured { backend, session, costs })
+    }
 
-        let mut sessions = vec![session];
-        while sessions.len() < self.batching.workers {
-            let mut session = backend.open(&candidate.cut).map_err(|error| LoadError::Open(vec![error]))?;
-            prove(session.as_mut(), GraphForm::Cut)?;
+    /// A proven and warm session for each worker, of which there is one already.
+    fn sessions(
+        &self,
+        candidate: &Candidate<'_>,
+        backend: &dyn Backend,
+        first: Box<dyn Session>,
+    ) -> Result<Sessions, LoadError> {
+        let mut sessions = Vec::with_capacity(self.batching.workers);
+        while sessions.len() + 1 < self.batching.workers {
+            let mut session = match first.share() {
+                Some(session) => session,
+                None => backend.open(&candidate.cut).map_err(|error| LoadError::Open(vec![error]))?,
+            };
+            replay(backend, session.as_mut(), candidate.metadata, GraphForm::Cut)?;
             warm_up(session.as_mut(), candidate.metadata, self.batching.max_batch_rows)?;
             sessions.push(session);
         }
-        Ok((sessions, comparison))
+        sessions.push(first);
+        Ok(sessions)
     }
 }
 
@@ -188,6 +228,13 @@ struct Opened<'a> {
     others: &'a [Arc<dyn Backend>],
 }
 
+/// A session of a candidate's cut graph that is warm and has been measured.
+struct Measured<'a> {
+    backend: &'a dyn Backend,
+    session: Box<dyn Session>,
+    costs: BatchCosts,
+}
+
 /// One for each worker.
 type Sessions = Vec<Box<dyn Session>>;
 
@@ -195,30 +242,36 @@ type Sessions = Vec<Box<dyn Session>>;
 pub struct Proven {
     backend: BackendKind,
     sessions: Sessions,
+    costs: BatchCosts,
     comparison: Option<Comparison>,
     description: Description,
 }
 
 /// The batch sizes that come first.
-const WARM_UP_SIZES: [usize; 4] = [1, 2, 32, 256];
+const WARM_UP_SIZES: [usize; 5] = [1, 2, 8, 32, 256];
 
-/// Compares a session of the cut graph with the first of the other backends that can run it; `None` if none of them can.
-fn compare(
+/// Compares a candidate with the first of the other backends that can run it; `None` if none of them can.
+fn compare<'a>(
     candidate: &Candidate<'_>,
-    (backend, session): (BackendKind, &mut dyn Session),
-    others: &[Arc<dyn Backend>],
-) -> Result<Option<Comparison>, LoadError> {
-    let rows = ComparedRows::of(candidate.metadata, candidate.sha256);
-    for other in others {
-        let scored = other.open(&candidate.cut);
-        match scored.and_then(|mut session| rows.score(other.kind(), session.as_mut())) {
-            Ok(theirs) => {
-                let ours = rows.score(backend, session);
+    rows: &ComparedRows<'_>,
+    ready: &mut Measured<'_>,
+    others: &'a [Arc<dyn Backend>],
+) -> Result<Option<(Measured<'a>, Comparison)>, LoadError> {
+    for backend in others {
+        let scored = backend.open(&candidate.cut).and_then(|mut session| {
+            let scores = rows.score(backend.kind(), session.as_mut())?;
+            Ok((session, scores))
+        });
+        match scored {
+            Ok((mut session, theirs)) => {
+                let ours = rows.score(ready.backend.kind(), ready.session.as_mut());
                 let ours = ours.map_err(|source| LoadError::WarmUp { rows: rows.len(), source })?;
-                return Ok(Some(rows.compare(&ours, &theirs)?));
+                let comparison = rows.compare(&ours, &theirs)?;
+                let costs = measure(session.as_mut(), rows)?;
+                return Ok(Some((Measured { backend: backend.as_ref(), session, costs }, comparison)));
             }
             Err(error) => {
-                let (model, with) = (candidate.name, other.kind().name());
+                let (model, with) = (candidate.name, backend.kind().name());
                 tracing::warn!(model, with, %error, "the model is not compared with this backend, which cannot run it");
             }
         }
@@ -226,17 +279,52 @@ fn compare(
     Ok(None)
 }
 
+fn replay(
+    backend: &dyn Backend,
+    session: &mut dyn Session,
+    metadata: &Metadata,
+    form: GraphForm,
+) -> Result<(), LoadError> {
+    let replayed = golden::replay(session, metadata, form);
+    replayed.map(drop).map_err(|source| LoadError::Golden { backend: backend.kind(), source })
+}
+
 /// Runs the batch sizes that come first, so that no request pays for the first allocation of its size.
-fn warm_up(session: &mut dyn Session, metadata: &Metadata, max_batch_rows: usize) -> Result<(), LoadError> {
-    let golden = golden::encoded_rows(metadata);
-    for size in WARM_UP_SIZES.into_iter().filter(|size| *size <= max_batch_rows) {
-        let indices: Vec<usize> = (0..size).map(|row| row % golden.nrows()).collect();
-        let batch = golden.select(Axis(0), &indices);
-        session
-            .score(Batch::Features(batch.view()))
-            .map_err(|source| LoadError::WarmUp { rows: size, source })?;
-    }
-    Ok(())
+fn warm_up(
+    session: &mut dyn Session,
+    metadata: &Metadata,
+    max_batch_rows: Option<usize>,
+) -> Result<(), LoadError> {
+    let rows = golden::encoded_rows(metadata);
+    let may_come = |size: &usize| max_batch_rows.is_none_or(|max| *size <= max);
+    WARM_UP_SIZES.into_iter().filter(may_come).try_for_each(|size| {
+        let batch = batch_from(rows.view(), 0, size);
+        score(session, &batch)
+    })
+}
+
+/// What batches of the compared rows cost. Each batch begins where the one before ended: a processor soon knows the way of
+/// rows that come again and again through a forest.
+fn measure(session: &mut dyn Session, rows: &ComparedRows<'_>) -> Result<BatchCosts, LoadError> {
+    let mut next = 0;
+    BatchCosts::measure(|size| {
+        let batch = batch_from(rows.encoded(), next, size);
+        next += size;
+        let start = Instant::now();
+        score(session, &batch)?;
+        Ok(start.elapsed())
+    })
+}
+
+/// A batch of as many rows, taken from these in turn.
+fn batch_from(rows: ArrayView2<'_, f32>, first: usize, size: usize) -> Array2<f32> {
+    let indices: Vec<usize> = (first..first + size).map(|row| row % rows.nrows()).collect();
+    rows.select(Axis(0), &indices)
+}
+
+fn score(session: &mut dyn Session, batch: &Array2<f32>) -> Result<(), LoadError> {
+    let scored = session.score(Batch::Features(batch.view()));
+    scored.map(drop).map_err(|source| LoadError::WarmUp { rows: batch.nrows(), source })
 }
 
 #[cfg(test)]

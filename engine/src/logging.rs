@@ -1,30 +1,49 @@
-//! The log: lines for people on a terminal, JSON elsewhere, always on standard error.
+//! The log: lines for people on a terminal, JSON elsewhere, always on standard error, by a thread of its own.
 //!
 //! What comes from a client is only ever written as a field's value, which both forms escape, so no request can forge
 //! a line.
 
-use std::io::{IsTerminal, stderr};
+mod gathered;
+mod json;
+
+use std::io::{self, IsTerminal, stderr};
 use std::panic::{PanicHookInfo, set_hook};
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, registry};
 
+use self::gathered::Gathered;
+use self::json::JsonLines;
 use crate::config::{LogConfig, LogFormat, LogLevel};
 
-/// Starts the log of this process, panics included.
+/// The log of this process. Dropped, it writes what it has gathered.
+pub struct Log(Option<Gathered>);
+
+/// Starts the log of this process, panics included; one that is there already stays.
 ///
 /// # Errors
-/// When the process has a log already.
-pub fn init(config: LogConfig) -> Result<(), TryInitError> {
+/// The operating system's, if it gives no thread.
+pub fn init(config: LogConfig) -> io::Result<Log> {
     let terminal = stderr().is_terminal();
     let format = config.format.unwrap_or(if terminal { LogFormat::Pretty } else { LogFormat::Json });
-    let lines = lines(format, terminal, stderr).with_filter(filter(config.level));
-    registry().with(lines).try_init()?;
+    let gathered = Gathered::start(stderr())?;
+    let lines = lines(format, terminal, gathered.clone()).with_filter(filter(config.level));
+    if registry().with(lines).try_init().is_err() {
+        return Ok(Log(None));
+    }
     set_hook(Box::new(log_panic));
-    Ok(())
+    Ok(Log(Some(gathered)))
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if let Some(gathered) = &self.0 {
+            gathered.flush();
+        }
+    }
 }
 
 /// Writes events as lines of this form.
@@ -36,7 +55,7 @@ where
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false);
     match format {
         LogFormat::Pretty => lines.with_ansi(ansi).with_target(false).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
+        LogFormat::Json => lines.event_format(JsonLines).boxed(),
     }
 }
 
@@ -72,5 +91,22 @@ mod tests {
             assert_eq!(text.lines().count(), 1, "{text}");
             assert!(!text.contains('\u{1b}') && text.contains("forged"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_line_of_json_holds_every_field_as_it_is() {
+        let (log, guard) = captured_log(LogFormat::Json);
+        let (text, absent) = ("a \"quoted\" \\ \t\u{7f}é", None::<u64>);
+        tracing::warn!(text, number = -3, share = 0.25, big = u64::MAX, yes = true, absent, debug = ?Some("x"), "said {}", 1);
+        drop(guard);
+        let line: serde_json::Value = serde_json::from_str(log.text().trim_end()).unwrap();
+        let expected = serde_json::json!({
+            "level": "WARN", "message": "said 1", "target": "onnward_engine::logging::tests", "text": text, "number": -3,
+            "share": 0.25, "big": u64::MAX, "yes": true, "debug": "Some(\"x\")",
+        });
+        let mut fields = line.as_object().unwrap().clone();
+        let timestamp = fields.remove("timestamp").unwrap();
+        assert!(chrono::DateTime::parse_from_rfc3339(timestamp.as_str().unwrap()).is_ok(), "{timestamp}");
+        assert_eq!(serde_json::Value::Object(fields), expected);
     }
 }

@@ -2,7 +2,12 @@
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
 use onnward_engine::backend::TELEMETRY_SWITCH;
+
+// A request makes some fifty small allocations, which it hands out in less time than the system's.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     // Before ONNX Runtime is loaded, and before there is a second thread.

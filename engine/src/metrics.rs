@@ -122,9 +122,9 @@ impl Metrics {
 
     /// A request is answered, or its client has gone (status 499). `route` is the matched route's pattern and `method`
     /// one of HTTP's own, never what a client makes up.
-    pub fn request_ended(&self, route: &str, method: &str, status: &str, took: Duration) {
+    pub fn request_ended(&self, route: &str, method: &str, status: u16, took: Duration) {
         self.http_in_flight.dec();
-        self.http_requests.with_label_values(&[route, method, status]).inc();
+        self.http_requests.with_label_values(&[route, method, itoa::Buffer::new().format(status)]).inc();
         self.http_duration.with_label_values(&[route]).observe(took.as_secs_f64());
     }
 

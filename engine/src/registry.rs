@@ -17,6 +17,7 @@ pub use self::description::{Description, ForeignDescription, UNPROVEN};
 pub use self::slot::{FailedModel, Loading, Problem, RepositoryState, Serving, Slot, now};
 use crate::backend::BackendKind;
 use crate::batcher::Batcher;
+use crate::batcher::costs::BatchCosts;
 use crate::differential::Comparison;
 
 /// A version of a model that has passed every check and can answer requests.
@@ -36,6 +37,8 @@ pub struct ServingModel {
     pub comparison: Option<Comparison>,
     /// What is known of it.
     pub description: Description,
+    /// What batches cost on one of its sessions.
+    pub costs: BatchCosts,
     /// Where rows are scored.
     pub batcher: Batcher,
 }

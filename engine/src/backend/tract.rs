@@ -65,6 +65,7 @@ impl Backend for Tract {
     }
 }
 
+#[derive(Clone)]
 struct TractSession {
     /// The inputs' names, in the plan's order.
     names: Vec<String>,
@@ -78,6 +79,10 @@ impl Session for TractSession {
         let (shape, numbers) =
             self.run(batch).map_err(|error| BackendError::run(KIND, format!("{error:#}")))?;
         probabilities_of(KIND, &self.output, rows, shape, &numbers)
+    }
+
+    fn share(&self) -> Option<Box<dyn Session>> {
+        Some(Box::new(self.clone()))
     }
 }
 

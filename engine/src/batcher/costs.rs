@@ -1,6 +1,7 @@
 //! What a batch costs on the session that serves, measured when it is warmed: whether larger batches pay depends on the
 //! model, the runtime and the machine, and on nothing that a configuration could know.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -14,6 +15,10 @@ pub const LARGEST_BATCH_ROWS: usize = 1024;
 
 /// A larger batch pays if it saves this share of the cost of a row.
 const PAYS: f64 = 0.1;
+
+/// What a change to another runtime must save in the largest measured batch; less is soon only noise, and the choice should be
+/// the same at every start.
+const WORTH_A_CHANGE: Duration = Duration::from_micros(100);
 
 /// How many times a batch size is timed, after a first run that allocates what that size needs.
 const RUNS: usize = 5;
@@ -70,6 +75,29 @@ impl BatchCosts {
         }
     }
 
+    /// How many rows a batch may have that is expected to take no longer than `time`; 0 if already one row does.
+    pub fn rows_within(&self, time: Duration) -> usize {
+        let mut rows = 0;
+        while rows < LARGEST_BATCH_ROWS && self.expected(rows + 1) <= time {
+            rows += 1;
+        }
+        rows
+    }
+
+    /// Whether these are clearly below `other`: a row of the largest batch costs no more than half, which saves
+    /// [`WORTH_A_CHANGE`] a batch, and hardly more in any other batch.
+    pub fn are_clearly_below(&self, other: &Self) -> bool {
+        let pairs = || self.measured.iter().zip(&other.measured);
+        let is_near = |(ours, theirs): (&BatchCost, &BatchCost)| {
+            ours.seconds_per_row <= theirs.seconds_per_row * (1.0 + PAYS)
+        };
+        let is_worth = |(ours, theirs): (&BatchCost, &BatchCost)| {
+            let saved = (theirs.seconds_per_row - ours.seconds_per_row) * ours.rows as f64;
+            ours.seconds_per_row <= theirs.seconds_per_row / 2.0 && saved >= WORTH_A_CHANGE.as_secs_f64()
+        };
+        pairs().all(is_near) && pairs().next_back().is_some_and(is_worth)
+    }
+
     /// How long a batch of so many rows is expected to take on an idle core: linear between the measured sizes, and beyond
     /// the largest one its cost a row.
     pub fn expected(&self, rows: usize) -> Duration {
@@ -88,6 +116,14 @@ impl BatchCosts {
             from.1 + (to.1 - from.1) * ((rows - from.0) / (to.0 - from.0)).max(0.0)
         };
         Duration::try_from_secs_f64(seconds).unwrap_or_default()
+    }
+}
+
+/// Microseconds a row, for the log.
+impl fmt::Display for BatchCosts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let each = |cost: &BatchCost| format!("{:.2} µs at {}", cost.seconds_per_row * 1e6, cost.rows);
+        write!(f, "a row: {}", self.measured.iter().map(each).collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -123,6 +159,14 @@ mod tests {
     }
 
     #[test]
+    fn a_time_is_enough_for_the_rows_that_are_expected_to_take_no_longer() {
+        let (costs, _) = measured(6_000, 1_000);
+        assert_eq!(costs.rows_within(Duration::from_micros(26)), 20);
+        assert_eq!(costs.rows_within(Duration::from_micros(6)), 0);
+        assert_eq!(costs.rows_within(Duration::from_secs(1)), LARGEST_BATCH_ROWS);
+    }
+
+    #[test]
     fn batches_grow_as_long_as_they_pay() {
         // From 32 rows to 128 a row goes from 600 ns to 450: who knows what comes after.
         assert_eq!(measured(6_400, 400).0.worthwhile_rows(), LARGEST_BATCH_ROWS);
@@ -130,6 +174,15 @@ mod tests {
         assert_eq!(measured(4_000, 1_000).0.worthwhile_rows(), 32);
         // From the first row on, a row costs 20,000 ns and hardly more.
         assert_eq!(measured(100, 20_000).0.worthwhile_rows(), 1);
+    }
+
+    #[test]
+    fn costs_are_clearly_below_others_if_they_save_half_and_lose_nowhere() {
+        let costs = |call, row| measured(call, row).0;
+        assert!(costs(6_000, 1_000).are_clearly_below(&costs(6_000, 4_000)));
+        assert!(!costs(6_000, 2_500).are_clearly_below(&costs(6_000, 4_000)), "not half");
+        assert!(!costs(12_000, 1_000).are_clearly_below(&costs(6_000, 4_000)), "a single row costs more");
+        assert!(!costs(1_000, 100).are_clearly_below(&costs(3_000, 400)), "41 µs are not worth a change");
     }
 
     #[test]

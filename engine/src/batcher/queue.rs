@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::SubmitError;
+use super::scorer::Scorer;
 use crate::config::BatchingConfig;
 
 /// How long a client that was turned away is told to wait: the smallest that `Retry-After` can say.
@@ -19,7 +20,17 @@ pub struct Entry {
     pub reply: oneshot::Sender<Result<Vec<f32>, SubmitError>>,
 }
 
-/// What a worker takes at once.
+/// Who is to score an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScoredBy {
+    /// The thread that has the request: it asks for a batch with [`Queue::try_take`] after everything that is ready to run on
+    /// it has queued its rows too.
+    Requester,
+    /// A worker thread.
+    Worker,
+}
+
+/// What is scored at once.
 #[derive(Debug)]
 pub struct Taken {
     /// The entries to run, oldest first.
@@ -28,7 +39,8 @@ pub struct Taken {
     pub abandoned: Vec<Entry>,
 }
 
-/// A queue that is bounded in rows, not in requests: a row is what costs.
+/// A queue that is bounded in rows, not in requests: a row is what costs. It also keeps the scorers that are idle, so that
+/// whoever takes a batch takes the session that runs it.
 #[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
@@ -44,22 +56,35 @@ struct State {
     rows: usize,
     /// When the oldest entry came, for `max_delay`.
     oldest: Option<Instant>,
+    idle: Vec<Scorer>,
+    /// Whether something in the queue counts on a worker.
+    needs_worker: bool,
+    /// How many workers sleep: waking nobody would cost a call of the system too.
+    sleeping: usize,
     is_open: bool,
 }
 
 impl Queue {
-    pub fn new(config: &BatchingConfig) -> Self {
-        let state = State { entries: VecDeque::new(), rows: 0, oldest: None, is_open: true };
+    pub fn new(config: &BatchingConfig, max_batch_rows: usize, scorers: Vec<Scorer>) -> Self {
+        let state = State {
+            entries: VecDeque::new(),
+            rows: 0,
+            oldest: None,
+            idle: scorers,
+            needs_worker: false,
+            sleeping: 0,
+            is_open: true,
+        };
         Self {
             state: Mutex::new(state),
             changed: Condvar::new(),
-            max_batch_rows: config.max_batch_rows,
+            max_batch_rows,
             max_queue_rows: config.max_queue_rows,
             max_delay: config.max_queue_delay,
         }
     }
 
-    pub fn push(&self, entry: Entry) -> Result<(), SubmitError> {
+    pub fn push(&self, entry: Entry, by: ScoredBy) -> Result<(), SubmitError> {
         if entry.rows > self.max_queue_rows {
             return Err(SubmitError::TooManyRows { rows: entry.rows, limit: self.max_queue_rows });
         }
@@ -71,47 +96,110 @@ impl Queue {
             return Err(SubmitError::QueueFull { retry_after: RETRY_AFTER });
         }
         state.rows += entry.rows;
-        state.oldest.get_or_insert_with(Instant::now);
+        if !self.max_delay.is_zero() {
+            state.oldest.get_or_insert_with(Instant::now);
+        }
         state.entries.push_back(entry);
-        drop(state);
-        self.changed.notify_one();
+        if by == ScoredBy::Worker {
+            self.call_worker(state);
+        }
         Ok(())
     }
 
-    /// Takes everything that is queued up to `max_batch_rows`, but at least one entry, as soon as there is one; `None`
-    /// once the queue is closed and empty.
-    pub fn take(&self) -> Option<Taken> {
+    /// Takes what is queued up to `max_rows`, if a scorer is idle and the oldest entry is no larger; else a worker takes it
+    /// as soon as a scorer is idle.
+    pub fn try_take(&self, max_rows: usize) -> Option<(Scorer, Taken)> {
         let mut state = self.lock();
-        while state.entries.is_empty() {
-            if !state.is_open {
+        let fits = state.entries.front().is_some_and(|oldest| oldest.rows <= max_rows);
+        match state.idle.pop_if(|_| fits) {
+            Some(scorer) => Some((scorer, state.take(max_rows))),
+            None => {
+                self.call_worker(state);
+                None
+            }
+        }
+    }
+
+    /// Gives a scorer back, for the next batch.
+    pub fn put_back(&self, scorer: Scorer) {
+        let mut state = self.lock();
+        if state.is_open || !state.entries.is_empty() {
+            state.idle.push(scorer);
+            if state.needs_worker {
+                self.call_worker(state);
+            }
+        }
+    }
+
+    /// Lets a worker take what is queued, whoever was to do so.
+    pub fn hand_over(&self) {
+        self.call_worker(self.lock());
+    }
+
+    /// For workers, which give back the scorer of their last batch: takes everything that is queued up to
+    /// `max_batch_rows`, but at least one entry, as soon as something counts on a worker; `None` once the queue is closed and
+    /// empty.
+    pub fn take(&self, done: Option<Scorer>) -> Option<(Scorer, Taken)> {
+        let mut state = self.lock();
+        state.idle.extend(done);
+        loop {
+            if state.entries.is_empty() && !state.is_open {
+                // Sessions end on the threads of workers: their end may take long.
+                let ended = std::mem::take(&mut state.idle);
+                drop(state);
+                drop(ended);
                 return None;
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            if state.entries.is_empty() || state.idle.is_empty() || !state.needs_worker {
+                state = self.sleep(state);
+                continue;
+            }
+            if !self.max_delay.is_zero() {
+                state = self.wait_for_more(state);
+            }
+            if let Some(scorer) = state.idle.pop() {
+                let taken = state.take(self.max_batch_rows);
+                if state.needs_worker && !state.idle.is_empty() {
+                    self.call_worker(state);
+                }
+                return Some((scorer, taken));
+            }
         }
-        if !self.max_delay.is_zero() {
-            state = self.wait_for_more(state);
-        }
-        let taken = state.take(self.max_batch_rows);
-        let more = !state.entries.is_empty();
-        drop(state);
-        if more {
-            self.changed.notify_one();
-        }
-        Some(taken)
     }
 
     /// Waits until a batch is full or its oldest entry has waited for `max_delay`.
-    fn wait_for_more<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    fn wait_for_more<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         while state.is_open && state.rows < self.max_batch_rows {
             let waited = state.oldest.map_or(self.max_delay, |oldest| oldest.elapsed());
             let Some(left) = self.max_delay.checked_sub(waited).filter(|left| !left.is_zero()) else { break };
+            state.sleeping += 1;
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state.sleeping -= 1;
         }
         state
     }
 
+    fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state.sleeping += 1;
+        state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.sleeping -= 1;
+        state
+    }
+
+    fn call_worker(&self, mut state: MutexGuard<'_, State>) {
+        state.needs_worker = !state.entries.is_empty();
+        let wakes = state.needs_worker && state.sleeping > 0 && !state.idle.is_empty();
+        drop(state);
+        if wakes {
+            self.changed.notify_one();
+        }
+    }
+
     pub fn close(&self) {
-        self.lock().is_open = false;
+        let mut state = self.lock();
+        state.is_open = false;
+        state.needs_worker = true;
+        drop(state);
         self.changed.notify_all();
     }
 
@@ -147,8 +235,10 @@ impl State {
                 taken.entries.push(entry);
             }
         }
+        let is_empty = self.entries.is_empty();
+        self.needs_worker &= !is_empty;
         // What stays has waited no longer than this instant says; its own delay starts anew at most once.
-        self.oldest = if self.entries.is_empty() { None } else { Some(Instant::now()) };
+        self.oldest = self.oldest.filter(|_| !is_empty).map(|_| Instant::now());
         taken
     }
 }

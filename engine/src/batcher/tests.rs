@@ -1,4 +1,7 @@
+use std::pin::Pin;
 use std::sync::mpsc;
+use std::task::{Context, Poll, Waker};
+use std::thread::{ThreadId, current};
 use std::time::Duration;
 
 use onnward_schemas::RowsForm;
@@ -6,6 +9,7 @@ use onnward_schemas::RowsForm;
 use super::*;
 use crate::backend::{BackendError, BackendKind, Batch};
 use crate::crew::Crew;
+use crate::fixtures::{quick, slow};
 
 const WIDTH: RowWidth = RowWidth { features: 2, texts: 0 };
 const LONG: Duration = Duration::from_secs(60);
@@ -40,9 +44,11 @@ fn rig(max_batch_rows: usize, max_queue_rows: usize, max_queue_delay: Duration) 
     let (started_sender, started) = mpsc::channel();
     let (go, go_receiver) = mpsc::channel();
     let session: Box<dyn Session> = Box::new(Adder { started: started_sender, go: go_receiver });
+    let max_batch_rows = Some(max_batch_rows);
     let config = BatchingConfig { workers: 1, max_batch_rows, max_queue_rows, max_queue_delay };
     let metrics = crate::metrics::Metrics::new().unwrap().model("adder", 1, BackendKind::Tract.name());
-    let batcher = Batcher::start("adder", vec![session], WIDTH, &config, metrics, &Crew::default()).unwrap();
+    let crew = Crew::default();
+    let batcher = Batcher::start("adder", vec![session], &slow(), WIDTH, &config, metrics, &crew).unwrap();
     Rig { batcher: Arc::new(batcher), started, go }
 }
 
@@ -210,14 +216,14 @@ async fn texts_go_with_their_rows_through_batches_and_pieces_of_them() {
     let session: Box<dyn Session> = Box::new(Measurer { started: started_sender });
     let config = BatchingConfig {
         workers: 1,
-        max_batch_rows: 2,
+        max_batch_rows: Some(2),
         max_queue_rows: 100,
         max_queue_delay: Duration::ZERO,
     };
     let metrics = crate::metrics::Metrics::new().unwrap().model("measurer", 1, BackendKind::Tract.name());
     let width = RowWidth { features: 1, texts: 1 };
-    let batcher =
-        Batcher::start("measurer", vec![session], width, &config, metrics, &Crew::default()).unwrap();
+    let crew = Crew::default();
+    let batcher = Batcher::start("measurer", vec![session], &slow(), width, &config, metrics, &crew).unwrap();
     let rows = |texts: &[&str]| Rows {
         values: vec![f32::NAN; texts.len()],
         texts: texts.iter().map(|text| (*text).to_owned()).collect(),
@@ -230,4 +236,73 @@ async fn texts_go_with_their_rows_through_batches_and_pieces_of_them() {
     assert!(started.try_iter().all(|rows| rows <= 2));
     let torn = Rows { texts: Vec::new(), ..rows(&["a"]) };
     assert!(matches!(batcher.submit(torn, LONG).await, Err(SubmitError::Failed(_))));
+}
+
+/// Tells which thread scores how many rows.
+struct Whereabouts {
+    scored: mpsc::Sender<(ThreadId, usize)>,
+}
+
+impl Session for Whereabouts {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+        self.scored.send((current().id(), batch.rows())).unwrap();
+        Ok(vec![0.5; batch.rows()])
+    }
+}
+
+fn whereabouts(max_queue_delay: Duration) -> (Batcher, mpsc::Receiver<(ThreadId, usize)>) {
+    let (sender, scored) = mpsc::channel();
+    let session: Box<dyn Session> = Box::new(Whereabouts { scored: sender });
+    let config =
+        BatchingConfig { workers: 1, max_batch_rows: Some(64), max_queue_rows: 1000, max_queue_delay };
+    let metrics = crate::metrics::Metrics::new().unwrap().model("quick", 1, BackendKind::Tract.name());
+    let crew = Crew::default();
+    let batcher = Batcher::start("quick", vec![session], &quick(), WIDTH, &config, metrics, &crew).unwrap();
+    (batcher, scored)
+}
+
+#[tokio::test]
+async fn what_takes_no_time_is_scored_on_the_thread_that_has_the_requests_all_of_them_at_once() {
+    let (batcher, scored) = whereabouts(Duration::ZERO);
+    let ask = || batcher.submit(plain(vec![1.0, 2.0], 1), LONG);
+    let answers = tokio::join!(ask(), ask(), ask());
+    assert_eq!(answers, (Ok(vec![0.5]), Ok(vec![0.5]), Ok(vec![0.5])));
+    assert_eq!(scored.recv().unwrap(), (current().id(), 3));
+    assert_eq!(ask().await, Ok(vec![0.5]));
+    assert_eq!(scored.recv().unwrap(), (current().id(), 1));
+    assert!(scored.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn more_rows_than_the_thread_that_has_the_request_may_score_are_a_workers() {
+    let (batcher, scored) = whereabouts(Duration::ZERO);
+    let many = batcher.submit(plain(vec![1.0; 2 * 65], 65), LONG);
+    let one = batcher.submit(plain(vec![1.0; 2], 1), LONG);
+    let (many, one) = tokio::join!(many, one);
+    assert_eq!((many.unwrap().len(), one.unwrap().len()), (65, 1));
+    let (thread, rows) = scored.recv().unwrap();
+    assert!(thread != current().id() && rows == 64);
+}
+
+#[tokio::test]
+async fn a_delay_is_waited_out_by_a_worker() {
+    let (batcher, scored) = whereabouts(Duration::from_millis(1));
+    batcher.submit(plain(vec![1.0; 2], 1), LONG).await.unwrap();
+    assert_ne!(scored.recv().unwrap().0, current().id());
+}
+
+#[tokio::test]
+async fn rows_of_others_do_not_stay_behind_when_a_request_ends_before_it_has_scored_them() {
+    let (batcher, scored) = whereabouts(Duration::ZERO);
+    let mut ends = Box::pin(batcher.submit(plain(vec![1.0; 2], 1), LONG));
+    // It has queued its rows and lets others run.
+    assert!(poll_once(ends.as_mut()).is_pending());
+    drop(ends);
+    batcher.submit(plain(vec![1.0; 2], 1), LONG).await.unwrap();
+    assert_eq!(scored.recv().unwrap().1, 1);
+    assert!(scored.try_recv().is_err());
+}
+
+fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
 }

@@ -22,7 +22,7 @@ use super::{
 #[serde(rename_all = "lowercase")]
 #[value(rename_all = "lowercase")]
 pub enum BackendChoice {
-    /// ONNX Runtime where its library is found, else tract.
+    /// ONNX Runtime where its library is found, but tract for a model that it runs in less than half the time; else tract.
     Auto,
     /// ONNX Runtime.
     OnnxRuntime,
@@ -125,7 +125,7 @@ struct RawOnnxRuntime {
 #[serde(default, deny_unknown_fields)]
 struct RawBatching {
     workers: u64,
-    max_batch_rows: u64,
+    max_batch_rows: Option<u64>,
     max_queue_rows: u64,
     max_queue_delay_ms: u64,
 }
@@ -197,7 +197,7 @@ impl Default for RawCache {
 
 impl Default for RawBatching {
     fn default() -> Self {
-        Self { workers: 0, max_batch_rows: 1024, max_queue_rows: 16_384, max_queue_delay_ms: 0 }
+        Self { workers: 0, max_batch_rows: None, max_queue_rows: 16_384, max_queue_delay_ms: 0 }
     }
 }
 
@@ -288,7 +288,10 @@ impl RawBatching {
         };
         Ok(BatchingConfig {
             workers,
-            max_batch_rows: count("batching.max_batch_rows", self.max_batch_rows, 1..=1_000_000)?,
+            max_batch_rows: self
+                .max_batch_rows
+                .map(|rows| count("batching.max_batch_rows", rows, 1..=1_000_000))
+                .transpose()?,
             max_queue_rows: count("batching.max_queue_rows", self.max_queue_rows, 1..=100_000_000)?,
             max_queue_delay: duration("batching.max_queue_delay_ms", self.max_queue_delay_ms, 0..=10_000)?,
         })

@@ -38,7 +38,7 @@ fn flags_stand_over_variables_over_the_file_over_defaults() {
     let flags = Flags { listen: Some("127.0.0.1:3".into()), ..with_repository() };
     let config = load(toml, &variables, &flags).unwrap();
     assert_eq!(config.listen.port(), 3);
-    assert_eq!((config.batching.max_batch_rows, config.batching.workers), (8, 3));
+    assert_eq!((config.batching.max_batch_rows, config.batching.workers), (Some(8), 3));
     assert_eq!(config.backend, BackendChoice::Tract);
     assert_eq!(config.batching.max_queue_rows, 16_384);
     assert_eq!(load(toml, &variables, &with_repository()).unwrap().listen.port(), 2);

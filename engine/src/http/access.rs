@@ -1,57 +1,85 @@
 //! What every request passes: it gets an id, its errors get their body, and it leaves one line and its metrics.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use axum::body::HttpBody;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::header::CONNECTION;
-use axum::http::{HeaderName, HeaderValue, Method, Version};
-use axum::middleware::Next;
+use axum::http::{HeaderValue, Method, Uri, Version};
 use axum::response::{IntoResponse, Response};
-use tower_http::request_id::{MakeRequestId, MakeRequestUuid};
+use axum::routing::Route;
+use pin_project_lite::pin_project;
+use tower::{Layer, Service, layer::layer_fn};
 
 use crate::http::problem::{self, ApiError};
+use crate::http::request_id::{REQUEST_ID, RequestId};
 use crate::http::state::HttpState;
 use crate::shutdown::Phase;
-
-/// The header of a request's id.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-const LONGEST_REQUEST_ID: usize = 128;
 
 /// How many rows a request held: an extension of its response, for the access line.
 #[derive(Debug, Clone, Copy)]
 pub struct RowCount(pub usize);
 
-/// Follows a request from its head to its answer.
-pub async fn observe(
-    State(state): State<HttpState>,
-    matched: Option<MatchedPath>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let instance = request.uri().path().to_owned();
-    let request_id = request_id(&request);
-    let lifecycle = Arc::clone(&state.lifecycle);
-    let closes = request.version() <= Version::HTTP_11;
-    let mut record = Record::start(state, request.method(), matched, request_id.clone());
-    let response = next.run(request).await;
-    // An id is made of visible ASCII only.
-    let id = request_id.to_str().unwrap_or_default();
-    let mut response = problem::finish(response, &instance, id);
-    record.answered(&response);
-    response.headers_mut().insert(REQUEST_ID, request_id);
-    if closes && lifecycle.phase() != Phase::Running {
-        // The client goes elsewhere with its next request, instead of losing it when the connection is closed.
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+/// The layer that follows a request from its head to its answer.
+pub fn observe(state: HttpState) -> impl Layer<Route, Service = Observed> + Clone {
+    layer_fn(move |inner| Observed { inner, state: state.clone() })
+}
+
+/// A route whose requests are followed.
+#[derive(Clone)]
+pub struct Observed {
+    inner: Route,
+    state: HttpState,
+}
+
+impl Service<Request> for Observed {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Observing<<Route as Service<Request>>::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request>::poll_ready(&mut self.inner, context)
     }
-    response
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let record = Record::start(self.state.clone(), &request);
+        Observing { answering: self.inner.call(request), record }
+    }
+}
+
+pin_project! {
+    /// An answer that is being made.
+    pub struct Observing<F> {
+        #[pin]
+        answering: F,
+        record: Record,
+    }
+}
+
+impl<F: Future<Output = Result<Response, Infallible>>> Future for Observing<F> {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        // A panic is this request's alone, and it is answered.
+        let response = match catch_unwind(AssertUnwindSafe(|| this.answering.poll(context))) {
+            Ok(polled) => match ready!(polled) {
+                Ok(response) => response,
+                Err(never) => match never {},
+            },
+            Err(panic) => answer_panic(panic.as_ref()),
+        };
+        Poll::Ready(Ok(this.record.finish(response)))
+    }
 }
 
 /// What a panic in a handler is answered with: nothing of what it said.
-pub fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
+fn answer_panic(panic: &(dyn Any + Send)) -> Response {
     let reason = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         (Some(text), _) => (*text).to_owned(),
         (_, Some(text)) => text.clone(),
@@ -60,26 +88,17 @@ pub fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
     ApiError::Failed { reason }.into_response()
 }
 
-/// The client's own id where it is short and visible ASCII without quotes, else a new one.
-fn request_id(request: &Request) -> HeaderValue {
-    let plain = |byte: &u8| byte.is_ascii_graphic() && !b"\"\\<>".contains(byte);
-    let given = request.headers().get(REQUEST_ID);
-    let kept = given.filter(|id| {
-        let bytes = id.as_bytes();
-        !bytes.is_empty() && bytes.len() <= LONGEST_REQUEST_ID && bytes.iter().all(plain)
-    });
-    let made = || MakeRequestUuid.make_request_id(request).map(|id| id.into_header_value());
-    kept.cloned().or_else(made).unwrap_or(HeaderValue::from_static("unknown"))
-}
-
 /// The line and the metrics of one request. Dropped without an answer, it says that the client left: 499, as nginx
 /// writes it.
 struct Record {
     state: HttpState,
     start: Instant,
     method: &'static str,
+    uri: Uri,
     route: Option<MatchedPath>,
-    request_id: HeaderValue,
+    id: RequestId,
+    /// Whether the connection can be closed after this answer: HTTP/2 has its own way to say so.
+    closes: bool,
     outcome: Outcome,
 }
 
@@ -92,18 +111,34 @@ struct Outcome {
 const CLIENT_LEFT: u16 = 499;
 
 impl Record {
-    fn start(state: HttpState, method: &Method, route: Option<MatchedPath>, request_id: HeaderValue) -> Self {
+    fn start(state: HttpState, request: &Request) -> Self {
         state.metrics.request_started();
-        let outcome = Outcome { status: CLIENT_LEFT, rows: None, bytes: None };
-        Self { state, start: Instant::now(), method: known_method(method), route, request_id, outcome }
+        Self {
+            state,
+            start: Instant::now(),
+            method: known_method(request.method()),
+            uri: request.uri().clone(),
+            route: request.extensions().get::<MatchedPath>().cloned(),
+            id: RequestId::of(request.headers()),
+            closes: request.version() <= Version::HTTP_11,
+            outcome: Outcome { status: CLIENT_LEFT, rows: None, bytes: None },
+        }
     }
 
-    fn answered(&mut self, response: &Response) {
+    /// Gives an answer what every answer has.
+    fn finish(&mut self, response: Response) -> Response {
+        let mut response = problem::finish(response, self.uri.path(), self.id.as_str());
         self.outcome = Outcome {
             status: response.status().as_u16(),
             rows: response.extensions().get::<RowCount>().map(|count| count.0),
             bytes: response.body().size_hint().exact(),
         };
+        response.headers_mut().insert(REQUEST_ID, self.id.header());
+        if self.closes && self.state.lifecycle.phase() != Phase::Running {
+            // The client goes elsewhere with its next request, instead of losing it when the connection is closed.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 }
 
@@ -113,10 +148,9 @@ impl Drop for Record {
         let took = self.start.elapsed();
         // Unmatched paths share one label: a scanner must not make series without end.
         let route = self.route.as_ref().map_or("unmatched", MatchedPath::as_str);
-        self.state.metrics.request_ended(route, method, &status.to_string(), took);
-        let request_id = self.request_id.to_str().unwrap_or_default();
+        self.state.metrics.request_ended(route, method, status, took);
         let ms = took.as_micros() as f64 / 1000.0;
-        tracing::info!(method, route, status, ms, rows, bytes, request_id, "request");
+        tracing::info!(method, route, status, ms, rows, bytes, request_id = self.id.as_str(), "request");
     }
 }
 

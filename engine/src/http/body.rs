@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use axum::http::{HeaderMap, HeaderName};
 use http_body_util::BodyExt;
@@ -32,6 +32,9 @@ pub fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
         return Err(ApiError::Compressed);
     }
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    if value == "application/json" {
+        return Ok(());
+    }
     let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
     let essence = essence.trim().to_ascii_lowercase();
     let suffixed = essence.starts_with("application/") && essence.ends_with("+json");
@@ -49,7 +52,7 @@ fn first_charge(body: &Body, limit: usize) -> usize {
 
 /// A body that has been read, and what it is charged for as long as it is held.
 pub struct WholeBody {
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     pub charged: OwnedSemaphorePermit,
 }
 
@@ -67,7 +70,14 @@ pub async fn read(
     if announced > limit && (headers.contains_key(EXPECT) || announced > limit.saturating_mul(DISCARDED)) {
         return Err(too_large());
     }
-    let whole = timeout_at(deadline, collect(state, body, limit)).await;
+    let Ok(charged) = state.charge_body(first_charge(&body, limit)) else {
+        if !headers.contains_key(EXPECT) {
+            // Whatever becomes of it: the answer is the same.
+            let _ = timeout_at(deadline, discard(body, limit)).await;
+        }
+        return Err(ApiError::BodiesFull);
+    };
+    let whole = timeout_at(deadline, collect(state, body, charged, limit)).await;
     match whole.map_err(|_| ApiError::BodyTimedOut { after: timeout })?? {
         Some(whole) if whole.bytes.is_empty() => Err(ApiError::BodyEmpty),
         Some(whole) => Ok(whole),
@@ -79,11 +89,24 @@ pub async fn read(
 /// everything before they read the answer, and see a broken connection instead of it when nobody takes it.
 const DISCARDED: usize = 4;
 
-/// The body; `None` if it has more than `limit` bytes.
-async fn collect(state: &HttpState, mut body: Body, limit: usize) -> Result<Option<WholeBody>, ApiError> {
+async fn discard(mut body: Body, limit: usize) {
+    let mut left = limit.saturating_mul(DISCARDED);
+    while let Some(Ok(frame)) = body.frame().await {
+        let Some(still) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return };
+        left = still;
+    }
+}
+
+/// The body, which has been charged for at first; `None` if it has more than `limit` bytes.
+async fn collect(
+    state: &HttpState,
+    mut body: Body,
+    mut charged: OwnedSemaphorePermit,
+    limit: usize,
+) -> Result<Option<WholeBody>, ApiError> {
     let first = first_charge(&body, limit);
-    let mut charged = state.charge_body(first)?;
-    let mut bytes = Vec::with_capacity(first);
+    let mut bytes = Bytes::new();
+    let mut joined = Vec::new();
     let mut seen = 0usize;
     let mut is_charged_in_full = false;
     while let Some(frame) = body.frame().await {
@@ -93,13 +116,22 @@ async fn collect(state: &HttpState, mut body: Body, limit: usize) -> Result<Opti
             charged.merge(state.charge_body(limit - first)?);
             is_charged_in_full = true;
         }
-        if seen <= limit {
-            bytes.extend_from_slice(&data);
-        } else if seen > limit.saturating_mul(DISCARDED) {
-            return Ok(None);
+        if seen > limit {
+            (bytes, joined) = Default::default();
+            if seen > limit.saturating_mul(DISCARDED) {
+                return Ok(None);
+            }
+        } else if bytes.is_empty() && joined.is_empty() {
+            // Most bodies come in one piece, which is not copied.
+            bytes = data;
         } else {
-            bytes = Vec::new();
+            if joined.is_empty() {
+                joined.reserve_exact(first.max(seen));
+                joined.extend_from_slice(&std::mem::take(&mut bytes));
+            }
+            joined.extend_from_slice(&data);
         }
     }
+    let bytes = if joined.is_empty() { bytes } else { joined.into() };
     Ok((seen <= limit).then_some(WholeBody { bytes, charged }))
 }

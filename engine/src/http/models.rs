@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use onnward_schemas::{Evaluation, Provenance, Schema};
 use serde::Serialize;
 
+use crate::batcher::costs::BatchCosts;
 use crate::http::problem::ApiError;
 use crate::http::state::HttpState;
 use crate::metrics::Role;
@@ -102,10 +103,20 @@ struct About<'a> {
     /// Why nothing proves the runtime on it, where that is so.
     #[serde(skip_serializing_if = "Option::is_none")]
     unproven: Option<&'static str>,
+    batching: Batching<'a>,
     fingerprint: String,
     schema: &'a Schema,
     #[serde(flatten)]
     said: Said<'a>,
+}
+
+/// How requests become batches.
+#[derive(Serialize)]
+struct Batching<'a> {
+    /// How many rows a batch holds at most.
+    max_batch_rows: usize,
+    /// What a row costs in batches of different sizes, measured when the model was loaded.
+    costs: &'a BatchCosts,
 }
 
 /// What a file says of itself.
@@ -217,6 +228,7 @@ impl<'a> About<'a> {
             family: description.family(),
             golden_rows: description.golden_rows(),
             unproven: description.unproven(),
+            batching: Batching { max_batch_rows: model.batcher.max_batch_rows(), costs: &model.costs },
             fingerprint: description.schema().fingerprint(),
             schema: description.schema(),
             said,

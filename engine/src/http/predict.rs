@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::body::Bytes;
+use axum::extract::{Path, Request, State};
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use onnward_schemas::layout::parse_version;
 use onnward_schemas::{Rows, RowsLimits};
@@ -15,6 +15,7 @@ use crate::answer::{Answer, check_finite};
 use crate::batcher::SubmitError;
 use crate::http::access::RowCount;
 use crate::http::body::{self, WholeBody};
+use crate::http::large::LARGE_BODY_BYTES;
 use crate::http::problem::ApiError;
 use crate::http::state::HttpState;
 use crate::registry::ServingModel;
@@ -22,57 +23,53 @@ use crate::registry::ServingModel;
 /// Scores with the default model.
 pub async fn with_default_model(
     State(state): State<HttpState>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    predict(&state, state.default_model()?, &headers, body).await
+    predict(&state, state.default_model()?, request).await
 }
 
 /// Scores with the model that the path names.
 pub async fn with_named_model(
     State(state): State<HttpState>,
     Path(name): Path<String>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    predict(&state, state.model(&name)?, &headers, body).await
+    predict(&state, state.model(&name)?, request).await
 }
 
 /// Scores with a loaded version of the model that the path names.
 pub async fn with_version(
     State(state): State<HttpState>,
     Path((name, version)): Path<(String, String)>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, ApiError> {
     let version = parse_version(&version).ok_or(ApiError::BadVersion)?;
-    predict(&state, state.version(&name, version)?, &headers, body).await
+    predict(&state, state.version(&name, version)?, request).await
 }
 
 /// Scores with the version that an alias names.
 pub async fn with_alias(
     State(state): State<HttpState>,
     Path((name, alias)): Path<(String, String)>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    predict(&state, state.alias(&name, &alias)?, &headers, body).await
+    predict(&state, state.alias(&name, &alias)?, request).await
 }
 
 async fn predict(
     state: &HttpState,
     model: Arc<ServingModel>,
-    headers: &HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    body::check_type(headers)?;
+    let (Parts { headers, .. }, body) = request.into_parts();
+    body::check_type(&headers)?;
     let config = &state.config;
-    let timeout = body::request_timeout(headers, config.request_timeout)?;
+    let timeout = body::request_timeout(&headers, config.request_timeout)?;
     let deadline = Instant::now() + timeout;
-    let WholeBody { bytes, charged } = body::read(state, headers, body, timeout, deadline).await?;
+    let WholeBody { bytes, charged } = body::read(state, &headers, body, timeout, deadline).await?;
 
     let limits = RowsLimits { max_rows: config.max_request_rows };
-    let rows = read_rows(&model, bytes, limits).await?;
+    let rows = read_rows(state, &model, bytes, limits).await?;
     let (len, form) = (rows.len, rows.form);
     drop(charged);
     let left = deadline.saturating_duration_since(Instant::now());
@@ -88,16 +85,17 @@ async fn predict(
     Ok(response)
 }
 
-/// A body from this size on is parsed off the threads that serve connections: it takes them a millisecond and more.
-const LARGE_BODY: usize = 256 * 1024;
-
-async fn read_rows(model: &Arc<ServingModel>, bytes: Vec<u8>, limits: RowsLimits) -> Result<Rows, ApiError> {
-    if bytes.len() < LARGE_BODY {
+async fn read_rows(
+    state: &HttpState,
+    model: &Arc<ServingModel>,
+    bytes: Bytes,
+    limits: RowsLimits,
+) -> Result<Rows, ApiError> {
+    if bytes.len() < LARGE_BODY_BYTES {
         return parse(model, &bytes, limits);
     }
     let model = Arc::clone(model);
-    let parsed = tokio::task::spawn_blocking(move || parse(&model, &bytes, limits)).await;
-    parsed.unwrap_or_else(|error| Err(ApiError::Failed { reason: error.to_string() }))
+    state.large_bodies.parse(move || parse(&model, &bytes, limits)).await
 }
 
 fn parse(model: &ServingModel, bytes: &[u8], limits: RowsLimits) -> Result<Rows, ApiError> {

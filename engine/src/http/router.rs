@@ -1,14 +1,13 @@
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, Method, header};
-use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use std::time::Duration;
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{Any, CorsLayer};
 
-use crate::http::access::{self, REQUEST_ID};
+use crate::http::access;
 use crate::http::body::REQUEST_TIMEOUT;
 use crate::http::problem::ApiError;
+use crate::http::request_id::REQUEST_ID;
 use crate::http::state::HttpState;
 use crate::http::{admin, health, index, models, openapi, predict};
 
@@ -30,13 +29,12 @@ pub fn router(state: HttpState) -> Router {
         .route("/openapi.json", get(openapi::serve))
         .merge(openapi::page())
         .fallback(|| async { ApiError::UnknownPath })
-        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
-        .layer(CatchPanicLayer::custom(access::answer_panic));
+        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed });
     let router = match cors(&state.config.cors_origins) {
         Some(cors) => router.layer(cors),
         None => router,
     };
-    router.layer(from_fn_with_state(state.clone(), access::observe)).with_state(state)
+    router.layer(access::observe(state.clone())).with_state(state)
 }
 
 /// Lets pages of other origins call the engine, where origins are configured.

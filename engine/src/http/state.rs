@@ -1,24 +1,30 @@
+use std::ops::Deref;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::HttpConfig;
+use crate::http::large::LargeBodies;
 use crate::http::problem::ApiError;
 use crate::metrics::Metrics;
 use crate::registry::{Registry, ServingModel, Slot};
 use crate::reload::Reloader;
 use crate::shutdown::{Lifecycle, Phase};
 
-/// What the handlers share.
+/// What the handlers share; a clone is a handle of the same.
 #[derive(Debug, Clone)]
-pub struct HttpState {
-    pub(super) config: Arc<HttpConfig>,
+pub struct HttpState(Arc<Shared>);
+
+#[derive(Debug)]
+pub struct Shared {
+    pub(super) config: HttpConfig,
     pub(super) registry: Arc<Registry>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) lifecycle: Arc<Lifecycle>,
     pub(super) reloader: Reloader,
     /// What may be held of bodies at once, in [`BUDGET_UNIT_BYTES`].
     body_budget: Arc<Semaphore>,
+    pub(super) large_bodies: LargeBodies,
 }
 
 /// The unit in which bodies are charged.
@@ -37,7 +43,8 @@ impl HttpState {
     ) -> Self {
         let budget = units(config.max_body_bytes).saturating_mul(LARGEST_BODIES).min(Semaphore::MAX_PERMITS);
         let body_budget = Arc::new(Semaphore::new(budget));
-        Self { config: Arc::new(config), registry, metrics, lifecycle, reloader, body_budget }
+        let large_bodies = LargeBodies::default();
+        Self(Arc::new(Shared { config, registry, metrics, lifecycle, reloader, body_budget, large_bodies }))
     }
 
     /// Takes what a body of so many bytes costs, until the permit is dropped; clients that send more than fits in memory
@@ -129,6 +136,14 @@ impl HttpState {
 
     fn serving_names(&self) -> Vec<String> {
         self.registry.serving().iter().map(|model| model.name.clone()).collect()
+    }
+}
+
+impl Deref for HttpState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
     }
 }
 

@@ -1,5 +1,7 @@
 //! Foreign files: there are no golden rows to prove them on, so they are tried on rows made from their inputs.
 
+use std::time::Instant;
+
 use onnward_onnx::ForeignModel;
 use onnward_repository::FetchedModel;
 use onnward_schemas::GoldenValue;
@@ -7,6 +9,7 @@ use thiserror::Error;
 
 use super::{LoadError, Loader, Proven, WARM_UP_SIZES};
 use crate::backend::{Backend, BackendError, BackendKind, ForeignSession, Session, probability};
+use crate::batcher::costs::BatchCosts;
 use crate::registry::{Description, ForeignDescription, UNPROVEN};
 
 /// How much a probability may differ between a row by itself and the same row in a batch: matrix kernels add in another
@@ -108,6 +111,11 @@ fn prove_on(
     let max_batch_rows = loader.batching.max_batch_rows;
     let tried = try_out(&mut session, backend.kind(), model)?;
     warm_up(&mut session, model, &tried.row, max_batch_rows)?;
+    let costs = BatchCosts::measure(|size| {
+        let start = Instant::now();
+        run(&mut session, model, &tried.row, size)?;
+        Ok::<_, LoadError>(start.elapsed())
+    })?;
     let mut sessions: Vec<Box<dyn Session>> = vec![Box::new(session)];
     while sessions.len() < loader.batching.workers {
         let mut session = open(backend, model, bytes)?;
@@ -119,7 +127,7 @@ fn prove_on(
         producer: model.producer.clone(),
         example: (tried.row, tried.probability),
     }));
-    Ok(Proven { backend: backend.kind(), sessions, comparison: None, description })
+    Ok(Proven { backend: backend.kind(), sessions, costs, comparison: None, description })
 }
 
 fn open(backend: &dyn Backend, model: &ForeignModel, bytes: &[u8]) -> Result<ForeignSession, LoadError> {
@@ -192,13 +200,21 @@ fn warm_up(
     session: &mut ForeignSession,
     model: &ForeignModel,
     row: &[GoldenValue],
-    max_batch_rows: usize,
+    max_batch_rows: Option<usize>,
 ) -> Result<(), LoadError> {
-    for size in WARM_UP_SIZES.into_iter().filter(|size| *size <= max_batch_rows) {
-        let rows = model.schema.rows_of(&vec![row.to_vec(); size]);
-        session.try_rows(&rows).map_err(|source| LoadError::WarmUp { rows: size, source })?;
-    }
-    Ok(())
+    let may_come = |size: &usize| max_batch_rows.is_none_or(|max| *size <= max);
+    WARM_UP_SIZES.into_iter().filter(may_come).try_for_each(|size| run(session, model, row, size))
+}
+
+/// Scores one row so many times.
+fn run(
+    session: &mut ForeignSession,
+    model: &ForeignModel,
+    row: &[GoldenValue],
+    size: usize,
+) -> Result<(), LoadError> {
+    let rows = model.schema.rows_of(&vec![row.to_vec(); size]);
+    session.try_rows(&rows).map(drop).map_err(|source| LoadError::WarmUp { rows: size, source })
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use ndarray::ArrayView2;
 
 use super::*;
@@ -60,6 +62,25 @@ fn a_backend_that_cannot_open_the_model_is_passed_over() {
 fn a_backend_that_cannot_run_the_compared_rows_does_not_block_another() {
     let model = load(&[SERVING, Fake { max_rows: 2, ..OTHER }]).unwrap();
     assert_eq!((model.backend, model.comparison), (BackendKind::OnnxRuntime, None));
+}
+
+/// Takes its time for every batch.
+fn slowly(matrix: ArrayView2<'_, f32>) -> Vec<f32> {
+    std::thread::sleep(Duration::from_millis(2));
+    first_feature_in_hundredths(matrix)
+}
+
+#[test]
+fn a_backend_that_is_clearly_faster_serves() {
+    let slow = Fake { score: slowly, ..SERVING };
+    let model = load(&[slow, OTHER]).unwrap();
+    assert_eq!(model.backend, BackendKind::Tract);
+    assert_eq!(model.comparison.unwrap().with, BackendKind::OnnxRuntime);
+    assert!(model.costs.expected(1) < Duration::from_millis(2));
+    assert_eq!(model.batcher.max_batch_rows(), 256, "it is configured");
+
+    let model = load(&[SERVING, Fake { score: slowly, ..OTHER }]).unwrap();
+    assert_eq!(model.backend, BackendKind::OnnxRuntime);
 }
 
 #[test]

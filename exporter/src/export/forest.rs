@@ -1,93 +1,154 @@
 use bytes::Bytes;
-use onnward_models::{FittedForest, Node};
+use onnward_models::{FittedForest, Node, Tree};
 use onnward_onnx::PROBABILITIES;
+use onnward_onnx::proto::tensor_proto::DataType;
+use onnward_onnx::proto::{AttributeProto, TensorProto};
 
 use super::ExportError;
-use super::graph::{GraphBuilder, floats, integers, string, strings};
+use super::graph::{GraphBuilder, float_tensor, integer, integers, raw_tensor, tensor};
 
-// `BRANCH_LEQ` is the one mode that both runtimes read right.
-const SPLIT: Bytes = Bytes::from_static(b"BRANCH_LEQ");
-const LEAF: Bytes = Bytes::from_static(b"LEAF");
+/// The version of the classical machine learning operators that brought `TreeEnsemble`.
+const TREE_ENSEMBLE_SINCE: i64 = 5;
 
-/// Adds a forest over the preprocessed matrix. The tree operator only sums the weights of the leaves, which is what the
+// Codes of `TreeEnsemble`: https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsemble.html
+const AGGREGATE_SUM: i64 = 1;
+const POST_TRANSFORM_NONE: i64 = 0;
+/// `BRANCH_LEQ`, the one mode that both runtimes read right.
+const LEQ: u8 = 0;
+
+/// Adds a forest over the preprocessed matrix. The tree operator only sums the probabilities in the leaves, which is what the
 /// runtimes agree on; dividing by the number of trees makes the mean.
+///
+/// `TreeEnsemble` keeps no record of a leaf but its weight, and no text at all: a third of the file that
+/// `TreeEnsembleClassifier` makes, which is opened in half the time.
 pub fn add(graph: &mut GraphBuilder, columns: &str, forest: &FittedForest) -> Result<(), ExportError> {
     let trees = forest.trees.len();
     if trees == 0 || u16::try_from(trees).is_err() {
         return Err(ExportError::Trees(trees));
     }
     let count = graph.floats("core/forest/trees", &[1, 1], &[trees as f32]);
-    let outputs = ["core/forest/label", "core/forest/sums"];
-    graph.ml_node("TreeEnsembleClassifier", &[columns], &outputs, attributes(forest));
-    graph.node("Div", &["core/forest/sums", &count], PROBABILITIES, vec![]);
+    let one = graph.floats("core/forest/one", &[1, 1], &[1.0]);
+    graph.require_ml(TREE_ENSEMBLE_SINCE);
+    graph.ml_node("TreeEnsemble", &[columns], &["core/forest/sums"], attributes(forest));
+    let positive = graph.node("Div", &["core/forest/sums", &count], "core/forest/positive", vec![]);
+    let negative = graph.node("Sub", &[&one, &positive], "core/forest/negative", vec![]);
+    graph.node("Concat", &[&negative, &positive], PROBABILITIES, vec![integer("axis", 1)]);
     Ok(())
 }
 
-/// The forest as the operator's parallel lists: one entry a node, and one a class of each leaf.
+/// The forest as the operator's parallel lists: one entry for each split, and one for each leaf.
 #[derive(Default)]
 struct Lists {
-    tree_ids: Vec<i64>,
-    node_ids: Vec<i64>,
-    feature_ids: Vec<i64>,
-    modes: Vec<Bytes>,
+    roots: Vec<i64>,
+    columns: Vec<i64>,
     thresholds: Vec<f32>,
-    true_ids: Vec<i64>,
-    false_ids: Vec<i64>,
-    class_tree_ids: Vec<i64>,
-    class_node_ids: Vec<i64>,
-    class_ids: Vec<i64>,
-    class_weights: Vec<f32>,
+    below: Children,
+    above: Children,
+    weights: Vec<f32>,
+}
+
+/// Where one side of each split leads.
+#[derive(Default)]
+struct Children {
+    /// The index of a split, or of a leaf.
+    indices: Vec<i64>,
+    /// 1 for a leaf.
+    leaves: Vec<i64>,
+}
+
+impl Children {
+    fn push(&mut self, index: usize, is_leaf: bool) {
+        self.indices.push(index as i64);
+        self.leaves.push(i64::from(is_leaf));
+    }
 }
 
 impl Lists {
-    fn push(&mut self, tree: i64, id: i64, node: Node) {
-        self.tree_ids.push(tree);
-        self.node_ids.push(id);
-        match node {
-            Node::Split { column, threshold, below, above } => {
-                self.push_branch(column as i64, SPLIT, threshold, below as i64, above as i64);
-            }
-            Node::Leaf { probability } => {
-                self.push_branch(0, LEAF, 0.0, 0, 0);
-                for (class, weight) in [(0, 1.0 - probability), (1, probability)] {
-                    self.class_tree_ids.push(tree);
-                    self.class_node_ids.push(id);
-                    self.class_ids.push(class);
-                    self.class_weights.push(weight);
+    fn push(&mut self, tree: &Tree) {
+        let first = self.columns.len();
+        self.roots.push(first as i64);
+        // How many splits come before each node of the tree.
+        let splits = tree.nodes.iter().scan(first, |splits, node| {
+            let before = *splits;
+            *splits += usize::from(matches!(node, Node::Split { .. }));
+            Some(before)
+        });
+        let splits: Vec<usize> = splits.collect();
+        for node in &tree.nodes {
+            match *node {
+                Node::Split { column, threshold, below, above } => {
+                    self.columns.push(i64::from(column));
+                    self.thresholds.push(threshold);
+                    for (side, child) in [(Side::Below, below), (Side::Above, above)] {
+                        self.push_child(side, tree, child as usize, &splits);
+                    }
                 }
+                // The operator knows no tree without a split.
+                Node::Leaf { probability } if tree.nodes.len() == 1 => self.push_constant(probability),
+                Node::Leaf { .. } => {}
             }
         }
     }
 
-    fn push_branch(&mut self, feature: i64, mode: Bytes, threshold: f32, below: i64, above: i64) {
-        self.feature_ids.push(feature);
-        self.modes.push(mode);
-        self.thresholds.push(threshold);
-        self.true_ids.push(below);
-        self.false_ids.push(above);
+    fn push_child(&mut self, side: Side, tree: &Tree, child: usize, splits: &[usize]) {
+        match tree.nodes[child] {
+            Node::Split { .. } => self.side(side).push(splits[child], false),
+            Node::Leaf { probability } => self.push_leaf(side, probability),
+        }
+    }
+
+    fn push_constant(&mut self, probability: f32) {
+        self.columns.push(0);
+        self.thresholds.push(0.0);
+        self.push_leaf(Side::Below, probability);
+        self.push_leaf(Side::Above, probability);
+    }
+
+    fn push_leaf(&mut self, side: Side, probability: f32) {
+        let leaf = self.weights.len();
+        self.weights.push(probability);
+        self.side(side).push(leaf, true);
+    }
+
+    fn side(&mut self, side: Side) -> &mut Children {
+        match side {
+            Side::Below => &mut self.below,
+            Side::Above => &mut self.above,
+        }
     }
 }
 
-fn attributes(forest: &FittedForest) -> Vec<onnward_onnx::proto::AttributeProto> {
+#[derive(Clone, Copy)]
+enum Side {
+    Below,
+    Above,
+}
+
+fn attributes(forest: &FittedForest) -> Vec<AttributeProto> {
     let mut lists = Lists::default();
-    for (tree, nodes) in (0..).zip(&forest.trees) {
-        for (id, node) in (0..).zip(&nodes.nodes) {
-            lists.push(tree, id, *node);
-        }
-    }
+    forest.trees.iter().for_each(|tree| lists.push(tree));
+    let modes = vec![LEQ; lists.columns.len()];
     vec![
-        integers("nodes_treeids", lists.tree_ids),
-        integers("nodes_nodeids", lists.node_ids),
-        integers("nodes_featureids", lists.feature_ids),
-        strings("nodes_modes", lists.modes),
-        floats("nodes_values", lists.thresholds),
-        integers("nodes_truenodeids", lists.true_ids),
-        integers("nodes_falsenodeids", lists.false_ids),
-        integers("class_treeids", lists.class_tree_ids),
-        integers("class_nodeids", lists.class_node_ids),
-        integers("class_ids", lists.class_ids),
-        floats("class_weights", lists.class_weights),
-        integers("classlabels_int64s", vec![0, 1]),
-        string("post_transform", "NONE"),
+        integer("aggregate_function", AGGREGATE_SUM),
+        integer("post_transform", POST_TRANSFORM_NONE),
+        integer("n_targets", 1),
+        integers("tree_roots", lists.roots),
+        integers("nodes_featureids", lists.columns),
+        tensor("nodes_modes", bytes_tensor(modes)),
+        tensor("nodes_splits", floats_tensor(&lists.thresholds)),
+        integers("nodes_truenodeids", lists.below.indices),
+        integers("nodes_trueleafs", lists.below.leaves),
+        integers("nodes_falsenodeids", lists.above.indices),
+        integers("nodes_falseleafs", lists.above.leaves),
+        integers("leaf_targetids", vec![0; lists.weights.len()]),
+        tensor("leaf_weights", floats_tensor(&lists.weights)),
     ]
+}
+
+fn floats_tensor(values: &[f32]) -> TensorProto {
+    float_tensor(&[values.len() as i64], values)
+}
+
+fn bytes_tensor(values: Vec<u8>) -> TensorProto {
+    raw_tensor(DataType::Uint8, &[values.len() as i64], Bytes::from(values))
 }

@@ -19,14 +19,26 @@ const IR_VERSION: i64 = 10;
 const OPSET: i64 = 21;
 const ML_OPSET: i64 = 3;
 
-#[derive(Default)]
 pub struct GraphBuilder {
     inputs: Vec<ValueInfoProto>,
     nodes: Vec<NodeProto>,
     constants: Vec<TensorProto>,
+    /// The version of the classical machine learning operators.
+    ml_opset: i64,
+}
+
+impl Default for GraphBuilder {
+    fn default() -> Self {
+        Self { inputs: Vec::new(), nodes: Vec::new(), constants: Vec::new(), ml_opset: ML_OPSET }
+    }
 }
 
 impl GraphBuilder {
+    /// Has the graph ask for this version of the classical machine learning operators at least.
+    pub fn require_ml(&mut self, version: i64) {
+        self.ml_opset = self.ml_opset.max(version);
+    }
+
     /// Adds an input of shape `[rows, 1]`.
     pub fn input(&mut self, name: &str, data_type: DataType) {
         self.inputs.push(describe(name, data_type, &[None, Some(1)]));
@@ -71,24 +83,17 @@ impl GraphBuilder {
 
     /// Adds a float32 constant.
     pub fn floats(&mut self, name: &str, shape: &[i64], values: &[f32]) -> String {
-        let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.constant(name, DataType::Float, shape, raw)
+        self.constant(name, float_tensor(shape, values))
     }
 
     /// Adds an int64 constant.
     pub fn integers(&mut self, name: &str, shape: &[i64], values: &[i64]) -> String {
         let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.constant(name, DataType::Int64, shape, raw)
+        self.constant(name, raw_tensor(DataType::Int64, shape, Bytes::from(raw)))
     }
 
-    fn constant(&mut self, name: &str, data_type: DataType, shape: &[i64], raw: Vec<u8>) -> String {
-        self.constants.push(TensorProto {
-            name: Some(name.to_owned()),
-            data_type: Some(data_type as i32),
-            dims: shape.to_vec(),
-            raw_data: Some(Bytes::from(raw)),
-            ..TensorProto::default()
-        });
+    fn constant(&mut self, name: &str, tensor: TensorProto) -> String {
+        self.constants.push(TensorProto { name: Some(name.to_owned()), ..tensor });
         name.to_owned()
     }
 
@@ -111,7 +116,7 @@ impl GraphBuilder {
         };
         ModelProto {
             ir_version: Some(IR_VERSION),
-            opset_import: vec![opset("", OPSET), opset(ML, ML_OPSET)],
+            opset_import: vec![opset("", OPSET), opset(ML, self.ml_opset)],
             producer_name: Some("onnward".to_owned()),
             producer_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             graph: Some(graph),
@@ -138,6 +143,22 @@ fn describe(name: &str, data_type: DataType, shape: &[Option<i64>]) -> ValueInfo
     }
 }
 
+/// Float32 numbers as a tensor without a name.
+pub fn float_tensor(shape: &[i64], values: &[f32]) -> TensorProto {
+    let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    raw_tensor(DataType::Float, shape, Bytes::from(raw))
+}
+
+/// A tensor without a name; `raw` holds its values, little-endian.
+pub fn raw_tensor(data_type: DataType, shape: &[i64], raw: Bytes) -> TensorProto {
+    TensorProto {
+        data_type: Some(data_type as i32),
+        dims: shape.to_vec(),
+        raw_data: Some(raw),
+        ..TensorProto::default()
+    }
+}
+
 fn attribute(name: &str, r#type: AttributeType) -> AttributeProto {
     AttributeProto { name: Some(name.to_owned()), r#type: Some(r#type as i32), ..AttributeProto::default() }
 }
@@ -147,19 +168,14 @@ pub fn integer(name: &str, value: i64) -> AttributeProto {
     AttributeProto { i: Some(value), ..attribute(name, AttributeType::Int) }
 }
 
-/// A string as an attribute.
-pub fn string(name: &str, value: &'static str) -> AttributeProto {
-    AttributeProto { s: Some(Bytes::from_static(value.as_bytes())), ..attribute(name, AttributeType::String) }
+/// A tensor as an attribute.
+pub fn tensor(name: &str, value: TensorProto) -> AttributeProto {
+    AttributeProto { t: Some(value), ..attribute(name, AttributeType::Tensor) }
 }
 
 /// Whole numbers as an attribute.
 pub fn integers(name: &str, values: Vec<i64>) -> AttributeProto {
     AttributeProto { ints: values, ..attribute(name, AttributeType::Ints) }
-}
-
-/// Float32 numbers as an attribute.
-pub fn floats(name: &str, values: Vec<f32>) -> AttributeProto {
-    AttributeProto { floats: values, ..attribute(name, AttributeType::Floats) }
 }
 
 /// Strings as an attribute.

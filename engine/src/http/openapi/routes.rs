@@ -151,21 +151,6 @@ fn one_model(models: &[Arc<ServingModel>]) -> Operation {
     let loading = object([("version", count(1, "")), ("since", string("In RFC 3339 and UTC."))])
         .description(Some("The version that is on its way."));
     let last_error = problem_fields(object([])).description(Some("What went wrong last."));
-    let about = [
-        ("version", count(1, "")),
-        ("backend", runtime()),
-        ("sha256", string("The digest of the ONNX file.")),
-        ("size_bytes", count(0, "The size of the ONNX file.")),
-        ("family", string("The model family; `foreign` for an ONNX file that does not say it.")),
-        ("golden_rows", count(0, "How many golden rows the runtime has reproduced.")),
-        ("unproven", string("Why nothing proves the runtime on it, where that is so.")),
-        ("producer", string("The program that wrote a foreign file.")),
-        ("parameters", free_object("The settings with which it was fitted.")),
-        ("fingerprint", string("What two artifacts that take the same requests have in common.")),
-        ("schema", free_object("The schema of its rows.")),
-        ("evaluation", free_object("How good it is.")),
-        ("provenance", free_object("Where it comes from.")),
-    ];
     let state = object([
         ("name", string("")),
         ("desired", served("The version that is to be served.").into()),
@@ -180,7 +165,8 @@ fn one_model(models: &[Arc<ServingModel>]) -> Operation {
         ("last_error", last_error.schema_type(types([Type::Object, Type::Null])).into()),
         ("failing", boolean("Whether the desired version is not served because of the last error.")),
     ]);
-    let details = about.into_iter().fold(state, |state, (name, schema)| state.property(name, schema));
+    let details =
+        about_served().into_iter().fold(state, |state, (name, schema)| state.property(name, schema));
     let unknown = ApiError::UnknownModel { serving: models.iter().map(|model| model.name.clone()).collect() };
     let described = "The model's state, and everything that the served version says about itself.";
     let operation = operation(MODELS, "model", "One model")
@@ -189,6 +175,29 @@ fn one_model(models: &[Arc<ServingModel>]) -> Operation {
     let operation = refusing(operation, &unknown, "/models/other", "No model of this name is served.");
     let loading = "The models are being loaded, or this one could not be.";
     refusing(operation, &ApiError::Loading, "/models/other", loading).build()
+}
+
+/// What the served version says about itself.
+fn about_served() -> [(&'static str, AnySchema); 14] {
+    [
+        ("version", count(1, "")),
+        ("backend", runtime()),
+        ("sha256", string("The digest of the ONNX file.")),
+        ("size_bytes", count(0, "The size of the ONNX file.")),
+        ("family", string("The model family; `foreign` for an ONNX file that does not say it.")),
+        ("golden_rows", count(0, "How many golden rows the runtime has reproduced.")),
+        ("unproven", string("Why nothing proves the runtime on it, where that is so.")),
+        ("producer", string("The program that wrote a foreign file.")),
+        ("parameters", free_object("The settings with which it was fitted.")),
+        (
+            "batching",
+            free_object("How many rows a batch holds at most, and what a row costs in smaller ones."),
+        ),
+        ("fingerprint", string("What two artifacts that take the same requests have in common.")),
+        ("schema", free_object("The schema of its rows.")),
+        ("evaluation", free_object("How good it is.")),
+        ("provenance", free_object("Where it comes from.")),
+    ]
 }
 
 fn metrics() -> Operation {

@@ -1,17 +1,16 @@
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use ndarray::ArrayView2;
 
-use super::queue::{Entry, Queue};
+use super::queue::{Entry, Taken};
 use super::{RowWidth, SubmitError};
 use crate::backend::{Batch, Session};
 use crate::metrics::ModelMetrics;
 
-/// One thread's share of the work: a session that nobody else touches.
-pub struct Worker {
+/// A session and what is kept between its batches. Whoever has it scores with it.
+pub struct Scorer {
     session: Box<dyn Session>,
-    queue: Arc<Queue>,
     width: RowWidth,
     max_batch_rows: usize,
     metrics: ModelMetrics,
@@ -21,31 +20,28 @@ pub struct Worker {
     texts: Vec<String>,
 }
 
-impl Worker {
+impl Scorer {
     pub fn new(
         session: Box<dyn Session>,
-        queue: Arc<Queue>,
         width: RowWidth,
         max_batch_rows: usize,
         metrics: ModelMetrics,
     ) -> Self {
-        Self { session, queue, width, max_batch_rows, metrics, matrix: Vec::new(), texts: Vec::new() }
+        Self { session, width, max_batch_rows, metrics, matrix: Vec::new(), texts: Vec::new() }
     }
 
-    /// Works until the queue is closed and empty.
-    pub fn run(mut self) {
-        while let Some(taken) = self.queue.take() {
-            for entry in &taken.abandoned {
-                self.metrics.queue_rows(-(entry.rows as i64));
-                self.metrics.abandoned();
-            }
-            if !taken.entries.is_empty() {
-                self.answer(taken.entries);
-            }
+    /// Scores what was taken and answers its requests.
+    pub fn answer(&mut self, taken: Taken) {
+        for entry in &taken.abandoned {
+            self.metrics.queue_rows(-(entry.rows as i64));
+            self.metrics.abandoned();
+        }
+        if !taken.entries.is_empty() {
+            self.answer_entries(taken.entries);
         }
     }
 
-    fn answer(&mut self, mut entries: Vec<Entry>) {
+    fn answer_entries(&mut self, mut entries: Vec<Entry>) {
         let rows: usize = entries.iter().map(|entry| entry.rows).sum();
         self.metrics.queue_rows(-(rows as i64));
         let mut matrix = std::mem::take(&mut self.matrix);
@@ -97,5 +93,11 @@ impl Worker {
             self.metrics.batch_ran(rows);
         }
         Ok(probabilities)
+    }
+}
+
+impl fmt::Debug for Scorer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scorer").field("width", &self.width).finish_non_exhaustive()
     }
 }

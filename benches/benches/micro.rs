@@ -1,0 +1,182 @@
+//! The parts of a request, one by one: JSON → features, the hand-over through the batcher, the session's run, the answer →
+//! JSON. All data is made before the clock runs, from fixed seeds.
+//!
+//! ONNX Runtime is only measured where its telemetry is off before the process starts, as `make bench-micro` sees to.
+
+// A bench fails by panicking, and criterion's macros make functions without comments.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::convert::Infallible;
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use ndarray::ArrayView2;
+use onnward_benches::comparison::models::fit;
+use onnward_benches::comparison::workload::{Protocol, Workload};
+use onnward_engine::answer::Answer;
+use onnward_engine::backend::{
+    Backend, BackendError, BackendKind, Batch, Session, TELEMETRY_SWITCH, Tract, load_onnxruntime,
+};
+use onnward_engine::batcher::costs::BatchCosts;
+use onnward_engine::batcher::{Batcher, RowWidth};
+use onnward_engine::config::BatchingConfig;
+use onnward_engine::crew::Crew;
+use onnward_engine::metrics::Metrics;
+use onnward_engine::registry::{Description, ServingModel};
+use onnward_exporter::export::export;
+use onnward_models::Family;
+use onnward_onnx::Artifact;
+use onnward_schemas::{Rows, RowsForm, RowsLimits};
+use tempfile::TempDir;
+
+const LIMITS: RowsLimits = RowsLimits { max_rows: 1024 };
+const LONG: Duration = Duration::from_secs(60);
+
+/// What a session would give if it took no time.
+struct Constant;
+
+impl Session for Constant {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+        Ok(vec![0.123_456_79; batch.rows()])
+    }
+}
+
+struct Data {
+    workload: Workload,
+    artifacts: Vec<(Family, Artifact)>,
+}
+
+impl Data {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/telco.toml");
+        let workload = Workload::new(&schema, None, folder.path()).unwrap();
+        let artifact = |family| (family, export(&fit(&workload, family).unwrap()).unwrap());
+        let artifacts = Family::ALL.map(artifact).into();
+        Self { workload, artifacts }
+    }
+
+    fn body(&self, rows: usize) -> Vec<u8> {
+        self.workload.bodies(Protocol::Named, rows).unwrap().remove(0)
+    }
+
+    fn rows(&self, rows: usize) -> Rows {
+        self.read(&self.body(rows))
+    }
+
+    fn read(&self, body: &[u8]) -> Rows {
+        let text = std::str::from_utf8(body).unwrap();
+        self.workload
+            .schema
+            .read_rows(&mut serde_json::Deserializer::from_str(text), LIMITS)
+            .unwrap()
+            .unwrap()
+    }
+
+    fn batcher(&self) -> Batcher {
+        let config = BatchingConfig {
+            workers: 1,
+            max_batch_rows: Some(1024),
+            max_queue_rows: 16_384,
+            max_queue_delay: Duration::ZERO,
+        };
+        let metrics = Metrics::new().unwrap().model("churn", 1, "tract");
+        let width = RowWidth::of(&self.workload.schema);
+        let sessions: Vec<Box<dyn Session>> = vec![Box::new(Constant)];
+        let costs = costs();
+        Batcher::start("constant", sessions, &costs, width, &config, metrics, &Crew::default()).unwrap()
+    }
+
+    fn serving(&self) -> ServingModel {
+        let (_, artifact) = &self.artifacts[0];
+        ServingModel {
+            name: "churn".to_owned(),
+            version: 1,
+            sha256: String::new(),
+            size_bytes: 0,
+            backend: BackendKind::Tract,
+            comparison: None,
+            description: Description::Artifact(Box::new(artifact.metadata.clone())),
+            costs: costs(),
+            batcher: self.batcher(),
+        }
+    }
+}
+
+/// Of a session that takes next to no time up to 128 rows.
+fn costs() -> BatchCosts {
+    BatchCosts::measure(|rows| Ok::<_, Infallible>(Duration::from_nanos(1000 * rows as u64))).unwrap()
+}
+
+fn json_to_features(criterion: &mut Criterion) {
+    let data = Data::new();
+    let mut group = criterion.benchmark_group("json_to_features");
+    for rows in [1, 1024] {
+        let body = data.body(rows);
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_function(BenchmarkId::from_parameter(rows), |bencher| {
+            bencher.iter(|| data.read(black_box(&body)));
+        });
+    }
+}
+
+fn hand_over(criterion: &mut Criterion) {
+    let data = Data::new();
+    let batcher = data.batcher();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let mut group = criterion.benchmark_group("hand_over");
+    for rows in [1, 32, 1024] {
+        let rows = data.rows(rows);
+        group.bench_function(BenchmarkId::from_parameter(rows.len), |bencher| {
+            let submit = |rows| runtime.block_on(batcher.submit(rows, LONG)).unwrap();
+            bencher.iter_batched(|| rows.clone(), submit, criterion::BatchSize::SmallInput);
+        });
+    }
+}
+
+fn session(criterion: &mut Criterion) {
+    let data = Data::new();
+    let mut backends: Vec<Arc<dyn Backend>> = vec![Arc::new(Tract::new())];
+    if std::env::var_os(TELEMETRY_SWITCH).is_some_and(|value| value == "1") {
+        match load_onnxruntime(None) {
+            Ok(runtime) => backends.push(runtime),
+            Err(error) => eprintln!("ONNX Runtime is left out: {error}"),
+        }
+    } else {
+        eprintln!("ONNX Runtime is left out: {TELEMETRY_SWITCH} is not 1");
+    }
+    for backend in backends {
+        for (family, artifact) in &data.artifacts {
+            let mut session = backend.open(&artifact.encode_cut().unwrap()).unwrap();
+            let mut group = criterion.benchmark_group(format!("session/{}/{family}", backend.kind()));
+            for count in [1, 32, 1024] {
+                let rows = data.rows(count);
+                let width = data.workload.schema.features.len();
+                let matrix = ArrayView2::from_shape((count, width), &rows.values).unwrap();
+                group.throughput(Throughput::Elements(count as u64));
+                group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+                    bencher.iter(|| session.score(Batch::Features(black_box(matrix))).unwrap());
+                });
+            }
+        }
+    }
+}
+
+fn answer_to_json(criterion: &mut Criterion) {
+    let data = Data::new();
+    let model = data.serving();
+    let mut group = criterion.benchmark_group("answer_to_json");
+    for (rows, form) in [(1, RowsForm::Single), (1024, RowsForm::Many)] {
+        let probabilities: Vec<f32> = (0..rows).map(|row| (row as f32 + 0.5) / rows as f32).collect();
+        let answer = Answer { model: &model, probabilities: &probabilities, form };
+        group.bench_function(BenchmarkId::from_parameter(rows), |bencher| {
+            bencher.iter(|| serde_json::to_vec(black_box(&answer)).unwrap());
+        });
+    }
+}
+
+criterion_group!(parts, json_to_features, hand_over, session, answer_to_json);
+criterion_main!(parts);

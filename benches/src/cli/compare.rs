@@ -1,0 +1,165 @@
+//! `onnward-bench compare`, and `onnward-bench session`, which it calls.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use onnward_models::Family;
+
+use crate::cli::{Output, engine_beside, family, positive, print};
+use crate::comparison::scenario::Scenario;
+use crate::comparison::session::{self, SessionPlan};
+use crate::comparison::subject::{Files, Subject};
+use crate::comparison::{ComparisonSettings, Progress, chart, run};
+use crate::error::ProofError;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The peers' environments are installed once, by pip, into --environments; a peer that cannot be had is left out.
+
+Examples:
+  onnward-bench compare
+  onnward-bench compare --data customers.csv --publish benches/results
+  onnward-bench compare --quick --only bare onnward-onnxruntime --families logistic")]
+pub struct CompareArguments {
+    /// The sample table, a CSV file [default: customers drawn from the schema]
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// A short look, whose figures vary more
+    #[arg(long)]
+    quick: bool,
+    /// Who is compared [default: all]
+    #[arg(long, value_enum, num_args = 1.., value_name = "WHO")]
+    only: Vec<Subject>,
+    /// The model families
+    #[arg(long, num_args = 1.., value_parser = family, default_values = ["logistic", "forest"], value_name = "FAMILY")]
+    families: Vec<Family>,
+    /// How often everything is measured, in turn [default: 3, or 1 with --quick]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
+    rounds: Option<u16>,
+    /// How long a window is, in seconds; three make a run [default: 0.5, or 0.25 with --quick]
+    #[arg(long, value_parser = positive)]
+    window: Option<f64>,
+    /// Leave out what three times the capacity does to Onnward
+    #[arg(long)]
+    no_overload: bool,
+    /// A variable that the engine gets
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    engine_env: Vec<(String, String)>,
+    /// Write the results into this folder too, such as benches/results
+    #[arg(long, value_name = "FOLDER")]
+    publish: Option<PathBuf>,
+    /// The engine's program [default: onnward-engine beside this program]
+    #[arg(long, value_name = "PATH")]
+    engine: Option<PathBuf>,
+    /// The Python that makes the peers' environments
+    #[arg(long, default_value = "python3")]
+    python: String,
+    /// The folder of the peers' sources
+    #[arg(long, value_name = "FOLDER", default_value = "benches/peers")]
+    peers: PathBuf,
+    /// The folder of the peers' environments
+    #[arg(long, value_name = "FOLDER", default_value = "target/peers")]
+    environments: PathBuf,
+    /// The folder of models, logs and results
+    #[arg(long, value_name = "FOLDER", default_value = "target/comparison")]
+    work: PathBuf,
+    /// The sample table's schema
+    #[arg(long, value_name = "FILE", default_value = "schemas/telco.toml")]
+    schema: PathBuf,
+    /// How the figures are printed
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct SessionArguments {
+    /// The backend: onnxruntime or tract
+    #[arg(long)]
+    backend: String,
+    /// The artifact
+    #[arg(long, value_name = "FILE")]
+    artifact: PathBuf,
+    /// The rows, as the body of a request
+    #[arg(long, value_name = "FILE")]
+    rows: PathBuf,
+    /// The processors to run on
+    #[arg(long)]
+    processor: Vec<usize>,
+}
+
+impl SessionArguments {
+    pub fn run(self) -> Result<bool, ProofError> {
+        let Self { backend, artifact, rows, processor: processors } = self;
+        println!("{}", session::time(&SessionPlan { backend, artifact, rows, processors })?);
+        Ok(true)
+    }
+}
+
+impl CompareArguments {
+    pub fn run(self) -> Result<bool, ProofError> {
+        let (settings, folders, output) = (self.settings()?, self.folders(), self.output);
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let style = ProgressStyle::with_template("{elapsed:>4} {wide_bar:.cyan/dim} {pos} of {len} {msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let show = |what: String| {
+            // Where there is no terminal to draw on, a line each tells as much.
+            if bar.is_hidden() {
+                eprintln!("{:>5.0} s  {what}", bar.elapsed().as_secs_f64());
+            }
+            bar.set_message(what);
+        };
+        let report = run(&settings, &|progress| match progress {
+            Progress::Doing(what) => show(what),
+            Progress::Begins(count) => bar.set_length(count),
+            Progress::Measuring(what) => {
+                bar.inc(1);
+                show(what);
+            }
+        });
+        bar.finish_and_clear();
+        let report = report?;
+        print(output, &report)?;
+        for folder in folders {
+            chart::write(&report, &folder)?;
+            eprintln!("results.json, comparison.svg and comparison.html are in {}", folder.display());
+        }
+        // A target that is missed is a result like another.
+        Ok(true)
+    }
+
+    fn folders(&self) -> Vec<PathBuf> {
+        [Some(self.work.clone()), self.publish.clone()].into_iter().flatten().collect()
+    }
+
+    fn settings(&self) -> Result<ComparisonSettings, ProofError> {
+        let (rounds, window, warm_up) = if self.quick { (1, 0.25, 0.1) } else { (3, 0.5, 0.3) };
+        let bench = std::env::current_exe().map_err(ProofError::system("find this program"))?;
+        Ok(ComparisonSettings {
+            files: Files {
+                engine: engine_beside(self.engine.as_deref())?,
+                bench,
+                peers: self.peers.clone(),
+                work: self.work.clone(),
+                engine_environment: self.engine_env.clone(),
+            },
+            schema: self.schema.clone(),
+            table: self.data.clone(),
+            environments: self.environments.clone(),
+            python: self.python.clone(),
+            subjects: if self.only.is_empty() { Subject::ALL.to_vec() } else { self.only.clone() },
+            families: self.families.clone(),
+            scenarios: if self.quick { Scenario::QUICK.to_vec() } else { Scenario::ALL.to_vec() },
+            rounds: self.rounds.map_or(rounds, usize::from),
+            window: Duration::from_secs_f64(self.window.unwrap_or(window)),
+            warm_up: Duration::from_secs_f64(warm_up),
+            overload: !self.no_overload,
+        })
+    }
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it must be of the form NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

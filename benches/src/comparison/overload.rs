@@ -1,0 +1,110 @@
+//! Onnward under three times its capacity: it goes on answering what it can, and refuses the rest at once.
+
+use std::fmt;
+
+use onnward_models::Family;
+use serde::Serialize;
+
+use crate::comparison::server::free_ports;
+use crate::comparison::subject::Subject;
+use crate::comparison::{Bench, Progress};
+use crate::error::ProofError;
+use crate::generator::{Arrivals, Schedule, WindowFigures};
+
+/// How many times its capacity.
+const FACTOR: f64 = 3.0;
+/// How many rows a request has.
+const ROWS: [usize; 3] = [1, 32, 1024];
+/// How many requests are on their way while the capacity is measured.
+const AT_CAPACITY: usize = 64;
+/// How many requests may be on their way under overload: more than the queue holds.
+const CONNECTIONS: usize = 1024;
+/// How many requests the queue of the engine holds, in both measurements.
+const QUEUED: usize = 128;
+
+/// What came of three times the capacity.
+#[derive(Debug, Clone, Serialize)]
+pub struct Overload {
+    /// Which Onnward.
+    pub subject: Subject,
+    /// The model's family.
+    pub family: Family,
+    /// How many rows a request has.
+    pub rows: usize,
+    /// How many rows the queue holds.
+    pub max_queue_rows: usize,
+    /// Answers with 200 a second in a closed loop.
+    pub capacity: f64,
+    /// Requests a second that were begun.
+    pub rate: f64,
+    /// What came of them.
+    #[serde(flatten)]
+    pub figures: WindowFigures,
+}
+
+/// Measures Onnward.
+pub(super) fn measure(bench: &Bench<'_>, turns: &[(Subject, Family)]) -> Result<Vec<Overload>, ProofError> {
+    let mut found = Vec::new();
+    // As it comes, where that is compared: a runtime alone adds nothing.
+    let as_it_comes = turns.iter().any(|(subject, _)| *subject == Subject::Onnward);
+    let measured = |subject: Subject| {
+        if as_it_comes { subject == Subject::Onnward } else { subject.backend().is_some() }
+    };
+    for &(subject, family) in turns.iter().filter(|(subject, _)| measured(*subject)) {
+        for rows in ROWS {
+            let title = subject.title();
+            (bench.tell)(Progress::Doing(format!("{title}, {family}: overload with {rows} rows a request")));
+            let max_queue_rows = rows * QUEUED;
+            let ports = free_ports()?;
+            let files = &bench.settings.files;
+            let mut command = files.engine_command(subject, &files.repository(family), ports[0]);
+            command.env("ONNWARD_BATCHING__MAX_QUEUE_ROWS", max_queue_rows.to_string());
+            let (server, _) = bench.launch(command, ports[0], subject, &format!("{family}-overload"))?;
+            let closed = bench.load(&server, subject, rows, Schedule::Closed { connections: AT_CAPACITY })?;
+            let capacity = closed.requests_per_second;
+            let rate = capacity * FACTOR;
+            let schedule = Schedule::Open { rate, arrivals: Arrivals::Poisson, connections: CONNECTIONS };
+            let figures = bench.load(&server, subject, rows, schedule)?;
+            found.push(Overload { subject, family, rows, max_queue_rows, capacity, rate, figures });
+        }
+    }
+    Ok(found)
+}
+
+impl Overload {
+    /// The share of the capacity that is still answered with 200.
+    pub fn goodput(&self) -> f64 {
+        self.figures.requests_per_second / self.capacity
+    }
+
+    /// How long a full queue takes at the capacity, in microseconds.
+    pub fn queue_us(&self) -> f64 {
+        self.max_queue_rows as f64 / (self.capacity * self.rows as f64) * 1e6
+    }
+}
+
+impl fmt::Display for Overload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { subject, family, rows, capacity, rate, figures, .. } = self;
+        write!(
+            f,
+            "  {}, {family}, {rows} rows: {:.0} of {rate:.0} requests/s answered ({:.0} % of the capacity of {capacity:.0})",
+            subject.title(),
+            figures.requests_per_second,
+            self.goodput() * 100.0,
+        )?;
+        if let Some(admitted) = figures.latency_us {
+            let queue_ms = self.queue_us() / 1e3;
+            write!(f, ", p99 {:.1} ms where the full queue takes {queue_ms:.1} ms", admitted.p99 / 1e3)?;
+        }
+        if let Some(rejected) = figures.rejected_latency_us {
+            let [p50, p99] = [rejected.p50 / 1e3, rejected.p99 / 1e3];
+            write!(f, "; 429 after {p50:.2} ms, p99 {p99:.2} ms")?;
+        }
+        let (other, failed) = (figures.statuses.other, figures.statuses.failed);
+        if other + failed > 0 {
+            write!(f, "; {other} other answers, {failed} without one")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,385 @@
+//! What the comparison found: every run, and the medians over the rounds.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use onnward_models::Family;
+use serde::Serialize;
+
+use crate::comparison::ComparisonSettings;
+use crate::comparison::machine::Machine;
+use crate::comparison::overload::Overload;
+use crate::comparison::scenario::Scenario;
+use crate::comparison::session::SessionTime;
+use crate::comparison::subject::Subject;
+use crate::comparison::targets::{self, Target};
+use crate::generator::{Latencies, Statuses, WindowFigures};
+
+/// What the comparison found.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// Where and when.
+    pub machine: Machine,
+    /// How long and with what.
+    pub settings: Settings,
+    /// Who was compared.
+    pub subjects: Vec<SubjectInfo>,
+    /// Who was not, and why.
+    pub left_out: Vec<LeftOut>,
+    /// What Onnward is to reach beside the others, and whether it does.
+    pub targets: Vec<Target>,
+    /// The medians over the rounds.
+    pub summaries: Vec<Summary>,
+    /// How long a start takes, and how much memory is held after the load.
+    pub starts: Vec<StartSummary>,
+    /// The memory that Onnward holds with a model of each family, in bytes.
+    pub both_resident_bytes: BTreeMap<Subject, u64>,
+    /// How long the session alone takes.
+    pub sessions: Vec<SessionTime>,
+    /// Three times the capacity.
+    pub overload: Vec<Overload>,
+    /// Everything that the summaries are made of.
+    pub runs: Vec<Run>,
+    /// Everything that `starts` is made of.
+    #[serde(rename = "all_starts")]
+    pub all_starts: Vec<Start>,
+}
+
+/// How long was measured and with what.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Settings {
+    /// How many rounds.
+    pub rounds: usize,
+    /// How long a window is, in seconds.
+    pub window_seconds: f64,
+    /// How long is sent before anything counts, in seconds.
+    pub warm_up_seconds: f64,
+    /// The processors of the servers.
+    pub server_processors: Vec<usize>,
+    /// The processors of the load generator.
+    pub generator_processors: Vec<usize>,
+    /// The rows of the table.
+    pub table_rows: usize,
+    /// Whether the table was drawn from the schema.
+    pub sampled: bool,
+    /// Variables that the engine was given beside its own.
+    pub engine_environment: Vec<(String, String)>,
+}
+
+/// Who was compared.
+#[derive(Debug, Clone, Serialize)]
+pub struct SubjectInfo {
+    /// Its short name.
+    pub subject: Subject,
+    /// Its name.
+    pub title: &'static str,
+    /// How it is set up.
+    pub settings: &'static str,
+    /// The versions of what it is made of.
+    pub versions: Vec<String>,
+    /// What must be installed to run it, without Python itself.
+    pub installed_bytes: Option<u64>,
+}
+
+/// Who was not compared.
+#[derive(Debug, Clone, Serialize)]
+pub struct LeftOut {
+    /// Who.
+    pub subject: Subject,
+    /// Why.
+    pub reason: String,
+}
+
+/// One measurement.
+#[derive(Debug, Clone, Serialize)]
+pub struct Run {
+    /// Who.
+    pub subject: Subject,
+    /// The model's family; the bare handler's runs bear the first.
+    pub family: Family,
+    /// Which round, from 0.
+    pub round: usize,
+    /// How it was asked.
+    pub scenario: Scenario,
+    /// Requests a second that were begun, of an open loop.
+    pub rate: Option<f64>,
+    /// What came of it.
+    #[serde(flatten)]
+    pub figures: WindowFigures,
+}
+
+/// One start.
+#[derive(Debug, Clone, Serialize)]
+pub struct Start {
+    /// Who.
+    pub subject: Subject,
+    /// The model's family.
+    pub family: Family,
+    /// From the start of the process to its first answer to a prediction.
+    pub seconds: f64,
+    /// The memory that it held after the round's load, where there was one.
+    pub resident_bytes: Option<u64>,
+}
+
+/// The medians over one subject's starts.
+#[derive(Debug, Clone, Serialize)]
+pub struct StartSummary {
+    /// Who.
+    pub subject: Subject,
+    /// The model's family.
+    pub family: Family,
+    /// From the start of the process to its first answer to a prediction.
+    pub seconds: f64,
+    /// The memory that it holds after load.
+    pub resident_bytes: f64,
+}
+
+/// The medians over the rounds of one subject, family and scenario.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// Who.
+    pub subject: Subject,
+    /// The model's family.
+    pub family: Family,
+    /// How it was asked.
+    pub scenario: Scenario,
+    /// Whether every round's run was stable.
+    pub stable: bool,
+    /// Answers with 200 a second.
+    pub requests_per_second: f64,
+    /// Rows that were answered with 200 a second.
+    pub rows_per_second: f64,
+    /// How long answers took.
+    pub latency_us: Option<Latencies>,
+    /// The server's processor time for a request, in microseconds.
+    pub cpu_us_per_request: f64,
+    /// The server's processor time for a million rows, in seconds.
+    pub cpu_seconds_per_million_rows: f64,
+    /// What became of the requests of all rounds.
+    pub statuses: Statuses,
+}
+
+impl Settings {
+    /// What the settings say, and what was found of the machine and the table.
+    pub fn of(
+        settings: &ComparisonSettings,
+        server: &[usize],
+        generator: &[usize],
+        table_rows: usize,
+    ) -> Self {
+        Self {
+            rounds: settings.rounds,
+            window_seconds: settings.window.as_secs_f64(),
+            warm_up_seconds: settings.warm_up.as_secs_f64(),
+            server_processors: server.to_vec(),
+            generator_processors: generator.to_vec(),
+            table_rows,
+            sampled: settings.table.is_none(),
+            engine_environment: settings.files.engine_environment.clone(),
+        }
+    }
+}
+
+impl Report {
+    /// Makes the summaries of the runs and holds them against the targets.
+    pub fn conclude(&mut self) {
+        let mut runs: BTreeMap<_, Vec<&Run>> = BTreeMap::new();
+        for run in &self.runs {
+            runs.entry((run.subject, run.family, run.scenario)).or_default().push(run);
+        }
+        self.summaries = runs.into_values().filter_map(|runs| Summary::of(&runs)).collect();
+        let mut starts: BTreeMap<_, Vec<&Start>> = BTreeMap::new();
+        for start in &self.all_starts {
+            starts.entry((start.subject, start.family)).or_default().push(start);
+        }
+        self.starts = starts
+            .into_iter()
+            .map(|((subject, family), starts)| StartSummary {
+                subject,
+                family,
+                seconds: median(starts.iter().map(|start| start.seconds).collect()),
+                resident_bytes: median(
+                    starts.iter().filter_map(|start| Some(start.resident_bytes? as f64)).collect(),
+                ),
+            })
+            .collect();
+        self.targets = targets::judge(self);
+    }
+
+    /// The medians of one subject, family and scenario. The bare handler has no family.
+    pub fn summary(&self, subject: Subject, family: Family, scenario: Scenario) -> Option<&Summary> {
+        let is_it = |summary: &&Summary| {
+            let alike = !subject.has_model() || summary.family == family;
+            summary.subject == subject && alike && summary.scenario == scenario
+        };
+        self.summaries.iter().find(is_it)
+    }
+
+    /// The families that were compared.
+    pub fn families(&self) -> Vec<Family> {
+        let measured = |family: &Family| self.runs.iter().any(|run| run.family == *family);
+        Family::ALL.into_iter().filter(measured).collect()
+    }
+}
+
+impl Summary {
+    fn of(runs: &[&Run]) -> Option<Self> {
+        let first = runs.first()?;
+        let over = |value: &dyn Fn(&WindowFigures) -> f64| {
+            median(runs.iter().map(|run| value(&run.figures)).collect())
+        };
+        let rows = first.scenario.rows() as f64;
+        let requests_per_second = over(&|figures| figures.requests_per_second);
+        let cpu_us_per_request = over(&cpu_us_per_request);
+        let mut statuses = Statuses::default();
+        for run in runs {
+            statuses += run.figures.statuses;
+        }
+        Some(Self {
+            subject: first.subject,
+            family: first.family,
+            scenario: first.scenario,
+            stable: runs.iter().all(|run| run.figures.stable),
+            requests_per_second,
+            rows_per_second: requests_per_second * rows,
+            latency_us: latencies(runs),
+            cpu_us_per_request,
+            // A microsecond a row is a second a million.
+            cpu_seconds_per_million_rows: cpu_us_per_request / rows,
+            statuses,
+        })
+    }
+}
+
+/// The server's processor time for each answer, whatever its status, in microseconds.
+pub fn cpu_us_per_request(figures: &WindowFigures) -> f64 {
+    let Statuses { ok, rejected, other, .. } = figures.statuses;
+    figures.server_cpu_seconds / (ok + rejected + other) as f64 * 1e6
+}
+
+fn latencies(runs: &[&Run]) -> Option<Latencies> {
+    let found: Vec<Latencies> = runs.iter().filter_map(|run| run.figures.latency_us).collect();
+    let over = |value: fn(&Latencies) -> f64| median(found.iter().map(value).collect());
+    (!found.is_empty()).then(|| Latencies {
+        p50: over(|latencies| latencies.p50),
+        p90: over(|latencies| latencies.p90),
+        p99: over(|latencies| latencies.p99),
+        p999: over(|latencies| latencies.p999),
+        max: over(|latencies| latencies.max),
+    })
+}
+
+/// The middle of the values, or the mean of the two in the middle; NaN if there are none.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.as_slice() {
+        [] => f64::NAN,
+        values if values.len() % 2 == 1 => values.get(middle).copied().unwrap_or(f64::NAN),
+        values => values.iter().skip(middle - 1).take(2).sum::<f64>() / 2.0,
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Machine { processor, processors, date, kernel, .. } = &self.machine;
+        let Settings { server_processors, generator_processors, rounds, .. } = &self.settings;
+        writeln!(f, "{processor}, {processors} processors, {kernel}, {date}")?;
+        writeln!(
+            f,
+            "servers on processor {server_processors:?}, the generator on {generator_processors:?}; medians of {rounds} rounds"
+        )?;
+        for family in self.families() {
+            for scenario in Scenario::ALL {
+                self.write_scenario(f, family, scenario)?;
+            }
+        }
+        self.write_starts(f)?;
+        self.write_overload(f)?;
+        if !self.targets.is_empty() {
+            writeln!(f, "\nTargets")?;
+        }
+        for target in &self.targets {
+            writeln!(f, "{target}")?;
+        }
+        for LeftOut { subject, reason } in &self.left_out {
+            writeln!(f, "\nLeft out: {}: {reason}", subject.title())?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    fn write_scenario(&self, f: &mut fmt::Formatter<'_>, family: Family, scenario: Scenario) -> fmt::Result {
+        let found = Subject::ALL.into_iter().filter_map(|subject| self.summary(subject, family, scenario));
+        let summaries: Vec<&Summary> = found.collect();
+        if summaries.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "\n{family}: {}", scenario.title())?;
+        writeln!(
+            f,
+            "  {:<24}{:>12}{:>12}{:>10}{:>10}{:>10}{:>10}{:>14}",
+            "", "requests/s", "rows/s", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "CPU s/M rows"
+        )?;
+        for summary in summaries {
+            let Summary { subject, requests_per_second, rows_per_second, latency_us, .. } = summary;
+            write!(f, "  {:<24}{requests_per_second:>12.0}{rows_per_second:>12.0}", subject.title())?;
+            let [p50, p90, p99, p999] = latency_us.map_or([f64::NAN; 4], |l| [l.p50, l.p90, l.p99, l.p999]);
+            for us in [p50, p90, p99, p999] {
+                write!(f, "{:>10.3}", us / 1e3)?;
+            }
+            write!(f, "{:>14.2}", summary.cpu_seconds_per_million_rows)?;
+            let Statuses { rejected, other, failed, .. } = summary.statuses;
+            if rejected + other + failed > 0 {
+                write!(f, "  {rejected} times 429, {other} others, {failed} failed")?;
+            }
+            writeln!(f, "{}", if summary.stable { "" } else { "  not stable" })?;
+        }
+        Ok(())
+    }
+
+    fn write_starts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "\n  {:<24}{:<10}{:>12}{:>12}{:>14}",
+            "", "family", "ready in s", "memory MB", "installed MB"
+        )?;
+        for StartSummary { subject, family, seconds, resident_bytes } in &self.starts {
+            let installed = self.subjects.iter().find(|info| info.subject == *subject);
+            let installed =
+                installed.and_then(|info| info.installed_bytes).map_or(f64::NAN, |bytes| bytes as f64);
+            let family = if subject.has_model() { family.name() } else { "" };
+            writeln!(
+                f,
+                "  {:<24}{family:<10}{seconds:>12.3}{:>12.1}{:>14.1}",
+                subject.title(),
+                resident_bytes / 1e6,
+                installed / 1e6
+            )?;
+        }
+        for (subject, bytes) in &self.both_resident_bytes {
+            writeln!(f, "  {:<24}{:<22}{:>12.1}", subject.title(), "all families", *bytes as f64 / 1e6)?;
+        }
+        Ok(())
+    }
+
+    fn write_overload(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.overload.is_empty() {
+            writeln!(f, "\nThree times the capacity, open loop, Poisson")?;
+        }
+        self.overload.iter().try_for_each(|overload| writeln!(f, "{overload}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(Vec::new()).is_nan());
+    }
+}

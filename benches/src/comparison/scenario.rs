@@ -1,0 +1,84 @@
+//! In which ways the subjects are asked.
+
+use serde::Serialize;
+
+use crate::generator::{Arrivals, Schedule};
+
+/// How many batches are on their way at a time.
+const BATCHES: usize = 4;
+/// How many requests of an open loop may be.
+const CONNECTIONS: usize = 256;
+/// The share of its own capacity that a subject is given in an open loop.
+const SHARE: f64 = 0.5;
+
+/// One way in which a subject is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scenario {
+    /// Closed loop, single rows, one at a time.
+    SingleAt1,
+    /// Closed loop, single rows, 16 at a time.
+    SingleAt16,
+    /// Closed loop, single rows, 64 at a time: what a subject answers then is its capacity.
+    SingleAt64,
+    /// Closed loop, 32 rows a request, four at a time.
+    Batch32,
+    /// Closed loop, 1,024 rows a request, four at a time.
+    Batch1024,
+    /// Open loop, single rows at even distances, at half of the subject's own capacity.
+    Constant,
+    /// Open loop, single rows as independent clients send them, at half of the subject's own capacity.
+    Poisson,
+}
+
+impl Scenario {
+    /// All, in the order in which they are run: an open loop needs the capacity of a closed one.
+    pub const ALL: [Self; 7] = [
+        Self::SingleAt1,
+        Self::SingleAt16,
+        Self::SingleAt64,
+        Self::Batch32,
+        Self::Batch1024,
+        Self::Constant,
+        Self::Poisson,
+    ];
+    /// Those of a quick run.
+    pub const QUICK: [Self; 5] =
+        [Self::SingleAt1, Self::SingleAt64, Self::Batch32, Self::Batch1024, Self::Poisson];
+
+    /// How many rows a request has.
+    pub fn rows(self) -> usize {
+        match self {
+            Self::Batch32 => 32,
+            Self::Batch1024 => 1024,
+            _ => 1,
+        }
+    }
+
+    /// When requests begin, for a subject that answers `capacity` single rows a second.
+    pub fn schedule(self, capacity: f64) -> Schedule {
+        let open =
+            |rate: f64, arrivals| Schedule::Open { rate: rate.max(1.0), arrivals, connections: CONNECTIONS };
+        match self {
+            Self::SingleAt1 => Schedule::Closed { connections: 1 },
+            Self::SingleAt16 => Schedule::Closed { connections: 16 },
+            Self::SingleAt64 => Schedule::Closed { connections: 64 },
+            Self::Batch32 | Self::Batch1024 => Schedule::Closed { connections: BATCHES },
+            Self::Constant => open(capacity * SHARE, Arrivals::Constant),
+            Self::Poisson => open(capacity * SHARE, Arrivals::Poisson),
+        }
+    }
+
+    /// What it is called in a table.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::SingleAt1 => "single rows, 1 at a time",
+            Self::SingleAt16 => "single rows, 16 at a time",
+            Self::SingleAt64 => "single rows, 64 at a time",
+            Self::Batch32 => "32 rows a request, 4 at a time",
+            Self::Batch1024 => "1,024 rows a request, 4 at a time",
+            Self::Constant => "single rows, open loop, constant, at half of its own capacity",
+            Self::Poisson => "single rows, open loop, Poisson, at half of its own capacity",
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! A subject that runs, on processors of its own.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::comparison::workload::predictions_in;
+use crate::error::ProofError;
+use crate::process::{ProcessTree, pin};
+
+/// How long a subject may take until it answers.
+const TIMEOUT: Duration = Duration::from_secs(90);
+/// How often it is asked whether it answers.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// A subject that runs; it is ended when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    log: PathBuf,
+    agent: ureq::Agent,
+    /// Where it listens.
+    pub address: SocketAddr,
+    started: Instant,
+}
+
+/// One request, and how many predictions its answer must hold.
+#[derive(Debug, Clone)]
+pub struct Probe<'a> {
+    /// Where it is posted.
+    pub path: &'a str,
+    /// The body.
+    pub body: &'a [u8],
+    /// How many rows it has.
+    pub rows: usize,
+}
+
+/// Ports of 127.0.0.1 that are free now.
+///
+/// # Errors
+/// [`ProofError::System`].
+pub fn free_ports() -> Result<[u16; 3], ProofError> {
+    let reserve = || -> std::io::Result<(TcpListener, u16)> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        Ok((listener, port))
+    };
+    let find = || -> std::io::Result<_> { Ok([reserve()?, reserve()?, reserve()?]) };
+    let reserved = find().map_err(ProofError::system("find a free port"))?;
+    Ok(reserved.map(|(_, port)| port))
+}
+
+impl Server {
+    /// Starts it on these processors. It may not answer yet.
+    ///
+    /// # Errors
+    /// [`ProofError::Start`], [`ProofError::System`].
+    pub fn start(
+        mut command: Command,
+        port: u16,
+        processors: &[usize],
+        log: PathBuf,
+    ) -> Result<Self, ProofError> {
+        let writing = || ProofError::system(format!("write {}", log.display()));
+        let out = File::create(&log).map_err(writing())?;
+        let errors = out.try_clone().map_err(writing())?;
+        command.stdin(Stdio::null()).stdout(out).stderr(errors);
+        let program = PathBuf::from(command.get_program());
+        let started = Instant::now();
+        // A process may run where the thread may that starts it.
+        let spawned = std::thread::scope(|scope| {
+            scope
+                .spawn(|| {
+                    pin(processors);
+                    command.spawn()
+                })
+                .join()
+        });
+        let child = spawned
+            .unwrap_or_else(|_| Err(std::io::Error::other("the thread that starts it has failed")))
+            .map_err(|source| ProofError::Start { program, source })?;
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT));
+        let agent = agent.build().into();
+        Ok(Self { child, log, agent, address: SocketAddr::from(([127, 0, 0, 1], port)), started })
+    }
+
+    /// Waits until it answers a request with its predictions; gives the time since it was started.
+    ///
+    /// # Errors
+    /// [`ProofError::Ended`], or what it answers after all patience.
+    pub fn wait_until_ready(&mut self, probe: &Probe<'_>) -> Result<Duration, ProofError> {
+        loop {
+            match self.check(probe) {
+                Ok(()) => return Ok(self.started.elapsed()),
+                Err(error) if self.started.elapsed() > TIMEOUT => return Err(error),
+                Err(_) => {}
+            }
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                let program = self.log.display().to_string();
+                return Err(ProofError::Ended { program, log: self.end_of_log() });
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Whether it answers a request with a prediction for each row.
+    ///
+    /// # Errors
+    /// [`ProofError::Answer`] if it does not.
+    pub fn check(&self, probe: &Probe<'_>) -> Result<(), ProofError> {
+        let Probe { path, body, rows } = *probe;
+        let wrong =
+            |answer: String| ProofError::Answer { request: format!("{path} with {rows} rows"), answer };
+        let request =
+            self.agent.post(format!("http://{}{path}", self.address)).content_type("application/json");
+        let mut response = request.send(body).map_err(|error| wrong(error.to_string()))?;
+        let text = response.body_mut().read_to_string().map_err(|error| wrong(error.to_string()))?;
+        let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+        if response.status() == 200 && predictions_in(&answer) == rows {
+            return Ok(());
+        }
+        let shown: String = text.chars().take(300).collect();
+        Err(wrong(format!("{}: {shown}", response.status())))
+    }
+
+    /// Its process and those that it has started.
+    pub fn processes(&self) -> ProcessTree {
+        ProcessTree::of(self.child.id())
+    }
+
+    fn end_of_log(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

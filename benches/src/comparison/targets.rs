@@ -1,0 +1,175 @@
+//! What Onnward is to reach, as ratios within one run, and whether it does.
+
+use std::fmt;
+
+use onnward_models::Family;
+use serde::Serialize;
+
+use crate::comparison::report::{Report, Summary};
+use crate::comparison::scenario::Scenario;
+use crate::comparison::subject::Subject;
+use crate::verdict::Requirement;
+
+/// One target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Target {
+    /// Both sides were measured.
+    Judged(Requirement),
+    /// Something that it needs was not.
+    NotMeasured {
+        /// What is required.
+        required: String,
+        /// What is missing.
+        missing: String,
+    },
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Judged(requirement) => requirement.fmt(f),
+            Self::NotMeasured { required, missing } => {
+                write!(f, "  not measured  {required}: {missing} is missing")
+            }
+        }
+    }
+}
+
+/// A ratio that is to be reached.
+struct Ratio {
+    what: String,
+    /// Of which subject the other side is.
+    to: Subject,
+    value: fn(&Summary) -> f64,
+    scenario: Scenario,
+    limit: Limit,
+}
+
+#[derive(Clone, Copy)]
+enum Limit {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Limit {
+    fn judge(self, what: &str, found: f64, unit: &str) -> Target {
+        Target::Judged(match self {
+            Self::AtLeast(limit) => Requirement::at_least(what, found, limit, unit),
+            Self::AtMost(limit) => Requirement::at_most(what, found, limit, unit),
+        })
+    }
+
+    fn of(self, what: &str) -> String {
+        match self {
+            Self::AtLeast(limit) => format!("{what} at least {limit}"),
+            Self::AtMost(limit) => format!("{what} at most {limit}"),
+        }
+    }
+}
+
+/// Holds the report's figures against the targets: those of Onnward as it comes or, where that was not measured, on one runtime.
+pub fn judge(report: &Report) -> Vec<Target> {
+    let measured = |subject: &Subject| report.runs.iter().any(|run| run.subject == *subject);
+    let Some(onnward) =
+        [Subject::Onnward, Subject::OnnwardOnnxruntime, Subject::OnnwardTract].into_iter().find(measured)
+    else {
+        return Vec::new();
+    };
+    let mut targets = Vec::new();
+    for family in report.families() {
+        targets.extend(ratios(family).iter().map(|ratio| ratio.judge(report, onnward, family)));
+        targets.extend(whole_batch(report, onnward, family));
+        targets.extend(start(report, onnward, family));
+    }
+    targets.extend(overload(report, onnward));
+    targets.extend(report.both_resident_bytes.get(&onnward).map(|bytes| {
+        Limit::AtMost(80.0).judge("memory with a model of each family", *bytes as f64 / 1e6, " MB")
+    }));
+    targets
+}
+
+fn ratios(family: Family) -> Vec<Ratio> {
+    let [share, cpu] = match family {
+        Family::Logistic | Family::LinfaLogistic => [0.7, 1.5],
+        Family::Forest | Family::SmartcoreForest => [0.5, 2.0],
+    };
+    let ratio = |what: &str, to: Subject, value, scenario, limit| Ratio {
+        what: format!("{family}: {what}, to {}", to.title()),
+        to,
+        value,
+        scenario,
+        limit,
+    };
+    let requests: fn(&Summary) -> f64 = |summary| summary.requests_per_second;
+    let rows: fn(&Summary) -> f64 = |summary| summary.rows_per_second;
+    let cpu_time: fn(&Summary) -> f64 = |summary| summary.cpu_us_per_request;
+    let p50: fn(&Summary) -> f64 = |summary| summary.latency_us.map_or(f64::NAN, |latencies| latencies.p50);
+    let p99: fn(&Summary) -> f64 = |summary| summary.latency_us.map_or(f64::NAN, |latencies| latencies.p99);
+    let (at_1, at_64, batch) = (Scenario::SingleAt1, Scenario::SingleAt64, Scenario::Batch1024);
+    vec![
+        ratio("requests/s, 64 at a time", Subject::Bare, requests, at_64, Limit::AtLeast(share)),
+        ratio("CPU time a request, 64 at a time", Subject::Bare, cpu_time, at_64, Limit::AtMost(cpu)),
+        ratio("p50, 1 at a time", Subject::Bare, p50, at_1, Limit::AtMost(2.0)),
+        ratio("p99, 1 at a time", Subject::Bare, p99, at_1, Limit::AtMost(3.0)),
+        ratio("requests/s, 64 at a time", Subject::FastapiSklearn, requests, at_64, Limit::AtLeast(250.0)),
+        ratio("requests/s, 64 at a time", Subject::FastapiOnnxruntime, requests, at_64, Limit::AtLeast(10.0)),
+        ratio("requests/s, 64 at a time", Subject::Mlserver, requests, at_64, Limit::AtLeast(20.0)),
+        ratio("rows/s in batches of 1,024", Subject::FastapiOnnxruntime, rows, batch, Limit::AtLeast(10.0)),
+    ]
+}
+
+impl Ratio {
+    fn judge(&self, report: &Report, onnward: Subject, family: Family) -> Target {
+        let find = |subject| report.summary(subject, family, self.scenario).map(self.value);
+        match (find(onnward), find(self.to)) {
+            (Some(own), Some(other)) => self.limit.judge(&self.what, own / other, ""),
+            (_, other) => {
+                let missing = if other.is_none() { self.to } else { onnward };
+                let required = self.limit.of(&self.what);
+                Target::NotMeasured { required, missing: missing.title().to_owned() }
+            }
+        }
+    }
+}
+
+/// Parsing, encoding, running and answering together, beside the session alone: by the server's processor time.
+fn whole_batch(report: &Report, onnward: Subject, family: Family) -> Option<Target> {
+    let own = |backend: &str| onnward == Subject::Onnward || onnward.backend() == Some(backend);
+    let sessions = report
+        .sessions
+        .iter()
+        .filter(|session| own(&session.backend) && session.family == family.name() && session.rows == 1024);
+    // As it comes, Onnward serves on the faster runtime.
+    let session_us = sessions.map(|session| session.us).min_by(f64::total_cmp)?;
+    let whole = report.summary(onnward, family, Scenario::Batch1024)?.cpu_us_per_request;
+    let what = format!("{family}: CPU time of a request of 1,024 rows, to the session's run alone");
+    let found = whole / session_us;
+    // It is required of the forest; a logistic session takes less time than reading its rows.
+    (family == Family::Forest).then(|| Limit::AtMost(3.0).judge(&what, found, ""))
+}
+
+fn start(report: &Report, onnward: Subject, family: Family) -> Option<Target> {
+    let limit = match family {
+        Family::Logistic | Family::LinfaLogistic => 100.0,
+        Family::Forest | Family::SmartcoreForest => 300.0,
+    };
+    let start = report.starts.iter().find(|start| start.subject == onnward && start.family == family)?;
+    Some(Limit::AtMost(limit).judge(&format!("{family}: ready after"), start.seconds * 1e3, " ms"))
+}
+
+/// How much longer than a full queue takes an admitted request may wait: it is in a batch that runs, and its answer is sent.
+const ABOVE_THE_QUEUE: f64 = 1.5;
+
+fn overload(report: &Report, onnward: Subject) -> Vec<Target> {
+    let own = report.overload.iter().filter(|overload| overload.subject == onnward);
+    own.flat_map(|overload| {
+        let name = |what: &str| format!("{}, {} rows a request: {what}", overload.family, overload.rows);
+        let admitted = overload.figures.latency_us.map_or(f64::NAN, |latencies| latencies.p99);
+        let goodput =
+            Limit::AtLeast(0.9).judge(&name("goodput at three times the capacity"), overload.goodput(), "");
+        let bounded = name("p99 of what is admitted then, to the time that a full queue takes");
+        [goodput, Limit::AtMost(ABOVE_THE_QUEUE).judge(&bounded, admitted / overload.queue_us(), "")]
+    })
+    .collect()
+}

@@ -1,0 +1,197 @@
+//! The rows that all subjects are asked for, and the bodies in which each takes them.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use onnward_models::{Dataset, OnInvalid, SampleFormat, write_sample};
+use onnward_schemas::{Feature, FeatureKind, Schema, SchemaFile};
+use serde_json::{Map, Value, json};
+
+use crate::error::ProofError;
+
+/// How many customers are drawn where no table is given.
+const SAMPLED_ROWS: u64 = 7000;
+/// The seed of that sample.
+const SEED: u64 = 42;
+/// How many different rows are sent.
+const SENT_ROWS: usize = 2048;
+/// How many different bodies of one row are sent at most.
+const SINGLE_BODIES: usize = 512;
+
+/// The table that is trained on, and rows of it to ask for.
+#[derive(Debug)]
+pub struct Workload {
+    /// The schema of the table.
+    pub schema: Schema,
+    /// The table, a CSV file.
+    pub table: PathBuf,
+    /// The same, read.
+    pub data: Dataset,
+    /// The rows that are sent, each a value for every feature.
+    rows: Vec<Vec<Value>>,
+}
+
+/// How a service wants to be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// An object of named fields, or an array of such objects.
+    Named,
+    /// The columns of the Open Inference Protocol's second version, as pandas's codec of MLServer reads them.
+    Columns,
+}
+
+impl Workload {
+    /// Reads the table; where none is given, draws one into `folder`.
+    ///
+    /// # Errors
+    /// [`ProofError`]: the schema or the table cannot be used.
+    pub fn new(schema: &Path, table: Option<&Path>, folder: &Path) -> Result<Self, ProofError> {
+        let text = std::fs::read_to_string(schema).map_err(ProofError::reading(schema))?;
+        let file = SchemaFile::parse(&text)
+            .map_err(|source| ProofError::Schema { path: schema.to_owned(), source })?;
+        let table = match table {
+            Some(table) => table.to_owned(),
+            None => {
+                let path = folder.join("customers.csv");
+                let writing = ProofError::system(format!("write {}", path.display()));
+                let out = File::create(&path).map_err(writing)?;
+                write_sample(&file, SAMPLED_ROWS, SEED, SampleFormat::Csv, out, |_| ())?;
+                path
+            }
+        };
+        let data = Dataset::read(&table, &file.schema, OnInvalid::Skip)?;
+        let matrix = data.features.rows().into_iter().take(SENT_ROWS);
+        let rows = matrix.map(|row| file.schema.features.iter().zip(row).map(value).collect()).collect();
+        Ok(Self { schema: file.schema, table, data, rows })
+    }
+
+    /// Bodies of `rows` rows each; of a single row, no list.
+    ///
+    /// # Errors
+    /// [`ProofError::Json`].
+    pub fn bodies(&self, protocol: Protocol, rows: usize) -> Result<Vec<Vec<u8>>, ProofError> {
+        let count = (SENT_ROWS / rows.max(1)).clamp(1, SINGLE_BODIES);
+        let mut endless = self.rows.iter().cycle();
+        (0..count)
+            .map(|_| {
+                let rows: Vec<&[Value]> = endless.by_ref().take(rows).map(Vec::as_slice).collect();
+                match protocol {
+                    Protocol::Named => self.named(&rows),
+                    Protocol::Columns => Ok(serde_json::to_vec(&self.columns(&rows))?),
+                }
+            })
+            .collect()
+    }
+
+    fn named(&self, rows: &[&[Value]]) -> Result<Vec<u8>, ProofError> {
+        let objects = rows.iter().map(|row| {
+            let field = |(feature, value): (&Feature, &Value)| {
+                Ok(format!("{}:{value}", serde_json::to_string(&feature.name)?))
+            };
+            let fields = self.schema.features.iter().zip(*row).map(field).collect::<Result<Vec<_>, _>>();
+            fields.map(|fields| format!("{{{}}}", fields.join(",")))
+        });
+        let objects = objects.collect::<Result<Vec<_>, serde_json::Error>>()?.join(",");
+        Ok(if rows.len() == 1 { objects } else { format!("[{objects}]") }.into_bytes())
+    }
+
+    fn columns(&self, rows: &[&[Value]]) -> Value {
+        let inputs = self.schema.features.iter().enumerate().map(|(index, feature)| {
+            let data: Vec<&Value> = rows.iter().filter_map(|row| row.get(index)).collect();
+            let mut input = Map::new();
+            input.insert("name".to_owned(), json!(feature.name));
+            input.insert("shape".to_owned(), json!([rows.len()]));
+            input.insert("data".to_owned(), json!(data));
+            if feature.is_numeric() {
+                input.insert("datatype".to_owned(), json!("FP64"));
+            } else {
+                input.insert("datatype".to_owned(), json!("BYTES"));
+                input.insert("parameters".to_owned(), json!({"content_type": "str"}));
+            }
+            Value::Object(input)
+        });
+        let inputs: Vec<Value> = inputs.collect();
+        json!({
+            "parameters": {"content_type": "pd"},
+            "inputs": inputs,
+            "outputs": [{"name": "predict_proba"}],
+        })
+    }
+}
+
+/// The JSON value that is encoded as this number.
+fn value((feature, &code): (&Feature, &f32)) -> Value {
+    match &feature.kind {
+        FeatureKind::Categorical { values, .. } => values
+            .iter()
+            .enumerate()
+            .find(|(index, _)| *index as f32 == code)
+            .map_or(Value::Null, |(_, text)| json!(text)),
+        FeatureKind::Numeric { .. } if code.is_nan() => Value::Null,
+        FeatureKind::Numeric { .. } if code.fract() == 0.0 => json!(code as i64),
+        // The shortest decimal that is this number in single precision, as it stood in the table.
+        FeatureKind::Numeric { .. } => {
+            code.to_string().parse::<f64>().map_or(Value::Null, |number| json!(number))
+        }
+    }
+}
+
+/// How many rows an answer has probabilities for, in any of the subjects' forms.
+pub fn predictions_in(answer: &Value) -> usize {
+    if answer.get("probability").is_some_and(Value::is_number) {
+        return 1;
+    }
+    if let Some(predictions) = answer.get("predictions").and_then(Value::as_array) {
+        return predictions.len();
+    }
+    // The protocol of columns gives `[rows, 2]`, flat.
+    let data = answer.pointer("/outputs/0/data").and_then(Value::as_array);
+    data.map_or(0, |data| data.len() / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn workload() -> Workload {
+        let folder = TempDir::new().unwrap();
+        let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/telco.toml");
+        Workload::new(&schema, None, folder.path()).unwrap()
+    }
+
+    #[test]
+    fn the_rows_that_are_sent_are_those_of_the_table() {
+        let workload = workload();
+        let body = workload.bodies(Protocol::Named, 32).unwrap().remove(0);
+        let mut json = serde_json::Deserializer::from_slice(&body);
+        let limits = onnward_schemas::RowsLimits { max_rows: 32 };
+        let rows = workload.schema.read_rows(&mut json, limits).unwrap().unwrap();
+        let same = |(sent, read): (&f32, &f32)| sent == read || (sent.is_nan() && read.is_nan());
+        assert_eq!(rows.len, 32);
+        assert!(rows.values.iter().zip(&workload.data.features).all(same));
+    }
+
+    #[test]
+    fn columns_hold_the_same_values_as_rows() {
+        let workload = workload();
+        let rows = workload.bodies(Protocol::Named, 32).unwrap().remove(3);
+        let columns = workload.bodies(Protocol::Columns, 32).unwrap().remove(3);
+        let rows: Value = serde_json::from_slice(&rows).unwrap();
+        let columns: Value = serde_json::from_slice(&columns).unwrap();
+        for (index, feature) in workload.schema.features.iter().enumerate() {
+            let column = &columns["inputs"][index];
+            assert_eq!(column["name"], feature.name);
+            assert_eq!(column["data"][31], rows[31][&feature.name]);
+        }
+    }
+
+    #[test]
+    fn predictions_are_counted_in_every_form() {
+        assert_eq!(predictions_in(&json!({"probability": 0.5})), 1);
+        assert_eq!(predictions_in(&json!({"predictions": [{"probability": 0.5}, {"probability": 0.1}]})), 2);
+        assert_eq!(predictions_in(&json!({"outputs": [{"data": [0.5, 0.5, 0.1, 0.9]}]})), 2);
+        assert_eq!(predictions_in(&json!({"detail": "no"})), 0);
+    }
+}

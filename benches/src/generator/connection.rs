@@ -1,0 +1,120 @@
+//! One connection, on which one request is on its way at a time.
+
+use std::io::{self, ErrorKind, Write};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+use crate::generator::response::ResponseReader;
+
+/// A connection that is kept open.
+#[derive(Debug)]
+pub struct Connection {
+    address: SocketAddr,
+    token: Token,
+    stream: TcpStream,
+    reader: ResponseReader,
+    flying: Option<Flying>,
+}
+
+/// The request that is on its way.
+#[derive(Debug)]
+struct Flying {
+    request: usize,
+    written: usize,
+    since: Instant,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Outcome {
+    /// The time from which its latency counts.
+    pub since: Instant,
+    /// The answer's status; `None` if the connection broke before it.
+    pub status: Option<u16>,
+}
+
+impl Connection {
+    /// Connects, and asks to be told as `token`.
+    pub fn open(address: SocketAddr, token: Token, registry: &Registry) -> io::Result<Self> {
+        let mut stream = connect(address)?;
+        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(Self { address, token, stream, reader: ResponseReader::new(), flying: None })
+    }
+
+    /// Whether a request is on its way.
+    pub fn is_busy(&self) -> bool {
+        self.flying.is_some()
+    }
+
+    /// The time from which the latency of the request counts that is on its way.
+    pub fn since(&self) -> Option<Instant> {
+        self.flying.as_ref().map(|flying| flying.since)
+    }
+
+    /// Sends a request, whose latency counts from `since`. What does not fit into the socket is sent when there is room.
+    ///
+    /// # Errors
+    /// When the server takes no connection any more.
+    pub fn send(
+        &mut self,
+        requests: &[Vec<u8>],
+        request: usize,
+        since: Instant,
+        registry: &Registry,
+    ) -> io::Result<()> {
+        self.flying = Some(Flying { request, written: 0, since });
+        // A server may close a connection that nothing was sent on: the request goes out on a new one.
+        self.write(requests).or_else(|_| {
+            self.reconnect(registry)?;
+            self.flying = Some(Flying { request, written: 0, since });
+            self.write(requests)
+        })
+    }
+
+    /// Goes on with what can be done; gives the request's outcome once it has one.
+    ///
+    /// # Errors
+    /// When the server takes no connection any more, or answers what is not HTTP.
+    pub fn advance(&mut self, requests: &[Vec<u8>], registry: &Registry) -> io::Result<Option<Outcome>> {
+        let status = match self.write(requests).and_then(|()| self.reader.read(&mut self.stream)) {
+            Ok(None) => return Ok(None),
+            Ok(status) => status,
+            Err(error) if error.kind() == ErrorKind::InvalidData => return Err(error),
+            Err(_) => {
+                self.reconnect(registry)?;
+                None
+            }
+        };
+        Ok(self.flying.take().map(|flying| Outcome { since: flying.since, status }))
+    }
+
+    fn write(&mut self, requests: &[Vec<u8>]) -> io::Result<()> {
+        let Some(flying) = &mut self.flying else { return Ok(()) };
+        let request = requests.get(flying.request).map(Vec::as_slice).unwrap_or_default();
+        while let Some(rest) = request.get(flying.written..).filter(|rest| !rest.is_empty()) {
+            match self.stream.write(rest) {
+                Ok(count) => flying.written += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn reconnect(&mut self, registry: &Registry) -> io::Result<()> {
+        self.stream = connect(self.address)?;
+        self.reader = ResponseReader::new();
+        registry.register(&mut self.stream, self.token, Interest::READABLE | Interest::WRITABLE)
+    }
+}
+
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = std::net::TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(true)?;
+    Ok(TcpStream::from_std(stream))
+}

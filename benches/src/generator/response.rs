@@ -1,0 +1,157 @@
+//! Reads the answers on one connection, one after the other, and keeps of each its status alone.
+
+use std::io::{self, ErrorKind, Read};
+
+/// How many bytes are read at once. A head must fit.
+const BUFFER: usize = 16 * 1024;
+/// How many headers an answer may have.
+const MAX_HEADERS: usize = 64;
+
+/// Reads the answers of one connection; it holds what is known of the one that is being read.
+#[derive(Debug)]
+pub struct ResponseReader {
+    buffer: Box<[u8]>,
+    /// How many bytes of an unfinished head are in the buffer.
+    filled: usize,
+    /// The status and how much of the body is missing, once the head is there.
+    body: Option<(u16, usize)>,
+}
+
+impl Default for ResponseReader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ResponseReader {
+    /// Nothing is known yet.
+    pub fn new() -> Self {
+        Self { buffer: vec![0; BUFFER].into_boxed_slice(), filled: 0, body: None }
+    }
+
+    /// Reads what there is: the status once an answer is complete, `None` if the rest is still to come.
+    ///
+    /// # Errors
+    /// The connection's; [`ErrorKind::UnexpectedEof`] if it was closed; [`ErrorKind::InvalidData`] if what comes is no
+    /// answer of HTTP/1.1 with a `Content-Length`.
+    pub fn read(&mut self, stream: &mut impl Read) -> io::Result<Option<u16>> {
+        loop {
+            let start = if self.body.is_some() { 0 } else { self.filled };
+            let Some(free) = self.buffer.get_mut(start..).filter(|free| !free.is_empty()) else {
+                return Err(invalid("the head of an answer is too long"));
+            };
+            let count = match stream.read(free) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            if let Some(status) = self.take(count)? {
+                return Ok(Some(status));
+            }
+        }
+    }
+
+    /// Takes `count` bytes that were read: the status if they end the answer.
+    fn take(&mut self, count: usize) -> io::Result<Option<u16>> {
+        let (status, missing, came) = match self.body {
+            Some((status, missing)) => (status, missing, count),
+            None => {
+                self.filled += count;
+                let seen = self.buffer.get(..self.filled).unwrap_or_default();
+                let Some(head) = Head::parse(seen)? else { return Ok(None) };
+                (head.status, head.content_length, self.filled - head.len)
+            }
+        };
+        // Requests are sent one at a time, so nothing may follow the answer.
+        let missing = missing.checked_sub(came).ok_or_else(|| invalid("an answer is longer than it says"))?;
+        self.filled = 0;
+        self.body = (missing > 0).then_some((status, missing));
+        Ok((missing == 0).then_some(status))
+    }
+}
+
+struct Head {
+    status: u16,
+    len: usize,
+    content_length: usize,
+}
+
+impl Head {
+    /// The head, if it is complete.
+    fn parse(bytes: &[u8]) -> io::Result<Option<Self>> {
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut response = httparse::Response::new(&mut headers);
+        let httparse::Status::Complete(len) = response.parse(bytes).map_err(invalid)? else {
+            return Ok(None);
+        };
+        let length =
+            response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+        let length = length.and_then(|header| std::str::from_utf8(header.value).ok()?.trim().parse().ok());
+        let content_length = length.ok_or_else(|| invalid("an answer has no Content-Length"))?;
+        Ok(Some(Self { status: response.code.unwrap_or_default(), len, content_length }))
+    }
+}
+
+fn invalid(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives its pieces one a read, and would block in between.
+    struct Pieces<'a>(Vec<&'a [u8]>, bool);
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 || self.0.is_empty() {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            let piece = self.0.remove(0);
+            buffer[..piece.len()].copy_from_slice(piece);
+            Ok(piece.len())
+        }
+    }
+
+    fn statuses(bytes: &[u8], piece: usize) -> Vec<u16> {
+        let mut reader = ResponseReader::new();
+        let mut stream = Pieces(bytes.chunks(piece).collect(), true);
+        let mut statuses = Vec::new();
+        while !stream.0.is_empty() {
+            statuses.extend(reader.read(&mut stream).unwrap());
+        }
+        statuses
+    }
+
+    #[test]
+    fn an_answer_is_read_in_whatever_pieces_it_comes() {
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\ncontent-length: 5\r\n\r\nhello";
+        for piece in 1..=answer.len() {
+            assert_eq!(statuses(answer, piece), [200], "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn answers_follow_each_other_and_may_be_empty() {
+        let answers = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n\
+                        HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+        assert_eq!(statuses(answers, 1), [429, 200]);
+    }
+
+    #[test]
+    fn what_is_no_answer_is_an_error() {
+        for bytes in [
+            &b"HTTP/1.1 200 OK\r\n\r\n"[..],
+            b"SSH-2.0-OpenSSH\r\n",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\ntoo much",
+        ] {
+            let mut reader = ResponseReader::new();
+            let error = reader.read(&mut Pieces(vec![bytes], true)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidData);
+        }
+    }
+}

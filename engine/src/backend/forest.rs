@@ -1,0 +1,224 @@
+//! A forest of decision trees, laid out to be walked along several paths at once.
+//!
+//! Which way a row goes at a node cannot be foreseen, and a processor that guesses wrongly throws away more work than a
+//! node is. So a step computes the next node and has no branch. Each step waits for the one before it; so several paths go
+//! side by side: of several rows through one tree, or, of a single row, through several trees.
+
+/// How many paths go side by side: as many as a processor of today has registers for.
+const PATHS: usize = 8;
+
+/// A node of a tree as it is read; the root is the tree's first node.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum TreeNode {
+    /// Rows with `row[column] <= threshold` go to `below`, all others to `above`: indices in the tree, greater than this
+    /// node's own.
+    Split { column: usize, threshold: f32, below: usize, above: usize },
+    /// What the tree adds to the sums.
+    Leaf { weights: [f32; 2] },
+}
+
+/// Trees whose leaves are summed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Forest {
+    columns: usize,
+    trees: Vec<PackedTree>,
+    nodes: Vec<PackedNode>,
+    /// One for each node; those of splits are not read.
+    weights: Vec<[f32; 2]>,
+}
+
+impl Eq for Forest {}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct PackedTree {
+    root: u32,
+    depth: u32,
+}
+
+/// A split, or a leaf, which is a split that all rows leave for itself: so that a path may go on when it has ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct PackedNode {
+    threshold: f32,
+    /// Where the column's first value is in a block.
+    at: u32,
+    /// The node for rows up to the threshold; the one for all others follows it.
+    below: u32,
+}
+
+/// The values of `PATHS` rows, column after column, and behind them a column of zeros, which the leaves compare.
+type Block = Vec<f32>;
+
+impl Forest {
+    /// Lays the trees out; `None` if there is none, or if one is not well formed.
+    pub fn new(trees: &[Vec<TreeNode>]) -> Option<Self> {
+        let columns = trees.iter().flatten().map(|node| match node {
+            TreeNode::Split { column, .. } => column + 1,
+            TreeNode::Leaf { .. } => 0,
+        });
+        let mut forest =
+            Self { columns: columns.max()?, trees: Vec::new(), nodes: Vec::new(), weights: Vec::new() };
+        trees.iter().try_for_each(|tree| forest.add(tree))?;
+        Some(forest)
+    }
+
+    /// Adds a tree level by level, so that the two children of a node lie side by side.
+    fn add(&mut self, tree: &[TreeNode]) -> Option<()> {
+        let root = self.nodes.len();
+        // Which node each one is made of, and how deep it lies.
+        let mut sources = vec![(0, 0)];
+        let mut deepest = 0;
+        while let Some(&(source, depth)) = sources.get(self.nodes.len() - root) {
+            let (threshold, column, below, weights) = match *tree.get(source)? {
+                TreeNode::Leaf { weights } => (f32::INFINITY, self.columns, self.nodes.len(), weights),
+                TreeNode::Split { column, threshold, below, above } => {
+                    let is_tree = below > source && above > source && sources.len() + 2 <= tree.len();
+                    if !is_tree {
+                        return None;
+                    }
+                    let children = root + sources.len();
+                    sources.extend([(below, depth + 1), (above, depth + 1)]);
+                    (threshold, column, children, [0.0; 2])
+                }
+            };
+            let (at, below) = (u32::try_from(column * PATHS).ok()?, u32::try_from(below).ok()?);
+            self.nodes.push(PackedNode { threshold, at, below });
+            self.weights.push(weights);
+            deepest = depth;
+        }
+        self.trees.push(PackedTree { root: u32::try_from(root).ok()?, depth: deepest });
+        Some(())
+    }
+
+    /// How many columns a row has at least.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// For each row of a matrix, row after row of `width` columns, the sums of the leaves that it reaches, in the order of
+    /// the trees.
+    pub fn sums(&self, matrix: &[f32], width: usize) -> Vec<[f32; 2]> {
+        let mut sums = vec![[0.0; 2]; matrix.len() / width];
+        let mut block: Block = vec![0.0; (self.columns + 1) * PATHS];
+        let (rows_of_blocks, single_rows) = matrix.split_at(sums.len() / PATHS * PATHS * width);
+        let (sums_of_blocks, single_sums) = sums.split_at_mut(rows_of_blocks.len() / width);
+        for (rows, sums) in
+            rows_of_blocks.chunks_exact(PATHS * width).zip(sums_of_blocks.chunks_exact_mut(PATHS))
+        {
+            rows.chunks_exact(width).enumerate().for_each(|(path, row)| self.fill(&mut block, path, row));
+            self.add_leaves_of_rows(&block, sums);
+        }
+        for (row, sum) in single_rows.chunks_exact(width).zip(single_sums) {
+            self.fill(&mut block, 0, row);
+            self.add_leaves_of_row(&block, sum);
+        }
+        sums
+    }
+
+    fn fill(&self, block: &mut Block, path: usize, row: &[f32]) {
+        let values = block.iter_mut().skip(path).step_by(PATHS);
+        values.zip(&row[..self.columns]).for_each(|(place, value)| *place = *value);
+    }
+
+    /// Each path is a row's.
+    fn add_leaves_of_rows(&self, block: &Block, sums: &mut [[f32; 2]]) {
+        for PackedTree { root, depth } in &self.trees {
+            let leaves = self.walk::<1>([*root; PATHS], *depth, block);
+            sums.iter_mut().zip(leaves).for_each(|(sum, leaf)| self.add_leaf(sum, leaf));
+        }
+    }
+
+    /// Each path is a tree's, for the block's first row.
+    fn add_leaves_of_row(&self, block: &Block, sum: &mut [f32; 2]) {
+        for trees in self.trees.chunks(PATHS) {
+            let roots = std::array::from_fn(|path| trees[path.min(trees.len() - 1)].root);
+            let depth = trees.iter().map(|tree| tree.depth).max().unwrap_or_default();
+            let leaves = self.walk::<0>(roots, depth, block);
+            leaves.into_iter().take(trees.len()).for_each(|leaf| self.add_leaf(sum, leaf));
+        }
+    }
+
+    fn add_leaf(&self, sum: &mut [f32; 2], leaf: u32) {
+        let weights = self.weights[leaf as usize];
+        sum[0] += weights[0];
+        sum[1] += weights[1];
+    }
+
+    /// Goes `steps` steps from these nodes. Path `p` takes the values of the block's row `p * ROWS`.
+    #[inline(always)]
+    fn walk<const ROWS: usize>(&self, mut nodes: [u32; PATHS], steps: u32, block: &Block) -> [u32; PATHS] {
+        for _ in 0..steps {
+            for (path, node) in nodes.iter_mut().enumerate() {
+                let PackedNode { threshold, at, below } = self.nodes[*node as usize];
+                let is_below = block[at as usize + path * ROWS] <= threshold;
+                *node = below + u32::from(!is_below);
+            }
+        }
+        nodes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(column: usize, threshold: f32, below: usize, above: usize) -> TreeNode {
+        TreeNode::Split { column, threshold, below, above }
+    }
+
+    fn leaf(weight: f32) -> TreeNode {
+        TreeNode::Leaf { weights: [weight, -weight] }
+    }
+
+    /// A deep tree, a leaf alone and a split, again and again, with leaves of their own each time.
+    fn trees() -> Vec<Vec<TreeNode>> {
+        let some = |add: f32| {
+            let deep = vec![
+                split(0, 0.0, 1, 2),
+                leaf(1.0 + add),
+                split(1, 5.0, 4, 3),
+                leaf(2.0 + add),
+                split(0, 3.0, 5, 6),
+                leaf(4.0 + add),
+                leaf(8.0 + add),
+            ];
+            [deep, vec![leaf(16.0 + add)], vec![split(1, 7.0, 1, 2), leaf(32.0 + add), leaf(64.0 + add)]]
+        };
+        (0..7).flat_map(|round| some(128.0 * round as f32)).collect()
+    }
+
+    fn sum_by_hand(trees: &[Vec<TreeNode>], row: &[f32]) -> [f32; 2] {
+        let mut sums = [0.0; 2];
+        for tree in trees {
+            let mut node = tree[0];
+            while let TreeNode::Split { column, threshold, below, above } = node {
+                node = tree[if row[column] <= threshold { below } else { above }];
+            }
+            let TreeNode::Leaf { weights } = node else { panic!() };
+            sums = [sums[0] + weights[0], sums[1] + weights[1]];
+        }
+        sums
+    }
+
+    #[test]
+    fn every_row_gets_the_sums_of_its_leaves_however_many_rows_there_are() {
+        let trees = trees();
+        let forest = Forest::new(&trees).unwrap();
+        let values = [-1.0, 0.0, 0.5, 3.0, 3.5, 5.0, 6.0, 7.0, 8.0, f32::NAN, f32::INFINITY];
+        // A third column, which no tree reads.
+        let rows: Vec<[f32; 3]> = values.iter().flat_map(|a| values.map(|b| [*a, b, 9.0])).collect();
+        let expected: Vec<[f32; 2]> = rows.iter().map(|row| sum_by_hand(&trees, row)).collect();
+        for count in [0, 1, 2, 7, 8, 9, 16, 23, rows.len()] {
+            assert_eq!(forest.sums(&rows[..count].concat(), 3), expected[..count], "{count} rows");
+        }
+    }
+
+    #[test]
+    fn a_node_that_points_up_or_nowhere_or_is_shared_makes_no_forest() {
+        for children in [[0, 1], [1, 3], [1, 1]] {
+            let tree = vec![split(0, 1.0, children[0], children[1]), split(0, 1.0, 2, 2), leaf(1.0)];
+            assert_eq!(Forest::new(&[tree]), None, "{children:?}");
+        }
+        assert_eq!(Forest::new(&[]), None);
+        assert_eq!(Forest::new(&[vec![]]), None);
+    }
+}

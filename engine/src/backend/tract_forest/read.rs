@@ -1,0 +1,185 @@
+//! The attributes of ONNX's tree operators, as trees.
+
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::{NodeProto, TensorProto};
+use tract_onnx::tract_hir::internal::*;
+
+use super::super::forest::{Forest, TreeNode};
+
+/// Reads `TreeEnsembleClassifier` (ai.onnx.ml 1 to 4) with two classes, `BRANCH_LEQ` and sums of leaf weights; `None` for any
+/// other, which may still be a valid one.
+pub fn classifier(node: &NodeProto) -> TractResult<Option<Forest>> {
+    let labels = node.get_attr_opt_slice::<i64>("classlabels_int64s")?;
+    let transform = node.get_attr_opt::<&str>("post_transform")?;
+    let has_base = node.get_attr_opt_slice::<f32>("base_values")?.is_some_and(|base| !base.is_empty());
+    let plain = labels == Some(&[0, 1]) && transform.is_none_or(|transform| transform == "NONE") && !has_base;
+    if !plain || tracks_missing(node)? {
+        return Ok(None);
+    }
+    let integers = |name: &str| node.get_attr_slice::<i64>(name);
+    let floats = |name: &str| node.get_attr_slice::<f32>(name);
+    let nodes = NodeLists {
+        trees: integers("nodes_treeids")?,
+        ids: integers("nodes_nodeids")?,
+        columns: integers("nodes_featureids")?,
+        modes: node.get_attr_vec::<&str>("nodes_modes")?,
+        thresholds: floats("nodes_values")?,
+        below: integers("nodes_truenodeids")?,
+        above: integers("nodes_falsenodeids")?,
+    };
+    let weights = WeightLists {
+        trees: integers("class_treeids")?,
+        nodes: integers("class_nodeids")?,
+        classes: integers("class_ids")?,
+        weights: floats("class_weights")?,
+    };
+    Ok(nodes.trees().and_then(|trees| weights.add_to(trees)).and_then(|trees| Forest::new(&trees)))
+}
+
+/// Whether a tree says where it sends missing values; those here send them where all others go that are not below.
+pub fn tracks_missing(node: &NodeProto) -> TractResult<bool> {
+    let tracks = node.get_attr_opt_slice::<i64>("nodes_missing_value_tracks_true")?;
+    Ok(tracks.is_some_and(|tracks| tracks.iter().any(|tracks| *tracks != 0)))
+}
+
+/// One entry a node, leaves included.
+struct NodeLists<'a> {
+    trees: &'a [i64],
+    ids: &'a [i64],
+    columns: &'a [i64],
+    modes: Vec<&'a str>,
+    thresholds: &'a [f32],
+    below: &'a [i64],
+    above: &'a [i64],
+}
+
+impl NodeLists<'_> {
+    /// The trees, if they and their nodes are numbered from 0 in the order in which they stand.
+    fn trees(&self) -> Option<Vec<Vec<TreeNode>>> {
+        let mut trees: Vec<Vec<TreeNode>> = Vec::new();
+        for (index, (tree, id)) in self.trees.iter().zip(self.ids).enumerate() {
+            if *id == 0 {
+                trees.push(Vec::new());
+            }
+            let number = trees.len().checked_sub(1)?;
+            let nodes = trees.last_mut()?;
+            if usize::try_from(*tree) != Ok(number) || usize::try_from(*id) != Ok(nodes.len()) {
+                return None;
+            }
+            nodes.push(match *self.modes.get(index)? {
+                "LEAF" => TreeNode::Leaf { weights: [0.0; 2] },
+                "BRANCH_LEQ" => TreeNode::Split {
+                    column: usize::try_from(*self.columns.get(index)?).ok()?,
+                    threshold: *self.thresholds.get(index)?,
+                    below: usize::try_from(*self.below.get(index)?).ok()?,
+                    above: usize::try_from(*self.above.get(index)?).ok()?,
+                },
+                _ => return None,
+            });
+        }
+        Some(trees)
+    }
+}
+
+/// One entry for each weight of a leaf.
+struct WeightLists<'a> {
+    trees: &'a [i64],
+    nodes: &'a [i64],
+    classes: &'a [i64],
+    weights: &'a [f32],
+}
+
+impl WeightLists<'_> {
+    fn add_to(&self, mut trees: Vec<Vec<TreeNode>>) -> Option<Vec<Vec<TreeNode>>> {
+        // Weights of one class alone are the other one's probability: ONNX has a case of its own for them.
+        if ![0, 1].iter().all(|class| self.classes.contains(class)) {
+            return None;
+        }
+        for (index, weight) in self.weights.iter().enumerate() {
+            let tree = trees.get_mut(usize::try_from(*self.trees.get(index)?).ok()?)?;
+            let node = tree.get_mut(usize::try_from(*self.nodes.get(index)?).ok()?)?;
+            let class = usize::try_from(*self.classes.get(index)?).ok()?;
+            match node {
+                TreeNode::Leaf { weights } => *weights.get_mut(class)? += weight,
+                TreeNode::Split { .. } => return None,
+            }
+        }
+        Some(trees)
+    }
+}
+
+/// Reads `TreeEnsemble` (ai.onnx.ml 5) with one target, `BRANCH_LEQ` and sums of leaf weights; `None` for any other.
+pub fn ensemble(context: &ParsingContext, node: &NodeProto) -> TractResult<Option<Forest>> {
+    const SUM: i64 = 1;
+    const NONE: i64 = 0;
+    let sums = node.get_attr_opt::<i64>("aggregate_function")?.unwrap_or(SUM) == SUM;
+    let plain = node.get_attr_opt::<i64>("post_transform")?.unwrap_or(NONE) == NONE;
+    let one_target = node.get_attr_opt::<i64>("n_targets")? == Some(1);
+    if !sums || !plain || !one_target || tracks_missing(node)? {
+        return Ok(None);
+    }
+    let integers = |name: &str| node.get_attr_slice::<i64>(name);
+    let tensor = |name: &str| context.load_tensor(node.get_attr::<&TensorProto>(name)?);
+    let (modes, thresholds, weights) =
+        (tensor("nodes_modes")?, tensor("nodes_splits")?, tensor("leaf_weights")?);
+    let is_single = thresholds.datum_type() == f32::datum_type() && weights.datum_type() == f32::datum_type();
+    if !is_single || modes.datum_type() != u8::datum_type() {
+        return Ok(None);
+    }
+    let lists = SplitLists {
+        roots: integers("tree_roots")?,
+        columns: integers("nodes_featureids")?,
+        modes: modes.try_as_plain_ram()?.as_slice::<u8>()?,
+        thresholds: thresholds.try_as_plain_ram()?.as_slice::<f32>()?,
+        children: [integers("nodes_truenodeids")?, integers("nodes_falsenodeids")?],
+        leaves: [integers("nodes_trueleafs")?, integers("nodes_falseleafs")?],
+        weights: weights.try_as_plain_ram()?.as_slice::<f32>()?,
+    };
+    let trees: Option<Vec<_>> = lists.roots.iter().map(|root| lists.tree(*root)).collect();
+    Ok(trees.and_then(|trees| Forest::new(&trees)))
+}
+
+/// One entry for each split; leaves are numbered by themselves.
+struct SplitLists<'a> {
+    roots: &'a [i64],
+    columns: &'a [i64],
+    modes: &'a [u8],
+    thresholds: &'a [f32],
+    /// The node or leaf for rows up to the threshold, and the one for all others.
+    children: [&'a [i64]; 2],
+    /// Whether that is a leaf.
+    leaves: [&'a [i64]; 2],
+    weights: &'a [f32],
+}
+
+impl SplitLists<'_> {
+    const LEQ: u8 = 0;
+
+    /// The tree below a node, level by level.
+    fn tree(&self, root: i64) -> Option<Vec<TreeNode>> {
+        let mut sources = vec![(root, false)];
+        let mut tree = Vec::new();
+        while let Some(&(source, is_leaf)) = sources.get(tree.len()) {
+            let source = usize::try_from(source).ok()?;
+            if is_leaf {
+                tree.push(TreeNode::Leaf { weights: [*self.weights.get(source)?, 0.0] });
+                continue;
+            }
+            // A node that is reached twice would be copied without an end.
+            if self.modes.get(source) != Some(&Self::LEQ) || sources.len() > 2 * self.modes.len() {
+                return None;
+            }
+            let below = sources.len();
+            for (children, leaves) in self.children.iter().zip(self.leaves) {
+                sources.push((*children.get(source)?, *leaves.get(source)? != 0));
+            }
+            tree.push(TreeNode::Split {
+                column: usize::try_from(*self.columns.get(source)?).ok()?,
+                threshold: *self.thresholds.get(source)?,
+                below,
+                above: below + 1,
+            });
+        }
+        Some(tree)
+    }
+}

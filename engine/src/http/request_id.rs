@@ -1,0 +1,54 @@
+//! The id of a request, by which its answer and its line in the log are found.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use uuid::fmt::Hyphenated;
+use uuid::{Builder, Uuid};
+
+/// The header of a request's id.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const LONGEST: usize = 128;
+
+/// A request's id: visible ASCII.
+pub enum RequestId {
+    /// The client's own.
+    Given(HeaderValue),
+    /// A random UUID (RFC 9562, version 4).
+    Made([u8; Hyphenated::LENGTH]),
+}
+
+impl RequestId {
+    /// The client's own id where it is short and visible ASCII without quotes, else a new one.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let plain = |byte: &u8| byte.is_ascii_graphic() && !b"\"\\<>".contains(byte);
+        let given = headers.get(REQUEST_ID).filter(|id| {
+            let bytes = id.as_bytes();
+            !bytes.is_empty() && bytes.len() <= LONGEST && bytes.iter().all(plain)
+        });
+        given.map_or_else(Self::make, |id| Self::Given(id.clone()))
+    }
+
+    fn make() -> Self {
+        // The generator of the thread, which asks the system for randomness now and then and not for each id.
+        let uuid: Uuid = Builder::from_random_bytes(rand::random()).into_uuid();
+        let mut text = [0; Hyphenated::LENGTH];
+        uuid.hyphenated().encode_lower(&mut text);
+        Self::Made(text)
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Given(id) => id.to_str().unwrap_or_default(),
+            Self::Made(text) => std::str::from_utf8(text).unwrap_or_default(),
+        }
+    }
+
+    /// The id as a header's value.
+    pub fn header(&self) -> HeaderValue {
+        match self {
+            Self::Given(id) => id.clone(),
+            Self::Made(text) => HeaderValue::from_bytes(text).unwrap_or(HeaderValue::from_static("unknown")),
+        }
+    }
+}
