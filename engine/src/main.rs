@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use mimalloc::MiMalloc;
 use onnward_engine::backend::TELEMETRY_SWITCH;
 
-// A request makes some fifty small allocations, which it hands out in less time than the system's.
+// A request makes some hundred small allocations, which it hands out in less time than the system's.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

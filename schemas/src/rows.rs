@@ -58,6 +58,7 @@ impl Schema {
             limits,
             values: Vec::new(),
             texts: Vec::new(),
+            given: Vec::new(),
             len: 0,
             violations: Violations::default(),
         };
@@ -82,6 +83,8 @@ struct Reader<'a> {
     limits: RowsLimits,
     values: Vec<f32>,
     texts: Vec<String>,
+    /// Which features the row that is being read has given.
+    given: Vec<bool>,
     len: usize,
     violations: Violations,
 }

@@ -15,7 +15,6 @@ pub struct RowReader<'r, 's, 'p> {
     place: Place<'p>,
     start: usize,
     texts_start: usize,
-    given: Vec<bool>,
     /// The feature after the last one read: clients mostly keep the schema's order.
     next: usize,
     /// Whether no field has been read yet.
@@ -35,7 +34,9 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
         reader.values.resize(start + features, f32::NAN);
         let texts_start = reader.texts.len();
         reader.texts.resize(texts_start + reader.schema.texts.len(), String::new());
-        Self { reader, place, start, texts_start, given: vec![false; features], next: 0, untouched: true }
+        reader.given.clear();
+        reader.given.resize(features, false);
+        Self { reader, place, start, texts_start, next: 0, untouched: true }
     }
 
     pub fn abandon(self) -> &'r mut Reader<'s> {
@@ -61,7 +62,7 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
                 self.next = index + 1;
                 let text = schema.text_index(index).map(|at| &mut self.reader.texts[self.texts_start + at]);
                 let encoded = fields.next_value_seed(FeatureSeed { feature, text })?;
-                if std::mem::replace(&mut self.given[index], true) {
+                if std::mem::replace(&mut self.reader.given[index], true) {
                     let expected = "each field once".to_owned();
                     let mismatch = Mismatch { expected, got: "the field a second time".to_owned() };
                     self.reader.refuse_field(self.place, &feature.name, mismatch);
@@ -84,8 +85,10 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
 
     pub fn finish(self) {
         let schema = self.reader.schema;
-        for (feature, given) in schema.features.iter().zip(&self.given) {
-            if !given && let Err(mismatch) = feature.encode(Value::Missing) {
+        for (index, feature) in schema.features.iter().enumerate() {
+            if !self.reader.given[index]
+                && let Err(mismatch) = feature.encode(Value::Missing)
+            {
                 self.reader.refuse_field(self.place, &feature.name, mismatch);
             }
         }
