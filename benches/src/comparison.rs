@@ -4,7 +4,6 @@
 //! does hits all alike; the figures are the medians of the rounds.
 
 pub mod chart;
-pub mod machine;
 pub mod models;
 mod overload;
 pub mod peers;
@@ -24,8 +23,8 @@ use onnward_models::Family;
 
 use crate::error::ProofError;
 use crate::generator::{AGREEING, RunPlan, Schedule, WindowFigures, post, run as put_load};
+use crate::machine::Machine;
 use crate::process::{pin, processors};
-use machine::Machine;
 use peers::Environment;
 use report::{LeftOut, Report, Run, Settings, Start, SubjectInfo};
 use scenario::Scenario;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::error::ProofError;
+use crate::process::Used;
 
 /// How many of the last lines of its log are kept.
 const KEPT_LINES: usize = 20;
@@ -160,11 +161,7 @@ impl EngineProcess {
     /// # Errors
     /// [`ProofError::System`] where there is no `/proc`.
     pub fn resident_kib(&self) -> Result<u64, ProofError> {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(&path).map_err(ProofError::reading(Path::new(&path)))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let size = line.and_then(|size| size.trim().strip_suffix("kB")?.trim().parse().ok());
-        size.ok_or_else(|| ProofError::Settings(format!("{path} does not say how much memory is in use")))
+        Ok(Used::by(self.child.id())?.resident_bytes / 1024)
     }
 
     /// Ends it as `kill -9` does: nothing of it runs any more, and nothing was cleaned up.

@@ -12,6 +12,7 @@ mod figures;
 pub mod generator;
 pub mod kills;
 pub mod load;
+pub mod machine;
 pub mod process;
 pub mod proxy;
 pub mod publisher;

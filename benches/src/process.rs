@@ -1,12 +1,32 @@
-//! What Linux tells of a process and those that it started, and on which processors a thread may run.
+//! What Linux tells of a process and those that it started, and on which processors a thread may run. Elsewhere there is
+//! nothing to be known.
 
-use std::fs;
+#[cfg_attr(target_os = "linux", path = "process/linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "process/elsewhere.rs")]
+mod system;
+
+use std::io;
 use std::time::Duration;
+
+use crate::error::ProofError;
+
+pub use system::{pin, processors};
 
 /// A process and all that descend from it. Where there is no `/proc` it has used nothing.
 #[derive(Debug, Clone)]
 pub struct ProcessTree {
     ids: Vec<u32>,
+}
+
+/// What one process has used so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Used {
+    /// Processor time, in user and kernel mode, with what ended children of it had used.
+    pub cpu: Duration,
+    /// Its resident memory, in bytes.
+    pub resident_bytes: u64,
+    /// The largest that its resident memory was, in bytes.
+    pub peak_bytes: u64,
 }
 
 impl ProcessTree {
@@ -15,7 +35,7 @@ impl ProcessTree {
         let mut ids = vec![id];
         let mut seen = 0;
         while let Some(parent) = ids.get(seen) {
-            let children = children(*parent);
+            let children = system::children(*parent);
             ids.extend(children);
             seen += 1;
         }
@@ -24,81 +44,39 @@ impl ProcessTree {
 
     /// How much processor time they have used, in user and kernel mode, with what ended children of theirs had used.
     pub fn cpu(&self) -> Duration {
-        self.ids.iter().filter_map(|&id| cpu(id)).sum()
+        self.ids.iter().filter_map(|&id| system::cpu(id).ok()).sum()
     }
 
     /// How much memory they hold, in bytes: of one process the resident set; of several the proportional set sizes, in
     /// which a page that n processes share counts as an nth for each.
     pub fn resident(&self) -> Option<u64> {
         match self.ids.as_slice() {
-            [id] => field_of(&format!("/proc/{id}/status"), "VmRSS:"),
-            ids => {
-                Some(ids.iter().filter_map(|id| field_of(&format!("/proc/{id}/smaps_rollup"), "Pss:")).sum())
-            }
+            [id] => Some(system::used(*id).ok()?.resident_bytes),
+            ids => Some(ids.iter().filter_map(|&id| system::proportional_bytes(id).ok()).sum()),
         }
     }
 }
 
-fn children(id: u32) -> Vec<u32> {
-    let Ok(tasks) = fs::read_dir(format!("/proc/{id}/task")) else { return Vec::new() };
-    let lists =
-        tasks.filter_map(Result::ok).filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    lists
-        .flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<u32>>())
-        .collect()
-}
-
-/// `utime`, `stime`, `cutime` and `cstime` of `/proc/[pid]/stat` (proc(5)).
-#[cfg(target_os = "linux")]
-fn cpu(id: u32) -> Option<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The second field is a name, which may hold blanks and brackets.
-    let (_, fields) = stat.rsplit_once(')')?;
-    let times = fields.split_whitespace().skip(11).take(4);
-    let ticks: u64 = times.filter_map(|time| time.parse::<u64>().ok()).sum();
-    Some(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn cpu(_: u32) -> Option<Duration> {
-    None
-}
-
-/// A field of a file of `/proc` that is told in KiB, in bytes.
-fn field_of(path: &str, name: &str) -> Option<u64> {
-    let text = fs::read_to_string(path).ok()?;
-    let value = text.lines().find_map(|line| line.strip_prefix(name))?;
-    let kib: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
-}
-
-/// The processors on which this thread may run; empty where the system does not tell.
-#[cfg(target_os = "linux")]
-pub fn processors() -> Vec<usize> {
-    let Ok(set) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
-    (0..rustix::thread::CpuSet::MAX_CPU).filter(|&processor| set.is_set(processor)).collect()
-}
-
-/// Lets this thread, and what it starts from now, run on these processors alone: whether the system did so.
-#[cfg(target_os = "linux")]
-pub fn pin(processors: &[usize]) -> bool {
-    let mut set = rustix::thread::CpuSet::new();
-    for &processor in processors {
-        set.set(processor);
+impl Used {
+    /// What a process has used.
+    ///
+    /// # Errors
+    /// [`ProofError::System`] if it has ended, or where there is no `/proc`.
+    pub fn by(id: u32) -> Result<Self, ProofError> {
+        system::used(id).map_err(told_of(id))
     }
-    rustix::thread::sched_setaffinity(None, &set).is_ok()
 }
 
-/// The processors on which this thread may run; empty where the system does not tell.
-#[cfg(not(target_os = "linux"))]
-pub fn processors() -> Vec<usize> {
-    Vec::new()
+/// Lets the peak of a process's memory begin anew at what it holds now.
+///
+/// # Errors
+/// As [`Used::by`].
+pub fn forget_peak(id: u32) -> Result<(), ProofError> {
+    system::forget_peak(id).map_err(told_of(id))
 }
 
-/// Lets this thread, and what it starts from now, run on these processors alone: whether the system did so.
-#[cfg(not(target_os = "linux"))]
-pub fn pin(_: &[usize]) -> bool {
-    false
+fn told_of(id: u32) -> impl FnOnce(io::Error) -> ProofError {
+    ProofError::system(format!("learn from the system what process {id} uses"))
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -120,6 +98,17 @@ mod tests {
         assert!(tree.resident().unwrap() > 0);
         shell.kill().unwrap();
         shell.wait().unwrap();
+    }
+
+    #[test]
+    fn a_peak_that_is_forgotten_begins_anew() {
+        let peak = || Used::by(std::process::id()).unwrap().peak_bytes;
+        let large = vec![1u8; 64 << 20];
+        let before = peak();
+        drop(std::hint::black_box(large));
+        forget_peak(std::process::id()).unwrap();
+        assert!(peak() + (32 << 20) < before, "{before} bytes, then {}", peak());
+        assert!(Used::by(u32::MAX).is_err());
     }
 
     #[test]

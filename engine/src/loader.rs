@@ -149,7 +149,9 @@ impl Loader {
         let opened = self.open(candidate)?;
         let (first, others) = (opened.backend.kind(), opened.others);
         let rows = ComparedRows::of(candidate.metadata, candidate.sha256);
-        let mut ready = self.make_ready(candidate, &rows, opened.backend, opened.whole, opened.cut)?;
+        let mut session = self.make_ready(candidate, opened.backend, opened.whole, opened.cut)?;
+        let costs = measure(session.as_mut(), &rows)?;
+        let mut ready = Measured { backend: opened.backend, session, costs };
         let Some((rival, comparison)) = compare(candidate, &rows, &mut ready, others)? else {
             return Ok((ready, None));
         };
@@ -158,8 +160,8 @@ impl Loader {
         }
         match rival.backend.open(candidate.whole) {
             Ok(whole) => {
-                let faster = self.make_ready(candidate, &rows, rival.backend, whole, rival.session)?;
-                Ok((faster, Some(Comparison { with: first, ..comparison })))
+                let session = self.make_ready(candidate, rival.backend, whole, rival.session)?;
+                Ok((Measured { session, ..rival }, Some(Comparison { with: first, ..comparison })))
             }
             Err(error) => {
                 let (model, backend) = (candidate.name, rival.backend.kind().name());
@@ -169,21 +171,19 @@ impl Loader {
         }
     }
 
-    /// Replays the golden rows on both graphs, warms the cut one and measures it.
-    fn make_ready<'a>(
+    /// Replays the golden rows on both graphs and warms the cut one.
+    fn make_ready(
         &self,
         candidate: &Candidate<'_>,
-        rows: &ComparedRows<'_>,
-        backend: &'a dyn Backend,
+        backend: &dyn Backend,
         mut whole: Box<dyn Session>,
         mut session: Box<dyn Session>,
-    ) -> Result<Measured<'a>, LoadError> {
+    ) -> Result<Box<dyn Session>, LoadError> {
         replay(backend, whole.as_mut(), candidate.metadata, GraphForm::Whole)?;
         drop(whole);
         replay(backend, session.as_mut(), candidate.metadata, GraphForm::Cut)?;
         warm_up(session.as_mut(), candidate.metadata, self.batching.max_batch_rows)?;
-        let costs = measure(session.as_mut(), rows)?;
-        Ok(Measured { backend, session, costs })
+        Ok(session)
     }
 
     /// A proven and warm session for each worker, of which there is one already.

@@ -8,6 +8,8 @@ mod dataset;
 mod dataset_error;
 mod family;
 mod fitted;
+#[cfg(test)]
+mod fixtures;
 mod forest;
 mod golden;
 mod importance;

@@ -86,12 +86,7 @@ fn skewed_clocks(place: &Place, engine: &Engine) {
 /// A model that is removed while a version of it is on its way, and comes back.
 fn unloaded_while_loading(place: &Place, engine: &Engine) {
     let model = "unloaded-while-loading";
-    place.publish(model);
-    serves(engine, model, 1);
-    let file = format!("{model}/2/model.onnx");
-    place.proxy.fail(&file, Fault::Slow { bytes: 10, pause: Duration::from_millis(100) });
-    place.publish(model);
-    is_loading(engine, model, 2);
+    let file = loads_slowly(place, engine, model);
     for version in [2, 1] {
         for file in ["manifest.json", "model.onnx"] {
             place.delete(&format!("{model}/{version}/{file}"));
@@ -105,15 +100,21 @@ fn unloaded_while_loading(place: &Place, engine: &Engine) {
 /// A download that is of no use any more does not hold up the version that is wished instead.
 fn overtaken(place: &Place, engine: &Engine) {
     let model = "overtaken";
+    let file = loads_slowly(place, engine, model);
+    place.publish(model);
+    serves(engine, model, 3);
+    place.proxy.heal(&file);
+}
+
+/// Version 1 is served, and version 2 is on its way and will be for long: its file.
+fn loads_slowly(place: &Place, engine: &Engine, model: &str) -> String {
     place.publish(model);
     serves(engine, model, 1);
     let file = format!("{model}/2/model.onnx");
     place.proxy.fail(&file, Fault::Slow { bytes: 10, pause: Duration::from_millis(100) });
     place.publish(model);
     is_loading(engine, model, 2);
-    place.publish(model);
-    serves(engine, model, 3);
-    place.proxy.heal(&file);
+    file
 }
 
 fn is_loading(engine: &Engine, model: &str, version: u64) {

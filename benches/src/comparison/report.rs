@@ -7,13 +7,14 @@ use onnward_models::Family;
 use serde::Serialize;
 
 use crate::comparison::ComparisonSettings;
-use crate::comparison::machine::Machine;
 use crate::comparison::overload::Overload;
 use crate::comparison::scenario::Scenario;
 use crate::comparison::session::SessionTime;
 use crate::comparison::subject::Subject;
 use crate::comparison::targets::{self, Target};
+use crate::figures::median;
 use crate::generator::{Latencies, Statuses, WindowFigures};
+use crate::machine::Machine;
 
 /// What the comparison found.
 #[derive(Debug, Default, Serialize)]
@@ -269,17 +270,6 @@ fn latencies(runs: &[&Run]) -> Option<Latencies> {
     })
 }
 
-/// The middle of the values, or the mean of the two in the middle; NaN if there are none.
-pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.as_slice() {
-        [] => f64::NAN,
-        values if values.len() % 2 == 1 => values.get(middle).copied().unwrap_or(f64::NAN),
-        values => values.iter().skip(middle - 1).take(2).sum::<f64>() / 2.0,
-    }
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Machine { processor, processors, date, kernel, .. } = &self.machine;
@@ -369,17 +359,5 @@ impl Report {
             writeln!(f, "\nThree times the capacity, open loop, Poisson")?;
         }
         self.overload.iter().try_for_each(|overload| writeln!(f, "{overload}"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_in_the_middle() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert!(median(Vec::new()).is_nan());
     }
 }

@@ -19,6 +19,7 @@ use crate::comparison::subject::Subject;
 use crate::comparison::workload::Protocol;
 use crate::comparison::{Bench, Progress};
 use crate::error::ProofError;
+use crate::figures::median;
 use crate::process::pin;
 
 /// How long is measured at least.
@@ -119,7 +120,7 @@ pub fn time(plan: &SessionPlan) -> Result<f64, ProofError> {
         times.push(begun.elapsed().as_secs_f64() * 1e6);
         std::hint::black_box(scores.map_err(|error| unusable(&plan.artifact, error.to_string()))?);
     }
-    Ok(super::report::median(times))
+    Ok(median(times))
 }
 
 fn backend(name: &str) -> Result<Arc<dyn Backend>, ProofError> {

@@ -4,6 +4,8 @@ use serde::Serialize;
 
 use super::trainer::{Said, Step};
 use super::{Task, TrainingSettings};
+use crate::figures::median;
+use crate::machine::processor;
 use crate::verdict::Requirement;
 
 /// How much less of the area under the ROC curve is still the same quality: two forests of other seeds differ so far.
@@ -113,12 +115,6 @@ fn median_step(runs: &[&Run], step: impl Fn(&Run) -> Step) -> Step {
     Step { wall_s: of(|step| step.wall_s), cpu_s: of(|step| step.cpu_s), peak_mib: of(|step| step.peak_mib) }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = |at: usize| values.get(at).copied().unwrap_or(f64::NAN);
-    (middle(values.len().saturating_sub(1) / 2) + middle(values.len() / 2)) / 2.0
-}
-
 /// Our first trainer against the best that scikit-learn shows, figure by figure.
 fn requirements(task: Task, measured: &[Measured]) -> Vec<Requirement> {
     let at_task = || measured.iter().filter(|it| it.task == task.name());
@@ -146,13 +142,6 @@ fn requirements(task: Task, measured: &[Measured]) -> Vec<Requirement> {
             met: best_area - own.roc_auc <= SAME_AREA,
         },
     ]
-}
-
-/// The processor's name, where `/proc/cpuinfo` has it.
-fn processor() -> String {
-    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    name.map_or_else(|| "an unnamed processor".to_owned(), |(_, name)| name.trim().to_owned())
 }
 
 impl fmt::Display for TrainingReport {

@@ -1,13 +1,14 @@
 //! One trainer in a process of its own, measured from outside by what Linux counts of it.
 
 use std::io::{BufRead, BufReader, Lines, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::ProofError;
+use crate::process::{Used, forget_peak};
 
 /// A program that reads a table and fits a model, saying when it has.
 #[derive(Debug)]
@@ -51,9 +52,6 @@ pub(super) struct Measurement {
     pub fit: Step,
 }
 
-/// Linux's unit of CPU time in `/proc`, in seconds.
-const TICK_S: f64 = 0.01;
-
 /// Runs a trainer to its end.
 ///
 /// # Errors
@@ -77,26 +75,28 @@ pub(super) fn measure(trainer: &Trainer) -> Result<Measurement, ProofError> {
 }
 
 fn follow(child: &mut Child, name: &str, started: Instant) -> Result<Measurement, ProofError> {
-    let process = format!("/proc/{}", child.id());
+    let id = child.id();
     let mut talk = Talk::with(child, name)?;
     talk.expect("read")?;
     let read_s = started.elapsed().as_secs_f64();
-    let read = Used::of(&process)?;
-    // 5 sets the peak of the resident memory back to what it is now (proc(5), clear_refs).
-    let peak = format!("{process}/clear_refs");
-    std::fs::write(&peak, "5").map_err(ProofError::system(format!("write {peak}")))?;
+    let read = Used::by(id)?;
+    forget_peak(id)?;
 
     let started = Instant::now();
     talk.go_on()?;
     talk.expect("fitted")?;
     let fit_s = started.elapsed().as_secs_f64();
-    let fitted = Used::of(&process)?;
+    let fitted = Used::by(id)?;
     talk.go_on()?;
     Ok(Measurement {
         said: serde_json::from_str(&talk.line()?)?,
-        read: Step { wall_s: read_s, cpu_s: read.cpu_s, peak_mib: read.peak_mib },
-        fit: Step { wall_s: fit_s, cpu_s: fitted.cpu_s - read.cpu_s, peak_mib: fitted.peak_mib },
+        read: step(read_s, read.cpu, read.peak_bytes),
+        fit: step(fit_s, fitted.cpu.saturating_sub(read.cpu), fitted.peak_bytes),
     })
+}
+
+fn step(wall_s: f64, cpu: Duration, peak_bytes: u64) -> Step {
+    Step { wall_s, cpu_s: cpu.as_secs_f64(), peak_mib: peak_bytes as f64 / f64::from(1 << 20) }
 }
 
 /// The two pipes to a trainer.
@@ -139,49 +139,9 @@ impl<'a> Talk<'a> {
     }
 }
 
-/// What a process has used so far.
-struct Used {
-    cpu_s: f64,
-    peak_mib: f64,
-}
-
-impl Used {
-    fn of(process: &str) -> Result<Self, ProofError> {
-        let read = |file: &str| {
-            let path = format!("{process}/{file}");
-            std::fs::read_to_string(&path).map_err(ProofError::reading(Path::new(&path)))
-        };
-        let (stat, status) = (read("stat")?, read("status")?);
-        let used = cpu_ticks(&stat).zip(peak_kib(&status));
-        let (ticks, kib) =
-            used.ok_or_else(|| ProofError::Settings(format!("{process} does not say what was used")))?;
-        Ok(Self { cpu_s: ticks as f64 * TICK_S, peak_mib: kib as f64 / 1024.0 })
-    }
-}
-
-/// The 14th and the 15th field, counted after the name, which may hold anything.
-fn cpu_ticks(stat: &str) -> Option<u64> {
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace().skip(11);
-    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
-}
-
-fn peak_kib(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_linux_counts_is_read() {
-        let stat = "7 (a (b) c) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 1 0 5 10 20";
-        assert_eq!(cpu_ticks(stat), Some(300));
-        assert_eq!(peak_kib("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n"), Some(2048));
-        assert_eq!((cpu_ticks("7"), peak_kib("Name:\tx")), (None, None));
-    }
 
     #[test]
     fn a_trainer_is_measured_step_by_step_and_one_that_fails_is_named() {

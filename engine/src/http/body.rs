@@ -73,7 +73,7 @@ pub async fn read(
     let Ok(charged) = state.charge_body(first_charge(&body, limit)) else {
         if !headers.contains_key(EXPECT) {
             // Whatever becomes of it: the answer is the same.
-            let _ = timeout_at(deadline, discard(body, limit)).await;
+            let _ = timeout_at(deadline, discard(body, limit.saturating_mul(DISCARDED))).await;
         }
         return Err(ApiError::BodiesFull);
     };
@@ -89,8 +89,8 @@ pub async fn read(
 /// everything before they read the answer, and see a broken connection instead of it when nobody takes it.
 const DISCARDED: usize = 4;
 
-async fn discard(mut body: Body, limit: usize) {
-    let mut left = limit.saturating_mul(DISCARDED);
+/// Reads so many bytes and throws them away.
+async fn discard(mut body: Body, mut left: usize) {
     while let Some(Ok(frame)) = body.frame().await {
         let Some(still) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return };
         left = still;
@@ -117,11 +117,11 @@ async fn collect(
             is_charged_in_full = true;
         }
         if seen > limit {
-            (bytes, joined) = Default::default();
-            if seen > limit.saturating_mul(DISCARDED) {
-                return Ok(None);
-            }
-        } else if bytes.is_empty() && joined.is_empty() {
+            drop((bytes, joined));
+            discard(body, limit.saturating_mul(DISCARDED).saturating_sub(seen)).await;
+            return Ok(None);
+        }
+        if bytes.is_empty() && joined.is_empty() {
             // Most bodies come in one piece, which is not copied.
             bytes = data;
         } else {
@@ -133,5 +133,5 @@ async fn collect(
         }
     }
     let bytes = if joined.is_empty() { bytes } else { joined.into() };
-    Ok((seen <= limit).then_some(WholeBody { bytes, charged }))
+    Ok(Some(WholeBody { bytes, charged }))
 }

@@ -1,30 +1,11 @@
 use ndarray::Array2;
-use onnward_schemas::{Schema, SchemaFile};
 use rand::Rng;
 
 use super::*;
+use crate::fixtures::{AMOUNT, PLAN, schema};
 
-/// Two numeric features, the second of few values, and a categorical one.
-fn schema() -> Schema {
-    let text = r#"
-        name = "small"
-        version = 1
-        label = { column = "left", positive = "1", negative = "0" }
-        [[features]]
-        name = "amount"
-        type = "numeric"
-        required = false
-        [[features]]
-        name = "size"
-        type = "numeric"
-        [[features]]
-        name = "plan"
-        type = "categorical"
-        values = ["a", "b", "c"]
-        unknown = "ignore"
-    "#;
-    SchemaFile::parse(text).unwrap().schema
-}
+/// Of few values.
+const SIZE: &str = r#"{ name = "size", type = "numeric" }"#;
 
 fn noisy_table(rows: usize) -> (Preprocessor, Array2<f32>, Vec<bool>) {
     let mut random = generator(7, Purpose::GoldenRows, 0);
@@ -38,7 +19,7 @@ fn noisy_table(rows: usize) -> (Preprocessor, Array2<f32>, Vec<bool>) {
         .outer_iter()
         .map(|row| row[0] + 0.1 * row[1] + 0.2 * f32::from(u8::from(row[2] == 1.0)) > 0.5 + 0.2 * unit())
         .collect();
-    let preprocessor = Preprocessor::fit(&schema(), features.view()).without_scaling();
+    let preprocessor = Preprocessor::fit(&schema(&[AMOUNT, SIZE, PLAN]), features.view()).without_scaling();
     (preprocessor, features, labels)
 }
 
@@ -119,15 +100,10 @@ fn leaves_hold_as_many_rows_as_they_must() {
 #[test]
 fn more_values_than_a_byte_has_are_told_apart() {
     let values: Vec<String> = (0..600).map(|value| format!("\"v{value}\"")).collect();
-    let text = format!(
-        "name = \"wide\"\nversion = 1\nlabel = {{ column = \"left\", positive = \"1\", negative = \"0\" }}\n\
-         [[features]]\nname = \"place\"\ntype = \"categorical\"\nvalues = [{}]\n",
-        values.join(",")
-    );
-    let schema = SchemaFile::parse(&text).unwrap().schema;
+    let place = format!("{{ name = \"place\", type = \"categorical\", values = [{}] }}", values.join(","));
     let features = Array2::from_shape_fn((6000, 1), |(row, _)| (row % 600) as f32);
     let labels: Vec<bool> = (0..6000).map(|row| [254, 255, 599].contains(&(row % 600))).collect();
-    let preprocessor = Preprocessor::fit(&schema, features.view());
+    let preprocessor = Preprocessor::fit(&schema(&[&place]), features.view());
     let params = ForestParams { max_features: Some(600), ..params(5) };
     let forest = fit(&preprocessor, features.view(), &labels, &params, 42, &|_| ());
     let matrix = preprocessor.transform(features.view());

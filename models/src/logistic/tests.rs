@@ -1,31 +1,12 @@
 use ndarray::{Array2, array};
-use onnward_schemas::{Schema, SchemaFile};
 
 use super::*;
 use crate::fitted::FittedModel;
+use crate::fixtures::{AMOUNT, PLAN, schema};
 use crate::linfa_logistic;
 
-/// A numeric and a categorical feature.
-fn schema() -> Schema {
-    let text = r#"
-        name = "small"
-        version = 1
-        label = { column = "left", positive = "1", negative = "0" }
-        [[features]]
-        name = "plan"
-        type = "categorical"
-        values = ["a", "b", "c"]
-        unknown = "ignore"
-        [[features]]
-        name = "amount"
-        type = "numeric"
-        required = false
-    "#;
-    SchemaFile::parse(text).unwrap().schema
-}
-
 fn fitted(features: &Array2<f32>, labels: &[bool], c: f64, knots: usize) -> (Preprocessor, FittedLogistic) {
-    let preprocessor = Preprocessor::fit(&schema(), features.view());
+    let preprocessor = Preprocessor::fit(&schema(&[PLAN, AMOUNT]), features.view());
     let model = fit(&preprocessor, features.view(), labels, &LogisticParams { c, knots }).unwrap();
     (preprocessor, model)
 }

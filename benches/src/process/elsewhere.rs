@@ -1,0 +1,34 @@
+use std::io;
+use std::time::Duration;
+
+use super::Used;
+
+pub fn children(_: u32) -> Vec<u32> {
+    Vec::new()
+}
+
+pub fn cpu(_: u32) -> io::Result<Duration> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub fn used(_: u32) -> io::Result<Used> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub fn proportional_bytes(_: u32) -> io::Result<u64> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub fn forget_peak(_: u32) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The processors on which this thread may run; empty where the system does not tell.
+pub fn processors() -> Vec<usize> {
+    Vec::new()
+}
+
+/// Lets this thread, and what it starts from now, run on these processors alone: whether the system did so.
+pub fn pin(_: &[usize]) -> bool {
+    false
+}
