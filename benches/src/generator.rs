@@ -23,7 +23,7 @@ use mio::{Events, Poll, Token};
 use crate::error::ProofError;
 use connection::{Connection, Outcome};
 use schedule::Intervals;
-use windows::Windows;
+use windows::{Took, Windows};
 
 pub use response::ResponseReader;
 pub use schedule::{Arrivals, Schedule};
@@ -154,7 +154,7 @@ impl<'a> Generator<'a> {
                 let Token(place) = event.token();
                 let Some(outcome) = self.advance(place)? else { continue };
                 let now = Instant::now();
-                self.windows.record(outcome.status, now - outcome.since, now);
+                self.windows.record(outcome.status, outcome.took(now), now);
                 if self.arrivals.is_none() {
                     self.waiting.push_back(now);
                     self.send_waiting()?;
@@ -210,15 +210,17 @@ impl<'a> Generator<'a> {
             for event in &events {
                 let Token(place) = event.token();
                 let outcome = self.advance(place)?;
-                if let Some(Outcome { since, status }) = outcome.filter(|_| is_open) {
-                    self.windows.record_late(status, since.elapsed());
+                if let Some(outcome) = outcome.filter(|_| is_open) {
+                    self.windows.record_late(outcome.status, outcome.took(Instant::now()));
                 }
             }
             self.send_waiting()?;
         }
-        let unanswered = self.connections.iter().filter_map(Connection::since);
-        for since in unanswered.chain(self.waiting.iter().copied()).filter(|_| is_open) {
-            self.windows.record_late(None, since.elapsed());
+        let now = Instant::now();
+        let unanswered = self.connections.iter().filter_map(|connection| connection.given_up(now));
+        let unsent = self.waiting.iter().map(|&since| Took { from_due: now - since, from_sent: None });
+        for took in unanswered.chain(unsent).filter(|_| is_open) {
+            self.windows.record_late(None, took);
         }
         Ok(())
     }

@@ -156,6 +156,7 @@ impl fmt::Display for LoadReport {
             statuses.ok, statuses.rejected, statuses.other, statuses.failed
         )?;
         latencies(f, "latency µs", self.figures.latency_us)?;
+        latencies(f, "from sending", self.figures.latency_from_sent_us)?;
         latencies(f, "429 after µs", self.figures.rejected_latency_us)?;
         if self.figures.server_cpu_seconds > 0.0 {
             let cpu = self.figures.server_cpu_seconds;

@@ -95,7 +95,11 @@ impl fmt::Display for Overload {
         )?;
         if let Some(admitted) = figures.latency_us {
             let queue_ms = self.queue_us() / 1e3;
-            write!(f, ", p99 {:.1} ms where the full queue takes {queue_ms:.1} ms", admitted.p99 / 1e3)?;
+            write!(f, ", p99 {:.1} ms", admitted.p99 / 1e3)?;
+            if let Some(sent) = figures.latency_from_sent_us {
+                write!(f, ", {:.1} ms from sending,", sent.p99 / 1e3)?;
+            }
+            write!(f, " where the full queue takes {queue_ms:.1} ms")?;
         }
         if let Some(rejected) = figures.rejected_latency_us {
             let [p50, p99] = [rejected.p50 / 1e3, rejected.p99 / 1e3];

@@ -165,10 +165,10 @@ fn overload(report: &Report, onnward: Subject) -> Vec<Target> {
     let own = report.overload.iter().filter(|overload| overload.subject == onnward);
     own.flat_map(|overload| {
         let name = |what: &str| format!("{}, {} rows a request: {what}", overload.family, overload.rows);
-        let admitted = overload.figures.latency_us.map_or(f64::NAN, |latencies| latencies.p99);
+        let admitted = overload.figures.latency_from_sent_us.map_or(f64::NAN, |latencies| latencies.p99);
         let goodput =
             Limit::AtLeast(0.9).judge(&name("goodput at three times the capacity"), overload.goodput(), "");
-        let bounded = name("p99 of what is admitted then, to the time that a full queue takes");
+        let bounded = name("p99 of what is admitted then, from sending, to the time that a full queue takes");
         [goodput, Limit::AtMost(ABOVE_THE_QUEUE).judge(&bounded, admitted / overload.queue_us(), "")]
     })
     .collect()

@@ -8,6 +8,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use crate::generator::response::ResponseReader;
+use crate::generator::windows::Took;
 
 /// A connection that is kept open.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ struct Flying {
     request: usize,
     written: usize,
     since: Instant,
+    sent: Instant,
 }
 
 /// What became of a request.
@@ -32,8 +34,17 @@ struct Flying {
 pub struct Outcome {
     /// The time from which its latency counts.
     pub since: Instant,
+    /// When its first bytes were sent.
+    pub sent: Instant,
     /// The answer's status; `None` if the connection broke before it.
     pub status: Option<u16>,
+}
+
+impl Outcome {
+    /// How long it took, if it ended now.
+    pub fn took(&self, now: Instant) -> Took {
+        Took { from_due: now - self.since, from_sent: Some(now - self.sent) }
+    }
 }
 
 impl Connection {
@@ -49,9 +60,10 @@ impl Connection {
         self.flying.is_some()
     }
 
-    /// The time from which the latency of the request counts that is on its way.
-    pub fn since(&self) -> Option<Instant> {
-        self.flying.as_ref().map(|flying| flying.since)
+    /// How long the request that is on its way has taken until now.
+    pub fn given_up(&self, now: Instant) -> Option<Took> {
+        let Flying { since, sent, .. } = self.flying.as_ref()?;
+        Some(Outcome { since: *since, sent: *sent, status: None }.took(now))
     }
 
     /// Sends a request, whose latency counts from `since`. What does not fit into the socket is sent when there is room.
@@ -65,11 +77,12 @@ impl Connection {
         since: Instant,
         registry: &Registry,
     ) -> io::Result<()> {
-        self.flying = Some(Flying { request, written: 0, since });
+        let flying = || Flying { request, written: 0, since, sent: Instant::now() };
+        self.flying = Some(flying());
         // A server may close a connection that nothing was sent on: the request goes out on a new one.
         self.write(requests).or_else(|_| {
             self.reconnect(registry)?;
-            self.flying = Some(Flying { request, written: 0, since });
+            self.flying = Some(flying());
             self.write(requests)
         })
     }
@@ -88,7 +101,7 @@ impl Connection {
                 None
             }
         };
-        Ok(self.flying.take().map(|flying| Outcome { since: flying.since, status }))
+        Ok(self.flying.take().map(|Flying { since, sent, .. }| Outcome { since, sent, status }))
     }
 
     fn write(&mut self, requests: &[Vec<u8>]) -> io::Result<()> {

@@ -54,11 +54,22 @@ pub struct Latencies {
     pub max: f64,
 }
 
+/// How long a request took.
+#[derive(Debug, Clone, Copy)]
+pub struct Took {
+    /// From the time at which it should have begun.
+    pub from_due: Duration,
+    /// From when it was sent, if it was.
+    pub from_sent: Option<Duration>,
+}
+
 /// One window.
 #[derive(Debug)]
 struct Window {
     statuses: Statuses,
     ok: Histogram<u64>,
+    /// The same answers as in `ok`, counted from when their requests were sent.
+    ok_from_sent: Histogram<u64>,
     rejected: Histogram<u64>,
     /// How long it was: from the last answer before it to its own last one, so that a slow server's few answers are not
     /// counted in whole numbers over a fixed time.
@@ -82,6 +93,9 @@ pub struct WindowFigures {
     pub statuses: Statuses,
     /// How long answers with 200 took, if there were any.
     pub latency_us: Option<Latencies>,
+    /// How long answers with 200 took from when their requests were sent: without the time in which a request of an open
+    /// loop waits for a connection, since all are busy.
+    pub latency_from_sent_us: Option<Latencies>,
     /// How long answers with 429 took.
     pub rejected_latency_us: Option<Latencies>,
     /// How much processor time the server used, in seconds; 0 where it is not watched.
@@ -108,9 +122,9 @@ impl Windows {
     }
 
     /// Counts a request that was answered at `now`, or failed then.
-    pub fn record(&mut self, status: Option<u16>, latency: Duration, now: Instant) {
+    pub fn record(&mut self, status: Option<u16>, took: Took, now: Instant) {
         let window = &mut self.current;
-        window.count(status, latency);
+        window.count(status, took);
         if status == Some(200) {
             self.last_answer = now;
         }
@@ -148,15 +162,15 @@ impl Windows {
 
     /// Counts a request that was begun in time and is answered, or given up, after the last window: its latency counts
     /// and the answer does not.
-    pub fn record_late(&mut self, status: Option<u16>, latency: Duration) {
+    pub fn record_late(&mut self, status: Option<u16>, took: Took) {
         if let Some(window) = self.closed.back_mut() {
             match status {
-                Some(200) => window.ok.saturating_record(nanoseconds(latency)),
-                Some(429) => window.rejected.saturating_record(nanoseconds(latency)),
+                Some(200) => window.record_ok(took),
+                Some(429) => window.rejected.saturating_record(nanoseconds(took.from_due)),
                 Some(_) => window.statuses.other += 1,
                 None => {
                     window.statuses.failed += 1;
-                    window.ok.saturating_record(nanoseconds(latency));
+                    window.record_ok(took);
                 }
             }
         }
@@ -180,6 +194,7 @@ impl Windows {
             seconds: total.length.as_secs_f64(),
             statuses: total.statuses,
             latency_us: latencies(&total.ok),
+            latency_from_sent_us: latencies(&total.ok_from_sent),
             rejected_latency_us: latencies(&total.rejected),
             server_cpu_seconds: to.zip(from).map_or(0.0, |(to, from)| to.saturating_sub(from).as_secs_f64()),
         })
@@ -191,25 +206,32 @@ impl Window {
         Ok(Self {
             statuses: Statuses::default(),
             ok: histogram()?,
+            ok_from_sent: histogram()?,
             rejected: histogram()?,
             length: Duration::ZERO,
             server_cpu: [server_cpu; 2],
         })
     }
 
-    fn count(&mut self, status: Option<u16>, latency: Duration) {
-        let statuses = &mut self.statuses;
+    fn count(&mut self, status: Option<u16>, took: Took) {
         match status {
             Some(200) => {
-                statuses.ok += 1;
-                self.ok.saturating_record(nanoseconds(latency));
+                self.statuses.ok += 1;
+                self.record_ok(took);
             }
             Some(429) => {
-                statuses.rejected += 1;
-                self.rejected.saturating_record(nanoseconds(latency));
+                self.statuses.rejected += 1;
+                self.rejected.saturating_record(nanoseconds(took.from_due));
             }
-            Some(_) => statuses.other += 1,
-            None => statuses.failed += 1,
+            Some(_) => self.statuses.other += 1,
+            None => self.statuses.failed += 1,
+        }
+    }
+
+    fn record_ok(&mut self, Took { from_due, from_sent }: Took) {
+        self.ok.saturating_record(nanoseconds(from_due));
+        if let Some(latency) = from_sent {
+            self.ok_from_sent.saturating_record(nanoseconds(latency));
         }
     }
 
@@ -217,6 +239,7 @@ impl Window {
         self.statuses += other.statuses;
         self.length += other.length;
         self.ok.add(&other.ok).map_err(unusable)?;
+        self.ok_from_sent.add(&other.ok_from_sent).map_err(unusable)?;
         self.rejected.add(&other.rejected).map_err(unusable)
     }
 
@@ -263,6 +286,11 @@ fn latencies(histogram: &Histogram<u64>) -> Option<Latencies> {
 mod tests {
     use super::*;
 
+    /// Half of the time it waited to be sent.
+    fn took(latency: Duration) -> Took {
+        Took { from_due: latency, from_sent: Some(latency / 2) }
+    }
+
     /// Windows of one second with so many answers each.
     fn windows(answers: &[u32]) -> Windows {
         let start = Instant::now();
@@ -272,7 +300,7 @@ mod tests {
         for (index, &count) in (1u32..).zip(answers) {
             for _ in 0..count {
                 now += Duration::from_secs(1) / count;
-                windows.record(Some(200), Duration::from_micros(100), now);
+                windows.record(Some(200), took(Duration::from_micros(100)), now);
             }
             windows.next(Duration::from_millis(500) * index).unwrap();
         }
@@ -303,7 +331,7 @@ mod tests {
         let now = Instant::now() + Duration::from_secs(1);
         let statuses = [(Some(200), 100), (Some(429), 5), (Some(429), 5), (Some(503), 1), (None, 1)];
         for (status, ms) in statuses {
-            windows.record(status, Duration::from_millis(ms), now);
+            windows.record(status, took(Duration::from_millis(ms)), now);
         }
         windows.next(Duration::ZERO).unwrap();
         let figures = windows.figures().unwrap();
@@ -316,9 +344,10 @@ mod tests {
     #[test]
     fn a_request_that_is_answered_too_late_counts_with_its_latency_alone() {
         let mut windows = windows(&[10, 10, 10]);
-        windows.record_late(Some(200), Duration::from_secs(2));
+        windows.record_late(Some(200), took(Duration::from_secs(2)));
         let figures = windows.figures().unwrap();
         assert_eq!(figures.statuses.ok, 30);
         assert!(figures.latency_us.unwrap().max > 1.9e6);
+        assert!((0.9e6..1.1e6).contains(&figures.latency_from_sent_us.unwrap().max));
     }
 }
