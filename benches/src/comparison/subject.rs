@@ -144,9 +144,14 @@ impl Files {
         self.work.join("repositories").join("both")
     }
 
+    /// The folder of the models that the peers serve.
+    pub fn peer_models(&self) -> PathBuf {
+        self.work.join("peer-models")
+    }
+
     /// A file of the models that the peers serve.
     pub fn peer_model(&self, family: Family, file: &str) -> PathBuf {
-        self.work.join("peer-models").join(family.name()).join(file)
+        self.peer_models().join(family.name()).join(file)
     }
 
     /// What starts a subject, to listen on a port of 127.0.0.1. `second` and `third` are ports that it may need beside.
