@@ -1,11 +1,13 @@
 //! A short run of the comparison in `benches`, without peers and without what depends on the machine: its figures.
 
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use onnward_benches::comparison::report::LeftOut;
 use onnward_benches::comparison::scenario::Scenario;
 use onnward_benches::comparison::subject::{Files, Subject};
 use onnward_benches::comparison::{ComparisonSettings, chart, run};
+use onnward_benches::process::{ProcessTree, Used};
 use onnward_models::Family;
 use tempfile::TempDir;
 
@@ -62,4 +64,32 @@ fn a_comparison_measures_who_is_there_and_names_who_is_not() {
     assert_eq!(json["runs"].as_array().unwrap().len(), 8);
     assert!(read("comparison.svg").contains("bare axum handler"));
     assert!(read("comparison.html").contains("no-such-python"));
+}
+
+#[test]
+fn a_comparison_that_is_told_to_end_leaves_no_server_behind() {
+    let folder = TempDir::new().unwrap();
+    let mut bench = Command::new(program("onnward-bench"))
+        .args(["compare", "--quick", "--only", "onnward-tract", "--families", "logistic", "--work"])
+        .arg(folder.path())
+        .current_dir(root())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    let mut servers = Vec::new();
+    while servers.is_empty() && begun.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(5));
+        servers = ProcessTree::of(bench.id()).descendants().to_vec();
+    }
+    assert!(!servers.is_empty(), "no server was started");
+    let told = Command::new("kill").args(["-TERM", &bench.id().to_string()]).status().unwrap();
+    assert!(told.success());
+    assert_eq!(bench.wait().unwrap().code(), Some(128 + 15));
+    // A process that has ended and that nobody has asked about yet holds no memory.
+    let is_there = |id: &u32| Used::by(*id).is_ok_and(|used| used.resident_bytes > 0);
+    while servers.iter().any(is_there) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{servers:?} are still there");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

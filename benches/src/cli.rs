@@ -18,6 +18,7 @@ use compare::{CompareArguments, SessionArguments};
 use load::{BareArguments, LoadArguments};
 
 use crate::error::ProofError;
+use crate::interruption::take_along_what_was_started;
 use crate::kills::{self, KillSettings};
 use crate::seaweedfs::SeaweedFs;
 use crate::swaps::{self, SwapMode, SwapSettings};
@@ -130,22 +131,34 @@ pub(crate) enum Output {
 
 /// Runs the program with the arguments of the process.
 pub fn run() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Swaps(arguments) => arguments.run(),
-        Command::Kills(arguments) => arguments.run(),
-        Command::Load(arguments) => arguments.run(),
-        Command::Bare(arguments) => arguments.run(),
-        Command::Train(arguments) => arguments.run(),
-        Command::FitOnce(arguments) => arguments.run(),
-        Command::Compare(arguments) => arguments.run(),
-        Command::Session(arguments) => arguments.run(),
-    };
+    let command = Cli::parse().command;
+    // The others start nothing.
+    let starts =
+        matches!(command, Command::Swaps(_) | Command::Kills(_) | Command::Train(_) | Command::Compare(_));
+    let prepared = if starts { take_along_what_was_started() } else { Ok(()) };
+    let result = prepared.and_then(|()| command.run());
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+impl Command {
+    /// Whether all is as it must be.
+    fn run(self) -> Result<bool, ProofError> {
+        match self {
+            Self::Swaps(arguments) => arguments.run(),
+            Self::Kills(arguments) => arguments.run(),
+            Self::Load(arguments) => arguments.run(),
+            Self::Bare(arguments) => arguments.run(),
+            Self::Train(arguments) => arguments.run(),
+            Self::FitOnce(arguments) => arguments.run(),
+            Self::Compare(arguments) => arguments.run(),
+            Self::Session(arguments) => arguments.run(),
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod engine;
 pub mod error;
 mod figures;
 pub mod generator;
+pub mod interruption;
 pub mod kills;
 pub mod load;
 pub mod machine;

@@ -42,6 +42,16 @@ impl ProcessTree {
         Self { ids }
     }
 
+    /// Those that descend from the process.
+    pub fn descendants(&self) -> &[u32] {
+        self.ids.get(1..).unwrap_or_default()
+    }
+
+    /// Kills all but the process itself.
+    pub fn kill_descendants(&self) {
+        self.descendants().iter().for_each(|&id| system::kill(id));
+    }
+
     /// How much processor time they have used, in user and kernel mode, with what ended children of theirs had used.
     pub fn cpu(&self) -> Duration {
         self.ids.iter().filter_map(|&id| system::cpu(id).ok()).sum()
@@ -92,12 +102,16 @@ mod tests {
         assert!(own.resident().unwrap() > 1024 * 1024);
         let mut shell = Command::new("sh").args(["-c", "sleep 5; :"]).stdout(Stdio::null()).spawn().unwrap();
         let start = Instant::now();
-        while ProcessTree::of(shell.id()).ids.len() < 2 && start.elapsed() < Duration::from_secs(5) {}
+        while ProcessTree::of(shell.id()).descendants().is_empty() && start.elapsed() < Duration::from_secs(5)
+        {
+        }
         let tree = ProcessTree::of(shell.id());
-        assert_eq!(tree.ids.len(), 2);
+        assert_eq!(tree.descendants().len(), 1);
         assert!(tree.resident().unwrap() > 0);
-        shell.kill().unwrap();
-        shell.wait().unwrap();
+        tree.kill_descendants();
+        // The shell goes on where its command was killed, and ends.
+        assert!(shell.wait().unwrap().success());
+        assert!(start.elapsed() < Duration::from_secs(5), "the command has ended by itself");
     }
 
     #[test]

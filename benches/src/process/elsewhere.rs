@@ -23,6 +23,8 @@ pub fn forget_peak(_: u32) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+pub fn kill(_: u32) {}
+
 /// The processors on which this thread may run; empty where the system does not tell.
 pub fn processors() -> Vec<usize> {
     Vec::new()

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use procfs::process::{MMapExtension, Process};
 use procfs::{ProcError, ProcResult};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::CpuSet;
 
 use super::Used;
@@ -42,6 +43,13 @@ pub fn proportional_bytes(id: u32) -> io::Result<u64> {
 pub fn forget_peak(id: u32) -> io::Result<()> {
     // proc_pid_clear_refs(5): 5 is the peak of the resident memory.
     std::fs::write(format!("/proc/{id}/clear_refs"), "5")
+}
+
+/// Kills a process; one that has ended already needs no killing.
+pub fn kill(id: u32) {
+    if let Some(id) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(id, Signal::KILL);
+    }
 }
 
 /// The processors on which this thread may run; empty where the system does not tell.
