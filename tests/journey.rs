@@ -1,6 +1,7 @@
 //! The whole path by the two programs, for two tables that have nothing in common: sample, train, export, publish, check,
 //! serve, predict.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use serde_json::Value;
@@ -79,7 +80,12 @@ fn serve(name: &str, label: &str, rows_path: &str, repository: &Path, artifact: 
     let path = format!("/models/{name}/predict");
     let (status, many) = engine.post(&path, &serde_json::to_string(&rows).unwrap());
     assert_eq!((status, &many["model"], &many["version"]), (200, &name.into(), &2.into()));
-    assert_eq!(many["predictions"].as_array().unwrap(), offline);
+    let mut online = many["predictions"].as_array().unwrap().clone();
+    let ids: HashSet<Value> = online
+        .iter_mut()
+        .map(|prediction| prediction.as_object_mut().unwrap().remove("id").unwrap())
+        .collect();
+    assert_eq!((&online, ids.len()), (offline, rows.len()));
     let threshold = schema(name).schema.threshold;
     for (row, prediction) in rows.iter().zip(offline) {
         let (status, single) = engine.post("/predict", &row.to_string());
@@ -94,7 +100,7 @@ fn serve(name: &str, label: &str, rows_path: &str, repository: &Path, artifact: 
     let example = &engine.get_json("/openapi.json")["paths"][&path]["post"]["requestBody"];
     assert!(!example.is_null(), "the interface's description does not know the model");
     assert_eq!(engine.get_json(&format!("/models/{name}"))["version"], 2);
-    assert!(engine.get("/metrics").1.contains("onnward_rows_total"));
+    assert!(engine.get("/metrics").1.contains("onnward_inference_rows_total"));
 
     let (status, log) = engine.stop();
     assert!(status.success(), "{status}: {}", log.join("\n"));

@@ -38,21 +38,26 @@ const MUST_NOT_IMPORT: [(&str, &[&str]); 6] = [
 ];
 
 /// Parts of the engine that alone may name a library.
-const ONLY_UNDER: [(&str, &[&str]); 5] = [
+const ONLY_UNDER: [(&str, &[&str]); 9] = [
     ("ort", &["backend"]),
     ("tract_onnx", &["backend"]),
-    ("onnward_repository", &["app", "commands", "config", "loader", "registry", "watcher"]),
+    ("onnward_repository", &["app", "capture", "commands", "config", "loader", "registry", "watcher"]),
     ("prometheus", &["metrics"]),
+    ("redb", &["outcomes"]),
     ("axum", &["http", "app"]),
+    ("opentelemetry", &["traces"]),
+    ("opentelemetry_otlp", &["traces"]),
+    ("opentelemetry_sdk", &["traces"]),
 ];
 
 /// Parts of the engine that must not know other parts.
-const MUST_NOT_KNOW: [(&str, &[&str]); 5] = [
+const MUST_NOT_KNOW: [(&str, &[&str]); 6] = [
     ("http", &["backend", "loader", "watcher"]),
     ("batcher", &["http", "registry", "loader"]),
     ("backend", &["batcher", "http", "registry", "loader", "config", "metrics"]),
     ("registry", &["http", "loader", "watcher"]),
     ("watcher", &["http"]),
+    ("outcomes", &["http", "registry", "backend", "batcher", "loader", "watcher"]),
 ];
 
 #[test]

@@ -9,7 +9,7 @@ mod faults;
 mod files;
 mod models;
 mod moves;
-mod place;
+pub mod place;
 mod starts;
 
 use self::place::Place;

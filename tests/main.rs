@@ -3,14 +3,19 @@
 // A test fails by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod capture;
 mod comparison;
 mod demo;
+mod drift;
 mod fault_proxy;
 mod foreign;
 mod journey;
 mod layers;
 mod lifecycle;
 mod loading;
+mod logs;
+mod metrics;
+mod outcomes;
 mod parity;
 mod programs;
 mod promotion;
@@ -20,3 +25,4 @@ mod repository;
 mod seaweedfs;
 mod signing;
 mod support;
+mod traces;

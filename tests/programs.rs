@@ -129,6 +129,18 @@ impl Engine {
         (status, serde_json::from_str(&body).unwrap())
     }
 
+    /// Posts JSON with these headers: the whole answer.
+    pub fn post_with(
+        &self,
+        path: &str,
+        body: &str,
+        headers: &[(&str, &str)],
+    ) -> ureq::http::Response<ureq::Body> {
+        let request = agent().post(format!("{}{path}", self.url)).content_type("application/json");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        request.send(body).unwrap()
+    }
+
     /// Asks the engine to end, and gives its status and its log.
     pub fn stop(mut self) -> (ExitStatus, Vec<String>) {
         let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
@@ -148,8 +160,7 @@ impl Drop for Engine {
 
 fn listening_on(line: &str) -> Option<String> {
     let event: Value = serde_json::from_str(line).ok()?;
-    let fields = event.get("fields").unwrap_or(&event);
-    let address = fields.get("address")?.as_str()?;
+    let address = event.get("onnward.address")?.as_str()?;
     Some(format!("http://{address}"))
 }
 

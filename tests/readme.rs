@@ -35,13 +35,16 @@ fn the_commands_work() {
     for line in make_models.iter().filter(|line| !line.contains(" serve ")) {
         run(folder.path(), line);
     }
-    let engine = Engine::serve(&folder.path().join("model-repository"), &[]);
+    let store = ("ONNWARD_OUTCOMES__FOLDER".to_owned(), folder.path().join("outcomes").display().to_string());
+    let engine = Engine::serve_in(&[store], folder.path().join("model-repository"), &[]);
     let answers: Vec<String> = ask
         .iter()
         .map(|line| run(folder.path(), &line.replace("http://127.0.0.1:8000", &engine.url)))
         .collect();
     assert!(answers[0].contains("\"probability\":") && answers[0].contains("\"churn\":"), "{}", answers[0]);
     assert!(answers[1].contains("\"violations\":19") && answers[1].contains("/tenure"), "{}", answers[1]);
+    let outcomes = answers.last().unwrap();
+    assert!(outcomes.contains("\"unknown\":1"), "{outcomes}");
 }
 
 /// The configuration file is one, and its values are the defaults where it does not say otherwise.
@@ -73,7 +76,7 @@ fn the_configuration_of_a_foreign_file_works() {
 #[test]
 fn the_schema_works() {
     let file = SchemaFile::parse(&block(&readme(), "# schemas/mine.toml")).unwrap();
-    assert_eq!(file.schema.features.len(), 3);
+    assert_eq!((file.schema.features.len(), file.schema.revenue.as_deref()), (4, Some("price")));
 }
 
 /// An address that is taken is said so in a sentence; the README's own address may be.

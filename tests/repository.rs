@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::repository::counted::Counted;
 use crate::seaweedfs;
 
+mod archive;
 mod counted;
 mod deletion;
 mod fetch;
@@ -52,6 +53,7 @@ async fn on_an_s3_server_it_does_what_it_promises() {
 
 /// `place` gives an empty repository a case.
 async fn suite(place: impl Fn(&str) -> Place) {
+    archive::suite(&place).await;
     versions::suite(&place).await;
     pointers::suite(&place).await;
     deletion::suite(&place).await;

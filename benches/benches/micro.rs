@@ -22,9 +22,13 @@ use onnward_engine::backend::{
 };
 use onnward_engine::batcher::costs::BatchCosts;
 use onnward_engine::batcher::{Batcher, RowWidth};
-use onnward_engine::config::BatchingConfig;
+use onnward_engine::config::{BatchingConfig, DriftConfig};
 use onnward_engine::crew::Crew;
+use onnward_engine::drift::Drift;
 use onnward_engine::metrics::Metrics;
+use onnward_engine::monitor::Monitor;
+use onnward_engine::outcomes::id::PredictionId;
+use onnward_engine::outcomes::version::ModelVersion;
 use onnward_engine::registry::{Description, ServingModel};
 use onnward_exporter::export::export;
 use onnward_models::Family;
@@ -34,6 +38,17 @@ use tempfile::TempDir;
 
 const LIMITS: RowsLimits = RowsLimits { max_rows: 1024 };
 const LONG: Duration = Duration::from_secs(60);
+
+/// The defaults, without a bound on the rows a second.
+const DRIFT: DriftConfig = DriftConfig {
+    window_rows: 10_000,
+    window: Duration::from_secs(86_400),
+    min_rows: 500,
+    sample: 1.0,
+    max_rows_per_second: 100_000_000,
+    alpha: 0.01,
+    psi_threshold: 0.1,
+};
 
 /// What a session would give if it took no time.
 struct Constant;
@@ -83,11 +98,11 @@ impl Data {
             max_queue_rows: 16_384,
             max_queue_delay: Duration::ZERO,
         };
-        let metrics = Metrics::new().unwrap().model("churn", 1, "tract");
+        let monitor = monitor();
         let width = RowWidth::of(&self.workload.schema);
         let sessions: Vec<Box<dyn Session>> = vec![Box::new(Constant)];
         let costs = costs();
-        Batcher::start("constant", sessions, &costs, width, &config, metrics, &Crew::default()).unwrap()
+        Batcher::start("constant", sessions, &costs, width, &config, monitor, &Crew::default()).unwrap()
     }
 
     fn serving(&self) -> ServingModel {
@@ -99,11 +114,18 @@ impl Data {
             size_bytes: 0,
             backend: BackendKind::Tract,
             comparison: None,
+            identity: Arc::new(ModelVersion::new("churn", 1, &artifact.metadata.schema)),
             description: Description::Artifact(Box::new(artifact.metadata.clone())),
             costs: costs(),
+            monitor: monitor(),
             batcher: self.batcher(),
         }
     }
+}
+
+/// Counts what nobody reads.
+fn monitor() -> Arc<Monitor> {
+    Arc::new(Monitor::new(Metrics::new().unwrap().inference("churn", 1, "tract")))
 }
 
 /// Of a session that takes next to no time up to 128 rows.
@@ -171,12 +193,37 @@ fn answer_to_json(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("answer_to_json");
     for (rows, form) in [(1, RowsForm::Single), (1024, RowsForm::Many)] {
         let probabilities: Vec<f32> = (0..rows).map(|row| (row as f32 + 0.5) / rows as f32).collect();
-        let answer = Answer { model: &model, probabilities: &probabilities, form };
+        let answer =
+            Answer { model: &model, probabilities: &probabilities, form, first: Some(PredictionId::now()) };
         group.bench_function(BenchmarkId::from_parameter(rows), |bencher| {
             bencher.iter(|| serde_json::to_vec(black_box(&answer)).unwrap());
         });
     }
 }
 
-criterion_group!(parts, json_to_features, hand_over, session, answer_to_json);
+/// What a scored batch costs to be counted for drift: every row of it, and one in ten.
+fn drift(criterion: &mut Criterion) {
+    let data = Data::new();
+    let (_, artifact) = &data.artifacts[0];
+    let metadata = &artifact.metadata;
+    for sample in [1.0, 0.1] {
+        let config = DriftConfig { sample, ..DRIFT };
+        let drift = Drift::new(&metadata.schema, &metadata.profile, config);
+        let mut group = criterion.benchmark_group(format!("drift/{sample}"));
+        for count in [1, 32, 1024] {
+            let rows = data.rows(count);
+            let probabilities: Vec<f32> = (0..count).map(|row| (row as f32 + 0.5) / count as f32).collect();
+            group.throughput(Throughput::Elements(count as u64));
+            group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+                bencher.iter(|| drift.observe(black_box(&rows.values), black_box(&probabilities)));
+            });
+        }
+    }
+    let drift = Drift::new(&metadata.schema, &metadata.profile, DRIFT);
+    let rows = data.rows(1024);
+    drift.observe(&rows.values, &vec![0.5; 1024]);
+    criterion.bench_function("drift/report", |bencher| bencher.iter(|| drift.report()));
+}
+
+criterion_group!(parts, json_to_features, hand_over, session, answer_to_json, drift);
 criterion_main!(parts);

@@ -3,6 +3,7 @@
 
 mod compare;
 mod load;
+mod observe;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use compare::{CompareArguments, SessionArguments};
 use load::{BareArguments, LoadArguments};
+use observe::ObserveArguments;
 
 use crate::error::ProofError;
 use crate::interruption::take_along_what_was_started;
@@ -50,6 +52,8 @@ enum Command {
     FitOnce(FitArguments),
     /// Compare Onnward with its peers, side by side
     Compare(Box<CompareArguments>),
+    /// Measure what it costs the engine to count what it does
+    Observe(ObserveArguments),
     /// Time a model's session without a server
     Session(SessionArguments),
 }
@@ -133,8 +137,10 @@ pub(crate) enum Output {
 pub fn run() -> ExitCode {
     let command = Cli::parse().command;
     // The others start nothing.
-    let starts =
-        matches!(command, Command::Swaps(_) | Command::Kills(_) | Command::Train(_) | Command::Compare(_));
+    let starts = matches!(
+        command,
+        Command::Swaps(_) | Command::Kills(_) | Command::Train(_) | Command::Compare(_) | Command::Observe(_)
+    );
     let prepared = if starts { take_along_what_was_started() } else { Ok(()) };
     let result = prepared.and_then(|()| command.run());
     match result {
@@ -158,6 +164,7 @@ impl Command {
             Self::Train(arguments) => arguments.run(),
             Self::FitOnce(arguments) => arguments.run(),
             Self::Compare(arguments) => arguments.run(),
+            Self::Observe(arguments) => arguments.run(),
             Self::Session(arguments) => arguments.run(),
         }
     }

@@ -106,6 +106,11 @@ impl EngineProcess {
         &self.url
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until it serves this version of a model.
     ///
     /// # Errors
@@ -234,5 +239,5 @@ fn listening_on(line: &str) -> Option<String> {
         return None;
     }
     let event: Value = serde_json::from_str(line).ok()?;
-    Some(format!("http://{}", event.get("address")?.as_str()?))
+    Some(format!("http://{}", event.get("onnward.address")?.as_str()?))
 }

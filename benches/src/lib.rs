@@ -14,6 +14,7 @@ pub mod interruption;
 pub mod kills;
 pub mod load;
 pub mod machine;
+pub mod observation;
 pub mod process;
 pub mod proxy;
 pub mod publisher;

@@ -1,8 +1,9 @@
 //! The answer to a prediction.
 
-use onnward_schemas::{RowsForm, Violation, Violations};
+use onnward_schemas::{RowsForm, Schema, Violation, Violations};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::outcomes::id::{IdText, PredictionId};
 use crate::registry::ServingModel;
 
 /// The answer to one request: flat for a single row, else with a list of predictions.
@@ -13,6 +14,8 @@ pub struct Answer<'a> {
     pub probabilities: &'a [f32],
     /// How the rows stood in the body.
     pub form: RowsForm,
+    /// The id of the first prediction; those of the others follow from it. Without one, predictions have none.
+    pub first: Option<PredictionId>,
 }
 
 /// Numbers near the end of single precision can pass a schema without bounds and overflow in the model, and a foreign
@@ -34,44 +37,59 @@ pub fn check_finite(probabilities: &[f32]) -> Result<(), Violations> {
     if violations.is_empty() { Ok(()) } else { Err(violations) }
 }
 
+/// The decision that a probability means: in single precision, as it is printed, so that an answer of 0.7 is positive at a
+/// threshold of 0.7.
+pub fn is_positive(schema: &Schema, probability: f32) -> bool {
+    probability >= schema.threshold as f32
+}
+
 impl Serialize for Answer<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
+        let id = self.first.map(PredictionId::text);
+        if let Some(id) = &id
+            && self.form == RowsForm::Single
+        {
+            map.serialize_entry("id", id)?;
+        }
         map.serialize_entry("model", &self.model.name)?;
         map.serialize_entry("version", &self.model.version)?;
         match self.form {
             RowsForm::Single => {
                 for &probability in self.probabilities {
-                    self.prediction(probability).write(&mut map)?;
+                    self.prediction(None, probability).write(&mut map)?;
                 }
             }
-            RowsForm::Many => map.serialize_entry("predictions", &Predictions(self))?,
+            RowsForm::Many => map.serialize_entry("predictions", &Predictions(self, id))?,
         }
         map.end()
     }
 }
 
 impl<'a> Answer<'a> {
-    fn prediction(&self, probability: f32) -> Prediction<'a> {
+    fn prediction(&self, id: Option<IdText>, probability: f32) -> Prediction<'a> {
         let schema = self.model.description.schema();
-        // In single precision, as the probability is printed: an answer of 0.7 is positive at a threshold of 0.7.
-        Prediction {
-            label: &schema.label.name,
-            probability,
-            positive: probability >= schema.threshold as f32,
-        }
+        Prediction { id, label: &schema.label.name, probability, positive: is_positive(schema, probability) }
     }
 }
 
-struct Predictions<'a>(&'a Answer<'a>);
+/// The predictions of several rows, and the id of the first.
+struct Predictions<'a>(&'a Answer<'a>, Option<IdText>);
 
 impl Serialize for Predictions<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.probabilities.iter().map(|&probability| self.0.prediction(probability)))
+        let Self(answer, first) = self;
+        let rows = answer.probabilities.iter().enumerate();
+        serializer.collect_seq(
+            rows.map(|(row, &probability)| {
+                answer.prediction(first.map(|first| first.of_row(row)), probability)
+            }),
+        )
     }
 }
 
 struct Prediction<'a> {
+    id: Option<IdText>,
     label: &'a str,
     probability: f32,
     positive: bool,
@@ -79,6 +97,9 @@ struct Prediction<'a> {
 
 impl Prediction<'_> {
     fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        if let Some(id) = &self.id {
+            map.serialize_entry("id", id)?;
+        }
         map.serialize_entry("probability", &self.probability)?;
         map.serialize_entry(self.label, &self.positive)
     }
@@ -86,7 +107,7 @@ impl Prediction<'_> {
 
 impl Serialize for Prediction<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(2))?;
+        let mut map = serializer.serialize_map(Some(2 + usize::from(self.id.is_some())))?;
         self.write(&mut map)?;
         map.end()
     }

@@ -1,5 +1,7 @@
 //! Start and end of `serve`: the one place that sees every part.
 
+mod records;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,16 +13,20 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, Semaphore};
 
+use self::records::Records;
 use crate::backend::{self, Backend, LibraryError};
+use crate::capture::CaptureError;
 use crate::config::{BackendChoice, CacheConfig, Config, OnnxRuntimeConfig};
 use crate::crew::Crew;
-use crate::http::{self, HttpState};
+use crate::http::{self, HttpParts, HttpState};
 use crate::loader::Loader;
 use crate::logging;
 use crate::metrics::{Metrics, MetricsError};
+use crate::outcomes;
 use crate::registry::Registry;
 use crate::reload;
 use crate::shutdown::{Ending, Lifecycle, catch_signals, conduct};
+use crate::traces::TracesError;
 use crate::watcher;
 
 /// Why the engine does not serve.
@@ -38,6 +44,15 @@ pub enum AppError {
     /// A public key cannot be read.
     #[error(transparent)]
     Keys(#[from] SignatureError),
+    /// Predictions cannot be captured.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// The store of predictions cannot be had.
+    #[error(transparent)]
+    Outcomes(#[from] outcomes::StartError),
+    /// Traces cannot be sent.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// ONNX Runtime was asked for by name and cannot be had.
     #[error("backend = \"onnxruntime\" cannot be used: {0}")]
     OnnxRuntime(#[source] LibraryError),
@@ -60,6 +75,12 @@ pub enum AppError {
 /// [`AppError`] when it cannot start, or was made to end at once.
 pub fn serve(config: Config) -> Result<(), AppError> {
     let _log = logging::init(config.log).map_err(AppError::Setup)?;
+    if config.http.access_log.values {
+        tracing::warn!(
+            "log.values is on: what requests hold, customers' data included, is written to the log at level debug; \
+             this is for development alone"
+        );
+    }
     let runtime = runtime().map_err(AppError::Setup)?;
     let registry = Arc::new(Registry::new(config.default_model.clone(), config.required_models.clone()));
     let crew = Crew::default();
@@ -100,41 +121,46 @@ async fn run(config: Config, registry: Arc<Registry>, crew: Crew) -> Result<(), 
     let repository = Repository::open(&config.repository)?;
     let keys = TrustedKeys::read(&config.public_keys)?;
     let backends = backends(config.backend, &config.onnxruntime)?;
+    let metrics = Arc::new(Metrics::configured(&config.metrics)?);
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|error| AppError::Bind { address: config.listen, error })?;
     let address = listener.local_addr().map_err(AppError::Setup)?;
 
     let lifecycle = Arc::new(Lifecycle::default());
-    let metrics = Arc::new(Metrics::new()?);
-    let loader = Loader { backends, batching: config.batching, metrics: Arc::clone(&metrics), crew };
-    let cache = open_cache(&config, &repository);
-    let parts = Arc::new(watcher::Parts {
-        fetcher: Fetcher::new(repository.clone(), cache),
-        location: repository.place().to_owned(),
-        repository,
-        keys,
-        remembered: Mutex::default(),
-        alias: config.alias,
-        loaded_versions: config.loaded_versions,
-        config: config.watch,
-        openings: Semaphore::new(loader.batching.workers.div_ceil(2)),
-        loader,
-        registry: Arc::clone(&registry),
+    let records = Records::start(&config, &registry, &metrics)?;
+    let loader = Loader {
+        backends,
+        batching: config.batching,
+        drift: config.drift,
+        estimate_rows: config.outcomes.estimate_rows,
         metrics: Arc::clone(&metrics),
-    });
+        crew,
+    };
+    let parts = watched(&config, repository, keys, loader, &registry);
     let (reloader, nudges) = reload::channel();
-    let state = HttpState::new(config.http, registry, metrics, Arc::clone(&lifecycle), reloader);
+    let state = HttpState::new(HttpParts {
+        config: config.http,
+        registry,
+        metrics,
+        lifecycle: Arc::clone(&lifecycle),
+        reloader,
+        capture: records.capture.clone(),
+        outcomes: records.outcomes.clone(),
+        traces: records.traces.clone(),
+    });
     let server = tokio::spawn(http::serve(listener, http::router(state), Arc::clone(&lifecycle)));
     tracing::info!(%address, docs = %format_args!("http://{address}/docs"), "listening");
 
-    let watching = tokio::spawn(watcher::watch(parts, nudges));
+    let watching = tokio::spawn(watcher::watch(Arc::new(parts), nudges));
     let drained = async {
         if let Err(error) = server.await {
             tracing::error!(%error, "the listener failed");
         }
     };
-    match conduct(signals, config.shutdown, &lifecycle, drained).await {
+    let ending = conduct(signals, config.shutdown, &lifecycle, drained).await;
+    records.finish(ending).await;
+    match ending {
         Ending::Clean => tracing::info!("stopped"),
         Ending::CutOff => {
             tracing::warn!("stopped: the drain timeout came before the last requests had ended")
@@ -143,6 +169,31 @@ async fn run(config: Config, registry: Arc<Registry>, crew: Crew) -> Result<(), 
     }
     watching.abort();
     Ok(())
+}
+
+/// What the watcher works with.
+fn watched(
+    config: &Config,
+    repository: Repository,
+    keys: TrustedKeys,
+    loader: Loader,
+    registry: &Arc<Registry>,
+) -> watcher::Parts {
+    let cache = open_cache(config, &repository);
+    watcher::Parts {
+        fetcher: Fetcher::new(repository.clone(), cache),
+        location: repository.place().to_owned(),
+        repository,
+        keys,
+        remembered: Mutex::default(),
+        alias: config.alias.clone(),
+        loaded_versions: config.loaded_versions,
+        config: config.watch,
+        openings: Semaphore::new(loader.batching.workers.div_ceil(2)),
+        metrics: Arc::clone(&loader.metrics),
+        loader,
+        registry: Arc::clone(registry),
+    }
 }
 
 /// The cache that the configuration names; for an object store, else the user's own. Without one the engine serves all the

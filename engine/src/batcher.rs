@@ -11,7 +11,7 @@ mod queue;
 mod scorer;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use onnward_schemas::{Rows, Schema};
 use thiserror::Error;
@@ -23,7 +23,8 @@ use self::scorer::Scorer;
 use crate::backend::Session;
 use crate::config::BatchingConfig;
 use crate::crew::Crew;
-use crate::metrics::{ModelMetrics, RejectReason};
+use crate::metrics::{QueueState, RejectReason};
+use crate::monitor::Monitor;
 
 /// Takes rows for one model and gives their probabilities.
 ///
@@ -31,7 +32,7 @@ use crate::metrics::{ModelMetrics, RejectReason};
 #[derive(Debug)]
 pub struct Batcher {
     queue: Arc<Queue>,
-    metrics: ModelMetrics,
+    monitor: Arc<Monitor>,
     width: RowWidth,
     max_batch_rows: usize,
     /// How many rows are scored at most by the thread that has the request.
@@ -57,6 +58,30 @@ impl RowWidth {
     pub fn of(schema: &Schema) -> Self {
         Self { features: schema.features.len(), texts: schema.text_features().len() }
     }
+}
+
+/// Rows that have been scored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scored {
+    /// The probability of the positive label for each row, in order: `[rows]`.
+    pub probabilities: Vec<f32>,
+    /// When the stages before them ended.
+    pub timings: Timings,
+}
+
+/// When a request's rows went from one stage to the next. All but the first time are shared by the requests of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timings {
+    /// The rows came to the queue.
+    pub submitted: Instant,
+    /// They were taken into a batch.
+    pub taken: Instant,
+    /// The batch's matrix was put together.
+    pub assembled: Instant,
+    /// The model had run on all of it.
+    pub scored: Instant,
+    /// How many rows the batch had.
+    pub batch_rows: usize,
 }
 
 /// Why rows were not scored.
@@ -101,12 +126,12 @@ impl Batcher {
         costs: &BatchCosts,
         width: RowWidth,
         config: &BatchingConfig,
-        metrics: ModelMetrics,
+        monitor: Arc<Monitor>,
         crew: &Crew,
     ) -> std::io::Result<Self> {
         let workers = sessions.len();
         let max_batch_rows = config.max_batch_rows.unwrap_or_else(|| costs.worthwhile_rows());
-        let scorer = |session| Scorer::new(session, width, max_batch_rows, metrics.clone());
+        let scorer = |session| Scorer::new(session, width, max_batch_rows, Arc::clone(&monitor));
         let queue = Queue::new(config, max_batch_rows, sessions.into_iter().map(scorer).collect());
         // A delay is waited out by workers.
         let requester_rows = if config.max_queue_delay.is_zero() {
@@ -117,7 +142,7 @@ impl Batcher {
         // Dropped early, for want of a thread, it ends the workers that have begun.
         let batcher = Self {
             queue: Arc::new(queue),
-            metrics,
+            monitor,
             width,
             max_batch_rows,
             requester_rows,
@@ -144,12 +169,18 @@ impl Batcher {
         self.max_batch_rows
     }
 
+    /// What waits to be scored now.
+    pub fn queue_state(&self) -> QueueState {
+        self.queue.state()
+    }
+
     /// Scores encoded rows and gives the probability of the positive label for each, in order. Whoever stops waiting gives
     /// up the rows' place: they are dropped unscored.
     ///
     /// # Errors
     /// [`SubmitError`].
-    pub async fn submit(&self, rows: Rows, timeout: Duration) -> Result<Vec<f32>, SubmitError> {
+    pub async fn submit(&self, rows: Rows, timeout: Duration) -> Result<Scored, SubmitError> {
+        let submitted = Instant::now();
         let Rows { values, texts, len: rows, .. } = rows;
         let RowWidth { features, texts: strings } = self.width;
         if values.len() != rows * features || texts.len() != rows * strings {
@@ -161,12 +192,15 @@ impl Batcher {
         }
         let (reply, answer) = oneshot::channel();
         let by = if rows <= self.requester_rows { ScoredBy::Requester } else { ScoredBy::Worker };
-        self.queue.push(Entry { values, texts, rows, reply }, by).inspect_err(|error| match error {
-            SubmitError::QueueFull { .. } => self.metrics.rejected(RejectReason::QueueFull),
-            SubmitError::TooManyRows { .. } => self.metrics.rejected(RejectReason::TooManyRows),
-            _ => self.metrics.rejected(RejectReason::ShuttingDown),
-        })?;
-        self.metrics.queue_rows(rows as i64);
+        self.queue.push(Entry { values, texts, rows, submitted, reply }, by).inspect_err(
+            |error| match error {
+                SubmitError::QueueFull { .. } => self.monitor.inference().rejected(RejectReason::QueueFull),
+                SubmitError::TooManyRows { .. } => {
+                    self.monitor.inference().rejected(RejectReason::TooManyRows)
+                }
+                _ => self.monitor.inference().rejected(RejectReason::ShuttingDown),
+            },
+        )?;
         if by == ScoredBy::Requester {
             self.score_here().await;
         }
@@ -175,7 +209,7 @@ impl Batcher {
             // A worker always answers, unless it was stopped.
             Ok(Err(_)) => Err(SubmitError::ShuttingDown),
             Err(_) => {
-                self.metrics.rejected(RejectReason::TimedOut);
+                self.monitor.inference().rejected(RejectReason::TimedOut);
                 Err(SubmitError::TimedOut { after: timeout })
             }
         }

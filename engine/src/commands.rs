@@ -116,9 +116,10 @@ pub fn predict(file: &Path, rows: &Path, output: Output) -> Result<(), CommandEr
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.map_err(AppError::Setup)?;
     let form = read.form;
-    let probabilities = runtime.block_on(model.batcher.submit(read, Duration::MAX))?;
+    let probabilities = runtime.block_on(model.batcher.submit(read, Duration::MAX))?.probabilities;
     check_finite(&probabilities).map_err(invalid)?;
-    let answer = Answer { model: &model, probabilities: &probabilities, form };
+    // Nobody keeps what is predicted here, so it has no id.
+    let answer = Answer { model: &model, probabilities: &probabilities, form, first: None };
     print(output, &answer, &Table { model: &model, probabilities: &probabilities })
 }
 
@@ -137,8 +138,14 @@ fn load(file: &Path) -> Result<ServingModel, CommandError> {
         max_queue_delay: Duration::ZERO,
     };
     let backends = backends(BackendChoice::Auto, &OnnxRuntimeConfig { library: None })?;
-    let loader =
-        Loader { backends, batching: no_queue, metrics: Arc::new(Metrics::new()?), crew: Crew::default() };
+    let loader = Loader {
+        backends,
+        batching: no_queue,
+        drift: None,
+        estimate_rows: 0,
+        metrics: Arc::new(Metrics::new()?),
+        crew: Crew::default(),
+    };
     let (name, version) = identity(file);
     let fetched = FetchedModel {
         manifest,

@@ -3,9 +3,16 @@
 //! The raw keys become these checked types in one place, [`Config::load`]; every other module is handed
 //! plain data that has passed every check.
 
+mod capture;
+mod drift;
 mod error;
 mod layer;
+mod log;
+mod metrics;
+mod outcomes;
 mod raw;
+mod share;
+mod tracing;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,9 +21,16 @@ use std::time::Duration;
 use figment::Figment;
 use onnward_repository::RepositoryConfig;
 
+pub use self::tracing::TracingConfig;
+pub use capture::{CaptureConfig, CaptureRules};
+pub use drift::DriftConfig;
 pub use error::ConfigError;
 use layer::Layer;
-pub use raw::{BackendChoice, LogFormat, LogLevel};
+pub use log::{AccessLogConfig, LogConfig, LogFormat, LogLevel};
+pub use metrics::MetricsConfig;
+pub use outcomes::OutcomesConfig;
+pub use raw::BackendChoice;
+pub use share::Share;
 
 /// The checked configuration of `serve`.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,10 +61,20 @@ pub struct Config {
     pub batching: BatchingConfig,
     /// The HTTP side.
     pub http: HttpConfig,
+    /// What is kept of predictions.
+    pub outcomes: OutcomesConfig,
     /// How the engine stops.
     pub shutdown: ShutdownConfig,
+    /// What is counted.
+    pub metrics: MetricsConfig,
     /// The log.
     pub log: LogConfig,
+    /// What is captured of predictions; `None`: nothing.
+    pub capture: Option<CaptureConfig>,
+    /// The comparison of live rows with the training rows; `None`: there is none.
+    pub drift: Option<DriftConfig>,
+    /// Where traces are sent; `None`: nowhere.
+    pub tracing: Option<TracingConfig>,
 }
 
 /// How often the repository is looked at.
@@ -91,8 +115,8 @@ pub struct BatchingConfig {
     pub max_queue_delay: Duration,
 }
 
-/// What bounds a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What bounds a request, and what it leaves in the log.
+#[derive(Debug, Clone, PartialEq)]
 pub struct HttpConfig {
     /// The largest body read, in bytes.
     pub max_body_bytes: usize,
@@ -102,6 +126,8 @@ pub struct HttpConfig {
     pub request_timeout: Duration,
     /// The origins whose pages may call the engine; empty: none. `*` stands for every origin.
     pub cors_origins: Vec<String>,
+    /// Which requests leave a line in the log, and what it holds.
+    pub access_log: AccessLogConfig,
 }
 
 /// How the engine stops.
@@ -111,15 +137,6 @@ pub struct ShutdownConfig {
     pub grace: Duration,
     /// How long requests in flight may then take to end.
     pub drain_timeout: Duration,
-}
-
-/// How the log looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LogConfig {
-    /// Its form; without one, pretty on a terminal and JSON elsewhere.
-    pub format: Option<LogFormat>,
-    /// The least important lines written.
-    pub level: LogLevel,
 }
 
 /// What the command line sets; each value stands over every other source.

@@ -1,11 +1,12 @@
 //! What the tests share: two small schemas, models that score them, and an engine to send requests to.
 
 pub mod backends;
+mod log;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::io::Write;
-use std::sync::{Arc, Mutex, Once, mpsc};
+use std::path::Path;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -19,22 +20,26 @@ use onnward_schemas::{
 };
 use serde_json::Value;
 use tower::ServiceExt;
-use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry;
-use tracing_subscriber::util::SubscriberInitExt;
 
+use self::log::keep_events_on;
+pub use self::log::{Log, captured_log};
 use crate::backend::{BackendError, BackendKind, Batch, Session};
 use crate::batcher::costs::BatchCosts;
 use crate::batcher::{Batcher, RowWidth};
-use crate::config::{BatchingConfig, HttpConfig, LogFormat};
+use crate::capture::Capture;
+use crate::config::{AccessLogConfig, BatchingConfig, DriftConfig, HttpConfig, OutcomesConfig};
 use crate::crew::Crew;
-use crate::http::{HttpState, router};
-use crate::logging::lines;
+use crate::drift::Drift;
+use crate::http::{HttpParts, HttpState, router};
 use crate::metrics::Metrics;
+use crate::monitor::Monitor;
+use crate::outcomes::Outcomes;
+use crate::outcomes::estimate::Estimator;
+use crate::outcomes::version::ModelVersion;
 use crate::registry::{Description, Registry, ServingModel};
 use crate::reload::{self, Reloader};
 use crate::shutdown::Lifecycle;
+use crate::traces::Traces;
 
 /// Customers of a telephone company: an identifier, a category of digits, an optional number, an open category.
 pub const PHONE: &str = r#"
@@ -191,12 +196,28 @@ fn evaluation() -> Evaluation {
     Evaluation { train_rows: 8, test_rows: 2, cross_validation, test }
 }
 
+/// How [`PHONE`]'s rows are compared with training; [`BANK`]'s are not.
+const DRIFT: DriftConfig = DriftConfig {
+    window_rows: 100,
+    window: Duration::from_secs(60),
+    min_rows: 10,
+    sample: 1.0,
+    max_rows_per_second: 1_000_000,
+    alpha: 0.01,
+    psi_threshold: 0.1,
+};
+
 /// An engine without a listener.
 pub struct Engine {
     pub registry: Arc<Registry>,
     pub lifecycle: Arc<Lifecycle>,
     pub config: HttpConfig,
     pub reloader: Reloader,
+    pub capture: Option<Arc<Capture>>,
+    pub metrics: Arc<Metrics>,
+    /// The store of predictions; without one, as by default, none are kept.
+    pub outcomes: Option<Arc<Outcomes>>,
+    pub traces: Option<Arc<Traces>>,
 }
 
 /// An answer, read whole.
@@ -214,14 +235,19 @@ impl Engine {
         Self {
             // Nobody receives.
             reloader: reload::channel().0,
+            metrics: Arc::new(Metrics::new().unwrap()),
             registry: Arc::new(Registry::new(None, Vec::new())),
             lifecycle: Arc::new(Lifecycle::default()),
+            outcomes: None,
             config: HttpConfig {
                 max_body_bytes: 8 * 1024 * 1024,
                 max_request_rows: 100,
                 request_timeout: Duration::from_secs(30),
                 cors_origins: Vec::new(),
+                access_log: AccessLogConfig::default(),
             },
+            capture: None,
+            traces: None,
         }
     }
 
@@ -231,6 +257,21 @@ impl Engine {
         engine.serve("phone", PHONE, Scorer { score: first_feature_in_hundredths, gate: None });
         engine.serve("bank", BANK, Scorer { score: first_feature_in_hundredths, gate: None });
         engine.registry.finish_loading();
+        engine
+    }
+
+    /// As [`Engine::ready`], and keeps predictions in a folder.
+    pub fn keeping(folder: &Path) -> Self {
+        let mut engine = Self::ready();
+        let config = OutcomesConfig {
+            folder: Some(folder.to_owned()),
+            retention: Duration::from_secs(90 * 86_400),
+            max_predictions: 100_000,
+            window: Duration::from_secs(30 * 86_400),
+            window_outcomes: 1_000,
+            estimate_rows: 1_000,
+        };
+        engine.outcomes = Outcomes::start(&config, Arc::clone(&engine.metrics)).unwrap().map(Arc::new);
         engine
     }
 
@@ -263,12 +304,18 @@ impl Engine {
             max_queue_delay: Duration::ZERO,
         };
         let backend = BackendKind::Tract;
-        let metrics = Metrics::new().unwrap().model(name, 3, backend.name());
+        let inference = self.metrics.inference(name, 3, backend.name());
+        let business = self.metrics.business(name, 3, &metadata.schema);
+        let drift = (name == "phone").then(|| Drift::new(&metadata.schema, &metadata.profile, DRIFT));
+        let estimator = Estimator::new(metadata.schema.threshold, 1000);
+        let monitor = Monitor::new(inference).with_business(business).with_drift(drift);
+        let monitor = Arc::new(monitor.with_estimator(estimator));
         let width = RowWidth::of(&metadata.schema);
         let costs = if scorer.gate.is_some() { slow() } else { quick() };
         let sessions: Vec<Box<dyn Session>> = vec![Box::new(scorer)];
         let batcher =
-            Batcher::start(name, sessions, &costs, width, &batching, metrics, &Crew::default()).unwrap();
+            Batcher::start(name, sessions, &costs, width, &batching, Arc::clone(&monitor), &Crew::default())
+                .unwrap();
         self.registry.insert(ServingModel {
             name: name.to_owned(),
             version: 3,
@@ -276,8 +323,10 @@ impl Engine {
             size_bytes: 1234,
             backend,
             comparison: None,
+            identity: Arc::new(ModelVersion::new(name, 3, &metadata.schema)),
             description: Description::Artifact(Box::new(metadata)),
             costs,
+            monitor,
             batcher,
         });
         self.registry.change(name, |slot| slot.aliases.insert(DEFAULT_ALIAS.to_owned(), 3));
@@ -288,14 +337,16 @@ impl Engine {
     }
 
     pub fn router(&self) -> Router {
-        let metrics = Arc::new(Metrics::new().unwrap());
-        router(HttpState::new(
-            self.config.clone(),
-            Arc::clone(&self.registry),
-            metrics,
-            Arc::clone(&self.lifecycle),
-            self.reloader.clone(),
-        ))
+        router(HttpState::new(HttpParts {
+            config: self.config.clone(),
+            registry: Arc::clone(&self.registry),
+            metrics: Arc::clone(&self.metrics),
+            lifecycle: Arc::clone(&self.lifecycle),
+            reloader: self.reloader.clone(),
+            capture: self.capture.clone(),
+            outcomes: self.outcomes.clone(),
+            traces: self.traces.clone(),
+        }))
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answered {
@@ -344,42 +395,6 @@ impl Answered {
         assert_eq!(problem["request_id"].as_str(), self.header("x-request-id"));
         problem
     }
-}
-
-/// What was written to the log of this thread.
-#[derive(Clone, Default)]
-pub struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    pub fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Lets no event be switched off for good: tracing remembers for each place in the code whether anybody listens, and a
-/// test without a log that comes there first could answer for one that has one.
-fn keep_events_on() {
-    static LISTENING: Once = Once::new();
-    // An error means that somebody listens already.
-    LISTENING.call_once(|| drop(tracing::subscriber::set_global_default(registry())));
-}
-
-/// Catches the log of this thread until the guard is dropped.
-pub fn captured_log(format: LogFormat) -> (Log, DefaultGuard) {
-    keep_events_on();
-    let log = Log::default();
-    let writer = log.clone();
-    (log, registry().with(lines(format, false, move || writer.clone())).set_default())
 }
 
 /// Costs of a session whose batches the thread that has the request scores.

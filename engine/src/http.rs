@@ -3,11 +3,14 @@
 mod access;
 mod admin;
 mod body;
+mod drift;
 mod health;
 mod index;
 mod large;
 mod models;
 mod openapi;
+mod outcomes;
+mod performance;
 mod predict;
 mod problem;
 mod request_id;
@@ -17,7 +20,7 @@ mod state;
 
 pub use router::router;
 pub use server::serve;
-pub use state::HttpState;
+pub use state::{HttpParts, HttpState};
 
 #[cfg(test)]
 mod tests;

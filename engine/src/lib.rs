@@ -8,20 +8,25 @@ pub mod answer;
 pub mod app;
 pub mod backend;
 pub mod batcher;
+pub mod capture;
 pub mod check;
 pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod crew;
 pub mod differential;
+pub mod drift;
 pub mod golden;
 pub mod http;
 pub mod loader;
 pub mod logging;
 pub mod metrics;
+pub mod monitor;
+pub mod outcomes;
 pub mod registry;
 pub mod reload;
 pub mod shutdown;
+pub mod traces;
 pub mod watcher;
 
 #[cfg(test)]

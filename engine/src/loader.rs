@@ -17,11 +17,15 @@ pub use self::foreign::{TrialError, try_on};
 use crate::backend::{Backend, BackendKind, Batch, Session};
 use crate::batcher::costs::BatchCosts;
 use crate::batcher::{Batcher, RowWidth};
-use crate::config::BatchingConfig;
+use crate::config::{BatchingConfig, DriftConfig};
 use crate::crew::Crew;
 use crate::differential::{ComparedRows, Comparison};
+use crate::drift::Drift;
 use crate::golden::{self, GraphForm};
 use crate::metrics::Metrics;
+use crate::monitor::Monitor;
+use crate::outcomes::estimate::Estimator;
+use crate::outcomes::version::ModelVersion;
 use crate::registry::{Description, ServingModel};
 
 /// Opens models on the backends that it was given.
@@ -31,6 +35,10 @@ pub struct Loader {
     pub backends: Vec<Arc<dyn Backend>>,
     /// How rows are batched.
     pub batching: BatchingConfig,
+    /// How live rows are compared with the training rows of an artifact; `None`: they are not.
+    pub drift: Option<DriftConfig>,
+    /// How many of the last scores an estimate of how good they are covers at least.
+    pub estimate_rows: usize,
     /// Where the batches are counted.
     pub metrics: Arc<Metrics>,
     /// Who counts the threads that use a runtime.
@@ -75,9 +83,18 @@ impl Loader {
         proven: Proven,
     ) -> Result<ServingModel, LoadError> {
         let Proven { backend, sessions, costs, comparison, description } = proven;
-        let metrics = self.metrics.model(name, version, backend.name());
+        let inference = self.metrics.inference(name, version, backend.name());
+        let business = self.metrics.business(name, version, description.schema());
+        let of_artifact = |metadata: &Metadata| {
+            self.drift.map(|config| Drift::new(&metadata.schema, &metadata.profile, config))
+        };
+        let drift = description.metadata().and_then(of_artifact);
+        let estimator = Estimator::new(description.schema().threshold, self.estimate_rows);
+        let monitor = Monitor::new(inference).with_business(business).with_drift(drift);
+        let monitor = Arc::new(monitor.with_estimator(estimator));
         let width = RowWidth::of(description.schema());
-        let batcher = Batcher::start(name, sessions, &costs, width, &self.batching, metrics, &self.crew)?;
+        let batcher =
+            Batcher::start(name, sessions, &costs, width, &self.batching, Arc::clone(&monitor), &self.crew)?;
         let max_batch_rows = batcher.max_batch_rows();
         tracing::debug!(model = name, version, %backend, %costs, max_batch_rows, "what batches cost");
         Ok(ServingModel {
@@ -87,8 +104,10 @@ impl Loader {
             size_bytes: manifest.size_bytes,
             backend,
             comparison,
+            identity: Arc::new(ModelVersion::new(name, version, description.schema())),
             description,
             costs,
+            monitor,
             batcher,
         })
     }
@@ -179,9 +198,9 @@ impl Loader {
         mut whole: Box<dyn Session>,
         mut session: Box<dyn Session>,
     ) -> Result<Box<dyn Session>, LoadError> {
-        replay(backend, whole.as_mut(), candidate.metadata, GraphForm::Whole)?;
+        self.replay(candidate, backend, whole.as_mut(), GraphForm::Whole)?;
         drop(whole);
-        replay(backend, session.as_mut(), candidate.metadata, GraphForm::Cut)?;
+        self.replay(candidate, backend, session.as_mut(), GraphForm::Cut)?;
         warm_up(session.as_mut(), candidate.metadata, self.batching.max_batch_rows)?;
         Ok(session)
     }
@@ -199,12 +218,24 @@ impl Loader {
                 Some(session) => session,
                 None => backend.open(&candidate.cut).map_err(|error| LoadError::Open(vec![error]))?,
             };
-            replay(backend, session.as_mut(), candidate.metadata, GraphForm::Cut)?;
+            self.replay(candidate, backend, session.as_mut(), GraphForm::Cut)?;
             warm_up(session.as_mut(), candidate.metadata, self.batching.max_batch_rows)?;
             sessions.push(session);
         }
         sessions.push(first);
         Ok(sessions)
+    }
+
+    fn replay(
+        &self,
+        candidate: &Candidate<'_>,
+        backend: &dyn Backend,
+        session: &mut dyn Session,
+        form: GraphForm,
+    ) -> Result<(), LoadError> {
+        let replayed = golden::replay(session, candidate.metadata, form);
+        self.metrics.golden_replayed(candidate.name, replayed.is_ok());
+        replayed.map(drop).map_err(|source| LoadError::Golden { backend: backend.kind(), source })
     }
 }
 
@@ -277,16 +308,6 @@ fn compare<'a>(
         }
     }
     Ok(None)
-}
-
-fn replay(
-    backend: &dyn Backend,
-    session: &mut dyn Session,
-    metadata: &Metadata,
-    form: GraphForm,
-) -> Result<(), LoadError> {
-    let replayed = golden::replay(session, metadata, form);
-    replayed.map(drop).map_err(|source| LoadError::Golden { backend: backend.kind(), source })
 }
 
 /// Runs the batch sizes that come first, so that no request pays for the first allocation of its size.

@@ -1,10 +1,13 @@
 //! The log: lines for people on a terminal, JSON elsewhere, always on standard error, by a thread of its own.
 //!
-//! What comes from a client is only ever written as a field's value, which both forms escape, so no request can forge
-//! a line.
+//! Whatever a line holds, both forms escape it, so no request can forge a line. What a customer's row holds is in none,
+//! unless the configuration asks for it.
 
+mod escape;
+mod fields;
 mod gathered;
 mod json;
+mod pretty;
 
 use std::io::{self, IsTerminal, stderr};
 use std::panic::{PanicHookInfo, set_hook};
@@ -15,9 +18,17 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, registry};
 
+pub use self::fields::{ALWAYS, FIELDS, FieldName, Kind, LABELS};
 use self::gathered::Gathered;
+pub use self::gathered::lost_lines;
 use self::json::JsonLines;
+use self::pretty::PrettyFields;
 use crate::config::{LogConfig, LogFormat, LogLevel};
+
+/// The target of the lines of requests, by which they are told from all others.
+pub const ACCESS: &str = "onnward::access";
+/// What the targets of the engine's own lines begin with.
+const OWN: &str = "onnward";
 
 /// The log of this process. Dropped, it writes what it has gathered.
 pub struct Log(Option<Gathered>);
@@ -54,7 +65,7 @@ where
     // An error of writing must not be reported by writing again: that would panic when standard error is closed.
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false);
     match format {
-        LogFormat::Pretty => lines.with_ansi(ansi).with_target(false).boxed(),
+        LogFormat::Pretty => lines.with_ansi(ansi).with_target(false).fmt_fields(PrettyFields).boxed(),
         LogFormat::Json => lines.event_format(JsonLines).boxed(),
     }
 }
@@ -68,7 +79,12 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    Targets::new().with_target("onnward", own).with_default(own.min(LevelFilter::WARN))
+    Targets::new().with_target(OWN, own).with_default(own.min(LevelFilter::WARN))
+}
+
+/// Whether a line is the engine's own, by its target.
+fn is_own(target: &str) -> bool {
+    target.starts_with(OWN)
 }
 
 fn log_panic(panic: &PanicHookInfo<'_>) {
@@ -77,36 +93,4 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fixtures::captured_log;
-
-    #[test]
-    fn no_value_of_a_client_can_forge_a_line() {
-        for format in [LogFormat::Pretty, LogFormat::Json] {
-            let (log, guard) = captured_log(format);
-            tracing::info!(request_id = "a\n2026-01-01 ERROR forged \u{1b}[31m", "request");
-            drop(guard);
-            let text = log.text();
-            assert_eq!(text.lines().count(), 1, "{text}");
-            assert!(!text.contains('\u{1b}') && text.contains("forged"), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_line_of_json_holds_every_field_as_it_is() {
-        let (log, guard) = captured_log(LogFormat::Json);
-        let (text, absent) = ("a \"quoted\" \\ \t\u{7f}é", None::<u64>);
-        tracing::warn!(text, number = -3, share = 0.25, big = u64::MAX, yes = true, absent, debug = ?Some("x"), "said {}", 1);
-        drop(guard);
-        let line: serde_json::Value = serde_json::from_str(log.text().trim_end()).unwrap();
-        let expected = serde_json::json!({
-            "level": "WARN", "message": "said 1", "target": "onnward_engine::logging::tests", "text": text, "number": -3,
-            "share": 0.25, "big": u64::MAX, "yes": true, "debug": "Some(\"x\")",
-        });
-        let mut fields = line.as_object().unwrap().clone();
-        let timestamp = fields.remove("timestamp").unwrap();
-        assert!(chrono::DateTime::parse_from_rfc3339(timestamp.as_str().unwrap()).is_ok(), "{timestamp}");
-        assert_eq!(serde_json::Value::Object(fields), expected);
-    }
-}
+mod tests;

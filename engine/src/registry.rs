@@ -19,6 +19,9 @@ use crate::backend::BackendKind;
 use crate::batcher::Batcher;
 use crate::batcher::costs::BatchCosts;
 use crate::differential::Comparison;
+use crate::metrics::ModelState;
+use crate::monitor::Monitor;
+use crate::outcomes::version::ModelVersion;
 
 /// A version of a model that has passed every check and can answer requests.
 #[derive(Debug)]
@@ -39,6 +42,10 @@ pub struct ServingModel {
     pub description: Description,
     /// What batches cost on one of its sessions.
     pub costs: BatchCosts,
+    /// What is seen of it while it scores.
+    pub monitor: Arc<Monitor>,
+    /// What its predictions are kept by.
+    pub identity: Arc<ModelVersion>,
     /// Where rows are scored.
     pub batcher: Batcher,
 }
@@ -95,6 +102,20 @@ impl Registry {
     /// What is known of every model, by name.
     pub fn slots(&self) -> Arc<BTreeMap<String, Arc<Slot>>> {
         self.slots.load_full()
+    }
+
+    /// Every loaded version of every model, by name and number.
+    pub fn loaded(&self) -> Vec<Arc<ServingModel>> {
+        let slots = self.slots.load();
+        let of_slot = |slot: &Arc<Slot>| -> Vec<Arc<ServingModel>> {
+            slot.loaded().into_iter().filter_map(|version| slot.version(version).cloned()).collect()
+        };
+        slots.values().flat_map(of_slot).collect()
+    }
+
+    /// How every model stands, for the metrics.
+    pub fn states(&self) -> Vec<ModelState> {
+        self.slots.load().iter().map(|(name, slot)| slot.state(name)).collect()
     }
 
     /// The models that are served, by name.

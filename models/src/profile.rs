@@ -8,8 +8,8 @@ use crate::preprocess::median;
 
 const QUANTILES: usize = 10;
 
-/// Profiles the training rows `[rows, features]` and the probabilities that the model gives them.
-pub(crate) fn profile(schema: &Schema, features: ArrayView2<'_, f32>, probabilities: &[f64]) -> Profile {
+/// Profiles the training rows `[rows, features]`, and the probabilities that the model gives the `held_out` ones.
+pub(crate) fn profile(schema: &Schema, features: ArrayView2<'_, f32>, held_out: &[f64]) -> Profile {
     let of = |(feature, column): (&Feature, _)| match &feature.kind {
         FeatureKind::Numeric { .. } => numeric(column),
         FeatureKind::Categorical { values, .. } => categorical(column, values.len()),
@@ -17,7 +17,7 @@ pub(crate) fn profile(schema: &Schema, features: ArrayView2<'_, f32>, probabilit
     Profile {
         rows: features.nrows() as u64,
         features: schema.features.iter().zip(features.columns()).map(of).collect(),
-        score: score_histogram(probabilities.iter().copied()),
+        score: score_histogram(held_out.iter().copied()),
     }
 }
 

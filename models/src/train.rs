@@ -145,12 +145,19 @@ impl Context<'_> {
             cross_validation,
             test: figures,
         };
-        Ok((candidate, self.describe(params, pipeline, evaluation)))
+        Ok((candidate, self.describe(params, pipeline, evaluation, &probabilities)))
     }
 
-    fn describe(&self, params: &CandidateParams, pipeline: Pipeline, evaluation: Evaluation) -> TrainedModel {
-        let (schema, features) = (&self.data.schema, self.train.features.view());
-        let profile = profile(schema, features, &pipeline.predict(features));
+    /// Describes a candidate that gives the held-out rows these probabilities.
+    fn describe(
+        &self,
+        params: &CandidateParams,
+        pipeline: Pipeline,
+        evaluation: Evaluation,
+        held_out: &[f64],
+    ) -> TrainedModel {
+        let schema = &self.data.schema;
+        let profile = profile(schema, self.train.features.view(), held_out);
         let golden = golden(schema, &profile, &pipeline, self.plan.seed);
         let versions = [("onnward", env!("CARGO_PKG_VERSION")), params.family().library()];
         let own = |(name, version): (&str, &str)| (name.to_owned(), version.to_owned());

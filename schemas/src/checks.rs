@@ -11,7 +11,7 @@ const RESERVED_FEATURES: [&str; 4] = ["features", "probabilities", "label", INST
 /// The field of a request that holds its rows.
 const INSTANCES: &str = "instances";
 const RESERVED_PREFIXES: [&str; 2] = ["front/", "core/"];
-const RESERVED_LABELS: [&str; 4] = ["model", "version", "probability", "predictions"];
+const RESERVED_LABELS: [&str; 5] = ["id", "model", "version", "probability", "predictions"];
 const MOST_FEATURES: usize = 4096;
 
 /// Everything by which a schema contradicts itself, or no table and no request could fit it: one sentence each.
@@ -55,7 +55,21 @@ pub(crate) fn problems_of(schema: &Schema) -> Vec<String> {
             problems.push(format!("segment {segment:?} is not a categorical feature"));
         }
     }
+    problems.extend(revenue_problem(schema));
     problems
+}
+
+/// What is at risk is summed up, so it must be a quantity that only adds.
+fn revenue_problem(schema: &Schema) -> Option<String> {
+    let name = schema.revenue.as_ref()?;
+    let feature = schema.index_of(name).map(|index| &schema.features[index]);
+    match feature.map(|feature| &feature.kind) {
+        Some(FeatureKind::Numeric { min: Some(min), .. }) if *min >= 0.0 => None,
+        Some(FeatureKind::Numeric { .. }) => {
+            Some(format!("the revenue {name:?} may be below 0: give the feature a `min` of 0 or more"))
+        }
+        _ => Some(format!("the revenue {name:?} is not a numeric feature")),
+    }
 }
 
 /// As [`problems_of`], for the schema of a foreign model: its names are the graph's own, and its columns are in no table.

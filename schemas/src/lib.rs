@@ -24,7 +24,7 @@ mod schema;
 mod spec;
 mod violation;
 
-pub use digest::sha256_hex;
+pub use digest::{sha256_hex, sha256_prefix};
 pub use encode::{UNKNOWN_CATEGORY, Value, is_missing_text};
 pub use evaluation::{Confusion, CrossValidation, Evaluation, Figures};
 pub use feature::{Feature, FeatureKind, UnknownPolicy};
@@ -32,6 +32,6 @@ pub use golden::{Golden, GoldenRow, GoldenValue};
 pub use manifest::Manifest;
 pub use metadata::{FORMAT_VERSION, Metadata, Provenance};
 pub use profile::{FeatureProfile, Profile, SCORE_BINS};
-pub use rows::{Rows, RowsForm, RowsLimits};
+pub use rows::{RowKeys, Rows, RowsForm, RowsLimits};
 pub use schema::{Label, Schema, SchemaError, SchemaFile};
-pub use violation::{Mismatch, Violation, Violations};
+pub use violation::{Mismatch, Violation, Violations, pointer_to};

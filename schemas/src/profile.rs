@@ -3,14 +3,15 @@ use serde::{Deserialize, Serialize};
 /// How many equal bins from 0 to 1 the score's histogram has.
 pub const SCORE_BINS: usize = 20;
 
-/// What the training rows looked like: what live traffic is compared with.
+/// What the rows of the training table looked like: what live traffic is compared with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
-    /// How many rows were profiled.
+    /// How many training rows the features' profiles are of.
     pub rows: u64,
     /// One profile for each feature, in the schema's order.
     pub features: Vec<FeatureProfile>,
-    /// The histogram of the model's probability over the training rows, in [`SCORE_BINS`] equal bins.
+    /// The histogram of the model's probability over the held-out rows, in [`SCORE_BINS`] equal bins: a model is surer of
+    /// the rows that it was fitted on than of any that it meets later.
     pub score: Vec<u64>,
 }
 

@@ -2,11 +2,13 @@
 //! violation collected on the way.
 
 mod body;
+mod keys;
 mod row;
 
 use serde::de::Deserializer;
 
 use self::body::BodyVisitor;
+pub use self::keys::RowKeys;
 use crate::encode::shorten;
 use crate::feature::Feature;
 use crate::golden::GoldenValue;
@@ -21,6 +23,8 @@ pub struct Rows {
     /// The strings of the features that keep them ([`Feature::is_text`]), row after row: `[rows, text features]`. Empty
     /// where the schema has no such feature.
     pub texts: Vec<String>,
+    /// What the rows have in the schema's identifier, where they were read with their keys; else empty.
+    pub keys: RowKeys,
     /// How many rows there are.
     pub len: usize,
     /// Whether one row was given or a list of rows.
@@ -53,19 +57,48 @@ impl Schema {
     where
         D: Deserializer<'de>,
     {
+        self.read(body, limits, false)
+    }
+
+    /// As [`Schema::read_rows`], and keeps what each row has in the schema's identifier.
+    ///
+    /// # Errors
+    /// As [`Schema::read_rows`].
+    pub fn read_rows_with_keys<'de, D>(
+        &self,
+        body: D,
+        limits: RowsLimits,
+    ) -> Result<Result<Rows, Violations>, D::Error>
+    where
+        D: Deserializer<'de>,
+    {
+        self.read(body, limits, self.identifier.is_some())
+    }
+
+    fn read<'de, D>(
+        &self,
+        body: D,
+        limits: RowsLimits,
+        keeps_keys: bool,
+    ) -> Result<Result<Rows, Violations>, D::Error>
+    where
+        D: Deserializer<'de>,
+    {
         let mut reader = Reader {
             schema: self,
             limits,
             values: Vec::new(),
             texts: Vec::new(),
+            keeps_keys,
+            keys: RowKeys::default(),
             given: Vec::new(),
             len: 0,
             violations: Violations::default(),
         };
         let form = body.deserialize_any(BodyVisitor { reader: &mut reader })?;
         reader.check_len(form);
-        let Reader { values, texts, len, violations, .. } = reader;
-        Ok(if violations.is_empty() { Ok(Rows { values, texts, len, form }) } else { Err(violations) })
+        let Reader { values, texts, keys, len, violations, .. } = reader;
+        Ok(if violations.is_empty() { Ok(Rows { values, texts, keys, len, form }) } else { Err(violations) })
     }
 
     /// Encodes rows of raw values, each holding one for every feature, whatever a request would be refused for.
@@ -74,7 +107,7 @@ impl Schema {
         let values = encoded.map(|(feature, value)| feature.code(value.as_value())).collect();
         let kept = rows.iter().flat_map(|row| self.texts.iter().filter_map(|index| row.get(*index)));
         let texts = kept.map(GoldenValue::text).collect();
-        Rows { values, texts, len: rows.len(), form: RowsForm::Many }
+        Rows { values, texts, keys: RowKeys::default(), len: rows.len(), form: RowsForm::Many }
     }
 }
 
@@ -83,6 +116,8 @@ struct Reader<'a> {
     limits: RowsLimits,
     values: Vec<f32>,
     texts: Vec<String>,
+    keeps_keys: bool,
+    keys: RowKeys,
     /// Which features the row that is being read has given.
     given: Vec<bool>,
     len: usize,
@@ -144,7 +179,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What a field that is no feature is told. The schema's identifier is accepted and not used.
+    /// What a field that is no feature is told. The schema's identifier is accepted whatever it holds.
     fn unknown_field(&self, field: &str) -> Option<Mismatch> {
         let schema = self.schema;
         if schema.identifier.as_deref() == Some(field) {

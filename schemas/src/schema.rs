@@ -24,7 +24,8 @@ pub struct Schema {
     pub version: u32,
     /// What the table holds, for people; may be empty.
     pub description: String,
-    /// The column that names a customer, if there is one. It is accepted in a request and is no feature.
+    /// The column that names a customer, if there is one. It is accepted in a request and is no feature: an
+    /// engine that keeps predictions knows them by it.
     pub identifier: Option<String>,
     /// Columns that a table may have and that are not used. A request may not carry them.
     pub ignored: Vec<String>,
@@ -36,6 +37,8 @@ pub struct Schema {
     pub features: Vec<Feature>,
     /// The categorical features by which results are broken down.
     pub segments: Vec<String>,
+    /// The numeric feature that says what a customer brings in, where there is one: what is at risk with the customer.
+    pub revenue: Option<String>,
     pub(crate) index: HashMap<String, usize>,
     /// The indices of the features that keep their strings, in order.
     pub(crate) texts: Vec<usize>,
@@ -118,6 +121,7 @@ impl Schema {
             texts: text_indices(&features),
             features,
             segments: Vec::new(),
+            revenue: None,
         };
         let problems = input_problems(&schema);
         if problems.is_empty() { Ok(schema) } else { Err(SchemaError::Invalid(problems)) }

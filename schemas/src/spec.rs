@@ -22,6 +22,8 @@ pub struct SchemaSpec {
     threshold: f64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     segments: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revenue: Option<String>,
     label: LabelSpec,
     features: Vec<FeatureSpec>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,6 +125,7 @@ impl From<Schema> for SchemaSpec {
             ignored: schema.ignored,
             threshold: schema.threshold,
             segments: schema.segments,
+            revenue: schema.revenue,
             label: LabelSpec { column, name, positive, negative },
             features: schema.features.into_iter().map(FeatureSpec::from).collect(),
             sample: None,
@@ -149,6 +152,7 @@ impl TryFrom<SchemaSpec> for Schema {
             texts: text_indices(&features),
             features,
             segments: spec.segments,
+            revenue: spec.revenue,
         };
         let problems = problems_of(&schema);
         if problems.is_empty() { Ok(schema) } else { Err(SchemaError::Invalid(problems)) }
@@ -182,6 +186,7 @@ mod tests {
         identifier = "id"
         ignored = ["surname"]
         segments = ["plan"]
+        revenue = "age"
         [label]
         column = "HasLeft"
         positive = "1"
@@ -211,7 +216,8 @@ mod tests {
     fn the_fingerprint_follows_what_requests_may_hold() {
         let fingerprint = |text: &str| SchemaFile::parse(text).unwrap().schema.fingerprint();
         let wider = SMALL.replace("min = 18", "min = 16");
-        let judged = SMALL.replace("version = 1", "version = 1\nthreshold = 0.3");
+        let judged =
+            SMALL.replace("version = 1", "version = 1\nthreshold = 0.3").replace("revenue = \"age\"", "");
         assert_ne!(fingerprint(SMALL), fingerprint(&wider));
         assert_eq!(fingerprint(SMALL), fingerprint(&judged));
     }
@@ -256,6 +262,14 @@ mod tests {
             ("min = 18", "min = -1e39", "min -1e39 lies beyond what single precision holds"),
             ("min = 18", "max = inf", "max inf lies beyond"),
             ("[\"plan\"]", "[\"plan\", \"plan\"]", "segment \"plan\" is listed twice"),
+            ("revenue = \"age\"", "revenue = \"plan\"", "the revenue \"plan\" is not a numeric feature"),
+            ("revenue = \"age\"", "revenue = \"salary\"", "the revenue \"salary\" is not a numeric feature"),
+            (
+                "min = 18",
+                "min = -18",
+                "the revenue \"age\" may be below 0: give the feature a `min` of 0 or more",
+            ),
+            ("min = 18", "", "the revenue \"age\" may be below 0"),
         ];
         for (good, bad, said) in cases {
             let message = SchemaFile::parse(&SMALL.replacen(good, bad, 1)).unwrap_err().to_string();

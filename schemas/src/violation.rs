@@ -60,6 +60,6 @@ impl Violations {
 }
 
 /// Appends one reference token to a JSON pointer, escaped as RFC 6901 says.
-pub(crate) fn pointer_to(parent: &str, token: &str) -> String {
+pub fn pointer_to(parent: &str, token: &str) -> String {
     format!("{parent}/{}", token.replace('~', "~0").replace('/', "~1"))
 }

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::SubmitError;
 use super::scorer::Scorer;
+use super::{Scored, SubmitError};
 use crate::config::BatchingConfig;
+use crate::metrics::QueueState;
 
 /// How long a client that was turned away is told to wait: the smallest that `Retry-After` can say.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -17,7 +18,8 @@ pub struct Entry {
     pub values: Vec<f32>,
     pub texts: Vec<String>,
     pub rows: usize,
-    pub reply: oneshot::Sender<Result<Vec<f32>, SubmitError>>,
+    pub submitted: Instant,
+    pub reply: oneshot::Sender<Result<Scored, SubmitError>>,
 }
 
 /// Who is to score an entry.
@@ -54,8 +56,6 @@ pub struct Queue {
 struct State {
     entries: VecDeque<Entry>,
     rows: usize,
-    /// When the oldest entry came, for `max_delay`.
-    oldest: Option<Instant>,
     idle: Vec<Scorer>,
     /// Whether something in the queue counts on a worker.
     needs_worker: bool,
@@ -69,7 +69,6 @@ impl Queue {
         let state = State {
             entries: VecDeque::new(),
             rows: 0,
-            oldest: None,
             idle: scorers,
             needs_worker: false,
             sleeping: 0,
@@ -96,9 +95,6 @@ impl Queue {
             return Err(SubmitError::QueueFull { retry_after: RETRY_AFTER });
         }
         state.rows += entry.rows;
-        if !self.max_delay.is_zero() {
-            state.oldest.get_or_insert_with(Instant::now);
-        }
         state.entries.push_back(entry);
         if by == ScoredBy::Worker {
             self.call_worker(state);
@@ -170,7 +166,7 @@ impl Queue {
     /// Waits until a batch is full or its oldest entry has waited for `max_delay`.
     fn wait_for_more<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         while state.is_open && state.rows < self.max_batch_rows {
-            let waited = state.oldest.map_or(self.max_delay, |oldest| oldest.elapsed());
+            let waited = state.entries.front().map_or(self.max_delay, |oldest| oldest.submitted.elapsed());
             let Some(left) = self.max_delay.checked_sub(waited).filter(|left| !left.is_zero()) else { break };
             state.sleeping += 1;
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -192,6 +188,18 @@ impl Queue {
         drop(state);
         if wakes {
             self.changed.notify_one();
+        }
+    }
+
+    /// What waits now.
+    pub fn state(&self) -> QueueState {
+        let state = self.lock();
+        let oldest = state.entries.front().map(|oldest| oldest.submitted);
+        QueueState {
+            rows: state.rows,
+            requests: state.entries.len(),
+            oldest_age: oldest.map_or(Duration::ZERO, |submitted| submitted.elapsed()),
+            capacity_rows: self.max_queue_rows,
         }
     }
 
@@ -235,10 +243,7 @@ impl State {
                 taken.entries.push(entry);
             }
         }
-        let is_empty = self.entries.is_empty();
-        self.needs_worker &= !is_empty;
-        // What stays has waited no longer than this instant says; its own delay starts anew at most once.
-        self.oldest = self.oldest.filter(|_| !is_empty).map(|_| Instant::now());
+        self.needs_worker &= !self.entries.is_empty();
         taken
     }
 }

@@ -1,19 +1,22 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
 
 use ndarray::ArrayView2;
 
 use super::queue::{Entry, Taken};
-use super::{RowWidth, SubmitError};
+use super::{RowWidth, Scored, SubmitError, Timings};
 use crate::backend::{Batch, Session};
-use crate::metrics::ModelMetrics;
+use crate::metrics::Stage;
+use crate::monitor::Monitor;
 
 /// A session and what is kept between its batches. Whoever has it scores with it.
 pub struct Scorer {
     session: Box<dyn Session>,
     width: RowWidth,
     max_batch_rows: usize,
-    metrics: ModelMetrics,
+    monitor: Arc<Monitor>,
     /// The batch's matrix, kept between batches.
     matrix: Vec<f32>,
     /// The batch's texts; empty where rows keep none.
@@ -25,16 +28,15 @@ impl Scorer {
         session: Box<dyn Session>,
         width: RowWidth,
         max_batch_rows: usize,
-        metrics: ModelMetrics,
+        monitor: Arc<Monitor>,
     ) -> Self {
-        Self { session, width, max_batch_rows, metrics, matrix: Vec::new(), texts: Vec::new() }
+        Self { session, width, max_batch_rows, monitor, matrix: Vec::new(), texts: Vec::new() }
     }
 
     /// Scores what was taken and answers its requests.
     pub fn answer(&mut self, taken: Taken) {
-        for entry in &taken.abandoned {
-            self.metrics.queue_rows(-(entry.rows as i64));
-            self.metrics.abandoned();
+        for _ in &taken.abandoned {
+            self.monitor.inference().abandoned();
         }
         if !taken.entries.is_empty() {
             self.answer_entries(taken.entries);
@@ -42,8 +44,7 @@ impl Scorer {
     }
 
     fn answer_entries(&mut self, mut entries: Vec<Entry>) {
-        let rows: usize = entries.iter().map(|entry| entry.rows).sum();
-        self.metrics.queue_rows(-(rows as i64));
+        let taken = Instant::now();
         let mut matrix = std::mem::take(&mut self.matrix);
         let mut texts = std::mem::take(&mut self.texts);
         matrix.clear();
@@ -52,16 +53,26 @@ impl Scorer {
             matrix.append(&mut entry.values);
             texts.append(&mut entry.texts);
         }
-        let scored = self.score(&matrix, &texts);
+        let rows = matrix.len() / self.width.features;
+        let assembled = Instant::now();
+        let answer = self.score(&matrix, &texts, assembled);
+        self.monitor.inference().queued(entries.iter().map(|entry| taken - entry.submitted));
+        self.monitor.inference().stage(Stage::Assemble, assembled - taken);
+        if let Ok((probabilities, _)) = &answer {
+            self.monitor.inference().requests_scored(entries.len());
+            self.monitor.observe(&matrix, probabilities);
+        }
         self.matrix = matrix;
         self.texts = texts;
-        match scored {
-            Ok(probabilities) => {
+        match answer {
+            Ok((probabilities, scored)) => {
                 let mut probabilities = probabilities.into_iter();
                 for entry in entries {
-                    let share: Vec<f32> = probabilities.by_ref().take(entry.rows).collect();
+                    let share = probabilities.by_ref().take(entry.rows).collect();
+                    let submitted = entry.submitted;
+                    let timings = Timings { submitted, taken, assembled, scored, batch_rows: rows };
                     // An error means that the client has gone meanwhile.
-                    let _ = entry.reply.send(Ok(share));
+                    let _ = entry.reply.send(Ok(Scored { probabilities: share, timings }));
                 }
             }
             Err(error) => {
@@ -73,11 +84,18 @@ impl Scorer {
         }
     }
 
-    /// Runs the session over rows in pieces of at most `max_batch_rows`: one request may hold more.
-    fn score(&mut self, matrix: &[f32], texts: &[String]) -> Result<Vec<f32>, SubmitError> {
+    /// Runs the session over rows in pieces of at most `max_batch_rows`: one request may hold more. Gives the
+    /// probabilities and when the last piece had run; the first begins when the matrix is `assembled`.
+    fn score(
+        &mut self,
+        matrix: &[f32],
+        texts: &[String],
+        assembled: Instant,
+    ) -> Result<(Vec<f32>, Instant), SubmitError> {
         let RowWidth { features, texts: strings } = self.width;
         let mut probabilities = Vec::with_capacity(matrix.len() / features);
         let mut texts_left = texts;
+        let mut ran = assembled;
         for piece in matrix.chunks(self.max_batch_rows * features) {
             let rows = piece.len() / features;
             let view = ArrayView2::from_shape((rows, features), piece)
@@ -90,9 +108,10 @@ impl Scorer {
             let scored = catch_unwind(AssertUnwindSafe(|| self.session.score(batch)));
             let scored = scored.map_err(|_| SubmitError::Failed("the backend panicked".to_owned()))?;
             probabilities.extend(scored.map_err(|error| SubmitError::Failed(error.to_string()))?);
-            self.metrics.batch_ran(rows);
+            let before = std::mem::replace(&mut ran, Instant::now());
+            self.monitor.inference().ran(rows, ran - before);
         }
-        Ok(probabilities)
+        Ok((probabilities, ran))
     }
 }
 

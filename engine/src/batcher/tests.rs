@@ -4,12 +4,13 @@ use std::task::{Context, Poll, Waker};
 use std::thread::{ThreadId, current};
 use std::time::Duration;
 
-use onnward_schemas::RowsForm;
+use onnward_schemas::{RowKeys, RowsForm};
 
 use super::*;
 use crate::backend::{BackendError, BackendKind, Batch};
 use crate::crew::Crew;
 use crate::fixtures::{quick, slow};
+use crate::metrics::Metrics;
 
 const WIDTH: RowWidth = RowWidth { features: 2, texts: 0 };
 const LONG: Duration = Duration::from_secs(60);
@@ -46,9 +47,9 @@ fn rig(max_batch_rows: usize, max_queue_rows: usize, max_queue_delay: Duration) 
     let session: Box<dyn Session> = Box::new(Adder { started: started_sender, go: go_receiver });
     let max_batch_rows = Some(max_batch_rows);
     let config = BatchingConfig { workers: 1, max_batch_rows, max_queue_rows, max_queue_delay };
-    let metrics = crate::metrics::Metrics::new().unwrap().model("adder", 1, BackendKind::Tract.name());
+    let monitor = monitor("adder");
     let crew = Crew::default();
-    let batcher = Batcher::start("adder", vec![session], &slow(), WIDTH, &config, metrics, &crew).unwrap();
+    let batcher = Batcher::start("adder", vec![session], &slow(), WIDTH, &config, monitor, &crew).unwrap();
     Rig { batcher: Arc::new(batcher), started, go }
 }
 
@@ -63,16 +64,26 @@ impl Rig {
 
     async fn submit_values(&self, values: Vec<f32>, rows: usize) -> Answer {
         let batcher = self.batcher.clone();
-        let answer = tokio::spawn(async move { batcher.submit(plain(values, rows), LONG).await });
+        let answer = tokio::spawn(async move { submit(&batcher, plain(values, rows)).await });
         // The current-thread runtime runs the task up to where it waits.
         tokio::task::yield_now().await;
         answer
     }
 }
 
+/// Counts what nobody reads.
+fn monitor(model: &str) -> Arc<Monitor> {
+    Arc::new(Monitor::new(Metrics::new().unwrap().inference(model, 1, BackendKind::Tract.name())))
+}
+
+/// The probabilities of rows.
+async fn submit(batcher: &Batcher, rows: Rows) -> Result<Vec<f32>, SubmitError> {
+    Ok(batcher.submit(rows, LONG).await?.probabilities)
+}
+
 /// Rows without texts.
 fn plain(values: Vec<f32>, len: usize) -> Rows {
-    Rows { values, texts: Vec::new(), len, form: RowsForm::Many }
+    Rows { values, texts: Vec::new(), keys: RowKeys::default(), len, form: RowsForm::Many }
 }
 
 fn numbers(first: usize, rows: usize) -> Vec<f32> {
@@ -188,7 +199,7 @@ async fn what_is_queued_is_answered_when_the_batcher_is_dropped() {
     let queued = rig.submit(10, 1).await;
     let Rig { batcher, started: _started, go } = rig;
     batcher.queue.close();
-    let refused = batcher.submit(plain(vec![0.0, 0.0], 1), LONG).await;
+    let refused = submit(&batcher, plain(vec![0.0, 0.0], 1)).await;
     assert_eq!(refused, Err(SubmitError::ShuttingDown));
     go.send(()).unwrap();
     go.send(()).unwrap();
@@ -220,18 +231,19 @@ async fn texts_go_with_their_rows_through_batches_and_pieces_of_them() {
         max_queue_rows: 100,
         max_queue_delay: Duration::ZERO,
     };
-    let metrics = crate::metrics::Metrics::new().unwrap().model("measurer", 1, BackendKind::Tract.name());
+    let monitor = monitor("measurer");
     let width = RowWidth { features: 1, texts: 1 };
     let crew = Crew::default();
-    let batcher = Batcher::start("measurer", vec![session], &slow(), width, &config, metrics, &crew).unwrap();
+    let batcher = Batcher::start("measurer", vec![session], &slow(), width, &config, monitor, &crew).unwrap();
     let rows = |texts: &[&str]| Rows {
         values: vec![f32::NAN; texts.len()],
         texts: texts.iter().map(|text| (*text).to_owned()).collect(),
+        keys: RowKeys::default(),
         len: texts.len(),
         form: RowsForm::Many,
     };
     let (three, one) =
-        tokio::join!(batcher.submit(rows(&["", "a", "bb"]), LONG), batcher.submit(rows(&["cccc"]), LONG));
+        tokio::join!(submit(&batcher, rows(&["", "a", "bb"])), submit(&batcher, rows(&["cccc"])));
     assert_eq!((three.unwrap(), one.unwrap()), (vec![0.0, 1.0, 2.0], vec![4.0]));
     assert!(started.try_iter().all(|rows| rows <= 2));
     let torn = Rows { texts: Vec::new(), ..rows(&["a"]) };
@@ -255,16 +267,16 @@ fn whereabouts(max_queue_delay: Duration) -> (Batcher, mpsc::Receiver<(ThreadId,
     let session: Box<dyn Session> = Box::new(Whereabouts { scored: sender });
     let config =
         BatchingConfig { workers: 1, max_batch_rows: Some(64), max_queue_rows: 1000, max_queue_delay };
-    let metrics = crate::metrics::Metrics::new().unwrap().model("quick", 1, BackendKind::Tract.name());
+    let monitor = monitor("quick");
     let crew = Crew::default();
-    let batcher = Batcher::start("quick", vec![session], &quick(), WIDTH, &config, metrics, &crew).unwrap();
+    let batcher = Batcher::start("quick", vec![session], &quick(), WIDTH, &config, monitor, &crew).unwrap();
     (batcher, scored)
 }
 
 #[tokio::test]
 async fn what_takes_no_time_is_scored_on_the_thread_that_has_the_requests_all_of_them_at_once() {
     let (batcher, scored) = whereabouts(Duration::ZERO);
-    let ask = || batcher.submit(plain(vec![1.0, 2.0], 1), LONG);
+    let ask = || submit(&batcher, plain(vec![1.0, 2.0], 1));
     let answers = tokio::join!(ask(), ask(), ask());
     assert_eq!(answers, (Ok(vec![0.5]), Ok(vec![0.5]), Ok(vec![0.5])));
     assert_eq!(scored.recv().unwrap(), (current().id(), 3));
@@ -276,8 +288,8 @@ async fn what_takes_no_time_is_scored_on_the_thread_that_has_the_requests_all_of
 #[tokio::test]
 async fn more_rows_than_the_thread_that_has_the_request_may_score_are_a_workers() {
     let (batcher, scored) = whereabouts(Duration::ZERO);
-    let many = batcher.submit(plain(vec![1.0; 2 * 65], 65), LONG);
-    let one = batcher.submit(plain(vec![1.0; 2], 1), LONG);
+    let many = submit(&batcher, plain(vec![1.0; 2 * 65], 65));
+    let one = submit(&batcher, plain(vec![1.0; 2], 1));
     let (many, one) = tokio::join!(many, one);
     assert_eq!((many.unwrap().len(), one.unwrap().len()), (65, 1));
     let (thread, rows) = scored.recv().unwrap();
@@ -287,18 +299,18 @@ async fn more_rows_than_the_thread_that_has_the_request_may_score_are_a_workers(
 #[tokio::test]
 async fn a_delay_is_waited_out_by_a_worker() {
     let (batcher, scored) = whereabouts(Duration::from_millis(1));
-    batcher.submit(plain(vec![1.0; 2], 1), LONG).await.unwrap();
+    submit(&batcher, plain(vec![1.0; 2], 1)).await.unwrap();
     assert_ne!(scored.recv().unwrap().0, current().id());
 }
 
 #[tokio::test]
 async fn rows_of_others_do_not_stay_behind_when_a_request_ends_before_it_has_scored_them() {
     let (batcher, scored) = whereabouts(Duration::ZERO);
-    let mut ends = Box::pin(batcher.submit(plain(vec![1.0; 2], 1), LONG));
+    let mut ends = Box::pin(submit(&batcher, plain(vec![1.0; 2], 1)));
     // It has queued its rows and lets others run.
     assert!(poll_once(ends.as_mut()).is_pending());
     drop(ends);
-    batcher.submit(plain(vec![1.0; 2], 1), LONG).await.unwrap();
+    submit(&batcher, plain(vec![1.0; 2], 1)).await.unwrap();
     assert_eq!(scored.recv().unwrap().1, 1);
     assert!(scored.try_recv().is_err());
 }

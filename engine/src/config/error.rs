@@ -126,6 +126,7 @@ fn describe(got: &Actual) -> String {
 fn in_words(expected: &str) -> String {
     match expected {
         "u64" | "usize" | "u32" => "a whole number of at least 0".to_owned(),
+        "f64" | "f32" => "a number".to_owned(),
         "a string" => "a string (in an environment variable, write a number as '\"12\"')".to_owned(),
         "a sequence" => "a list such as [\"https://example.org\"]".to_owned(),
         other if other.starts_with("struct ") => "a table of keys".to_owned(),

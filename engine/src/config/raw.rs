@@ -11,9 +11,15 @@ use onnward_repository::{DEFAULT_ALIAS, RepositoryConfig, S3Config};
 use onnward_schemas::layout::is_model_name;
 use serde::Deserialize;
 
+use super::capture::RawCapture;
+use super::drift::RawDrift;
 use super::error::Invalid;
+use super::log::RawLog;
+use super::metrics::RawMetrics;
+use super::outcomes::RawOutcomes;
+use super::tracing::RawTracing;
 use super::{
-    BatchingConfig, CacheConfig, Config, HttpConfig, LogConfig, OnnxRuntimeConfig, ShutdownConfig,
+    AccessLogConfig, BatchingConfig, CacheConfig, Config, HttpConfig, OnnxRuntimeConfig, ShutdownConfig,
     WatchConfig,
 };
 
@@ -41,32 +47,6 @@ impl BackendChoice {
     }
 }
 
-/// The form of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// Lines for people.
-    Pretty,
-    /// One JSON object a line.
-    Json,
-}
-
-/// How important a line of the log is at least.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogLevel {
-    /// Something failed and somebody should look.
-    Error,
-    /// Something is not as it should be.
-    Warn,
-    /// What happens, one line a request included.
-    Info,
-    /// Details for looking into a problem.
-    Debug,
-    /// Everything.
-    Trace,
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawConfig {
@@ -85,8 +65,13 @@ pub struct RawConfig {
     onnxruntime: RawOnnxRuntime,
     batching: RawBatching,
     http: RawHttp,
+    outcomes: RawOutcomes,
     shutdown: RawShutdown,
+    metrics: RawMetrics,
     log: RawLog,
+    capture: RawCapture,
+    drift: RawDrift,
+    tracing: RawTracing,
 }
 
 #[derive(Debug, Deserialize)]
@@ -146,13 +131,6 @@ struct RawShutdown {
     drain_timeout_ms: u64,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RawLog {
-    format: Option<LogFormat>,
-    level: LogLevel,
-}
-
 impl Default for RawConfig {
     fn default() -> Self {
         Self {
@@ -171,8 +149,13 @@ impl Default for RawConfig {
             onnxruntime: RawOnnxRuntime::default(),
             batching: RawBatching::default(),
             http: RawHttp::default(),
+            outcomes: RawOutcomes::default(),
             shutdown: RawShutdown::default(),
+            metrics: RawMetrics::default(),
             log: RawLog::default(),
+            capture: RawCapture::default(),
+            drift: RawDrift::default(),
+            tracing: RawTracing::default(),
         }
     }
 }
@@ -219,12 +202,6 @@ impl Default for RawShutdown {
     }
 }
 
-impl Default for RawLog {
-    fn default() -> Self {
-        Self { format: None, level: LogLevel::Info }
-    }
-}
-
 impl RawConfig {
     /// What the keys mean.
     pub fn check(self) -> Result<Config, Invalid> {
@@ -246,13 +223,12 @@ impl RawConfig {
         for (key, name) in default_model.chain(required_models).chain([("alias", &self.alias)]) {
             check_name(key, name)?;
         }
+        let (log, access_log) = self.log.check()?;
+        let store_timeout = duration("store.timeout_ms", self.store.timeout_ms, 100..=TEN_MINUTES_MS)?;
+        let capture = self.capture.check(&self.s3, store_timeout)?;
         Ok(Config {
             listen,
-            repository: RepositoryConfig {
-                location: repository,
-                s3: self.s3,
-                timeout: duration("store.timeout_ms", self.store.timeout_ms, 100..=TEN_MINUTES_MS)?,
-            },
+            repository: RepositoryConfig { location: repository, s3: self.s3, timeout: store_timeout },
             alias: self.alias,
             backend: self.backend,
             default_model: self.default_model,
@@ -269,15 +245,20 @@ impl RawConfig {
             public_keys: self.signing.public_keys,
             onnxruntime: OnnxRuntimeConfig { library: self.onnxruntime.library },
             batching: self.batching.check()?,
-            http: self.http.check()?,
+            http: self.http.check(access_log)?,
+            outcomes: self.outcomes.check()?,
             shutdown: self.shutdown.check()?,
-            log: LogConfig { format: self.log.format, level: self.log.level },
+            metrics: self.metrics.check()?,
+            log,
+            capture,
+            drift: self.drift.check()?,
+            tracing: self.tracing.check()?,
         })
     }
 }
 
-const TEN_MINUTES_MS: u64 = 600_000;
-const DAY_MS: u64 = 86_400_000;
+pub(super) const TEN_MINUTES_MS: u64 = 600_000;
+pub(super) const DAY_MS: u64 = 86_400_000;
 
 impl RawBatching {
     fn check(self) -> Result<BatchingConfig, Invalid> {
@@ -299,7 +280,7 @@ impl RawBatching {
 }
 
 impl RawHttp {
-    fn check(self) -> Result<HttpConfig, Invalid> {
+    fn check(self, access_log: AccessLogConfig) -> Result<HttpConfig, Invalid> {
         for origin in &self.cors_origins {
             if origin != "*" && !is_origin(origin) {
                 let problem = format!(
@@ -317,6 +298,7 @@ impl RawHttp {
                 1..=TEN_MINUTES_MS,
             )?,
             cors_origins: self.cors_origins,
+            access_log,
         })
     }
 }
@@ -340,7 +322,7 @@ fn check_name(key: &'static str, name: &str) -> Result<(), Invalid> {
     Err(Invalid { key, problem })
 }
 
-fn within(key: &'static str, value: u64, range: RangeInclusive<u64>) -> Result<u64, Invalid> {
+pub(super) fn within(key: &'static str, value: u64, range: RangeInclusive<u64>) -> Result<u64, Invalid> {
     if range.contains(&value) {
         return Ok(value);
     }
@@ -348,12 +330,16 @@ fn within(key: &'static str, value: u64, range: RangeInclusive<u64>) -> Result<u
     Err(Invalid { key, problem })
 }
 
-fn count(key: &'static str, value: u64, range: RangeInclusive<u64>) -> Result<usize, Invalid> {
+pub(super) fn count(key: &'static str, value: u64, range: RangeInclusive<u64>) -> Result<usize, Invalid> {
     // Every range fits 32 bits.
     within(key, value, range).map(|value| usize::try_from(value).unwrap_or(usize::MAX))
 }
 
-fn duration(key: &'static str, value: u64, range: RangeInclusive<u64>) -> Result<Duration, Invalid> {
+pub(super) fn duration(
+    key: &'static str,
+    value: u64,
+    range: RangeInclusive<u64>,
+) -> Result<Duration, Invalid> {
     within(key, value, range).map(Duration::from_millis)
 }
 

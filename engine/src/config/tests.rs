@@ -70,7 +70,32 @@ fn a_bad_value_is_named_with_its_source_and_what_is_valid() {
     refuses("http = 3", &[], &["`http` (engine.toml) is 3", "table"]);
     refuses("default_model = '../x'", &[], &["`default_model`", "a-z"]);
     refuses("[http]\ncors_origins = ['example.org']", &[], &["`http.cors_origins`", "https://example.org"]);
+    refuses("[drift]\nsample = 1.5", &[], &["`drift.sample` (engine.toml) is 1.5", "to 1"]);
+    refuses(
+        "[drift]\nmin_rows = 20000",
+        &[],
+        &["`drift.min_rows` (engine.toml) is 20000", "`drift.window_rows`, 10000"],
+    );
+    refuses("[drift]\nalpha = 'low'", &[], &["`drift.alpha` (engine.toml)", "a number"]);
     refuses("[log]\nlevel = 'loud'", &[], &["`log.level`", "\"loud\"", "`debug`"]);
+}
+
+#[test]
+fn predictions_are_kept_only_where_a_folder_says_so() {
+    let outcomes = load("", &[], &with_repository()).unwrap().outcomes;
+    assert_eq!((outcomes.folder, outcomes.max_predictions), (None, 10_000_000));
+    let variables =
+        [("ONNWARD_OUTCOMES__FOLDER", "/var/lib/onnward"), ("ONNWARD_OUTCOMES__RETENTION_DAYS", "7")];
+    let outcomes = load("[outcomes]\nretention_days = 30", &variables, &with_repository()).unwrap().outcomes;
+    assert_eq!(outcomes.folder, Some("/var/lib/onnward".into()));
+    assert_eq!(outcomes.retention.as_secs(), 7 * 86_400);
+    refuses(
+        "[outcomes]\nretention_days = 0",
+        &[],
+        &["`outcomes.retention_days` (engine.toml) is 0", "from 1 to"],
+    );
+    refuses("[outcomes]\nfolder = ''", &[], &["`outcomes.folder` (engine.toml) is empty"]);
+    refuses("[outcomes]\nkeep = true", &[], &["unknown key `outcomes.keep`", "`max_predictions`"]);
 }
 
 #[test]
@@ -124,4 +149,13 @@ fn origins_may_come_from_the_environment_as_a_list() {
     let variables = [("ONNWARD_HTTP__CORS_ORIGINS", "[\"https://a.example\", \"http://localhost:3000\"]")];
     let config = load("", &variables, &with_repository()).unwrap();
     assert_eq!(config.http.cors_origins, ["https://a.example", "http://localhost:3000"]);
+}
+
+#[test]
+fn bands_of_risk_ascend_between_0_and_1() {
+    let config = load("[metrics]\nrisk_bands = [0.5]\nenabled = false", &[], &with_repository()).unwrap();
+    assert_eq!((config.metrics.risk_bands, config.metrics.enabled), (vec![0.5], false));
+    for bands in ["[]", "[0.6, 0.3]", "[0.3, 0.3]", "[0.0, 0.5]", "[0.5, 1.0]", "[0.1, 0.2, 0.3, 0.4, 0.5]"] {
+        refuses(&format!("[metrics]\nrisk_bands = {bands}"), &[], &["`metrics.risk_bands`", "ascending"]);
+    }
 }

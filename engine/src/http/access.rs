@@ -4,30 +4,43 @@ use std::any::Any;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::HttpBody;
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::CONNECTION;
-use axum::http::{HeaderValue, Method, Uri, Version};
+use axum::http::{HeaderName, HeaderValue, Method, Uri, Version};
 use axum::response::{IntoResponse, Response};
 use axum::routing::Route;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service, layer::layer_fn};
+use tracing::field::display;
 
+use crate::config::AccessLogConfig;
 use crate::http::problem::{self, ApiError};
 use crate::http::request_id::{REQUEST_ID, RequestId};
 use crate::http::state::HttpState;
+use crate::logging::ACCESS;
+use crate::metrics::{RequestEnd, RouteMetrics};
 use crate::shutdown::Phase;
+use crate::traces::{Answered, RequestTrace, Scoring};
 
-/// How many rows a request held: an extension of its response, for the access line.
-#[derive(Debug, Clone, Copy)]
-pub struct RowCount(pub usize);
+/// What a handler tells of its request, for its line, its metrics and its trace: an extension of its response.
+#[derive(Debug, Clone)]
+pub struct Handled {
+    /// How many rows it held.
+    pub rows: usize,
+    /// How many bytes its body had.
+    pub bytes: u64,
+    /// What scored them.
+    pub scoring: Option<Scoring>,
+}
 
 /// The layer that follows a request from its head to its answer.
 pub fn observe(state: HttpState) -> impl Layer<Route, Service = Observed> + Clone {
-    layer_fn(move |inner| Observed { inner, state: state.clone() })
+    layer_fn(move |inner| Observed { inner, state: state.clone(), route: Arc::default() })
 }
 
 /// A route whose requests are followed.
@@ -35,6 +48,8 @@ pub fn observe(state: HttpState) -> impl Layer<Route, Service = Observed> + Clon
 pub struct Observed {
     inner: Route,
     state: HttpState,
+    /// The route's metrics, from its first request on. Each route has a layer of its own.
+    route: Arc<OnceLock<RouteMetrics>>,
 }
 
 impl Service<Request> for Observed {
@@ -46,8 +61,11 @@ impl Service<Request> for Observed {
         Service::<Request>::poll_ready(&mut self.inner, context)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
-        let record = Record::start(self.state.clone(), &request);
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let record = Record::start(self, &request);
+        if self.state.tells_ids() {
+            request.extensions_mut().insert(record.id.clone());
+        }
         Observing { answering: self.inner.call(request), record }
     }
 }
@@ -95,8 +113,9 @@ struct Record {
     start: Instant,
     method: &'static str,
     uri: Uri,
-    route: Option<MatchedPath>,
+    route: Arc<OnceLock<RouteMetrics>>,
     id: RequestId,
+    trace: Option<RequestTrace>,
     /// Whether the connection can be closed after this answer: HTTP/2 has its own way to say so.
     closes: bool,
     outcome: Outcome,
@@ -104,53 +123,108 @@ struct Record {
 
 struct Outcome {
     status: u16,
-    rows: Option<usize>,
+    handled: Option<Handled>,
+    /// The size of the request's body, where it is announced or was read.
+    request_bytes: Option<u64>,
+    /// The size of the answer's body, where it is known before it is sent.
     bytes: Option<u64>,
 }
 
 const CLIENT_LEFT: u16 = 499;
+/// What a path without a route counts as.
+const UNMATCHED: &str = "unmatched";
+/// What asks again and again, and is of no interest in a trace.
+const PROBES: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"];
+/// The header of a request's place in a trace (W3C Trace Context).
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 impl Record {
-    fn start(state: HttpState, request: &Request) -> Self {
-        state.metrics.request_started();
+    fn start(route: &Observed, request: &Request) -> Self {
+        let Observed { state, route, .. } = route;
+        let resolve = || {
+            // Unmatched paths share one label: a scanner must not make series without end.
+            let path = request.extensions().get::<MatchedPath>();
+            state.metrics.route(path.map_or(UNMATCHED, MatchedPath::as_str))
+        };
+        let metrics = route.get_or_init(resolve);
+        metrics.started();
+        let header = |name: &str| request.headers().get(name)?.to_str().ok();
+        let traces = state.traces.as_ref().filter(|_| !PROBES.contains(&metrics.route()));
+        let trace = traces.map(|traces| traces.begin(&header));
         Self {
-            state,
+            state: state.clone(),
             start: Instant::now(),
             method: known_method(request.method()),
             uri: request.uri().clone(),
-            route: request.extensions().get::<MatchedPath>().cloned(),
+            route: Arc::clone(route),
             id: RequestId::of(request.headers()),
+            trace,
             closes: request.version() <= Version::HTTP_11,
-            outcome: Outcome { status: CLIENT_LEFT, rows: None, bytes: None },
+            outcome: Outcome {
+                status: CLIENT_LEFT,
+                handled: None,
+                request_bytes: request.body().size_hint().exact(),
+                bytes: None,
+            },
         }
     }
 
     /// Gives an answer what every answer has.
     fn finish(&mut self, response: Response) -> Response {
         let mut response = problem::finish(response, self.uri.path(), self.id.as_str());
+        let handled = response.extensions_mut().remove::<Handled>();
         self.outcome = Outcome {
             status: response.status().as_u16(),
-            rows: response.extensions().get::<RowCount>().map(|count| count.0),
+            request_bytes: handled.as_ref().map(|of| of.bytes).or(self.outcome.request_bytes),
+            handled,
             bytes: response.body().size_hint().exact(),
         };
         response.headers_mut().insert(REQUEST_ID, self.id.header());
+        let traceparent = self.trace.as_ref().map(|trace| HeaderValue::try_from(trace.traceparent()));
+        if let Some(Ok(traceparent)) = traceparent {
+            response.headers_mut().insert(TRACEPARENT, traceparent);
+        }
         if self.closes && self.state.lifecycle.phase() != Phase::Running {
             // The client goes elsewhere with its next request, instead of losing it when the connection is closed.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
+
+    /// Whether the request is among those that are written down; whatever failed or was slow is.
+    fn leaves_line(&self, status: u16, took: Duration) -> bool {
+        let AccessLogConfig { sample, slow, .. } = self.state.config.access_log;
+        status >= 500 || took >= slow || sample.holds(self.id.as_str().as_bytes())
+    }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let Self { method, outcome: Outcome { status, rows, bytes }, .. } = *self;
-        let took = self.start.elapsed();
-        // Unmatched paths share one label: a scanner must not make series without end.
-        let route = self.route.as_ref().map_or("unmatched", MatchedPath::as_str);
-        self.state.metrics.request_ended(route, method, status, took);
-        let ms = took.as_micros() as f64 / 1000.0;
-        tracing::info!(method, route, status, ms, rows, bytes, request_id = self.id.as_str(), "request");
+        let Outcome { status, request_bytes, bytes, .. } = self.outcome;
+        let (method, took) = (self.method, self.start.elapsed());
+        let Some(metrics) = self.route.get() else { return };
+        metrics.ended(RequestEnd { method, status, took, request_bytes, response_bytes: bytes });
+        let (route, request_id) = (metrics.route(), self.id.as_str());
+        let rows = self.outcome.handled.as_ref().map(|handled| handled.rows);
+        let scoring = self.outcome.handled.as_ref().and_then(|handled| handled.scoring.as_ref());
+        if self.leaves_line(status, took) {
+            let ms = took.as_nanos() as f64 / 1e6;
+            let model = scoring.map(|of| of.model.name.as_str());
+            let version = scoring.map(|of| of.model.version);
+            let trace_id = self.trace.as_ref().map(|trace| display(trace.trace_id()));
+            let span_id = self.trace.as_ref().map(|trace| display(trace.span_id()));
+            tracing::info!(
+                target: ACCESS,
+                method, route, status, ms, rows, bytes, request_id, model, version, trace_id, span_id, "request"
+            );
+        }
+        if let (Some(traces), Some(trace)) = (&self.state.traces, &self.trace) {
+            let route = Some(route).filter(|route| *route != UNMATCHED);
+            let path = route.map(|_| self.uri.path());
+            let start = self.start;
+            let answered = Answered { start, took, method, route, path, status, request_id, rows, scoring };
+            traces.end(trace, &answered);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::http::problem::ApiError;
 use crate::http::state::HttpState;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics, MetricsError, VersionDrift};
 
 /// Whether the process runs: always, for whoever gets this answer.
 pub async fn live() -> Json<Value> {
@@ -23,6 +23,28 @@ pub async fn ready(State(state): State<HttpState>) -> Result<Json<Value>, ApiErr
 
 /// Every metric, for Prometheus.
 pub async fn metrics(State(state): State<HttpState>) -> Result<Response, ApiError> {
-    let text = state.metrics.render().map_err(|error| ApiError::Failed { reason: error.to_string() })?;
+    let failed = |reason: String| ApiError::Failed { reason };
+    // Some of it is computed or read from files, which must hold up no connection.
+    let scraped = tokio::task::spawn_blocking(move || scrape(&state)).await;
+    let scraped = scraped.map_err(|error| failed(error.to_string()))?;
+    let text = scraped.map_err(|error| failed(error.to_string()))?;
     Ok(([(CONTENT_TYPE, Metrics::content_type())], text).into_response())
+}
+
+fn scrape(state: &HttpState) -> Result<Vec<u8>, MetricsError> {
+    let loaded = state.registry.loaded();
+    let drift: Vec<VersionDrift<'_>> = loaded
+        .iter()
+        .filter_map(|model| {
+            let report = model.monitor.drift()?.report();
+            Some(VersionDrift { model: &model.name, version: model.version, report })
+        })
+        .collect();
+    let estimates = loaded.iter().filter_map(|model| Some((model, model.monitor.estimate()?)));
+    state.metrics.estimated_performance(estimates.flat_map(|(model, estimate)| {
+        estimate.figures().map(|(figure, value)| (model.name.as_str(), model.version, figure, value))
+    }));
+    let mut text = state.metrics.render(&state.registry.states())?;
+    text.extend(metrics::render_drift(&drift)?);
+    Ok(text)
 }

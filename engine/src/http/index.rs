@@ -28,6 +28,7 @@ struct Index {
 #[derive(Serialize)]
 struct Links {
     predict: &'static str,
+    outcomes: &'static str,
     models: &'static str,
     docs: &'static str,
     openapi: &'static str,
@@ -37,6 +38,7 @@ struct Links {
 
 const LINKS: Links = Links {
     predict: "/predict",
+    outcomes: "/outcomes",
     models: "/models",
     docs: "/docs",
     openapi: "/openapi.json",

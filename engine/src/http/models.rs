@@ -42,6 +42,9 @@ pub struct Summary {
     pub golden_rows: usize,
     pub backend: &'static str,
     pub predict: String,
+    /// Where its rows are compared with those of training, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<String>,
 }
 
 /// A model's state, and everything that the served version says about itself but for its golden rows and its profile.
@@ -174,6 +177,7 @@ pub fn summaries(state: &HttpState) -> Vec<Summary> {
             golden_rows: model.description.golden_rows(),
             backend: model.backend.name(),
             predict: format!("/models/{}/predict", model.name),
+            drift: model.monitor.drift().map(|_| format!("/models/{}/drift", model.name)),
         })
         .collect()
 }

@@ -1,5 +1,7 @@
 //! The description of the API, made from the schemas of the models that are served, and the page that shows it.
 
+mod drift;
+mod outcomes;
 mod routes;
 mod rows;
 mod shapes;
@@ -50,6 +52,7 @@ fn document(state: &HttpState) -> OpenApi {
             );
         }
     }
+    outcomes::add(&mut paths, &models);
     routes::add(&mut paths, &models);
     let tag =
         |name: &str, description: &str| TagBuilder::new().name(name).description(Some(description)).build();
@@ -68,6 +71,7 @@ fn document(state: &HttpState) -> OpenApi {
         .components(Some(components))
         .tags(Some([
             tag(shapes::PREDICTIONS, "Score customers."),
+            tag(shapes::OUTCOMES, "What became of them, and how good the predictions were."),
             tag(shapes::MODELS, "What is served."),
             tag(shapes::OPERATIONS, "Probes and figures."),
         ]))

@@ -1,24 +1,32 @@
 //! `POST /predict`, and the same for a named model, one of its loaded versions or one of its aliases.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
+use chrono::Utc;
 use onnward_schemas::layout::parse_version;
 use onnward_schemas::{Rows, RowsLimits};
-use tokio::time::Instant;
+use tokio::time;
 
 use crate::answer::{Answer, check_finite};
-use crate::batcher::SubmitError;
-use crate::http::access::RowCount;
+use crate::batcher::{Scored, SubmitError};
+use crate::capture::Prediction;
+use crate::http::access::Handled;
 use crate::http::body::{self, WholeBody};
 use crate::http::large::LARGE_BODY_BYTES;
 use crate::http::problem::ApiError;
+use crate::http::request_id::RequestId;
 use crate::http::state::HttpState;
+use crate::metrics::Stage;
+use crate::outcomes::id::PredictionId;
+use crate::outcomes::version::Predicted;
 use crate::registry::ServingModel;
+use crate::traces::{Scoring, Stages};
 
 /// Scores with the default model.
 pub async fn with_default_model(
@@ -61,28 +69,64 @@ async fn predict(
     model: Arc<ServingModel>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (Parts { headers, .. }, body) = request.into_parts();
+    let (Parts { headers, extensions, .. }, body) = request.into_parts();
     body::check_type(&headers)?;
     let config = &state.config;
     let timeout = body::request_timeout(&headers, config.request_timeout)?;
-    let deadline = Instant::now() + timeout;
+    let deadline = time::Instant::now() + timeout;
     let WholeBody { bytes, charged } = body::read(state, &headers, body, timeout, deadline).await?;
 
+    let id = extensions.get::<RequestId>().map(RequestId::as_str);
+    if config.access_log.values {
+        log_body(&bytes, id);
+    }
+    let capture = state.capture.as_deref().zip(id).filter(|(capture, id)| capture.takes(id));
+    let captured = capture.map(|_| bytes.clone());
+    let size = bytes.len() as u64;
     let limits = RowsLimits { max_rows: config.max_request_rows };
-    let rows = read_rows(state, &model, bytes, limits).await?;
+    let read = Instant::now();
+    let mut rows = read_rows(state, &model, bytes, limits).await?;
     let (len, form) = (rows.len, rows.form);
-    drop(charged);
-    let left = deadline.saturating_duration_since(Instant::now());
-    let probabilities = model.batcher.submit(rows, left).await.map_err(|error| match error {
+    let keys = std::mem::take(&mut rows.keys);
+    // What is still held stays charged.
+    let charged = captured.is_some().then_some(charged);
+    let left = deadline.saturating_duration_since(time::Instant::now());
+    let scored = model.batcher.submit(rows, left).await.map_err(|error| match error {
         // The client knows the whole time, not what its body had left of it.
         SubmitError::TimedOut { .. } => ApiError::TimedOut { after: timeout },
         error => error.into(),
     })?;
 
+    let Scored { probabilities, timings } = scored;
+    let answering = Instant::now();
     check_finite(&probabilities).map_err(ApiError::InvalidRows)?;
-    let mut response = Json(Answer { model: &model, probabilities: &probabilities, form }).into_response();
-    response.extensions_mut().insert(RowCount(len));
+    let first = PredictionId::now();
+    let answer = Answer { model: &model, probabilities: &probabilities, form, first: Some(first) };
+    let mut response = Json(answer).into_response();
+    let answered = Instant::now();
+    let seen = model.monitor.inference();
+    seen.stage(Stage::Encode, timings.submitted - read);
+    seen.stage(Stage::Respond, answered - answering);
+    let scoring =
+        Some(Scoring { model: Arc::clone(&model), stages: Stages { read, timings, answering, answered } });
+    response.extensions_mut().insert(Handled { rows: len, bytes: size, scoring });
+    if let Some(((capture, id), body)) = capture.zip(captured) {
+        let (time, request_id, model) = (Utc::now(), id.to_owned(), Arc::clone(&model));
+        let probabilities = probabilities.clone();
+        capture.offer(Prediction { time, request_id, first, model, body, form, probabilities });
+    }
+    drop(charged);
+    if let Some(outcomes) = &state.outcomes {
+        outcomes.keep(Predicted { first, by: Arc::clone(&model.identity), probabilities, keys });
+    }
     Ok(response)
+}
+
+/// Writes down what a request holds, for who develops a client and has asked for it.
+fn log_body(bytes: &[u8], request_id: Option<&str>) {
+    const MOST_BYTES: usize = 16 * 1024;
+    let body = String::from_utf8_lossy(bytes.get(..MOST_BYTES).unwrap_or(bytes));
+    tracing::debug!(request_id, body = &*body, "what a request holds");
 }
 
 async fn read_rows(
@@ -91,19 +135,26 @@ async fn read_rows(
     bytes: Bytes,
     limits: RowsLimits,
 ) -> Result<Rows, ApiError> {
+    let keeps_keys = state.outcomes.is_some();
     if bytes.len() < LARGE_BODY_BYTES {
-        return parse(model, &bytes, limits);
+        return parse(model, &bytes, limits, keeps_keys);
     }
     let model = Arc::clone(model);
-    state.large_bodies.parse(move || parse(&model, &bytes, limits)).await
+    state.large_bodies.parse(move || parse(&model, &bytes, limits, keeps_keys)).await
 }
 
-fn parse(model: &ServingModel, bytes: &[u8], limits: RowsLimits) -> Result<Rows, ApiError> {
+fn parse(model: &ServingModel, bytes: &[u8], limits: RowsLimits, keeps_keys: bool) -> Result<Rows, ApiError> {
     let text =
         std::str::from_utf8(bytes).map_err(|error| ApiError::NotUtf8 { offset: error.valid_up_to() })?;
     let not_json = |error: serde_json::Error| ApiError::NotJson { reason: error.to_string() };
     let mut json = serde_json::Deserializer::from_str(text);
-    let rows = model.description.schema().read_rows(&mut json, limits).map_err(not_json)?;
+    let schema = model.description.schema();
+    let rows = if keeps_keys {
+        schema.read_rows_with_keys(&mut json, limits)
+    } else {
+        schema.read_rows(&mut json, limits)
+    };
+    let rows = rows.map_err(not_json)?;
     json.end().map_err(not_json)?;
     rows.map_err(ApiError::InvalidRows)
 }

@@ -27,12 +27,16 @@ pub enum ApiError {
     UnknownModel { serving: Vec<String> },
     #[error("The model {name} is in the repository and could not be loaded: {reason}.")]
     ModelFailed { name: String, reason: String },
-    #[error("Version {version} of {name} is not loaded: {}.", those_loaded(.loaded))]
+    #[error("Version {version} of {name} is not loaded: {}.", there_is(.loaded))]
     VersionNotLoaded { name: String, version: u64, loaded: Vec<u64> },
     #[error("The model has no such alias: {}.", known_aliases(.aliases))]
     UnknownAlias { aliases: Vec<String> },
     #[error("A version is a whole number from 1, as in /models/NAME/versions/3/predict.")]
     BadVersion,
+    #[error("Version {version} of {name} is not watched for drift: {reason}.")]
+    NoDrift { name: String, version: u64, reason: &'static str },
+    #[error("The parameter `{parameter}` in the query {valid}.")]
+    BadParameter { parameter: String, valid: &'static str },
     #[error("Models that the configuration requires are not served: {}; GET /models says why.", .missing.join(", "))]
     RequiredModels { missing: Vec<String> },
     #[error("The model repository cannot be read: {reason}.")]
@@ -73,6 +77,23 @@ pub enum ApiError {
     NotJson { reason: String },
     #[error("The rows do not fit the model's schema; `errors` lists what is wrong.")]
     InvalidRows(Violations),
+    #[error("The outcomes are not as they should be, and none was joined; `errors` lists what is wrong.")]
+    InvalidOutcomes(Violations),
+    #[error(
+        "This engine keeps no predictions to which outcomes could be joined: set outcomes.folder in its configuration."
+    )]
+    NoOutcomes,
+    #[error("The store of predictions cannot be used: {reason}.")]
+    OutcomesFailed { reason: String },
+    #[error("Too many outcomes are waiting already; try again after the time in Retry-After.")]
+    OutcomesFull { retry_after: Duration },
+    #[error(
+        "The outcomes were not written within {} ms; send them again: one that has been joined is answered as a duplicate.",
+        .after.as_millis()
+    )]
+    OutcomesTimedOut { after: Duration },
+    #[error("Nothing is known of version {version} of {name}: {}.", there_is(.known))]
+    UnknownVersion { name: String, version: u64, known: Vec<u64> },
     #[error("Too many rows are waiting already; try again after the time in Retry-After.")]
     QueueFull { retry_after: Duration },
     #[error("{rows} rows are more than the queue ever holds; send at most {limit} in a request.")]
@@ -113,6 +134,8 @@ impl ApiError {
             Self::VersionNotLoaded { .. } => "version-not-loaded",
             Self::UnknownAlias { .. } => "unknown-alias",
             Self::BadVersion => "bad-version",
+            Self::NoDrift { .. } => "no-drift",
+            Self::BadParameter { .. } => "bad-parameter",
             Self::RequiredModels { .. } => "required-models",
             Self::RepositoryUnreachable { .. } => "repository-unreachable",
             Self::ReloadRefused => "reload-refused",
@@ -131,6 +154,12 @@ impl ApiError {
             Self::NotUtf8 { .. } => "not-utf8",
             Self::NotJson { .. } => "not-json",
             Self::InvalidRows(_) => "invalid-rows",
+            Self::InvalidOutcomes(_) => "invalid-outcomes",
+            Self::NoOutcomes => "no-outcomes",
+            Self::OutcomesFailed { .. } => "outcomes-failed",
+            Self::OutcomesFull { .. } => "outcomes-full",
+            Self::OutcomesTimedOut { .. } => "outcomes-timed-out",
+            Self::UnknownVersion { .. } => "unknown-version",
             Self::QueueFull { .. } => "queue-full",
             Self::TooManyRows { .. } => "too-many-rows",
             Self::TimedOut { .. } => "timed-out",
@@ -144,12 +173,15 @@ impl ApiError {
             Self::UnknownPath
             | Self::UnknownModel { .. }
             | Self::VersionNotLoaded { .. }
-            | Self::UnknownAlias { .. } => StatusCode::NOT_FOUND,
+            | Self::UnknownVersion { .. }
+            | Self::UnknownAlias { .. }
+            | Self::NoDrift { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::ModelFailed { .. }
             | Self::RequiredModels { .. }
             | Self::RepositoryUnreachable { .. }
             | Self::ReloadRefused
+            | Self::OutcomesFailed { .. }
             | Self::NoDefaultModel { .. }
             | Self::Loading
             | Self::NoModels
@@ -159,14 +191,18 @@ impl ApiError {
             Self::BodyTimedOut { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BadTimeout
             | Self::BadVersion
+            | Self::BadParameter { .. }
             | Self::BodyBroken
             | Self::BodyEmpty
             | Self::NotUtf8 { .. }
             | Self::NotJson { .. } => StatusCode::BAD_REQUEST,
-            Self::InvalidRows(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::QueueFull { .. } | Self::BodiesFull => StatusCode::TOO_MANY_REQUESTS,
+            Self::InvalidRows(_) | Self::InvalidOutcomes(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::QueueFull { .. } | Self::BodiesFull | Self::OutcomesFull { .. } => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::NoOutcomes => StatusCode::NOT_IMPLEMENTED,
             // As google.rpc.Code maps DEADLINE_EXCEEDED.
-            Self::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::TimedOut { .. } | Self::OutcomesTimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Failed { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Other(status) => *status,
         }
@@ -174,9 +210,12 @@ impl ApiError {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::QueueFull { retry_after } => Some(*retry_after),
+            Self::QueueFull { retry_after } | Self::OutcomesFull { retry_after } => Some(*retry_after),
             Self::BodiesFull => Some(RETRY_SOON),
-            Self::ModelFailed { .. } | Self::NoDefaultModel { .. } | Self::NoModels => Some(RETRY_LATER),
+            Self::ModelFailed { .. }
+            | Self::NoDefaultModel { .. }
+            | Self::NoModels
+            | Self::OutcomesFailed { .. } => Some(RETRY_LATER),
             _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_SOON),
             _ => None,
         }
@@ -191,7 +230,7 @@ impl ApiError {
     }
 }
 
-fn those_loaded(versions: &[u64]) -> String {
+fn there_is(versions: &[u64]) -> String {
     let versions: Vec<String> = versions.iter().map(u64::to_string).collect();
     if versions.is_empty() { "none is".to_owned() } else { format!("there is {}", versions.join(", ")) }
 }
@@ -236,7 +275,7 @@ struct Problem<'a> {
 impl<'a> Problem<'a> {
     fn of(error: &'a ApiError, instance: &'a str, request_id: &'a str) -> Self {
         let violations = match error {
-            ApiError::InvalidRows(violations) => Some(violations),
+            ApiError::InvalidRows(violations) | ApiError::InvalidOutcomes(violations) => Some(violations),
             _ => None,
         };
         let status = error.status();

@@ -10,6 +10,7 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST: usize = 128;
 
 /// A request's id: visible ASCII.
+#[derive(Debug, Clone)]
 pub enum RequestId {
     /// The client's own.
     Given(HeaderValue),

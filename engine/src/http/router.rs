@@ -4,12 +4,12 @@ use axum::routing::{get, post};
 use std::time::Duration;
 use tower_http::cors::{Any, CorsLayer};
 
-use crate::http::access;
+use crate::http::access::{self, TRACEPARENT};
 use crate::http::body::REQUEST_TIMEOUT;
 use crate::http::problem::ApiError;
 use crate::http::request_id::REQUEST_ID;
 use crate::http::state::HttpState;
-use crate::http::{admin, health, index, models, openapi, predict};
+use crate::http::{admin, drift, health, index, models, openapi, outcomes, performance, predict};
 
 /// Every route, under what every request passes.
 pub fn router(state: HttpState) -> Router {
@@ -18,9 +18,13 @@ pub fn router(state: HttpState) -> Router {
         .route("/predict", post(predict::with_default_model))
         .route("/models", get(models::list))
         .route("/models/{name}", get(models::one))
+        .route("/models/{name}/drift", get(drift::figures))
+        .route("/models/{name}/drift/report", get(drift::page))
         .route("/models/{name}/predict", post(predict::with_named_model))
         .route("/models/{name}/versions/{version}/predict", post(predict::with_version))
         .route("/models/{name}/aliases/{alias}/predict", post(predict::with_alias))
+        .route("/models/{name}/performance", get(performance::of_model))
+        .route("/outcomes", post(outcomes::join))
         .route("/admin/reload", post(admin::reload))
         .route("/health", get(health::ready))
         .route("/health/live", get(health::live))
@@ -42,10 +46,11 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     if origins.is_empty() {
         return None;
     }
-    const EXPOSED: [HeaderName; 2] = [REQUEST_ID, header::RETRY_AFTER];
+    const EXPOSED: [HeaderName; 3] = [REQUEST_ID, TRACEPARENT, header::RETRY_AFTER];
+    const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::CONTENT_TYPE, REQUEST_ID, REQUEST_TIMEOUT])
+        .allow_headers([header::CONTENT_TYPE, REQUEST_ID, REQUEST_TIMEOUT, TRACEPARENT, TRACESTATE])
         .expose_headers(EXPOSED)
         .max_age(Duration::from_secs(3600));
     if origins.iter().any(|origin| origin == "*") {

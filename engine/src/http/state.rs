@@ -3,28 +3,56 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::capture::Capture;
 use crate::config::HttpConfig;
 use crate::http::large::LargeBodies;
 use crate::http::problem::ApiError;
 use crate::metrics::Metrics;
+use crate::outcomes::Outcomes;
 use crate::registry::{Registry, ServingModel, Slot};
 use crate::reload::Reloader;
 use crate::shutdown::{Lifecycle, Phase};
+use crate::traces::Traces;
 
 /// What the handlers share; a clone is a handle of the same.
 #[derive(Debug, Clone)]
 pub struct HttpState(Arc<Shared>);
 
+/// What the HTTP side is made of.
+#[derive(Debug)]
+pub struct HttpParts {
+    /// What bounds a request.
+    pub config: HttpConfig,
+    /// Where models are looked up.
+    pub registry: Arc<Registry>,
+    /// Where requests are counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether the process is running or stopping.
+    pub lifecycle: Arc<Lifecycle>,
+    /// Who is told to look at the repository.
+    pub reloader: Reloader,
+    /// Takes a share of the predictions, where that is configured.
+    pub capture: Option<Arc<Capture>>,
+    /// The store of predictions, where one is configured.
+    pub outcomes: Option<Arc<Outcomes>>,
+    /// Sends traces, where that is configured.
+    pub traces: Option<Arc<Traces>>,
+}
+
 #[derive(Debug)]
 pub struct Shared {
-    pub(super) config: HttpConfig,
-    pub(super) registry: Arc<Registry>,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) lifecycle: Arc<Lifecycle>,
-    pub(super) reloader: Reloader,
+    parts: HttpParts,
     /// What may be held of bodies at once, in [`BUDGET_UNIT_BYTES`].
     body_budget: Arc<Semaphore>,
     pub(super) large_bodies: LargeBodies,
+}
+
+impl Deref for Shared {
+    type Target = HttpParts;
+
+    fn deref(&self) -> &HttpParts {
+        &self.parts
+    }
 }
 
 /// The unit in which bodies are charged.
@@ -34,17 +62,11 @@ const LARGEST_BODIES: usize = 16;
 
 impl HttpState {
     /// Joins the parts.
-    pub fn new(
-        config: HttpConfig,
-        registry: Arc<Registry>,
-        metrics: Arc<Metrics>,
-        lifecycle: Arc<Lifecycle>,
-        reloader: Reloader,
-    ) -> Self {
-        let budget = units(config.max_body_bytes).saturating_mul(LARGEST_BODIES).min(Semaphore::MAX_PERMITS);
+    pub fn new(parts: HttpParts) -> Self {
+        let budget =
+            units(parts.config.max_body_bytes).saturating_mul(LARGEST_BODIES).min(Semaphore::MAX_PERMITS);
         let body_budget = Arc::new(Semaphore::new(budget));
-        let large_bodies = LargeBodies::default();
-        Self(Arc::new(Shared { config, registry, metrics, lifecycle, reloader, body_budget, large_bodies }))
+        Self(Arc::new(Shared { parts, body_budget, large_bodies: LargeBodies::default() }))
     }
 
     /// Takes what a body of so many bytes costs, until the permit is dropped; clients that send more than fits in memory
@@ -52,6 +74,11 @@ impl HttpState {
     pub(super) fn charge_body(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
         let units = u32::try_from(units(bytes)).unwrap_or(u32::MAX);
         Arc::clone(&self.body_budget).try_acquire_many_owned(units).map_err(|_| ApiError::BodiesFull)
+    }
+
+    /// Whether handlers are told the ids of their requests.
+    pub(super) fn tells_ids(&self) -> bool {
+        self.config.access_log.values || self.capture.is_some()
     }
 
     /// The model that answers where none is named.

@@ -1,6 +1,7 @@
 //! Standard error, written to by a thread of its own: a line a request must not cost it a call of the system each.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -12,6 +13,14 @@ use tracing_subscriber::fmt::MakeWriter;
 const GATHERED_FOR: Duration = Duration::from_millis(50);
 /// How much is gathered while nobody reads what is written; more is lost, and told of.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
+
+/// How many lines this process has lost.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// How many lines of this process's log were lost because standard error was read too slowly.
+pub fn lost_lines() -> u64 {
+    LOST.load(Ordering::Relaxed)
+}
 
 /// Takes the lines of the log; its clones write to the same place.
 #[derive(Clone)]
@@ -93,6 +102,7 @@ impl Write for Line<'_> {
         let mut gathering = self.shared.gathering();
         if gathering.lines.len() + line.len() > MOST_BYTES {
             gathering.lost += 1;
+            LOST.fetch_add(1, Ordering::Relaxed);
             return Ok(line.len());
         }
         let is_first = gathering.lines.is_empty();

@@ -14,6 +14,7 @@ pub struct VersionMetrics {
     models_serving: IntGauge,
     swaps: IntCounterVec,
     model_version: IntGaugeVec,
+    golden_replays: IntCounterVec,
     loaded: Mutex<HashMap<String, Vec<LoadedVersion>>>,
     repository_age: Gauge,
     repository_seen: Mutex<Instant>,
@@ -44,6 +45,12 @@ impl VersionMetrics {
                 "onnward_model_version",
                 "Loaded versions by role: serving, previous, loaded; the value is always 1.",
                 &["model", "version", "role"],
+            )?,
+            golden_replays: counters(
+                r,
+                "onnward_golden_replays_total",
+                "Replays of a model's golden rows on a session that is to serve it, by outcome: passed, failed.",
+                &["model", "outcome"],
             )?,
             loaded: Mutex::default(),
             repository_age: registered(
@@ -113,6 +120,14 @@ impl Metrics {
         self.versions.load_seconds.with_label_values(&[model]).observe(took.as_secs_f64());
     }
 
+    /// A model's golden rows have been replayed on a session.
+    pub fn golden_replayed(&self, model: &str, passed: bool) {
+        // Both are there from the first on: a counter that begins above 0 shows no increase.
+        let [of_passed, of_failed] = ["passed", "failed"]
+            .map(|outcome| self.versions.golden_replays.with_label_values(&[model, outcome]));
+        if passed { of_passed } else { of_failed }.inc();
+    }
+
     /// A version was put into service, or was not; `reason` is of a closed set.
     pub fn swapped(&self, model: &str, outcome: SwapOutcome, reason: &'static str) {
         let outcome = match outcome {
@@ -132,8 +147,8 @@ impl Metrics {
             // An error means that there was no such series.
             let _ = self.versions.model_version.remove_label_values(&[model, &version, gone.role.name()]);
             if now.iter().all(|kept| kept.version != gone.version) {
-                let _ = self.rows.remove_label_values(&[model, &version, gone.backend]);
-                let _ = self.batches.remove_label_values(&[model, &version, gone.backend]);
+                self.inference.end(model, &version);
+                self.business.end(model, &version);
             }
         }
         for LoadedVersion { version, role, .. } in now {

@@ -7,7 +7,7 @@ use onnward_repository::{DecidedBy, Target};
 use serde::Serialize;
 
 use super::ServingModel;
-use crate::metrics::Role;
+use crate::metrics::{ModelState, QueueState, Role};
 
 /// What is known of one model.
 #[derive(Debug, Clone, Default)]
@@ -116,6 +116,21 @@ impl Slot {
             Role::Previous
         } else {
             Role::Loaded
+        }
+    }
+
+    /// How the model stands, for the metrics.
+    pub(super) fn state(&self, name: &str) -> ModelState {
+        let serving = self.serving.as_ref().map(|serving| &serving.model);
+        let loaded = || serving.into_iter().chain(self.others.values());
+        let evaluation =
+            |model: &Arc<ServingModel>| Some((model.version, model.description.metadata()?.evaluation.test));
+        ModelState {
+            name: name.to_owned(),
+            desired: self.desired.as_ref().map(|target| target.version),
+            serving: serving.map(|model| model.version),
+            queue: loaded().map(|model| model.batcher.queue_state()).reduce(QueueState::join),
+            evaluations: loaded().filter_map(evaluation).collect(),
         }
     }
 

@@ -82,7 +82,7 @@ impl Watched {
     }
 
     fn is_counted(&self, line: &str) -> bool {
-        let text = String::from_utf8(self.metrics.render().unwrap()).unwrap();
+        let text = String::from_utf8(self.metrics.render(&self.registry.states()).unwrap()).unwrap();
         text.lines().any(|printed| printed == line)
     }
 }

@@ -6,6 +6,7 @@
 //! writes the entry after the one that they saw. Of two who do so at once one finds the number taken, and nothing of
 //! theirs has happened. The entries are the pointer's history, which is what a rollback goes back in.
 
+mod archive;
 mod cache;
 mod config;
 mod delete;
@@ -21,6 +22,7 @@ mod stamp;
 mod store;
 mod watch;
 
+pub use archive::{Archive, ArchiveError};
 pub use cache::Cache;
 pub use config::{RepositoryConfig, S3Config, Secret};
 pub use delete::Deletion;
@@ -35,7 +37,7 @@ pub use signature::{
     KeyId, NewKey, Signature, SignatureError, Signed, Signer, Subject, TrustedKeys, generate_key,
 };
 pub use stamp::Stamp;
-pub use store::{Repository, check_name};
+pub use store::{Repository, check_name, prepare_tls};
 pub use watch::{DecidedBy, Look, ModelLook, Target, Watch};
 
 /// The alias that an engine follows and that a promotion moves, unless another is named.

@@ -17,6 +17,8 @@ use crate::error::{RepositoryError, is_timeout};
 use crate::folder::make_writable;
 use crate::store::remote::{Purpose, Remote, remote};
 
+pub use crate::store::remote::prepare_tls;
+
 mod remote;
 
 /// A model repository that is open.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::keys::KeySeed as RowKeySeed;
 use super::{Place, Reader};
 use crate::encode::{Value, shorten};
 use crate::feature::Feature;
@@ -17,6 +18,8 @@ pub struct RowReader<'r, 's, 'p> {
     texts_start: usize,
     /// The feature after the last one read: clients mostly keep the schema's order.
     next: usize,
+    /// What the row has in the schema's identifier, where that is kept.
+    key: Option<String>,
     /// Whether no field has been read yet.
     pub untouched: bool,
 }
@@ -36,7 +39,7 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
         reader.texts.resize(texts_start + reader.schema.texts.len(), String::new());
         reader.given.clear();
         reader.given.resize(features, false);
-        Self { reader, place, start, texts_start, next: 0, untouched: true }
+        Self { reader, place, start, texts_start, next: 0, key: None, untouched: true }
     }
 
     pub fn abandon(self) -> &'r mut Reader<'s> {
@@ -74,6 +77,10 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
                 }
             }
             Key::Other(name) => {
+                if self.reader.keeps_keys && schema.identifier.as_deref() == Some(&*name) {
+                    self.key = fields.next_value_seed(RowKeySeed)?;
+                    return Ok(());
+                }
                 fields.next_value::<IgnoredAny>()?;
                 if let Some(mismatch) = self.reader.unknown_field(&name) {
                     self.reader.refuse_field(self.place, &shorten(&name), mismatch);
@@ -91,6 +98,9 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
             {
                 self.reader.refuse_field(self.place, &feature.name, mismatch);
             }
+        }
+        if self.reader.keeps_keys {
+            self.reader.keys.push(self.key.as_deref());
         }
         if self.place.row.is_none() {
             self.reader.len = 1;

@@ -1,6 +1,6 @@
 use crate::{
-    Feature, FeatureKind, GoldenValue, Label, Rows, RowsForm, RowsLimits, Schema, SchemaFile, UnknownPolicy,
-    Violation, Violations,
+    Feature, FeatureKind, GoldenValue, Label, RowKeys, Rows, RowsForm, RowsLimits, Schema, SchemaFile,
+    UnknownPolicy, Violation, Violations,
 };
 
 const SHOP: &str = r#"
@@ -91,9 +91,32 @@ fn a_row_is_encoded_in_the_order_of_the_schema_whatever_the_order_of_its_fields(
         let rows = accepted(body);
         assert_eq!(
             rows,
-            Rows { values: vec![3.0, 1.0, 0.5, 1.0], texts: vec![], len: 1, form: RowsForm::Single }
+            Rows {
+                values: vec![3.0, 1.0, 0.5, 1.0],
+                texts: vec![],
+                keys: RowKeys::default(),
+                len: 1,
+                form: RowsForm::Single
+            }
         );
     }
+}
+
+#[test]
+fn keys_are_kept_where_they_are_asked_for_and_whatever_is_no_key_is_accepted_still() {
+    let row = |id: &str| ROW.replacen('{', &format!("{{\"id\": {id}, "), 1);
+    let ids = [r#""x-1""#, "17", "1.5", r#""""#, "null"].map(row).join(", ");
+    let read = |body: &str| {
+        let mut json = serde_json::Deserializer::from_str(body);
+        schema(SHOP).read_rows_with_keys(&mut json, LIMITS).unwrap().unwrap().keys
+    };
+    let keys = read(&format!("[{ids}]"));
+    let keys: Vec<_> = (0..6).map(|row| keys.get(row)).collect();
+    assert_eq!(keys, [Some("x-1"), Some("17"), Some("1.5"), None, None, None]);
+    assert_eq!(read(&row(r#""é""#)).get(0), Some("é"));
+    let without = [ROW.to_owned(), row(r#"{"any": ["thing"]}"#), row("[1]"), row("true")].join(", ");
+    assert!(read(&format!(r#"{{"instances": [{without}]}}"#)).is_empty());
+    assert!(accepted(&row(r#""x-1""#)).keys.is_empty());
 }
 
 #[test]

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
-use utoipa::openapi::{ContentBuilder, HttpMethod, ObjectBuilder, Paths, Required, ResponseBuilder, Type};
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{ContentBuilder, HttpMethod, ObjectBuilder, Paths, ResponseBuilder, Type};
 
 use super::shapes::{
     AnySchema, MODELS, OPERATIONS, boolean, count, free_object, get, list, object, one_of, operation,
     refusing, string, typed, types,
 };
-use crate::http::openapi::shapes;
+use crate::http::openapi::{drift, shapes};
 use crate::http::problem::ApiError;
 use crate::registry::ServingModel;
 
@@ -22,6 +22,9 @@ pub fn add(paths: &mut Paths, models: &[Arc<ServingModel>]) {
     );
     if !models.is_empty() {
         add("/models/{name}", one_model(models));
+        for (path, operation) in drift::operations(models) {
+            add(path, operation);
+        }
     }
     add("/", get(MODELS, "index", "The engine", "Its version, its models and where to go.", index()));
     add("/health/live", get(OPERATIONS, "live", "Whether the process runs", "It does.", status("live")));
@@ -61,6 +64,7 @@ fn summary() -> AnySchema {
         ("backend", runtime()),
         ("predict", string("Where to post rows.")),
     ])
+    .property("drift", string("Where its rows are compared with those of training, if they are."))
     .into()
 }
 
@@ -131,12 +135,6 @@ fn index() -> AnySchema {
 }
 
 fn one_model(models: &[Arc<ServingModel>]) -> Operation {
-    let names = one_of(models.iter().map(|model| model.name.as_str()), "");
-    let name = ParameterBuilder::new()
-        .name("name")
-        .parameter_in(ParameterIn::Path)
-        .required(Required::True)
-        .schema(Some(names));
     let served = |what: &str| {
         let object = object([("version", count(1, "")), ("decided_by", decision())]);
         object.description(Some(what)).schema_type(types([Type::Object, Type::Null]))
@@ -170,7 +168,7 @@ fn one_model(models: &[Arc<ServingModel>]) -> Operation {
     let unknown = ApiError::UnknownModel { serving: models.iter().map(|model| model.name.clone()).collect() };
     let described = "The model's state, and everything that the served version says about itself.";
     let operation = operation(MODELS, "model", "One model")
-        .parameter(name)
+        .parameter(shapes::model_name(models))
         .response("200", shapes::answer(described, details.into(), None));
     let operation = refusing(operation, &unknown, "/models/other", "No model of this name is served.");
     let loading = "The models are being loaded, or this one could not be.";

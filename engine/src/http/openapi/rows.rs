@@ -12,6 +12,7 @@ use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{AdditionalProperties, SchemaType};
 use utoipa::openapi::{ContentBuilder, HttpMethod, ObjectBuilder, OneOfBuilder, Required, Type};
 
+use super::outcomes;
 use super::shapes::{
     AnySchema, JSON, PREDICTIONS, answer, boolean, component, count, list, object, one_of,
     operation as begin, problem_response, refusing, string, typed, types,
@@ -111,7 +112,7 @@ fn row_schema(schema: &Schema) -> AnySchema {
     if let Some(identifier) = &schema.identifier {
         let any = ObjectBuilder::new()
             .schema_type(SchemaType::AnyValue)
-            .description(Some("Names the customer; accepted and not used."));
+            .description(Some("Names the customer, by whom outcomes can be joined; not scored."));
         row = row.property(identifier, any);
     }
     for feature in &schema.features {
@@ -178,9 +179,11 @@ fn answer_schema(model: &ServingModel) -> AnySchema {
     };
     let decision = || boolean(&format!("Whether the probability is at least {threshold}."));
     let of = || [("model", one_of([model.name.as_str()], "")), ("version", count(1, ""))];
+    let id = || ("id", outcomes::id_schema());
     let prediction = || [("probability", probability().into()), (name.as_str(), decision())];
-    let single = object(of().into_iter().chain(prediction()));
-    let predictions = list(object(prediction()), "A prediction for each row, in the order of the rows.");
+    let single = object([id()].into_iter().chain(of()).chain(prediction()));
+    let predictions = [id()].into_iter().chain(prediction());
+    let predictions = list(object(predictions), "A prediction for each row, in the order of the rows.");
     let many = object(of().into_iter().chain([("predictions", predictions.into())]));
     any().item(single).item(many).into()
 }
@@ -271,10 +274,14 @@ fn example(model: &ServingModel) -> Option<Example> {
     let row = fields
         .filter_map(|(feature, value)| Some((feature.name.clone(), as_sent(feature, value)?)))
         .collect();
-    let answer =
-        serde_json::to_string(&Answer { model, probabilities: &[probability], form: RowsForm::Single });
+    let answer = Answer {
+        model,
+        probabilities: &[probability],
+        form: RowsForm::Single,
+        first: Some(outcomes::example_id()),
+    };
     // Through text, for a probability is printed in single precision.
-    let answer = answer.and_then(|text| serde_json::from_str(&text)).ok()?;
+    let answer = serde_json::to_string(&answer).and_then(|text| serde_json::from_str(&text)).ok()?;
     Some(Example { row, answer })
 }
 

@@ -1,21 +1,26 @@
 //! The building blocks of the document: small schemas, responses, the problem document.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
 use serde_json::Value;
 use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::path::{Operation, OperationBuilder};
+use utoipa::openapi::path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{AdditionalProperties, SchemaType};
 use utoipa::openapi::{
-    ArrayBuilder, ContentBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Schema, Type,
+    ArrayBuilder, ContentBuilder, ObjectBuilder, Ref, RefOr, Required, Response, ResponseBuilder, Schema,
+    Type,
 };
 
 use crate::http::problem::{self, ApiError, PROBLEM_JSON};
+use crate::registry::ServingModel;
 
 pub const PROBLEM: &str = "Problem";
 pub const JSON: &str = "application/json";
 
 pub const PREDICTIONS: &str = "predictions";
 pub const MODELS: &str = "models";
+pub const OUTCOMES: &str = "outcomes";
 pub const OPERATIONS: &str = "operations";
 
 pub type AnySchema = RefOr<Schema>;
@@ -92,6 +97,13 @@ pub fn answer(description: &str, schema: AnySchema, example: Option<Value>) -> R
 /// A GET without parameters that answers with JSON.
 pub fn get(tag: &str, id: &str, summary: &str, description: &str, schema: AnySchema) -> Operation {
     operation(tag, id, summary).response("200", answer(description, schema, None)).build()
+}
+
+/// The name of one of the models, in a path.
+pub fn model_name(models: &[Arc<ServingModel>]) -> Parameter {
+    let names = one_of(models.iter().map(|model| model.name.as_str()), "");
+    let name = ParameterBuilder::new().name("name").parameter_in(ParameterIn::Path);
+    name.required(Required::True).schema(Some(names)).build()
 }
 
 /// An operation with one more refusal, shown as a request to `instance` would get it.

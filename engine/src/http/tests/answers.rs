@@ -1,6 +1,7 @@
 //! What predictions look like.
 
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::fixtures::{BANK_ROW, Engine, PHONE_ROW};
 
@@ -9,7 +10,16 @@ async fn one_object_gets_one_object() {
     let answer = Engine::ready().post("/models/phone/predict", PHONE_ROW).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("application/json"));
-    assert_eq!(answer.text, r#"{"model":"phone","version":3,"probability":0.12,"churn":false}"#);
+    let (id, rest) = id_of(&answer.text);
+    assert_eq!(rest, r#"{"model":"phone","version":3,"probability":0.12,"churn":false}"#);
+    let uuid = Uuid::parse_str(&id).unwrap();
+    assert_eq!((uuid.get_version_num(), uuid.hyphenated().to_string()), (7, id));
+}
+
+/// The id, and the answer without it.
+fn id_of(answer: &str) -> (String, String) {
+    let (id, rest) = answer.strip_prefix(r#"{"id":""#).unwrap().split_once(r#"","#).unwrap();
+    (id.to_owned(), format!("{{{rest}"))
 }
 
 #[tokio::test]
@@ -22,9 +32,17 @@ async fn a_list_gets_a_list_in_its_order() {
         {"probability": 0.3, "has_left": true},
     ]});
     let engine = Engine::ready();
-    assert_eq!(engine.post("/models/bank/predict", rows.clone()).await.json(), expected);
     let wrapped = format!(r#"{{"instances": {rows}}}"#);
-    assert_eq!(engine.post("/models/bank/predict", wrapped).await.json(), expected);
+    for body in [rows, wrapped] {
+        let mut answer = engine.post("/models/bank/predict", body).await.json();
+        let predictions = answer["predictions"].as_array_mut().unwrap().iter_mut();
+        let ids: Vec<_> = predictions
+            .map(|prediction| prediction.as_object_mut().unwrap().remove("id").unwrap())
+            .map(|id| Uuid::parse_str(id.as_str().unwrap()).unwrap())
+            .collect();
+        assert_eq!(answer, expected);
+        assert!(ids[0] < ids[1] && ids[1] < ids[2], "{ids:?}");
+    }
     let one = engine.post("/models/bank/predict", format!("[{}]", row(90))).await.json();
     assert_eq!(one["predictions"].as_array().unwrap().len(), 1);
 }
@@ -32,7 +50,7 @@ async fn a_list_gets_a_list_in_its_order() {
 #[tokio::test]
 async fn the_default_model_answers_where_none_is_named() {
     let answer = Engine::ready().post("/predict", BANK_ROW).await;
-    assert_eq!(answer.text, r#"{"model":"bank","version":3,"probability":1.0,"has_left":true}"#);
+    assert_eq!(id_of(&answer.text).1, r#"{"model":"bank","version":3,"probability":1.0,"has_left":true}"#);
 }
 
 #[tokio::test]

@@ -43,11 +43,16 @@ struct Limits {
     timeout: Duration,
 }
 
+/// Gives TLS its cryptography, for every client of this process: none of them brings its own.
+pub fn prepare_tls() {
+    // The one that is there already is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// Opens the store of a URL. Nothing is asked of it yet.
 pub fn remote(url: &Url, config: &RepositoryConfig, purpose: Purpose) -> Result<Remote, RepositoryError> {
     let wrong = |problem: String| RepositoryError::Location { location: config.location.clone(), problem };
-    // The one that is there already is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    prepare_tls();
     let bucket = url.host_str().unwrap_or_default();
     let failed = |error: object_store::Error| wrong(crate::error::reason(&error));
     let Limits { client, retries, timeout } = limits(config.timeout, purpose);

@@ -1,0 +1,73 @@
+//! `onnward-bench observe`: what it costs to see.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use onnward_models::Family;
+
+use crate::cli::{CommonArguments, are_met, bar, family, positive, print};
+use crate::error::ProofError;
+use crate::observation::{self, ObservationSettings};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Two engines serve one model and take turns under the same load, on one processor, the load on another. Neither writes
+lines of requests, unless --on ONNWARD_LOG__ACCESS_SAMPLE=1.0 says so.
+
+Examples:
+  onnward-bench observe
+  onnward-bench observe --family forest --rounds 9 --output json
+  onnward-bench observe --on ONNWARD_LOG__ACCESS_SAMPLE=1.0
+  onnward-bench observe --unseeing-engine ../before/target/release/onnward-engine --off ONNWARD_METRICS__ENABLED=false")]
+pub struct ObserveArguments {
+    /// A variable of the engine that sees, for what is off by default
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    on: Vec<(String, String)>,
+    /// A variable of the engine that does not see
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable,
+          default_values = ["ONNWARD_METRICS__ENABLED=false", "ONNWARD_DRIFT__ENABLED=false"])]
+    off: Vec<(String, String)>,
+    /// The program of the engine that does not see, if it is another
+    #[arg(long, value_name = "PATH")]
+    unseeing_engine: Option<PathBuf>,
+    /// The model's family: logistic or forest
+    #[arg(long, value_parser = family, default_value = "logistic")]
+    family: Family,
+    /// How often both are measured
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u8).range(1..))]
+    rounds: u8,
+    /// How long one of a measurement's three windows is, in seconds
+    #[arg(long, default_value_t = 1.0, value_parser = positive)]
+    window: f64,
+    #[command(flatten)]
+    common: CommonArguments,
+}
+
+impl ObserveArguments {
+    /// Whether it costs no more than it may.
+    pub fn run(self) -> Result<bool, ProofError> {
+        let Self { on, off, unseeing_engine, family, rounds, window, common } = self;
+        let settings = ObservationSettings {
+            engine: common.engine()?,
+            unseeing_engine,
+            schema: common.schema,
+            family,
+            on,
+            off,
+            rounds: rounds.into(),
+            window: Duration::from_secs_f64(window),
+        };
+        let bar = bar(observation::measurements(&settings), "measurements");
+        let report = observation::run(&settings, || bar.inc(1));
+        bar.finish_and_clear();
+        let report = report?;
+        print(common.output, &report)?;
+        Ok(are_met(&report.requirements))
+    }
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it is not of the form NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

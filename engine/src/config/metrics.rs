@@ -1,0 +1,56 @@
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::error::Invalid;
+
+/// What is counted, and what `/metrics` watches beside the models.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricsConfig {
+    /// Whether requests, predictions and their stages are counted; the process and the models' states always are.
+    pub enabled: bool,
+    /// The probabilities at which a band of risk begins, ascending; one to four, which make two to five bands.
+    pub risk_bands: Vec<f32>,
+    /// The PEM files whose first certificate's end is told of.
+    pub certificates: Vec<PathBuf>,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self { enabled: true, risk_bands: vec![0.3, 0.6], certificates: Vec::new() }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawMetrics {
+    enabled: bool,
+    risk_bands: Vec<f32>,
+    certificates: Vec<PathBuf>,
+}
+
+impl Default for RawMetrics {
+    fn default() -> Self {
+        let MetricsConfig { enabled, risk_bands, certificates } = MetricsConfig::default();
+        Self { enabled, risk_bands, certificates }
+    }
+}
+
+/// How many edges there may be: a dashboard with more bands is not read.
+const MOST_EDGES: usize = 4;
+
+impl RawMetrics {
+    pub fn check(self) -> Result<MetricsConfig, Invalid> {
+        let Self { enabled, risk_bands, certificates } = self;
+        let is_inside = risk_bands.iter().all(|edge| *edge > 0.0 && *edge < 1.0);
+        let ascends = risk_bands.iter().zip(risk_bands.iter().skip(1)).all(|(lower, upper)| lower < upper);
+        if risk_bands.is_empty() || risk_bands.len() > MOST_EDGES || !is_inside || !ascends {
+            let problem = format!(
+                "is {risk_bands:?}, but must list one to {MOST_EDGES} probabilities between 0 and 1, ascending, such as \
+                 [0.3, 0.6]"
+            );
+            return Err(Invalid { key: "metrics.risk_bands", problem });
+        }
+        Ok(MetricsConfig { enabled, risk_bands, certificates })
+    }
+}

@@ -1,0 +1,93 @@
+//! `[tracing]`: where traces are sent, which, and with which headers.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::error::Invalid;
+use super::share::Share;
+
+/// Where traces are sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TracingConfig {
+    /// The URL that takes traces by OTLP over HTTP: the collector's, with `/v1/traces`.
+    pub endpoint: String,
+    /// The share of the requests that are traced, of those that come without a decision of their caller's.
+    pub sample: Share,
+    /// A file of lines `name: value`, sent as headers: what the collector knows its senders by.
+    pub headers_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawTracing {
+    endpoint: Option<String>,
+    sample: f64,
+    headers_file: Option<PathBuf>,
+}
+
+impl Default for RawTracing {
+    fn default() -> Self {
+        Self { endpoint: None, sample: 1.0, headers_file: None }
+    }
+}
+
+impl RawTracing {
+    /// What the keys mean; `None` without an endpoint.
+    pub fn check(self) -> Result<Option<TracingConfig>, Invalid> {
+        let sample = Share::check("tracing.sample", self.sample)?;
+        let Some(endpoint) = self.endpoint.filter(|endpoint| !endpoint.trim().is_empty()) else {
+            return Ok(None);
+        };
+        Ok(Some(TracingConfig { endpoint: traces_url(&endpoint)?, sample, headers_file: self.headers_file }))
+    }
+}
+
+/// The path under which a collector takes traces, as OTLP has it.
+const TRACES: &str = "/v1/traces";
+
+/// The URL for traces at this collector. What is refused is not repeated: it may hold a password.
+fn traces_url(endpoint: &str) -> Result<String, Invalid> {
+    let refuse = |problem: &str| Err(Invalid { key: "tracing.endpoint", problem: problem.to_owned() });
+    let host = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://"));
+    match host {
+        None => refuse("must be the URL of a collector, such as http://127.0.0.1:4318"),
+        Some(host) if host.is_empty() || !host.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            refuse("must be the URL of a collector, such as http://127.0.0.1:4318")
+        }
+        Some(host) if host.contains('@') => {
+            refuse("must not hold credentials: put them in the file that tracing.headers_file names")
+        }
+        Some(host) if host.contains(['?', '#']) => refuse("must end with its path"),
+        Some(_) => {
+            let endpoint = endpoint.trim_end_matches('/');
+            let endpoint = endpoint.strip_suffix(TRACES).unwrap_or(endpoint);
+            Ok(format!("{endpoint}{TRACES}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_for_traces_is_added_where_it_is_not_there() {
+        for endpoint in
+            ["http://c:4318", "http://c:4318/", "http://c:4318/v1/traces", "http://c:4318/v1/traces/"]
+        {
+            assert_eq!(traces_url(endpoint).unwrap(), "http://c:4318/v1/traces");
+        }
+        assert_eq!(traces_url("https://c.example/otlp").unwrap(), "https://c.example/otlp/v1/traces");
+    }
+
+    #[test]
+    fn what_is_no_collectors_url_is_refused_and_not_repeated() {
+        for endpoint in
+            ["hidden", "grpc://hidden", "http://", "http://name:hidden@c", "https://c/?key=hidden"]
+        {
+            let Invalid { key, problem } = traces_url(endpoint).unwrap_err();
+            assert!(key == "tracing.endpoint" && !problem.contains("hidden"), "{endpoint}: {problem}");
+        }
+    }
+}

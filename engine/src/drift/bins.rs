@@ -1,0 +1,151 @@
+use onnward_schemas::{FeatureProfile, Profile, SCORE_BINS};
+
+/// Where each value of a row is counted: all bins of all features and of the score, one after the other.
+///
+/// A feature's bins are those of its values as the profile has them, then one for missing values and, of a category, one
+/// for unknown values. The score's are [`SCORE_BINS`] equal ones and one for what is not a number.
+#[derive(Debug)]
+pub struct Bins {
+    features: Vec<FeatureBins>,
+    score_start: usize,
+}
+
+/// Where the values of one feature are counted.
+#[derive(Debug)]
+struct FeatureBins {
+    start: usize,
+    values: Values,
+}
+
+#[derive(Debug)]
+enum Values {
+    /// The inner edges, ascending; a bin holds its upper edge.
+    Numeric(Box<[f32]>),
+    /// How many values there are.
+    Categorical(usize),
+}
+
+impl Bins {
+    /// The bins of a training profile.
+    pub fn new(profile: &Profile) -> Self {
+        let mut start = 0;
+        let mut of = |profile: &FeatureProfile| {
+            let (values, bins) = match profile {
+                FeatureProfile::Numeric { edges, .. } => {
+                    (Values::Numeric(edges.clone().into_boxed_slice()), edges.len() + 2)
+                }
+                FeatureProfile::Categorical { counts, .. } => {
+                    (Values::Categorical(counts.len()), counts.len() + 2)
+                }
+            };
+            let feature = FeatureBins { start, values };
+            start += bins;
+            feature
+        };
+        let features = profile.features.iter().map(&mut of).collect();
+        Self { features, score_start: start }
+    }
+
+    /// How many features a row has.
+    pub fn features(&self) -> usize {
+        self.features.len()
+    }
+
+    /// How many bins there are in all.
+    pub fn len(&self) -> usize {
+        self.score_start + SCORE_BINS + 1
+    }
+
+    /// Counts rows: `features` is flat `[rows, features]` in the schema's order, `probabilities` `[rows]`. `counts` has one
+    /// count for each bin.
+    pub fn count(&self, counts: &mut [u32], features: &[f32], probabilities: &[f32]) {
+        let width = self.features.len();
+        // Feature by feature: the branch on its kind is then foreseen, and its edges stay where they are.
+        for (index, FeatureBins { start, values }) in self.features.iter().enumerate() {
+            let Some(counts) = counts.get_mut(*start..) else { continue };
+            let column = features.iter().skip(index).step_by(width).copied();
+            match values {
+                Values::Numeric(edges) => column.for_each(|value| add(counts, numeric(edges, value))),
+                Values::Categorical(values) => column.for_each(|code| add(counts, category(*values, code))),
+            }
+        }
+        let Some(counts) = counts.get_mut(self.score_start..) else { return };
+        probabilities.iter().for_each(|probability| add(counts, score(*probability)));
+    }
+}
+
+fn add(counts: &mut [u32], bin: usize) {
+    if let Some(count) = counts.get_mut(bin) {
+        *count += 1;
+    }
+}
+
+/// The bin of a quantity; NaN, which is missing, comes after the last of them.
+fn numeric(edges: &[f32], value: f32) -> usize {
+    if value.is_nan() {
+        return edges.len() + 1;
+    }
+    // There are few edges: comparing with all of them is faster than to search.
+    edges.iter().filter(|edge| value > **edge).count()
+}
+
+/// The bin of a category: after those of the schema's values, missing and unknown.
+fn category(values: usize, code: f32) -> usize {
+    if code.is_nan() {
+        return values;
+    }
+    // A negative code, as unknown values have, becomes 0 as a whole number.
+    let value = code as usize;
+    if code >= 0.0 && value < values { value } else { values + 1 }
+}
+
+/// The bin of a probability, as the profile counts it.
+fn score(probability: f32) -> usize {
+    if probability.is_nan() {
+        return SCORE_BINS;
+    }
+    ((f64::from(probability) * SCORE_BINS as f64) as usize).min(SCORE_BINS - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_value_has_its_bin_and_missing_and_unknown_have_their_own() {
+        let profile = Profile {
+            rows: 0,
+            features: vec![
+                FeatureProfile::Numeric {
+                    edges: vec![1.0, 5.0],
+                    counts: vec![0; 3],
+                    missing: 0,
+                    min: 0.0,
+                    median: 0.0,
+                    mean: 0.0,
+                    max: 0.0,
+                },
+                FeatureProfile::Categorical { counts: vec![0; 2], missing: 0, unknown: 0 },
+            ],
+            score: vec![0; SCORE_BINS],
+        };
+        let bins = Bins::new(&profile);
+        let nan = f32::NAN;
+        #[rustfmt::skip]
+        let rows = [
+            0.5, 0.0,
+            1.0, 1.0,
+            1.5, -1.0,
+            5.0, nan,
+            f32::INFINITY, 2.0,
+            nan, 1.0,
+        ];
+        let mut counts = vec![0; bins.len()];
+        bins.count(&mut counts, &rows, &[0.0, 0.049, 0.05, 1.0, nan, 0.999]);
+        assert_eq!(counts[..4], [2, 2, 1, 1], "up to 1, up to 5, over 5, missing");
+        assert_eq!(counts[4..8], [1, 2, 1, 2], "two values, missing, unknown");
+        let score = &counts[8..];
+        assert_eq!((score[0], score[1], score[19], score[20]), (2, 1, 2, 1));
+        assert_eq!(counts.iter().sum::<u32>(), 18, "each value is counted once");
+    }
+}

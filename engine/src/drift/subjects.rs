@@ -1,0 +1,159 @@
+use std::ops::Range;
+
+use onnward_schemas::{Feature, FeatureKind, FeatureProfile, Profile, SCORE_BINS, Schema};
+use serde::Serialize;
+
+/// What the score is called, as in an answer.
+pub const SCORE_NAME: &str = "probability";
+
+/// What is compared: a feature, or the score.
+#[derive(Debug)]
+pub struct Subject {
+    /// Which of the two.
+    pub kind: SubjectKind,
+    /// The feature's name; [`SCORE_NAME`].
+    pub name: String,
+    /// What the schema says of it.
+    pub description: Option<String>,
+    /// Its bins among all bins.
+    pub range: Range<usize>,
+    /// The bins.
+    pub bins: Vec<Bin>,
+    /// How many training rows each bin held.
+    pub training: Vec<u64>,
+}
+
+/// Whether something is a feature or the score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SubjectKind {
+    /// A feature of the schema.
+    Feature,
+    /// The probability that the model gives.
+    Score,
+}
+
+impl SubjectKind {
+    /// The name, as in a metric's label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Feature => "feature",
+            Self::Score => "score",
+        }
+    }
+}
+
+/// What is counted together.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Bin {
+    /// What it is, for people.
+    pub name: String,
+    /// What it holds.
+    #[serde(flatten)]
+    pub content: BinContent,
+}
+
+/// What a bin holds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "content", rename_all = "lowercase")]
+pub enum BinContent {
+    /// Quantities above `from` and up to `to`; of the score, from `from` on and below `to`. Without a bound it is open.
+    Range {
+        /// The lower bound.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        from: Option<f32>,
+        /// The upper bound.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        to: Option<f32>,
+    },
+    /// One category.
+    Value,
+    /// Rows without a value.
+    Missing,
+    /// Rows with a value that the schema does not list.
+    Unknown,
+}
+
+impl Subject {
+    /// The features in the schema's order and then the score, with their bins in the order of [`super::bins::Bins`].
+    pub fn all(schema: &Schema, profile: &Profile) -> Vec<Self> {
+        let mut start = 0;
+        let features = schema.features.iter().zip(&profile.features).map(|(feature, seen)| {
+            let (bins, training) = bins(feature, seen);
+            (SubjectKind::Feature, feature.name.clone(), Some(feature.description.clone()), bins, training)
+        });
+        let (bins, training) = score_bins(profile);
+        let score = (SubjectKind::Score, SCORE_NAME.to_owned(), None, bins, training);
+        let subject = |(kind, name, description, bins, training): (_, _, _, Vec<Bin>, _)| {
+            let range = start..start + bins.len();
+            start = range.end;
+            Self { kind, name, description, range, bins, training }
+        };
+        features.chain([score]).map(subject).collect()
+    }
+
+    /// How many bins are of values; those after them are of missing and unknown ones.
+    pub fn values(&self) -> usize {
+        let is_value = |bin: &&Bin| !matches!(bin.content, BinContent::Missing | BinContent::Unknown);
+        self.bins.iter().filter(is_value).count()
+    }
+}
+
+fn bins(feature: &Feature, seen: &FeatureProfile) -> (Vec<Bin>, Vec<u64>) {
+    let missing = Bin { name: "missing".to_owned(), content: BinContent::Missing };
+    match seen {
+        FeatureProfile::Numeric { edges, counts, missing: missing_rows, .. } => {
+            let is_integer = matches!(feature.kind, FeatureKind::Numeric { integer: true, .. });
+            let lower = std::iter::once(None).chain(edges.iter().copied().map(Some));
+            let upper = edges.iter().copied().map(Some).chain([None]);
+            let ranges = lower.zip(upper).map(|(from, to)| Bin {
+                name: if is_integer { whole_numbers(from, to) } else { numbers(from, to) },
+                content: BinContent::Range { from, to },
+            });
+            (ranges.chain([missing]).collect(), counts.iter().copied().chain([*missing_rows]).collect())
+        }
+        FeatureProfile::Categorical { counts, missing: missing_rows, unknown } => {
+            let names = feature.categories().unwrap_or_default().iter().cloned();
+            let names = names.map(Some).chain(std::iter::repeat(None)).take(counts.len());
+            let values = names.enumerate().map(|(index, name)| Bin {
+                name: name.unwrap_or_else(|| format!("value {index}")),
+                content: BinContent::Value,
+            });
+            let unlisted = Bin { name: "unknown".to_owned(), content: BinContent::Unknown };
+            let training = counts.iter().copied().chain([*missing_rows, *unknown]);
+            (values.chain([missing, unlisted]).collect(), training.collect())
+        }
+    }
+}
+
+fn score_bins(profile: &Profile) -> (Vec<Bin>, Vec<u64>) {
+    let edge = |bin: usize| bin as f32 / SCORE_BINS as f32;
+    let ranges = (0..SCORE_BINS).map(|bin| Bin {
+        name: format!("{:.2} to {:.2}", edge(bin), edge(bin + 1)),
+        content: BinContent::Range { from: Some(edge(bin)), to: Some(edge(bin + 1)) },
+    });
+    let missing = Bin { name: "not a number".to_owned(), content: BinContent::Missing };
+    let mut training = profile.score.clone();
+    training.resize(SCORE_BINS, 0);
+    training.push(0);
+    (ranges.chain([missing]).collect(), training)
+}
+
+fn numbers(above: Option<f32>, up_to: Option<f32>) -> String {
+    match (above, up_to) {
+        (None, None) => "any number".to_owned(),
+        (None, Some(to)) => format!("up to {to}"),
+        (Some(from), Some(to)) => format!("{from} to {to}"),
+        (Some(from), None) => format!("over {from}"),
+    }
+}
+
+/// The same for whole numbers, named by those that lie in the bin.
+fn whole_numbers(above: Option<f32>, up_to: Option<f32>) -> String {
+    match (above.map(|above| above.floor() + 1.0), up_to.map(f32::floor)) {
+        (Some(first), Some(last)) if first >= last => last.to_string(),
+        (Some(first), Some(last)) => format!("{first} to {last}"),
+        (Some(first), None) => format!("{first} and more"),
+        _ => numbers(above, up_to),
+    }
+}

@@ -1,0 +1,109 @@
+//! The names of the log's fields, in one place: what the engine's code calls a field, and what a line of JSON calls it.
+//!
+//! Lines follow the Elastic Common Schema (<https://www.elastic.co/docs/reference/ecs>) with dotted keys, as the
+//! ecs-logging libraries write them. What it has no name for is under `onnward.`. A name keeps its type and its meaning.
+
+use self::Kind::{Boolean, Long, Milliseconds, Text};
+
+/// The type of a field's values in JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A string.
+    Text,
+    /// A whole number.
+    Long,
+    /// A truth value.
+    Boolean,
+    /// A time: milliseconds in the code and on a terminal, whole nanoseconds in JSON, as the schema has it.
+    Milliseconds,
+}
+
+/// A field of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FieldName {
+    /// What the code and a terminal call it.
+    pub short: &'static str,
+    /// The key in a line of JSON.
+    pub key: &'static str,
+    /// The type of its values.
+    pub kind: Kind,
+}
+
+/// The keys that every line of JSON has, in the order in which they are written around the others.
+pub const ALWAYS: [&str; 8] = [
+    "@timestamp",
+    "log.level",
+    "message",
+    "log.logger",
+    "event.dataset",
+    "service.name",
+    "service.version",
+    "ecs.version",
+];
+
+/// What a library's fields are put under: they are not ours to name, and `labels` is the schema's place for such.
+pub const LABELS: &str = "labels.";
+
+/// Every field that the engine's own lines may have; those of a request's line first, for they are looked up in order.
+pub const FIELDS: [FieldName; 45] = [
+    field("method", "http.request.method", Text),
+    field("route", "http.route", Text),
+    field("status", "http.response.status_code", Long),
+    field("ms", "event.duration", Milliseconds),
+    field("rows", "onnward.rows", Long),
+    field("bytes", "http.response.body.bytes", Long),
+    field("request_id", "http.request.id", Text),
+    field("model", "onnward.model", Text),
+    field("version", "onnward.version", Long),
+    field("trace_id", "trace.id", Text),
+    field("span_id", "span.id", Text),
+    // What went wrong, in whichever words suit the line.
+    field("error", "error.message", Text),
+    field("reason", "error.message", Text),
+    field("problem", "error.message", Text),
+    field("why", "error.message", Text),
+    // The whole of a request, where the configuration asks for values.
+    field("body", "http.request.body.content", Text),
+    field("backend", "onnward.backend", Text),
+    field("address", "onnward.address", Text),
+    field("docs", "onnward.docs", Text),
+    field("signal", "onnward.signal", Text),
+    field("place", "onnward.place", Text),
+    field("lost", "onnward.lost", Long),
+    // The model repository and what is served from it.
+    field("repository", "onnward.repository", Text),
+    field("from", "onnward.from_version", Long),
+    field("to", "onnward.to_version", Long),
+    field("serving", "onnward.serving_version", Long),
+    field("decided_by", "onnward.decided_by", Text),
+    field("step", "onnward.step", Text),
+    // Loading a model.
+    field("costs", "onnward.costs", Text),
+    field("max_batch_rows", "onnward.max_batch_rows", Long),
+    field("with", "onnward.compared_with", Text),
+    field("library", "onnward.library", Text),
+    field("producer", "onnward.producer", Text),
+    field("fields", "onnward.fields", Text),
+    field("output", "onnward.output", Text),
+    field("positive", "onnward.positive", Text),
+    field("one_row_a_run", "onnward.one_row_a_run", Boolean),
+    // Files, of the cache most of all.
+    field("path", "file.path", Text),
+    field("digest", "file.hash.sha256", Text),
+    field("size", "file.size", Long),
+    field("max_bytes", "onnward.max_bytes", Long),
+    // Predictions and traces that are kept or sent on.
+    field("folder", "onnward.folder", Text),
+    field("predictions", "onnward.predictions", Long),
+    field("feature", "onnward.feature", Text),
+    field("endpoint", "onnward.endpoint", Text),
+];
+
+const fn field(short: &'static str, key: &'static str, kind: Kind) -> FieldName {
+    FieldName { short, key, kind }
+}
+
+/// The field that the engine's code calls so.
+pub fn find(short: &str) -> Option<&'static FieldName> {
+    FIELDS.iter().find(|field| field.short == short)
+}

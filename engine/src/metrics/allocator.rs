@@ -1,0 +1,58 @@
+use mimalloc::MiMalloc;
+use prometheus::{IntGauge, Registry};
+use serde::Deserialize;
+
+use super::gauge;
+
+/// What the allocator of the program holds, as it says at a scrape. It counts what it takes from the system, and not each
+/// allocation, which would cost something.
+#[derive(Debug)]
+pub struct AllocatorMetrics {
+    committed: IntGauge,
+    committed_peak: IntGauge,
+    reserved: IntGauge,
+}
+
+/// What mimalloc's statistics hold of this.
+#[derive(Deserialize)]
+struct Statistics {
+    committed: Amount,
+    reserved: Amount,
+}
+
+#[derive(Deserialize)]
+struct Amount {
+    peak: i64,
+    current: i64,
+}
+
+impl AllocatorMetrics {
+    pub fn new(r: &Registry) -> prometheus::Result<Self> {
+        Ok(Self {
+            committed: gauge(
+                r,
+                "onnward_allocator_committed_bytes",
+                "Memory that the allocator has and may use; what it does not is the system's again after a while.",
+            )?,
+            committed_peak: gauge(
+                r,
+                "onnward_allocator_committed_peak_bytes",
+                "The most memory that the allocator has had.",
+            )?,
+            reserved: gauge(
+                r,
+                "onnward_allocator_reserved_bytes",
+                "Address space that the allocator has reserved.",
+            )?,
+        })
+    }
+
+    /// Reads what the allocator holds now.
+    pub fn read(&self) {
+        let Ok(json) = MiMalloc::stats_json() else { return };
+        let Ok(Statistics { committed, reserved }) = serde_json::from_slice(json.to_bytes()) else { return };
+        self.committed.set(committed.current);
+        self.committed_peak.set(committed.peak);
+        self.reserved.set(reserved.current);
+    }
+}

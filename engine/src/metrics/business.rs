@@ -1,0 +1,273 @@
+use onnward_schemas::{Feature, Schema};
+use prometheus::{Counter, CounterVec, IntCounter, IntCounterVec, Registry};
+
+use super::{Metrics, counters, end_series, float_counters};
+
+/// What predictions say about customers.
+#[derive(Debug)]
+pub struct BusinessVecs {
+    predictions: IntCounterVec,
+    by_band: IntCounterVec,
+    by_segment: IntCounterVec,
+    expected_by_segment: CounterVec,
+    expected: CounterVec,
+    revenue_scored: CounterVec,
+    revenue_at_risk: CounterVec,
+}
+
+impl BusinessVecs {
+    pub fn new(r: &Registry) -> prometheus::Result<Self> {
+        let version = &["model", "version"];
+        let segment = &["model", "version", "segment", "value"];
+        Ok(Self {
+            predictions: counters(
+                r,
+                "onnward_predictions_total",
+                "Rows scored, by decision at the schema's threshold.",
+                &["model", "version", "decision"],
+            )?,
+            by_band: counters(
+                r,
+                "onnward_predictions_by_band_total",
+                "Rows scored, by band of risk (metrics.risk_bands).",
+                &["model", "version", "band"],
+            )?,
+            by_segment: counters(
+                r,
+                "onnward_predictions_by_segment_total",
+                "Rows scored, by the values of the schema's segment columns.",
+                segment,
+            )?,
+            expected_by_segment: float_counters(
+                r,
+                "onnward_expected_positives_by_segment_total",
+                "Sum of the probabilities, by the values of the schema's segment columns.",
+                segment,
+            )?,
+            expected: float_counters(
+                r,
+                "onnward_expected_positives_total",
+                "Sum of the probabilities: how many positives are to be expected among the rows scored.",
+                version,
+            )?,
+            revenue_scored: float_counters(
+                r,
+                "onnward_revenue_scored_total",
+                "Sum of the schema's revenue column over the rows scored, in its unit.",
+                version,
+            )?,
+            revenue_at_risk: float_counters(
+                r,
+                "onnward_revenue_at_risk_total",
+                "Sum of the schema's revenue column, each row's weighted with its probability, in its unit.",
+                version,
+            )?,
+        })
+    }
+
+    /// Ends the series of a version that is no longer loaded.
+    pub fn end(&self, model: &str, version: &str) {
+        for vec in [&self.predictions, &self.by_band, &self.by_segment] {
+            end_series(vec, model, version);
+        }
+        for vec in [&self.expected_by_segment, &self.expected, &self.revenue_scored, &self.revenue_at_risk] {
+            end_series(vec, model, version);
+        }
+    }
+}
+
+/// The business metrics of one version of a model.
+#[derive(Debug)]
+pub struct BusinessMetrics {
+    /// How many features a row has.
+    width: usize,
+    threshold: f32,
+    negative: IntCounter,
+    positive: IntCounter,
+    /// Where each band but the first begins.
+    edges: Vec<f32>,
+    /// From the lowest band to the highest: one more than `edges`.
+    bands: Vec<IntCounter>,
+    expected: Counter,
+    revenue: Option<Revenue>,
+    segments: Vec<Segment>,
+}
+
+#[derive(Debug)]
+struct Revenue {
+    feature: usize,
+    scored: Counter,
+    at_risk: Counter,
+}
+
+/// A column by which predictions are broken down.
+#[derive(Debug)]
+struct Segment {
+    feature: usize,
+    /// One for each of the schema's values, then one for missing values and one for unknown ones: whatever clients send,
+    /// there are no others.
+    values: Vec<SegmentValue>,
+}
+
+#[derive(Debug)]
+struct SegmentValue {
+    rows: IntCounter,
+    expected: Counter,
+}
+
+/// What stands for a value that is missing, and for one that the schema does not list.
+const RESERVED: [&str; 2] = ["missing", "unknown"];
+/// One more than there may be edges.
+const MOST_BANDS: usize = 5;
+
+impl Metrics {
+    /// The business metrics of one version of a model, their labels resolved once; `None` where predictions are not counted.
+    pub fn business(&self, model: &str, version: u64, schema: &Schema) -> Option<BusinessMetrics> {
+        if !self.counts_requests {
+            return None;
+        }
+        let version = version.to_string();
+        let of_version = [model, version.as_str()];
+        let vecs = &self.business;
+        let with =
+            |vec: &IntCounterVec, label: &str| vec.with_label_values(&[model, version.as_str(), label]);
+        let revenue = schema.revenue.as_ref().and_then(|name| schema.index_of(name)).map(|feature| Revenue {
+            feature,
+            scored: vecs.revenue_scored.with_label_values(&of_version),
+            at_risk: vecs.revenue_at_risk.with_label_values(&of_version),
+        });
+        let segments = schema.segments.iter().filter_map(|name| {
+            let feature = schema.index_of(name)?;
+            let labels =
+                schema.features.get(feature).and_then(Feature::categories)?.iter().map(String::as_str);
+            let values = labels.chain(RESERVED).map(|value| {
+                let labels = [model, version.as_str(), name, value];
+                SegmentValue {
+                    rows: vecs.by_segment.with_label_values(&labels),
+                    expected: vecs.expected_by_segment.with_label_values(&labels),
+                }
+            });
+            Some(Segment { feature, values: values.collect() })
+        });
+        let edges = self.risk_bands.clone();
+        Some(BusinessMetrics {
+            width: schema.features.len(),
+            threshold: schema.threshold as f32,
+            negative: with(&vecs.predictions, "negative"),
+            positive: with(&vecs.predictions, "positive"),
+            bands: band_names(edges.len()).iter().map(|name| with(&vecs.by_band, name)).collect(),
+            edges,
+            expected: vecs.expected.with_label_values(&of_version),
+            revenue,
+            segments: segments.collect(),
+        })
+    }
+}
+
+/// The names of the bands that so many edges make, from the lowest risk to the highest.
+fn band_names(edges: usize) -> &'static [&'static str] {
+    match edges {
+        0 | 1 => &["low", "high"],
+        2 => &["low", "medium", "high"],
+        3 => &["low", "medium", "high", "very_high"],
+        _ => &["very_low", "low", "medium", "high", "very_high"],
+    }
+}
+
+impl BusinessMetrics {
+    /// Counts rows that have been scored: their `features`, `[rows, features]`, and their `probabilities`, `[rows]`. A row
+    /// without a probability counts for nothing.
+    ///
+    /// Threads that score share the counters, so sums are taken first and added once.
+    pub fn observe(&self, features: &[f32], probabilities: &[f32]) {
+        let mut in_band = [0; MOST_BANDS];
+        let mut decided = [0; 2];
+        let mut expected = 0.0;
+        for probability in probabilities.iter().filter(|probability| probability.is_finite()) {
+            // In single precision, as the answer decides.
+            decided[usize::from(*probability >= self.threshold)] += 1;
+            in_band[self.edges.iter().filter(|edge| *probability >= **edge).count()] += 1;
+            expected += f64::from(*probability);
+        }
+        for (counter, count) in [&self.negative, &self.positive].into_iter().zip(decided) {
+            add(counter, count);
+        }
+        for (counter, count) in self.bands.iter().zip(in_band) {
+            add(counter, count);
+        }
+        self.expected.inc_by(expected);
+        let rows = features.chunks_exact(self.width).zip(probabilities);
+        let rows = rows.filter(|(_, probability)| probability.is_finite());
+        if let Some(revenue) = &self.revenue {
+            revenue.observe(rows.clone());
+        }
+        for segment in &self.segments {
+            segment.observe(rows.clone(), probabilities.len());
+        }
+    }
+}
+
+impl Revenue {
+    fn observe<'a>(&self, rows: impl Iterator<Item = (&'a [f32], &'a f32)>) {
+        let (mut scored, mut at_risk) = (0.0, 0.0);
+        // A missing revenue adds nothing, nor does what is below 0: a counter never falls.
+        let of_row = |row: &[f32]| row.get(self.feature).copied().filter(|revenue| *revenue > 0.0);
+        for (row, probability) in rows {
+            let revenue = f64::from(of_row(row).unwrap_or(0.0));
+            scored += revenue;
+            at_risk += revenue * f64::from(*probability);
+        }
+        self.scored.inc_by(scored);
+        self.at_risk.inc_by(at_risk);
+    }
+}
+
+impl Segment {
+    fn observe<'a>(&self, rows: impl Iterator<Item = (&'a [f32], &'a f32)>, len: usize) {
+        let values =
+            rows.filter_map(|(row, probability)| Some((self.place(*row.get(self.feature)?), *probability)));
+        if len < self.values.len() {
+            // Sums would take longer than they save.
+            values.for_each(|(place, probability)| self.add(place, 1, f64::from(probability)));
+            return;
+        }
+        let mut sums = vec![(0, 0.0); self.values.len()];
+        for (place, probability) in values {
+            if let Some((count, expected)) = sums.get_mut(place) {
+                *count += 1;
+                *expected += f64::from(probability);
+            }
+        }
+        for (place, (count, expected)) in sums.into_iter().enumerate().filter(|(_, (count, _))| *count > 0) {
+            self.add(place, count, expected);
+        }
+    }
+
+    /// Where among `values` the one stands that is encoded so.
+    fn place(&self, code: f32) -> usize {
+        let known = self.values.len() - RESERVED.len();
+        if code.is_nan() {
+            known
+        } else if code < 0.0 {
+            known + 1
+        } else {
+            code as usize
+        }
+    }
+
+    fn add(&self, place: usize, rows: u64, expected: f64) {
+        if let Some(value) = self.values.get(place) {
+            value.rows.inc_by(rows);
+            value.expected.inc_by(expected);
+        }
+    }
+}
+
+fn add(counter: &IntCounter, count: u64) {
+    if count > 0 {
+        counter.inc_by(count);
+    }
+}
+
+#[cfg(test)]
+mod tests;

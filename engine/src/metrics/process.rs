@@ -1,0 +1,121 @@
+//! What the system says of the process, under the names that Prometheus's client libraries give it. Linux alone tells.
+
+use prometheus::{Counter, Gauge, IntCounter, IntGauge, Registry};
+
+use super::{float_counter, float_gauge, gauge, registered};
+
+/// The process, as it is at a scrape.
+#[derive(Debug)]
+pub struct ProcessMetrics {
+    cpu_seconds: Counter,
+    resident_bytes: IntGauge,
+    virtual_bytes: IntGauge,
+    open_fds: IntGauge,
+    max_fds: IntGauge,
+    threads: IntGauge,
+    start_time: Gauge,
+    read_bytes: IntCounter,
+    written_bytes: IntCounter,
+}
+
+impl ProcessMetrics {
+    /// Registers the metrics; `None` on a system that does not tell.
+    pub fn new(r: &Registry) -> prometheus::Result<Option<Self>> {
+        if !cfg!(target_os = "linux") {
+            return Ok(None);
+        }
+        let bytes = |name: &str, help: &str| registered(r, IntCounter::new(name, help)?);
+        let metrics = Self {
+            cpu_seconds: float_counter(
+                r,
+                "process_cpu_seconds_total",
+                "Processor time that the process has used, its own and the system's for it.",
+            )?,
+            resident_bytes: gauge(r, "process_resident_memory_bytes", "Memory that the process has in RAM.")?,
+            virtual_bytes: gauge(r, "process_virtual_memory_bytes", "Address space of the process.")?,
+            open_fds: gauge(r, "process_open_fds", "Open file descriptors.")?,
+            max_fds: gauge(r, "process_max_fds", "Most file descriptors that may be open.")?,
+            threads: gauge(r, "process_threads", "Threads of the process.")?,
+            start_time: float_gauge(
+                r,
+                "process_start_time_seconds",
+                "When the process started, in seconds since 1970 (UTC).",
+            )?,
+            read_bytes: bytes(
+                "onnward_process_read_bytes_total",
+                "Bytes that the process has had read from disks.",
+            )?,
+            written_bytes: bytes(
+                "onnward_process_written_bytes_total",
+                "Bytes that the process has had written to disks.",
+            )?,
+        };
+        metrics.set_start_time();
+        Ok(Some(metrics))
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use procfs::process::{LimitValue, Process};
+    use procfs::{ProcResult, boot_time_secs, page_size, ticks_per_second};
+
+    use super::ProcessMetrics;
+
+    impl ProcessMetrics {
+        /// Reads what the process is now. What cannot be read stays as it was: a sandbox may hide some of it.
+        pub fn read(&self) {
+            let Ok(process) = Process::myself() else { return };
+            let parts = [self.read_stat(&process), self.read_files(&process), self.read_io(&process)];
+            for error in parts.into_iter().filter_map(Result::err) {
+                tracing::debug!(%error, "the system does not tell everything of the process");
+            }
+        }
+
+        fn read_stat(&self, process: &Process) -> ProcResult<()> {
+            let stat = process.stat()?;
+            self.cpu_seconds.reset();
+            self.cpu_seconds.inc_by((stat.utime + stat.stime) as f64 / ticks_per_second() as f64);
+            self.resident_bytes.set(whole(stat.rss.saturating_mul(page_size())));
+            self.virtual_bytes.set(whole(stat.vsize));
+            self.threads.set(stat.num_threads);
+            Ok(())
+        }
+
+        fn read_files(&self, process: &Process) -> ProcResult<()> {
+            self.open_fds.set(whole(process.fd_count()? as u64));
+            if let LimitValue::Value(limit) = process.limits()?.max_open_files.soft_limit {
+                self.max_fds.set(whole(limit));
+            }
+            Ok(())
+        }
+
+        fn read_io(&self, process: &Process) -> ProcResult<()> {
+            let io = process.io()?;
+            for (counter, bytes) in [(&self.read_bytes, io.read_bytes), (&self.written_bytes, io.write_bytes)]
+            {
+                counter.reset();
+                counter.inc_by(bytes);
+            }
+            Ok(())
+        }
+
+        pub(super) fn set_start_time(&self) {
+            let started = Process::myself().and_then(|process| process.stat());
+            if let (Ok(stat), Ok(boot)) = (started, boot_time_secs()) {
+                self.start_time.set(boot as f64 + stat.starttime as f64 / ticks_per_second() as f64);
+            }
+        }
+    }
+
+    fn whole(value: u64) -> i64 {
+        i64::try_from(value).unwrap_or(i64::MAX)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl ProcessMetrics {
+    pub fn read(&self) {}
+
+    fn set_start_time(&self) {}
+}

@@ -1,0 +1,45 @@
+use redb::{Table, TableDefinition, WriteTransaction};
+
+use super::StoreError;
+
+/// The predictions of a request by the id of the first: see [`super::record`].
+pub const PREDICTIONS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("predictions");
+/// The predictions under each key: the key's digest and the prediction's id.
+pub const KEYS: TableDefinition<'_, (u64, u128), ()> = TableDefinition::new("keys");
+/// The outcomes by the ids of their predictions.
+pub const OUTCOMES: TableDefinition<'_, u128, OutcomeRow> = TableDefinition::new("outcomes");
+/// The versions by their numbers in the store.
+pub const VERSIONS: TableDefinition<'_, u32, VersionRow> = TableDefinition::new("versions");
+/// Numbers of the store as a whole.
+pub const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+
+/// The version's number, the probability, whether the label is the positive one, when it turned out, when it came here. It has what
+/// figures are made of, so that no prediction is looked up for them.
+pub type OutcomeRow = (u32, f32, bool, u64, u64);
+
+/// The model's name and version, its threshold, its label's positive and negative value, and how many predictions and outcomes there are.
+pub type VersionRow = (&'static str, u64, f64, &'static str, &'static str, u64, u64);
+
+/// The tables of one transaction.
+pub struct Tables<'t> {
+    pub predictions: Table<'t, u128, &'static [u8]>,
+    pub keys: Table<'t, (u64, u128), ()>,
+    pub outcomes: Table<'t, u128, OutcomeRow>,
+    pub versions: Table<'t, u32, VersionRow>,
+    pub meta: Table<'t, &'static str, u64>,
+    /// For what is being encoded.
+    pub buffer: Vec<u8>,
+}
+
+impl<'t> Tables<'t> {
+    pub fn open(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
+        Ok(Self {
+            predictions: transaction.open_table(PREDICTIONS)?,
+            keys: transaction.open_table(KEYS)?,
+            outcomes: transaction.open_table(OUTCOMES)?,
+            versions: transaction.open_table(VERSIONS)?,
+            meta: transaction.open_table(META)?,
+            buffer: Vec::new(),
+        })
+    }
+}

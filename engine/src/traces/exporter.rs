@@ -1,0 +1,59 @@
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use opentelemetry_otlp::{Protocol, WithExportConfig, WithHttpConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+use tokio::runtime::Runtime;
+
+use super::TracesError;
+
+/// Sends spans, and tells of a collector that does not take them: once, until it does again.
+#[derive(Debug)]
+pub struct Exporter {
+    otlp: opentelemetry_otlp::SpanExporter,
+    /// The client's own: whoever exports has a thread for it.
+    runtime: Runtime,
+    is_failing: AtomicBool,
+}
+
+/// How long the collector may take for a batch.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Exporter {
+    /// One that sends to this URL with these headers.
+    pub fn new(endpoint: &str, headers: Vec<(String, String)>) -> Result<Self, TracesError> {
+        let otlp = opentelemetry_otlp::SpanExporter::builder()
+            .with_http()
+            .with_protocol(Protocol::HttpBinary)
+            .with_endpoint(endpoint)
+            .with_timeout(TIMEOUT)
+            .with_headers(headers.into_iter().collect::<HashMap<_, _>>())
+            .build()?;
+        let runtime: io::Result<Runtime> = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        Ok(Self { otlp, runtime: runtime?, is_failing: AtomicBool::new(false) })
+    }
+}
+
+impl SpanExporter for Exporter {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        // The processor exports on a thread that does nothing else.
+        let result = self.runtime.block_on(self.otlp.export(batch));
+        let was_failing = self.is_failing.swap(result.is_err(), Ordering::Relaxed);
+        match &result {
+            Err(error) if !was_failing => {
+                tracing::warn!(%error, "the collector does not take traces; they are lost until it does");
+            }
+            Ok(()) if was_failing => tracing::info!("the collector takes traces again"),
+            _ => {}
+        }
+        result
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.otlp.set_resource(resource);
+    }
+}
