@@ -22,7 +22,7 @@ BUILD = cargo build --release --locked --bins
 DEMO = exec env BIN='$(BIN)' DATA='$(DATA)' SCHEMA='$(SCHEMA)' MODEL='$(MODEL)' REPOSITORY='$(REPOSITORY)' \
 	REPORT='$(REPORT)' LISTEN='$(LISTEN)' tests/demo.sh
 
-.PHONY: help demo build runtime test proof-swaps proof-kills bench bench-micro bench-train lint fmt fmt-check clippy deny clean
+.PHONY: help demo build runtime test prometheus dashboards proof-swaps proof-kills bench bench-micro bench-train lint fmt fmt-check clippy deny clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -49,6 +49,7 @@ runtime: ## fetch ONNX Runtime's shared library into .onnxruntime/
 test: ## fetch what the tests need and run them all
 	engine/onnxruntime/fetch.sh || test -n "$$WITHOUT_ONNXRUNTIME"
 	tests/fetch-seaweedfs.sh || test -n "$$WITHOUT_SEAWEEDFS"
+	tests/fetch-prometheus.sh || test -n "$$WITHOUT_PROMETHEUS"
 	$(BUILD)
 	cargo test --release --locked --workspace
 
@@ -77,6 +78,15 @@ bench: ## compare Onnward with its peers side by side, about a quarter of an hou
 bench-micro: ## time the parts of a request one by one, and count allocations
 	engine/onnxruntime/fetch.sh --optional
 	ORT_DISABLE_TELEMETRY=1 cargo bench --locked --workspace --bench micro --bench allocations
+
+prometheus: ## watch the engine on 127.0.0.1:8000 by a real Prometheus on 127.0.0.1:9090, until Ctrl-C
+	tests/fetch-prometheus.sh
+	exec target/prometheus/bin/prometheus --config.file=monitoring/prometheus/prometheus.yml \
+		--storage.tsdb.path=target/prometheus/data --storage.tsdb.retention.time=40d --web.listen-address=127.0.0.1:9090
+
+dashboards: ## write Grafana's dashboards from their source, and hold them against Grafana's own types
+	python3 -B monitoring/grafana/source
+	tests/monitoring/grafana/check.sh
 
 lint: fmt-check clippy ## check the format and run clippy, warnings being errors
 

@@ -15,6 +15,7 @@ mod lifecycle;
 mod loading;
 mod logs;
 mod metrics;
+mod monitoring;
 mod outcomes;
 mod parity;
 mod programs;

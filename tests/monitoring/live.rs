@@ -1,0 +1,80 @@
+//! A real Prometheus scrapes a real engine under load: nothing that is asked of it is left without an answer, and an alert arrives.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::engine::Busy;
+use super::queries::{self, Question};
+use super::runbook;
+use super::servers::{self, Server, Tools};
+
+/// How long it may take until everything has happened that is to be seen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn every_query_has_data_and_an_alert_arrives() {
+    let Some(tools) = Tools::find() else { return };
+    let busy = Busy::start();
+    let (receiver, received) = servers::receiver();
+    let alertmanager = servers::alertmanager(&tools, &receiver);
+    let engine = busy.engine.url.strip_prefix("http://").unwrap().to_owned();
+    let prometheus = servers::prometheus(&tools, &engine, &alertmanager);
+
+    let load = busy.load();
+    let scraped = r#"onnward_http_requests_total{status="200"}"#.to_owned();
+    await_data(&prometheus, &[Question { place: "a scrape".to_owned(), ask: queries::Ask::Query(scraped) }]);
+    busy.swap();
+    let rules = queries::of_rules(&prometheus.get("/api/v1/rules", &[]));
+    let questions = [queries::of_dashboards(), queries::of_grafana_alerts(), rules].into_iter().flatten();
+    await_data(&prometheus, &questions.collect::<Vec<_>>());
+    load.stop();
+    let (_, page) = busy.engine.get("/metrics");
+    assert_eq!(tools.problems_of_metrics(&page), "");
+    runbook::try_commands(&busy.engine.url, &busy.repository, || busy.swap());
+
+    // Before its first scrape Prometheus knew of no engine, and said so.
+    while received.try_recv().is_ok() {}
+    busy.stop();
+    let page = std::iter::from_fn(|| received.recv_timeout(PATIENCE).ok()).find(|(path, message)| {
+        path == "/pagerduty" && message["payload"]["summary"] == "[FIRING 1] OnnwardServiceDown"
+    });
+    let (_, page) = page.expect("the alert does not arrive");
+    assert_eq!(page["routing_key"], servers::PAGERDUTY_KEY);
+    let text = page["payload"]["custom_details"]["alerts"].as_str().unwrap();
+    assert!(text.starts_with("No engine answers\n"), "{text}");
+    assert!(text.contains("\nDo: https://") && text.contains("/RUNBOOK.md#onnwardservicedown\n"), "{text}");
+    // What follows from it disturbs nobody.
+    await_that("the engine's own alert is inhibited", || {
+        let alerts = alertmanager.get("/api/v2/alerts", &[("filter", "alertname=OnnwardTargetDown")]);
+        alerts[0]["status"]["state"] == "suppressed"
+    });
+}
+
+/// Waits until each has an answer.
+#[track_caller]
+fn await_data(prometheus: &Server, questions: &[Question]) {
+    let start = Instant::now();
+    let mut missing: Vec<&Question> = questions.iter().collect();
+    while start.elapsed() < PATIENCE && !missing.is_empty() {
+        missing.retain(|question| !prometheus.knows(&question.ask));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let missing: Vec<String> = missing.iter().map(|question| question.to_string()).collect();
+    assert!(missing.is_empty(), "no data for\n{}\n{}", missing.join("\n"), targets(prometheus));
+}
+
+#[track_caller]
+fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// How Prometheus's scrapes go.
+fn targets(prometheus: &Server) -> Value {
+    let targets = prometheus.get("/api/v1/targets", &[])["data"]["activeTargets"].clone();
+    targets.as_array().unwrap().iter().map(|target| target["lastError"].clone()).collect()
+}
