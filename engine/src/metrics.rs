@@ -99,12 +99,10 @@ impl Metrics {
             business: BusinessVecs::new(r)?,
             versions: VersionMetrics::new(r)?,
             capture: CaptureMetrics::new(r)?,
-            log_lines_lost: registered(
+            log_lines_lost: counter(
                 r,
-                IntCounter::new(
-                    "onnward_log_lines_lost_total",
-                    "Lines of the log that were lost because standard error was read too slowly.",
-                )?,
+                "onnward_log_lines_lost_total",
+                "Lines of the log that were lost because standard error was read too slowly.",
             )?,
             outcomes: OutcomeMetrics::new(r)?,
             models: ModelGauges::new(r)?,
@@ -155,6 +153,10 @@ fn float_counters(r: &Registry, name: &str, help: &str, labels: &[&str]) -> prom
     registered(r, CounterVec::new(Opts::new(name, help), labels)?)
 }
 
+fn counter(r: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+    registered(r, IntCounter::new(name, help)?)
+}
+
 fn float_counter(r: &Registry, name: &str, help: &str) -> prometheus::Result<Counter> {
     registered(r, Counter::new(name, help)?)
 }
@@ -183,6 +185,11 @@ fn histograms(
     buckets: &[f64],
 ) -> prometheus::Result<HistogramVec> {
     registered(r, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?)
+}
+
+/// A count as a gauge holds it.
+fn whole(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
 }
 
 /// Ends every series of a version of a model.

@@ -85,6 +85,11 @@ pub async fn read(
     }
 }
 
+/// The text of a body, which JSON is.
+pub fn text(bytes: &[u8]) -> Result<&str, ApiError> {
+    std::str::from_utf8(bytes).map_err(|error| ApiError::NotUtf8 { offset: error.valid_up_to() })
+}
+
 /// How many times the limit is read and thrown away before a body that is too large is cut off: most clients send
 /// everything before they read the answer, and see a broken connection instead of it when nobody takes it.
 const DISCARDED: usize = 4;

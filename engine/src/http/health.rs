@@ -40,10 +40,6 @@ fn scrape(state: &HttpState) -> Result<Vec<u8>, MetricsError> {
             Some(VersionDrift { model: &model.name, version: model.version, report })
         })
         .collect();
-    let estimates = loaded.iter().filter_map(|model| Some((model, model.monitor.estimate()?)));
-    state.metrics.estimated_performance(estimates.flat_map(|(model, estimate)| {
-        estimate.figures().map(|(figure, value)| (model.name.as_str(), model.version, figure, value))
-    }));
     let mut text = state.metrics.render(&state.registry.states())?;
     text.extend(metrics::render_drift(&drift)?);
     Ok(text)

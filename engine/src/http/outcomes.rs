@@ -69,10 +69,8 @@ async fn read(state: &HttpState, bytes: Bytes) -> Result<Received, ApiError> {
     let most = state.config.max_request_rows;
     let large = bytes.len() >= LARGE_BODY_BYTES;
     let parse = move || {
-        let text =
-            std::str::from_utf8(&bytes).map_err(|error| ApiError::NotUtf8 { offset: error.valid_up_to() })?;
-        let body: Value =
-            serde_json::from_str(text).map_err(|error| ApiError::NotJson { reason: error.to_string() })?;
+        let body: Value = serde_json::from_str(body::text(&bytes)?)
+            .map_err(|error| ApiError::NotJson { reason: error.to_string() })?;
         read::read(&body, default_model.as_deref(), most, millis_now()).map_err(ApiError::InvalidOutcomes)
     };
     if large { state.large_bodies.parse(parse).await } else { parse() }

@@ -144,10 +144,8 @@ async fn read_rows(
 }
 
 fn parse(model: &ServingModel, bytes: &[u8], limits: RowsLimits, keeps_keys: bool) -> Result<Rows, ApiError> {
-    let text =
-        std::str::from_utf8(bytes).map_err(|error| ApiError::NotUtf8 { offset: error.valid_up_to() })?;
     let not_json = |error: serde_json::Error| ApiError::NotJson { reason: error.to_string() };
-    let mut json = serde_json::Deserializer::from_str(text);
+    let mut json = serde_json::Deserializer::from_str(body::text(bytes)?);
     let schema = model.description.schema();
     let rows = if keeps_keys {
         schema.read_rows_with_keys(&mut json, limits)

@@ -1,6 +1,6 @@
 use prometheus::{Encoder, GaugeVec, IntGaugeVec, Registry, TextEncoder};
 
-use super::{MetricsError, float_gauges, gauges};
+use super::{MetricsError, float_gauges, gauges, whole};
 use crate::drift::{DriftReport, SubjectReport, WindowKind};
 
 /// How the last windows of a loaded version compare with training.
@@ -112,8 +112,4 @@ impl DriftVecs {
             self.detected.with_label_values(&labels).set(i64::from(subject.detected));
         }
     }
-}
-
-fn whole(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -3,7 +3,8 @@ use std::time::Duration;
 use onnward_schemas::Figures;
 use prometheus::{GaugeVec, IntGaugeVec, Registry};
 
-use super::{float_gauges, gauges};
+use super::{float_gauges, gauges, whole};
+use crate::outcomes::estimate::Estimate;
 
 /// How a model stands at the moment of a scrape.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +19,8 @@ pub struct ModelState {
     pub queue: Option<QueueState>,
     /// The figures on the held-out rows of each loaded version that tells them.
     pub evaluations: Vec<(u64, Figures)>,
+    /// How good the last predictions of each loaded version probably are, where there are any.
+    pub estimates: Vec<(u64, Estimate)>,
 }
 
 /// What waits to be scored.
@@ -57,11 +60,12 @@ pub struct ModelGauges {
     desired: IntGaugeVec,
     serving: IntGaugeVec,
     evaluation: GaugeVec,
+    estimated: GaugeVec,
 }
 
 impl ModelGauges {
     pub fn new(r: &Registry) -> prometheus::Result<Self> {
-        let model = &["model"];
+        let (model, figure) = (&["model"], &["model", "version", "figure"]);
         let of_model = |name: &str, help: &str| gauges(r, name, help, model);
         Ok(Self {
             queue_rows: of_model("onnward_queue_rows", "Rows that wait to be scored.")?,
@@ -82,7 +86,13 @@ impl ModelGauges {
                 r,
                 "onnward_model_evaluation",
                 "A loaded version's figures on the rows that were held out of its training.",
-                &["model", "version", "figure"],
+                figure,
+            )?,
+            estimated: float_gauges(
+                r,
+                "onnward_estimated_performance",
+                "How good the last predictions probably are, by what they say of themselves: an estimate.",
+                figure,
             )?,
         })
     }
@@ -93,8 +103,9 @@ impl ModelGauges {
         for gauges in [queue_rows, queue_requests, queue_capacity, desired, serving] {
             gauges.reset();
         }
-        self.queue_oldest_age.reset();
-        self.evaluation.reset();
+        for gauges in [&self.queue_oldest_age, &self.evaluation, &self.estimated] {
+            gauges.reset();
+        }
         for model in models {
             self.show_one(model);
         }
@@ -103,7 +114,7 @@ impl ModelGauges {
     fn show_one(&self, model: &ModelState) {
         let of_model = [model.name.as_str()];
         let set = |gauges: &IntGaugeVec, value: u64| {
-            gauges.with_label_values(&of_model).set(i64::try_from(value).unwrap_or(i64::MAX));
+            gauges.with_label_values(&of_model).set(whole(value));
         };
         if let Some(queue) = model.queue {
             set(&self.queue_rows, queue.rows as u64);
@@ -120,6 +131,14 @@ impl ModelGauges {
             let version = version.to_string();
             for (figure, value) in by_name(figures) {
                 self.evaluation.with_label_values(&[&model.name, &version, figure]).set(value);
+            }
+        }
+        for (version, estimate) in &model.estimates {
+            let version = version.to_string();
+            for (figure, value) in estimate.figures() {
+                if let Some(value) = value {
+                    self.estimated.with_label_values(&[&model.name, &version, figure]).set(value);
+                }
             }
         }
     }

@@ -1,9 +1,9 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
-use super::{Metrics, counters, gauge, gauges, registered};
+use super::{Metrics, counter, counters, end_series, float_gauges, gauge, gauges, whole};
 
 /// What becomes of predictions.
 #[derive(Debug)]
@@ -15,16 +15,9 @@ pub struct OutcomeMetrics {
     not_stored: IntCounterVec,
     performance: GaugeVec,
     in_window: IntGaugeVec,
-    estimated: GaugeVec,
     coverage: GaugeVec,
-    known: Mutex<BTreeMap<(String, u64), Series>>,
-}
-
-/// What a version of a model has series of.
-#[derive(Debug, Default)]
-struct Series {
-    results: BTreeSet<&'static str>,
-    figures: BTreeSet<&'static str>,
+    /// The versions that have series.
+    known: Mutex<BTreeSet<(String, u64)>>,
 }
 
 impl OutcomeMetrics {
@@ -47,12 +40,10 @@ impl OutcomeMetrics {
                 "Outcomes received, by result; those that came late have no model.",
                 &["model", "version", "result"],
             )?,
-            unknown: registered(
+            unknown: counter(
                 r,
-                IntCounter::new(
-                    "onnward_outcomes_unknown_total",
-                    "Outcomes received for predictions that are not kept here.",
-                )?,
+                "onnward_outcomes_unknown_total",
+                "Outcomes received for predictions that are not kept here.",
             )?,
             stored: gauge(
                 r,
@@ -74,17 +65,11 @@ impl OutcomeMetrics {
                 "Share of the stored predictions that have their outcome.",
                 version,
             )?,
-            estimated: float_gauges(
-                r,
-                "onnward_estimated_performance",
-                "How good the last predictions probably are, by what they say of themselves: an estimate.",
-                &["model", "version", "figure"],
-            )?,
             known: Mutex::default(),
         })
     }
 
-    fn known(&self) -> MutexGuard<'_, BTreeMap<(String, u64), Series>> {
+    fn known(&self) -> MutexGuard<'_, BTreeSet<(String, u64)>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -119,7 +104,7 @@ impl Metrics {
         let (model, version) = of.map(|(model, version)| (model, version.to_string())).unwrap_or_default();
         self.outcomes.outcomes.with_label_values(&[model, &version, result]).inc();
         if let Some((model, version)) = of {
-            self.outcomes.known().entry((model.to_owned(), version)).or_default().results.insert(result);
+            self.outcomes.known().insert((model.to_owned(), version));
         }
     }
 
@@ -130,8 +115,8 @@ impl Metrics {
 
     /// So many predictions are kept, in a file of so many bytes.
     pub fn stored_predictions(&self, predictions: u64, bytes: u64) {
-        self.outcomes.stored.set(i64::try_from(predictions).unwrap_or(i64::MAX));
-        self.outcomes.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.outcomes.stored.set(whole(predictions));
+        self.outcomes.bytes.set(whole(bytes));
     }
 
     /// So many predictions should have been kept and were not.
@@ -160,53 +145,27 @@ impl Metrics {
             }
         }
         let labels = [model, text.as_str()];
-        in_window.with_label_values(&labels).set(i64::try_from(outcomes).unwrap_or(i64::MAX));
+        in_window.with_label_values(&labels).set(whole(outcomes));
         if let Some(coverage) = coverage {
             ratio.with_label_values(&labels).set(coverage);
         }
-        let mut known = self.outcomes.known();
-        let series = known.entry((model.to_owned(), version)).or_default();
-        series.figures.extend(figures.iter().map(|(figure, _)| figure));
-    }
-
-    /// How good the last predictions of the loaded versions probably are: models, versions and figures. Whatever else there
-    /// was ends.
-    pub fn estimated_performance<'a>(
-        &self,
-        estimates: impl IntoIterator<Item = (&'a str, u64, &'static str, Option<f64>)>,
-    ) {
-        let estimated = &self.outcomes.estimated;
-        estimated.reset();
-        for (model, version, figure, value) in estimates {
-            if let Some(value) = value {
-                estimated.with_label_values(&[model, &version.to_string(), figure]).set(value);
-            }
-        }
+        self.outcomes.known().insert((model.to_owned(), version));
     }
 
     /// Ends the series of every version but these, of which predictions are kept.
     pub fn keep_outcomes_of(&self, versions: &[(String, u64)]) {
         let OutcomeMetrics { outcomes, performance, in_window, coverage, .. } = &self.outcomes;
-        self.outcomes.known().retain(|(model, version), series| {
-            if versions.iter().any(|(kept, number)| kept == model && number == version) {
+        self.outcomes.known().retain(|of| {
+            if versions.contains(of) {
                 return true;
             }
-            let version = version.to_string();
-            let labels = [model.as_str(), version.as_str()];
-            // An error means that there was no such series.
-            let _ = in_window.remove_label_values(&labels);
-            let _ = coverage.remove_label_values(&labels);
-            for figure in &series.figures {
-                let _ = performance.remove_label_values(&[model.as_str(), &version, figure]);
-            }
-            for result in &series.results {
-                let _ = outcomes.remove_label_values(&[model.as_str(), &version, result]);
+            let (model, version) = (of.0.as_str(), of.1.to_string());
+            end_series(outcomes, model, &version);
+            end_series(in_window, model, &version);
+            for vec in [performance, coverage] {
+                end_series(vec, model, &version);
             }
             false
         });
     }
-}
-
-fn float_gauges(r: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
-    registered(r, GaugeVec::new(Opts::new(name, help), labels)?)
 }

@@ -2,7 +2,7 @@
 
 use prometheus::{Counter, Gauge, IntCounter, IntGauge, Registry};
 
-use super::{float_counter, float_gauge, gauge, registered};
+use super::{counter, float_counter, float_gauge, gauge};
 
 /// The process, as it is at a scrape.
 #[derive(Debug)]
@@ -24,7 +24,6 @@ impl ProcessMetrics {
         if !cfg!(target_os = "linux") {
             return Ok(None);
         }
-        let bytes = |name: &str, help: &str| registered(r, IntCounter::new(name, help)?);
         let metrics = Self {
             cpu_seconds: float_counter(
                 r,
@@ -41,11 +40,13 @@ impl ProcessMetrics {
                 "process_start_time_seconds",
                 "When the process started, in seconds since 1970 (UTC).",
             )?,
-            read_bytes: bytes(
+            read_bytes: counter(
+                r,
                 "onnward_process_read_bytes_total",
                 "Bytes that the process has had read from disks.",
             )?,
-            written_bytes: bytes(
+            written_bytes: counter(
+                r,
                 "onnward_process_written_bytes_total",
                 "Bytes that the process has had written to disks.",
             )?,
@@ -61,6 +62,7 @@ mod linux {
     use procfs::{ProcResult, boot_time_secs, page_size, ticks_per_second};
 
     use super::ProcessMetrics;
+    use crate::metrics::whole;
 
     impl ProcessMetrics {
         /// Reads what the process is now. What cannot be read stays as it was: a sandbox may hide some of it.
@@ -106,10 +108,6 @@ mod linux {
                 self.start_time.set(boot as f64 + stat.starttime as f64 / ticks_per_second() as f64);
             }
         }
-    }
-
-    fn whole(value: u64) -> i64 {
-        i64::try_from(value).unwrap_or(i64::MAX)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use prometheus::{Gauge, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use serde::Serialize;
 
-use super::{Metrics, counters, gauge, gauges, histograms, registered};
+use super::{Metrics, counters, float_gauge, gauge, gauges, histograms, whole};
 
 /// What happens to versions, from the repository to the service.
 #[derive(Debug)]
@@ -53,12 +53,10 @@ impl VersionMetrics {
                 &["model", "outcome"],
             )?,
             loaded: Mutex::default(),
-            repository_age: registered(
+            repository_age: float_gauge(
                 r,
-                Gauge::new(
-                    "onnward_repository_last_success_age_seconds",
-                    "Time since the model repository was last read with success, or since the start.",
-                )?,
+                "onnward_repository_last_success_age_seconds",
+                "Time since the model repository was last read with success, or since the start.",
             )?,
             repository_seen: Mutex::new(Instant::now()),
         })
@@ -163,6 +161,6 @@ impl Metrics {
 
     /// So many models answer predictions now.
     pub fn models_serving(&self, models: usize) {
-        self.versions.models_serving.set(i64::try_from(models).unwrap_or(i64::MAX));
+        self.versions.models_serving.set(whole(models));
     }
 }

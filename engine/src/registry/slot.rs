@@ -131,6 +131,9 @@ impl Slot {
             serving: serving.map(|model| model.version),
             queue: loaded().map(|model| model.batcher.queue_state()).reduce(QueueState::join),
             evaluations: loaded().filter_map(evaluation).collect(),
+            estimates: loaded()
+                .filter_map(|model| Some((model.version, model.monitor.estimate()?)))
+                .collect(),
         }
     }
 
