@@ -77,6 +77,7 @@ fn serve(name: &str, label: &str, rows_path: &str, repository: &Path, artifact: 
     assert_eq!(offline.len(), rows.len());
 
     let engine = Engine::serve(repository, &[]);
+    succeed(ENGINE, &["health", "--url", &format!("{}/health/ready", engine.url)]);
     let path = format!("/models/{name}/predict");
     let (status, many) = engine.post(&path, &serde_json::to_string(&rows).unwrap());
     assert_eq!((status, &many["model"], &many["version"]), (200, &name.into(), &2.into()));
@@ -173,6 +174,19 @@ fn mistakes_at_the_command_line_are_one_clear_sentence() {
         assert!(message.contains(expected), "{arguments:?}: {message}");
         assert!(!message.contains("panicked") && !message.contains("RUST_BACKTRACE"), "{message}");
     }
+}
+
+#[test]
+fn a_health_check_says_whether_the_engine_is_ready_and_why_not() {
+    let folder = TempDir::new().unwrap();
+    let engine = Engine::start(folder.path(), &[]);
+    let ready = format!("{}/health/ready", engine.url);
+    let check = ["health", "--url", &ready];
+    let reason = fail(ENGINE, &check);
+    assert!(reason.contains("answers 503: "), "{reason}");
+    drop(engine);
+    let reason = fail(ENGINE, &check);
+    assert!(reason.contains("no engine answers"), "{reason}");
 }
 
 #[test]

@@ -19,9 +19,18 @@ fn a_promotion_and_a_rollback_on_a_local_disk() {
 }
 
 #[test]
-fn a_promotion_and_a_rollback_on_an_s3_server() {
+fn a_promotion_and_a_rollback_on_an_s3_server_with_keys_in_files() {
     let Some(server) = seaweedfs::start() else { return };
-    a_day(&SeaweedFs::location("a/day"), &server.environment());
+    let folder = TempDir::new().unwrap();
+    let environment = server.environment().into_iter().map(|(name, value)| match name.as_str() {
+        "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => {
+            let file = folder.path().join(&name);
+            std::fs::write(&file, format!("{value}\n")).unwrap();
+            (format!("{name}_FILE"), file.display().to_string())
+        }
+        _ => (name, value),
+    });
+    a_day(&SeaweedFs::location("a/day"), &environment.collect::<Vec<_>>());
 }
 
 fn a_day(repository: &str, environment: &Environment) {

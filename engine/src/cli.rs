@@ -5,11 +5,12 @@ use std::env::vars_os;
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{BackendChoice, Config, Flags};
-use crate::{app, commands};
+use crate::config::{BackendChoice, Config, ConfigError, Flags};
+use crate::{app, commands, health};
 
 /// Serves churn models from ONNX files.
 #[derive(Debug, Parser)]
@@ -23,7 +24,8 @@ const EXAMPLES: &str = "\
 Examples:
   onnward-engine serve --repository model-repository
   onnward-engine check model-repository/churn/1/model.onnx
-  onnward-engine predict model-repository/churn/1/model.onnx rows.json --output json";
+  onnward-engine predict model-repository/churn/1/model.onnx rows.json --output json
+  onnward-engine health";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -33,6 +35,8 @@ enum Command {
     Check(Check),
     /// Score the rows of a JSON file without a server
     Predict(Predict),
+    /// Ask a running engine whether it is ready: status 0 if it is, else 1 and the reason
+    Health(Health),
 }
 
 #[derive(Debug, Args)]
@@ -61,7 +65,8 @@ ONNWARD_BATCHING__WORKERS. Flags stand over the environment, and the environment
 
 Of each model one version is served: the one it is pinned to, else the one that the alias names, else the
 highest. An S3 store is reached with the keys of [s3] (endpoint, region, access_key_id, secret_access_key,
-session_token, path_style, allow_http) and what AWS's own environment variables say.
+session_token, path_style, allow_http) and what AWS's own environment variables say. Keys in files are named by
+AWS_ACCESS_KEY_ID_FILE, AWS_SECRET_ACCESS_KEY_FILE and AWS_SESSION_TOKEN_FILE.
 
 Examples:
   onnward-engine serve --repository model-repository
@@ -102,6 +107,26 @@ struct Predict {
     output: Output,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without --url it asks the engine of this machine, on the address that `serve` reads from the same configuration
+file and environment.
+
+Examples:
+  onnward-engine health
+  onnward-engine health --url http://10.0.0.7:8000/health/ready --timeout-ms 500")]
+struct Health {
+    /// What to ask [default: /health/ready of the address in the configuration]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// How long to wait for the answer
+    #[arg(long, value_name = "MS", default_value_t = 2000)]
+    timeout_ms: u64,
+    /// The TOML file that `serve` is given
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
 /// How a command prints its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
@@ -117,18 +142,32 @@ const USAGE: u8 = 2;
 /// Runs the program with the arguments and the environment of the process.
 pub fn run() -> ExitCode {
     match Cli::parse().command {
-        Command::Serve(serve) => {
-            let environment = vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-            match Config::load(&serve.flags(), environment) {
-                Ok(config) => exit_code(app::serve(config)),
-                Err(error) => fail(&error, USAGE),
-            }
-        }
+        Command::Serve(serve) => match Config::load(&serve.flags(), environment()) {
+            Ok(config) => exit_code(app::serve(config)),
+            Err(error) => fail(&error, USAGE),
+        },
         Command::Check(Check { file, output }) => exit_code(commands::check(&file, output)),
         Command::Predict(Predict { file, rows, output }) => {
             exit_code(commands::predict(&file, &rows, output))
         }
+        Command::Health(health) => match health.url() {
+            Ok(url) => exit_code(health::ask(&url, Duration::from_millis(health.timeout_ms))),
+            Err(error) => fail(&error, USAGE),
+        },
+    }
+}
+
+fn environment() -> impl Iterator<Item = (String, String)> {
+    vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+impl Health {
+    fn url(&self) -> Result<String, ConfigError> {
+        if let Some(url) = &self.url {
+            return Ok(url.clone());
+        }
+        let flags = Flags { config: self.config.clone(), ..Flags::default() };
+        Ok(health::ready_url(Config::load_listen(&flags, environment())?))
     }
 }
 

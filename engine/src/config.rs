@@ -164,17 +164,38 @@ impl Config {
         flags: &Flags,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let file = flags.config.as_deref().map(read_file).transpose()?;
-        let variables = environment.into_iter().filter_map(|(name, value)| Layer::variable(&name, &value));
-        Self::from_layers(file.into_iter().chain(variables).chain(flag_layers(flags)))
+        from_layers(layers(flags, environment)?, raw::RawConfig::check)
     }
 
-    fn from_layers(layers: impl Iterator<Item = Layer>) -> Result<Self, ConfigError> {
-        let figment = layers.fold(Figment::new(), Figment::merge);
-        let raw: raw::RawConfig =
-            figment.extract().map_err(|error| ConfigError::from_figment(error, &figment))?;
-        raw.check().map_err(|invalid| invalid.locate(&figment))
+    /// The address to listen on that [`Config::load`] reads from the same sources, for whoever wants to know no more than
+    /// where the engine is: what else is missing does not matter.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load_listen(
+        flags: &Flags,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<SocketAddr, ConfigError> {
+        from_layers(layers(flags, environment)?, |raw| raw.listen())
     }
+}
+
+fn layers(
+    flags: &Flags,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<impl Iterator<Item = Layer>, ConfigError> {
+    let file = flags.config.as_deref().map(read_file).transpose()?;
+    let variables = environment.into_iter().filter_map(|(name, value)| Layer::variable(&name, &value));
+    Ok(file.into_iter().chain(variables).chain(flag_layers(flags)))
+}
+
+fn from_layers<T>(
+    layers: impl Iterator<Item = Layer>,
+    check: impl FnOnce(raw::RawConfig) -> Result<T, error::Invalid>,
+) -> Result<T, ConfigError> {
+    let figment = layers.fold(Figment::new(), Figment::merge);
+    let raw = figment.extract().map_err(|error| ConfigError::from_figment(error, &figment))?;
+    check(raw).map_err(|invalid| invalid.locate(&figment))
 }
 
 fn read_file(path: &Path) -> Result<Layer, ConfigError> {

@@ -17,6 +17,7 @@ pub mod crew;
 pub mod differential;
 pub mod drift;
 pub mod golden;
+pub mod health;
 pub mod http;
 pub mod loader;
 pub mod logging;

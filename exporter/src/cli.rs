@@ -39,7 +39,9 @@ pub enum Command {
         onnward-exporter train --schema schemas/telco.toml --data customers.csv \\\n      \
         --repository model-repository --model churn --out report\n  \
         onnward-exporter train --schema schemas/bank.toml --data bank.csv --on-invalid skip \\\n      \
-        --candidates forest --forest-trees 300 --repository model-repository --model bank --output json")]
+        --candidates forest --forest-trees 300 --repository model-repository --model bank --output json\n  \
+        onnward-exporter train --schema schemas/telco.toml --sample 7000 --if-absent \\\n      \
+        --repository s3://models/telco --model churn --alias champion")]
     Train(Box<TrainArguments>),
     /// Show what an ONNX file holds: inputs, operators, schema, figures, digest
     #[command(after_help = "Examples:\n  \
@@ -200,8 +202,11 @@ pub struct TrainArguments {
     #[arg(long)]
     pub schema: PathBuf,
     /// The table to train on
-    #[arg(long)]
-    pub data: PathBuf,
+    #[arg(long, required_unless_present = "sample")]
+    pub data: Option<PathBuf>,
+    /// Instead of a table: how many sample customers to draw from the schema and train on
+    #[arg(long, value_name = "ROWS", conflicts_with = "data")]
+    pub sample: Option<u64>,
     /// The model repository to publish the best model to: a folder, file:///folder or s3://bucket/prefix
     #[arg(long, value_name = "URL")]
     pub repository: String,
@@ -223,6 +228,12 @@ pub struct TrainArguments {
     /// What to do with rows that the schema does not accept
     #[arg(long, value_enum, default_value_t)]
     pub on_invalid: InvalidRows,
+    /// An alias to move to the new version
+    #[arg(long)]
+    pub alias: Option<String>,
+    /// Do nothing, and succeed, if the model has a version already
+    #[arg(long)]
+    pub if_absent: bool,
     /// A private key to sign the version with
     #[arg(long, value_name = "FILE")]
     pub sign_key: Option<PathBuf>,

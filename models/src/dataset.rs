@@ -52,21 +52,34 @@ impl Dataset {
     /// [`DatasetError`]: the file, its header or its label cannot be used, or rows are invalid and `on_invalid` is
     /// [`OnInvalid::Fail`].
     pub fn read(path: &Path, schema: &Schema, on_invalid: OnInvalid) -> Result<Self, DatasetError> {
+        let bytes =
+            fs::read(path).map_err(|source| DatasetError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse(&bytes, path, schema, on_invalid)
+    }
+
+    /// As [`Dataset::read`], of the bytes of a file; errors call it `path`.
+    ///
+    /// # Errors
+    /// [`DatasetError`].
+    pub fn parse(
+        bytes: &[u8],
+        path: &Path,
+        schema: &Schema,
+        on_invalid: OnInvalid,
+    ) -> Result<Self, DatasetError> {
         let unreadable = |source| DatasetError::Unreadable { path: path.to_owned(), source };
-        let bytes = fs::read(path).map_err(unreadable)?;
-        let mut reader =
-            ReaderBuilder::new().flexible(true).trim(Trim::Headers).from_reader(bytes.as_slice());
+        let mut reader = ReaderBuilder::new().flexible(true).trim(Trim::Headers).from_reader(bytes);
         let header = reader.byte_headers().map_err(|error| unreadable(error.into()))?.clone();
         let columns = Columns::locate(&header, schema, path)?;
 
         let mut table = Table::default();
-        let mut lines = Lines { bytes: &bytes, counted: 0, line: 1 };
+        let mut lines = Lines { bytes, counted: 0, line: 1 };
         let mut record = ByteRecord::new();
         while reader.read_byte_record(&mut record).map_err(|error| unreadable(error.into()))? {
             let line = lines.of(&record);
             table.add(&record, line, &columns, schema);
         }
-        table.finish(path, schema, on_invalid, sha256_hex(&bytes))
+        table.finish(path, schema, on_invalid, sha256_hex(bytes))
     }
 
     /// How many rows there are.

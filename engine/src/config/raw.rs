@@ -204,14 +204,19 @@ impl Default for RawShutdown {
 
 impl RawConfig {
     /// What the keys mean.
-    pub fn check(self) -> Result<Config, Invalid> {
-        let listen: SocketAddr = self.listen.parse().map_err(|_| Invalid {
+    /// The address to listen on.
+    pub fn listen(&self) -> Result<SocketAddr, Invalid> {
+        self.listen.parse().map_err(|_| Invalid {
             key: "listen",
             problem: format!(
                 "is \"{}\", but must be an address and a port, such as 127.0.0.1:8000",
                 self.listen
             ),
-        })?;
+        })
+    }
+
+    pub fn check(self) -> Result<Config, Invalid> {
+        let listen = self.listen()?;
         let repository = self.repository.filter(|path| !path.trim().is_empty()).ok_or_else(|| Invalid {
             key: "repository",
             problem: "is not set: name the model repository with --repository URL, ONNWARD_REPOSITORY or \

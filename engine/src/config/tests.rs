@@ -4,7 +4,8 @@ fn load(toml: &str, variables: &[(&str, &str)], flags: &Flags) -> Result<Config,
     let file = Layer::file(Path::new("engine.toml"), toml);
     let variables = variables.iter().filter_map(|(name, value)| Layer::variable(name, value));
     file.and_then(|file| {
-        Config::from_layers(std::iter::once(file).chain(variables).chain(flag_layers(flags)))
+        let layers = std::iter::once(file).chain(variables).chain(flag_layers(flags));
+        from_layers(layers, raw::RawConfig::check)
     })
     .map_err(|error| error.to_string())
 }
@@ -29,6 +30,12 @@ fn the_defaults_are_a_working_configuration() {
     assert_eq!(config.http.max_body_bytes, 8 << 20);
     assert!(config.batching.workers >= 1 && config.batching.max_queue_delay.is_zero());
     assert!(config.http.cors_origins.is_empty());
+}
+
+#[test]
+fn the_address_is_known_where_nothing_else_is() {
+    let variables = [("ONNWARD_LISTEN".to_owned(), "0.0.0.0:80".to_owned())];
+    assert_eq!(Config::load_listen(&Flags::default(), variables).unwrap().to_string(), "0.0.0.0:80");
 }
 
 #[test]

@@ -69,7 +69,8 @@ async fn plan_publish(
     Ok(PublishResult { published, alias, foreign: None, dry_run: true })
 }
 
-async fn promote_new(
+/// Lets an alias name the version that was just published.
+pub async fn promote_new(
     repository: &Repository,
     model: &str,
     version: u64,

@@ -3,17 +3,18 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use onnward_models::{
-    CandidateParams, Comparison, Dataset, Family, OnInvalid, TrainingPlan, TrainingRun, train,
+    CandidateParams, Comparison, Dataset, Family, OnInvalid, SampleFormat, TrainingPlan, TrainingRun, train,
+    write_sample,
 };
 use onnward_onnx::Artifact;
 use onnward_repository::{
-    NewVersion, Published, Repository, RepositoryConfig, Signer, check_name, make_writable,
+    NewVersion, Published, Repository, RepositoryConfig, RepositoryError, Signer, check_name, make_writable,
 };
 use serde::Serialize;
 
 use super::progress::TrainingBar;
-use super::repository::block_on;
-use super::repository::results::described;
+use super::repository::results::{AliasMove, described};
+use super::repository::{block_on, promote_new};
 use super::signing::signer;
 use super::{CommandError, print, read_schema};
 use crate::cli::repository::repository_config;
@@ -26,20 +27,33 @@ use crate::report;
 struct TrainResult<'a> {
     comparison: &'a Comparison,
     published: Published,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alias: Option<AliasMove>,
     report: Option<PathBuf>,
 }
 
+/// What `train --if-absent` prints where there is nothing to do.
+#[derive(Serialize)]
+struct Present<'a> {
+    model: &'a str,
+    /// The highest version that is there.
+    present_version: u64,
+}
+
 pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
-    check_name(&arguments.model)?;
+    let model = arguments.model.as_str();
+    for name in [Some(model), arguments.alias.as_deref()].into_iter().flatten() {
+        check_name(name)?;
+    }
     let signer = signer(arguments.sign_key.as_deref())?;
-    let schema = read_schema(&arguments.schema)?.schema;
-    let on_invalid = match arguments.on_invalid {
-        InvalidRows::Fail => OnInvalid::Fail,
-        InvalidRows::Skip => OnInvalid::Skip,
-    };
-    let data = Dataset::read(&arguments.data, &schema, on_invalid)?;
-    warn(&data);
     let repository = repository_config(&arguments.repository);
+    if arguments.if_absent
+        && let Some(present_version) = highest_version(&repository, model)?
+    {
+        return print(arguments.output, &Present { model, present_version });
+    }
+    let data = read_table(arguments)?;
+    warn(&data);
     // Whoever cannot reach the repository is told before the training, not after it.
     block_on(async { Ok(Repository::create(&repository)?.models().await?) })?;
     if let Some(out) = &arguments.out {
@@ -60,8 +74,34 @@ pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
         }
         None => None,
     };
-    let published = publish_best(&repository, &arguments.model, &artifacts, signer.as_ref())?;
-    print(arguments.output, &TrainResult { comparison: &run.comparison, published, report })
+    let (published, alias) = publish_best(&repository, arguments, &artifacts, signer.as_ref())?;
+    print(arguments.output, &TrainResult { comparison: &run.comparison, published, alias, report })
+}
+
+fn highest_version(repository: &RepositoryConfig, model: &str) -> Result<Option<u64>, CommandError> {
+    block_on(async {
+        match Repository::open_or_empty(repository)?.status(model).await {
+            Ok(status) => Ok(status.versions.first().map(|found| found.version)),
+            Err(RepositoryError::NoModel { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    })
+}
+
+/// The table that is trained on: a file, or one drawn from the schema.
+fn read_table(arguments: &TrainArguments) -> Result<Dataset, CommandError> {
+    let file = read_schema(&arguments.schema)?;
+    let on_invalid = match arguments.on_invalid {
+        InvalidRows::Fail => OnInvalid::Fail,
+        InvalidRows::Skip => OnInvalid::Skip,
+    };
+    if let Some(path) = &arguments.data {
+        return Ok(Dataset::read(path, &file.schema, on_invalid)?);
+    }
+    let mut table = Vec::new();
+    let rows = arguments.sample.unwrap_or_default();
+    write_sample(&file, rows, arguments.seed, SampleFormat::Csv, &mut table, |_| {})?;
+    Ok(Dataset::parse(&table, Path::new("the sample"), &file.schema, on_invalid)?)
 }
 
 /// Says on standard error what a person should know of the table before trusting what follows.
@@ -127,10 +167,10 @@ fn write_artifacts(folder: &Path, run: &TrainingRun, artifacts: &[Artifact]) -> 
 
 fn publish_best(
     repository: &RepositoryConfig,
-    model: &str,
+    arguments: &TrainArguments,
     artifacts: &[Artifact],
     signer: Option<&Signer>,
-) -> Result<Published, CommandError> {
+) -> Result<(Published, Option<AliasMove>), CommandError> {
     let best = artifacts.first().ok_or(onnward_models::TrainingError::NoCandidates)?;
     let fingerprint = best.metadata.schema.fingerprint();
     block_on(async {
@@ -141,8 +181,20 @@ fn publish_best(
             signer,
             ..NewVersion::default()
         };
-        Ok(repository.publish_version(model, new).await?)
+        let published = repository.publish_version(&arguments.model, new).await?;
+        let alias = match &arguments.alias {
+            Some(alias) => Some(promote_new(&repository, &arguments.model, published.version, alias).await?),
+            None => None,
+        };
+        Ok((published, alias))
     })
+}
+
+impl fmt::Display for Present<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { model, present_version } = self;
+        writeln!(f, "{model} version {present_version} is there already; nothing was trained")
+    }
 }
 
 impl fmt::Display for TrainResult<'_> {
@@ -181,6 +233,9 @@ impl fmt::Display for TrainResult<'_> {
             )?;
         }
         writeln!(f, "\npublished  {}", described(&self.published))?;
+        if let Some(alias) = &self.alias {
+            writeln!(f, "moved      {alias}")?;
+        }
         if let Some(report) = &self.report {
             writeln!(f, "report     {}", report.display())?;
         }
@@ -241,6 +296,29 @@ mod tests {
         let refused = train_in(&folder, "churn", "logistic").unwrap_err().to_string();
         assert!(refused.contains("cannot open the model repository"), "{refused}");
         assert!(!folder.join("out").exists());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_first_model_is_trained_on_a_sample_promoted_and_left_alone_from_then_on() {
+        let folder = workshop("first");
+        let text = |path: &str| folder.join(path).display().to_string();
+        let typed = format!(
+            "x train --schema {} --sample 300 --repository {} --model churn --alias champion --if-absent
+             --candidates logistic --folds 2",
+            text("schema.toml"),
+            text("repository"),
+        );
+        let train = || match Arguments::try_parse_from(typed.split_whitespace()).unwrap().command {
+            Command::Train(arguments) => run(&arguments).unwrap(),
+            other => panic!("{other:?}"),
+        };
+        train();
+        let entries = folder.join("repository/churn/aliases/champion");
+        assert_eq!(std::fs::read_dir(&entries).unwrap().count(), 1);
+        train();
+        assert_eq!(std::fs::read_dir(&entries).unwrap().count(), 1);
+        assert!(!folder.join("repository/churn/2").exists());
         std::fs::remove_dir_all(folder).unwrap();
     }
 

@@ -23,7 +23,8 @@ impl Default for RepositoryConfig {
 }
 
 /// How to reach an S3 store. Whatever is not set comes from the usual environment of AWS (`AWS_REGION`,
-/// `AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, web identities, container and instance roles, …).
+/// `AWS_ACCESS_KEY_ID` or the file that `AWS_ACCESS_KEY_ID_FILE` names, `AWS_ENDPOINT_URL`, web identities, container and
+/// instance roles, …).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct S3Config {

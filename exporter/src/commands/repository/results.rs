@@ -83,13 +83,19 @@ impl Display for PublishResult {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let would = would(self.dry_run);
         writeln!(f, "{would}published  {}", described(&self.published))?;
-        if let Some(AliasMove { alias, from, to }) = &self.alias {
-            writeln!(f, "{would}moved      alias {alias}: {} → {to}", named(*from))?;
+        if let Some(alias) = &self.alias {
+            writeln!(f, "{would}moved      {alias}")?;
         }
         match &self.foreign {
             Some(foreign) => write!(f, "\n{foreign}"),
             None => Ok(()),
         }
+    }
+}
+
+impl Display for AliasMove {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "alias {}: {} → {}", self.alias, named(self.from), self.to)
     }
 }
 

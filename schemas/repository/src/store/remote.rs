@@ -9,6 +9,9 @@ use url::Url;
 
 use crate::config::{RepositoryConfig, S3Config, Secret};
 use crate::error::RepositoryError;
+use key_files::KeyFiles;
+
+mod key_files;
 
 /// How long a file may take to be uploaded.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
@@ -60,7 +63,7 @@ pub fn remote(url: &Url, config: &RepositoryConfig, purpose: Purpose) -> Result<
         "s3" => {
             let builder = AmazonS3Builder::new().with_client_options(client).with_retry(retries);
             let builder = s3(builder.with_bucket_name(bucket), &config.s3, environment());
-            let builder = builder.map_err(|problem| wrong(problem.to_owned()))?;
+            let builder = builder.map_err(wrong)?;
             let endpoint = endpoint_of(&builder);
             (rooted(builder.build().map_err(failed)?, url), endpoint)
         }
@@ -101,7 +104,7 @@ fn s3(
     mut builder: AmazonS3Builder,
     config: &S3Config,
     environment: impl IntoIterator<Item = (String, String)>,
-) -> Result<AmazonS3Builder, &'static str> {
+) -> Result<AmazonS3Builder, String> {
     let S3Config {
         endpoint,
         region,
@@ -112,7 +115,15 @@ fn s3(
         allow_http,
     } = config;
     if access_key_id.is_some() != secret_access_key.is_some() {
-        return Err("an access key has two parts: set s3.access_key_id and s3.secret_access_key, or neither");
+        let problem =
+            "an access key has two parts: set s3.access_key_id and s3.secret_access_key, or neither";
+        return Err(problem.to_owned());
+    }
+    let environment: Vec<(String, String)> = environment.into_iter().collect();
+    if access_key_id.is_none()
+        && let Some(files) = KeyFiles::from_environment(&environment)?
+    {
+        builder = builder.with_credentials(Arc::new(files));
     }
     for (name, value) in environment {
         let name = name.to_ascii_lowercase();
