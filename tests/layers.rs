@@ -51,7 +51,8 @@ const ONLY_UNDER: [(&str, &[&str]); 9] = [
 ];
 
 /// Parts of the engine that must not know other parts.
-const MUST_NOT_KNOW: [(&str, &[&str]); 6] = [
+const MUST_NOT_KNOW: [(&str, &[&str]); 7] = [
+    ("auth", &["http", "registry", "config"]),
     ("http", &["backend", "loader", "watcher"]),
     ("batcher", &["http", "registry", "loader"]),
     ("backend", &["batcher", "http", "registry", "loader", "config", "metrics"]),

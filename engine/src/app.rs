@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, Semaphore};
 
 use self::records::Records;
+use crate::auth::{Authenticator, KeysFileError};
 use crate::backend::{self, Backend, LibraryError};
 use crate::capture::CaptureError;
 use crate::config::{BackendChoice, CacheConfig, Config, OnnxRuntimeConfig};
@@ -44,6 +45,9 @@ pub enum AppError {
     /// A public key cannot be read.
     #[error(transparent)]
     Keys(#[from] SignatureError),
+    /// The API keys cannot be used.
+    #[error(transparent)]
+    Auth(#[from] KeysFileError),
     /// Predictions cannot be captured.
     #[error(transparent)]
     Capture(#[from] CaptureError),
@@ -113,6 +117,9 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
+/// How often the API keys are read again: so long a key is still accepted after it has been taken out of their file.
+const LOOK_AT_KEYS: Duration = Duration::from_secs(2);
+
 /// How long the end waits for a model that is being run or opened.
 const LAST_WORK: Duration = Duration::from_secs(5);
 
@@ -120,6 +127,7 @@ async fn run(config: Config, registry: Arc<Registry>, crew: Crew) -> Result<(), 
     let signals = catch_signals().map_err(AppError::Setup)?;
     let repository = Repository::open(&config.repository)?;
     let keys = TrustedKeys::read(&config.public_keys)?;
+    let auth = config.auth.keys_file.as_deref().map(Authenticator::open).transpose()?.map(Arc::new);
     let backends = backends(config.backend, &config.onnxruntime)?;
     let metrics = Arc::new(Metrics::configured(&config.metrics)?);
     let listener = TcpListener::bind(config.listen)
@@ -141,6 +149,8 @@ async fn run(config: Config, registry: Arc<Registry>, crew: Crew) -> Result<(), 
     let (reloader, nudges) = reload::channel();
     let state = HttpState::new(HttpParts {
         config: config.http,
+        auth: auth.clone(),
+        protect: config.auth.protect,
         registry,
         metrics,
         lifecycle: Arc::clone(&lifecycle),
@@ -153,6 +163,9 @@ async fn run(config: Config, registry: Arc<Registry>, crew: Crew) -> Result<(), 
     tracing::info!(%address, docs = %format_args!("http://{address}/docs"), "listening");
 
     let watching = tokio::spawn(watcher::watch(Arc::new(parts), nudges));
+    if let Some(auth) = auth {
+        tokio::spawn(auth.watch(LOOK_AT_KEYS));
+    }
     let drained = async {
         if let Err(error) = server.await {
             tracing::error!(%error, "the listener failed");

@@ -7,8 +7,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::auth::Scope;
+use crate::commands::NewKey;
 use crate::config::{BackendChoice, Config, ConfigError, Flags};
 use crate::{app, commands, health};
 
@@ -25,7 +28,8 @@ Examples:
   onnward-engine serve --repository model-repository
   onnward-engine check model-repository/churn/1/model.onnx
   onnward-engine predict model-repository/churn/1/model.onnx rows.json --output json
-  onnward-engine health";
+  onnward-engine health
+  onnward-engine api-key batch-job --scopes predict --file keys.toml";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -37,6 +41,8 @@ enum Command {
     Predict(Predict),
     /// Ask a running engine whether it is ready: status 0 if it is, else 1 and the reason
     Health(Health),
+    /// Make an API key, and the entry by which the engine knows it
+    ApiKey(ApiKey),
 }
 
 #[derive(Debug, Args)]
@@ -71,7 +77,7 @@ AWS_ACCESS_KEY_ID_FILE, AWS_SECRET_ACCESS_KEY_FILE and AWS_SESSION_TOKEN_FILE.
 Examples:
   onnward-engine serve --repository model-repository
   AWS_REGION=eu-central-1 onnward-engine serve --repository s3://models/churn --alias challenger
-  onnward-engine serve --repository model-repository --listen 0.0.0.0:8000 --backend tract
+  ONNWARD_AUTH__KEYS_FILE=keys.toml onnward-engine serve --repository model-repository --listen 0.0.0.0:8000
   ONNWARD_LOG__LEVEL=warn onnward-engine serve --config engine.toml";
 
 #[derive(Debug, Args)]
@@ -127,6 +133,31 @@ struct Health {
     config: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The key is shown once: the file holds its digest alone. The engine reads the file that auth.keys_file names
+every two seconds, so a key is added, or taken out, without a restart.
+
+Examples:
+  onnward-engine api-key batch-job --scopes predict --file keys.toml
+  onnward-engine api-key operator --scopes read,admin --expires 2027-12-31T00:00:00Z --output json")]
+struct ApiKey {
+    /// Whose key it is: a-z, 0-9 and -
+    name: String,
+    /// What its holder may do
+    #[arg(long, value_enum, value_delimiter = ',', required = true)]
+    scopes: Vec<Scope>,
+    /// When it ends, in RFC 3339 [default: never]
+    #[arg(long, value_name = "TIME")]
+    expires: Option<DateTime<Utc>>,
+    /// The file to add the entry to [default: it is printed]
+    #[arg(long, value_name = "FILE.toml")]
+    file: Option<PathBuf>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
 /// How a command prints its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
@@ -154,6 +185,9 @@ pub fn run() -> ExitCode {
             Ok(url) => exit_code(health::ask(&url, Duration::from_millis(health.timeout_ms))),
             Err(error) => fail(&error, USAGE),
         },
+        Command::ApiKey(ApiKey { name, scopes, expires, file, output }) => {
+            exit_code(commands::api_key(NewKey { name, scopes, expires }, file.as_deref(), output))
+        }
     }
 }
 

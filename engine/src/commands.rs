@@ -1,4 +1,6 @@
-//! What `check` and `predict` do.
+//! What `check`, `predict` and `api-key` do.
+
+mod api_key;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -14,6 +16,7 @@ use thiserror::Error;
 
 use crate::answer::{Answer, check_finite};
 use crate::app::{AppError, backends};
+use crate::auth::KeysFileError;
 use crate::backend::BackendKind;
 use crate::batcher::SubmitError;
 use crate::check::check as check_file;
@@ -23,6 +26,8 @@ use crate::crew::Crew;
 use crate::loader::{LoadError, Loader};
 use crate::metrics::{Metrics, MetricsError};
 use crate::registry::ServingModel;
+
+pub use api_key::{NewKey, api_key};
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, Error)]
@@ -65,6 +70,34 @@ pub enum CommandError {
     /// The rows were not scored.
     #[error(transparent)]
     Score(#[from] SubmitError),
+    /// An API key cannot be made.
+    #[error(transparent)]
+    Keys(#[from] KeysFileError),
+    /// A key cannot have this name.
+    #[error("\"{0}\" cannot name a key: take 1 to 64 of a-z, 0-9 and -")]
+    KeyName(String),
+    /// A key of this name is there already.
+    #[error("{} has a key named {name} already: choose another name, or take that one out", path.display())]
+    KeyExists {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        name: String,
+    },
+    /// An entry cannot be written as TOML.
+    #[error("cannot write the key's entry as TOML: {0}")]
+    Toml(toml::ser::Error),
+    /// The system gives no random numbers.
+    #[error("the system has no random numbers to make a key of")]
+    NoRandomness,
+    /// A file cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The process cannot be set up.
     #[error(transparent)]
     App(#[from] AppError),

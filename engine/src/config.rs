@@ -3,6 +3,7 @@
 //! The raw keys become these checked types in one place, [`Config::load`]; every other module is handed
 //! plain data that has passed every check.
 
+mod auth;
 mod capture;
 mod drift;
 mod error;
@@ -22,6 +23,7 @@ use figment::Figment;
 use onnward_repository::RepositoryConfig;
 
 pub use self::tracing::TracingConfig;
+pub use auth::{AuthConfig, Protected};
 pub use capture::{CaptureConfig, CaptureRules};
 pub use drift::DriftConfig;
 pub use error::ConfigError;
@@ -61,6 +63,8 @@ pub struct Config {
     pub batching: BatchingConfig,
     /// The HTTP side.
     pub http: HttpConfig,
+    /// Who may call.
+    pub auth: AuthConfig,
     /// What is kept of predictions.
     pub outcomes: OutcomesConfig,
     /// How the engine stops.

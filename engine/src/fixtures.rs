@@ -23,11 +23,12 @@ use tower::ServiceExt;
 
 use self::log::keep_events_on;
 pub use self::log::{Log, captured_log};
+use crate::auth::Authenticator;
 use crate::backend::{BackendError, BackendKind, Batch, Session};
 use crate::batcher::costs::BatchCosts;
 use crate::batcher::{Batcher, RowWidth};
 use crate::capture::Capture;
-use crate::config::{AccessLogConfig, BatchingConfig, DriftConfig, HttpConfig, OutcomesConfig};
+use crate::config::{AccessLogConfig, BatchingConfig, DriftConfig, HttpConfig, OutcomesConfig, Protected};
 use crate::crew::Crew;
 use crate::drift::Drift;
 use crate::http::{HttpParts, HttpState, router};
@@ -212,6 +213,9 @@ pub struct Engine {
     pub registry: Arc<Registry>,
     pub lifecycle: Arc<Lifecycle>,
     pub config: HttpConfig,
+    /// The keys that are asked for; by default there are none.
+    pub auth: Option<Arc<Authenticator>>,
+    pub protect: Vec<Protected>,
     pub reloader: Reloader,
     pub capture: Option<Arc<Capture>>,
     pub metrics: Arc<Metrics>,
@@ -246,6 +250,8 @@ impl Engine {
                 cors_origins: Vec::new(),
                 access_log: AccessLogConfig::default(),
             },
+            auth: None,
+            protect: Vec::new(),
             capture: None,
             traces: None,
         }
@@ -339,6 +345,8 @@ impl Engine {
     pub fn router(&self) -> Router {
         router(HttpState::new(HttpParts {
             config: self.config.clone(),
+            auth: self.auth.clone(),
+            protect: self.protect.clone(),
             registry: Arc::clone(&self.registry),
             metrics: Arc::clone(&self.metrics),
             lifecycle: Arc::clone(&self.lifecycle),

@@ -4,6 +4,7 @@ mod access;
 mod admin;
 mod body;
 mod drift;
+mod guard;
 mod health;
 mod index;
 mod large;

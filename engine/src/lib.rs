@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod app;
+pub mod auth;
 pub mod backend;
 pub mod batcher;
 pub mod capture;

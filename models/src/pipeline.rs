@@ -42,7 +42,7 @@ impl TrainedModel {
 }
 
 impl Pipeline {
-    /// Fits a candidate on all rows of a table, without judging it; [`train`](crate::train) does both. `advance` hears of the
+    /// Fits a candidate on all rows of a table, without judging it; [`train`](crate::train()) does both. `advance` hears of the
     /// steps done, on several threads.
     ///
     /// # Errors

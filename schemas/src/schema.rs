@@ -13,7 +13,7 @@ use crate::spec::SchemaSpec;
 
 /// The checked description of a table of customers: its columns, its label, and how its rows are judged.
 ///
-/// It can only be made from a [`SchemaSpec`](crate::spec) that has passed every check, from TOML
+/// It can only be made from a `SchemaSpec` that has passed every check, from TOML
 /// ([`SchemaFile::parse`]) or from an artifact's metadata.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "SchemaSpec", into = "SchemaSpec")]

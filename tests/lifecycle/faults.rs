@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::place::{Place, answers, looks, refuses, repository_where, serves, status, status_where};
+use super::place::{
+    Place, answers, eventually, looks, refuses, repository_where, serves, status, status_where,
+};
 use super::{artifacts, run_apart};
 use crate::fault_proxy::Fault;
 use crate::programs::Engine;
@@ -23,6 +25,11 @@ fn whole_store(place: &Place) {
     place.publish(model);
     let engine = place.engine(TRACT);
     serves(&engine, model, 1);
+    // A model may be served before the first look at the store has ended, and until then the engine is not ready.
+    eventually("the engine is ready", || match engine.get("/health/ready") {
+        (200, _) => Ok(()),
+        (_, body) => Err(body),
+    });
     let faults = [
         Fault::Status(503),
         Fault::Status(500),
@@ -76,6 +83,11 @@ fn downloads(place: &Place) {
     place.publish(model);
     let engine = place.engine(TRACT);
     serves(&engine, model, 1);
+    // A model may be served before the first look at the store has ended, and until then the engine is not ready.
+    eventually("the engine is ready", || match engine.get("/health/ready") {
+        (200, _) => Ok(()),
+        (_, body) => Err(body),
+    });
     let faults = [
         Fault::Status(503),
         Fault::Silence,

@@ -15,7 +15,9 @@ fn what_a_runtime_does_not_compute_is_not_served() {
                 refused(place, engine, "untrue", artifacts::untrue(), ["golden", "golden row 3 "]);
             }),
             ("not-warm", |place, engine| {
-                let error = ["warm_up", "1-row batch"];
+                // ONNX Runtime finds it out with the first batch, tract when it opens the model.
+                let has_both = backends().len() == 2;
+                let error = if has_both { ["warm_up", "1-row batch"] } else { ["open", "Reshape"] };
                 refused(place, engine, "not-warm", artifacts::of_one_batch_size(), error);
             }),
             ("unknown-operator", |place, engine| {

@@ -85,7 +85,7 @@ impl BatchCosts {
     }
 
     /// Whether these are clearly below `other`: a row of the largest batch costs no more than half, which saves
-    /// [`WORTH_A_CHANGE`] a batch, and hardly more in any other batch.
+    /// 0.1 ms a batch, and hardly more in any other batch.
     pub fn are_clearly_below(&self, other: &Self) -> bool {
         let pairs = || self.measured.iter().zip(&other.measured);
         let is_near = |(ours, theirs): (&BatchCost, &BatchCost)| {

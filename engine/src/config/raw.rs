@@ -11,6 +11,7 @@ use onnward_repository::{DEFAULT_ALIAS, RepositoryConfig, S3Config};
 use onnward_schemas::layout::is_model_name;
 use serde::Deserialize;
 
+use super::auth::RawAuth;
 use super::capture::RawCapture;
 use super::drift::RawDrift;
 use super::error::Invalid;
@@ -65,6 +66,7 @@ pub struct RawConfig {
     onnxruntime: RawOnnxRuntime,
     batching: RawBatching,
     http: RawHttp,
+    auth: RawAuth,
     outcomes: RawOutcomes,
     shutdown: RawShutdown,
     metrics: RawMetrics,
@@ -149,6 +151,7 @@ impl Default for RawConfig {
             onnxruntime: RawOnnxRuntime::default(),
             batching: RawBatching::default(),
             http: RawHttp::default(),
+            auth: RawAuth::default(),
             outcomes: RawOutcomes::default(),
             shutdown: RawShutdown::default(),
             metrics: RawMetrics::default(),
@@ -233,6 +236,7 @@ impl RawConfig {
         let capture = self.capture.check(&self.s3, store_timeout)?;
         Ok(Config {
             listen,
+            auth: self.auth.check(listen)?,
             repository: RepositoryConfig { location: repository, s3: self.s3, timeout: store_timeout },
             alias: self.alias,
             backend: self.backend,

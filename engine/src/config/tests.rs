@@ -33,6 +33,24 @@ fn the_defaults_are_a_working_configuration() {
 }
 
 #[test]
+fn who_listens_to_others_asks_for_keys_or_says_in_so_many_words_that_it_does_not() {
+    let everywhere = [("ONNWARD_LISTEN", "0.0.0.0:8000")];
+    refuses("", &everywhere, &["`listen`", "auth.keys_file", "auth.allow_everybody = true"]);
+    let keys = load("auth.keys_file = 'keys.toml'", &everywhere, &with_repository()).unwrap();
+    assert_eq!(keys.auth.keys_file, Some("keys.toml".into()));
+    let told = [everywhere[0], ("ONNWARD_AUTH__ALLOW_EVERYBODY", "true")];
+    assert_eq!(load("", &told, &with_repository()).unwrap().auth, AuthConfig::default());
+    for loopback in ["127.0.0.1:0", "[::1]:8000", "127.9.9.9:1"] {
+        assert!(load("", &[("ONNWARD_LISTEN", loopback)], &with_repository()).is_ok(), "{loopback}");
+    }
+    refuses("", &[("ONNWARD_LISTEN", "[::]:8000")], &["auth.keys_file"]);
+    refuses("auth.keys_file = ''", &[], &["auth.keys_file", "is empty"]);
+    refuses("auth = { keys_file = 'k', allow_everybody = true }", &[], &["leave one of them out"]);
+    refuses("auth.protect = ['docs']", &[], &["protects nothing without keys"]);
+    refuses("auth = { keys_file = 'k', protect = ['health'] }", &[], &["`auth.protect", "metrics"]);
+}
+
+#[test]
 fn the_address_is_known_where_nothing_else_is() {
     let variables = [("ONNWARD_LISTEN".to_owned(), "0.0.0.0:80".to_owned())];
     assert_eq!(Config::load_listen(&Flags::default(), variables).unwrap().to_string(), "0.0.0.0:80");

@@ -111,7 +111,7 @@ pub struct SubjectReport<'a> {
     pub bins: Vec<BinReport<'a>>,
 }
 
-/// See [`super::statistics`] for the formulas.
+/// The formulas stand where they are computed, in `drift::statistics`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Statistics {
     /// The population stability index.

@@ -18,6 +18,7 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service, layer::layer_fn};
 use tracing::field::display;
 
+use crate::auth::Caller;
 use crate::config::AccessLogConfig;
 use crate::http::problem::{self, ApiError};
 use crate::http::request_id::{REQUEST_ID, RequestId};
@@ -124,6 +125,8 @@ struct Record {
 struct Outcome {
     status: u16,
     handled: Option<Handled>,
+    /// Who sent it, where that is asked.
+    caller: Option<Arc<Caller>>,
     /// The size of the request's body, where it is announced or was read.
     request_bytes: Option<u64>,
     /// The size of the answer's body, where it is known before it is sent.
@@ -133,7 +136,7 @@ struct Outcome {
 const CLIENT_LEFT: u16 = 499;
 /// What a path without a route counts as.
 const UNMATCHED: &str = "unmatched";
-/// What asks again and again, and is of no interest in a trace.
+/// What asks again and again, and is of no interest in a trace or, while all is well, in the log.
 const PROBES: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"];
 /// The header of a request's place in a trace (W3C Trace Context).
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -163,6 +166,7 @@ impl Record {
             outcome: Outcome {
                 status: CLIENT_LEFT,
                 handled: None,
+                caller: None,
                 request_bytes: request.body().size_hint().exact(),
                 bytes: None,
             },
@@ -177,6 +181,7 @@ impl Record {
             status: response.status().as_u16(),
             request_bytes: handled.as_ref().map(|of| of.bytes).or(self.outcome.request_bytes),
             handled,
+            caller: response.extensions_mut().remove(),
             bytes: response.body().size_hint().exact(),
         };
         response.headers_mut().insert(REQUEST_ID, self.id.header());
@@ -194,7 +199,10 @@ impl Record {
     /// Whether the request is among those that are written down; whatever failed or was slow is.
     fn leaves_line(&self, status: u16, took: Duration) -> bool {
         let AccessLogConfig { sample, slow, .. } = self.state.config.access_log;
-        status >= 500 || took >= slow || sample.holds(self.id.as_str().as_bytes())
+        // Probes that succeed would be most of an idle engine's log.
+        let is_dull =
+            || status < 400 && self.route.get().is_some_and(|metrics| PROBES.contains(&metrics.route()));
+        status >= 500 || took >= slow || (sample.holds(self.id.as_str().as_bytes()) && !is_dull())
     }
 }
 
@@ -209,13 +217,14 @@ impl Drop for Record {
         let scoring = self.outcome.handled.as_ref().and_then(|handled| handled.scoring.as_ref());
         if self.leaves_line(status, took) {
             let ms = took.as_nanos() as f64 / 1e6;
+            let caller = self.outcome.caller.as_ref().map(|caller| caller.name.as_str());
             let model = scoring.map(|of| of.model.name.as_str());
             let version = scoring.map(|of| of.model.version);
             let trace_id = self.trace.as_ref().map(|trace| display(trace.trace_id()));
             let span_id = self.trace.as_ref().map(|trace| display(trace.span_id()));
             tracing::info!(
                 target: ACCESS,
-                method, route, status, ms, rows, bytes, request_id, model, version, trace_id, span_id, "request"
+                method, route, status, ms, rows, bytes, request_id, caller, model, version, trace_id, span_id, "request"
             );
         }
         if let (Some(traces), Some(trace)) = (&self.state.traces, &self.trace) {

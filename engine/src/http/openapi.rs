@@ -4,6 +4,7 @@ mod drift;
 mod outcomes;
 mod routes;
 mod rows;
+mod security;
 mod shapes;
 
 use axum::extract::State;
@@ -54,6 +55,9 @@ fn document(state: &HttpState) -> OpenApi {
     }
     outcomes::add(&mut paths, &models);
     routes::add(&mut paths, &models);
+    if state.auth.is_some() {
+        security::add(&mut paths, &mut components, &state.protect);
+    }
     let tag =
         |name: &str, description: &str| TagBuilder::new().name(name).description(Some(description)).build();
     OpenApiBuilder::new()

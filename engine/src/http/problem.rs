@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use onnward_schemas::{Violation, Violations};
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::auth::Scope;
 use crate::batcher::SubmitError;
 
 /// Why a request is not answered. Displays as the sentence that its sender reads.
@@ -47,6 +48,12 @@ pub enum ApiError {
     ReloadRefused,
     #[error("The default model is not served; post to /models/NAME/predict: {}.", served(.serving))]
     NoDefaultModel { serving: Vec<String> },
+    #[error("This needs an API key: send it with `authorization: Bearer KEY` or `x-api-key: KEY`.")]
+    NoKey,
+    #[error("This API key is not valid, or not any more; ask whoever runs the engine for another.")]
+    WrongKey,
+    #[error("This API key may not do that: it lacks the scope `{}`.", .scope.name())]
+    MissingScope { scope: Scope },
     #[error("The models are being loaded; try again shortly.")]
     Loading,
     #[error("No model is served; GET /models says what is in the repository and what is wrong with it.")]
@@ -140,6 +147,9 @@ impl ApiError {
             Self::RepositoryUnreachable { .. } => "repository-unreachable",
             Self::ReloadRefused => "reload-refused",
             Self::NoDefaultModel { .. } => "no-default-model",
+            Self::NoKey => "no-key",
+            Self::WrongKey => "wrong-key",
+            Self::MissingScope { .. } => "missing-scope",
             Self::Loading => "loading",
             Self::NoModels => "no-models",
             Self::Stopping => "stopping",
@@ -177,6 +187,8 @@ impl ApiError {
             | Self::UnknownAlias { .. }
             | Self::NoDrift { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NoKey | Self::WrongKey => StatusCode::UNAUTHORIZED,
+            Self::MissingScope { .. } => StatusCode::FORBIDDEN,
             Self::ModelFailed { .. }
             | Self::RequiredModels { .. }
             | Self::RepositoryUnreachable { .. }
@@ -221,6 +233,16 @@ impl ApiError {
         }
     }
 
+    /// How to authenticate, as RFC 6750 has it.
+    fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::NoKey => Some("Bearer realm=\"onnward\""),
+            Self::WrongKey => Some("Bearer realm=\"onnward\", error=\"invalid_token\""),
+            Self::MissingScope { .. } => Some("Bearer realm=\"onnward\", error=\"insufficient_scope\""),
+            _ => None,
+        }
+    }
+
     /// What happened inside, for the log alone.
     fn inside(&self) -> Option<&str> {
         match self {
@@ -252,6 +274,9 @@ impl IntoResponse for ApiError {
             response
                 .headers_mut()
                 .extend(HeaderValue::try_from(seconds.to_string()).map(|s| (RETRY_AFTER, s)));
+        }
+        if let Some(challenge) = self.challenge() {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response.extensions_mut().insert(Arc::new(self));
         response

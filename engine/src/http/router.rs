@@ -4,8 +4,11 @@ use axum::routing::{get, post};
 use std::time::Duration;
 use tower_http::cors::{Any, CorsLayer};
 
+use crate::auth::Scope;
+use crate::config::Protected;
 use crate::http::access::{self, TRACEPARENT};
 use crate::http::body::REQUEST_TIMEOUT;
+use crate::http::guard::{API_KEY, guard};
 use crate::http::problem::ApiError;
 use crate::http::request_id::REQUEST_ID;
 use crate::http::state::HttpState;
@@ -13,25 +16,36 @@ use crate::http::{admin, drift, health, index, models, openapi, outcomes, perfor
 
 /// Every route, under what every request passes.
 pub fn router(state: HttpState) -> Router {
-    let router = Router::new()
-        .route("/", get(index::index))
+    let predictions = Router::new()
         .route("/predict", post(predict::with_default_model))
+        .route("/models/{name}/predict", post(predict::with_named_model))
+        .route("/models/{name}/versions/{version}/predict", post(predict::with_version))
+        .route("/models/{name}/aliases/{alias}/predict", post(predict::with_alias))
+        .route("/outcomes", post(outcomes::join));
+    let reports = Router::new()
+        .route("/", get(index::index))
         .route("/models", get(models::list))
         .route("/models/{name}", get(models::one))
         .route("/models/{name}/drift", get(drift::figures))
         .route("/models/{name}/drift/report", get(drift::page))
-        .route("/models/{name}/predict", post(predict::with_named_model))
-        .route("/models/{name}/versions/{version}/predict", post(predict::with_version))
-        .route("/models/{name}/aliases/{alias}/predict", post(predict::with_alias))
-        .route("/models/{name}/performance", get(performance::of_model))
-        .route("/outcomes", post(outcomes::join))
-        .route("/admin/reload", post(admin::reload))
+        .route("/models/{name}/performance", get(performance::of_model));
+    let probes = Router::new()
         .route("/health", get(health::ready))
         .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .route("/metrics", get(health::metrics))
-        .route("/openapi.json", get(openapi::serve))
-        .merge(openapi::page())
+        .route("/health/ready", get(health::ready));
+    let metrics = Router::new().route("/metrics", get(health::metrics));
+    let docs = Router::new().route("/openapi.json", get(openapi::serve)).merge(openapi::page());
+    let admin = Router::new().route("/admin/reload", post(admin::reload));
+
+    let optional = |routes, what| {
+        if state.protect.contains(&what) { guard(routes, &state, Scope::Read) } else { routes }
+    };
+    let router = probes
+        .merge(guard(predictions, &state, Scope::Predict))
+        .merge(guard(reports, &state, Scope::Read))
+        .merge(guard(admin, &state, Scope::Admin))
+        .merge(optional(metrics, Protected::Metrics))
+        .merge(optional(docs, Protected::Docs))
         .fallback(|| async { ApiError::UnknownPath })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed });
     let router = match cors(&state.config.cors_origins) {
@@ -50,7 +64,15 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::CONTENT_TYPE, REQUEST_ID, REQUEST_TIMEOUT, TRACEPARENT, TRACESTATE])
+        .allow_headers([
+            header::AUTHORIZATION,
+            API_KEY,
+            header::CONTENT_TYPE,
+            REQUEST_ID,
+            REQUEST_TIMEOUT,
+            TRACEPARENT,
+            TRACESTATE,
+        ])
         .expose_headers(EXPOSED)
         .max_age(Duration::from_secs(3600));
     if origins.iter().any(|origin| origin == "*") {

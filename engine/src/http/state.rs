@@ -3,8 +3,9 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::auth::Authenticator;
 use crate::capture::Capture;
-use crate::config::HttpConfig;
+use crate::config::{HttpConfig, Protected};
 use crate::http::large::LargeBodies;
 use crate::http::problem::ApiError;
 use crate::metrics::Metrics;
@@ -23,6 +24,10 @@ pub struct HttpState(Arc<Shared>);
 pub struct HttpParts {
     /// What bounds a request.
     pub config: HttpConfig,
+    /// The keys that are asked for; without them everybody may do everything.
+    pub auth: Option<Arc<Authenticator>>,
+    /// What a key is asked for beside models and predictions.
+    pub protect: Vec<Protected>,
     /// Where models are looked up.
     pub registry: Arc<Registry>,
     /// Where requests are counted.

@@ -45,7 +45,7 @@ pub const ALWAYS: [&str; 8] = [
 pub const LABELS: &str = "labels.";
 
 /// Every field that the engine's own lines may have; those of a request's line first, for they are looked up in order.
-pub const FIELDS: [FieldName; 45] = [
+pub const FIELDS: [FieldName; 47] = [
     field("method", "http.request.method", Text),
     field("route", "http.route", Text),
     field("status", "http.response.status_code", Long),
@@ -53,6 +53,7 @@ pub const FIELDS: [FieldName; 45] = [
     field("rows", "onnward.rows", Long),
     field("bytes", "http.response.body.bytes", Long),
     field("request_id", "http.request.id", Text),
+    field("caller", "user.name", Text),
     field("model", "onnward.model", Text),
     field("version", "onnward.version", Long),
     field("trace_id", "trace.id", Text),
@@ -97,6 +98,8 @@ pub const FIELDS: [FieldName; 45] = [
     field("predictions", "onnward.predictions", Long),
     field("feature", "onnward.feature", Text),
     field("endpoint", "onnward.endpoint", Text),
+    // Who may call.
+    field("keys", "onnward.keys", Long),
 ];
 
 const fn field(short: &'static str, key: &'static str, kind: Kind) -> FieldName {

@@ -170,7 +170,7 @@ async fn json_types_are_taken_and_others_are_415() {
 }
 
 /// A body whose first byte never comes.
-struct Stalled;
+pub struct Stalled;
 
 impl hyper::body::Body for Stalled {
     type Data = hyper::body::Bytes;

@@ -80,22 +80,26 @@ async fn a_share_of_the_requests_leave_a_line_and_all_that_fail() {
     let mut engine = Engine::ready();
     engine.config.access_log.sample = Share::of(0.1);
     for number in 0..1000 {
-        let request = Request::get("/health/live").header("x-request-id", format!("live-{number}"));
+        let request = Request::get("/models").header("x-request-id", format!("list-{number}"));
         engine.send(request.body(Body::empty()).unwrap()).await;
     }
     let sampled = lines(&log).len();
     // Four standard deviations.
     assert!((62..=138).contains(&sampled), "{sampled}");
 
-    engine.config.access_log.sample = Share::of(0.0);
+    engine.config.access_log.sample = Share::of(1.0);
     engine.get("/health/live").await;
+    assert_eq!(lines(&log).len(), sampled, "a probe that succeeds is no news");
+
+    engine.config.access_log.sample = Share::of(0.0);
+    engine.get("/models").await;
     assert_eq!(lines(&log).len(), sampled);
     engine.reloader = crate::reload::channel().0;
     let failed = engine.send(Request::post("/admin/reload").body(Body::empty()).unwrap()).await;
     assert_eq!((failed.status.as_u16(), lines(&log).len()), (503, sampled + 1));
 
     engine.config.access_log.slow = Duration::ZERO;
-    engine.get("/health/live").await;
+    engine.get("/models").await;
     assert_eq!(lines(&log).len(), sampled + 2);
 }
 

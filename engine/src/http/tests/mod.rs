@@ -1,5 +1,6 @@
 mod answers;
 mod bodies;
+mod callers;
 mod connections;
 mod documents;
 mod drift;

@@ -1,0 +1,48 @@
+use ring::rand::{SecureRandom, SystemRandom};
+use sha2::{Digest, Sha256};
+
+/// What every key begins with, so that whoever searches files for secrets finds it.
+const PREFIX: &str = "onnward_";
+/// How many random bytes a key has. With so many, a plain digest is as good as a slow one: there is nothing to guess.
+const SECRET_BYTES: usize = 32;
+
+/// An API key as its holder presents it: `onnward_<name>_<64 hexadecimal digits>`.
+#[derive(Clone, Copy)]
+pub struct ApiKey<'a> {
+    text: &'a str,
+    name: &'a str,
+}
+
+impl<'a> ApiKey<'a> {
+    /// Takes a text apart; `None` for one that cannot be a key.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let (name, secret) = text.strip_prefix(PREFIX)?.rsplit_once('_')?;
+        let is_secret =
+            secret.len() == 2 * SECRET_BYTES && secret.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (is_secret && is_key_name(name)).then_some(Self { text, name })
+    }
+
+    /// The name of the key.
+    pub fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// The SHA-256 of the whole text, which is all that is kept of it.
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.text).into()
+    }
+}
+
+/// Makes a key with this name; `None` where the system has no random numbers to give.
+pub fn generate(name: &str) -> Option<String> {
+    let mut secret = [0; SECRET_BYTES];
+    SystemRandom::new().fill(&mut secret).ok()?;
+    let digits: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    Some(format!("{PREFIX}{name}_{digits}"))
+}
+
+/// Whether a key can have this name: 1 to 64 of `a-z`, `0-9` and `-`.
+pub fn is_key_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}

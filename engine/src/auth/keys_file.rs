@@ -1,0 +1,145 @@
+//! The file of the API keys: who they belong to and what these may do, and of the keys themselves only digests.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::key::is_key_name;
+use super::{Caller, Scope};
+
+/// Why the keys cannot be used.
+#[derive(Debug, Error)]
+pub enum KeysFileError {
+    /// The file cannot be read.
+    #[error("cannot read the API keys in {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is not TOML, or has other keys than it should.
+    #[error("the API keys in {} cannot be understood: {problem}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, without what the file holds.
+        problem: String,
+    },
+    /// An entry means nothing.
+    #[error("the API key \"{name}\" in {} {problem}", path.display())]
+    Entry {
+        /// The file.
+        path: PathBuf,
+        /// The entry's name.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+}
+
+/// An entry as it is written down.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawEntry {
+    /// Whose key it is.
+    pub name: String,
+    /// The SHA-256 of the key, in hexadecimal.
+    pub sha256: String,
+    /// What its holder may do.
+    pub scopes: Vec<Scope>,
+    /// When it ends, in RFC 3339; never, if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<DateTime<Utc>>,
+}
+
+/// A whole file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawKeys {
+    /// The entries, `[[keys]]`.
+    #[serde(default)]
+    pub keys: Vec<RawEntry>,
+}
+
+/// A key that is valid, until it expires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyEntry {
+    /// Whose it is.
+    pub caller: Arc<Caller>,
+    /// Its SHA-256.
+    pub digest: [u8; 32],
+    /// When it ends.
+    pub expires: Option<DateTime<Utc>>,
+}
+
+/// The keys of a file, by name.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Keys(BTreeMap<String, KeyEntry>);
+
+impl Keys {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// [`KeysFileError`].
+    pub fn read(path: &Path) -> Result<Self, KeysFileError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| KeysFileError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, KeysFileError> {
+        let malformed = |error: toml::de::Error| KeysFileError::Malformed {
+            path: path.to_owned(),
+            problem: error.message().replace('\n', " "),
+        };
+        let raw: RawKeys = toml::from_str(text).map_err(malformed)?;
+        let mut keys = BTreeMap::new();
+        for RawEntry { name, sha256, scopes, expires } in raw.keys {
+            let refuse =
+                |problem| Err(KeysFileError::Entry { path: path.to_owned(), name: name.clone(), problem });
+            if !is_key_name(&name) {
+                return refuse("must have a name of 1 to 64 of a-z, 0-9 and -");
+            }
+            let Some(digest) = bytes_of(&sha256) else {
+                return refuse("must have a `sha256` of 64 hexadecimal digits");
+            };
+            if scopes.is_empty() {
+                return refuse("must have at least one of the scopes predict, read and admin");
+            }
+            let caller = Arc::new(Caller { name: name.clone(), scopes });
+            if keys.insert(name.clone(), KeyEntry { caller, digest, expires }).is_some() {
+                return refuse("is there twice; give each a name of its own");
+            }
+        }
+        Ok(Self(keys))
+    }
+
+    /// The key with this name.
+    pub fn find(&self, name: &str) -> Option<&KeyEntry> {
+        self.0.get(name)
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What 64 hexadecimal digits stand for.
+fn bytes_of(digits: &str) -> Option<[u8; 32]> {
+    let digits: Vec<u8> =
+        digits.chars().map(|digit| digit.to_digit(16).map(|value| value as u8)).collect::<Option<_>>()?;
+    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+    (digits.len() == 64).then(|| bytes.try_into().ok()).flatten()
+}
