@@ -22,7 +22,7 @@ BUILD = cargo build --release --locked --bins
 DEMO = exec env BIN='$(BIN)' DATA='$(DATA)' SCHEMA='$(SCHEMA)' MODEL='$(MODEL)' REPOSITORY='$(REPOSITORY)' \
 	REPORT='$(REPORT)' LISTEN='$(LISTEN)' tests/demo.sh
 
-.PHONY: help demo build runtime test prometheus dashboards proof-swaps proof-kills bench bench-micro bench-train lint fmt fmt-check clippy deny clean
+.PHONY: help demo stack build runtime test prometheus dashboards proof-stack proof-swaps proof-kills bench bench-micro bench-train lint fmt fmt-check clippy deny clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -39,6 +39,10 @@ endif
 	$(BIN)/onnward-exporter train --schema $(call quote,$(SCHEMA)) --data $(call quote,$(TABLE)) \
 		--repository $(call quote,$(REPOSITORY)) --model $(MODEL) --seed $(SEED) --out $(call quote,$(REPORT))
 	@$(DEMO) serve
+
+stack: ## the whole stack with Docker Compose: https://localhost:8000, Prometheus on 9090, Grafana on 3000
+	docker compose up --detach --wait
+	docker compose cp load-balancer:/run/certificates/ca.pem ca.pem
 
 build: ## compile the programs into target/release
 	$(BUILD)
@@ -69,6 +73,12 @@ proof-kills: ## kill engines 200 times while they download from an S3 server (AR
 	tests/fetch-seaweedfs.sh
 	$(BUILD)
 	$(BIN)/onnward-bench kills $(ARGUMENTS)
+
+proof-stack: ## run compose.yaml with local stand-ins: promote, kill, reload and replace under load, and take it down
+	tests/stack/with-docker.sh tests/stack/prove.sh
+
+proof-deploy: ## release versions over SSH under load, good ones and bad ones, which are rolled back (after proof-stack)
+	tests/stack/with-docker.sh tests/stack/deploy.sh
 
 bench: ## compare Onnward with its peers side by side, about a quarter of an hour (DATA=, ARGUMENTS="--quick")
 	engine/onnxruntime/fetch.sh --optional
