@@ -17,5 +17,4 @@ python3 -m pip install --quiet --disable-pip-version-check --root-user-action ig
 
 PYTHONPATH="$folder/python" python3 "$here/check.py" monitoring/grafana/dashboards/*.json --types "$folder/types"
 "$folder/node_modules/.bin/tsc" --noEmit --strict --skipLibCheck --module nodenext --target es2022 "$folder"/types/*.ts
-PYTHONPATH="$folder/python" python3 -m yamllint --strict --config-file monitoring/.yamllint monitoring
 echo "Grafana's types and SDK take all dashboards as they are."

@@ -1,0 +1,59 @@
+# shellcheck shell=bash
+# What the scripts beside it share; they source it.
+
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+
+fail() {
+    echo "${0##*/}: $1" >&2
+    exit 1
+}
+
+# left_out WHAT WHY: says so where a check cannot be run. On CI nothing may be left out.
+left_out() {
+    [[ -z ${GITHUB_ACTIONS:-} ]] || fail "$1 could not be checked: $2"
+    echo "Left out: $1 ($2)."
+}
+
+# provide_linters: puts the programs that .ci/requirements.txt pins on the path; fails where they cannot be had.
+provide_linters() {
+    provide_python_tools target/ci-tools .ci/requirements.txt
+}
+
+# provide_python_tools FOLDER REQUIREMENTS: installs what is pinned, unless it is there, and puts it on the path.
+provide_python_tools() {
+    local folder=$PWD/$1
+    export PATH=$folder/bin:$PATH PYTHONPATH=$folder
+    cmp -s "$2" "$folder/requirements.txt" && return
+    rm -rf "$folder"
+    PYTHONPATH='' python3 -m pip install --quiet --target "$folder" --only-binary=:all: --require-hashes \
+        --requirement "$2" || return
+    cp "$2" "$folder/requirements.txt"
+}
+
+# provide_cargo_tool NAME VERSION: takes what is installed, else builds it, which takes minutes. On GitHub it goes to where the
+# cache of Cargo looks.
+provide_cargo_tool() {
+    local root=$PWD/target/cargo-tools
+    [[ -z ${GITHUB_ACTIONS:-} ]] || root=${CARGO_HOME:-$HOME/.cargo}
+    export PATH=$PATH:$root/bin
+    command -v "$1" >/dev/null || cargo install --quiet --locked --root "$root" "$1@$2"
+}
+
+# The tests that want the real Telco table take it from TELCO_CSV; a `data` folder beside the checkout may hold it.
+use_real_table() {
+    local table
+    for table in ../*/data/telco-churn.csv; do
+        if [[ -z ${TELCO_CSV:-} && -f $table ]]; then
+            TELCO_CSV=$(cd "$(dirname "$table")" && pwd)/telco-churn.csv
+            export TELCO_CSV
+        fi
+    done
+    echo "Real table: ${TELCO_CSV:-none, the tests make theirs}"
+}
+
+install_debian() {
+    local as_root=()
+    [[ $(id -u) == 0 ]] || as_root=(sudo)
+    "${as_root[@]}" apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$@"
+}
