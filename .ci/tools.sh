@@ -22,7 +22,7 @@ provide_linters() {
 # provide_python_tools FOLDER REQUIREMENTS: installs what is pinned, unless it is there, and puts it on the path.
 provide_python_tools() {
     local folder=$PWD/$1
-    export PATH=$folder/bin:$PATH PYTHONPATH=$folder
+    export PATH=$folder/bin:$PATH PYTHONPATH=$folder${PYTHONPATH:+:$PYTHONPATH}
     cmp -s "$2" "$folder/requirements.txt" && return
     rm -rf "$folder"
     PYTHONPATH='' python3 -m pip install --quiet --target "$folder" --only-binary=:all: --require-hashes \
