@@ -16,14 +16,14 @@ use ndarray::ArrayView2;
 use onnward_repository::{DEFAULT_ALIAS, DecidedBy, Target};
 use onnward_schemas::{
     Confusion, CrossValidation, Evaluation, FeatureProfile, Figures, Golden, GoldenRow, GoldenValue,
-    Metadata, Profile, Provenance, SCORE_BINS, Schema, SchemaFile,
+    Metadata, Profile, Provenance, SCORE_BINS, Schema, SchemaFile, sha256_hex,
 };
 use serde_json::Value;
 use tower::ServiceExt;
 
 use self::log::keep_events_on;
 pub use self::log::{Log, captured_log};
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, generate};
 use crate::backend::{BackendError, BackendKind, Batch, Session};
 use crate::batcher::costs::BatchCosts;
 use crate::batcher::{Batcher, RowWidth};
@@ -207,6 +207,14 @@ const DRIFT: DriftConfig = DriftConfig {
     alpha: 0.01,
     psi_threshold: 0.1,
 };
+
+/// A new key, as its holder presents it and as a file of keys has it; `scopes` and `rest` are TOML.
+pub fn api_key(name: &str, scopes: &str, rest: &str) -> (String, String) {
+    let key = generate(name).unwrap();
+    let sha256 = sha256_hex(key.as_bytes());
+    let entry = format!("[[keys]]\nname = '{name}'\nsha256 = '{sha256}'\nscopes = [{scopes}]\n{rest}\n");
+    (key, entry)
+}
 
 /// An engine without a listener.
 pub struct Engine {

@@ -1,8 +1,7 @@
-use std::fmt::Write as _;
-
 use tempfile::TempDir;
 
 use super::*;
+use crate::fixtures::api_key;
 
 /// A file of keys: each with a name, scopes and an end.
 struct KeysFile {
@@ -21,10 +20,8 @@ impl KeysFile {
 
     /// Adds a key, and gives what its holder presents.
     fn add(&mut self, name: &str, scopes: &str, rest: &str) -> String {
-        let key = generate(name).unwrap();
-        let sha256 = onnward_schemas::sha256_hex(key.as_bytes());
-        write!(self.text, "[[keys]]\nname = '{name}'\nsha256 = '{sha256}'\nscopes = [{scopes}]\n{rest}\n")
-            .unwrap();
+        let (key, entry) = api_key(name, scopes, rest);
+        self.text.push_str(&entry);
         std::fs::write(self.path(), &self.text).unwrap();
         key
     }

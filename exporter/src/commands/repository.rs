@@ -5,7 +5,7 @@ pub mod results;
 use std::path::PathBuf;
 
 use onnward_onnx::{Artifact, ArtifactError, ForeignModel};
-use onnward_repository::{Move, NewVersion, Pointer, Repository, RepositoryError, Signer};
+use onnward_repository::{Move, NewVersion, Pointer, Published, Repository, RepositoryError, Signer};
 
 use self::results::{AliasMove, Aliases, Collected, Deleted, KeptBack, Moved, PublishResult, Versions};
 use super::signing::signer;
@@ -37,10 +37,7 @@ pub fn publish(arguments: &PublishArguments) -> Result<(), CommandError> {
         let repository = Repository::create(&change.target.config())?;
         let new = NewVersion { bytes, fingerprint, config, signer: signer.as_ref() };
         let published = repository.publish_version(model, new).await?;
-        let alias = match alias {
-            Some(alias) => Some(promote_new(&repository, model, published.version, alias).await?),
-            None => None,
-        };
+        let alias = promote_new(&repository, &published, alias.as_deref()).await?;
         Ok(PublishResult { published, alias, foreign, dry_run: false })
     })?;
     print(change.target.output, &result)
@@ -69,22 +66,23 @@ async fn plan_publish(
     Ok(PublishResult { published, alias, foreign: None, dry_run: true })
 }
 
-/// Lets an alias name the version that was just published.
+/// Lets the alias, if there is one, name the version that was just published.
 pub async fn promote_new(
     repository: &Repository,
-    model: &str,
-    version: u64,
-    alias: &str,
-) -> Result<AliasMove, CommandError> {
+    published: &Published,
+    alias: Option<&str>,
+) -> Result<Option<AliasMove>, CommandError> {
+    let Some(alias) = alias else { return Ok(None) };
+    let Published { model, version, .. } = published;
     let promoted = async {
         let change =
-            repository.plan_move(model, &Pointer::Alias(alias.to_owned()), Move::To(version)).await?;
+            repository.plan_move(model, &Pointer::Alias(alias.to_owned()), Move::To(*version)).await?;
         repository.apply_move(&change).await?;
-        Ok(AliasMove { alias: alias.to_owned(), from: change.from, to: version })
+        Ok(Some(AliasMove { alias: alias.to_owned(), from: change.from, to: *version }))
     };
     promoted.await.map_err(|source| CommandError::NotPromoted {
         model: model.to_owned(),
-        version,
+        version: *version,
         alias: alias.to_owned(),
         source: Box::new(source),
     })

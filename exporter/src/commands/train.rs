@@ -182,10 +182,7 @@ fn publish_best(
             ..NewVersion::default()
         };
         let published = repository.publish_version(&arguments.model, new).await?;
-        let alias = match &arguments.alias {
-            Some(alias) => Some(promote_new(&repository, &arguments.model, published.version, alias).await?),
-            None => None,
-        };
+        let alias = promote_new(&repository, &published, arguments.alias.as_deref()).await?;
         Ok((published, alias))
     })
 }

@@ -1,6 +1,5 @@
 //! Who may do what, tried from outside.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -10,7 +9,7 @@ use tempfile::TempDir;
 use super::bodies::Stalled;
 use crate::auth::{Authenticator, generate};
 use crate::config::{LogFormat, Protected};
-use crate::fixtures::{Answered, BANK_ROW, Engine, captured_log};
+use crate::fixtures::{Answered, BANK_ROW, Engine, api_key, captured_log};
 
 /// An engine that asks for keys, and a key for each scope.
 struct Guarded {
@@ -25,10 +24,8 @@ impl Guarded {
         let path = folder.path().join("keys.toml");
         let mut text = String::new();
         let keys = ["predict", "read", "admin"].map(|scope| {
-            let key = generate(scope).unwrap();
-            let sha256 = onnward_schemas::sha256_hex(key.as_bytes());
-            let entry = format!("[[keys]]\nname = '{scope}'\nsha256 = '{sha256}'\nscopes = ['{scope}']\n");
-            text.write_str(&entry).unwrap();
+            let (key, entry) = api_key(scope, &format!("'{scope}'"), "");
+            text.push_str(&entry);
             (scope, key)
         });
         std::fs::write(&path, text).unwrap();
