@@ -26,6 +26,7 @@ fn the_demo_serves_posts_one_customer_and_ends_when_it_is_told_to() {
         .current_dir(root())
         .env("BIN", program("onnward-engine").parent().unwrap())
         .envs([("SCHEMA", schema), ("MODEL", "bank"), ("REPOSITORY", &repository), ("LISTEN", &address)])
+        .env("ADMIN", "127.0.0.1:0")
         .env("REPORT", folder.path())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

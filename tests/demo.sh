@@ -16,6 +16,7 @@ MODEL=${MODEL:-churn}
 REPOSITORY=${REPOSITORY:-model-repository}
 REPORT=${REPORT:-report}
 LISTEN=${LISTEN:-127.0.0.1:8000}
+ADMIN=${ADMIN:-127.0.0.1:8001}
 
 # Where a client finds the engine: a wildcard address is reached through the loopback.
 port=${LISTEN##*:}
@@ -41,7 +42,7 @@ check() {
     [[ $LISTEN == ?*:[1-9]* && $port != *[!0-9]* ]] ||
         fail "LISTEN is an address and a port such as 127.0.0.1:8000, not $LISTEN"
     if connect; then
-        fail "$LISTEN is in use by another program; choose another with LISTEN=127.0.0.1:8001"
+        fail "$LISTEN is in use by another program; choose another with LISTEN=127.0.0.1:8080"
     fi
 }
 
@@ -76,7 +77,7 @@ serve() {
 
 # The engine gets a process group of its own, so that one Ctrl-C is one signal to it: ours.
 start_engine() {
-    local command=("$BIN/onnward-engine" serve --repository "$REPOSITORY" --listen "$LISTEN")
+    local command=("$BIN/onnward-engine" serve --repository "$REPOSITORY" --listen "$LISTEN" --admin-listen "$ADMIN")
     show "${command[@]}"
     set -m
     "${command[@]}" </dev/null &

@@ -38,12 +38,13 @@ const MUST_NOT_IMPORT: [(&str, &[&str]); 6] = [
 ];
 
 /// Parts of the engine that alone may name a library.
-const ONLY_UNDER: [(&str, &[&str]); 9] = [
+const ONLY_UNDER: [(&str, &[&str]); 10] = [
     ("ort", &["backend"]),
     ("tract_onnx", &["backend"]),
     ("onnward_repository", &["app", "capture", "commands", "config", "loader", "registry", "watcher"]),
     ("prometheus", &["metrics"]),
     ("redb", &["outcomes"]),
+    ("jsonwebtoken", &["auth"]),
     ("axum", &["http", "app"]),
     ("opentelemetry", &["traces"]),
     ("opentelemetry_otlp", &["traces"]),

@@ -7,6 +7,7 @@
 pub mod artifacts;
 mod faults;
 mod files;
+mod hostile;
 mod models;
 mod moves;
 pub mod place;

@@ -60,6 +60,8 @@ pub struct Engine {
     child: Child,
     /// Where it listens, as `http://127.0.0.1:PORT`.
     pub url: String,
+    /// Where it listens for administrators.
+    pub admin_url: String,
     log: Option<std::thread::JoinHandle<Vec<String>>>,
 }
 
@@ -92,22 +94,25 @@ impl Engine {
             .args(["serve", "--listen", "127.0.0.1:0", "--repository"])
             .arg(repository.as_ref())
             .args(arguments)
-            .env("ONNWARD_LOG__FORMAT", "json")
+            .envs([("ONNWARD_LOG__FORMAT", "json"), ("ONNWARD_ADMIN__LISTEN", "127.0.0.1:0")])
             .envs(environment.iter().cloned())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
         let mut seen = Vec::new();
-        let url = lines.by_ref().find_map(|line| {
-            let address = listening_on(&line);
-            seen.push(line);
-            address
-        });
-        let url = url.unwrap_or_else(|| panic!("the engine ended: {}", seen.join("\n")));
+        let mut address = |message: &str| {
+            let found = lines.by_ref().find_map(|line| {
+                let address = address_in(&line, message);
+                seen.push(line);
+                address
+            });
+            found.unwrap_or_else(|| panic!("the engine ended: {}", seen.join("\n")))
+        };
+        let (admin_url, url) = (address("listening for administrators"), address("listening"));
         // Whoever does not read the log lets the engine stand still once the pipe is full.
         let log = std::thread::spawn(move || seen.into_iter().chain(lines).collect());
-        Self { child, url, log: Some(log) }
+        Self { child, url, admin_url, log: Some(log) }
     }
 
     /// Gets a path: the status and the body.
@@ -122,9 +127,10 @@ impl Engine {
         serde_json::from_str(&body).unwrap()
     }
 
-    /// Posts JSON: the status and the body.
+    /// Posts JSON to where the path is: the status and the body.
     pub fn post(&self, path: &str, body: &str) -> (u16, Value) {
-        let request = agent().post(format!("{}{path}", self.url)).content_type("application/json");
+        let url = if path.starts_with("/admin/") { &self.admin_url } else { &self.url };
+        let request = agent().post(format!("{url}{path}")).content_type("application/json");
         let (status, body) = answer(request.send(body));
         (status, serde_json::from_str(&body).unwrap())
     }
@@ -158,8 +164,12 @@ impl Drop for Engine {
     }
 }
 
-fn listening_on(line: &str) -> Option<String> {
+/// The address in a line of the log with this message.
+fn address_in(line: &str, message: &str) -> Option<String> {
     let event: Value = serde_json::from_str(line).ok()?;
+    if event.get("message")?.as_str()? != message {
+        return None;
+    }
     let address = event.get("onnward.address")?.as_str()?;
     Some(format!("http://{address}"))
 }

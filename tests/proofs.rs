@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use onnward_benches::chaos::{self, ChaosReport, ChaosSettings, Scenario};
 use onnward_benches::kills::{self, KillSettings};
+use onnward_benches::soak::{self, SoakSettings};
 use onnward_benches::swaps::{self, SwapMode, SwapSettings};
 use onnward_models::Family;
 
@@ -49,4 +51,79 @@ fn a_killed_engine_comes_up_again_and_serves_the_right_file() {
     };
     let report = kills::run(&settings, &store, |_| ()).unwrap();
     assert!(report.kills >= 12 && report.requirements.iter().all(|required| required.met), "{report}");
+}
+
+#[test]
+fn nothing_fails_and_no_file_stays_open_while_swaps_outcomes_and_scrapes_go_on() {
+    let settings = SoakSettings {
+        engine: program("onnward-engine"),
+        schema: root().join("schemas/telco.toml"),
+        family: Family::Logistic,
+        intervals: 4,
+        interval: Duration::from_secs(3),
+        share: 0.7,
+        rate: Some(200.0),
+        swap_every: Duration::from_secs(2),
+        scrape_every: Duration::from_secs(1),
+        outcome_share: 0.1,
+    };
+    let report = soak::run(&settings, |_| ()).unwrap();
+    assert!(report.intervals.iter().all(|interval| interval.statuses.ok > 400), "{report}");
+    // The engine may take longer to follow a promotion than it is until the next one: its interval is five seconds.
+    let failures = report.failures.keys().filter(|reason| !reason.contains("is promoted")).count();
+    assert_eq!(failures, 0, "{report}");
+    assert!(report.swaps >= 4 && report.scrapes >= 8 && report.joined > 50, "{report}");
+    let growing = report.intervals.last().unwrap().file_handles - report.intervals[0].file_handles;
+    assert!(growing <= 4.0, "{report}");
+}
+
+#[test]
+fn what_an_engine_has_taken_it_answers_before_it_ends() {
+    let report = short(&[Scenario::Termination]);
+    assert!(report.requirements.iter().all(|required| required.met), "{report}");
+}
+
+#[test]
+fn what_was_answered_outlives_kills_and_a_store_that_is_away() {
+    if seaweedfs::start().is_none() {
+        return;
+    }
+    for scenario in [Scenario::Kills, Scenario::StoreOutage] {
+        served(&short(&[scenario]));
+    }
+}
+
+#[test]
+fn others_are_served_while_clients_hold_on() {
+    served(&short(&[Scenario::SlowClients, Scenario::IdleConnections]));
+}
+
+#[test]
+fn what_a_full_disk_and_a_jumping_clock_do_is_known_where_they_can_be_had() {
+    served(&short(&[Scenario::FullDisk, Scenario::Clock]));
+}
+
+/// Everything that is required, but for times and memory, which are the machine's.
+fn served(report: &ChaosReport) {
+    let depends = |required: &str| required.starts_with("p99") || required.starts_with("memory");
+    let mut must = report.requirements.iter().filter(|required| !depends(&required.required));
+    assert!(must.all(|required| required.met), "{report}");
+}
+
+fn short(scenarios: &[Scenario]) -> ChaosReport {
+    let settings = ChaosSettings {
+        engine: program("onnward-engine"),
+        exporter: program("onnward-exporter"),
+        seaweedfs: root().join("target/seaweedfs/bin/weed"),
+        faketime: "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1".into(),
+        schema: root().join("schemas/bank.toml"),
+        scenarios: scenarios.to_vec(),
+        repetitions: 3,
+        seed: 1,
+        fault: Duration::from_secs(3),
+        rate: 50.0,
+        slow_clients: 60,
+        idle_connections: 300,
+    };
+    chaos::run(&settings, |_| ()).unwrap()
 }

@@ -39,7 +39,10 @@ fn the_commands_work() {
     let engine = Engine::serve_in(&[store], folder.path().join("model-repository"), &[]);
     let answers: Vec<String> = ask
         .iter()
-        .map(|line| run(folder.path(), &line.replace("http://127.0.0.1:8000", &engine.url)))
+        .map(|line| {
+            let line = line.replace("http://127.0.0.1:8000", &engine.url);
+            run(folder.path(), &line.replace("http://127.0.0.1:8001", &engine.admin_url))
+        })
         .collect();
     assert!(answers[0].contains("\"probability\":") && answers[0].contains("\"churn\":"), "{}", answers[0]);
     assert!(answers[1].contains("\"violations\":19") && answers[1].contains("/tenure"), "{}", answers[1]);

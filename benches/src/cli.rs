@@ -1,9 +1,11 @@
 //! The command line: a proof is run, its figures are printed, and a requirement that is missed is exit code 1, as is a proof
 //! that could not be run.
 
+mod chaos;
 mod compare;
 mod load;
 mod observe;
+mod soak;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -15,9 +17,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use onnward_models::{Family, UnknownFamily};
 use serde::Serialize;
 
+use chaos::ChaosArguments;
 use compare::{CompareArguments, SessionArguments};
 use load::{BareArguments, LoadArguments};
 use observe::ObserveArguments;
+use soak::SoakArguments;
 
 use crate::error::ProofError;
 use crate::interruption::take_along_what_was_started;
@@ -41,6 +45,10 @@ enum Command {
     Swaps(SwapArguments),
     /// Kill engines during downloads: they come up again and never serve a file whose digest is wrong
     Kills(KillArguments),
+    /// Serve at a share of the capacity for many minutes, with swaps, outcomes and scrapes: nothing fails, nothing grows
+    Soak(SoakArguments),
+    /// Faults: signals, kills, a full disk, a jumping clock, a store that is away, slow and idle clients
+    Chaos(ChaosArguments),
     /// Put load on a server and tell how it answers
     Load(LoadArguments),
     /// Serve the limit of the HTTP stack: the sample table's rows are parsed, and constants answered
@@ -139,7 +147,13 @@ pub fn run() -> ExitCode {
     // The others start nothing.
     let starts = matches!(
         command,
-        Command::Swaps(_) | Command::Kills(_) | Command::Train(_) | Command::Compare(_) | Command::Observe(_)
+        Command::Swaps(_)
+            | Command::Kills(_)
+            | Command::Soak(_)
+            | Command::Chaos(_)
+            | Command::Train(_)
+            | Command::Compare(_)
+            | Command::Observe(_)
     );
     let prepared = if starts { take_along_what_was_started() } else { Ok(()) };
     let result = prepared.and_then(|()| command.run());
@@ -159,6 +173,8 @@ impl Command {
         match self {
             Self::Swaps(arguments) => arguments.run(),
             Self::Kills(arguments) => arguments.run(),
+            Self::Soak(arguments) => arguments.run(),
+            Self::Chaos(arguments) => arguments.run(),
             Self::Load(arguments) => arguments.run(),
             Self::Bare(arguments) => arguments.run(),
             Self::Train(arguments) => arguments.run(),
@@ -216,11 +232,16 @@ impl CommonArguments {
 
 /// The engine's program: the one that is named, or the one beside this program.
 fn engine_beside(named: Option<&Path>) -> Result<PathBuf, ProofError> {
+    beside("onnward-engine", named)
+}
+
+/// A program: the one that is named, or the one of this name beside this program.
+fn beside(program: &str, named: Option<&Path>) -> Result<PathBuf, ProofError> {
     match named {
         Some(path) => Ok(path.to_owned()),
         None => {
             let own = std::env::current_exe().map_err(ProofError::system("find this program's folder"))?;
-            Ok(own.with_file_name("onnward-engine"))
+            Ok(own.with_file_name(program))
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::error::ProofError;
-use crate::process::Used;
+use crate::process::{Told, Used, pin, tell};
 
 /// How many of the last lines of its log are kept.
 const KEPT_LINES: usize = 20;
@@ -25,10 +26,17 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub struct EngineProcess {
     program: PathBuf,
     child: Child,
-    address: Receiver<String>,
-    url: String,
+    addresses: Receiver<Listening>,
+    listening: Listening,
     agent: ureq::Agent,
     log: Arc<Mutex<VecDeque<String>>>,
+}
+
+/// Where it listens: for everybody, and for administrators.
+#[derive(Debug, Default)]
+struct Listening {
+    url: String,
+    admin_url: String,
 }
 
 /// How an engine is started.
@@ -58,24 +66,43 @@ impl EngineCommand {
     /// # Errors
     /// [`ProofError::Start`].
     pub fn spawn(&self) -> Result<EngineProcess, ProofError> {
-        let mut child = Command::new(&self.program)
+        self.spawn_on(&[])
+    }
+
+    /// As [`EngineCommand::spawn`], on these processors alone, where there are any.
+    ///
+    /// # Errors
+    /// [`ProofError::Start`].
+    pub fn spawn_on(&self, processors: &[usize]) -> Result<EngineProcess, ProofError> {
+        let mut command = Command::new(&self.program);
+        command
             .args(["serve", "--listen", "127.0.0.1:0", "--repository", &self.repository])
-            .env("ONNWARD_LOG__FORMAT", "json")
+            .envs([("ONNWARD_LOG__FORMAT", "json"), ("ONNWARD_ADMIN__LISTEN", "127.0.0.1:0")])
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
+            .stderr(Stdio::piped());
+        // A process may run where the thread may that starts it.
+        let start = || {
+            let _ = processors.is_empty() || pin(processors);
+            command.spawn()
+        };
+        let spawned = std::thread::scope(|scope| scope.spawn(start).join());
+        let mut child = spawned
+            .unwrap_or_else(|_| Err(std::io::Error::other("the thread that starts it has failed")))
             .map_err(|source| ProofError::Start { program: self.program.clone(), source })?;
         let log = Arc::new(Mutex::new(VecDeque::new()));
-        let (listening, address) = channel();
+        let (sender, addresses) = channel();
         if let Some(lines) = child.stderr.take() {
             let log = Arc::clone(&log);
             // Whoever does not read the log lets the engine stand still once the pipe is full.
             std::thread::spawn(move || {
+                let mut admin_url = String::new();
                 for line in BufReader::new(lines).lines().map_while(Result::ok) {
-                    if let Some(url) = listening_on(&line) {
-                        let _ = listening.send(url);
+                    if let Some(url) = address_in(&line, "listening for administrators") {
+                        admin_url = url;
+                    } else if let Some(url) = address_in(&line, "listening") {
+                        let _ = sender.send(Listening { url, admin_url: admin_url.clone() });
                     }
                     keep(&log, line);
                 }
@@ -84,7 +111,7 @@ impl EngineCommand {
         let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT));
         let agent = agent.build().into();
         let program = self.program.clone();
-        Ok(EngineProcess { program, child, address, url: String::new(), agent, log })
+        Ok(EngineProcess { program, child, addresses, listening: Listening::default(), agent, log })
     }
 }
 
@@ -94,7 +121,7 @@ impl EngineProcess {
     /// # Errors
     /// [`ProofError::TooLate`], [`ProofError::Ended`].
     pub fn wait_until_listening(&mut self) -> Result<(), ProofError> {
-        self.url = self.address.recv_timeout(TIMEOUT).map_err(|error| match error {
+        self.listening = self.addresses.recv_timeout(TIMEOUT).map_err(|error| match error {
             RecvTimeoutError::Disconnected => self.ended(),
             RecvTimeoutError::Timeout => self.too_late("it does not listen"),
         })?;
@@ -103,7 +130,16 @@ impl EngineProcess {
 
     /// Where it listens, as `http://127.0.0.1:PORT`; empty before it does.
     pub fn url(&self) -> &str {
-        &self.url
+        &self.listening.url
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// [`ProofError::Settings`] before it does.
+    pub fn address(&self) -> Result<SocketAddr, ProofError> {
+        let address = self.url().trim_start_matches("http://").parse();
+        address.map_err(|_| ProofError::Settings(format!("the engine's address {:?} is none", self.url())))
     }
 
     /// The number of its process.
@@ -146,7 +182,8 @@ impl EngineProcess {
     /// [`ProofError::Answer`].
     pub fn reload(&self) -> Result<Value, ProofError> {
         let path = "/admin/reload";
-        let answer = self.answer(path, self.agent.post(format!("{}{path}", self.url)).send_empty())?;
+        let answer =
+            self.answer(path, self.agent.post(format!("{}{path}", self.listening.admin_url)).send_empty())?;
         json(path, answer)
     }
 
@@ -156,8 +193,7 @@ impl EngineProcess {
     /// [`ProofError::Answer`].
     pub fn predict(&self, model: &str, body: &[u8]) -> Result<Value, ProofError> {
         let path = format!("/models/{model}/predict");
-        let request = self.agent.post(format!("{}{path}", self.url)).content_type("application/json");
-        let answer = self.answer(&path, request.send(body))?;
+        let answer = self.post(&path, body)?;
         json(&path, answer)
     }
 
@@ -176,8 +212,44 @@ impl EngineProcess {
         let _ = self.child.wait();
     }
 
-    fn get(&self, path: &str) -> Result<(u16, String), ProofError> {
-        self.answer(path, self.agent.get(format!("{}{path}", self.url)).call())
+    /// Asks it to end, by SIGTERM.
+    ///
+    /// # Errors
+    /// [`ProofError::System`] if it has ended already.
+    pub fn terminate(&self) -> Result<(), ProofError> {
+        tell(self.child.id(), Told::End)
+    }
+
+    /// Waits until it has ended: how.
+    ///
+    /// # Errors
+    /// [`ProofError::TooLate`] if it does not.
+    pub fn wait_for_end(&mut self) -> Result<ExitStatus, ProofError> {
+        let start = Instant::now();
+        while start.elapsed() < TIMEOUT {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Ok(status);
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Err(self.too_late("it does not end"))
+    }
+
+    /// Posts JSON: the status and the answer.
+    ///
+    /// # Errors
+    /// [`ProofError::Answer`] if there is none.
+    pub fn post(&self, path: &str, body: &[u8]) -> Result<(u16, String), ProofError> {
+        let request = self.agent.post(format!("{}{path}", self.url())).content_type("application/json");
+        self.answer(path, request.send(body))
+    }
+
+    /// Gets a path: the status and the answer.
+    ///
+    /// # Errors
+    /// [`ProofError::Answer`] if there is none.
+    pub fn get(&self, path: &str) -> Result<(u16, String), ProofError> {
+        self.answer(path, self.agent.get(format!("{}{path}", self.url())).call())
     }
 
     fn answer(
@@ -234,8 +306,9 @@ fn keep(log: &Mutex<VecDeque<String>>, line: String) {
     log.push_back(line);
 }
 
-fn listening_on(line: &str) -> Option<String> {
-    if !line.contains("\"listening\"") {
+/// The address in a line of the log with this message.
+fn address_in(line: &str, message: &str) -> Option<String> {
+    if !line.contains(&format!("\"message\":\"{message}\"")) {
         return None;
     }
     let event: Value = serde_json::from_str(line).ok()?;

@@ -13,6 +13,18 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     (middle(values.len().saturating_sub(1) / 2) + middle(values.len() / 2)) / 2.0
 }
 
+/// By how much a straight line through the values, which lie at even distances, rises from the first to the last: the line
+/// of least squares; NaN of fewer than two.
+pub(crate) fn rise(values: &[f64]) -> f64 {
+    let count = values.len() as f64;
+    let middle = (count - 1.0) / 2.0;
+    let mean = values.iter().sum::<f64>() / count;
+    let distances = || values.iter().enumerate().map(|(at, value)| (at as f64 - middle, value));
+    let spread: f64 = distances().map(|(distance, _)| distance * distance).sum();
+    let slope = distances().map(|(distance, value)| distance * (value - mean)).sum::<f64>() / spread;
+    slope * (count - 1.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -23,6 +35,14 @@ mod tests {
         assert_eq!((percentile(&values, 50), percentile(&values, 99)), (100.0, 198.0));
         assert_eq!(percentile(&[7.0], 99), 7.0);
         assert!(percentile(&[], 99).is_nan());
+    }
+
+    #[test]
+    fn a_line_rises_by_what_the_values_do_on_the_whole() {
+        assert_eq!(rise(&[5.0, 5.0, 5.0]), 0.0);
+        assert_eq!(rise(&[1.0, 2.0, 3.0, 4.0]), 3.0);
+        assert!(rise(&[1.0, 9.0, 1.0, 9.0, 1.0]).abs() < 1e-9);
+        assert!(rise(&[1.0]).is_nan());
     }
 
     #[test]

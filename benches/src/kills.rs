@@ -4,7 +4,7 @@
 //! after a random share of the file has come through, and starts it again: it must serve that version, and every object of
 //! the cache must be what its name says.
 
-mod cache;
+pub(crate) mod cache;
 mod report;
 
 use std::path::{Path, PathBuf};

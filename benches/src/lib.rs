@@ -4,7 +4,9 @@
 //! A proof states what it requires beside what it found, and its command fails if a requirement is missed.
 
 pub mod bare;
+pub mod chaos;
 pub mod cli;
+pub mod client;
 pub mod comparison;
 pub mod engine;
 pub mod error;
@@ -19,6 +21,7 @@ pub mod process;
 pub mod proxy;
 pub mod publisher;
 pub mod seaweedfs;
+pub mod soak;
 pub mod swaps;
 pub mod training;
 pub mod verdict;

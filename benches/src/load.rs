@@ -44,6 +44,8 @@ pub struct LoadPlan {
     pub requests: Vec<Request>,
     /// The versions' numbers in the repository, in the order of a request's probabilities.
     pub versions: [u64; 2],
+    /// The API key that they send, where the engine asks for one.
+    pub key: Option<String>,
 }
 
 /// What is going on while a request begins: its latency counts there.
@@ -53,8 +55,8 @@ pub enum Phase {
     Unmeasured,
     /// Load alone.
     Quiet,
-    /// Swaps under load.
-    Swapping,
+    /// What the proof is about, under load: swaps, or a fault.
+    Disturbed,
 }
 
 /// What became of the requests.
@@ -72,8 +74,8 @@ pub struct LoadFigures {
     pub reasons: BTreeMap<String, u64>,
     /// How long the answers took that were asked for under load alone.
     pub quiet: Vec<Duration>,
-    /// How long those took that were asked for during swaps.
-    pub swapping: Vec<Duration>,
+    /// How long those took that were asked for while it was disturbed.
+    pub disturbed: Vec<Duration>,
 }
 
 /// Load that is being put on an engine.
@@ -127,7 +129,7 @@ impl Shared {
     fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Relaxed) {
             phase if phase == Phase::Quiet as u8 => Phase::Quiet,
-            phase if phase == Phase::Swapping as u8 => Phase::Swapping,
+            phase if phase == Phase::Disturbed as u8 => Phase::Disturbed,
             _ => Phase::Unmeasured,
         }
     }
@@ -208,7 +210,7 @@ async fn request(
         let result = Err(Unserved::Failed("there is nothing to send".to_owned()));
         return Outcome { phase, latency: due.elapsed(), result };
     };
-    let answer = tokio::time::timeout(TIMEOUT, send(&client, &plan.url, request.body.clone())).await;
+    let answer = tokio::time::timeout(TIMEOUT, send(&client, &plan, request.body.clone())).await;
     let latency = due.elapsed();
     let result = match answer {
         Ok(Ok(body)) => version_of(&plan.versions, request, &body).map_err(Unserved::Wrong),
@@ -218,8 +220,9 @@ async fn request(
     Outcome { phase, latency, result }
 }
 
-async fn send(client: &HttpClient, url: &Uri, body: Bytes) -> Result<Bytes, String> {
-    let request = hyper::Request::builder().method(Method::POST).uri(url);
+async fn send(client: &HttpClient, plan: &LoadPlan, body: Bytes) -> Result<Bytes, String> {
+    let request = hyper::Request::builder().method(Method::POST).uri(&plan.url);
+    let request = plan.key.iter().fold(request, |request, key| request.header("x-api-key", key));
     let request = request.header(CONTENT_TYPE, "application/json").body(Full::new(body));
     let response = client.request(request.map_err(|error| error.to_string())?).await;
     let (head, body) = response.map_err(|error| reason(&error))?.into_parts();
@@ -232,7 +235,7 @@ async fn send(client: &HttpClient, url: &Uri, body: Bytes) -> Result<Bytes, Stri
 }
 
 /// An error with what caused it.
-fn reason(error: &dyn std::error::Error) -> String {
+pub(crate) fn reason(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
@@ -277,7 +280,7 @@ impl LoadFigures {
                 match phase {
                     Phase::Unmeasured => {}
                     Phase::Quiet => self.quiet.push(latency),
-                    Phase::Swapping => self.swapping.push(latency),
+                    Phase::Disturbed => self.disturbed.push(latency),
                 }
                 return;
             }

@@ -29,6 +29,51 @@ pub struct Used {
     pub peak_bytes: u64,
 }
 
+/// What one process holds now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Its resident memory, in bytes.
+    pub resident_bytes: u64,
+    /// Its open files, sockets included.
+    pub file_handles: usize,
+    /// Its threads.
+    pub threads: u64,
+}
+
+/// What a process can be told by a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// To end in its own way: SIGTERM.
+    End,
+    /// To stand still: SIGSTOP.
+    StandStill,
+    /// To go on after that: SIGCONT.
+    GoOn,
+}
+
+impl Held {
+    /// What a process holds.
+    ///
+    /// # Errors
+    /// [`ProofError::System`] if it has ended, or where there is no `/proc`.
+    pub fn by(id: u32) -> Result<Self, ProofError> {
+        system::held(id).map_err(told_of(id))
+    }
+}
+
+/// Sends a process a signal.
+///
+/// # Errors
+/// [`ProofError::System`] if it is not there, or where this is not Linux.
+pub fn tell(id: u32, what: Told) -> Result<(), ProofError> {
+    system::tell(id, what).map_err(ProofError::system(format!("signal process {id}")))
+}
+
+/// Lets this process, and what it starts from now on, have as many open files as the system allows: how many those are.
+pub fn raise_file_limit() -> Option<u64> {
+    system::raise_file_limit()
+}
+
 impl ProcessTree {
     /// The process and those that descend from it now.
     pub fn of(id: u32) -> Self {

@@ -23,6 +23,7 @@ struct Shared {
     store: SocketAddr,
     passed: AtomicU64,
     bytes_per_second: AtomicU64,
+    is_away: AtomicBool,
     stops: AtomicBool,
 }
 
@@ -39,6 +40,7 @@ impl Proxy {
             store,
             passed: AtomicU64::new(0),
             bytes_per_second: AtomicU64::new(u64::MAX),
+            is_away: AtomicBool::new(false),
             stops: AtomicBool::new(false),
         });
         let accepting = Arc::clone(&shared);
@@ -64,6 +66,11 @@ impl Proxy {
         self.shared.bytes_per_second.store(bytes_per_second.max(1), Ordering::Relaxed);
     }
 
+    /// Whether the store is away from now on: connections are closed, those that there are and those that come.
+    pub fn set_away(&self, is_away: bool) {
+        self.shared.is_away.store(is_away, Ordering::Relaxed);
+    }
+
     /// From now on nothing is slowed down.
     pub fn unlimit(&self) {
         self.limit(u64::MAX);
@@ -85,6 +92,9 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         }
         // A connection that cannot be passed on is closed, as a store in trouble would.
         let Ok(client) = client else { continue };
+        if shared.is_away.load(Ordering::Relaxed) {
+            continue;
+        }
         let _ = pass_on(client, shared);
     }
 }
@@ -113,6 +123,9 @@ fn answer(mut store: &TcpStream, mut client: &TcpStream, shared: &Shared) -> io:
     loop {
         let length = store.read(&mut chunk)?;
         let Some(part) = chunk.get(..length).filter(|part| !part.is_empty()) else { return Ok(()) };
+        if shared.is_away.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         client.write_all(part)?;
         shared.passed.fetch_add(length as u64, Ordering::Relaxed);
         let limit = shared.bytes_per_second.load(Ordering::Relaxed);

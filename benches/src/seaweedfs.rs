@@ -94,6 +94,11 @@ impl SeaweedFs {
         Ok(None)
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where it speaks S3.
     pub fn address(&self) -> SocketAddr {
         self.address

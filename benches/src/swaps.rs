@@ -91,7 +91,7 @@ pub fn run(settings: &SwapSettings, mut on_swap: impl FnMut()) -> Result<SwapRep
 
     let url = format!("{}/models/{MODEL}/predict", engine.url());
     let url = url.parse::<Uri>().map_err(|error| ProofError::Settings(error.to_string()))?;
-    let plan = LoadPlan { url, rate: settings.rate, requests: models.requests, versions };
+    let plan = LoadPlan { url, rate: settings.rate, requests: models.requests, versions, key: None };
     let load = Load::start(plan)?;
     let swapped = swap_all(settings, &publisher, &mut engine, &load, versions, &mut on_swap);
     let figures = load.stop()?;
@@ -131,7 +131,7 @@ fn swap_all(
     while left > 0 {
         load.enter(Phase::Quiet);
         std::thread::sleep(window);
-        load.enter(Phase::Swapping);
+        load.enter(Phase::Disturbed);
         let start = Instant::now();
         for target in targets.by_ref().take(left.min(WINDOW) as usize) {
             let begun = Instant::now();

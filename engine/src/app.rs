@@ -1,5 +1,6 @@
 //! Start and end of `serve`: the one place that sees every part.
 
+mod listeners;
 mod records;
 
 use std::io;
@@ -10,16 +11,17 @@ use std::time::Duration;
 
 use onnward_repository::{Cache, Fetcher, Repository, RepositoryError, SignatureError, TrustedKeys};
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio::sync::{Mutex, Semaphore};
 
+use self::listeners::Listeners;
 use self::records::Records;
-use crate::auth::{Authenticator, KeysFileError};
+use crate::audit::{Audit, AuditError};
+use crate::auth::{AuthError, Authenticator};
 use crate::backend::{self, Backend, LibraryError};
 use crate::capture::CaptureError;
 use crate::config::{BackendChoice, CacheConfig, Config, OnnxRuntimeConfig};
 use crate::crew::Crew;
-use crate::http::{self, HttpParts, HttpState};
+use crate::http::{HttpParts, HttpState};
 use crate::loader::Loader;
 use crate::logging;
 use crate::metrics::{Metrics, MetricsError};
@@ -27,6 +29,7 @@ use crate::outcomes;
 use crate::registry::Registry;
 use crate::reload;
 use crate::shutdown::{Ending, Lifecycle, catch_signals, conduct};
+use crate::tls::TlsError;
 use crate::traces::TracesError;
 use crate::watcher;
 
@@ -45,9 +48,15 @@ pub enum AppError {
     /// A public key cannot be read.
     #[error(transparent)]
     Keys(#[from] SignatureError),
-    /// The API keys cannot be used.
+    /// API keys or the keys of tokens cannot be used.
     #[error(transparent)]
-    Auth(#[from] KeysFileError),
+    Auth(#[from] AuthError),
+    /// The audit log cannot be written.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// TLS cannot be spoken.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Predictions cannot be captured.
     #[error(transparent)]
     Capture(#[from] CaptureError),
@@ -61,8 +70,10 @@ pub enum AppError {
     #[error("backend = \"onnxruntime\" cannot be used: {0}")]
     OnnxRuntime(#[source] LibraryError),
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {}", bind_advice(.error))]
+    #[error("cannot listen on {address}: {}", bind_advice(.key, .error))]
     Bind {
+        /// The key that names the address.
+        key: &'static str,
         /// The configured address.
         address: SocketAddr,
         /// What the system says.
@@ -117,28 +128,29 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
-/// How often the API keys are read again: so long a key is still accepted after it has been taken out of their file.
+/// How often the API keys and certificates are read again: so long a key is still accepted after it has been taken out of its file.
 const LOOK_AT_KEYS: Duration = Duration::from_secs(2);
 
 /// How long the end waits for a model that is being run or opened.
 const LAST_WORK: Duration = Duration::from_secs(5);
 
-async fn run(config: Config, registry: Arc<Registry>, crew: Crew) -> Result<(), AppError> {
+async fn run(mut config: Config, registry: Arc<Registry>, crew: Crew) -> Result<(), AppError> {
     let signals = catch_signals().map_err(AppError::Setup)?;
     let repository = Repository::open(&config.repository)?;
     let keys = TrustedKeys::read(&config.public_keys)?;
-    let auth = config.auth.keys_file.as_deref().map(Authenticator::open).transpose()?.map(Arc::new);
+    onnward_repository::prepare_tls();
+    let auth = Authenticator::open(config.auth.keys_file.as_deref(), config.auth.jwt.clone())?.map(Arc::new);
     let backends = backends(config.backend, &config.onnxruntime)?;
+    // Its own certificate is watched like the others.
+    config.metrics.certificates.extend(config.tls.iter().map(|tls| tls.certificate_file.clone()));
     let metrics = Arc::new(Metrics::configured(&config.metrics)?);
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|error| AppError::Bind { address: config.listen, error })?;
-    let address = listener.local_addr().map_err(AppError::Setup)?;
+    let listeners = Listeners::open(&config).await?;
 
     let lifecycle = Arc::new(Lifecycle::default());
     let records = Records::start(&config, &registry, &metrics)?;
     let loader = Loader {
         backends,
+        bounds: config.models,
         batching: config.batching,
         drift: config.drift,
         estimate_rows: config.outcomes.estimate_rows,
@@ -149,29 +161,26 @@ async fn run(config: Config, registry: Arc<Registry>, crew: Crew) -> Result<(), 
     let (reloader, nudges) = reload::channel();
     let state = HttpState::new(HttpParts {
         config: config.http,
+        limits: config.limits,
+        over_tls: listeners.over_tls(),
         auth: auth.clone(),
         protect: config.auth.protect,
+        audit: Audit::open(config.audit_file.as_deref())?,
         registry,
-        metrics,
+        metrics: Arc::clone(&metrics),
         lifecycle: Arc::clone(&lifecycle),
         reloader,
         capture: records.capture.clone(),
         outcomes: records.outcomes.clone(),
         traces: records.traces.clone(),
     });
-    let server = tokio::spawn(http::serve(listener, http::router(state), Arc::clone(&lifecycle)));
-    tracing::info!(%address, docs = %format_args!("http://{address}/docs"), "listening");
+    let served = listeners.serve(&state, &metrics, &lifecycle);
 
     let watching = tokio::spawn(watcher::watch(Arc::new(parts), nudges));
     if let Some(auth) = auth {
         tokio::spawn(auth.watch(LOOK_AT_KEYS));
     }
-    let drained = async {
-        if let Err(error) = server.await {
-            tracing::error!(%error, "the listener failed");
-        }
-    };
-    let ending = conduct(signals, config.shutdown, &lifecycle, drained).await;
+    let ending = conduct(signals, config.shutdown, &lifecycle, served.drained()).await;
     records.finish(ending).await;
     match ending {
         Ending::Clean => tracing::info!("stopped"),
@@ -194,7 +203,7 @@ fn watched(
 ) -> watcher::Parts {
     let cache = open_cache(config, &repository);
     watcher::Parts {
-        fetcher: Fetcher::new(repository.clone(), cache),
+        fetcher: Fetcher::new(repository.clone(), cache).with_max_model_bytes(config.models.max_bytes),
         location: repository.place().to_owned(),
         repository,
         keys,
@@ -259,17 +268,16 @@ pub(crate) fn backends(
     }
 }
 
-fn bind_advice(error: &io::Error) -> String {
+fn bind_advice(key: &str, error: &io::Error) -> String {
+    let another = format!("another address with --{} ADDR", key.replace('.', "-"));
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "another program listens there; stop it, or choose another address with --listen ADDR".to_owned()
+            format!("another program listens there; stop it, or choose {another}")
         }
         io::ErrorKind::AddrNotAvailable => {
-            "this machine does not have that address; choose another with --listen ADDR".to_owned()
+            format!("this machine does not have that address; choose {another}")
         }
-        io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need a privilege; choose another with --listen ADDR".to_owned()
-        }
+        io::ErrorKind::PermissionDenied => format!("ports below 1024 need a privilege; choose {another}"),
         _ => error.to_string(),
     }
 }

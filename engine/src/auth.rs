@@ -1,24 +1,31 @@
-//! Who may do what: callers, told apart by their API keys, and their scopes. It knows nothing of HTTP.
+//! Who may do what: callers, told apart by their API keys or by tokens, and their scopes. It knows nothing of HTTP.
 
+mod jwks;
 mod key;
+mod keys;
 mod keys_file;
+mod rules;
+mod signatures;
+mod tokens;
+mod watched_file;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use subtle::ConstantTimeEq;
 use thiserror::Error;
 use tokio::time::{MissedTickBehavior, interval};
 
-use self::key::ApiKey;
+pub use self::jwks::JwksError;
 pub use self::key::{generate, is_key_name};
-use self::keys_file::KeyEntry;
+use self::keys::ValidKeys;
 pub use self::keys_file::{Keys, KeysFileError, RawEntry, RawKeys};
+pub use self::rules::{JwksPlace, TokenAlgorithm, TokenRules};
+use self::tokens::Tokens;
+pub use self::tokens::{BadClaim, TokenRefusal};
 
 /// What a caller may be allowed to do; none of them includes another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
@@ -33,7 +40,10 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// The name in a keys file.
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Predict, Self::Read, Self::Admin];
+
+    /// The name in a keys file, and in a token.
     pub fn name(self) -> &'static str {
         match self {
             Self::Predict => "predict",
@@ -46,14 +56,23 @@ impl Scope {
 /// Who made a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The name of the key.
+    /// The name of the key, or what the token names.
     pub name: String,
     /// What the caller may do.
     pub scopes: Vec<Scope>,
 }
 
-/// Why a key is not accepted. Whoever presents it is not told which.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+/// What a request shows of its sender.
+#[derive(Clone, Copy)]
+pub enum Credential<'a> {
+    /// What can only be an API key.
+    Key(&'a str),
+    /// An API key or a token.
+    Bearer(&'a str),
+}
+
+/// Why somebody is not let in. Whoever it is learns no more than that, or that their time is over.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refusal {
     /// It is not one of the keys.
     #[error("the key is not known")]
@@ -61,67 +80,90 @@ pub enum Refusal {
     /// Its time is over.
     #[error("the key has expired")]
     Expired,
+    /// The token is not accepted.
+    #[error(transparent)]
+    Token(#[from] TokenRefusal),
 }
 
-/// The keys that are valid now. They are read again when their file changes.
+/// Why callers cannot be told apart.
+#[derive(Debug, Error)]
+pub enum AuthError {
+    /// The API keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeysFileError),
+    /// The keys of tokens cannot be used.
+    #[error(transparent)]
+    Tokens(#[from] JwksError),
+}
+
+/// What knows callers by API keys, by tokens, or by both. What it goes by is read again when it changes.
 #[derive(Debug)]
 pub struct Authenticator {
-    file: PathBuf,
-    keys: ArcSwap<Keys>,
+    keys: Option<ValidKeys>,
+    tokens: Option<Tokens>,
 }
 
 impl Authenticator {
-    /// Reads the keys.
+    /// Reads the keys; `None` where nobody is to be told from anybody else.
     ///
     /// # Errors
-    /// [`KeysFileError`] when the file cannot be read or is not as it should be.
-    pub fn open(file: &Path) -> Result<Self, KeysFileError> {
-        Ok(Self { file: file.to_owned(), keys: ArcSwap::from_pointee(Keys::read(file)?) })
+    /// [`AuthError`] when a file cannot be read or is not as it should be.
+    pub fn open(keys_file: Option<&Path>, tokens: Option<TokenRules>) -> Result<Option<Self>, AuthError> {
+        let keys = keys_file.map(ValidKeys::open).transpose()?;
+        let tokens = tokens.map(Tokens::open).transpose()?;
+        Ok((keys.is_some() || tokens.is_some()).then_some(Self { keys, tokens }))
     }
 
-    /// The caller to whom this key belongs. Digests are compared in constant time, so that no part of one can be found out by
-    /// trying; a name that is not there costs the same.
+    /// Whether there are API keys.
+    pub fn takes_keys(&self) -> bool {
+        self.keys.is_some()
+    }
+
+    /// Whether tokens are accepted.
+    pub fn takes_tokens(&self) -> bool {
+        self.tokens.is_some()
+    }
+
+    /// The caller who shows this. What looks like an API key is one, wherever it is shown.
     ///
     /// # Errors
     /// [`Refusal`].
-    pub fn identify(&self, presented: &str, now: DateTime<Utc>) -> Result<Arc<Caller>, Refusal> {
-        const NOBODY: [u8; 32] = [0; 32];
-        let presented = ApiKey::parse(presented).ok_or(Refusal::Unknown)?;
-        let keys = self.keys.load();
-        let entry = keys.find(presented.name());
-        let digest = presented.digest();
-        let matches = digest.ct_eq(entry.map_or(&NOBODY, |entry| &entry.digest));
-        match entry {
-            Some(KeyEntry { caller, expires, .. }) if bool::from(matches) => match expires {
-                Some(expires) if *expires <= now => Err(Refusal::Expired),
-                _ => Ok(Arc::clone(caller)),
-            },
-            _ => Err(Refusal::Unknown),
-        }
-    }
-
-    /// Reads the keys again if their file has changed. Whatever is wrong with it, the keys that were valid stay valid, and
-    /// the log says so.
-    fn refresh(&self) {
-        match Keys::read(&self.file) {
-            Ok(keys) if keys == **self.keys.load() => {}
-            Ok(keys) => {
-                tracing::info!(keys = keys.len(), path = %self.file.display(), "the API keys have changed");
-                self.keys.store(Arc::new(keys));
+    pub async fn identify(&self, shown: Credential<'_>, now: DateTime<Utc>) -> Result<Arc<Caller>, Refusal> {
+        match (shown, &self.keys, &self.tokens) {
+            (Credential::Bearer(token), _, Some(tokens)) if !key::is_meant_as_key(token) => {
+                Ok(tokens.identify(token).await?)
             }
-            Err(error) => tracing::error!(%error, "the API keys are as they were"),
+            (Credential::Key(key) | Credential::Bearer(key), Some(keys), _) => keys.identify(key, now),
+            _ => Err(Refusal::Unknown),
         }
     }
 
     /// Looks again and again whether the keys have changed.
     pub async fn watch(self: Arc<Self>, pause: Duration) {
+        tokio::join!(self.watch_files(pause), async {
+            if let Some(tokens) = &self.tokens {
+                tokens.jwks().keep_fetched().await;
+            }
+        });
+    }
+
+    async fn watch_files(self: &Arc<Self>, pause: Duration) {
         let mut ticks = interval(pause);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let keys = Arc::clone(&self);
+            let auth = Arc::clone(self);
             // A panic there would be the reader's; the keys stay as they are.
-            let _ = tokio::task::spawn_blocking(move || keys.refresh()).await;
+            let _ = tokio::task::spawn_blocking(move || auth.look_at_files()).await;
+        }
+    }
+
+    fn look_at_files(&self) {
+        if let Some(keys) = &self.keys {
+            keys.refresh();
+        }
+        if let Some(tokens) = &self.tokens {
+            tokens.jwks().look_at_file();
         }
     }
 }

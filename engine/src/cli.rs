@@ -13,7 +13,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::auth::Scope;
 use crate::commands::NewKey;
 use crate::config::{BackendChoice, Config, ConfigError, Flags};
-use crate::{app, commands, health};
+use crate::health::{HealthError, Question};
+use crate::{app, commands};
 
 /// Serves churn models from ONNX files.
 #[derive(Debug, Parser)]
@@ -57,6 +58,9 @@ struct Serve {
     /// The address to listen on [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+    /// The address of the admin routes; without one there are none
+    #[arg(long, value_name = "ADDR")]
+    admin_listen: Option<String>,
     /// The runtime that scores [default: auto]
     #[arg(long, value_enum)]
     backend: Option<BackendChoice>,
@@ -116,7 +120,7 @@ struct Predict {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Without --url it asks the engine of this machine, on the address that `serve` reads from the same configuration
-file and environment.
+file and environment; where clients must have certificates, on the address of admin.listen.
 
 Examples:
   onnward-engine health
@@ -181,8 +185,11 @@ pub fn run() -> ExitCode {
         Command::Predict(Predict { file, rows, output }) => {
             exit_code(commands::predict(&file, &rows, output))
         }
-        Command::Health(health) => match health.url() {
-            Ok(url) => exit_code(health::ask(&url, Duration::from_millis(health.timeout_ms))),
+        Command::Health(health) => match health.question() {
+            Ok(question) => {
+                let timeout = Duration::from_millis(health.timeout_ms);
+                exit_code(question.and_then(|question| commands::health(question, timeout)))
+            }
             Err(error) => fail(&error, USAGE),
         },
         Command::ApiKey(ApiKey { name, scopes, expires, file, output }) => {
@@ -196,19 +203,19 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 }
 
 impl Health {
-    fn url(&self) -> Result<String, ConfigError> {
+    fn question(&self) -> Result<Result<Question, HealthError>, ConfigError> {
         if let Some(url) = &self.url {
-            return Ok(url.clone());
+            return Ok(Ok(Question::to(url.clone())));
         }
         let flags = Flags { config: self.config.clone(), ..Flags::default() };
-        Ok(health::ready_url(Config::load_listen(&flags, environment())?))
+        Ok(Question::to_engine_here(&Config::load_health(&flags, environment())?))
     }
 }
 
 impl Serve {
     fn flags(self) -> Flags {
-        let Self { repository, alias, listen, backend, config } = self;
-        Flags { config, repository, alias, listen, backend }
+        let Self { repository, alias, listen, admin_listen, backend, config } = self;
+        Flags { config, repository, alias, listen, admin_listen, backend }
     }
 }
 
@@ -237,13 +244,17 @@ mod tests {
 
     #[test]
     fn serve_hands_every_flag_on() {
-        let words = "onnward-engine serve --repository r --alias a --listen 0.0.0.0:1 --backend onnxruntime --config c.toml";
-        let Command::Serve(serve) = Cli::try_parse_from(words.split(' ')).unwrap().command else { panic!() };
+        let words = "onnward-engine serve --repository r --alias a --listen 0.0.0.0:1 --admin-listen 127.0.0.1:2 \
+                     --backend onnxruntime --config c.toml";
+        let Command::Serve(serve) = Cli::try_parse_from(words.split_whitespace()).unwrap().command else {
+            panic!()
+        };
         let expected = Flags {
             config: Some("c.toml".into()),
             repository: Some("r".into()),
             alias: Some("a".into()),
             listen: Some("0.0.0.0:1".into()),
+            admin_listen: Some("127.0.0.1:2".into()),
             backend: Some(BackendChoice::OnnxRuntime),
         };
         assert_eq!(serve.flags(), expected);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use onnward_onnx::{ArtifactError, ModelBounds};
 use onnward_repository::FetchedModel;
 use onnward_schemas::layout::{CONFIG_FILE, parse_version};
 use onnward_schemas::{Manifest, RowsLimits, Violations, sha256_hex};
@@ -23,6 +24,7 @@ use crate::check::check as check_file;
 use crate::cli::Output;
 use crate::config::{BackendChoice, BatchingConfig, OnnxRuntimeConfig};
 use crate::crew::Crew;
+use crate::health::{self, HealthError, Question};
 use crate::loader::{LoadError, Loader};
 use crate::metrics::{Metrics, MetricsError};
 use crate::registry::ServingModel;
@@ -112,13 +114,22 @@ pub enum CommandError {
     Print(io::Error),
 }
 
+/// `health`.
+///
+/// # Errors
+/// [`HealthError`] unless the engine is ready.
+pub fn health(question: Question, timeout: Duration) -> Result<(), HealthError> {
+    onnward_repository::prepare_tls();
+    health::ask(question, timeout)
+}
+
 /// Replays the golden rows of `file` on every backend that is present, whole graph and cut, compares the backends with each
 /// other, and prints how it went.
 ///
 /// # Errors
 /// [`CommandError`] when the file cannot be read or one of the rows comes out differently.
 pub fn check(file: &Path, output: Output) -> Result<(), CommandError> {
-    let bytes = read(file)?;
+    let bytes = read_model(file)?;
     let backends = backends(BackendChoice::Auto, &OnnxRuntimeConfig { library: None })?;
     if backends.iter().all(|backend| backend.kind() != BackendKind::OnnxRuntime) {
         eprintln!(
@@ -157,7 +168,7 @@ pub fn predict(file: &Path, rows: &Path, output: Output) -> Result<(), CommandEr
 }
 
 fn load(file: &Path) -> Result<ServingModel, CommandError> {
-    let bytes = read(file)?;
+    let bytes = read_model(file)?;
     let manifest = Manifest {
         sha256: sha256_hex(&bytes),
         size_bytes: bytes.len() as u64,
@@ -173,6 +184,7 @@ fn load(file: &Path) -> Result<ServingModel, CommandError> {
     let backends = backends(BackendChoice::Auto, &OnnxRuntimeConfig { library: None })?;
     let loader = Loader {
         backends,
+        bounds: ModelBounds::default(),
         batching: no_queue,
         drift: None,
         estimate_rows: 0,
@@ -245,6 +257,18 @@ fn listed(violations: &Violations) -> String {
     let more = violations.total() - violations.listed().len();
     let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
     each.collect::<String>() + &more
+}
+
+/// The bytes of a model file, unless there are too many.
+fn read_model(path: &Path) -> Result<Vec<u8>, CommandError> {
+    let size =
+        std::fs::metadata(path).map_err(|source| CommandError::Read { path: path.to_owned(), source })?.len();
+    let too_large = |source| CommandError::Load {
+        path: path.to_owned(),
+        source: LoadError::Artifact(ArtifactError::Bounds(source)),
+    };
+    ModelBounds::default().check_size(size).map_err(too_large)?;
+    read(path)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CommandError> {

@@ -8,11 +8,14 @@ mod capture;
 mod drift;
 mod error;
 mod layer;
+mod limits;
 mod log;
 mod metrics;
+mod models;
 mod outcomes;
 mod raw;
 mod share;
+mod tls;
 mod tracing;
 
 use std::net::SocketAddr;
@@ -20,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use figment::Figment;
+use onnward_onnx::ModelBounds;
 use onnward_repository::RepositoryConfig;
 
 pub use self::tracing::TracingConfig;
@@ -28,11 +32,13 @@ pub use capture::{CaptureConfig, CaptureRules};
 pub use drift::DriftConfig;
 pub use error::ConfigError;
 use layer::Layer;
+pub use limits::{LimitsConfig, Rate};
 pub use log::{AccessLogConfig, LogConfig, LogFormat, LogLevel};
 pub use metrics::MetricsConfig;
 pub use outcomes::OutcomesConfig;
-pub use raw::BackendChoice;
+pub use raw::{BackendChoice, ErrorDetail};
 pub use share::Share;
+pub use tls::{TlsConfig, TlsVersion};
 
 /// The checked configuration of `serve`.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +61,8 @@ pub struct Config {
     pub watch: WatchConfig,
     /// Where fetched models are kept.
     pub cache: CacheConfig,
+    /// How large a model file and what is in it may be.
+    pub models: ModelBounds,
     /// The files of the public keys of which one must have signed a version; empty: none need have.
     pub public_keys: Vec<PathBuf>,
     /// ONNX Runtime.
@@ -63,8 +71,16 @@ pub struct Config {
     pub batching: BatchingConfig,
     /// The HTTP side.
     pub http: HttpConfig,
+    /// The certificate with which the engine speaks TLS; `None`: it speaks plain HTTP.
+    pub tls: Option<TlsConfig>,
+    /// What one client may take from the others.
+    pub limits: LimitsConfig,
     /// Who may call.
     pub auth: AuthConfig,
+    /// The address of the admin routes; `None`: there are none.
+    pub admin_listen: Option<SocketAddr>,
+    /// The file of the audit log; without one it is in the log alone.
+    pub audit_file: Option<PathBuf>,
     /// What is kept of predictions.
     pub outcomes: OutcomesConfig,
     /// How the engine stops.
@@ -130,8 +146,21 @@ pub struct HttpConfig {
     pub request_timeout: Duration,
     /// The origins whose pages may call the engine; empty: none. `*` stands for every origin.
     pub cors_origins: Vec<String>,
+    /// How much an error tells whoever made the request.
+    pub errors: ErrorDetail,
     /// Which requests leave a line in the log, and what it holds.
     pub access_log: AccessLogConfig,
+}
+
+/// Where the engine answers probes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthConfig {
+    /// Everybody's address.
+    pub listen: SocketAddr,
+    /// The address of the admin routes.
+    pub admin_listen: Option<SocketAddr>,
+    /// How the engine speaks TLS.
+    pub tls: Option<TlsConfig>,
 }
 
 /// How the engine stops.
@@ -154,6 +183,8 @@ pub struct Flags {
     pub alias: Option<String>,
     /// `--listen`.
     pub listen: Option<String>,
+    /// `--admin-listen`.
+    pub admin_listen: Option<String>,
     /// `--backend`.
     pub backend: Option<BackendChoice>,
 }
@@ -171,16 +202,16 @@ impl Config {
         from_layers(layers(flags, environment)?, raw::RawConfig::check)
     }
 
-    /// The address to listen on that [`Config::load`] reads from the same sources, for whoever wants to know no more than
-    /// where the engine is: what else is missing does not matter.
+    /// The part of what [`Config::load`] reads from the same sources that says where the engine answers probes: what else is
+    /// missing does not matter.
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub fn load_listen(
+    pub fn load_health(
         flags: &Flags,
         environment: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<SocketAddr, ConfigError> {
-        from_layers(layers(flags, environment)?, |raw| raw.listen())
+    ) -> Result<HealthConfig, ConfigError> {
+        from_layers(layers(flags, environment)?, |raw| raw.health())
     }
 }
 
@@ -214,6 +245,7 @@ fn flag_layers(flags: &Flags) -> impl Iterator<Item = Layer> {
         ("repository", flags.repository.clone()),
         ("alias", flags.alias.clone()),
         ("listen", flags.listen.clone()),
+        ("admin.listen", flags.admin_listen.clone()),
         ("backend", backend),
     ];
     flags.into_iter().filter_map(|(key, value)| Some(Layer::flag(key, value?)))

@@ -1,11 +1,12 @@
 //! What the tests share: two small schemas, models that score them, and an engine to send requests to.
 
 pub mod backends;
+pub mod issuer;
 mod log;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -23,15 +24,19 @@ use tower::ServiceExt;
 
 use self::log::keep_events_on;
 pub use self::log::{Log, captured_log};
+use crate::audit::Audit;
 use crate::auth::{Authenticator, generate};
 use crate::backend::{BackendError, BackendKind, Batch, Session};
 use crate::batcher::costs::BatchCosts;
 use crate::batcher::{Batcher, RowWidth};
 use crate::capture::Capture;
-use crate::config::{AccessLogConfig, BatchingConfig, DriftConfig, HttpConfig, OutcomesConfig, Protected};
+use crate::config::{
+    AccessLogConfig, BatchingConfig, DriftConfig, ErrorDetail, HttpConfig, LimitsConfig, OutcomesConfig,
+    Protected,
+};
 use crate::crew::Crew;
 use crate::drift::Drift;
-use crate::http::{HttpParts, HttpState, router};
+use crate::http::{HttpParts, HttpState, admin_router, router};
 use crate::metrics::Metrics;
 use crate::monitor::Monitor;
 use crate::outcomes::Outcomes;
@@ -221,9 +226,12 @@ pub struct Engine {
     pub registry: Arc<Registry>,
     pub lifecycle: Arc<Lifecycle>,
     pub config: HttpConfig,
+    pub limits: LimitsConfig,
+    pub over_tls: bool,
     /// The keys that are asked for; by default there are none.
     pub auth: Option<Arc<Authenticator>>,
     pub protect: Vec<Protected>,
+    pub audit_file: Option<PathBuf>,
     pub reloader: Reloader,
     pub capture: Option<Arc<Capture>>,
     pub metrics: Arc<Metrics>,
@@ -256,10 +264,14 @@ impl Engine {
                 max_request_rows: 100,
                 request_timeout: Duration::from_secs(30),
                 cors_origins: Vec::new(),
+                errors: ErrorDetail::Full,
                 access_log: AccessLogConfig::default(),
             },
+            limits: LimitsConfig::default(),
+            over_tls: false,
             auth: None,
             protect: Vec::new(),
+            audit_file: None,
             capture: None,
             traces: None,
         }
@@ -350,11 +362,24 @@ impl Engine {
         assert!(self.registry.serve(name, &target));
     }
 
+    /// The routes for those who use models.
     pub fn router(&self) -> Router {
-        router(HttpState::new(HttpParts {
+        router(self.state())
+    }
+
+    /// The routes for those who run the engine.
+    pub fn admin_router(&self) -> Router {
+        admin_router(self.state())
+    }
+
+    fn state(&self) -> HttpState {
+        HttpState::new(HttpParts {
             config: self.config.clone(),
+            limits: self.limits.clone(),
+            over_tls: self.over_tls,
             auth: self.auth.clone(),
             protect: self.protect.clone(),
+            audit: Audit::open(self.audit_file.as_deref()).unwrap(),
             registry: Arc::clone(&self.registry),
             metrics: Arc::clone(&self.metrics),
             lifecycle: Arc::clone(&self.lifecycle),
@@ -362,11 +387,13 @@ impl Engine {
             capture: self.capture.clone(),
             outcomes: self.outcomes.clone(),
             traces: self.traces.clone(),
-        }))
+        })
     }
 
+    /// Sends a request to where its path is: `/admin/…` has a listener of its own.
     pub async fn send(&self, request: Request<Body>) -> Answered {
-        answered(self.router(), request).await
+        let is_admin = request.uri().path().starts_with("/admin");
+        answered(if is_admin { self.admin_router() } else { self.router() }, request).await
     }
 
     pub async fn get(&self, path: &str) -> Answered {

@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod audit;
 mod body;
 mod drift;
 mod guard;
@@ -14,13 +15,18 @@ mod outcomes;
 mod performance;
 mod predict;
 mod problem;
+mod rate;
 mod request_id;
 mod router;
+mod security;
 mod server;
 mod state;
 
-pub use router::router;
-pub use server::serve;
+pub use outcomes::{Received, parse_outcomes};
+pub use predict::parse_rows;
+pub use rate::RateLimits;
+pub use router::{admin_router, router};
+pub use server::{ConnectionLimits, Server, serve};
 pub use state::{HttpParts, HttpState};
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod backend;
 pub mod batcher;
@@ -17,6 +18,7 @@ pub mod config;
 pub mod crew;
 pub mod differential;
 pub mod drift;
+mod file_handles;
 pub mod golden;
 pub mod health;
 pub mod http;
@@ -28,6 +30,7 @@ pub mod outcomes;
 pub mod registry;
 pub mod reload;
 pub mod shutdown;
+pub mod tls;
 pub mod traces;
 pub mod watcher;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ndarray::{Array2, ArrayView2, Axis};
-use onnward_onnx::{Artifact, ArtifactError};
+use onnward_onnx::{Artifact, ArtifactError, ModelBounds};
 use onnward_repository::FetchedModel;
 use onnward_schemas::{Manifest, Metadata};
 
@@ -33,6 +33,8 @@ use crate::registry::{Description, ServingModel};
 pub struct Loader {
     /// The backends, the preferred one first.
     pub backends: Vec<Arc<dyn Backend>>,
+    /// What a file may be; no backend is given one that is outside of them.
+    pub bounds: ModelBounds,
     /// How rows are batched.
     pub batching: BatchingConfig,
     /// How live rows are compared with the training rows of an artifact; `None`: they are not.
@@ -64,7 +66,7 @@ impl Loader {
     /// As [`Loader::load`].
     pub fn prove_file(&self, name: &str, fetched: &FetchedModel) -> Result<Proven, LoadError> {
         let _at_work = self.crew.enter();
-        match Artifact::decode(&fetched.bytes) {
+        match Artifact::decode_within(&fetched.bytes, &self.bounds) {
             Ok(artifact) => self.prove_artifact(name, artifact, fetched),
             Err(ArtifactError::Foreign) => foreign::prove(self, name, fetched),
             Err(error) => Err(error.into()),

@@ -23,6 +23,7 @@ use self::gathered::Gathered;
 pub use self::gathered::lost_lines;
 use self::json::JsonLines;
 use self::pretty::PrettyFields;
+use crate::audit::AUDIT;
 use crate::config::{LogConfig, LogFormat, LogLevel};
 
 /// The target of the lines of requests, by which they are told from all others.
@@ -71,7 +72,7 @@ where
 }
 
 /// The engine's own lines from the level on; the libraries' at most as warnings.
-fn filter(level: LogLevel) -> Targets {
+pub(crate) fn filter(level: LogLevel) -> Targets {
     let own = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -79,7 +80,9 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    Targets::new().with_target(OWN, own).with_default(own.min(LevelFilter::WARN))
+    let others = own.min(LevelFilter::WARN);
+    // Whatever the level, who had the engine do what is on record.
+    Targets::new().with_target(OWN, own).with_target(AUDIT, LevelFilter::INFO).with_default(others)
 }
 
 /// Whether a line is the engine's own, by its target.

@@ -6,6 +6,7 @@ mod allocator;
 mod business;
 mod capture;
 mod certificates;
+mod connections;
 mod drift;
 mod http;
 mod inference;
@@ -30,6 +31,8 @@ use self::business::BusinessVecs;
 pub use self::capture::CaptureLoss;
 use self::capture::CaptureMetrics;
 use self::certificates::CertificateMetrics;
+use self::connections::ConnectionVecs;
+pub use self::connections::{ConnectionEnd, ConnectionMetrics};
 pub use self::drift::{VersionDrift, render_drift};
 use self::http::HttpMetrics;
 pub use self::http::{RequestEnd, RouteMetrics};
@@ -57,6 +60,7 @@ pub struct Metrics {
     counts_requests: bool,
     risk_bands: Vec<f32>,
     http: HttpMetrics,
+    connections: ConnectionVecs,
     inference: InferenceVecs,
     business: BusinessVecs,
     versions: VersionMetrics,
@@ -95,6 +99,7 @@ impl Metrics {
             counts_requests: config.enabled,
             risk_bands: config.risk_bands.clone(),
             http: HttpMetrics::new(r)?,
+            connections: ConnectionVecs::new(r)?,
             inference: InferenceVecs::new(r)?,
             business: BusinessVecs::new(r)?,
             versions: VersionMetrics::new(r)?,

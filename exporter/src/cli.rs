@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use onnward_models::{Family, UnknownFamily};
 
 use self::repository::{
-    AliasCommand, GcArguments, ModelArguments, PromoteArguments, PublishArguments, RollbackArguments,
-    UnpinArguments, VersionArguments,
+    AliasCommand, AuditArguments, GcArguments, ModelArguments, PromoteArguments, PublishArguments,
+    RollbackArguments, UnpinArguments, VersionArguments,
 };
 use self::signing::{KeygenArguments, SignArguments};
 
@@ -102,6 +102,13 @@ pub enum Command {
         onnward-exporter gc --keep 5 --repository s3://models/telco --dry-run\n  \
         onnward-exporter gc churn --keep 5 --repository s3://models/telco")]
     Gc(GcArguments),
+    /// Show who did what to a repository, when, from where, and how it ended
+    ///
+    /// Every command that changes something puts that on record before and after. The name is ONNWARD_ACTOR's, or the system's.
+    #[command(after_help = "Examples:\n  \
+        onnward-exporter audit --repository s3://models/telco --since 2026-11-01T00:00:00Z\n  \
+        onnward-exporter audit --model churn --repository model-repository --output json")]
+    Audit(AuditArguments),
 }
 
 /// What can be done with a schema.

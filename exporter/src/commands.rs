@@ -1,5 +1,6 @@
 //! What each command does, from its arguments to what it prints.
 
+mod audit;
 mod error;
 mod inspect;
 mod progress;
@@ -50,6 +51,7 @@ pub fn run(arguments: Arguments) -> Result<(), CommandError> {
         }
         Command::DeleteVersion(arguments) => repository::delete_version(&arguments),
         Command::Gc(arguments) => repository::gc(&arguments),
+        Command::Audit(arguments) => audit::audit(&arguments),
     }
 }
 

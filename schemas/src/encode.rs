@@ -71,9 +71,8 @@ impl Feature {
             (FeatureKind::Numeric { min, max, integer }, Value::Number(number)) => {
                 let in_range = min.is_none_or(|min| number >= min) && max.is_none_or(|max| number <= max);
                 let whole = !integer || number.fract() == 0.0;
-                let encoded = number as f32;
                 match in_range && whole {
-                    true if encoded.is_finite() => Ok(encoded),
+                    true if number.abs() <= f64::from(f32::MAX) => Ok(number as f32),
                     true => Err(Mismatch {
                         expected: format!("{} that single precision holds, up to 3.4e38", self.expected()),
                         got: value.describe(),

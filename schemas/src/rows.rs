@@ -4,6 +4,7 @@
 mod body;
 mod keys;
 mod row;
+mod skip;
 
 use serde::de::Deserializer;
 

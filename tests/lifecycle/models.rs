@@ -43,7 +43,7 @@ fn what_a_runtime_does_not_compute_is_not_served() {
 }
 
 /// Between two versions that are right there is one that is not.
-fn refused(place: &Place, engine: &Engine, model: &str, bytes: Vec<u8>, error: [&str; 2]) {
+pub fn refused(place: &Place, engine: &Engine, model: &str, bytes: Vec<u8>, error: [&str; 2]) {
     place.publish(model);
     serves(engine, model, 1);
     place.publish_bytes(model, bytes);

@@ -31,7 +31,7 @@ fn every_query_has_data_and_an_alert_arrives() {
     load.stop();
     let (_, page) = busy.engine.get("/metrics");
     assert_eq!(tools.problems_of_metrics(&page), "");
-    runbook::try_commands(&busy.engine.url, &busy.repository, || busy.swap());
+    runbook::try_commands(&busy.engine.url, &busy.engine.admin_url, &busy.repository, || busy.swap());
 
     // Before its first scrape Prometheus knew of no engine, and said so.
     while received.try_recv().is_ok() {}

@@ -1,7 +1,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::Used;
+use super::{Held, Told, Used};
 
 pub fn children(_: u32) -> Vec<u32> {
     Vec::new()
@@ -13,6 +13,18 @@ pub fn cpu(_: u32) -> io::Result<Duration> {
 
 pub fn used(_: u32) -> io::Result<Used> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+pub fn held(_: u32) -> io::Result<Held> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub fn tell(_: u32, _: Told) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub fn raise_file_limit() -> Option<u64> {
+    None
 }
 
 pub fn proportional_bytes(_: u32) -> io::Result<u64> {

@@ -3,10 +3,10 @@ use std::time::Duration;
 
 use procfs::process::{MMapExtension, Process};
 use procfs::{ProcError, ProcResult};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use rustix::thread::CpuSet;
 
-use super::Used;
+use super::{Held, Told, Used};
 
 /// What the process's threads have started.
 pub fn children(id: u32) -> Vec<u32> {
@@ -31,6 +31,31 @@ pub fn used(id: u32) -> io::Result<Used> {
     // A process that has ended and is not waited for yet holds none.
     let bytes = |kib: Option<u64>| kib.unwrap_or_default() * 1024;
     Ok(Used { cpu: cpu(id)?, resident_bytes: bytes(status.vmrss), peak_bytes: bytes(status.vmhwm) })
+}
+
+pub fn held(id: u32) -> io::Result<Held> {
+    let process = process(id).map_err(failed)?;
+    let status = process.status().map_err(failed)?;
+    let file_handles = process.fd_count().map_err(failed)?;
+    let resident_bytes = status.vmrss.unwrap_or_default() * 1024;
+    Ok(Held { resident_bytes, file_handles, threads: status.threads })
+}
+
+pub fn tell(id: u32, what: Told) -> io::Result<()> {
+    let signal = match what {
+        Told::End => Signal::TERM,
+        Told::StandStill => Signal::STOP,
+        Told::GoOn => Signal::CONT,
+    };
+    let id = i32::try_from(id).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
+    Ok(kill_process(id, signal)?)
+}
+
+pub fn raise_file_limit() -> Option<u64> {
+    let limits = getrlimit(Resource::Nofile);
+    // Where it cannot be raised it stays.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limits.maximum, ..limits });
+    getrlimit(Resource::Nofile).current
 }
 
 /// The proportional set size.

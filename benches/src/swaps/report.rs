@@ -98,8 +98,8 @@ impl SwapReport {
         seconds: Vec<f64>,
         resident_kib: &[u64],
     ) -> Self {
-        let LoadFigures { sent, failed, wrong, answered_by, reasons, quiet, swapping } = figures;
-        let (quiet, swapping) = (LatencyReport::of(&quiet), LatencyReport::of(&swapping));
+        let LoadFigures { sent, failed, wrong, answered_by, reasons, quiet, disturbed } = figures;
+        let (quiet, swapping) = (LatencyReport::of(&quiet), LatencyReport::of(&disturbed));
         let p99_ratio = swapping.p99_ms / quiet.p99_ms;
         let memory = MemoryReport::of(resident_kib);
         let requirements = vec![
@@ -145,7 +145,7 @@ impl SwapTimes {
 }
 
 impl LatencyReport {
-    fn of(latencies: &[Duration]) -> Self {
+    pub(crate) fn of(latencies: &[Duration]) -> Self {
         let mut ms: Vec<f64> = latencies.iter().map(|latency| 1e3 * latency.as_secs_f64()).collect();
         ms.sort_by(f64::total_cmp);
         Self { requests: ms.len(), p50_ms: percentile(&ms, 50), p99_ms: percentile(&ms, 99) }

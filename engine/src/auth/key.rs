@@ -33,6 +33,11 @@ impl<'a> ApiKey<'a> {
     }
 }
 
+/// Whether a text is meant to be an API key, right or wrong.
+pub fn is_meant_as_key(text: &str) -> bool {
+    text.starts_with(PREFIX)
+}
+
 /// Makes a key with this name; `None` where the system has no random numbers to give.
 pub fn generate(name: &str) -> Option<String> {
     let mut secret = [0; SECRET_BYTES];

@@ -1,6 +1,7 @@
 //! The file of the API keys: who they belong to and what these may do, and of the keys themselves only digests.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -68,7 +69,7 @@ pub struct RawKeys {
 }
 
 /// A key that is valid, until it expires.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct KeyEntry {
     /// Whose it is.
     pub caller: Arc<Caller>,
@@ -76,6 +77,14 @@ pub struct KeyEntry {
     pub digest: [u8; 32],
     /// When it ends.
     pub expires: Option<DateTime<Utc>>,
+}
+
+/// Without the digest, which is nobody's business.
+impl fmt::Debug for KeyEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { caller, expires, .. } = self;
+        f.debug_struct("KeyEntry").field("caller", caller).field("expires", expires).finish_non_exhaustive()
+    }
 }
 
 /// The keys of a file, by name.
@@ -88,7 +97,16 @@ impl Keys {
     /// # Errors
     /// [`KeysFileError`].
     pub fn read(path: &Path) -> Result<Self, KeysFileError> {
-        let text = std::fs::read_to_string(path)
+        Self::from_content(std::fs::read(path), path)
+    }
+
+    /// Checks what has been read from a file.
+    ///
+    /// # Errors
+    /// [`KeysFileError`].
+    pub fn from_content(content: io::Result<Vec<u8>>, path: &Path) -> Result<Self, KeysFileError> {
+        let text = content
+            .and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other))
             .map_err(|source| KeysFileError::Unreadable { path: path.to_owned(), source })?;
         Self::parse(&text, path)
     }
@@ -142,4 +160,20 @@ fn bytes_of(digits: &str) -> Option<[u8; 32]> {
         digits.chars().map(|digit| digit.to_digit(16).map(|value| value as u8)).collect::<Option<_>>()?;
     let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
     (digits.len() == 64).then(|| bytes.try_into().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_debug_print_holds_no_digest() {
+        let text = format!("[[keys]]\nname = 'one'\nsha256 = '{}'\nscopes = ['read']", "ab".repeat(32));
+        let keys = Keys::parse(&text, Path::new("keys.toml")).unwrap();
+        let printed = format!("{keys:?}");
+        assert!(
+            printed.contains("one") && !printed.contains("171") && !printed.contains("ab, ab"),
+            "{printed}"
+        );
+    }
 }

@@ -52,7 +52,7 @@ impl Forest {
     /// Lays the trees out; `None` if there is none, or if one is not well formed.
     pub fn new(trees: &[Vec<TreeNode>]) -> Option<Self> {
         let columns = trees.iter().flatten().map(|node| match node {
-            TreeNode::Split { column, .. } => column + 1,
+            TreeNode::Split { column, .. } => column.saturating_add(1),
             TreeNode::Leaf { .. } => 0,
         });
         let mut forest =
@@ -80,7 +80,7 @@ impl Forest {
                     (threshold, column, children, [0.0; 2])
                 }
             };
-            let (at, below) = (u32::try_from(column * PATHS).ok()?, u32::try_from(below).ok()?);
+            let (at, below) = (u32::try_from(column.checked_mul(PATHS)?).ok()?, u32::try_from(below).ok()?);
             self.nodes.push(PackedNode { threshold, at, below });
             self.weights.push(weights);
             deepest = depth;
@@ -217,6 +217,13 @@ mod tests {
         for children in [[0, 1], [1, 3], [1, 1]] {
             let tree = vec![split(0, 1.0, children[0], children[1]), split(0, 1.0, 2, 2), leaf(1.0)];
             assert_eq!(Forest::new(&[tree]), None, "{children:?}");
+        }
+        for column in [usize::MAX, usize::MAX / PATHS + 1, u32::MAX as usize] {
+            assert_eq!(
+                Forest::new(&[vec![split(column, 1.0, 1, 2), leaf(1.0), leaf(1.0)]]),
+                None,
+                "{column}"
+            );
         }
         assert_eq!(Forest::new(&[]), None);
         assert_eq!(Forest::new(&[vec![]]), None);

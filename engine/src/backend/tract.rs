@@ -1,4 +1,6 @@
+use std::any::Any;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use onnward_onnx::ProbabilityOutput;
@@ -58,11 +60,24 @@ impl Backend for Tract {
         model: &[u8],
         output: &ProbabilityOutput,
     ) -> Result<Box<dyn Session>, BackendError> {
-        // tract's errors are chains; the alternate form prints all of it.
-        let session =
-            self.read(model, output).map_err(|error| BackendError::open(KIND, format!("{error:#}")))?;
-        Ok(Box::new(session))
+        let session = caught(|| self.read(model, output));
+        Ok(Box::new(session.map_err(|reason| BackendError::open(KIND, reason))?))
     }
+}
+
+/// What tract gives, or what it says of why it does not. Some graphs that contradict themselves make it panic; none of what
+/// it was working on is used afterwards.
+fn caught<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        // tract's errors are chains; the alternate form prints all of it.
+        Ok(result) => result.map_err(|error| format!("{error:#}")),
+        Err(panic) => Err(format!("it panicked: {}", said(panic.as_ref()))),
+    }
+}
+
+fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word")
 }
 
 #[derive(Clone)]
@@ -76,8 +91,8 @@ struct TractSession {
 impl Session for TractSession {
     fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
         let rows = batch.rows();
-        let (shape, numbers) =
-            self.run(batch).map_err(|error| BackendError::run(KIND, format!("{error:#}")))?;
+        let run = caught(|| self.run(batch));
+        let (shape, numbers) = run.map_err(|reason| BackendError::run(KIND, reason))?;
         probabilities_of(KIND, &self.output, rows, shape, &numbers)
     }
 

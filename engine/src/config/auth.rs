@@ -1,22 +1,28 @@
 //! `[auth]`: who may call the engine.
 
+mod jwt;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use self::jwt::RawJwt;
 use super::error::Invalid;
+use crate::auth::TokenRules;
 
 /// Who may call the engine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuthConfig {
-    /// The file of the API keys; without one everybody who reaches the engine may do everything.
+    /// The file of the API keys; without one, and without tokens, everybody who reaches the engine may do everything.
     pub keys_file: Option<PathBuf>,
+    /// Which tokens are accepted.
+    pub jwt: Option<TokenRules>,
     /// What is for those who may read, beside the models.
     pub protect: Vec<Protected>,
 }
 
-/// What is open unless it is protected, although there are keys.
+/// What is open unless it is protected, although there are keys or tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protected {
@@ -30,36 +36,43 @@ pub enum Protected {
 #[serde(default, deny_unknown_fields)]
 pub struct RawAuth {
     keys_file: Option<PathBuf>,
+    jwt: RawJwt,
     protect: Vec<Protected>,
     allow_everybody: bool,
 }
 
 impl RawAuth {
     /// What the keys mean for an engine that listens there.
-    pub fn check(self, listen: SocketAddr) -> Result<AuthConfig, Invalid> {
-        let Self { keys_file, protect, allow_everybody } = self;
+    pub fn check(self, listen: SocketAddr, admin_listen: Option<SocketAddr>) -> Result<AuthConfig, Invalid> {
+        let Self { keys_file, jwt, protect, allow_everybody } = self;
+        let jwt = jwt.check()?;
+        let asks = keys_file.is_some() || jwt.is_some();
         let refuse = |key, problem: String| Err(Invalid { key, problem });
-        match &keys_file {
-            Some(path) if path.as_os_str().is_empty() => {
-                refuse("auth.keys_file", "is empty; name a file of API keys, or leave it out".to_owned())
-            }
-            Some(_) if allow_everybody => refuse(
-                "auth.allow_everybody",
-                "is true although auth.keys_file names keys: leave one of them out".to_owned(),
-            ),
-            None if !protect.is_empty() => refuse(
-                "auth.protect",
-                "protects nothing without keys: name a file of them in auth.keys_file".to_owned(),
-            ),
-            None if !listen.ip().is_loopback() && !allow_everybody => refuse(
-                "listen",
-                format!(
-                    "is {listen}, where others reach the engine, and nobody is asked for a key: name a file of API keys in \
-                     auth.keys_file, or set auth.allow_everybody = true (ONNWARD_AUTH__ALLOW_EVERYBODY=true) where \
-                     something in front of the engine lets in the right ones"
-                ),
-            ),
-            _ => Ok(AuthConfig { keys_file, protect }),
+        if keys_file.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            return refuse("auth.keys_file", "is empty; name a file of API keys, or leave it out".to_owned());
         }
+        if asks && allow_everybody {
+            let problem =
+                "is true although auth.keys_file or auth.jwt names who may call: leave one of them out";
+            return refuse("auth.allow_everybody", problem.to_owned());
+        }
+        if !asks && !protect.is_empty() {
+            let problem =
+                "protects nothing without keys: name a file of them in auth.keys_file, or set auth.jwt";
+            return refuse("auth.protect", problem.to_owned());
+        }
+        for (key, address) in [("listen", Some(listen)), ("admin.listen", admin_listen)] {
+            if let Some(address) = address
+                && !(asks || allow_everybody || address.ip().is_loopback())
+            {
+                let problem = format!(
+                    "is {address}, where others reach the engine, and nobody is asked for a key: name a file of API keys in \
+                     auth.keys_file, set auth.jwt, or set auth.allow_everybody = true \
+                     (ONNWARD_AUTH__ALLOW_EVERYBODY=true) where something in front of the engine lets in the right ones"
+                );
+                return refuse(key, problem);
+            }
+        }
+        Ok(AuthConfig { keys_file, jwt, protect })
     }
 }

@@ -42,7 +42,7 @@ impl Layer {
 
     /// A flag of the command line, by the key that it sets.
     pub fn flag(key: &str, value: String) -> Self {
-        Self::nested(format!("flag --{key}"), key, Value::from(value))
+        Self::nested(format!("flag --{}", key.replace('.', "-")), key, Value::from(value))
     }
 
     fn nested(source: String, key: &str, value: Value) -> Self {

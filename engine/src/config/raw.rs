@@ -15,13 +15,16 @@ use super::auth::RawAuth;
 use super::capture::RawCapture;
 use super::drift::RawDrift;
 use super::error::Invalid;
+use super::limits::RawLimits;
 use super::log::RawLog;
 use super::metrics::RawMetrics;
+use super::models::RawModels;
 use super::outcomes::RawOutcomes;
+use super::tls::RawTls;
 use super::tracing::RawTracing;
 use super::{
-    AccessLogConfig, BatchingConfig, CacheConfig, Config, HttpConfig, OnnxRuntimeConfig, ShutdownConfig,
-    WatchConfig,
+    AccessLogConfig, BatchingConfig, CacheConfig, Config, HealthConfig, HttpConfig, OnnxRuntimeConfig,
+    ShutdownConfig, WatchConfig,
 };
 
 /// Which runtime scores.
@@ -48,6 +51,17 @@ impl BackendChoice {
     }
 }
 
+/// How much an error tells whoever made the request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ErrorDetail {
+    /// All that helps: the fields that are wrong, what was expected of them, which models there are.
+    #[default]
+    Full,
+    /// What kind of error it is: no field of a schema, no model's name, nothing of what is inside.
+    Terse,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawConfig {
@@ -62,11 +76,15 @@ pub struct RawConfig {
     watch: RawWatch,
     store: RawStore,
     cache: RawCache,
+    models: RawModels,
     signing: RawSigning,
     onnxruntime: RawOnnxRuntime,
     batching: RawBatching,
     http: RawHttp,
+    tls: RawTls,
+    limits: RawLimits,
     auth: RawAuth,
+    admin: RawAdmin,
     outcomes: RawOutcomes,
     shutdown: RawShutdown,
     metrics: RawMetrics,
@@ -124,6 +142,14 @@ struct RawHttp {
     max_request_rows: u64,
     request_timeout_ms: u64,
     cors_origins: Vec<String>,
+    errors: ErrorDetail,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawAdmin {
+    listen: Option<String>,
+    audit_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -147,11 +173,15 @@ impl Default for RawConfig {
             watch: RawWatch::default(),
             store: RawStore::default(),
             cache: RawCache::default(),
+            models: RawModels::default(),
             signing: RawSigning::default(),
             onnxruntime: RawOnnxRuntime::default(),
             batching: RawBatching::default(),
             http: RawHttp::default(),
+            tls: RawTls::default(),
+            limits: RawLimits::default(),
             auth: RawAuth::default(),
+            admin: RawAdmin::default(),
             outcomes: RawOutcomes::default(),
             shutdown: RawShutdown::default(),
             metrics: RawMetrics::default(),
@@ -194,6 +224,7 @@ impl Default for RawHttp {
             max_request_rows: 10_000,
             request_timeout_ms: 30_000,
             cors_origins: Vec::new(),
+            errors: ErrorDetail::Full,
         }
     }
 }
@@ -206,20 +237,22 @@ impl Default for RawShutdown {
 }
 
 impl RawConfig {
-    /// What the keys mean.
-    /// The address to listen on.
-    pub fn listen(&self) -> Result<SocketAddr, Invalid> {
-        self.listen.parse().map_err(|_| Invalid {
-            key: "listen",
-            problem: format!(
-                "is \"{}\", but must be an address and a port, such as 127.0.0.1:8000",
-                self.listen
-            ),
-        })
+    /// Where probes are answered.
+    pub fn health(&self) -> Result<HealthConfig, Invalid> {
+        let (listen, admin_listen) = self.addresses()?;
+        Ok(HealthConfig { listen, admin_listen, tls: self.tls.clone().check()? })
     }
 
+    /// The addresses to listen on: everybody's, and where it is set the administrators'.
+    fn addresses(&self) -> Result<(SocketAddr, Option<SocketAddr>), Invalid> {
+        let admin = self.admin.listen.as_deref().filter(|text| !text.is_empty());
+        let admin = admin.map(|text| address("admin.listen", text, "127.0.0.1:8001")).transpose()?;
+        Ok((address("listen", &self.listen, "127.0.0.1:8000")?, admin))
+    }
+
+    /// What the keys mean.
     pub fn check(self) -> Result<Config, Invalid> {
-        let listen = self.listen()?;
+        let (listen, admin_listen) = self.addresses()?;
         let repository = self.repository.filter(|path| !path.trim().is_empty()).ok_or_else(|| Invalid {
             key: "repository",
             problem: "is not set: name the model repository with --repository URL, ONNWARD_REPOSITORY or \
@@ -236,7 +269,11 @@ impl RawConfig {
         let capture = self.capture.check(&self.s3, store_timeout)?;
         Ok(Config {
             listen,
-            auth: self.auth.check(listen)?,
+            admin_listen,
+            audit_file: self.admin.audit_file.filter(|path| !path.as_os_str().is_empty()),
+            auth: self.auth.check(listen, admin_listen)?,
+            tls: self.tls.check()?,
+            limits: self.limits.check()?,
             repository: RepositoryConfig { location: repository, s3: self.s3, timeout: store_timeout },
             alias: self.alias,
             backend: self.backend,
@@ -251,6 +288,7 @@ impl RawConfig {
                 folder: self.cache.folder,
                 max_bytes: within("cache.max_bytes", self.cache.max_bytes, 0..=u64::MAX >> 1)?,
             },
+            models: self.models.check()?,
             public_keys: self.signing.public_keys,
             onnxruntime: OnnxRuntimeConfig { library: self.onnxruntime.library },
             batching: self.batching.check()?,
@@ -307,6 +345,7 @@ impl RawHttp {
                 1..=TEN_MINUTES_MS,
             )?,
             cors_origins: self.cors_origins,
+            errors: self.errors,
             access_log,
         })
     }
@@ -319,6 +358,11 @@ impl RawShutdown {
             drain_timeout: duration("shutdown.drain_timeout_ms", self.drain_timeout_ms, 0..=TEN_MINUTES_MS)?,
         })
     }
+}
+
+fn address(key: &'static str, text: &str, example: &str) -> Result<SocketAddr, Invalid> {
+    let problem = || format!("is \"{text}\", but must be an address and a port, such as {example}");
+    text.parse().map_err(|_| Invalid { key, problem: problem() })
 }
 
 fn check_name(key: &'static str, name: &str) -> Result<(), Invalid> {

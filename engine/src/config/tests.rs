@@ -51,9 +51,85 @@ fn who_listens_to_others_asks_for_keys_or_says_in_so_many_words_that_it_does_not
 }
 
 #[test]
+fn tokens_are_as_good_as_keys_for_those_who_listen_to_others() {
+    let everywhere = [("ONNWARD_LISTEN", "0.0.0.0:8000")];
+    let toml = "[auth.jwt]\njwks = 'https://login.example/jwks'\nissuer = 'https://login.example'\naudience = 'onnward'";
+    let config = load(toml, &everywhere, &with_repository()).unwrap();
+    let rules = config.auth.jwt.unwrap();
+    assert_eq!((rules.jwks.to_string().as_str(), rules.leeway.as_secs()), ("https://login.example/jwks", 30));
+    assert!(load(&format!("auth.protect = ['docs']\n{toml}"), &[], &with_repository()).is_ok());
+    refuses(&format!("auth.allow_everybody = true\n{toml}"), &[], &["leave one of them out"]);
+    refuses("", &everywhere, &["auth.jwt"]);
+    refuses("[auth.jwt]\njwks = 'f'", &[], &["`auth.jwt.issuer` is not set"]);
+    refuses("[auth.jwt]\njwks = 'f'\nissuer = 'i'", &[], &["`auth.jwt.audience` is not set"]);
+    refuses("[auth.jwt]\nalgorithms = ['none']", &[], &["`auth.jwt.algorithms", "\"none\"", "`RS256`"]);
+    refuses("[auth.jwt]\nkeys = 'f'", &[], &["unknown key `auth.jwt.keys`", "`jwks`"]);
+    let variable = [("ONNWARD_AUTH__JWT__JWKS", "http://login.example/jwks")];
+    let rest = "[auth.jwt]\nissuer = 'i'\naudience = 'a'";
+    refuses(rest, &variable, &["ONNWARD_AUTH__JWT__JWKS", "must begin with https://"]);
+}
+
+#[test]
+fn administrators_have_an_address_of_their_own_which_is_guarded_like_the_other() {
+    assert_eq!(load("", &[], &with_repository()).unwrap().admin_listen, None);
+    let admin = |address: &str| load(&format!("admin.listen = '{address}'"), &[], &with_repository());
+    assert_eq!(admin("127.0.0.1:8001").unwrap().admin_listen, Some("127.0.0.1:8001".parse().unwrap()));
+    refuses("admin.listen = '0.0.0.0:8001'", &[], &["`admin.listen`", "auth.keys_file"]);
+    refuses("admin.listen = '8001'", &[], &["`admin.listen` (engine.toml) is \"8001\"", "127.0.0.1:8001"]);
+    let flags = Flags { admin_listen: Some("0.0.0.0:1".into()), ..with_repository() };
+    assert!(load("", &[], &flags).unwrap_err().contains("`admin.listen` (flag --admin-listen)"));
+}
+
+#[test]
+fn tls_needs_a_certificate_and_its_key() {
+    assert_eq!(load("", &[], &with_repository()).unwrap().tls, None);
+    let tls = load(
+        "[tls]\ncertificate_file = 'c'\nprivate_key_file = 'k'\nmin_version = '1.3'",
+        &[],
+        &with_repository(),
+    );
+    assert_eq!(tls.unwrap().tls.unwrap().min_version, TlsVersion::V1_3);
+    refuses("tls.certificate_file = 'c'", &[], &["`tls.private_key_file`", "name both"]);
+    refuses("tls.private_key_file = 'k'", &[], &["`tls.certificate_file`", "name both"]);
+    refuses("tls.client_ca_file = 'ca'", &[], &["`tls.certificate_file`", "`tls.client_ca_file`"]);
+    refuses("tls.min_version = '1.1'", &[], &["`tls.min_version` (engine.toml) is \"1.1\"", "`1.2`, `1.3`"]);
+}
+
+#[test]
+fn limits_are_whole_numbers_within_reason() {
+    let limits = load("", &[], &with_repository()).unwrap().limits;
+    assert_eq!(
+        (limits.clone(), limits.address_rate, limits.max_connections),
+        (LimitsConfig::default(), None, None)
+    );
+    let toml = "[limits]\nrequests_per_second_per_key = 50\nburst_per_key = 200\nrequests_per_second_per_address = 5\n\
+                trusted_proxies = ['10.0.0.0/8', '192.0.2.7']";
+    let limits = load(toml, &[], &with_repository()).unwrap().limits;
+    let rate = |rate: Option<Rate>| rate.map(|rate| (rate.per_second.get(), rate.burst.get()));
+    assert_eq!((rate(limits.key_rate), rate(limits.address_rate)), (Some((50, 200)), Some((5, 5))));
+    assert!(limits.trusted_proxies[1].contains(&"192.0.2.7".parse::<std::net::IpAddr>().unwrap()));
+    refuses("limits.burst_per_key = 5", &[], &["`limits.burst_per_key`", "set both"]);
+    refuses(
+        "limits.trusted_proxies = ['proxy']",
+        &[],
+        &["`limits.trusted_proxies` (engine.toml) has \"proxy\""],
+    );
+    refuses(
+        "limits.max_header_bytes = 100",
+        &[],
+        &["`limits.max_header_bytes` (engine.toml) is 100", "from 8192"],
+    );
+    refuses("http.errors = 'none'", &[], &["`http.errors", "`full`, `terse`"]);
+}
+
+#[test]
 fn the_address_is_known_where_nothing_else_is() {
     let variables = [("ONNWARD_LISTEN".to_owned(), "0.0.0.0:80".to_owned())];
-    assert_eq!(Config::load_listen(&Flags::default(), variables).unwrap().to_string(), "0.0.0.0:80");
+    let health = Config::load_health(&Flags::default(), variables).unwrap();
+    assert_eq!(
+        (health.listen.to_string(), health.admin_listen, health.tls),
+        ("0.0.0.0:80".to_owned(), None, None)
+    );
 }
 
 #[test]

@@ -22,6 +22,7 @@ use crate::auth::Caller;
 use crate::config::AccessLogConfig;
 use crate::http::problem::{self, ApiError};
 use crate::http::request_id::{REQUEST_ID, RequestId};
+use crate::http::security::harden;
 use crate::http::state::HttpState;
 use crate::logging::ACCESS;
 use crate::metrics::{RequestEnd, RouteMetrics};
@@ -64,10 +65,11 @@ impl Service<Request> for Observed {
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let record = Record::start(self, &request);
-        if self.state.tells_ids() {
+        if self.state.tells_ids() || request.uri().path().starts_with(ADMIN) {
             request.extensions_mut().insert(record.id.clone());
         }
-        Observing { answering: self.inner.call(request), record }
+        let refusal = (!record.has_room).then_some(ApiError::Busy);
+        Observing { answering: self.inner.call(request), refusal, record }
     }
 }
 
@@ -76,6 +78,7 @@ pin_project! {
     pub struct Observing<F> {
         #[pin]
         answering: F,
+        refusal: Option<ApiError>,
         record: Record,
     }
 }
@@ -85,6 +88,9 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Observing<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        if let Some(error) = this.refusal.take() {
+            return Poll::Ready(Ok(this.record.finish(error.into_response())));
+        }
         // A panic is this request's alone, and it is answered.
         let response = match catch_unwind(AssertUnwindSafe(|| this.answering.poll(context))) {
             Ok(polled) => match ready!(polled) {
@@ -119,6 +125,10 @@ struct Record {
     trace: Option<RequestTrace>,
     /// Whether the connection can be closed after this answer: HTTP/2 has its own way to say so.
     closes: bool,
+    /// Whether it counts among those that are being answered.
+    is_counted: bool,
+    /// Whether there was room for it among them.
+    has_room: bool,
     outcome: Outcome,
 }
 
@@ -133,6 +143,8 @@ struct Outcome {
     bytes: Option<u64>,
 }
 
+/// What administrators' paths begin with.
+const ADMIN: &str = "/admin/";
 const CLIENT_LEFT: u16 = 499;
 /// What a path without a route counts as.
 const UNMATCHED: &str = "unmatched";
@@ -152,7 +164,9 @@ impl Record {
         let metrics = route.get_or_init(resolve);
         metrics.started();
         let header = |name: &str| request.headers().get(name)?.to_str().ok();
-        let traces = state.traces.as_ref().filter(|_| !PROBES.contains(&metrics.route()));
+        let is_probe = PROBES.contains(&metrics.route());
+        let is_counted = !is_probe && state.begins();
+        let traces = state.traces.as_ref().filter(|_| !is_probe);
         let trace = traces.map(|traces| traces.begin(&header));
         Self {
             state: state.clone(),
@@ -163,6 +177,8 @@ impl Record {
             id: RequestId::of(request.headers()),
             trace,
             closes: request.version() <= Version::HTTP_11,
+            is_counted,
+            has_room: is_probe || is_counted,
             outcome: Outcome {
                 status: CLIENT_LEFT,
                 handled: None,
@@ -175,7 +191,8 @@ impl Record {
 
     /// Gives an answer what every answer has.
     fn finish(&mut self, response: Response) -> Response {
-        let mut response = problem::finish(response, self.uri.path(), self.id.as_str());
+        let errors = self.state.config.errors;
+        let mut response = problem::finish(response, self.uri.path(), self.id.as_str(), errors);
         let handled = response.extensions_mut().remove::<Handled>();
         self.outcome = Outcome {
             status: response.status().as_u16(),
@@ -185,6 +202,7 @@ impl Record {
             bytes: response.body().size_hint().exact(),
         };
         response.headers_mut().insert(REQUEST_ID, self.id.header());
+        harden(response.headers_mut(), self.state.over_tls);
         let traceparent = self.trace.as_ref().map(|trace| HeaderValue::try_from(trace.traceparent()));
         if let Some(Ok(traceparent)) = traceparent {
             response.headers_mut().insert(TRACEPARENT, traceparent);
@@ -208,6 +226,9 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        if self.is_counted {
+            self.state.answered();
+        }
         let Outcome { status, request_bytes, bytes, .. } = self.outcome;
         let (method, took) = (self.method, self.start.elapsed());
         let Some(metrics) = self.route.get() else { return };

@@ -18,8 +18,14 @@ pub const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeo
 /// How long the request may take: the configured time, or less where the client asks for less.
 pub fn request_timeout(headers: &HeaderMap, configured: Duration) -> Result<Duration, ApiError> {
     let Some(value) = headers.get(REQUEST_TIMEOUT) else { return Ok(configured) };
-    let ms = value.to_str().ok().and_then(|text| text.trim().parse().ok()).filter(|ms| *ms > 0);
+    let ms = value.to_str().ok().and_then(|text| whole(text.trim())).filter(|ms| *ms > 0);
     ms.map(|ms| configured.min(Duration::from_millis(ms))).ok_or(ApiError::BadTimeout)
+}
+
+/// A whole number; one of more than 64 bits is as large as any other that only shortens what is shorter.
+fn whole(text: &str) -> Option<u64> {
+    let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_digits.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
 /// Whether the body says that it is JSON and not compressed. One without a type is taken for JSON, as RFC 9110, section
@@ -41,13 +47,44 @@ pub fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     if essence == "application/json" || suffixed { Ok(()) } else { Err(ApiError::NotJsonType) }
 }
 
-/// What a body of unannounced length is charged until it turns out to be longer.
-const UNANNOUNCED_BYTES: usize = 64 * 1024;
+/// How many bytes a body is charged before it is read. What it announces costs nothing: whoever announces much and sends nothing would
+/// keep out the others.
+const FIRST_CHARGE_BYTES: usize = 8 * 1024;
+/// How many times as much it is charged whenever more has come than that.
+const CHARGE_GROWTH: usize = 4;
+/// What announces at most this is small.
+const SMALL_BODY_BYTES: usize = 64 * 1024;
 
-/// How many bytes a body is charged before it is read: what it announces, at most the limit.
-fn first_charge(body: &Body, limit: usize) -> usize {
-    let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
-    announced.unwrap_or(UNANNOUNCED_BYTES).min(limit)
+/// What is held of a body, and what it may come to.
+struct Charge<'a> {
+    state: &'a HttpState,
+    is_small: bool,
+    /// How many bytes it has at most: what it announces, or else the limit.
+    most: usize,
+    bytes: usize,
+    permit: OwnedSemaphorePermit,
+}
+
+impl<'a> Charge<'a> {
+    /// Charges for the first bytes.
+    fn begin(state: &'a HttpState, body: &Body) -> Result<Self, ApiError> {
+        let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+        let is_small = announced.is_some_and(|bytes| bytes <= SMALL_BODY_BYTES);
+        let limit = state.config.max_body_bytes;
+        let most = announced.unwrap_or(limit).min(limit);
+        let bytes = most.min(FIRST_CHARGE_BYTES);
+        Ok(Self { state, is_small, most, bytes, permit: state.charge_body(bytes, is_small)? })
+    }
+
+    /// Charges for more, if this many bytes have come.
+    fn grow(&mut self, seen: usize) -> Result<(), ApiError> {
+        if seen > self.bytes {
+            let bytes = self.bytes.saturating_mul(CHARGE_GROWTH).min(self.most).max(seen);
+            self.permit.merge(self.state.charge_body(bytes - self.bytes, self.is_small)?);
+            self.bytes = bytes;
+        }
+        Ok(())
+    }
 }
 
 /// A body that has been read, and what it is charged for as long as it is held.
@@ -70,14 +107,14 @@ pub async fn read(
     if announced > limit && (headers.contains_key(EXPECT) || announced > limit.saturating_mul(DISCARDED)) {
         return Err(too_large());
     }
-    let Ok(charged) = state.charge_body(first_charge(&body, limit)) else {
+    let Ok(charge) = Charge::begin(state, &body) else {
         if !headers.contains_key(EXPECT) {
             // Whatever becomes of it: the answer is the same.
             let _ = timeout_at(deadline, discard(body, limit.saturating_mul(DISCARDED))).await;
         }
         return Err(ApiError::BodiesFull);
     };
-    let whole = timeout_at(deadline, collect(state, body, charged, limit)).await;
+    let whole = timeout_at(deadline, collect(body, charge, limit)).await;
     match whole.map_err(|_| ApiError::BodyTimedOut { after: timeout })?? {
         Some(whole) if whole.bytes.is_empty() => Err(ApiError::BodyEmpty),
         Some(whole) => Ok(whole),
@@ -104,39 +141,31 @@ async fn discard(mut body: Body, mut left: usize) {
 
 /// The body, which has been charged for at first; `None` if it has more than `limit` bytes.
 async fn collect(
-    state: &HttpState,
     mut body: Body,
-    mut charged: OwnedSemaphorePermit,
+    mut charge: Charge<'_>,
     limit: usize,
 ) -> Result<Option<WholeBody>, ApiError> {
-    let first = first_charge(&body, limit);
     let mut bytes = Bytes::new();
     let mut joined = Vec::new();
     let mut seen = 0usize;
-    let mut is_charged_in_full = false;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| ApiError::BodyBroken)?.into_data() else { continue };
         seen = seen.saturating_add(data.len());
-        if seen > first && !is_charged_in_full {
-            charged.merge(state.charge_body(limit - first)?);
-            is_charged_in_full = true;
-        }
-        if seen > limit {
-            drop((bytes, joined));
+        let charged = if seen > limit { Ok(()) } else { charge.grow(seen) };
+        if seen > limit || charged.is_err() {
+            drop((bytes, joined, charge));
             discard(body, limit.saturating_mul(DISCARDED).saturating_sub(seen)).await;
-            return Ok(None);
+            return charged.map(|()| None);
         }
         if bytes.is_empty() && joined.is_empty() {
             // Most bodies come in one piece, which is not copied.
             bytes = data;
         } else {
-            if joined.is_empty() {
-                joined.reserve_exact(first.max(seen));
-                joined.extend_from_slice(&std::mem::take(&mut bytes));
-            }
+            joined.reserve(charge.bytes.saturating_sub(joined.len()));
+            joined.extend_from_slice(&std::mem::take(&mut bytes));
             joined.extend_from_slice(&data);
         }
     }
     let bytes = if joined.is_empty() { bytes } else { joined.into() };
-    Ok(Some(WholeBody { bytes, charged }))
+    Ok(Some(WholeBody { bytes, charged: charge.permit }))
 }

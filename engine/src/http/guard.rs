@@ -10,28 +10,32 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 
-use crate::auth::{Authenticator, Caller, Scope};
+use crate::auth::{Authenticator, Caller, Credential, Refusal, Scope, TokenRefusal};
 use crate::http::problem::ApiError;
 use crate::http::state::HttpState;
 
 /// The header for keys of those whose `Authorization` is taken, as by a proxy.
 pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Has the routes ask for a key with this scope, where there are keys.
+/// Has the routes ask for a key or token with this scope, where there are such, and count what its holder asks.
 pub fn guard(routes: Router<HttpState>, state: &HttpState, scope: Scope) -> Router<HttpState> {
     match &state.auth {
-        Some(keys) => routes.route_layer(from_fn_with_state((Arc::clone(keys), scope), check)),
+        Some(keys) => {
+            let counted = state.rate_limits.by_caller(routes);
+            counted.route_layer(from_fn_with_state((Arc::clone(keys), scope), check))
+        }
         None => routes,
     }
 }
 
 async fn check(
     State((keys, scope)): State<(Arc<Authenticator>, Scope)>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    match admit(&keys, scope, request.headers()) {
+    match admit(&keys, scope, request.headers()).await {
         Ok(caller) => {
+            request.extensions_mut().insert(Arc::clone(&caller));
             let mut response = next.run(request).await;
             response.extensions_mut().insert(caller);
             response
@@ -47,13 +51,13 @@ async fn check(
 }
 
 /// The caller, if this one may do it; else the refusal, with the caller where that is known.
-fn admit(
-    keys: &Authenticator,
+async fn admit(
+    auth: &Authenticator,
     scope: Scope,
     headers: &HeaderMap,
 ) -> Result<Arc<Caller>, (ApiError, Option<Arc<Caller>>)> {
-    let presented = presented(headers).ok_or((ApiError::NoKey, None))?;
-    let caller = keys.identify(presented, Utc::now()).map_err(|_| (ApiError::WrongKey, None))?;
+    let shown = credential(headers).ok_or((ApiError::NoKey, None))?;
+    let caller = auth.identify(shown, Utc::now()).await.map_err(|refusal| (told(&refusal), None))?;
     if caller.scopes.contains(&scope) {
         Ok(caller)
     } else {
@@ -61,11 +65,21 @@ fn admit(
     }
 }
 
-/// The key in a request's head: `Authorization: Bearer KEY` or `X-API-Key: KEY`.
-fn presented(headers: &HeaderMap) -> Option<&str> {
-    if let Some(key) = headers.get(API_KEY) {
-        return key.to_str().ok();
+/// What somebody is told who is refused. The reason is for those who run the engine.
+fn told(refusal: &Refusal) -> ApiError {
+    tracing::debug!(reason = %refusal, "a caller is not let in");
+    match refusal {
+        Refusal::Token(TokenRefusal::Expired) => ApiError::TokenExpired,
+        Refusal::Token(TokenRefusal::NoKeysYet) => ApiError::NoTokenKeys,
+        _ => ApiError::WrongKey,
     }
-    let (scheme, key) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+}
+
+/// What a request's head shows: `Authorization: Bearer KEY_OR_TOKEN` or `X-API-Key: KEY`.
+fn credential(headers: &HeaderMap) -> Option<Credential<'_>> {
+    if let Some(key) = headers.get(API_KEY) {
+        return key.to_str().ok().map(Credential::Key);
+    }
+    let (scheme, shown) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| Credential::Bearer(shown.trim()))
 }

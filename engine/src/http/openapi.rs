@@ -53,10 +53,10 @@ fn document(state: &HttpState) -> OpenApi {
             );
         }
     }
-    outcomes::add(&mut paths, &models);
+    outcomes::add(&mut paths, &models, max_rows);
     routes::add(&mut paths, &models);
-    if state.auth.is_some() {
-        security::add(&mut paths, &mut components, &state.protect);
+    if let Some(auth) = &state.auth {
+        security::add(&mut paths, &mut components, auth, &state.protect);
     }
     let tag =
         |name: &str, description: &str| TagBuilder::new().name(name).description(Some(description)).build();

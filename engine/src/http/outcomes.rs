@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use self::read::Received;
+pub use self::read::Received;
 use crate::http::access::Handled;
 use crate::http::body::{self, WholeBody};
 use crate::http::large::LARGE_BODY_BYTES;
@@ -68,12 +68,23 @@ async fn read(state: &HttpState, bytes: Bytes) -> Result<Received, ApiError> {
     let default_model = state.registry.default_model().map(|model| model.name.clone());
     let most = state.config.max_request_rows;
     let large = bytes.len() >= LARGE_BODY_BYTES;
-    let parse = move || {
-        let body: Value = serde_json::from_str(body::text(&bytes)?)
-            .map_err(|error| ApiError::NotJson { reason: error.to_string() })?;
-        read::read(&body, default_model.as_deref(), most, millis_now()).map_err(ApiError::InvalidOutcomes)
-    };
+    let parse = move || parse_outcomes(&bytes, default_model.as_deref(), most, millis_now());
     if large { state.large_bodies.parse(parse).await } else { parse() }
+}
+
+/// The outcomes in a body, of which there are at most `most`. A key without a model is the default model's; `now` is the time in
+/// milliseconds since 1970.
+///
+/// # Errors
+/// What is wrong with the body, as its sender reads it.
+pub fn parse_outcomes(
+    bytes: &[u8],
+    default_model: Option<&str>,
+    most: usize,
+    now: u64,
+) -> Result<Received, ApiError> {
+    let body: Value = serde_json::from_str(body::text(bytes)?).map_err(ApiError::of_json)?;
+    read::read(&body, default_model, most, now).map_err(ApiError::InvalidOutcomes)
 }
 
 fn refused(error: OutcomesError, parent: &str, form: RowsForm) -> ApiError {

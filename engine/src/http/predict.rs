@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use onnward_schemas::layout::parse_version;
-use onnward_schemas::{Rows, RowsLimits};
+use onnward_schemas::{Rows, RowsLimits, Schema};
 use tokio::time;
 
 use crate::answer::{Answer, check_finite};
@@ -137,22 +137,30 @@ async fn read_rows(
 ) -> Result<Rows, ApiError> {
     let keeps_keys = state.outcomes.is_some();
     if bytes.len() < LARGE_BODY_BYTES {
-        return parse(model, &bytes, limits, keeps_keys);
+        return parse_rows(model.description.schema(), &bytes, limits, keeps_keys);
     }
     let model = Arc::clone(model);
-    state.large_bodies.parse(move || parse(&model, &bytes, limits, keeps_keys)).await
+    let parse = move || parse_rows(model.description.schema(), &bytes, limits, keeps_keys);
+    state.large_bodies.parse(parse).await
 }
 
-fn parse(model: &ServingModel, bytes: &[u8], limits: RowsLimits, keeps_keys: bool) -> Result<Rows, ApiError> {
-    let not_json = |error: serde_json::Error| ApiError::NotJson { reason: error.to_string() };
+/// The rows in the body of a prediction, with their keys where these are kept.
+///
+/// # Errors
+/// What is wrong with the body, as its sender reads it.
+pub fn parse_rows(
+    schema: &Schema,
+    bytes: &[u8],
+    limits: RowsLimits,
+    keeps_keys: bool,
+) -> Result<Rows, ApiError> {
     let mut json = serde_json::Deserializer::from_str(body::text(bytes)?);
-    let schema = model.description.schema();
     let rows = if keeps_keys {
         schema.read_rows_with_keys(&mut json, limits)
     } else {
         schema.read_rows(&mut json, limits)
     };
-    let rows = rows.map_err(not_json)?;
-    json.end().map_err(not_json)?;
+    let rows = rows.map_err(ApiError::of_json)?;
+    json.end().map_err(ApiError::of_json)?;
     rows.map_err(ApiError::InvalidRows)
 }

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use crate::auth::Scope;
 use crate::batcher::SubmitError;
+use crate::config::ErrorDetail;
 
 /// Why a request is not answered. Displays as the sentence that its sender reads.
 #[derive(Debug, Clone, Error)]
@@ -48,11 +49,19 @@ pub enum ApiError {
     ReloadRefused,
     #[error("The default model is not served; post to /models/NAME/predict: {}.", served(.serving))]
     NoDefaultModel { serving: Vec<String> },
-    #[error("This needs an API key: send it with `authorization: Bearer KEY` or `x-api-key: KEY`.")]
+    #[error(
+        "This needs an API key or a token: send it with `authorization: Bearer …`, or a key with `x-api-key: KEY`."
+    )]
     NoKey,
-    #[error("This API key is not valid, or not any more; ask whoever runs the engine for another.")]
+    #[error("This API key or token is not valid, or not any more; ask whoever runs the engine for another.")]
     WrongKey,
-    #[error("This API key may not do that: it lacks the scope `{}`.", .scope.name())]
+    #[error("The token has expired; get another from where it comes from.")]
+    TokenExpired,
+    #[error(
+        "Tokens cannot be checked yet: the keys of their issuer have not been fetched; try again after the time in Retry-After."
+    )]
+    NoTokenKeys,
+    #[error("This API key or token may not do that: it lacks the scope `{}`.", .scope.name())]
     MissingScope { scope: Scope },
     #[error("The models are being loaded; try again shortly.")]
     Loading,
@@ -82,6 +91,8 @@ pub enum ApiError {
     NotUtf8 { offset: usize },
     #[error("The body is not JSON: {reason}.")]
     NotJson { reason: String },
+    #[error("The body is not read on: {reason}.")]
+    TooComplex { reason: String },
     #[error("The rows do not fit the model's schema; `errors` lists what is wrong.")]
     InvalidRows(Violations),
     #[error("The outcomes are not as they should be, and none was joined; `errors` lists what is wrong.")]
@@ -101,6 +112,10 @@ pub enum ApiError {
     OutcomesTimedOut { after: Duration },
     #[error("Nothing is known of version {version} of {name}: {}.", there_is(.known))]
     UnknownVersion { name: String, version: u64, known: Vec<u64> },
+    #[error("That is too often; try again after the time in Retry-After.")]
+    TooOften { retry_after: Duration },
+    #[error("Too many requests are being answered already; try again after the time in Retry-After.")]
+    Busy,
     #[error("Too many rows are waiting already; try again after the time in Retry-After.")]
     QueueFull { retry_after: Duration },
     #[error("{rows} rows are more than the queue ever holds; send at most {limit} in a request.")]
@@ -131,6 +146,12 @@ const RETRY_SOON: Duration = Duration::from_secs(1);
 const RETRY_LATER: Duration = Duration::from_secs(30);
 
 impl ApiError {
+    /// What keeps a body from being read: its syntax, or what it makes of it.
+    pub fn of_json(error: serde_json::Error) -> Self {
+        let reason = error.to_string();
+        if error.is_data() { Self::TooComplex { reason } } else { Self::NotJson { reason } }
+    }
+
     /// The problem's stable name, the end of its `type`.
     fn name(&self) -> &'static str {
         match self {
@@ -149,6 +170,8 @@ impl ApiError {
             Self::NoDefaultModel { .. } => "no-default-model",
             Self::NoKey => "no-key",
             Self::WrongKey => "wrong-key",
+            Self::TokenExpired => "token-expired",
+            Self::NoTokenKeys => "no-token-keys",
             Self::MissingScope { .. } => "missing-scope",
             Self::Loading => "loading",
             Self::NoModels => "no-models",
@@ -163,6 +186,7 @@ impl ApiError {
             Self::BodyEmpty => "body-empty",
             Self::NotUtf8 { .. } => "not-utf8",
             Self::NotJson { .. } => "not-json",
+            Self::TooComplex { .. } => "too-complex",
             Self::InvalidRows(_) => "invalid-rows",
             Self::InvalidOutcomes(_) => "invalid-outcomes",
             Self::NoOutcomes => "no-outcomes",
@@ -170,6 +194,8 @@ impl ApiError {
             Self::OutcomesFull { .. } => "outcomes-full",
             Self::OutcomesTimedOut { .. } => "outcomes-timed-out",
             Self::UnknownVersion { .. } => "unknown-version",
+            Self::TooOften { .. } => "too-often",
+            Self::Busy => "busy",
             Self::QueueFull { .. } => "queue-full",
             Self::TooManyRows { .. } => "too-many-rows",
             Self::TimedOut { .. } => "timed-out",
@@ -187,12 +213,14 @@ impl ApiError {
             | Self::UnknownAlias { .. }
             | Self::NoDrift { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NoKey | Self::WrongKey => StatusCode::UNAUTHORIZED,
+            Self::NoKey | Self::WrongKey | Self::TokenExpired => StatusCode::UNAUTHORIZED,
             Self::MissingScope { .. } => StatusCode::FORBIDDEN,
             Self::ModelFailed { .. }
             | Self::RequiredModels { .. }
             | Self::RepositoryUnreachable { .. }
             | Self::ReloadRefused
+            | Self::Busy
+            | Self::NoTokenKeys
             | Self::OutcomesFailed { .. }
             | Self::NoDefaultModel { .. }
             | Self::Loading
@@ -207,9 +235,10 @@ impl ApiError {
             | Self::BodyBroken
             | Self::BodyEmpty
             | Self::NotUtf8 { .. }
-            | Self::NotJson { .. } => StatusCode::BAD_REQUEST,
+            | Self::NotJson { .. }
+            | Self::TooComplex { .. } => StatusCode::BAD_REQUEST,
             Self::InvalidRows(_) | Self::InvalidOutcomes(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::QueueFull { .. } | Self::BodiesFull | Self::OutcomesFull { .. } => {
+            Self::TooOften { .. } | Self::QueueFull { .. } | Self::BodiesFull | Self::OutcomesFull { .. } => {
                 StatusCode::TOO_MANY_REQUESTS
             }
             Self::NoOutcomes => StatusCode::NOT_IMPLEMENTED,
@@ -222,7 +251,9 @@ impl ApiError {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::QueueFull { retry_after } | Self::OutcomesFull { retry_after } => Some(*retry_after),
+            Self::TooOften { retry_after }
+            | Self::QueueFull { retry_after }
+            | Self::OutcomesFull { retry_after } => Some(*retry_after),
             Self::BodiesFull => Some(RETRY_SOON),
             Self::ModelFailed { .. }
             | Self::NoDefaultModel { .. }
@@ -233,11 +264,33 @@ impl ApiError {
         }
     }
 
+    /// What is told where nothing of schemas, models or the inside may be; `None` where the whole sentence tells nothing of them.
+    fn terse(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::UnknownModel { .. } => "No model of this name is served.",
+            Self::ModelFailed { .. } => "The model could not be loaded.",
+            Self::VersionNotLoaded { .. } => "This version of the model is not loaded.",
+            Self::UnknownVersion { .. } => "Nothing is known of this version of the model.",
+            Self::UnknownAlias { .. } => "The model has no such alias.",
+            Self::NoDrift { .. } => "This version of the model is not watched for drift.",
+            Self::RequiredModels { .. } | Self::NoModels => "The engine is not ready.",
+            Self::RepositoryUnreachable { .. } => "The model repository cannot be read.",
+            Self::NoDefaultModel { .. } => "The default model is not served.",
+            Self::InvalidRows(_) => "The rows do not fit the model's schema.",
+            Self::InvalidOutcomes(_) => "The outcomes are not as they should be, and none was joined.",
+            Self::OutcomesFailed { .. } => "The store of predictions cannot be used.",
+            _ => return None,
+        })
+    }
+
     /// How to authenticate, as RFC 6750 has it.
     fn challenge(&self) -> Option<&'static str> {
         match self {
             Self::NoKey => Some("Bearer realm=\"onnward\""),
             Self::WrongKey => Some("Bearer realm=\"onnward\", error=\"invalid_token\""),
+            Self::TokenExpired => Some(
+                "Bearer realm=\"onnward\", error=\"invalid_token\", error_description=\"The token has expired\"",
+            ),
             Self::MissingScope { .. } => Some("Bearer realm=\"onnward\", error=\"insufficient_scope\""),
             _ => None,
         }
@@ -298,33 +351,35 @@ struct Problem<'a> {
 }
 
 impl<'a> Problem<'a> {
-    fn of(error: &'a ApiError, instance: &'a str, request_id: &'a str) -> Self {
+    fn of(error: &'a ApiError, instance: &'a str, request_id: &'a str, told: ErrorDetail) -> Self {
         let violations = match error {
             ApiError::InvalidRows(violations) | ApiError::InvalidOutcomes(violations) => Some(violations),
             _ => None,
         };
         let status = error.status();
+        let is_terse = told == ErrorDetail::Terse;
+        let terse = error.terse().filter(|_| is_terse);
         Self {
             r#type: format!("urn:onnward:problem:{}", error.name()),
             title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
-            detail: error.to_string(),
+            detail: terse.map_or_else(|| error.to_string(), str::to_owned),
             instance,
             request_id,
             violations: violations.map(Violations::total),
-            errors: violations.map(Violations::listed),
+            errors: violations.filter(|_| !is_terse).map(Violations::listed),
         }
     }
 }
 
 /// What the sender of a request to `instance` is shown, for the description of the API.
 pub fn example(error: &ApiError, instance: &str) -> (StatusCode, serde_json::Value) {
-    let problem = Problem::of(error, instance, "3f1c6a52-7d0e-4f0e-9d55-0c1d2e3f4a5b");
+    let problem = Problem::of(error, instance, "3f1c6a52-7d0e-4f0e-9d55-0c1d2e3f4a5b", ErrorDetail::Full);
     (error.status(), serde_json::to_value(problem).unwrap_or_default())
 }
 
 /// Gives an error response its body; every other response is returned as it is. `instance` is the request's path.
-pub fn finish(mut response: Response, instance: &str, request_id: &str) -> Response {
+pub fn finish(mut response: Response, instance: &str, request_id: &str, told: ErrorDetail) -> Response {
     let error = match response.extensions_mut().remove::<Arc<ApiError>>() {
         Some(error) => error,
         None if is_bare_error(&response) => Arc::new(ApiError::Other(response.status())),
@@ -334,7 +389,7 @@ pub fn finish(mut response: Response, instance: &str, request_id: &str) -> Respo
         tracing::error!(request_id, reason, "a request failed");
     }
     // Strings and numbers always become JSON.
-    let body = serde_json::to_vec(&Problem::of(&error, instance, request_id)).unwrap_or_default();
+    let body = serde_json::to_vec(&Problem::of(&error, instance, request_id, told)).unwrap_or_default();
     response.headers_mut().remove(CONTENT_LENGTH);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
     *response.body_mut() = Body::from(body);

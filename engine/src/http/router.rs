@@ -1,5 +1,6 @@
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use std::time::Duration;
 use tower_http::cors::{Any, CorsLayer};
@@ -12,9 +13,9 @@ use crate::http::guard::{API_KEY, guard};
 use crate::http::problem::ApiError;
 use crate::http::request_id::REQUEST_ID;
 use crate::http::state::HttpState;
-use crate::http::{admin, drift, health, index, models, openapi, outcomes, performance, predict};
+use crate::http::{admin, audit, drift, health, index, models, openapi, outcomes, performance, predict};
 
-/// Every route, under what every request passes.
+/// Every route for those who use models, under what every request passes.
 pub fn router(state: HttpState) -> Router {
     let predictions = Router::new()
         .route("/predict", post(predict::with_default_model))
@@ -29,30 +30,47 @@ pub fn router(state: HttpState) -> Router {
         .route("/models/{name}/drift", get(drift::figures))
         .route("/models/{name}/drift/report", get(drift::page))
         .route("/models/{name}/performance", get(performance::of_model));
-    let probes = Router::new()
-        .route("/health", get(health::ready))
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready));
-    let metrics = Router::new().route("/metrics", get(health::metrics));
     let docs = Router::new().route("/openapi.json", get(openapi::serve)).merge(openapi::page());
-    let admin = Router::new().route("/admin/reload", post(admin::reload));
 
-    let optional = |routes, what| {
-        if state.protect.contains(&what) { guard(routes, &state, Scope::Read) } else { routes }
-    };
-    let router = probes
-        .merge(guard(predictions, &state, Scope::Predict))
+    let asked = guard(predictions, &state, Scope::Predict)
         .merge(guard(reports, &state, Scope::Read))
-        .merge(guard(admin, &state, Scope::Admin))
-        .merge(optional(metrics, Protected::Metrics))
-        .merge(optional(docs, Protected::Docs))
-        .fallback(|| async { ApiError::UnknownPath })
-        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed });
+        .merge(optional(docs, &state, Protected::Docs));
+    let router = common(&state).merge(state.rate_limits.by_address(asked));
     let router = match cors(&state.config.cors_origins) {
-        Some(cors) => router.layer(cors),
-        None => router,
+        Some(cors) => with_fallbacks(router).layer(cors),
+        None => with_fallbacks(router),
     };
     router.layer(access::observe(state.clone())).with_state(state)
+}
+
+/// The routes that have the engine do something, for an address of their own; with what asks how it is, so that a probe needs no
+/// other.
+pub fn admin_router(state: HttpState) -> Router {
+    let admin = Router::new().route("/admin/reload", post(admin::reload));
+    let admin = state.rate_limits.by_address(guard(admin, &state, Scope::Admin));
+    let admin = admin.route_layer(from_fn_with_state(state.clone(), audit::record));
+    with_fallbacks(common(&state).merge(admin)).layer(access::observe(state.clone())).with_state(state)
+}
+
+/// What machines ask again and again, which is not counted in buckets.
+fn common(state: &HttpState) -> Router<HttpState> {
+    let metrics = Router::new().route("/metrics", get(health::metrics));
+    Router::new()
+        .route("/health", get(health::ready))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .merge(optional(metrics, state, Protected::Metrics))
+}
+
+/// Asks for a key where these routes are protected.
+fn optional(routes: Router<HttpState>, state: &HttpState, what: Protected) -> Router<HttpState> {
+    if state.protect.contains(&what) { guard(routes, state, Scope::Read) } else { routes }
+}
+
+fn with_fallbacks(routes: Router<HttpState>) -> Router<HttpState> {
+    routes
+        .fallback(|| async { ApiError::UnknownPath })
+        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
 }
 
 /// Lets pages of other origins call the engine, where origins are configured.

@@ -1,13 +1,16 @@
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::audit::Audit;
 use crate::auth::Authenticator;
 use crate::capture::Capture;
-use crate::config::{HttpConfig, Protected};
+use crate::config::{HttpConfig, LimitsConfig, Protected};
 use crate::http::large::LargeBodies;
 use crate::http::problem::ApiError;
+use crate::http::rate::RateLimits;
 use crate::metrics::Metrics;
 use crate::outcomes::Outcomes;
 use crate::registry::{Registry, ServingModel, Slot};
@@ -24,8 +27,14 @@ pub struct HttpState(Arc<Shared>);
 pub struct HttpParts {
     /// What bounds a request.
     pub config: HttpConfig,
+    /// What one client may take from the others.
+    pub limits: LimitsConfig,
+    /// Whether clients come over TLS.
+    pub over_tls: bool,
     /// The keys that are asked for; without them everybody may do everything.
     pub auth: Option<Arc<Authenticator>>,
+    /// Where administrators' requests are put on record.
+    pub audit: Audit,
     /// What a key is asked for beside models and predictions.
     pub protect: Vec<Protected>,
     /// Where models are looked up.
@@ -49,7 +58,11 @@ pub struct Shared {
     parts: HttpParts,
     /// What may be held of bodies at once, in [`BUDGET_UNIT_BYTES`].
     body_budget: Arc<Semaphore>,
+    small_body_budget: Arc<Semaphore>,
     pub(super) large_bodies: LargeBodies,
+    pub(super) rate_limits: Arc<RateLimits>,
+    /// How many requests are being answered, beside those of probes.
+    answering: AtomicUsize,
 }
 
 impl Deref for Shared {
@@ -64,6 +77,8 @@ impl Deref for Shared {
 const BUDGET_UNIT_BYTES: usize = 1024;
 /// How many bodies of the largest size may be held at once.
 const LARGEST_BODIES: usize = 16;
+/// How many bytes small bodies may have together.
+const SMALL_BODIES_BYTES: usize = 64 * 1024 * 1024;
 
 impl HttpState {
     /// Joins the parts.
@@ -71,14 +86,38 @@ impl HttpState {
         let budget =
             units(parts.config.max_body_bytes).saturating_mul(LARGEST_BODIES).min(Semaphore::MAX_PERMITS);
         let body_budget = Arc::new(Semaphore::new(budget));
-        Self(Arc::new(Shared { parts, body_budget, large_bodies: LargeBodies::default() }))
+        let small_body_budget = Arc::new(Semaphore::new(units(SMALL_BODIES_BYTES)));
+        let rate_limits = Arc::new(RateLimits::new(&parts.limits));
+        let (large_bodies, answering) = (LargeBodies::default(), AtomicUsize::new(0));
+        Self(Arc::new(Shared { parts, body_budget, small_body_budget, large_bodies, rate_limits, answering }))
     }
 
-    /// Takes what a body of so many bytes costs, until the permit is dropped; clients that send more than fits in memory
-    /// are refused rather than kept waiting with what they have sent.
-    pub(super) fn charge_body(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
+    /// The buckets in which requests are counted, for whoever sweeps them.
+    pub fn rate_limits(&self) -> Arc<RateLimits> {
+        Arc::clone(&self.rate_limits)
+    }
+
+    /// Counts a request in, which [`HttpState::answered`] counts out; not if there are as many as may be.
+    pub(super) fn begins(&self) -> bool {
+        let has_room = self.answering.fetch_add(1, Ordering::Relaxed) < self.limits.max_requests;
+        if !has_room {
+            self.answered();
+        }
+        has_room
+    }
+
+    /// Counts a request out.
+    pub(super) fn answered(&self) {
+        self.answering.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Takes what so many bytes of a body cost, until the permit is dropped; clients that send more than fits in memory
+    /// are refused rather than kept waiting with what they have sent. Small bodies have a budget of their own, which large
+    /// ones cannot use up.
+    pub(super) fn charge_body(&self, bytes: usize, is_small: bool) -> Result<OwnedSemaphorePermit, ApiError> {
         let units = u32::try_from(units(bytes)).unwrap_or(u32::MAX);
-        Arc::clone(&self.body_budget).try_acquire_many_owned(units).map_err(|_| ApiError::BodiesFull)
+        let budget = if is_small { &self.small_body_budget } else { &self.body_budget };
+        Arc::clone(budget).try_acquire_many_owned(units).map_err(|_| ApiError::BodiesFull)
     }
 
     /// Whether handlers are told the ids of their requests.

@@ -59,7 +59,8 @@ pub enum TrialError {
 
 /// Opens a foreign file on the first backend that can, tries it, and warms a session for each worker.
 pub(super) fn prove(loader: &Loader, name: &str, fetched: &FetchedModel) -> Result<Proven, LoadError> {
-    let model = ForeignModel::decode(name, &fetched.bytes, fetched.config.as_deref())?;
+    let config = fetched.config.as_deref();
+    let model = ForeignModel::decode_within(name, &fetched.bytes, config, &loader.bounds)?;
     let bytes = model.encode();
     let mut errors = Vec::new();
     for backend in &loader.backends {

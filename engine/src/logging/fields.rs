@@ -45,7 +45,7 @@ pub const ALWAYS: [&str; 8] = [
 pub const LABELS: &str = "labels.";
 
 /// Every field that the engine's own lines may have; those of a request's line first, for they are looked up in order.
-pub const FIELDS: [FieldName; 47] = [
+pub const FIELDS: [FieldName; 50] = [
     field("method", "http.request.method", Text),
     field("route", "http.route", Text),
     field("status", "http.response.status_code", Long),
@@ -100,6 +100,9 @@ pub const FIELDS: [FieldName; 47] = [
     field("endpoint", "onnward.endpoint", Text),
     // Who may call.
     field("keys", "onnward.keys", Long),
+    field("client", "client.address", Text),
+    field("action", "event.action", Text),
+    field("outcome", "event.outcome", Text),
 ];
 
 const fn field(short: &'static str, key: &'static str, kind: Kind) -> FieldName {

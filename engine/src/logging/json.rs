@@ -13,6 +13,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::escape::Escaped;
 use super::fields::{self, Kind, LABELS};
 use super::{ACCESS, is_own};
+use crate::audit::AUDIT;
 
 /// The end of every line: whose it is, and the version of the Elastic Common Schema whose names it uses.
 const TAIL: &str = concat!(
@@ -43,7 +44,11 @@ where
         let mut line = fields.line;
         line.write_str(",\"log.logger\":")?;
         write_string(&mut line, target)?;
-        let dataset = if target == ACCESS { "onnward.access" } else { "onnward.log" };
+        let dataset = match target {
+            ACCESS => "onnward.access",
+            AUDIT => "onnward.audit",
+            _ => "onnward.log",
+        };
         line.write_str(",\"event.dataset\":\"")?;
         line.write_str(dataset)?;
         line.write_char('"')?;

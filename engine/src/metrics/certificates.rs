@@ -11,7 +11,7 @@ use x509_cert::der::Decode;
 
 use super::float_gauges;
 
-/// When certificates end. The engine itself speaks no TLS: they are of the proxy before it, or of the store.
+/// When certificates end. They are the engine's own, of the proxy before it, or of the store.
 #[derive(Debug)]
 pub struct CertificateMetrics {
     expiry: GaugeVec,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use onnward_repository::{DEFAULT_ALIAS, RepositoryConfig};
 
@@ -168,6 +169,20 @@ pub struct UnpinArguments {
     /// Which repository.
     #[command(flatten)]
     pub change: ChangeArguments,
+}
+
+/// `audit`
+#[derive(Debug, Args)]
+pub struct AuditArguments {
+    /// The model [default: every model]
+    #[arg(long)]
+    pub model: Option<String>,
+    /// From which time on, in RFC 3339 [default: from the beginning]
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<DateTime<Utc>>,
+    /// Which repository.
+    #[command(flatten)]
+    pub target: RepositoryArguments,
 }
 
 /// `gc`

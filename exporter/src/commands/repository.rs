@@ -5,9 +5,12 @@ pub mod results;
 use std::path::PathBuf;
 
 use onnward_onnx::{Artifact, ArtifactError, ForeignModel};
-use onnward_repository::{Move, NewVersion, Pointer, Published, Repository, RepositoryError, Signer};
+use onnward_repository::{Action, Move, NewVersion, Pointer, Published, Repository, RepositoryError, Signer};
 
-use self::results::{AliasMove, Aliases, Collected, Deleted, KeptBack, Moved, PublishResult, Versions};
+use self::results::{
+    AliasMove, Aliases, Collected, Deleted, KeptBack, Moved, PublishResult, Versions, described,
+};
+use super::audit::{action, move_action, on_record};
 use super::signing::signer;
 use super::{CommandError, print};
 use crate::cli::repository::{
@@ -36,11 +39,30 @@ pub fn publish(arguments: &PublishArguments) -> Result<(), CommandError> {
         }
         let repository = Repository::create(&change.target.config())?;
         let new = NewVersion { bytes, fingerprint, config, signer: signer.as_ref() };
-        let published = repository.publish_version(model, new).await?;
-        let alias = promote_new(&repository, &published, alias.as_deref()).await?;
+        let (published, alias) = publish_new(&repository, "publish", model, new, alias.as_deref()).await?;
         Ok(PublishResult { published, alias, foreign, dry_run: false })
     })?;
     print(change.target.output, &result)
+}
+
+/// Writes a version, lets the alias name it if there is one, and puts that on record.
+pub async fn publish_new(
+    repository: &Repository,
+    command: &'static str,
+    model: &str,
+    new: NewVersion<'_>,
+    alias: Option<&str>,
+) -> Result<(Published, Option<AliasMove>), CommandError> {
+    let what = match alias {
+        Some(alias) => format!("a new version, and alias {alias} to it"),
+        None => "a new version".to_owned(),
+    };
+    let work = async {
+        let published = repository.publish_version(model, new).await?;
+        let alias = promote_new(repository, &published, alias).await?;
+        Ok((published, alias))
+    };
+    on_record(repository, action(command, model, what), work, |(published, _)| described(published)).await
 }
 
 /// What `publish` would do.
@@ -67,7 +89,7 @@ async fn plan_publish(
 }
 
 /// Lets the alias, if there is one, name the version that was just published.
-pub async fn promote_new(
+async fn promote_new(
     repository: &Repository,
     published: &Published,
     alias: Option<&str>,
@@ -124,11 +146,19 @@ pub fn move_pointer(
 ) -> Result<(), CommandError> {
     let moved = block_on(async {
         let repository = Repository::open(&arguments.target.config())?;
-        let change = repository.plan_move(model, pointer, step).await?;
-        if !arguments.dry_run {
-            repository.apply_move(&change).await?;
+        let dry_run = arguments.dry_run;
+        let on_record_as = move_action(model, pointer, &step);
+        let work = async {
+            let change = repository.plan_move(model, pointer, step).await?;
+            if !dry_run {
+                repository.apply_move(&change).await?;
+            }
+            Ok(Moved { change, dry_run })
+        };
+        match dry_run {
+            true => work.await,
+            false => on_record(&repository, on_record_as, work, |moved| moved.to_string()).await,
         }
-        Ok(Moved { change, dry_run: arguments.dry_run })
     })?;
     print(arguments.target.output, &moved)
 }
@@ -158,11 +188,16 @@ pub fn delete_version(arguments: &VersionArguments) -> Result<(), CommandError> 
     let VersionArguments { model, version, change } = arguments;
     let deleted = block_on(async {
         let repository = Repository::open(&change.target.config())?;
-        let deletion = repository.plan_deletion(model, *version).await?;
-        if !change.dry_run {
-            repository.apply_deletion(&deletion).await?;
+        if change.dry_run {
+            return Ok(Deleted { deletion: repository.plan_deletion(model, *version).await?, dry_run: true });
         }
-        Ok(Deleted { deletion, dry_run: change.dry_run })
+        let work = async {
+            let deletion = repository.plan_deletion(model, *version).await?;
+            repository.apply_deletion(&deletion).await?;
+            Ok(Deleted { deletion, dry_run: false })
+        };
+        let on_record_as = action("delete-version", model, format!("version {version}"));
+        on_record(&repository, on_record_as, work, |_| format!("version {version} is deleted")).await
     })?;
     print(change.target.output, &deleted)
 }
@@ -171,30 +206,51 @@ pub fn gc(arguments: &GcArguments) -> Result<(), CommandError> {
     let GcArguments { model, keep, change } = arguments;
     let collected = block_on(async {
         let repository = Repository::open(&change.target.config())?;
-        let models = match model {
-            Some(model) => vec![model.clone()],
-            None => repository.models().await?,
-        };
-        let keep = usize::try_from(*keep).unwrap_or(usize::MAX);
-        let mut collected = Collected { deleted: Vec::new(), kept_back: Vec::new(), dry_run: change.dry_run };
-        for model in models {
-            let plan = match repository.plan_gc(&model, keep).await {
-                // A folder that is no model's.
-                Err(RepositoryError::NoModel { .. }) if arguments.model.is_none() => continue,
-                plan => plan?,
-            };
-            for deletion in plan {
-                let done = if change.dry_run { Ok(()) } else { repository.apply_deletion(&deletion).await };
-                match done {
-                    Ok(()) => collected.deleted.push(deletion),
-                    Err(RepositoryError::InUse { model, version, used_as }) => {
-                        collected.kept_back.push(KeptBack { model, version, used_as });
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-            }
+        let work = collect(&repository, arguments);
+        if change.dry_run {
+            return work.await;
         }
-        Ok(collected)
+        let what = format!("all but the highest {keep}, and those in use");
+        let on_record_as = Action { command: "gc", model: model.clone(), what };
+        on_record(&repository, on_record_as, work, deleted_versions).await
     })?;
     print(change.target.output, &collected)
+}
+
+async fn collect(repository: &Repository, arguments: &GcArguments) -> Result<Collected, CommandError> {
+    let GcArguments { model, keep, change: ChangeArguments { dry_run, .. } } = arguments;
+    let models = match model {
+        Some(model) => vec![model.clone()],
+        None => repository.models().await?,
+    };
+    let keep = usize::try_from(*keep).unwrap_or(usize::MAX);
+    let mut collected = Collected { deleted: Vec::new(), kept_back: Vec::new(), dry_run: *dry_run };
+    for name in models {
+        let plan = match repository.plan_gc(&name, keep).await {
+            // A folder that is no model's.
+            Err(RepositoryError::NoModel { .. }) if model.is_none() => continue,
+            plan => plan?,
+        };
+        for deletion in plan {
+            let done = if *dry_run { Ok(()) } else { repository.apply_deletion(&deletion).await };
+            match done {
+                Ok(()) => collected.deleted.push(deletion),
+                Err(RepositoryError::InUse { model, version, used_as }) => {
+                    collected.kept_back.push(KeptBack { model, version, used_as });
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(collected)
+}
+
+fn deleted_versions(collected: &Collected) -> String {
+    let deleted = collected.deleted.iter().map(|deletion| format!("{} {}", deletion.model, deletion.version));
+    let deleted: Vec<String> = deleted.collect();
+    if deleted.is_empty() {
+        "nothing is deleted".to_owned()
+    } else {
+        format!("{} are deleted", deleted.join(", "))
+    }
 }

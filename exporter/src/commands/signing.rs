@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use onnward_repository::{KeyId, Repository, Signed, Signer, generate_key};
 use serde::Serialize;
 
+use super::audit::{action, on_record};
 use super::repository::block_on;
 use super::{CommandError, print};
 use crate::cli::signing::{KeygenArguments, SignArguments};
@@ -52,10 +53,12 @@ pub fn sign(arguments: &SignArguments) -> Result<(), CommandError> {
     let signer = Signer::read(key)?;
     let signed = block_on(async {
         let repository = Repository::open(&change.target.config())?;
-        Ok(match change.dry_run {
-            true => repository.plan_signature(model, *version, &signer).await?,
-            false => repository.sign(model, *version, &signer).await?,
-        })
+        if change.dry_run {
+            return Ok(repository.plan_signature(model, *version, &signer).await?);
+        }
+        let work = async { Ok(repository.sign(model, *version, &signer).await?) };
+        let on_record_as = action("sign", model, format!("version {version} by key {}", signer.key_id()));
+        on_record(&repository, on_record_as, work, |signed: &Signed| signed.path.clone()).await
     })?;
     print(change.target.output, &SignResult { signed, dry_run: change.dry_run })
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::progress::TrainingBar;
 use super::repository::results::{AliasMove, described};
-use super::repository::{block_on, promote_new};
+use super::repository::{block_on, publish_new};
 use super::signing::signer;
 use super::{CommandError, print, read_schema};
 use crate::cli::repository::repository_config;
@@ -181,9 +181,7 @@ fn publish_best(
             signer,
             ..NewVersion::default()
         };
-        let published = repository.publish_version(&arguments.model, new).await?;
-        let alias = promote_new(&repository, &published, arguments.alias.as_deref()).await?;
-        Ok((published, alias))
+        publish_new(&repository, "train", &arguments.model, new, arguments.alias.as_deref()).await
     })
 }
 

@@ -2,6 +2,7 @@ use onnward_schemas::Metadata;
 use prost::Message;
 use thiserror::Error;
 
+use crate::bounds::{BoundsError, ModelBounds, decode_model_within};
 use crate::cut::cut_at_features;
 use crate::metadata::{properties_of, read_properties};
 use crate::proto::{ModelProto, StringStringEntryProto};
@@ -29,7 +30,7 @@ pub enum ArtifactError {
     Empty,
     /// The bytes are not an ONNX model; what the decoder says of them helps only people who know the wire format.
     #[error("not an ONNX file")]
-    NotOnnx(#[from] prost::DecodeError),
+    NotOnnx,
     /// The bytes decode, as many do, but hold no graph.
     #[error("the file has no graph: it is not an ONNX model")]
     NoGraph,
@@ -58,21 +59,23 @@ pub enum ArtifactError {
     /// Two parts of the file contradict each other.
     #[error("the file contradicts itself: {0}")]
     Inconsistent(String),
+    /// The file is not one that is even tried.
+    #[error(transparent)]
+    Bounds(#[from] BoundsError),
 }
 
-/// Reads an ONNX model, whoever wrote it.
+impl From<prost::DecodeError> for ArtifactError {
+    fn from(_: prost::DecodeError) -> Self {
+        Self::NotOnnx
+    }
+}
+
+/// Reads an ONNX model, whoever wrote it, within the usual bounds.
 ///
 /// # Errors
-/// [`ArtifactError::Empty`], [`ArtifactError::NotOnnx`] or [`ArtifactError::NoGraph`].
+/// [`ArtifactError::Empty`], [`ArtifactError::NotOnnx`], [`ArtifactError::NoGraph`] or [`ArtifactError::Bounds`].
 pub fn decode_model(bytes: &[u8]) -> Result<ModelProto, ArtifactError> {
-    if bytes.is_empty() {
-        return Err(ArtifactError::Empty);
-    }
-    let model = ModelProto::decode(bytes)?;
-    if model.graph.is_none() {
-        return Err(ArtifactError::NoGraph);
-    }
-    Ok(model)
+    decode_model_within(bytes, &ModelBounds::default())
 }
 
 impl Artifact {
@@ -91,13 +94,21 @@ impl Artifact {
         Ok(Self { metadata, model })
     }
 
-    /// Reads an artifact from the bytes of its file.
+    /// Reads an artifact from the bytes of its file, within the usual bounds.
+    ///
+    /// # Errors
+    /// As [`Artifact::decode_within`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, ArtifactError> {
+        Self::decode_within(bytes, &ModelBounds::default())
+    }
+
+    /// Reads an artifact from the bytes of its file, if it is within these bounds.
     ///
     /// # Errors
     /// [`ArtifactError`]; [`ArtifactError::Foreign`] for an ONNX file that does not describe itself.
-    pub fn decode(bytes: &[u8]) -> Result<Self, ArtifactError> {
-        let model = decode_model(bytes)?;
-        let metadata = read_properties(&model)?;
+    pub fn decode_within(bytes: &[u8], bounds: &ModelBounds) -> Result<Self, ArtifactError> {
+        let model = decode_model_within(bytes, bounds)?;
+        let metadata = read_properties(&model, bounds)?;
         Ok(Self { metadata, model })
     }
 

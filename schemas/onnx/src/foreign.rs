@@ -19,11 +19,11 @@ use prost::Message;
 pub use self::config::{ActivationConfig, ForeignConfig, InputsConfig, OutputConfig};
 pub use self::error::ForeignError;
 pub use self::inputs::{Element, ForeignInput};
-use crate::artifact::decode_model;
+use crate::artifact::ArtifactError;
+use crate::bounds::{ModelBounds, decode_model_within};
 use crate::cut::{Needed, needed_for};
 use crate::probability::ProbabilityOutput;
-use crate::proto::tensor_proto::DataLocation;
-use crate::proto::{GraphProto, ModelProto};
+use crate::proto::ModelProto;
 
 /// A foreign ONNX file that is understood: what a request holds, how its rows become the graph's inputs, and where the
 /// probability comes out.
@@ -46,20 +46,34 @@ pub struct ForeignModel {
 }
 
 impl ForeignModel {
-    /// Reads a foreign ONNX file. `name` is the model's, `config` the text of the `config.toml` beside the file.
+    /// Reads a foreign ONNX file within the usual bounds. `name` is the model's, `config` the text of the `config.toml`
+    /// beside the file.
     ///
     /// # Errors
-    /// [`ForeignError`], if the bytes are not ONNX, or leave open what `config` does not say.
+    /// As [`ForeignModel::decode_within`].
     pub fn decode(name: &str, bytes: &[u8], config: Option<&str>) -> Result<Self, ForeignError> {
+        Self::decode_within(name, bytes, config, &ModelBounds::default())
+    }
+
+    /// As [`ForeignModel::decode`], if the file is within these bounds.
+    ///
+    /// # Errors
+    /// [`ForeignError`], if the bytes are not ONNX or outside of the bounds, or leave open what `config` does not say.
+    pub fn decode_within(
+        name: &str,
+        bytes: &[u8],
+        config: Option<&str>,
+        bounds: &ModelBounds,
+    ) -> Result<Self, ForeignError> {
         let config = ForeignConfig::parse(config.unwrap_or_default())?;
-        let mut model = decode_model(bytes)?;
+        let mut model = decode_model_within(bytes, bounds)?;
         let mut graph = model.graph.take().unwrap_or_default();
-        refuse_external_data(&graph)?;
         let chosen = output::choose(&graph, &config.output)?;
         let read = inputs::read(&graph, &config.inputs)?;
         let threshold = config.output.threshold.unwrap_or(0.5);
         let schema =
             Schema::of_inputs(name, chosen.label, threshold, read.features).map_err(ForeignError::Schema)?;
+        bounds.check_schema(&schema).map_err(ArtifactError::from)?;
         let typical_rows = typical::typical_rows(&schema, config.example.as_ref())?;
 
         let Needed { nodes, .. } = needed_for(&graph, &chosen.output.name, None);
@@ -84,17 +98,5 @@ impl ForeignModel {
     /// serves the other outputs alone, such as a ZipMap, which makes a map of every row.
     pub fn encode(&self) -> Vec<u8> {
         self.model.encode_to_vec()
-    }
-}
-
-fn refuse_external_data(graph: &GraphProto) -> Result<(), ForeignError> {
-    let external = graph.initializer.iter().find(|tensor| tensor.data_location() == DataLocation::External);
-    match external {
-        None => Ok(()),
-        Some(tensor) => {
-            let location = tensor.external_data.iter().find(|entry| entry.key() == "location");
-            let file = location.map(|entry| entry.value().to_owned()).unwrap_or_default();
-            Err(ForeignError::ExternalData { file })
-        }
     }
 }

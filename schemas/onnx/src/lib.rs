@@ -4,6 +4,7 @@
 //! bytes, so that neither half imports the other.
 
 mod artifact;
+mod bounds;
 mod cut;
 mod foreign;
 mod metadata;
@@ -13,6 +14,7 @@ mod probability;
 pub mod proto;
 
 pub use artifact::{Artifact, ArtifactError, FEATURES, LABEL, PROBABILITIES, decode_model};
+pub use bounds::{BoundsError, ModelBounds};
 pub use foreign::{
     ActivationConfig, Element, ForeignConfig, ForeignError, ForeignInput, ForeignModel, InputsConfig,
     OutputConfig,

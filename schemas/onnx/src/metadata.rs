@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::artifact::ArtifactError;
+use crate::bounds::{ModelBounds, check_golden_rows};
 use crate::proto::ModelProto;
 
 const VERSION: &str = "onnward.format_version";
@@ -42,7 +43,7 @@ fn json(key: &'static str, value: &impl Serialize) -> Result<String, ArtifactErr
 }
 
 /// Reads an artifact's properties back and holds them against each other.
-pub fn read_properties(model: &ModelProto) -> Result<Metadata, ArtifactError> {
+pub fn read_properties(model: &ModelProto, bounds: &ModelBounds) -> Result<Metadata, ArtifactError> {
     let properties: HashMap<&str, &str> =
         model.metadata_props.iter().map(|entry| (entry.key(), entry.value())).collect();
     let version = properties.get(VERSION).ok_or(ArtifactError::Foreign)?;
@@ -60,6 +61,8 @@ pub fn read_properties(model: &ModelProto) -> Result<Metadata, ArtifactError> {
         golden: parse(GOLDEN, text(GOLDEN)?)?,
         provenance: parse(PROVENANCE, text(PROVENANCE)?)?,
     };
+    bounds.check_schema(&metadata.schema)?;
+    check_golden_rows(metadata.golden.rows.len())?;
     check(&metadata, text(FINGERPRINT)?)?;
     Ok(metadata)
 }

@@ -13,7 +13,6 @@ use onnward_schemas::sha256_hex;
 use tempfile::NamedTempFile;
 
 use crate::error::RepositoryError;
-use crate::fetch::MAX_MODEL_BYTES;
 
 /// Whole artifacts, named by their digests.
 const OBJECTS: &str = "objects";
@@ -54,10 +53,10 @@ impl Cache {
         Ok(cache)
     }
 
-    /// The artifact of this digest. One that is not what its name says is removed.
-    pub(crate) fn read(&self, digest: &str) -> Option<Vec<u8>> {
+    /// The artifact of this digest, of at most `limit` bytes. One that is not what its name says is removed.
+    pub(crate) fn read(&self, digest: &str, limit: u64) -> Option<Vec<u8>> {
         let path = self.object_path(digest)?;
-        let problem = match read_whole(&path, MAX_MODEL_BYTES) {
+        let problem = match read_whole(&path, limit) {
             Ok(bytes) if sha256_hex(&bytes) == digest => {
                 touch(&path);
                 return Some(bytes);

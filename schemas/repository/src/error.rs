@@ -91,6 +91,19 @@ pub enum RepositoryError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// An artifact is larger than is accepted.
+    #[error(
+        "{path} has {size} bytes, more than the {limit} that are accepted: make the model smaller, or raise \
+         models.max_bytes in the engine's configuration"
+    )]
+    ModelTooLarge {
+        /// The file.
+        path: String,
+        /// Its size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// A manifest or a pointer's entry does not read.
     #[error("{path} is not what it should be: {source}")]
     Malformed {

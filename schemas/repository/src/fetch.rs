@@ -1,6 +1,8 @@
 use std::fmt;
 
+use bytes::Bytes;
 use futures_util::TryStreamExt;
+use futures_util::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
 use onnward_schemas::layout::{CONFIG_FILE, SIGNATURES_FOLDER, manifest_path, model_path};
@@ -15,8 +17,8 @@ const MAX_MANIFEST_BYTES: u64 = 64 * 1024;
 const MAX_CONFIG_BYTES: u64 = 64 * 1024;
 pub(crate) const MAX_SIGNATURE_BYTES: u64 = 64 * 1024;
 const MAX_SIGNATURES: usize = 32;
-/// The largest artifact that is read.
-pub(crate) const MAX_MODEL_BYTES: u64 = 1024 * 1024 * 1024;
+/// The largest artifact that is read, unless less or more is allowed.
+const MAX_MODEL_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// Everything that there is of a version; the artifact agrees with the manifest.
 #[derive(Clone, PartialEq, Eq)]
@@ -50,6 +52,7 @@ impl fmt::Debug for FetchedModel {
 pub struct Fetcher {
     repository: Repository,
     cache: Option<Cache>,
+    max_model_bytes: u64,
 }
 
 /// The small files of a version.
@@ -63,7 +66,12 @@ pub(crate) struct Texts {
 impl Fetcher {
     /// Reads from `repository`; what has been read is kept in `cache` and not asked of the store again.
     pub fn new(repository: Repository, cache: Option<Cache>) -> Self {
-        Self { repository, cache }
+        Self { repository, cache, max_model_bytes: MAX_MODEL_BYTES }
+    }
+
+    /// Reads no artifact of more bytes than these.
+    pub fn with_max_model_bytes(self, max_model_bytes: u64) -> Self {
+        Self { max_model_bytes, ..self }
     }
 
     /// Reads a version and holds the artifact against its manifest. An artifact that the cache has is not asked of the
@@ -71,10 +79,11 @@ impl Fetcher {
     ///
     /// # Errors
     /// [`RepositoryError::UnknownVersion`] without a manifest, [`RepositoryError::Mismatch`] if the artifact is another
-    /// than the manifest describes, [`RepositoryError::TooLarge`], [`RepositoryError::Malformed`],
-    /// [`RepositoryError::NotText`]; those of reading.
+    /// than the manifest describes, [`RepositoryError::ModelTooLarge`], [`RepositoryError::TooLarge`],
+    /// [`RepositoryError::Malformed`], [`RepositoryError::NotText`]; those of reading.
     pub async fn fetch(&self, model: &str, version: u64) -> Result<FetchedModel, RepositoryError> {
         let texts = self.repository.texts(model, version).await?;
+        self.check_size(model, version, &texts.manifest)?;
         if let Some(bytes) = self.cached(&texts.manifest).await? {
             return Ok(texts.with(bytes, true));
         }
@@ -103,6 +112,7 @@ impl Fetcher {
     ) -> Result<FetchedModel, RepositoryError> {
         let RememberedModel { version, manifest_text, signatures, config, .. } = remembered.clone();
         let manifest = parse_manifest(&manifest_path(model, version), &manifest_text)?;
+        self.check_size(model, version, &manifest)?;
         let bytes = self.cached(&manifest).await?;
         let bytes = bytes.ok_or_else(|| RepositoryError::NotCached { model: model.to_owned(), version })?;
         Ok(Texts { manifest, manifest_text, signatures, config }.with(bytes, true))
@@ -127,10 +137,20 @@ impl Fetcher {
         blocking(move || cache.recall(&place, &alias)).await.ok().flatten()
     }
 
+    /// Refuses an artifact that its manifest calls too large: nothing of it is asked for.
+    fn check_size(&self, model: &str, version: u64, manifest: &Manifest) -> Result<(), RepositoryError> {
+        let (size, limit) = (manifest.size_bytes, self.max_model_bytes);
+        if size <= limit {
+            return Ok(());
+        }
+        Err(RepositoryError::ModelTooLarge { path: model_path(model, version), size, limit })
+    }
+
     async fn cached(&self, manifest: &Manifest) -> Result<Option<Vec<u8>>, RepositoryError> {
         let Some(cache) = self.cache.clone() else { return Ok(None) };
         let (digest, size) = (manifest.sha256.clone(), manifest.size_bytes);
-        let bytes = blocking(move || cache.read(&digest)).await?;
+        let limit = self.max_model_bytes;
+        let bytes = blocking(move || cache.read(&digest, limit)).await?;
         // A manifest with the digest of one file and the size of another describes neither.
         Ok(bytes.filter(|bytes| bytes.len() as u64 == size))
     }
@@ -205,10 +225,7 @@ impl Repository {
         manifest: &Manifest,
     ) -> Result<Vec<u8>, RepositoryError> {
         let path = model_path(model, version);
-        let (size, limit) = (manifest.size_bytes, MAX_MODEL_BYTES);
-        if size > limit {
-            return Err(RepositoryError::TooLarge { path, size, limit });
-        }
+        let size = manifest.size_bytes;
         let found = match self.store.get(&Path::from(path.as_str())).await {
             Err(object_store::Error::NotFound { .. }) => {
                 return Err(RepositoryError::Mismatch { path, what: "it is not there".to_owned() });
@@ -219,8 +236,29 @@ impl Repository {
             let what = format!("{} bytes instead of {size}", found.meta.size);
             return Err(RepositoryError::Mismatch { path, what });
         }
-        let bytes = found.bytes().await.map_err(|source| self.reading(&path, source))?;
-        Ok(bytes.into())
+        if !self.is_object_store() {
+            // A local file is read up to the size that was announced, and at once.
+            return Ok(found.bytes().await.map_err(|source| self.reading(&path, source))?.into());
+        }
+        self.collect(&path, found.into_stream(), size).await
+    }
+
+    /// A file's bytes, of which there are as many as were announced: a store that sends more is not read further.
+    async fn collect(
+        &self,
+        path: &str,
+        mut pieces: BoxStream<'_, object_store::Result<Bytes>>,
+        size: u64,
+    ) -> Result<Vec<u8>, RepositoryError> {
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        while let Some(piece) = pieces.try_next().await.map_err(|source| self.reading(path, source))? {
+            if (bytes.len() + piece.len()) as u64 > size {
+                let what = format!("more than {size} bytes");
+                return Err(RepositoryError::Mismatch { path: path.to_owned(), what });
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
     }
 
     pub(crate) async fn read_text(&self, path: &str, limit: u64) -> Result<String, RepositoryError> {

@@ -7,6 +7,7 @@
 //! theirs has happened. The entries are the pointer's history, which is what a rollback goes back in.
 
 mod archive;
+mod audit;
 mod cache;
 mod config;
 mod delete;
@@ -23,6 +24,7 @@ mod store;
 mod watch;
 
 pub use archive::{Archive, ArchiveError};
+pub use audit::{Action, Actor, AuditEntry, Ending};
 pub use cache::Cache;
 pub use config::{RepositoryConfig, S3Config, Secret};
 pub use delete::Deletion;

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::row::{Key, KeySeed, RowReader};
+use super::skip::Skip;
 use super::{Place, Reader, RowsForm};
 use crate::encode::shorten;
 use crate::violation::{Violation, pointer_to};
@@ -93,7 +94,8 @@ fn refuse_beside_instances<'de, A: MapAccess<'de>>(
     reader: &mut Reader<'_>,
     fields: &mut A,
 ) -> Result<(), A::Error> {
-    while let Some((name, IgnoredAny)) = fields.next_entry::<String, IgnoredAny>()? {
+    while let Some(name) = fields.next_key::<String>()? {
+        fields.next_value_seed(Skip::default())?;
         reader.violations.push(|| Violation {
             pointer: pointer_to("", &shorten(&name)),
             row: None,
@@ -115,7 +117,7 @@ fn read_list<'de, A: SeqAccess<'de>>(
             rows.next_element_seed(RowSeed { reader, place })?.is_some()
         } else {
             // Past the limit rows are only counted, for the message.
-            rows.next_element::<IgnoredAny>()?.is_some()
+            rows.next_element_seed(Skip::default())?.is_some()
         };
         if !more {
             return Ok(());
@@ -155,8 +157,8 @@ impl<'de> Visitor<'de> for InstancesSeed<'_, '_> {
         read_list(self.reader, "/instances", &mut rows)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
-        while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<(), A::Error> {
+        Skip::default().fields(fields)?;
         self.refuse("an object");
         Ok(())
     }
@@ -196,8 +198,8 @@ impl<'de> Visitor<'de> for RowSeed<'_, '_, '_> {
 
     refuse_scalars!((), refuse);
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<(), A::Error> {
+        Skip::default().items(items)?;
         self.refuse("an array");
         Ok(())
     }

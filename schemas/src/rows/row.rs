@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::keys::KeySeed as RowKeySeed;
+use super::skip::Skip;
 use super::{Place, Reader};
 use crate::encode::{Value, shorten};
 use crate::feature::Feature;
@@ -20,9 +21,14 @@ pub struct RowReader<'r, 's, 'p> {
     next: usize,
     /// What the row has in the schema's identifier, where that is kept.
     key: Option<String>,
+    /// How many more fields it may have.
+    fields_left: usize,
     /// Whether no field has been read yet.
     pub untouched: bool,
 }
+
+/// How many fields a row may have beside those of the schema before nobody reads on: all that are wrong are told of until then.
+const FIELDS_BESIDE: usize = 256;
 
 /// What a field's name stands for.
 pub enum Key {
@@ -39,7 +45,8 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
         reader.texts.resize(texts_start + reader.schema.texts.len(), String::new());
         reader.given.clear();
         reader.given.resize(features, false);
-        Self { reader, place, start, texts_start, next: 0, key: None, untouched: true }
+        let fields_left = features + FIELDS_BESIDE;
+        Self { reader, place, start, texts_start, next: 0, key: None, fields_left, untouched: true }
     }
 
     pub fn abandon(self) -> &'r mut Reader<'s> {
@@ -58,6 +65,8 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
 
     pub fn read<'de, A: MapAccess<'de>>(&mut self, key: Key, fields: &mut A) -> Result<(), A::Error> {
         self.untouched = false;
+        let too_many = || A::Error::custom("a row has far more fields than the schema");
+        self.fields_left = self.fields_left.checked_sub(1).ok_or_else(too_many)?;
         let schema = self.reader.schema;
         match key {
             Key::Feature(index) => {
@@ -81,7 +90,7 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
                     self.key = fields.next_value_seed(RowKeySeed)?;
                     return Ok(());
                 }
-                fields.next_value::<IgnoredAny>()?;
+                fields.next_value_seed(Skip::default())?;
                 if let Some(mismatch) = self.reader.unknown_field(&name) {
                     self.reader.refuse_field(self.place, &shorten(&name), mismatch);
                 }
@@ -181,13 +190,13 @@ impl<'de> Visitor<'de> for FeatureSeed<'_, '_> {
         Ok(self.feature.encode(Value::Missing))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Self::Value, A::Error> {
+        Skip::default().items(items)?;
         Ok(self.feature.encode(Value::Array))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
-        while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Self::Value, A::Error> {
+        Skip::default().fields(fields)?;
         Ok(self.feature.encode(Value::Object))
     }
 }

@@ -300,14 +300,6 @@ fn broken_syntax_is_the_deserializers_error_wherever_it_stands() {
     assert!(try_read(SHOP, &"[".repeat(100_000)).is_err());
 }
 
-#[test]
-fn deep_nesting_needs_no_stack() {
-    let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
-    assert_eq!(only(SHOP, &deep).got, "an array");
-    assert_eq!(only(SHOP, &ROW.replacen('3', &deep, 1)).got, "an array");
-    assert_eq!(only(SHOP, &ROW.replacen('{', &format!(r#"{{"x": {deep}, "#), 1)).pointer, "/x");
-}
-
 /// A number between two strings that are kept, as a foreign model's inputs may be.
 fn with_texts() -> Schema {
     let feature =
@@ -357,4 +349,29 @@ fn a_string_that_is_kept_is_required_and_a_string() {
     let kept = schema.to_toml().unwrap();
     let message = SchemaFile::parse(&kept).unwrap_err().to_string();
     assert!(message.contains("it must be \"reject\" or \"ignore\""), "{message}");
+}
+
+#[test]
+fn nobody_reads_on_when_there_are_far_more_fields_than_the_schema_has_or_values_nest_without_end() {
+    let fields = |count: usize| (0..count).map(|n| format!("\"x{n}\": 1")).collect::<Vec<_>>().join(", ");
+    let violations = try_read(SHOP, &format!("{{{}}}", fields(100))).unwrap().unwrap_err();
+    assert!(violations.total() >= 100, "some more are told of one by one: {}", violations.total());
+    for form in ["{FIELDS}", "[{FIELDS}]", "{\"instances\": [{FIELDS}]}"] {
+        let error = try_read(SHOP, &form.replace("FIELDS", &fields(1000))).unwrap_err();
+        assert!(error.is_data() && error.to_string().starts_with("a row has far more fields"), "{error}");
+    }
+    let nested =
+        |depth: usize, open: &str, close: &str| format!("{}1{}", open.repeat(depth), close.repeat(depth));
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        for place in [r#"{"x": V}"#, r#"{"orders": V}"#, r#"[{"plan": V}]"#, r#"{"instances": [], "x": V}"#] {
+            assert!(try_read(SHOP, &place.replace('V', &nested(20, open, close))).unwrap().is_err());
+            for depth in [40, 100_000] {
+                let error = try_read(SHOP, &place.replace('V', &nested(depth, open, close))).unwrap_err();
+                assert!(
+                    error.is_data() && error.to_string().starts_with("values are nested deeper"),
+                    "{error}"
+                );
+            }
+        }
+    }
 }

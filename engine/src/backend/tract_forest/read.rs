@@ -135,8 +135,7 @@ pub fn ensemble(context: &ParsingContext, node: &NodeProto) -> TractResult<Optio
         leaves: [integers("nodes_trueleafs")?, integers("nodes_falseleafs")?],
         weights: weights.try_as_plain_ram()?.as_slice::<f32>()?,
     };
-    let trees: Option<Vec<_>> = lists.roots.iter().map(|root| lists.tree(*root)).collect();
-    Ok(trees.and_then(|trees| Forest::new(&trees)))
+    Ok(lists.trees().and_then(|trees| Forest::new(&trees)))
 }
 
 /// One entry for each split; leaves are numbered by themselves.
@@ -154,6 +153,19 @@ struct SplitLists<'a> {
 
 impl SplitLists<'_> {
     const LEQ: u8 = 0;
+
+    /// The trees, in the order of their roots; `None` where they have more nodes together than there are, because they
+    /// share some: these would be copied for each.
+    fn trees(&self) -> Option<Vec<Vec<TreeNode>>> {
+        let mut left = 2 * self.modes.len() + self.roots.len();
+        let mut trees = Vec::new();
+        for root in self.roots {
+            let tree = self.tree(*root)?;
+            left = left.checked_sub(tree.len())?;
+            trees.push(tree);
+        }
+        Some(trees)
+    }
 
     /// The tree below a node, level by level.
     fn tree(&self, root: i64) -> Option<Vec<TreeNode>> {

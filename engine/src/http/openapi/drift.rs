@@ -35,7 +35,7 @@ fn asking(models: &[Arc<ServingModel>], id: &str, summary: &str) -> OperationBui
         .parameter_in(ParameterIn::Query)
         .required(Required::False)
         .description(Some("A loaded version; without it, the one that is served."))
-        .schema(Some(count(1, "")));
+        .schema(Some(shapes::version("")));
     operation(MODELS, id, summary).parameter(shapes::model_name(models)).parameter(version)
 }
 

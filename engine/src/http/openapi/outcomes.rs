@@ -13,8 +13,8 @@ use utoipa::openapi::{
 };
 
 use super::shapes::{
-    AnySchema, JSON, OUTCOMES, answer, boolean, count, list, object, one_of, operation, problem_response,
-    refusing, string, typed, types,
+    AnySchema, JSON, OUTCOMES, answer, count, list, object, one_of, operation, problem_response, refusing,
+    string, typed, types, version,
 };
 use crate::http::problem::ApiError;
 use crate::outcomes::id::PredictionId;
@@ -22,8 +22,8 @@ use crate::outcomes::join::JoinResult;
 use crate::registry::ServingModel;
 
 /// Adds the routes.
-pub fn add(paths: &mut Paths, models: &[Arc<ServingModel>]) {
-    paths.add_path_operation("/outcomes", vec![HttpMethod::Post], join());
+pub fn add(paths: &mut Paths, models: &[Arc<ServingModel>], max_outcomes: usize) {
+    paths.add_path_operation("/outcomes", vec![HttpMethod::Post], join(max_outcomes));
     if !models.is_empty() {
         paths.add_path_operation("/models/{name}/performance", vec![HttpMethod::Get], performance(models));
     }
@@ -41,23 +41,47 @@ pub fn id_schema() -> AnySchema {
         .into()
 }
 
-fn outcome() -> ObjectBuilder {
-    let label = ObjectBuilder::new()
-        .schema_type(types([Type::Boolean, Type::String, Type::Number]))
-        .description(Some("What turned out: true, false, or a value of the model's label."));
-    let time =
-        typed(Type::String, "When it turned out; with a key, the last prediction until then is meant.")
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+const UUID_7: &str = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$";
+
+/// One outcome: of a prediction by its id, or of a customer by the key. A field that may be left out may be null.
+fn outcome() -> OneOfBuilder {
     let key = ObjectBuilder::new()
         .schema_type(types([Type::String, Type::Number]))
+        .min_length(Some(1))
         .description(Some("In place of an id: the customer, as the schema's identifier in the row had it."));
-    object([("label", label.into())])
-        .property("id", id_schema())
-        .property("key", key)
-        .property("model", string("The model that predicted, with a key; by default the default model."))
+    let model = optional(Type::String, "The model that predicted; by default the default model.");
+    let id = typed(Type::String, "The id of a prediction, a UUID of version 7.").pattern(Some(UUID_7));
+    let by_id = object([("id", id.into()), ("label", label())]);
+    let by_id = by_id.property("key", absent()).property("model", absent());
+    let by_key = object([("key", key.into()), ("label", label())]);
+    let by_key = by_key.property("id", absent()).property("model", model);
+    any().item(completed(by_id)).item(completed(by_key))
+}
+
+fn label() -> AnySchema {
+    ObjectBuilder::new()
+        .schema_type(types([Type::Boolean, Type::String, Type::Number]))
+        .description(Some("What turned out: true, false, or a value of the model's label."))
+        .into()
+}
+
+/// What both kinds of outcome may have, and nothing more.
+fn completed(outcome: ObjectBuilder) -> ObjectBuilder {
+    let text = "When it turned out, which has passed; with a key, the last prediction until then is meant.";
+    let time = optional(Type::String, text).format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+    outcome
         .property("time", time)
-        .property("correct", boolean("Whether it may take the place of a contradicting one."))
+        .property("correct", optional(Type::Boolean, "Whether it may take the place of a contradicting one."))
         .additional_properties(Some(AdditionalProperties::<utoipa::openapi::Schema>::FreeForm(false)))
+}
+
+fn optional(r#type: Type, description: &str) -> ObjectBuilder {
+    typed(r#type.clone(), description).schema_type(types([r#type, Type::Null]))
+}
+
+/// A field that stands beside another one and must be left out.
+fn absent() -> ObjectBuilder {
+    typed(Type::Null, "")
 }
 
 fn joined() -> ObjectBuilder {
@@ -72,10 +96,11 @@ fn any() -> OneOfBuilder {
     OneOfBuilder::new().schema_type(SchemaType::AnyValue)
 }
 
-fn join() -> Operation {
-    let item = || AnySchema::from(outcome());
-    let many = object([("outcomes", list(item(), "").min_items(Some(1)).into())]);
-    let schema = any().item(item()).item(list(item(), "").min_items(Some(1))).item(many);
+fn join(max_outcomes: usize) -> Operation {
+    let items = || list(AnySchema::from(outcome()), "").min_items(Some(1)).max_items(Some(max_outcomes));
+    let many = object([("outcomes", items().into())])
+        .additional_properties(Some(AdditionalProperties::<utoipa::openapi::Schema>::FreeForm(false)));
+    let schema = any().item(outcome()).item(items()).item(many);
     let (id, shown) = (example_id(), |summary: &str, value| {
         ExampleBuilder::new().summary(summary).value(Some(value)).build()
     });
@@ -141,8 +166,7 @@ fn performance(models: &[Arc<ServingModel>]) -> Operation {
     let parameter = |name: &str, place| ParameterBuilder::new().name(name).parameter_in(place);
     let names = one_of(models.iter().map(|model| model.name.as_str()), "");
     let name = parameter("name", ParameterIn::Path).required(Required::True).schema(Some(names));
-    let version =
-        parameter("version", ParameterIn::Query).schema(Some(count(1, ""))).required(Required::False);
+    let asked = parameter("version", ParameterIn::Query).schema(Some(version(""))).required(Required::False);
     let window = object([
         ("days", count(1, "How many days ago an outcome may have come.")),
         ("outcomes", count(1, "How many outcomes of a version count at most, the last ones.")),
@@ -156,10 +180,12 @@ fn performance(models: &[Arc<ServingModel>]) -> Operation {
     let unknown = ApiError::UnknownModel { serving: models.iter().map(|model| model.name.clone()).collect() };
     let operation = operation(OUTCOMES, "performance", "How good a model's predictions are")
         .parameter(name)
-        .parameter(version)
+        .parameter(asked)
         .response("200", answer("By version: measured by outcomes, and estimated.", described.into(), None));
     let reasons = "There is no such model, or nothing is known of this version.";
-    refusing(operation, &unknown, "/models/other/performance", reasons).build()
+    let operation = refusing(operation, &unknown, "/models/other/performance", reasons);
+    let bad = "The version is not a whole number from 1.";
+    refusing(operation, &ApiError::BadVersion, "/models/churn/performance", bad).build()
 }
 
 fn version_figures() -> ObjectBuilder {

@@ -36,18 +36,6 @@ pub fn add(paths: &mut Paths, models: &[Arc<ServingModel>]) {
         add(path, ready.build());
     }
     add("/metrics", metrics());
-    paths.add_path_operation("/admin/reload", vec![HttpMethod::Post], reload());
-}
-
-fn reload() -> Operation {
-    let described = "What was seen has been acted upon: as GET /models.";
-    let later = "It takes longer than a request may; GET /models says how it goes.";
-    let operation = operation(OPERATIONS, "reload", "Look at the model repository now")
-        .response("200", shapes::answer(described, listing(), None))
-        .response("202", shapes::answer(later, listing(), None));
-    let unreachable = ApiError::RepositoryUnreachable { reason: "the store does not answer".to_owned() };
-    let reasons = "The repository cannot be read, or too many are waiting.";
-    refusing(operation, &unreachable, "/admin/reload", reasons).build()
 }
 
 fn status(value: &str) -> AnySchema {

@@ -15,7 +15,7 @@ use utoipa::openapi::{ContentBuilder, HttpMethod, ObjectBuilder, OneOfBuilder, R
 use super::outcomes;
 use super::shapes::{
     AnySchema, JSON, PREDICTIONS, answer, boolean, component, count, list, object, one_of,
-    operation as begin, problem_response, refusing, string, typed, types,
+    operation as begin, problem_response, refusing, string, typed, types, version,
 };
 use crate::answer::Answer;
 use crate::http::body::REQUEST_TIMEOUT;
@@ -73,7 +73,7 @@ impl Route {
             Self::Version => ("version", json!(model.version)),
             Self::Alias => ("alias", json!(DEFAULT_ALIAS)),
         };
-        let schema = if self == Self::Version { count(1, "") } else { string("") };
+        let schema = if self == Self::Version { version("") } else { string("") };
         let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path);
         Some(parameter.required(Required::True).schema(Some(schema)).example(Some(example)).build())
     }
@@ -124,6 +124,9 @@ fn row_schema(schema: &Schema) -> AnySchema {
     row.into()
 }
 
+/// Models compute in single precision: a value that it does not hold is refused.
+const LARGEST: f64 = f32::MAX as f64;
+
 fn feature_schema(feature: &Feature) -> ObjectBuilder {
     let null = (!feature.required).then_some(Type::Null);
     match &feature.kind {
@@ -131,8 +134,8 @@ fn feature_schema(feature: &Feature) -> ObjectBuilder {
             let number = if *integer { Type::Integer } else { Type::Number };
             typed(Type::Number, &feature.description)
                 .schema_type(types([number].into_iter().chain(null)))
-                .minimum(*min)
-                .maximum(*max)
+                .minimum(Some(min.unwrap_or(-LARGEST)))
+                .maximum(Some(max.unwrap_or(LARGEST)))
         }
         FeatureKind::Categorical { values, unknown } => {
             let numbers: Vec<Value> = values.iter().filter_map(|value| as_number(value)).collect();

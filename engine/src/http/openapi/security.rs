@@ -1,4 +1,4 @@
-//! Which operations ask for a key, and how it is sent.
+//! Which operations ask for a key or a token, and how it is sent.
 
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{
@@ -7,33 +7,48 @@ use utoipa::openapi::security::{
 use utoipa::openapi::{Components, Paths};
 
 use super::shapes::problem_response;
-use crate::auth::Scope;
+use crate::auth::{Authenticator, Scope};
 use crate::config::Protected;
 use crate::http::guard::API_KEY;
 use crate::http::problem::{self, ApiError};
 
-/// The two ways to send a key.
+/// The ways to say who one is.
 const BEARER: &str = "key";
 const HEADER: &str = "header";
+const TOKEN: &str = "token";
 
-/// Says of every operation that asks for a key that it does, and with which scope.
-pub fn add(paths: &mut Paths, components: &mut Components, protect: &[Protected]) {
-    let bearer = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Bearer)
-        .description(Some("An API key: `authorization: Bearer KEY`."))
-        .build();
-    let header =
-        ApiKeyValue::with_description(API_KEY.as_str(), "The same API key, for those behind a proxy.");
-    components.security_schemes.insert(BEARER.to_owned(), SecurityScheme::Http(bearer).into());
+/// Says of every operation that asks who calls that it does, how it is told, and which scope it takes.
+pub fn add(paths: &mut Paths, components: &mut Components, auth: &Authenticator, protect: &[Protected]) {
+    let schemes = schemes(auth);
+    let ways: Vec<&str> = schemes.iter().map(|(way, _)| *way).collect();
     components
         .security_schemes
-        .insert(HEADER.to_owned(), SecurityScheme::ApiKey(ApiKey::Header(header)).into());
+        .extend(schemes.into_iter().map(|(way, scheme)| (way.to_owned(), scheme.into())));
     for (path, item) in &mut paths.paths {
         let Some(scope) = scope_of(path, protect) else { continue };
         for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
-            guard(operation, path, scope);
+            guard(operation, path, scope, &ways);
         }
     }
+}
+
+fn schemes(auth: &Authenticator) -> Vec<(&'static str, SecurityScheme)> {
+    let bearer = || HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+    let mut schemes = Vec::new();
+    if auth.takes_keys() {
+        let key = bearer().description(Some("An API key: `authorization: Bearer KEY`."));
+        let header =
+            ApiKeyValue::with_description(API_KEY.as_str(), "The same API key, for those behind a proxy.");
+        schemes.push((BEARER, SecurityScheme::Http(key.build())));
+        schemes.push((HEADER, SecurityScheme::ApiKey(ApiKey::Header(header))));
+    }
+    if auth.takes_tokens() {
+        let described =
+            "A token of the issuer that the engine's operator has chosen: `authorization: Bearer TOKEN`.";
+        let token = bearer().bearer_format("JWT").description(Some(described));
+        schemes.push((TOKEN, SecurityScheme::Http(token.build())));
+    }
+    schemes
 }
 
 /// What the router asks of a path that the document has.
@@ -41,18 +56,17 @@ fn scope_of(path: &str, protect: &[Protected]) -> Option<Scope> {
     match path {
         "/metrics" => protect.contains(&Protected::Metrics).then_some(Scope::Read),
         _ if path.starts_with("/health") => None,
-        _ if path.starts_with("/admin/") => Some(Scope::Admin),
         _ if path.ends_with("/predict") || path == "/outcomes" => Some(Scope::Predict),
         _ => Some(Scope::Read),
     }
 }
 
-fn guard(operation: &mut Operation, path: &str, scope: Scope) {
-    let needs = [BEARER, HEADER].map(|way| SecurityRequirement::new(way, Vec::<String>::new()));
-    operation.security = Some(needs.to_vec());
+fn guard(operation: &mut Operation, path: &str, scope: Scope, ways: &[&str]) {
+    let needs = ways.iter().map(|way| SecurityRequirement::new(*way, Vec::<String>::new()));
+    operation.security = Some(needs.collect());
     let refusals = [
-        (ApiError::NoKey, "There is no valid API key with the request.".to_owned()),
-        (ApiError::MissingScope { scope }, format!("The key has not the scope `{}`.", scope.name())),
+        (ApiError::NoKey, "There is no valid API key or token with the request.".to_owned()),
+        (ApiError::MissingScope { scope }, format!("The key or token has not the scope `{}`.", scope.name())),
     ];
     for (error, description) in refusals {
         let (status, example) = problem::example(&error, path);

@@ -46,6 +46,12 @@ pub fn count(minimum: usize, description: &str) -> AnySchema {
     typed(Type::Integer, description).minimum(Some(minimum)).into()
 }
 
+/// The number of a version that is asked for: what every JSON reader takes for a whole number.
+pub fn version(description: &str) -> AnySchema {
+    const LARGEST: u64 = (1 << 53) - 1;
+    typed(Type::Integer, description).minimum(Some(1)).maximum(Some(LARGEST)).into()
+}
+
 /// A truth value.
 pub fn boolean(description: &str) -> AnySchema {
     typed(Type::Boolean, description).into()

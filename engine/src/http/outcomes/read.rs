@@ -8,8 +8,11 @@ use crate::outcomes::id::PredictionId;
 use crate::outcomes::join::{LabelValue, Outcome, Reference, WrongLabel};
 
 /// Outcomes, and how they stood in the body.
+#[derive(Debug)]
 pub struct Received {
+    /// The outcomes, in their order.
     pub outcomes: Vec<Outcome>,
+    /// Whether one was given or a list.
     pub form: RowsForm,
     /// The JSON pointer of the list that holds them.
     pub parent: String,
@@ -163,7 +166,8 @@ impl Reader<'_> {
             Some(value) => value,
         };
         let time = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
-        match time.and_then(|time| u64::try_from(time.timestamp_millis()).ok()) {
+        // What turned out before 1970 turned out before every prediction, as what turned out then.
+        match time.map(|time| u64::try_from(time.timestamp_millis()).unwrap_or(0)) {
             None => self.refuse("time", "a time as in RFC 3339, 2026-05-31T12:00:00Z", &describe(value)),
             Some(millis) if millis > now.saturating_add(CLOCK_SKEW) => {
                 self.refuse("time", "a time that has passed", &describe(value));

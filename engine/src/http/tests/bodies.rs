@@ -35,8 +35,9 @@ async fn what_is_no_json_is_400() {
         (r#"{"months": 1,}"#, "trailing comma"),
         (&format!("{PHONE_ROW} {PHONE_ROW}"), "trailing characters"),
         (&format!("{PHONE_ROW}x"), "trailing characters"),
-        (&"[".repeat(100_000), "not JSON"),
-        (&"{\"a\":".repeat(100_000), "not JSON"),
+        (&"[".repeat(20), "not JSON"),
+        (&"[".repeat(100_000), "nested deeper than"),
+        (&"{\"a\":".repeat(100_000), "nested deeper than"),
     ] {
         let problem = refused(body.to_owned(), 400).await;
         assert!(problem["detail"].as_str().unwrap().contains(part), "{body:.40}: {problem}");
@@ -54,7 +55,7 @@ async fn broken_utf8_is_400_wherever_it_stands() {
 async fn deep_nesting_is_refused_without_a_stack_to_overflow() {
     let deep = |open: &str, close: &str| format!("{}{}", open.repeat(50_000), close.repeat(50_000));
     for body in [deep("[", "]"), with("plan", &deep("[", "]")), with("more", &deep("[", "]"))] {
-        refused(body, 422).await;
+        assert_eq!(refused(body, 400).await["type"], "urn:onnward:problem:too-complex");
     }
 }
 
@@ -169,36 +170,91 @@ async fn json_types_are_taken_and_others_are_415() {
     send("content-encoding", "gzip").await.problem(415);
 }
 
-/// A body whose first byte never comes.
-pub struct Stalled;
+/// A body of which so many bytes come, and nothing more.
+pub struct Stalled {
+    left: Option<usize>,
+    announced: Option<u64>,
+}
+
+impl Stalled {
+    /// One that has sent so many bytes, and announced so many or does not say how many.
+    pub fn after(bytes: usize, announced: Option<u64>) -> Self {
+        Self { left: Some(bytes).filter(|bytes| *bytes > 0), announced }
+    }
+}
 
 impl hyper::body::Body for Stalled {
     type Data = hyper::body::Bytes;
     type Error = std::convert::Infallible;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
-        Poll::Pending
+        match self.left.take() {
+            Some(bytes) => Poll::Ready(Some(Ok(hyper::body::Frame::data(vec![b' '; bytes].into())))),
+            None => Poll::Pending,
+        }
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.announced.map_or_else(hyper::body::SizeHint::default, hyper::body::SizeHint::with_exact)
     }
 }
 
 #[tokio::test]
 async fn bodies_that_do_not_fit_in_memory_together_are_429() {
     let mut engine = Engine::ready();
-    engine.config.max_body_bytes = 64 * 1024;
+    let limit = 128 * 1024;
+    engine.config.max_body_bytes = limit;
     let router = engine.router();
     let post = |body: Body| Request::post("/models/bank/predict").body(body).unwrap();
-    let stalled: Vec<_> =
-        (0..16).map(|_| tokio::spawn(answered(router.clone(), post(Body::new(Stalled))))).collect();
+    let large = || post(Body::new(Stalled::after(limit - 1, Some(limit as u64))));
+    let stalled: Vec<_> = (0..16).map(|_| tokio::spawn(answered(router.clone(), large()))).collect();
     tokio::task::yield_now().await;
-    let refused = answered(router.clone(), post(Body::from(BANK_ROW))).await;
+    let whole = format!("{BANK_ROW}{}", " ".repeat(100 * 1024));
+    let refused = answered(router.clone(), post(Body::from(whole))).await;
     assert_eq!(refused.problem(429)["type"], "urn:onnward:problem:bodies-full");
     assert_eq!(refused.header("retry-after"), Some("1"));
+    let small = answered(router.clone(), post(Body::from(BANK_ROW))).await;
+    assert_eq!(small.status, 200, "large bodies keep out a small one: {}", small.text);
     for request in stalled {
         request.abort();
         assert!(request.await.unwrap_err().is_cancelled());
     }
     assert_eq!(answered(router, post(Body::from(BANK_ROW))).await.status, 200);
+}
+
+#[tokio::test]
+async fn bodies_that_announce_much_and_send_nothing_keep_nobody_out() {
+    let engine = Engine::ready();
+    let router = engine.router();
+    let post = |body: Body| Request::post("/models/bank/predict").body(body).unwrap();
+    let announced = Some(engine.config.max_body_bytes as u64);
+    let stalled: Vec<_> = (0..1000)
+        .map(|number| {
+            let body = Stalled::after(number % 2, if number % 3 == 0 { None } else { announced });
+            tokio::spawn(answered(router.clone(), post(Body::new(body))))
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    for rows in [1, 100] {
+        let body = format!("[{}]{}", vec![BANK_ROW; rows].join(","), " ".repeat(rows * 1024));
+        let answer = answered(router.clone(), post(Body::from(body))).await;
+        assert_eq!(answer.status, 200, "{rows} rows: {}", answer.text);
+    }
+    stalled.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test]
+async fn a_time_limit_of_any_size_only_shortens() {
+    let engine = Engine::ready();
+    let send = |value: &'static str| {
+        let request = Request::post("/models/bank/predict").header("x-request-timeout-ms", value);
+        engine.send(request.body(Body::from(BANK_ROW)).unwrap())
+    };
+    assert_eq!(send("63967275375893118976").await.status, 200);
+    for other in ["0", "-1", "+1", "1.5", "", "a"] {
+        send(other).await.problem(400);
+    }
 }

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::bodies::Stalled;
 use crate::auth::{Authenticator, generate};
 use crate::config::{LogFormat, Protected};
-use crate::fixtures::{Answered, BANK_ROW, Engine, api_key, captured_log};
+use crate::fixtures::{Answered, BANK_ROW, Engine, answered, api_key, captured_log};
+use crate::http::server::PeerAddress;
+use crate::reload;
 
 /// An engine that asks for keys, and a key for each scope.
 struct Guarded {
@@ -30,7 +34,7 @@ impl Guarded {
         });
         std::fs::write(&path, text).unwrap();
         let mut engine = Engine::ready();
-        engine.auth = Some(Arc::new(Authenticator::open(&path).unwrap()));
+        engine.auth = Authenticator::open(Some(&path), None).unwrap().map(Arc::new);
         Self { engine, keys: keys.to_vec(), _folder: folder }
     }
 
@@ -132,7 +136,7 @@ async fn what_is_no_valid_key_gets_nobody_in_and_is_not_repeated() {
 async fn a_body_is_not_read_for_somebody_without_a_key() {
     let guarded = Guarded::new();
     let request = Request::post("/predict").header("content-type", "application/json");
-    let request = request.body(Body::new(Stalled)).unwrap();
+    let request = request.body(Body::new(Stalled::after(0, None))).unwrap();
     guarded.engine.send(request).await.problem(401);
 }
 
@@ -144,7 +148,8 @@ async fn the_log_says_who_it_was_and_holds_no_key() {
     guarded.send_as("predict", "POST", "/admin/reload").await;
     guarded.send("POST", "/predict", &[("x-api-key", &format!("{}0", guarded.key("read")))]).await;
     let lines = log.text();
-    let by_predict = lines.lines().filter(|line| line.contains("\"user.name\":\"predict\""));
+    let requests = lines.lines().filter(|line| line.contains("\"onnward.access\""));
+    let by_predict = requests.filter(|line| line.contains("\"user.name\":\"predict\""));
     assert_eq!(by_predict.count(), 2, "{lines}");
     for (_, key) in &guarded.keys {
         assert!(!lines.contains(&key[20..60]), "{lines}");
@@ -156,7 +161,8 @@ async fn the_description_says_what_needs_a_key() {
     let guarded = Guarded::new();
     let document = guarded.engine.get("/openapi.json").await.json();
     assert!(document["components"]["securitySchemes"]["key"].is_object());
-    for (method, path, _) in GUARDED {
+    // The administrators' routes are not at this address.
+    for (method, path, _) in GUARDED.into_iter().filter(|(_, _, scope)| *scope != "admin") {
         let path = path
             .replace("/versions/3/", "/versions/{version}/")
             .replace("/aliases/champion/", "/aliases/{alias}/");
@@ -172,4 +178,71 @@ async fn the_description_says_what_needs_a_key() {
     assert!(document["paths"]["/health/ready"]["get"]["security"].is_null());
     let open = Engine::ready().get("/openapi.json").await.json();
     assert!(open["components"]["securitySchemes"].is_null());
+}
+
+#[tokio::test]
+async fn every_request_of_an_administrator_is_on_record_with_who_where_and_how_it_ended() {
+    let (log, _guard) = captured_log(LogFormat::Json);
+    let mut guarded = Guarded::new();
+    let file = TempDir::new().unwrap().keep().join("audit.jsonl");
+    guarded.engine.audit_file = Some(file.clone());
+    let (reloader, mut nudges) = reload::channel();
+    guarded.engine.reloader = reloader;
+    tokio::spawn(async move { nudges.recv().await.unwrap().send(Ok(())) });
+    let admin = format!("Bearer {}", guarded.key("admin"));
+    let predict = format!("Bearer {}", guarded.key("predict"));
+    for authorization in [admin.as_str(), &predict, "Bearer nobody"] {
+        let request = Request::post("/admin/reload")
+            .header("authorization", authorization)
+            .header("x-request-id", "a-request")
+            .extension(PeerAddress("192.0.2.7".parse().unwrap()));
+        guarded.engine.send(request.body(Body::empty()).unwrap()).await;
+    }
+    guarded.send_as("predict", "POST", "/predict").await;
+
+    let lines = std::fs::read_to_string(&file).unwrap();
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told =
+        lines.iter().map(|line| (line["who"].as_str(), line["status"].as_u64(), line["outcome"].as_str()));
+    let expected = [
+        (Some("admin"), Some(200), Some("success")),
+        (Some("predict"), Some(403), Some("failure")),
+        (None, Some(401), Some("failure")),
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+    for line in &lines {
+        assert_eq!((&line["from"], &line["action"]), (&"192.0.2.7".into(), &"POST /admin/reload".into()));
+        assert!(line["time"].is_string() && line["request_id"] == "a-request", "{line}");
+    }
+    let log = log.text();
+    let audited: Vec<&str> = log.lines().filter(|line| line.contains("onnward.audit")).collect();
+    assert_eq!(audited.len(), 3, "{log}");
+    assert!(
+        audited[1].contains("\"client.address\":\"192.0.2.7\"")
+            && audited[1].contains("\"user.name\":\"predict\"")
+    );
+    std::fs::remove_file(&file).unwrap();
+    assert!(!log.contains(&predict[20..60]));
+}
+
+#[tokio::test]
+async fn what_administrators_do_is_at_their_own_address_alone() {
+    let engine = Engine::ready();
+    let ask = async |router: Router, method: &str, path: &str| {
+        let request = Request::builder().method(method).uri(path).body(Body::from(BANK_ROW)).unwrap();
+        answered(router, request).await.status.as_u16()
+    };
+    for path in ["/admin/reload", "//admin/reload", "/admin/", "/models/../admin/reload", "/%61dmin/reload"] {
+        assert_eq!(ask(engine.router(), "POST", path).await, 404, "{path}");
+    }
+    for (method, path, expected) in [
+        ("GET", "/health/ready", 200),
+        ("GET", "/metrics", 200),
+        ("GET", "/admin/reload", 405),
+        ("POST", "/predict", 404),
+        ("GET", "/models", 404),
+        ("GET", "/docs/", 404),
+    ] {
+        assert_eq!(ask(engine.admin_router(), method, path).await, expected, "{path}");
+    }
 }

@@ -18,15 +18,6 @@ pub enum ForeignError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The weights are not in the file.
-    #[error(
-        "its weights lie in another file, {file:?}: export it as one file (in PyTorch: \
-         `torch.onnx.export(…, external_data=False)`)"
-    )]
-    ExternalData {
-        /// The other file.
-        file: String,
-    },
     /// An input is of a type that no field of a request is.
     #[error(
         "its input {input:?} holds {found}, and a field of a request can be float, double, int32, int64, bool or \

@@ -1,4 +1,6 @@
-//! Looking around in a graph.
+//! Looking around in a graph, of which nothing is small: every question is answered by one way through its nodes.
+
+use std::collections::HashMap;
 
 use crate::proto::tensor_proto::DataType;
 use crate::proto::tensor_shape_proto::dimension;
@@ -35,9 +37,40 @@ pub fn shape_in_words(shape: &[Option<i64>]) -> String {
     format!("[{}]", sizes.collect::<Vec<_>>().join(", "))
 }
 
-/// The node that computes a value.
-pub fn maker<'g>(graph: &'g GraphProto, value: &str) -> Option<&'g NodeProto> {
-    graph.node.iter().find(|node| node.output.iter().any(|output| output == value))
+/// The nodes that compute values, by the values' names.
+pub struct Makers<'g>(HashMap<&'g str, &'g NodeProto>);
+
+impl<'g> Makers<'g> {
+    /// The nodes of a graph; of several that claim a value the first.
+    pub fn of(graph: &'g GraphProto) -> Self {
+        let outputs = graph
+            .node
+            .iter()
+            .rev()
+            .flat_map(|node| node.output.iter().map(move |output| (output.as_str(), node)));
+        Self(outputs.collect())
+    }
+
+    /// The node that computes a value.
+    pub fn find(&self, value: &str) -> Option<&'g NodeProto> {
+        self.0.get(value).copied()
+    }
+
+    /// The labels of a value's columns: those of the classifier that it comes from.
+    pub fn labels_behind(&self, value: &str) -> Vec<String> {
+        let mut value = value;
+        // A graph has no cycle, and a chain no more links than the graph has values.
+        for _ in 0..self.0.len() {
+            let Some(node) = self.find(value) else { break };
+            let labels = class_labels(node);
+            if !labels.is_empty() {
+                return labels;
+            }
+            let Some(input) = node.input.first() else { break };
+            value = input;
+        }
+        Vec::new()
+    }
 }
 
 /// The labels of a classifier's or a ZipMap's columns, as text; empty where the node has none.
@@ -53,23 +86,8 @@ pub fn class_labels(node: &NodeProto) -> Vec<String> {
     numbers.map(|numbers| numbers.iter().map(i64::to_string).collect()).unwrap_or_default()
 }
 
-/// The labels of a value's columns: those of the classifier that it comes from.
-pub fn labels_behind(graph: &GraphProto, value: &str) -> Vec<String> {
-    let mut value = value;
-    // A graph has no cycle, and a chain no more links than the graph has nodes.
-    for _ in 0..graph.node.len() {
-        let Some(node) = maker(graph, value) else { break };
-        let labels = class_labels(node);
-        if !labels.is_empty() {
-            return labels;
-        }
-        let Some(input) = node.input.first() else { break };
-        value = input;
-    }
-    Vec::new()
-}
-
 /// The categories that an input is one-hot encoded by.
+#[derive(Clone)]
 pub struct Categories {
     /// The categories, as text.
     pub values: Vec<String>,
@@ -77,29 +95,36 @@ pub struct Categories {
     pub is_closed: bool,
 }
 
-/// The categories of an input of one column, where it goes to a `OneHotEncoder` as it is.
-pub fn categories_of(graph: &GraphProto, input: &str) -> Option<Categories> {
+/// The categories of the inputs of one column that go to a `OneHotEncoder` as they are, by the inputs' names; of several such
+/// encoders the first counts.
+pub fn categories_of<'g>(graph: &'g GraphProto) -> HashMap<&'g str, Categories> {
     const PASSING: [&str; 7] =
         ["Identity", "Cast", "Gather", "Reshape", "ArrayFeatureExtractor", "Flatten", "Squeeze"];
-    let mut values = vec![input];
+    // Which input each value is, as it is.
+    let mut sources: HashMap<&str, &str> =
+        graph.input.iter().map(|input| (input.name(), input.name())).collect();
+    let mut found: HashMap<&'g str, Categories> = HashMap::new();
     for node in &graph.node {
-        if !node.input.first().is_some_and(|first| values.contains(&first.as_str())) {
+        let Some(source) = node.input.first().and_then(|first| sources.get(first.as_str())).copied() else {
             continue;
-        }
+        };
         if node.op_type() == "OneHotEncoder" {
-            let mut known = strings(node, "cats_strings");
-            if known.is_empty() {
-                let integers = attribute(node, "cats_int64s").map(|attribute| attribute.ints.as_slice());
-                known = integers.unwrap_or_default().iter().map(i64::to_string).collect();
-            }
-            let zeros = attribute(node, "zeros").is_none_or(|attribute| attribute.i() != 0);
-            return Some(Categories { values: known, is_closed: !zeros });
-        }
-        if PASSING.contains(&node.op_type()) {
-            values.extend(node.output.iter().map(String::as_str));
+            found.entry(source).or_insert_with(|| encoded_by(node));
+        } else if PASSING.contains(&node.op_type()) {
+            sources.extend(node.output.iter().map(|output| (output.as_str(), source)));
         }
     }
-    None
+    found
+}
+
+fn encoded_by(encoder: &NodeProto) -> Categories {
+    let mut values = strings(encoder, "cats_strings");
+    if values.is_empty() {
+        let integers = attribute(encoder, "cats_int64s").map(|attribute| attribute.ints.as_slice());
+        values = integers.unwrap_or_default().iter().map(i64::to_string).collect();
+    }
+    let zeros = attribute(encoder, "zeros").is_none_or(|attribute| attribute.i() != 0);
+    Categories { values, is_closed: !zeros }
 }
 
 fn attribute<'n>(node: &'n NodeProto, key: &str) -> Option<&'n AttributeProto> {

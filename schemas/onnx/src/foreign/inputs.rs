@@ -7,7 +7,7 @@ use onnward_schemas::{Feature, FeatureKind, UnknownPolicy};
 
 use super::ForeignError;
 use super::config::InputsConfig;
-use super::graph::{Declared, categories_of, declared, shape_in_words};
+use super::graph::{Categories, Declared, categories_of, declared, shape_in_words};
 use crate::proto::tensor_proto::DataType;
 use crate::proto::tensor_shape_proto::dimension;
 use crate::proto::{GraphProto, ValueInfoProto, type_proto};
@@ -71,6 +71,7 @@ pub fn read(graph: &GraphProto, config: &InputsConfig) -> Result<Inputs, Foreign
         return Err(ForeignError::FixedRows { input: input.value.name().to_owned(), rows });
     }
     let matrix = the_matrix(&raw, config)?;
+    let categories = categories_of(graph);
     let mut inputs = Vec::with_capacity(raw.len());
     let mut features = Vec::new();
     for (index, input) in raw.iter().enumerate() {
@@ -94,7 +95,9 @@ pub fn read(graph: &GraphProto, config: &InputsConfig) -> Result<Inputs, Foreign
                 None if matrix == Some(index) => format!("f{column}"),
                 None => format!("{name}_{column}"),
             };
-            features.push(feature(graph, input, field, (count > 1).then_some(column)));
+            // Which column of several goes where is not followed.
+            let encoder = categories.get(name).filter(|_| count == 1);
+            features.push(feature(input, field, (count > 1).then_some(column), encoder));
         }
         let features = start..features.len();
         inputs.push(ForeignInput { name: name.to_owned(), element: input.element, columns, features });
@@ -169,13 +172,10 @@ fn the_matrix(raw: &[Raw<'_>], config: &InputsConfig) -> Result<Option<usize>, F
     }
 }
 
-fn feature(graph: &GraphProto, input: &Raw<'_>, name: String, column: Option<usize>) -> Feature {
+fn feature(input: &Raw<'_>, name: String, column: Option<usize>, encoder: Option<&Categories>) -> Feature {
     let input_name = input.value.name();
-    // Which column of several goes where is not followed.
-    let categories = if column.is_none() { categories_of(graph, input_name) } else { None };
-    let closed =
-        categories.as_ref().is_some_and(|categories| categories.is_closed && !categories.values.is_empty());
-    let values = categories.map(|categories| categories.values).unwrap_or_default();
+    let closed = encoder.is_some_and(|categories| categories.is_closed && !categories.values.is_empty());
+    let values = encoder.map(|categories| categories.values.clone()).unwrap_or_default();
     let kind = match input.element {
         Element::Float | Element::Double => FeatureKind::Numeric { min: None, max: None, integer: false },
         Element::Boolean => FeatureKind::Categorical {

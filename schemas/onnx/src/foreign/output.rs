@@ -4,7 +4,7 @@ use onnward_schemas::Label;
 
 use super::ForeignError;
 use super::config::OutputConfig;
-use super::graph::{class_labels, declared, labels_behind, maker};
+use super::graph::{Makers, class_labels, declared};
 use crate::probability::{Activation, ProbabilityOutput};
 use crate::proto::tensor_proto::DataType;
 use crate::proto::{GraphProto, TypeProto, ValueInfoProto, type_proto};
@@ -38,8 +38,9 @@ struct Candidate {
 
 /// Chooses the output that holds the probability, and its column.
 pub fn choose(graph: &GraphProto, config: &OutputConfig) -> Result<ChosenOutput, ForeignError> {
+    let makers = Makers::of(graph);
     let candidates: Vec<Candidate> =
-        graph.output.iter().filter_map(|output| candidate(graph, output)).collect();
+        graph.output.iter().filter_map(|output| candidate(&makers, output)).collect();
     let candidate = pick(graph, &candidates, config)?;
     let seems_logits = candidate.tensor.to_lowercase().contains("logit");
     if seems_logits && config.activation.is_none() {
@@ -57,9 +58,9 @@ pub fn choose(graph: &GraphProto, config: &OutputConfig) -> Result<ChosenOutput,
     })
 }
 
-fn candidate(graph: &GraphProto, output: &ValueInfoProto) -> Option<Candidate> {
+fn candidate(makers: &Makers<'_>, output: &ValueInfoProto) -> Option<Candidate> {
     let name = output.name().to_owned();
-    let zip_map = maker(graph, &name).filter(|node| node.op_type() == "ZipMap");
+    let zip_map = makers.find(&name).filter(|node| node.op_type() == "ZipMap");
     if let Some(zip_map) = zip_map {
         let tensor = zip_map.input.first()?.clone();
         let labels = class_labels(zip_map);
@@ -74,7 +75,7 @@ fn candidate(graph: &GraphProto, output: &ValueInfoProto) -> Option<Candidate> {
         Some(_) => return None,
         None => None,
     };
-    let labels = labels_behind(graph, &name);
+    let labels = makers.labels_behind(&name);
     Some(Candidate { tensor: name.clone(), name, element, columns, labels })
 }
 

@@ -1,11 +1,12 @@
 use onnward_schemas::{FeatureKind, UnknownPolicy};
 
 use super::*;
+use crate::artifact::decode_model;
 use crate::probability::Activation;
-use crate::proto::tensor_proto::DataType;
+use crate::proto::tensor_proto::{DataLocation, DataType};
 use crate::proto::tensor_shape_proto::{Dimension, dimension};
 use crate::proto::{
-    AttributeProto, NodeProto, StringStringEntryProto, TensorProto, TensorShapeProto, TypeProto,
+    AttributeProto, GraphProto, NodeProto, StringStringEntryProto, TensorProto, TensorShapeProto, TypeProto,
     ValueInfoProto, type_proto,
 };
 
@@ -195,7 +196,13 @@ fn each_input_or_column_of_one_is_a_field() {
 #[test]
 fn initializers_among_the_inputs_are_no_fields() {
     let mut graph = with_inputs(&[matrix(), value("weight", FLOAT, &[8, 3])]);
-    graph.initializer.push(TensorProto { name: Some("weight".to_owned()), ..TensorProto::default() });
+    graph.initializer.push(TensorProto {
+        name: Some("weight".to_owned()),
+        data_type: Some(FLOAT as i32),
+        dims: vec![8, 3],
+        float_data: vec![0.5; 24],
+        ..TensorProto::default()
+    });
     let model = decode(graph, "");
     assert_eq!(fields(&model), ["f0", "f1", "f2"]);
     assert_eq!(decode_model(&model.encode()).unwrap().graph.unwrap().input.len(), 1);

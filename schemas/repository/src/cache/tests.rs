@@ -7,6 +7,7 @@ use crate::remembered::{Remembered, RememberedModel};
 use crate::watch::DecidedBy;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const PLENTY: u64 = 1 << 20;
 
 /// Keeps ten bytes that were used so long ago; gives their digest.
 fn keep(cache: &Cache, byte: u8, age: Duration) -> String {
@@ -33,11 +34,11 @@ fn what_was_not_used_for_longest_goes_first() {
     let (folder, cache) = open(30);
     let [oldest, middle, newest] =
         [(1, 3), (2, 2), (3, 1)].map(|(byte, days)| keep(&cache, byte, DAY * days));
-    assert!(cache.read(&oldest).is_some(), "which is a use");
+    assert!(cache.read(&oldest, PLENTY).is_some(), "which is a use");
     let added = keep(&cache, 4, Duration::ZERO);
-    assert_eq!(cache.read(&middle), None);
+    assert_eq!(cache.read(&middle, PLENTY), None);
     for digest in [&oldest, &newest, &added] {
-        assert!(cache.read(digest).is_some());
+        assert!(cache.read(digest, PLENTY).is_some());
     }
     Cache::open(folder.path(), 10).unwrap();
     assert_eq!(cache.objects().len(), 1, "a lower bound holds from the start");
@@ -49,7 +50,7 @@ fn what_is_larger_than_the_bound_is_not_kept_and_drives_nothing_out() {
     let digest = keep(&cache, 1, DAY);
     let large = [2; 16];
     cache.keep(&sha256_hex(&large), &large);
-    assert!(cache.read(&digest).is_some());
+    assert!(cache.read(&digest, PLENTY).is_some());
     assert_eq!(cache.objects().len(), 1);
 }
 
@@ -60,9 +61,9 @@ fn a_file_from_the_future_ages_like_the_others() {
     set_used(&cache, &future, SystemTime::now() + DAY * 365);
     let old = keep(&cache, 2, DAY);
     keep(&cache, 3, Duration::ZERO);
-    assert_eq!(cache.read(&old), None, "to be from the future is no reason to go first");
+    assert_eq!(cache.read(&old, PLENTY), None, "to be from the future is no reason to go first");
     keep(&cache, 4, Duration::ZERO);
-    assert_eq!(cache.read(&future), None, "nor to stay for ever");
+    assert_eq!(cache.read(&future, PLENTY), None, "nor to stay for ever");
 }
 
 #[test]
@@ -80,7 +81,7 @@ fn what_is_remembered_as_served_goes_last() {
     for byte in 2..6 {
         keep(&cache, byte, Duration::ZERO);
     }
-    assert!(cache.read(&served).is_some());
+    assert!(cache.read(&served, PLENTY).is_some());
     assert_eq!(cache.objects().len(), 2);
 }
 
@@ -97,7 +98,7 @@ fn the_leftovers_of_the_dead_are_removed_and_the_files_of_the_living_are_not() {
     assert!(living.path().exists());
     let digest = sha256_hex(b"half");
     living.persist(again.object_path(&digest).unwrap()).unwrap();
-    assert_eq!(again.read(&digest).as_deref(), Some(b"half".as_slice()));
+    assert_eq!(again.read(&digest, PLENTY).as_deref(), Some(b"half".as_slice()));
 }
 
 #[test]
@@ -106,7 +107,7 @@ fn a_folder_that_is_taken_away_is_made_again() {
     keep(&cache, 1, DAY);
     fs::remove_dir_all(folder.path()).unwrap();
     let digest = keep(&cache, 2, DAY);
-    assert!(cache.read(&digest).is_some());
+    assert!(cache.read(&digest, PLENTY).is_some());
 }
 
 #[cfg(unix)]

@@ -1,0 +1,125 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::{AppError, LOOK_AT_KEYS};
+use crate::config::Config;
+use crate::file_handles;
+use crate::http::{self, ConnectionLimits, HttpState, Server};
+use crate::metrics::Metrics;
+use crate::shutdown::Lifecycle;
+use crate::tls::ServerTls;
+
+/// What the engine listens on.
+pub struct Listeners {
+    everybody: Listener,
+    admin: Option<Listener>,
+    limits: ConnectionLimits,
+}
+
+struct Listener {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<Arc<ServerTls>>,
+}
+
+/// How many connections those who run the engine may have.
+const ADMIN_CONNECTIONS: usize = 64;
+/// For how long a request may be under way before its connection can be done without, where there is no room for another: what takes
+/// longer waits for a client that sends its body slowly, or does not take its answer.
+const BUSY: Duration = Duration::from_secs(10);
+
+impl Listeners {
+    /// Reads the certificate and binds the addresses.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn open(config: &Config) -> Result<Self, AppError> {
+        let limits = &config.limits;
+        let fit = file_handles::raise_limit();
+        let limits = ConnectionLimits {
+            max_connections: limits.max_connections.unwrap_or(fit),
+            max_headers: limits.max_headers,
+            max_header_bytes: limits.max_header_bytes,
+            max_streams: limits.max_streams,
+            busy: BUSY,
+        };
+        let tls = config.tls.clone().map(ServerTls::open).transpose()?.map(Arc::new);
+        let admin = match config.admin_listen {
+            Some(address) => {
+                // What stays on this machine is not encrypted, so that probes need no certificate.
+                let tls = tls.clone().filter(|_| !address.ip().is_loopback());
+                Some(Listener::bind("admin.listen", address, tls).await?)
+            }
+            None => None,
+        };
+        Ok(Self { everybody: Listener::bind("listen", config.listen, tls).await?, admin, limits })
+    }
+
+    /// Whether those who use models come over TLS.
+    pub fn over_tls(&self) -> bool {
+        self.everybody.tls.is_some()
+    }
+
+    /// Serves until the process has answered its last request.
+    pub fn serve(self, state: &HttpState, metrics: &Metrics, lifecycle: &Arc<Lifecycle>) -> Served {
+        let Self { everybody, admin, limits } = self;
+        if let Some(tls) = &everybody.tls {
+            tokio::spawn(Arc::clone(tls).watch(LOOK_AT_KEYS));
+        }
+        tokio::spawn(state.rate_limits().sweep());
+        let scheme = if everybody.tls.is_some() { "https" } else { "http" };
+        let address = everybody.address;
+        let everybody = Server {
+            listener: everybody.listener,
+            router: http::router(state.clone()),
+            tls: everybody.tls,
+            limits,
+            metrics: metrics.connections("main"),
+        };
+        let mut servers = vec![tokio::spawn(http::serve(everybody, Arc::clone(lifecycle)))];
+        if let Some(Listener { listener, address, tls }) = admin {
+            let admin = Server {
+                listener,
+                router: http::admin_router(state.clone()),
+                tls,
+                limits: ConnectionLimits { max_connections: ADMIN_CONNECTIONS, ..limits },
+                metrics: metrics.connections("admin"),
+            };
+            servers.push(tokio::spawn(http::serve(admin, Arc::clone(lifecycle))));
+            tracing::info!(%address, "listening for administrators");
+        }
+        tracing::info!(%address, docs = %format_args!("{scheme}://{address}/docs"), "listening");
+        Served(servers)
+    }
+}
+
+impl Listener {
+    async fn bind(
+        key: &'static str,
+        address: SocketAddr,
+        tls: Option<Arc<ServerTls>>,
+    ) -> Result<Self, AppError> {
+        let bind = |error| AppError::Bind { key, address, error };
+        let listener = TcpListener::bind(address).await.map_err(bind)?;
+        let address = listener.local_addr().map_err(AppError::Setup)?;
+        Ok(Self { listener, address, tls })
+    }
+}
+
+/// Listeners that serve.
+pub struct Served(Vec<JoinHandle<()>>);
+
+impl Served {
+    /// Waits until all are closed and no request is in flight.
+    pub async fn drained(self) {
+        for server in self.0 {
+            if let Err(error) = server.await {
+                tracing::error!(%error, "the listener failed");
+            }
+        }
+    }
+}

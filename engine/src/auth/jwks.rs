@@ -1,0 +1,168 @@
+//! The keys with which tokens are checked: a JSON Web Key Set (RFC 7517) in a file, or where an issuer publishes it.
+
+mod fetch;
+mod key_set;
+mod remote;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use thiserror::Error;
+
+pub use self::key_set::{KeySet, NoKey};
+use self::key_set::{MalformedSet, PassedOver};
+use self::remote::Remote;
+use super::rules::{JwksPlace, TokenRules};
+use super::watched_file::WatchedFile;
+
+/// Why there are no keys to check tokens with.
+#[derive(Debug, Error)]
+pub enum JwksError {
+    /// The file cannot be read.
+    #[error("cannot read the keys of tokens in {place}: {source}")]
+    Unreadable {
+        /// The file.
+        place: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It is no key set.
+    #[error("the keys of tokens in {place} cannot be understood: {problem}")]
+    Malformed {
+        /// The file or address.
+        place: String,
+        /// What is wrong, without what is there.
+        problem: MalformedSet,
+    },
+    /// There is no key for any token.
+    #[error("none of the keys in {place} can be used for tokens: {why}")]
+    NoneUsable {
+        /// The file.
+        place: String,
+        /// Why each was passed over.
+        why: String,
+    },
+    /// There can be no client for the address.
+    #[error("the keys of tokens in {place} cannot be fetched: {reason}")]
+    NoClient {
+        /// The address.
+        place: String,
+        /// What the client says.
+        reason: String,
+    },
+}
+
+/// The keys that are valid now. They are read or fetched again and again; whatever goes wrong then, those that were valid stay.
+#[derive(Debug)]
+pub struct Jwks {
+    rules: Arc<TokenRules>,
+    current: ArcSwapOption<KeySet>,
+    origin: Origin,
+}
+
+#[derive(Debug)]
+enum Origin {
+    File(WatchedFile),
+    Url(Remote),
+}
+
+impl Jwks {
+    /// Reads the keys from a file. Those at an address are fetched by [`Jwks::keep_fetched`], so that an engine starts without them.
+    ///
+    /// # Errors
+    /// [`JwksError`] when a file has no key that can be used.
+    pub fn open(rules: Arc<TokenRules>) -> Result<Self, JwksError> {
+        let place = rules.jwks.to_string();
+        match &rules.jwks {
+            JwksPlace::File(path) => {
+                let file = WatchedFile::new(path.clone());
+                let content = file
+                    .content()
+                    .map_err(|source| JwksError::Unreadable { place: place.clone(), source })?;
+                let jwks = Self { current: ArcSwapOption::empty(), origin: Origin::File(file), rules };
+                let set = jwks.parse(&content)?;
+                if set.is_empty() {
+                    let why = list(set.passed_over());
+                    return Err(JwksError::NoneUsable { place, why });
+                }
+                jwks.accept(set);
+                Ok(jwks)
+            }
+            JwksPlace::Url { url, refresh } => {
+                let remote =
+                    Remote::new(url, *refresh).map_err(|reason| JwksError::NoClient { place, reason })?;
+                Ok(Self { current: ArcSwapOption::empty(), origin: Origin::Url(remote), rules })
+            }
+        }
+    }
+
+    /// The keys; `None` before they have been fetched for the first time.
+    pub fn current(&self) -> Option<Arc<KeySet>> {
+        self.current.load_full()
+    }
+
+    /// Waits for keys that are newer than those that there are, where they are fetched and it is not too early to ask for them.
+    pub async fn wait_for_newer(&self) {
+        match &self.origin {
+            Origin::File(_) => {}
+            Origin::Url(remote) => remote.wait_for_newer().await,
+        }
+    }
+
+    /// Reads the file again if it has changed.
+    pub fn look_at_file(&self) {
+        let Origin::File(file) = &self.origin else { return };
+        let Some(content) = file.news() else { return };
+        let place = &self.rules.jwks;
+        let read = content.map_err(|source| JwksError::Unreadable { place: place.to_string(), source });
+        match read.and_then(|content| self.parse(&content)) {
+            Ok(set) => self.accept(set),
+            Err(error) => tracing::error!(%error, "the keys of tokens are as they were"),
+        }
+    }
+
+    /// Fetches the keys again and again, if they are to be fetched.
+    pub async fn keep_fetched(&self) {
+        let Origin::Url(remote) = &self.origin else { return };
+        remote
+            .run(|content| {
+                self.accept(self.parse(content)?);
+                Ok::<_, JwksError>(())
+            })
+            .await;
+    }
+
+    fn parse(&self, content: &[u8]) -> Result<KeySet, JwksError> {
+        KeySet::parse(content, &self.rules)
+            .map_err(|problem| JwksError::Malformed { place: self.rules.jwks.to_string(), problem })
+    }
+
+    /// Has tokens be checked with these keys from now on.
+    fn accept(&self, set: KeySet) {
+        let place = &self.rules.jwks;
+        for passed_over in set.passed_over() {
+            match passed_over {
+                PassedOver::Unfit(why) => tracing::debug!(%place, reason = %why, "a key is not for tokens"),
+                PassedOver::Unsafe(why) => {
+                    tracing::warn!(%place, reason = %why, "a key of tokens is refused")
+                }
+            }
+        }
+        if set.is_empty() {
+            tracing::error!(%place, "there is no key for tokens any more: none is accepted");
+        } else {
+            tracing::info!(%place, keys = set.len(), "the keys of tokens have been read");
+        }
+        self.current.store(Some(Arc::new(set)));
+    }
+}
+
+/// How often a token with a key that is not known makes the keys be fetched.
+pub(super) const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(30);
+
+fn list(passed_over: &[PassedOver]) -> String {
+    let reasons: Vec<String> = passed_over.iter().map(PassedOver::to_string).collect();
+    if reasons.is_empty() { "there is none".to_owned() } else { reasons.join("; ") }
+}

@@ -1,0 +1,138 @@
+//! When keys are fetched: at the start, again and again, and when a token has a key that is not known.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use reqwest::Url;
+use sha2::{Digest, Sha256};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::UNKNOWN_KEY_PAUSE;
+use super::fetch::Fetcher;
+
+/// After a fetch that failed, the next one comes after this time, and after twice as long each time.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// How long a request waits for newer keys: somewhat longer than a fetch may take.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+/// Keys that are at an address. One task fetches them; requests can only ask it to, so that a client that goes away ends no fetch, and
+/// many that ask at once make one.
+#[derive(Debug)]
+pub struct Remote {
+    fetcher: Fetcher,
+    refresh: Duration,
+    wanted: Notify,
+    progress: watch::Sender<Progress>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    is_fetching: bool,
+    began: Option<Instant>,
+    finished: u64,
+}
+
+impl Progress {
+    /// Whether a request may have keys be fetched.
+    fn is_too_early(&self) -> bool {
+        self.began.is_some_and(|began| began.elapsed() < UNKNOWN_KEY_PAUSE)
+    }
+}
+
+/// What the log has been told, so that it is told once.
+#[derive(Default)]
+struct Told {
+    content: Option<[u8; 32]>,
+    failure: Option<String>,
+}
+
+impl Remote {
+    /// Nothing is fetched yet.
+    ///
+    /// # Errors
+    /// What the client says.
+    pub fn new(url: &Url, refresh: Duration) -> Result<Self, String> {
+        let progress = watch::Sender::new(Progress::default());
+        Ok(Self { fetcher: Fetcher::new(url)?, refresh, wanted: Notify::new(), progress })
+    }
+
+    /// Waits for the fetch that is under way, or has one begun if the last one was long enough ago.
+    pub async fn wait_for_newer(&self) {
+        let mut progress = self.progress.subscribe();
+        let seen = *progress.borrow_and_update();
+        if !seen.is_fetching {
+            if seen.is_too_early() {
+                return;
+            }
+            self.wanted.notify_one();
+        }
+        // Whatever came of it, what there is then is looked at.
+        let _ = timeout(PATIENCE, progress.wait_for(|now| now.finished > seen.finished)).await;
+    }
+
+    /// Fetches for ever, and hands what has changed to `accept`.
+    pub async fn run<E: Display>(&self, accept: impl Fn(&[u8]) -> Result<(), E>) {
+        let mut told = Told::default();
+        let mut failures = 0;
+        loop {
+            self.progress.send_modify(|now| {
+                now.is_fetching = true;
+                now.began = Some(Instant::now());
+            });
+            let is_fetched = self.fetch(&mut told, &accept).await;
+            self.progress.send_modify(|now| {
+                now.is_fetching = false;
+                now.finished += 1;
+            });
+            failures = if is_fetched { 0 } else { failures + 1 };
+            self.pause(failures).await;
+        }
+    }
+
+    async fn pause(&self, failures: u32) {
+        let pause = match failures {
+            0 => self.refresh,
+            _ => FIRST_RETRY.saturating_mul(1 << (failures - 1).min(6)).min(LONGEST_RETRY).min(self.refresh),
+        };
+        let next = Instant::now() + pause;
+        loop {
+            tokio::select! {
+                () = sleep_until(next) => return,
+                () = self.wanted.notified() => {
+                    // Of several that asked at once, the others have been answered already.
+                    if !self.progress.borrow().is_too_early() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether there was something that could be used.
+    async fn fetch<E: Display>(&self, told: &mut Told, accept: impl Fn(&[u8]) -> Result<(), E>) -> bool {
+        let problem = match self.fetcher.get().await {
+            Ok(content) => {
+                let digest: [u8; 32] = Sha256::digest(&content).into();
+                let is_new = told.content != Some(digest);
+                match if is_new { accept(&content) } else { Ok(()) } {
+                    Ok(()) => {
+                        if told.failure.take().is_some() && !is_new {
+                            tracing::info!(place = %self.fetcher.url(), "the keys of tokens can be fetched again");
+                        }
+                        told.content = Some(digest);
+                        return true;
+                    }
+                    Err(problem) => problem.to_string(),
+                }
+            }
+            Err(problem) => problem.to_string(),
+        };
+        if told.failure.as_ref() != Some(&problem) {
+            tracing::error!(place = %self.fetcher.url(), %problem, "the keys of tokens cannot be fetched and are as they were");
+            told.failure = Some(problem);
+        }
+        false
+    }
+}

@@ -1,0 +1,66 @@
+//! The API keys that are valid now.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
+use subtle::ConstantTimeEq;
+
+use super::key::ApiKey;
+use super::keys_file::{KeyEntry, Keys, KeysFileError};
+use super::watched_file::WatchedFile;
+use super::{Caller, Refusal};
+
+/// The keys of a file that is read again when it changes.
+#[derive(Debug)]
+pub struct ValidKeys {
+    file: WatchedFile,
+    keys: ArcSwap<Keys>,
+}
+
+impl ValidKeys {
+    /// Reads the keys.
+    ///
+    /// # Errors
+    /// [`KeysFileError`] when the file cannot be read or is not as it should be.
+    pub fn open(path: &Path) -> Result<Self, KeysFileError> {
+        let file = WatchedFile::new(path.to_owned());
+        let keys = Keys::from_content(file.content(), path)?;
+        Ok(Self { file, keys: ArcSwap::from_pointee(keys) })
+    }
+
+    /// The caller to whom this key belongs. Digests are compared in constant time, so that no part of one can be found out by
+    /// trying; a name that is not there costs the same.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn identify(&self, presented: &str, now: DateTime<Utc>) -> Result<Arc<Caller>, Refusal> {
+        const NOBODY: [u8; 32] = [0; 32];
+        let presented = ApiKey::parse(presented).ok_or(Refusal::Unknown)?;
+        let keys = self.keys.load();
+        let entry = keys.find(presented.name());
+        let digest = presented.digest();
+        let matches = digest.ct_eq(entry.map_or(&NOBODY, |entry| &entry.digest));
+        match entry {
+            Some(KeyEntry { caller, expires, .. }) if bool::from(matches) => match expires {
+                Some(expires) if *expires <= now => Err(Refusal::Expired),
+                _ => Ok(Arc::clone(caller)),
+            },
+            _ => Err(Refusal::Unknown),
+        }
+    }
+
+    /// Reads the keys again if their file has changed. Whatever is wrong with it, the keys that were valid stay valid, and
+    /// the log says so once.
+    pub fn refresh(&self) {
+        let Some(content) = self.file.news() else { return };
+        match Keys::from_content(content, self.file.path()) {
+            Ok(keys) => {
+                tracing::info!(keys = keys.len(), path = %self.file.path().display(), "the API keys have been read again");
+                self.keys.store(Arc::new(keys));
+            }
+            Err(error) => tracing::error!(%error, "the API keys are as they were"),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What is read off a token that has been checked.
+
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::auth::rules::TokenRules;
+use crate::auth::{Caller, Scope};
+
+/// A longer name is refused.
+const MAX_NAME_CHARS: usize = 128;
+
+/// Why a token's claims name no caller.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BadClaim {
+    /// There is no name.
+    #[error("the token has no claim `{claim}` that is a text, which auth.jwt.name_claim asks for")]
+    NoName {
+        /// The claim.
+        claim: String,
+    },
+    /// The name could forge a line of the log, or fill it.
+    #[error("the token's claim `{claim}` must have 1 to {MAX_NAME_CHARS} letters, digits, signs and spaces")]
+    BadName {
+        /// The claim.
+        claim: String,
+    },
+}
+
+/// The caller whom these claims name, with the scopes that are known here.
+pub fn caller(claims: &Map<String, Value>, rules: &TokenRules) -> Result<Caller, BadClaim> {
+    let claim = || rules.name_claim.clone();
+    let name = find(claims, &rules.name_claim).and_then(Value::as_str);
+    let name = name.ok_or_else(|| BadClaim::NoName { claim: claim() })?;
+    if !is_name(name) {
+        return Err(BadClaim::BadName { claim: claim() });
+    }
+    let listed = find(claims, &rules.scope_claim).map(texts).unwrap_or_default();
+    let names: Vec<&str> =
+        listed.into_iter().filter_map(|text| text.strip_prefix(rules.scope_prefix.as_str())).collect();
+    let scopes = Scope::ALL.into_iter().filter(|scope| names.contains(&scope.name())).collect();
+    Ok(Caller { name: name.to_owned(), scopes })
+}
+
+/// The claim with this name, or along this path of names. Names with dots are common: those of some issuers are addresses.
+fn find<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    claims.get(name).or_else(|| {
+        let (outer, rest) = name.split_once('.')?;
+        find(claims.get(outer)?.as_object()?, rest)
+    })
+}
+
+/// A text of words, as RFC 8693 has scopes, or a list of texts, as most issuers have roles.
+fn texts(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(text) => text.split(' ').collect(),
+        Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Without what ends a line, turns its direction or is not seen.
+fn is_name(text: &str) -> bool {
+    (1..=MAX_NAME_CHARS).contains(&text.chars().count())
+        && text.chars().all(|char| char.is_alphanumeric() || char.is_ascii_graphic() || char == ' ')
+}

@@ -1,0 +1,143 @@
+//! `[limits]`: what one client may take from the others.
+
+use std::net::IpAddr;
+use std::num::NonZero;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use super::error::Invalid;
+use super::raw::count;
+
+/// What one client may take from the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitsConfig {
+    /// How many connections there may be; without it, as many as the process may have open.
+    pub max_connections: Option<usize>,
+    /// How many requests may be answered at once, beside those of probes.
+    pub max_requests: usize,
+    /// How many fields the head of a request may have.
+    pub max_headers: usize,
+    /// How many bytes the head of a request may have.
+    pub max_header_bytes: usize,
+    /// How many requests may be under way on one HTTP/2 connection.
+    pub max_streams: u32,
+    /// How often each address may ask; `None`: as often as it likes.
+    pub address_rate: Option<Rate>,
+    /// How often the holder of each key or token may ask; `None`: as often as they like.
+    pub key_rate: Option<Rate>,
+    /// Who is believed when they say for whom they ask.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// A token bucket: so many requests at once, and then so many a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many tokens are added in a second.
+    pub per_second: NonZero<u32>,
+    /// How many tokens the bucket holds.
+    pub burst: NonZero<u32>,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: None,
+            max_requests: 16_384,
+            max_headers: 64,
+            max_header_bytes: 32 * 1024,
+            max_streams: 128,
+            address_rate: None,
+            key_rate: None,
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawLimits {
+    max_connections: u64,
+    max_requests: u64,
+    max_headers: u64,
+    max_header_bytes: u64,
+    max_streams: u64,
+    requests_per_second_per_address: u64,
+    burst_per_address: u64,
+    requests_per_second_per_key: u64,
+    burst_per_key: u64,
+    trusted_proxies: Vec<String>,
+}
+
+impl Default for RawLimits {
+    fn default() -> Self {
+        let LimitsConfig { max_requests, max_headers, max_header_bytes, max_streams, .. } =
+            LimitsConfig::default();
+        Self {
+            max_connections: 0,
+            max_requests: max_requests as u64,
+            max_headers: max_headers as u64,
+            max_header_bytes: max_header_bytes as u64,
+            max_streams: max_streams.into(),
+            requests_per_second_per_address: 0,
+            burst_per_address: 0,
+            requests_per_second_per_key: 0,
+            burst_per_key: 0,
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+impl RawLimits {
+    /// What the keys mean.
+    pub fn check(self) -> Result<LimitsConfig, Invalid> {
+        let connections = count("limits.max_connections", self.max_connections, 0..=1_000_000)?;
+        let streams = count("limits.max_streams", self.max_streams, 1..=10_000)?;
+        let address_rate = rate(
+            ("limits.requests_per_second_per_address", self.requests_per_second_per_address),
+            ("limits.burst_per_address", self.burst_per_address),
+        )?;
+        let key_rate = rate(
+            ("limits.requests_per_second_per_key", self.requests_per_second_per_key),
+            ("limits.burst_per_key", self.burst_per_key),
+        )?;
+        Ok(LimitsConfig {
+            max_connections: Some(connections).filter(|connections| *connections > 0),
+            max_requests: count("limits.max_requests", self.max_requests, 1..=1_000_000)?,
+            max_headers: count("limits.max_headers", self.max_headers, 16..=1000)?,
+            // Below that, hyper's buffer has no room for a body's pieces.
+            max_header_bytes: count("limits.max_header_bytes", self.max_header_bytes, 8192..=1024 * 1024)?,
+            max_streams: u32::try_from(streams).unwrap_or(u32::MAX),
+            address_rate,
+            key_rate,
+            trusted_proxies: self
+                .trusted_proxies
+                .iter()
+                .map(|text| network(text))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// A rate; zero a second is none, and a burst that is not set is what may come in a second.
+fn rate(per_second: (&'static str, u64), burst: (&'static str, u64)) -> Result<Option<Rate>, Invalid> {
+    let whole =
+        |(key, value)| count(key, value, 0..=1_000_000).map(|value| u32::try_from(value).unwrap_or(u32::MAX));
+    let (rate, burst_value) = (whole(per_second)?, whole(burst)?);
+    match (NonZero::new(rate), NonZero::new(burst_value)) {
+        (Some(per_second), burst) => Ok(Some(Rate { per_second, burst: burst.unwrap_or(per_second) })),
+        (None, None) => Ok(None),
+        (None, Some(_)) => {
+            let problem = format!("is set, but `{}` is not, so nothing is limited: set both", per_second.0);
+            Err(Invalid { key: burst.0, problem })
+        }
+    }
+}
+
+fn network(text: &str) -> Result<IpNet, Invalid> {
+    let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
+    text.parse().ok().or_else(address).ok_or_else(|| Invalid {
+        key: "limits.trusted_proxies",
+        problem: format!("has \"{text}\", but must list addresses or networks, such as \"10.0.0.0/8\""),
+    })
+}

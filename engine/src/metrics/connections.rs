@@ -1,0 +1,91 @@
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+
+use super::{Metrics, counters, gauges};
+
+/// What happens to connections, by listener.
+#[derive(Debug)]
+pub struct ConnectionVecs {
+    open: IntGaugeVec,
+    ended_early: IntCounterVec,
+}
+
+/// Why a connection ended before its client meant it to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionEnd {
+    /// It was idle for longest when another one needed its place.
+    MadeRoom,
+    /// There was no place for it, and every other one was busy.
+    NoRoom,
+    /// No request came in time.
+    Slow,
+    /// TLS could not be agreed upon.
+    Handshake,
+}
+
+impl ConnectionEnd {
+    const ALL: [Self; 4] = [Self::MadeRoom, Self::NoRoom, Self::Slow, Self::Handshake];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::MadeRoom => "made_room",
+            Self::NoRoom => "no_room",
+            Self::Slow => "slow",
+            Self::Handshake => "handshake",
+        }
+    }
+}
+
+impl ConnectionVecs {
+    pub fn new(r: &Registry) -> prometheus::Result<Self> {
+        let listener = &["listener"];
+        Ok(Self {
+            open: gauges(r, "onnward_connections", "Connections that are open.", listener)?,
+            ended_early: counters(
+                r,
+                "onnward_connections_ended_early_total",
+                "Connections that the engine ended before their clients did, by reason.",
+                &["listener", "reason"],
+            )?,
+        })
+    }
+}
+
+impl Metrics {
+    /// The metrics of the connections of one listener.
+    pub fn connections(&self, listener: &'static str) -> ConnectionMetrics {
+        let ConnectionVecs { open, ended_early } = &self.connections;
+        let counter = |end: ConnectionEnd| ended_early.with_label_values(&[listener, end.label()]);
+        ConnectionMetrics {
+            open: open.with_label_values(&[listener]),
+            ended_early: ConnectionEnd::ALL.map(|end| (end, counter(end))),
+        }
+    }
+}
+
+/// The metrics of the connections of one listener.
+#[derive(Debug, Clone)]
+pub struct ConnectionMetrics {
+    open: IntGauge,
+    ended_early: [(ConnectionEnd, IntCounter); 4],
+}
+
+impl ConnectionMetrics {
+    /// Counts a connection in, which [`ConnectionMetrics::closed`] counts out.
+    pub fn opened(&self) {
+        self.open.inc();
+    }
+
+    /// Counts a connection out.
+    pub fn closed(&self) {
+        self.open.dec();
+    }
+
+    /// Counts a connection that the engine ended.
+    pub fn ended_early(&self, reason: ConnectionEnd) {
+        for (end, counter) in &self.ended_early {
+            if *end == reason {
+                counter.inc();
+            }
+        }
+    }
+}

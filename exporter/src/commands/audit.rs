@@ -1,0 +1,121 @@
+//! Who does what to a repository: put on record by the commands that change something, shown by `audit`.
+
+use std::env;
+use std::fmt::{self, Display, Formatter};
+
+use onnward_repository::{Action, Actor, AuditEntry, Ending, Move, Pointer, Repository};
+use rustix::process::getuid;
+use rustix::system::uname;
+use serde::Serialize;
+
+use super::repository::block_on;
+use super::{CommandError, print};
+use crate::cli::repository::AuditArguments;
+
+/// Names whoever acts where the system's own name says nothing, as in a pipeline.
+const ACTOR: &str = "ONNWARD_ACTOR";
+/// The longest name, in characters.
+const MAX_NAME: usize = 128;
+
+/// Does something to the repository and puts it on record; `result` says what came of it.
+///
+/// # Errors
+/// Those of `work`; where nothing can be put on record, that.
+pub async fn on_record<T>(
+    repository: &Repository,
+    action: Action,
+    work: impl Future<Output = Result<T, CommandError>>,
+    result: impl FnOnce(&T) -> String,
+) -> Result<T, CommandError> {
+    repository.audited(&actor(), action, work, result).await
+}
+
+/// What is done to a model.
+pub fn action(command: &'static str, model: &str, what: String) -> Action {
+    Action { command, model: Some(model.to_owned()), what }
+}
+
+/// A move of a pointer, by the command that makes it.
+pub fn move_action(model: &str, pointer: &Pointer, step: &Move) -> Action {
+    let to = match step {
+        Move::To(version) => format!("{pointer} to version {version}"),
+        Move::Back => format!("{pointer} to where it was"),
+        Move::Clear => format!("{pointer} to nothing"),
+    };
+    let command = match (pointer, step) {
+        (Pointer::Pin, Move::Clear) => "unpin",
+        (Pointer::Pin, _) => "pin",
+        (Pointer::Alias(_), Move::To(_)) => "promote",
+        (Pointer::Alias(_), Move::Back) => "rollback",
+        (Pointer::Alias(_), Move::Clear) => "alias delete",
+    };
+    action(command, model, to)
+}
+
+/// Who runs this program, and where.
+fn actor() -> Actor {
+    let named = [ACTOR, "LOGNAME", "USER"]
+        .into_iter()
+        .find_map(|name| env::var(name).ok().filter(|it| !it.is_empty()));
+    let who = named.unwrap_or_else(|| format!("user {}", getuid().as_raw()));
+    let from = uname().nodename().to_string_lossy().into_owned();
+    Actor { who: who.chars().take(MAX_NAME).collect(), from }
+}
+
+/// What `audit` prints.
+#[derive(Serialize)]
+struct AuditLog {
+    entries: Vec<AuditEntry>,
+}
+
+pub fn audit(arguments: &AuditArguments) -> Result<(), CommandError> {
+    let AuditArguments { model, since, target } = arguments;
+    let log = block_on(async { Ok(Repository::open(&target.config())?.audit_log(*since).await?) })?;
+    let is_asked = |entry: &AuditEntry| model.is_none() || entry.model == *model;
+    print(target.output, &AuditLog { entries: log.into_iter().filter(is_asked).collect() })
+}
+
+impl Display for AuditLog {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.entries.is_empty() {
+            return writeln!(f, "nothing is on record");
+        }
+        for AuditEntry { time, who, from, command, model, what, ending, .. } in &self.entries {
+            let model = model.as_deref().unwrap_or("-");
+            let ending = match ending {
+                Ending::Done { result } => format!("done: {result}"),
+                Ending::Failed { reason } => format!("failed: {reason}"),
+                Ending::Unknown => "cut off, or under way".to_owned(),
+            };
+            // Whoever wrote them: nothing in them moves a terminal's cursor.
+            let line = format!("{time}  {who}@{from}  {command} {model}: {what} → {ending}");
+            writeln!(f, "{}", line.replace(char::is_control, "?"))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_one_line_whatever_it_holds() {
+        let entry = AuditEntry {
+            id: "1".to_owned(),
+            time: "2026-11-22T10:00:00.000Z".to_owned(),
+            who: "mal\u{1b}[2J\nlory".to_owned(),
+            from: "host".to_owned(),
+            command: "promote".to_owned(),
+            model: Some("churn".to_owned()),
+            what: "alias champion to version 2".to_owned(),
+            ending: Ending::Failed { reason: "somebody else\nwas faster".to_owned() },
+        };
+        let text = AuditLog { entries: vec![entry] }.to_string();
+        assert_eq!(text.lines().count(), 1, "{text:?}");
+        assert!(
+            text.starts_with("2026-11-22T10:00:00.000Z  mal?[2J?lory@host  promote churn: alias champion"),
+            "{text:?}"
+        );
+    }
+}

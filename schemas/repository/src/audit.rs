@@ -1,0 +1,275 @@
+//! Who did what to a repository: for each action a file that says that it begins, written before anything is done, and one that says how
+//! it ended. So nothing is done of which there is no trace, and an action without an end was cut off.
+//!
+//! The files lie in a folder whose name can be no model's, and are written once like all others. Whoever may write to the store may
+//! also delete there: what must hold against them is the store's own log.
+
+use std::fmt::Display;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+use rand::random;
+use serde::{Deserialize, Serialize};
+
+use crate::error::RepositoryError;
+use crate::inventory::READS_AT_A_TIME;
+use crate::store::Repository;
+
+const FOLDER: &str = "_audit";
+const BEGUN: &str = "1-begun.json";
+const ENDED: &str = "2-ended.json";
+/// How large a file is read: what is larger was not written by us.
+const MAX_ENTRY_BYTES: u64 = 64 * 1024;
+/// The longest reason that is kept, in characters.
+const MAX_REASON: usize = 2000;
+
+/// Who acts, and from where, as they say themselves; the store knows them by their keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// The name.
+    pub who: String,
+    /// The machine.
+    pub from: String,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// The command.
+    pub command: &'static str,
+    /// The model, where it is one.
+    pub model: Option<String>,
+    /// What with it, in words.
+    pub what: String,
+}
+
+/// An action that is on record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AuditEntry {
+    /// What tells it from all others.
+    pub id: String,
+    /// When it began, in RFC 3339 and UTC.
+    pub time: String,
+    /// Who.
+    pub who: String,
+    /// From which machine.
+    pub from: String,
+    /// The command.
+    pub command: String,
+    /// The model, where it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What with it, in words.
+    pub what: String,
+    /// How it ended.
+    #[serde(flatten)]
+    pub ending: Ending,
+}
+
+/// How an action ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "lowercase")]
+pub enum Ending {
+    /// It was done.
+    Done {
+        /// What came of it, in words.
+        result: String,
+    },
+    /// It was not done, or not all of it.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+    /// Nothing says how: it was cut off, or is under way.
+    Unknown,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Begun {
+    time: String,
+    who: String,
+    from: String,
+    command: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
+    what: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Ended {
+    time: String,
+    #[serde(flatten)]
+    ending: Ending,
+}
+
+impl Repository {
+    /// Does something to the repository, and puts on record that it begins and how it ended; `result` says what came of it. What
+    /// cannot be put on record is not done.
+    ///
+    /// # Errors
+    /// Those of `work`; those of writing.
+    pub async fn audited<T, E>(
+        &self,
+        actor: &Actor,
+        action: Action,
+        work: impl Future<Output = Result<T, E>>,
+        result: impl FnOnce(&T) -> String,
+    ) -> Result<T, E>
+    where
+        E: Display + From<RepositoryError>,
+    {
+        let now = Utc::now();
+        let id = format!("{}-{:016x}", name_of(now), random::<u64>());
+        let begun = Begun {
+            time: written(now),
+            who: actor.who.clone(),
+            from: actor.from.clone(),
+            command: action.command.to_owned(),
+            model: action.model,
+            what: action.what,
+        };
+        self.put_on_record(&id, BEGUN, &begun).await?;
+        let done = work.await;
+        let ending = match &done {
+            Ok(value) => Ending::Done { result: result(value) },
+            Err(error) => Ending::Failed { reason: error.to_string().chars().take(MAX_REASON).collect() },
+        };
+        let ended = self.put_on_record(&id, ENDED, &Ended { time: written(Utc::now()), ending }).await;
+        // What went wrong with the work itself is what its caller must hear.
+        let value = done?;
+        ended?;
+        Ok(value)
+    }
+
+    async fn put_on_record(
+        &self,
+        id: &str,
+        part: &str,
+        entry: &impl Serialize,
+    ) -> Result<(), RepositoryError> {
+        let path = format!("{FOLDER}/{id}-{part}");
+        let text = serde_json::to_string_pretty(entry)
+            .map_err(|source| RepositoryError::Json { path: path.clone(), source })?;
+        match self.create_own_file(&path, text.into()).await? {
+            true => Ok(()),
+            false => Err(RepositoryError::Taken { path }),
+        }
+    }
+
+    /// What is on record, the oldest first, from a time on where one is given.
+    ///
+    /// # Errors
+    /// Those of reading; [`RepositoryError::Json`] for a file that is no entry.
+    pub async fn audit_log(&self, since: Option<DateTime<Utc>>) -> Result<Vec<AuditEntry>, RepositoryError> {
+        let prefix = Path::from(FOLDER);
+        let listing = match since {
+            Some(since) => self
+                .store
+                .list_with_offset(Some(&prefix), &Path::from(format!("{FOLDER}/{}", name_of(since)))),
+            None => self.store.list(Some(&prefix)),
+        };
+        let files: Vec<_> = listing.try_collect().await.map_err(|source| self.reading(FOLDER, source))?;
+        let mut names: Vec<String> = files.iter().map(|file| file.location.to_string()).collect();
+        names.sort();
+        let begun = names.iter().filter_map(|name| name.strip_suffix(BEGUN));
+        let entries = stream::iter(begun).map(|stem| self.audit_entry(stem, &names));
+        entries.buffered(READS_AT_A_TIME).try_collect().await
+    }
+
+    /// The entry whose files begin so.
+    async fn audit_entry(&self, stem: &str, names: &[String]) -> Result<AuditEntry, RepositoryError> {
+        let begun: Begun = self.read_json(&format!("{stem}{BEGUN}")).await?;
+        let ended = format!("{stem}{ENDED}");
+        let ending = match names.binary_search(&ended) {
+            Ok(_) => self.read_json::<Ended>(&ended).await?.ending,
+            Err(_) => Ending::Unknown,
+        };
+        let id = stem.trim_start_matches(FOLDER).trim_matches(['/', '-']).to_owned();
+        let Begun { time, who, from, command, model, what } = begun;
+        Ok(AuditEntry { id, time, who, from, command, model, what, ending })
+    }
+
+    async fn read_json<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, RepositoryError> {
+        let bytes = self.read(path, MAX_ENTRY_BYTES).await?;
+        serde_json::from_slice(&bytes)
+            .map_err(|source| RepositoryError::Json { path: path.to_owned(), source })
+    }
+}
+
+fn written(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// A time as it stands in names of files, which are listed in its order.
+fn name_of(time: DateTime<Utc>) -> String {
+    time.format("%Y%m%dT%H%M%S%3fZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    fn actor() -> Actor {
+        Actor { who: "ada".to_owned(), from: "workshop".to_owned() }
+    }
+
+    fn action(what: &str) -> Action {
+        Action { command: "promote", model: Some("churn".to_owned()), what: what.to_owned() }
+    }
+
+    #[tokio::test]
+    async fn what_was_done_and_what_failed_and_what_was_cut_off_is_on_record() {
+        let repository = Repository::from_store(Arc::new(InMemory::new()));
+        let missing = || RepositoryError::NoModel { model: "churn".to_owned() };
+        repository
+            .audited(&actor(), action("first"), async { Ok::<_, RepositoryError>(2) }, |version| {
+                format!("version {version}")
+            })
+            .await
+            .unwrap();
+        let failed = async { Err::<(), _>(missing()) };
+        let error = repository.audited(&actor(), action("second"), failed, |()| String::new()).await;
+        assert_eq!(error.unwrap_err().to_string(), missing().to_string());
+        let never = std::future::pending::<Result<(), RepositoryError>>();
+        let actor = actor();
+        let cut_off = repository.audited(&actor, action("third"), never, |()| String::new());
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(50), cut_off).await.is_err());
+
+        let log = repository.audit_log(None).await.unwrap();
+        let of: Vec<(&str, &Ending)> = log.iter().map(|entry| (entry.what.as_str(), &entry.ending)).collect();
+        let done = Ending::Done { result: "version 2".to_owned() };
+        let failed = Ending::Failed { reason: missing().to_string() };
+        let mut expected = vec![("first", &done), ("second", &failed), ("third", &Ending::Unknown)];
+        // Within a millisecond their order is chance.
+        expected.sort_by_key(|(what, _)| of.iter().position(|(other, _)| other == what));
+        assert_eq!(of, expected);
+        assert!(
+            log.iter()
+                .all(|entry| entry.who == "ada" && entry.from == "workshop" && entry.command == "promote")
+        );
+        assert_eq!(repository.audit_log(Some(Utc::now() + chrono::Duration::seconds(1))).await.unwrap(), []);
+        assert!(repository.models().await.unwrap().is_empty(), "it is no model");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_put_on_record_is_not_done() {
+        let folder = tempfile::tempdir().unwrap();
+        // A file where the folder should be.
+        std::fs::write(folder.path().join(FOLDER), "").unwrap();
+        let config =
+            crate::RepositoryConfig { location: folder.path().display().to_string(), ..Default::default() };
+        let repository = Repository::open(&config).unwrap();
+        let mut done = false;
+        let work = async {
+            done = true;
+            Ok::<_, RepositoryError>(())
+        };
+        assert!(repository.audited(&actor(), action("anything"), work, |()| String::new()).await.is_err());
+        assert!(!done);
+    }
+}

@@ -1,0 +1,90 @@
+//! Values that nobody asked for, read over without being kept.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// How deep a value may be nested that is read over: no field is nested at all.
+const MAX_DEPTH: u32 = 32;
+
+/// Reads over a value, unless it is nested deeper than anything that is meant well.
+pub struct Skip {
+    depth_left: u32,
+}
+
+impl Default for Skip {
+    fn default() -> Self {
+        Self { depth_left: MAX_DEPTH }
+    }
+}
+
+impl Skip {
+    /// Reads over the rest of an array.
+    pub fn items<'de, A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let depth_left = self.deeper()?;
+        while items.next_element_seed(Self { depth_left })?.is_some() {}
+        Ok(())
+    }
+
+    /// Reads over the rest of an object.
+    pub fn fields<'de, A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        let depth_left = self.deeper()?;
+        while fields.next_key::<IgnoredAny>()?.is_some() {
+            fields.next_value_seed(Self { depth_left })?;
+        }
+        Ok(())
+    }
+
+    fn deeper<E: Error>(&self) -> Result<u32, E> {
+        let too_deep = || E::custom(format_args!("values are nested deeper than {MAX_DEPTH} levels"));
+        self.depth_left.checked_sub(1).ok_or_else(too_deep)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Skip {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<(), D::Error> {
+        value.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Skip {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<(), A::Error> {
+        self.items(items)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<(), A::Error> {
+        self.fields(fields)
+    }
+}
