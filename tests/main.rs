@@ -9,6 +9,7 @@ mod demo;
 mod drift;
 mod fault_proxy;
 mod foreign;
+mod fuzzing;
 mod journey;
 mod layers;
 mod lifecycle;

@@ -1,0 +1,171 @@
+//! Bodies of requests: of a prediction and of outcomes.
+
+use std::sync::OnceLock;
+
+use onnward_engine::http::{parse_outcomes, parse_rows};
+use onnward_onnx::ForeignModel;
+use onnward_schemas::{Feature, FeatureKind, Rows, RowsForm, RowsLimits, Schema, SchemaFile, UnknownPolicy};
+use serde_json::Value;
+
+const LIMITS: RowsLimits = RowsLimits { max_rows: 40 };
+
+/// A time in milliseconds since 1970.
+const NOW: u64 = 1_790_000_000_000;
+
+/// The first byte says who is asked, the others are the body.
+pub fn run(data: &[u8]) {
+    let Some((who, body)) = data.split_first() else { return };
+    match who {
+        b'o' => outcomes(body, Some("churn")),
+        b'O' => outcomes(body, None),
+        who => rows(&schemas()[usize::from(*who) % schemas().len()], body),
+    }
+}
+
+/// Telco's, one of names and values that are hard to write, and that of a foreign file, which keeps strings.
+fn schemas() -> &'static [Schema] {
+    static SCHEMAS: OnceLock<Vec<Schema>> = OnceLock::new();
+    SCHEMAS.get_or_init(|| {
+        let telco = SchemaFile::parse(include_str!("../../../schemas/telco.toml")).unwrap().schema;
+        let hard = SchemaFile::parse(HARD).unwrap().schema;
+        let foreign = include_bytes!("../../data/foreign/sklearn-pipeline.onnx");
+        let foreign = ForeignModel::decode("foreign", foreign, None).unwrap().schema;
+        vec![telco, hard, foreign]
+    })
+}
+
+const HARD: &str = r#"
+name = "hard"
+version = 1
+identifier = "id/~1"
+ignored = ["~", "ignored"]
+segments = ["a/b"]
+[label]
+column = "gone"
+positive = "\"yes\""
+negative = "no\\"
+[[features]]
+name = "a/b"
+type = "categorical"
+values = ["0", "1", "1e3", "true", "null", "ä", "\"", "\\u0000"]
+[[features]]
+name = "~0~1"
+type = "categorical"
+values = ["true", "false"]
+unknown = "ignore"
+required = false
+[[features]]
+name = "größe \"x\""
+type = "numeric"
+min = -3.4e38
+max = 3.4e38
+required = false
+[[features]]
+name = "count"
+type = "numeric"
+min = 0
+max = 9007199254740993
+integer = true
+[[features]]
+name = "n"
+type = "numeric"
+"#;
+
+fn rows(schema: &Schema, body: &[u8]) {
+    let read = parse_rows(schema, body, LIMITS, false);
+    let again = parse_rows(schema, body, LIMITS, false);
+    assert_eq!(format!("{read:?}"), format!("{again:?}"), "the same body is read differently");
+    let with_keys = parse_rows(schema, body, LIMITS, true);
+    match read {
+        Ok(rows) => {
+            match with_keys {
+                Ok(with_keys) => assert!(same_values(&rows, &with_keys), "keys change what is read"),
+                // A key of 1e400 is read only where keys are kept, and there is no such number.
+                Err(error) => assert!(error.to_string().contains("number out of range"), "{error}"),
+            }
+            assert!((0..rows.len + 1).all(|row| rows.keys.get(row).is_none()));
+            check_rows(schema, &rows);
+            check_each_alone(schema, body, &rows);
+        }
+        Err(error) => {
+            assert!(with_keys.is_err(), "keys make a body right");
+            let said = error.to_string();
+            assert!(said.len() < 400, "{said}");
+            let shown = format!("{error:?}");
+            assert!(shown.len() < 200_000, "an answer of {} bytes to a body of {}", shown.len(), body.len());
+        }
+    }
+}
+
+/// What was accepted fits the schema.
+fn check_rows(schema: &Schema, rows: &Rows) {
+    assert!((1..=LIMITS.max_rows).contains(&rows.len), "{} rows", rows.len);
+    assert_eq!(rows.values.len(), rows.len * schema.features.len());
+    assert_eq!(rows.texts.len(), rows.len * schema.text_features().len());
+    for row in rows.values.chunks(schema.features.len()) {
+        for (feature, value) in schema.features.iter().zip(row) {
+            assert!(fits(feature, *value), "{value} for {feature:?}");
+        }
+    }
+}
+
+fn fits(feature: &Feature, value: f32) -> bool {
+    match &feature.kind {
+        FeatureKind::Categorical { unknown: UnknownPolicy::Keep, .. } => value.is_nan(),
+        _ if value.is_nan() => !feature.required,
+        FeatureKind::Numeric { min, max, integer } => {
+            // What was rounded to single precision may lie at the bound's own rounding.
+            let above = min.is_none_or(|min| value >= min as f32);
+            let below = max.is_none_or(|max| value <= max as f32);
+            value.is_finite() && above && below && (!integer || value.fract() == 0.0)
+        }
+        FeatureKind::Categorical { values, unknown } => {
+            let known = value >= 0.0 && value.fract() == 0.0 && (value as usize) < values.len();
+            known || (value == -1.0 && *unknown == UnknownPolicy::Ignore)
+        }
+    }
+}
+
+/// A row is read the same by itself as among others.
+fn check_each_alone(schema: &Schema, body: &[u8], rows: &Rows) {
+    // What the row reader skips, a tree of values may refuse: a number of 400 digits in the identifier.
+    let Ok(body) = serde_json::from_slice::<Value>(body) else { return };
+    let items = match (&body, rows.form) {
+        (Value::Array(items), _) => items.as_slice(),
+        (Value::Object(fields), RowsForm::Many) => fields["instances"].as_array().unwrap().as_slice(),
+        (one, _) => std::slice::from_ref(one),
+    };
+    assert_eq!(items.len(), rows.len);
+    let (width, texts) = (schema.features.len(), schema.text_features().len());
+    for (index, item) in items.iter().enumerate() {
+        let alone = parse_rows(schema, item.to_string().as_bytes(), LIMITS, false).unwrap();
+        assert_eq!((alone.form, alone.len), (RowsForm::Single, 1));
+        assert_eq!(bits(&alone.values), bits(&rows.values[index * width..][..width]), "row {index}");
+        assert_eq!(alone.texts, rows.texts[index * texts..][..texts], "row {index}");
+    }
+}
+
+fn same_values(one: &Rows, other: &Rows) -> bool {
+    bits(&one.values) == bits(&other.values) && one.texts == other.texts && one.form == other.form
+}
+
+/// Not a number is equal to itself here.
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+fn outcomes(body: &[u8], default_model: Option<&str>) {
+    let read = parse_outcomes(body, default_model, LIMITS.max_rows, NOW);
+    let again = parse_outcomes(body, default_model, LIMITS.max_rows, NOW);
+    assert_eq!(format!("{read:?}"), format!("{again:?}"), "the same body is read differently");
+    match read {
+        Ok(received) => {
+            assert!((1..=LIMITS.max_rows).contains(&received.outcomes.len()));
+            assert!(received.form == RowsForm::Many || received.outcomes.len() == 1);
+        }
+        Err(error) => {
+            let shown = format!("{error:?}");
+            assert!(shown.len() < 200_000, "an answer of {} bytes to a body of {}", shown.len(), body.len());
+        }
+    }
+}
