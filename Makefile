@@ -6,6 +6,7 @@ MODEL      := churn
 ROWS       := 7000
 SEED       := 42
 LISTEN     := 127.0.0.1:8000
+ADMIN      := 127.0.0.1:8001
 REPOSITORY := model-repository
 REPORT     := report
 BIN        := target/release
@@ -20,9 +21,9 @@ quote = $(if $(word 2,$(1)),'$(1)',$(1))
 BUILD = cargo build --release --locked --bins
 
 DEMO = exec env BIN='$(BIN)' DATA='$(DATA)' SCHEMA='$(SCHEMA)' MODEL='$(MODEL)' REPOSITORY='$(REPOSITORY)' \
-	REPORT='$(REPORT)' LISTEN='$(LISTEN)' tests/demo.sh
+	REPORT='$(REPORT)' LISTEN='$(LISTEN)' ADMIN='$(ADMIN)' tests/demo.sh
 
-.PHONY: help demo stack build runtime test prometheus dashboards proof-stack proof-swaps proof-kills bench bench-micro bench-train lint fmt fmt-check clippy deny clean
+.PHONY: help demo stack build runtime test prometheus dashboards proof-stack proof-swaps proof-kills proof-api proof-soak proof-chaos fuzz bench bench-micro bench-train lint fmt fmt-check clippy deny clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -73,6 +74,25 @@ proof-kills: ## kill engines 200 times while they download from an S3 server (AR
 	tests/fetch-seaweedfs.sh
 	$(BUILD)
 	$(BIN)/onnward-bench kills $(ARGUMENTS)
+
+fuzz: ## search for inputs that break the engine (needs cargo-fuzz; ARGUMENTS="--minutes 30 --target request")
+	tests/fuzz/run.sh $(ARGUMENTS)
+
+proof-api: ## send 20,000 requests that Schemathesis makes up from /openapi.json, with and without a key: no 5xx, no failed check
+	engine/onnxruntime/fetch.sh --optional
+	$(BUILD)
+	tests/fire/schemathesis.sh
+
+proof-soak: ## twenty minutes at 70 % of capacity with swaps, outcomes, drift and scrapes: nothing fails, nothing grows (ARGUMENTS="--minutes 5")
+	engine/onnxruntime/fetch.sh --optional
+	$(BUILD)
+	$(BIN)/onnward-bench soak $(ARGUMENTS)
+
+proof-chaos: ## signals, kills, a full disk, a clock that jumps, a store that is away, slow and idle clients (ARGUMENTS="clock --output json")
+	engine/onnxruntime/fetch.sh --optional
+	tests/fetch-seaweedfs.sh
+	$(BUILD)
+	$(BIN)/onnward-bench chaos $(ARGUMENTS)
 
 proof-stack: ## run compose.yaml with local stand-ins: promote, kill, reload and replace under load, and take it down
 	tests/stack/with-docker.sh tests/stack/prove.sh
