@@ -55,6 +55,12 @@ impl ValidKeys {
     /// the log says so once.
     pub fn refresh(&self) {
         let Some(content) = self.file.news() else { return };
+        if content.as_ref().is_ok_and(Vec::is_empty) {
+            // Whoever writes a file anew empties it first, which must not lock everybody out.
+            return tracing::warn!(
+                "the file of API keys is empty, and they are as they were: to take out all, write `keys = []`"
+            );
+        }
         match Keys::from_content(content, self.file.path()) {
             Ok(keys) => {
                 tracing::info!(keys = keys.len(), path = %self.file.path().display(), "the API keys have been read again");
