@@ -17,7 +17,6 @@ use chrono::{DateTime, Utc};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::time::{MissedTickBehavior, interval};
 
 pub use self::jwks::JwksError;
 pub use self::key::{generate, is_key_name};
@@ -26,6 +25,7 @@ pub use self::keys_file::{Keys, KeysFileError, RawEntry, RawKeys};
 pub use self::rules::{JwksPlace, TokenAlgorithm, TokenRules};
 use self::tokens::Tokens;
 pub use self::tokens::{BadClaim, TokenRefusal};
+use crate::periodic::every;
 
 /// What a caller may be allowed to do; none of them includes another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
@@ -140,22 +140,12 @@ impl Authenticator {
 
     /// Looks again and again whether the keys have changed.
     pub async fn watch(self: Arc<Self>, pause: Duration) {
-        tokio::join!(self.watch_files(pause), async {
+        let auth = Arc::clone(&self);
+        tokio::join!(every(pause, move || auth.look_at_files()), async {
             if let Some(tokens) = &self.tokens {
                 tokens.jwks().keep_fetched().await;
             }
         });
-    }
-
-    async fn watch_files(self: &Arc<Self>, pause: Duration) {
-        let mut ticks = interval(pause);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let auth = Arc::clone(self);
-            // A panic there would be the reader's; the keys stay as they are.
-            let _ = tokio::task::spawn_blocking(move || auth.look_at_files()).await;
-        }
     }
 
     fn look_at_files(&self) {

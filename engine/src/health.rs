@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::cause::innermost;
 use crate::config::{HealthConfig, TlsConfig};
 
 /// Why an engine is not known to be ready.
@@ -109,15 +110,6 @@ async fn answer(Question { url, any_certificate }: Question, timeout: Duration) 
         |problem: Problem| problem.detail,
     );
     Err(HealthError::NotReady { url, status: status.as_u16(), reason })
-}
-
-/// What went wrong, without the request that it happened to.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut error: &dyn std::error::Error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 #[cfg(test)]

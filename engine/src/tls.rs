@@ -15,10 +15,10 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::{TlsConfig, TlsVersion};
+use crate::periodic::every;
 
 /// Why TLS cannot be spoken.
 #[derive(Debug, Error)]
@@ -124,14 +124,7 @@ impl ServerTls {
 
     /// Looks again and again whether the files have changed.
     pub async fn watch(self: Arc<Self>, pause: Duration) {
-        let mut ticks = interval(pause);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let tls = Arc::clone(&self);
-            // A panic there would be the reader's; the certificate stays as it is.
-            let _ = tokio::task::spawn_blocking(move || tls.refresh()).await;
-        }
+        every(pause, move || self.refresh()).await;
     }
 }
 

@@ -175,11 +175,9 @@ fn tree(decisions: usize, next: impl IntoIterator<Item = i64>) -> NodeProto {
 }
 
 /// Bytes as a field of protobuf.
-fn in_field(number: u64, content: &[u8]) -> Vec<u8> {
+fn in_field(number: u32, content: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    prost::encoding::encode_varint(number << 3 | 2, &mut bytes);
-    prost::encoding::encode_varint(content.len() as u64, &mut bytes);
-    bytes.extend_from_slice(content);
+    prost::encoding::bytes::encode(number, &content.to_vec(), &mut bytes);
     bytes
 }
 

@@ -37,7 +37,6 @@ impl Records {
     ) -> Result<Self, AppError> {
         let capture = config.capture.clone();
         let capture = capture.map(|config| Capture::start(config, Arc::clone(registry), Arc::clone(metrics)));
-        onnward_repository::prepare_tls();
         Ok(Self {
             capture: capture.transpose()?.map(Arc::new),
             outcomes: Outcomes::start(&config.outcomes, Arc::clone(metrics))?.map(Arc::new),

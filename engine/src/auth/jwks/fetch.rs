@@ -1,9 +1,10 @@
-use std::error::Error;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};
-use thiserror::Error as ThisError;
+use thiserror::Error;
+
+use crate::cause::innermost;
 
 /// How long an answer may take, all of it.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -11,7 +12,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_BYTES: usize = 1 << 20;
 
 /// Why an address gave nothing.
-#[derive(Debug, ThisError)]
+#[derive(Debug, Error)]
 pub enum FetchError {
     /// There was no answer, or not a whole one.
     #[error("{0}")]
@@ -32,12 +33,7 @@ impl From<reqwest::Error> for FetchError {
         if error.is_timeout() {
             return Self::NoAnswer(format!("it does not answer within {} s", TIMEOUT.as_secs()));
         }
-        // The innermost cause says what happened, the others that something did.
-        let mut cause: &dyn Error = &error;
-        while let Some(source) = cause.source() {
-            cause = source;
-        }
-        Self::NoAnswer(cause.to_string())
+        Self::NoAnswer(innermost(&error))
     }
 }
 

@@ -18,7 +18,7 @@ use tokio_io_timeout::TimeoutStream;
 use tower::Service;
 
 use super::Shared;
-use super::connections::{Ending, Place};
+use super::connections::{Ending, FIRST_REQUEST, Place};
 use crate::metrics::ConnectionEnd;
 
 /// How long a new connection may take for its handshake and the head of its first request: hyper itself sets no bound while it
@@ -26,8 +26,6 @@ use crate::metrics::ConnectionEnd;
 const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take nothing of what is sent to it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a new connection has for its first request when the engine ends: on a busy machine it may take that long to be read.
-const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// How long a connection that is to make room for another has for what is still under way on it.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -12,8 +12,9 @@ use tokio::time::{Instant, timeout};
 const ROOM_TIMEOUT: Duration = Duration::from_secs(2);
 /// Which part of all connections makes room at once: to look for them takes time, in which nobody is let in.
 const ROOM_SHARE: usize = 64;
-/// How long a new connection is not taken for one on which no request comes: the first may be on its way.
-const FIRST_REQUEST: Duration = Duration::from_secs(1);
+/// How long a new connection is not taken for one on which no request comes: the first may be on its way, and on a busy machine it
+/// may take that long to be read.
+pub const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// The connections of a listener.
 #[derive(Debug)]
@@ -40,8 +41,8 @@ pub struct ConnectionState {
     under_way: AtomicU32,
     /// When its last request began, or else it itself, in milliseconds since `start`.
     last_begun: AtomicU64,
-    is_told: AtomicBool,
-    ends_when_done: AtomicBool,
+    /// How it is to end, once it is.
+    ending: OnceLock<Ending>,
     told: Notify,
 }
 
@@ -86,8 +87,7 @@ impl Connections {
             has_begun: AtomicBool::new(false),
             under_way: AtomicU32::new(0),
             last_begun: AtomicU64::new(milliseconds(self.start.elapsed())),
-            is_told: AtomicBool::new(false),
-            ends_when_done: AtomicBool::new(false),
+            ending: OnceLock::new(),
             told: Notify::new(),
         });
         let mut open = self.lock();
@@ -106,7 +106,7 @@ impl Connections {
         let wanted = (self.max / ROOM_SHARE).max(1);
         let mut idle: Vec<_> = {
             let open = self.lock();
-            if open.states.values().any(|state| state.is_told.load(Ordering::Relaxed)) {
+            if open.states.values().any(|state| state.ending.get().is_some()) {
                 // Some are on their way out already.
                 return;
             }
@@ -175,15 +175,15 @@ impl ConnectionState {
     }
 
     fn tell(&self, ending: Ending) {
-        self.is_told.store(true, Ordering::Relaxed);
-        self.ends_when_done.store(ending == Ending::WhenDone, Ordering::Relaxed);
+        // Whoever is on the way out already goes as they were told first.
+        let _ = self.ending.set(ending);
         self.told.notify_one();
     }
 
     /// Waits until the connection is to end.
     pub async fn told_to_end(&self) -> Ending {
         self.told.notified().await;
-        if self.ends_when_done.load(Ordering::Relaxed) { Ending::WhenDone } else { Ending::AtOnce }
+        self.ending.get().copied().unwrap_or(Ending::AtOnce)
     }
 }
 

@@ -262,11 +262,9 @@ fn inputs_that_claim_billions_of_columns_are_refused_before_a_field_is_made_of_e
 }
 
 /// A field of protobuf that holds bytes.
-fn field(number: u64, content: &[u8]) -> Vec<u8> {
+fn field(number: u32, content: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    prost::encoding::encode_varint(number << 3 | 2, &mut bytes);
-    prost::encoding::encode_varint(content.len() as u64, &mut bytes);
-    bytes.extend_from_slice(content);
+    prost::encoding::bytes::encode(number, &content.to_vec(), &mut bytes);
     bytes
 }
 
