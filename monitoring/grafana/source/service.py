@@ -259,6 +259,25 @@ def _saturation():
             query(f"model:onnward_shed_requests:ratio_rate5m{{{RECORDED_MODEL}}}", "{{model}}"),
             width=12,
         ),
+        graph(
+            "Connections",
+            "Open ones by listener. Near limits.max_connections those that are idle for longest are closed: raise it, or have "
+            "clients keep fewer.",
+            "short",
+            query(f"onnward_connections{{{ENGINE}}}", "{{listener}} {{instance}}"),
+            width=12,
+        ),
+        graph(
+            "Connections ended early",
+            "By the engine. made_room, no_room: there are too many. slow: clients that send nothing, or too little. "
+            "handshake: clients that do not trust the certificate, or have none of their own.",
+            "cps",
+            query(
+                f"sum by (listener, reason) (rate(onnward_connections_ended_early_total{{{ENGINE}}}[$__rate_interval]))",
+                "{{listener}} {{reason}}",
+            ),
+            width=12,
+        ),
     ]
 
 
