@@ -88,9 +88,10 @@ impl Feature {
             ) => {
                 let code = self.code(value);
                 // What is ignored is a value that nobody has seen yet: neither a blank nor another type.
-                let may_be_new = matches!(value, Value::Text(text) if !text.trim().is_empty());
-                let known = code != UNKNOWN_CATEGORY || (may_be_new && *unknown == UnknownPolicy::Ignore);
-                if known { Ok(code) } else { Err(refuse()) }
+                let may_be_new = || matches!(value, Value::Text(text) if !text.trim().is_empty());
+                let is_accepted =
+                    code != UNKNOWN_CATEGORY || (*unknown == UnknownPolicy::Ignore && may_be_new());
+                if is_accepted { Ok(code) } else { Err(refuse()) }
             }
             _ => Err(refuse()),
         }

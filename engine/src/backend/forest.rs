@@ -4,8 +4,12 @@
 //! node is. So a step computes the next node and has no branch. Each step waits for the one before it; so several paths go
 //! side by side: of several rows through one tree, or, of a single row, through several trees.
 
+use std::slice::ChunksExact;
+
 /// How many paths go side by side: as many as a processor of today has registers for.
 const PATHS: usize = 8;
+/// How many blocks of rows go through a tree before the next tree's turn: they and the tree stay in the nearest cache.
+const BLOCKS: usize = 8;
 
 /// A node of a tree as it is read; the root is the tree's first node.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,7 +50,7 @@ struct PackedNode {
 }
 
 /// The values of `PATHS` rows, column after column, and behind them a column of zeros, which the leaves compare.
-type Block = Vec<f32>;
+type Block = [f32];
 
 impl Forest {
     /// Lays the trees out; `None` if there is none, or if one is not well formed.
@@ -98,18 +102,21 @@ impl Forest {
     /// the trees.
     pub fn sums(&self, matrix: &[f32], width: usize) -> Vec<[f32; 2]> {
         let mut sums = vec![[0.0; 2]; matrix.len() / width];
-        let mut block: Block = vec![0.0; (self.columns + 1) * PATHS];
+        let block_len = (self.columns + 1) * PATHS;
+        let mut blocks = vec![0.0; block_len * (sums.len() / PATHS).clamp(1, BLOCKS)];
         let (rows_of_blocks, single_rows) = matrix.split_at(sums.len() / PATHS * PATHS * width);
         let (sums_of_blocks, single_sums) = sums.split_at_mut(rows_of_blocks.len() / width);
-        for (rows, sums) in
-            rows_of_blocks.chunks_exact(PATHS * width).zip(sums_of_blocks.chunks_exact_mut(PATHS))
-        {
-            rows.chunks_exact(width).enumerate().for_each(|(path, row)| self.fill(&mut block, path, row));
-            self.add_leaves_of_rows(&block, sums);
+        let in_turn = rows_of_blocks.chunks(BLOCKS * PATHS * width);
+        for (rows, sums) in in_turn.zip(sums_of_blocks.chunks_mut(BLOCKS * PATHS)) {
+            for (block, rows) in blocks.chunks_exact_mut(block_len).zip(rows.chunks_exact(PATHS * width)) {
+                rows.chunks_exact(width).enumerate().for_each(|(path, row)| self.fill(block, path, row));
+            }
+            self.add_leaves_of_rows(blocks.chunks_exact(block_len), sums);
         }
+        let block = &mut blocks[..block_len];
         for (row, sum) in single_rows.chunks_exact(width).zip(single_sums) {
-            self.fill(&mut block, 0, row);
-            self.add_leaves_of_row(&block, sum);
+            self.fill(block, 0, row);
+            self.add_leaves_of_row(block, sum);
         }
         sums
     }
@@ -120,10 +127,12 @@ impl Forest {
     }
 
     /// Each path is a row's.
-    fn add_leaves_of_rows(&self, block: &Block, sums: &mut [[f32; 2]]) {
+    fn add_leaves_of_rows(&self, blocks: ChunksExact<'_, f32>, sums: &mut [[f32; 2]]) {
         for PackedTree { root, depth } in &self.trees {
-            let leaves = self.walk::<1>([*root; PATHS], *depth, block);
-            sums.iter_mut().zip(leaves).for_each(|(sum, leaf)| self.add_leaf(sum, leaf));
+            for (block, sums) in blocks.clone().zip(sums.chunks_exact_mut(PATHS)) {
+                let leaves = self.walk::<1>([*root; PATHS], *depth, block);
+                sums.iter_mut().zip(leaves).for_each(|(sum, leaf)| self.add_leaf(sum, leaf));
+            }
         }
     }
 
@@ -207,7 +216,8 @@ mod tests {
         // A third column, which no tree reads.
         let rows: Vec<[f32; 3]> = values.iter().flat_map(|a| values.map(|b| [*a, b, 9.0])).collect();
         let expected: Vec<[f32; 2]> = rows.iter().map(|row| sum_by_hand(&trees, row)).collect();
-        for count in [0, 1, 2, 7, 8, 9, 16, 23, rows.len()] {
+        assert!(rows.len() > BLOCKS * PATHS);
+        for count in [0, 1, 2, 7, 8, 9, 16, 23, BLOCKS * PATHS, rows.len()] {
             assert_eq!(forest.sums(&rows[..count].concat(), 3), expected[..count], "{count} rows");
         }
     }
