@@ -26,10 +26,13 @@ use crate::publisher::Publisher;
 use crate::versions::TwoVersions;
 
 const MODEL: &str = "soaked";
-/// How many requests are on their way at a time while the capacity is measured, and how long that takes.
+/// How many requests are on their way at a time while the capacity is measured.
 const CAPACITY_CONNECTIONS: usize = 64;
 const CAPACITY_WARM_UP: Duration = Duration::from_secs(5);
-const CAPACITY_WINDOW: Duration = Duration::from_secs(5);
+/// A third of the time for which it is measured: of the engine alone, and with all that goes on beside the predictions, so that there
+/// are swaps in it.
+const ALONE_WINDOW: Duration = Duration::from_secs(2);
+const CAPACITY_WINDOW: Duration = Duration::from_secs(20);
 /// On how many connections the requests of the soak go.
 const CONNECTIONS: usize = 256;
 /// How many predictions the engine may keep: few enough that the oldest go long before the end.
@@ -50,7 +53,8 @@ pub struct SoakSettings {
     pub interval: Duration,
     /// The share of its capacity that the engine is asked for.
     pub share: f64,
-    /// How many requests begin each second; absent, the share of the capacity, which is measured first.
+    /// How many requests begin each second; absent, the share of the capacity, which is measured first with all that goes on beside
+    /// the predictions.
     pub rate: Option<f64>,
     /// How long it is from one swap to the next.
     pub swap_every: Duration,
@@ -89,12 +93,13 @@ pub fn run(
     let backend = engine.model(MODEL)?["backend"].as_str().unwrap_or("unknown").to_owned();
 
     let load = Load { engine: &engine, requests: requests(&engine, &customers)? };
-    let capacity = match settings.rate {
-        None => Some(load.capacity()?),
-        Some(_) => None,
+    let about = match settings.rate {
+        None => load.capacity(ALONE_WINDOW)? * settings.share,
+        Some(rate) => rate,
     };
-    let rate = settings.rate.unwrap_or(capacity.unwrap_or_default() * settings.share);
-    let company = Company::start(settings, &engine, publisher, [first, second], customers, rate)?;
+    let company = Company::start(settings, &engine, publisher, [first, second], customers, about)?;
+    let capacity = settings.rate.is_none().then(|| load.capacity(CAPACITY_WINDOW)).transpose()?;
+    let rate = capacity.map_or(about, |capacity| capacity * settings.share);
     let sampler = Sampler::start(engine.id())?;
     let mut intervals = Vec::with_capacity(settings.intervals);
     for _ in 0..settings.intervals {
@@ -148,9 +153,9 @@ struct Load<'a> {
 
 impl Load<'_> {
     /// How many requests a second the engine answers at most.
-    fn capacity(&self) -> Result<f64, ProofError> {
+    fn capacity(&self, window: Duration) -> Result<f64, ProofError> {
         let schedule = Schedule::Closed { connections: CAPACITY_CONNECTIONS };
-        Ok(self.run(schedule, CAPACITY_WARM_UP, CAPACITY_WINDOW)?.requests_per_second)
+        Ok(self.run(schedule, CAPACITY_WARM_UP, window)?.requests_per_second)
     }
 
     /// Requests at a rate, as independent clients send them.

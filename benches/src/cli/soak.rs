@@ -15,7 +15,7 @@ const SCRAPE_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The capacity is measured first, in a closed loop. Then requests begin at a share of it, whatever becomes of those before.
+The capacity is measured first, in a closed loop with the swaps, outcomes and scrapes beside it. Then requests begin at a share of it, whatever becomes of those before.
 
 Examples:
   onnward-bench soak
