@@ -26,14 +26,12 @@ use crate::publisher::Publisher;
 use crate::versions::TwoVersions;
 
 const MODEL: &str = "soaked";
-/// How many requests are on their way at a time while the capacity is measured.
-const CAPACITY_CONNECTIONS: usize = 64;
 const CAPACITY_WARM_UP: Duration = Duration::from_secs(5);
 /// A third of the time for which it is measured: of the engine alone, and with all that goes on beside the predictions, so that there
 /// are swaps in it.
 const ALONE_WINDOW: Duration = Duration::from_secs(2);
 const CAPACITY_WINDOW: Duration = Duration::from_secs(20);
-/// On how many connections the requests of the soak go.
+/// On how many connections requests go: while the capacity is measured they are all busy, and in the soak as many as need be.
 const CONNECTIONS: usize = 256;
 /// How many predictions the engine may keep: few enough that the oldest go long before the end.
 const KEPT_PREDICTIONS: u64 = 500_000;
@@ -154,7 +152,7 @@ struct Load<'a> {
 impl Load<'_> {
     /// How many requests a second the engine answers at most.
     fn capacity(&self, window: Duration) -> Result<f64, ProofError> {
-        let schedule = Schedule::Closed { connections: CAPACITY_CONNECTIONS };
+        let schedule = Schedule::Closed { connections: CONNECTIONS };
         Ok(self.run(schedule, CAPACITY_WARM_UP, window)?.requests_per_second)
     }
 
