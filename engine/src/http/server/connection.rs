@@ -74,23 +74,21 @@ where
         }
     });
     let mut connection = pin!(shared.builder.serve_connection(TokioIo::new(stream), service));
-    let first_head = async {
-        sleep_until(deadline).await;
-        place.state.has_begun()
+    // From its first request on a connection has one clock less to look at.
+    let told = tokio::select! {
+        biased;
+        result = &mut connection => return log_end(result),
+        () = place.state.begun() => None,
+        ending = place.state.told_to_end() => Some(ending),
+        () = sleep_until(deadline) => return shared.metrics.ended_early(ConnectionEnd::Slow),
     };
-    let mut first_head = pin!(first_head);
-    let mut waits_for_head = true;
-    let ending = loop {
-        tokio::select! {
+    let ending = match told {
+        Some(ending) => ending,
+        None => tokio::select! {
+            biased;
             result = &mut connection => return log_end(result),
-            has_begun = &mut first_head, if waits_for_head => {
-                if !has_begun {
-                    return shared.metrics.ended_early(ConnectionEnd::Slow);
-                }
-                waits_for_head = false;
-            }
-            ending = place.state.told_to_end() => break ending,
-        }
+            ending = place.state.told_to_end() => ending,
+        },
     };
     note(ending, shared);
     if ending == Ending::WhenDone && !place.state.has_begun() {

@@ -1,8 +1,10 @@
 //! All connections of a listener: how many there are, and which of them goes when there is no room for another.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -167,6 +169,11 @@ impl ConnectionState {
     /// Whether there has been a request.
     pub fn has_begun(&self) -> bool {
         self.has_begun.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the first request, beside the serving of the connection: whoever waits looks again whenever that has been looked at.
+    pub async fn begun(&self) {
+        poll_fn(|_| if self.has_begun() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
     /// When it began, or its last request did.
