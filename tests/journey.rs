@@ -4,11 +4,12 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use onnward_exporter::export::export;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::programs::{Engine, fail, run, succeed, succeed_json};
-use crate::support::{root, schema};
+use crate::support::{bank, root, schema};
 
 const EXPORTER: &str = "onnward-exporter";
 const ENGINE: &str = "onnward-engine";
@@ -190,8 +191,43 @@ fn a_health_check_says_whether_the_engine_is_ready_and_why_not() {
 }
 
 #[test]
+fn an_engine_that_asks_for_keys_looks_at_its_repository_for_an_administrator_alone() {
+    let folder = TempDir::new().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (repository, keys, artifact) = (file("repository"), file("keys.toml"), file("bank.onnx"));
+    std::fs::write(&artifact, export(&bank().models[0]).unwrap().encode()).unwrap();
+    let publish = || {
+        succeed(EXPORTER, &["publish", &artifact, "--repository", &repository, "--model", "bank"]);
+    };
+    publish();
+    let key_file = |name: &str, scope: &str| {
+        let arguments = ["api-key", name, "--scopes", scope, "--file", &keys, "--output", "json"];
+        let made = succeed_json(ENGINE, &arguments);
+        std::fs::write(file(name), made["key"].as_str().unwrap()).unwrap();
+        file(name)
+    };
+    let (operator, reader) = (key_file("operator", "admin"), key_file("reader", "read"));
+
+    let settings = [("ONNWARD_AUTH__KEYS_FILE".to_owned(), keys.clone())];
+    let engine = Engine::serve_in(&settings, &repository, &[]);
+    publish();
+    let url = format!("{}/admin/reload", engine.admin_url);
+    let reload = ["reload", "--url", &url];
+    assert!(fail(ENGINE, &reload).contains("answers 401: "));
+    assert!(fail(ENGINE, &[&reload[..], &["--key-file", &reader]].concat()).contains("answers 403: "));
+    let looked = succeed(ENGINE, &[&reload[..], &["--key-file", &operator]].concat());
+    assert!(looked.starts_with("bank version 2 on "), "{looked}");
+    let json = [&reload[..], &["--key-file", &operator, "--output", "json"]].concat();
+    assert_eq!(succeed_json(ENGINE, &json)["models"][0]["version"], 2);
+
+    let nowhere = fail(ENGINE, &["reload"]);
+    assert!(nowhere.contains("ONNWARD_ADMIN__LISTEN"), "{nowhere}");
+    assert!(fail(ENGINE, &[&reload[..], &["--key-file", &file("none")]].concat()).contains("none"));
+}
+
+#[test]
 fn every_command_explains_itself_with_an_example() {
-    let commands: [(&str, &[&str]); 19] = [
+    let commands: [(&str, &[&str]); 23] = [
         (EXPORTER, &["schema", "infer"]),
         (EXPORTER, &["schema", "check"]),
         (EXPORTER, &["sample"]),
@@ -211,6 +247,10 @@ fn every_command_explains_itself_with_an_example() {
         (ENGINE, &["serve"]),
         (ENGINE, &["check"]),
         (ENGINE, &["predict"]),
+        (ENGINE, &["health"]),
+        (ENGINE, &["reload"]),
+        (ENGINE, &["api-key"]),
+        (EXPORTER, &["audit"]),
     ];
     for (program, command) in commands {
         let help = succeed(program, &[command, &["--help"][..]].concat());

@@ -11,9 +11,9 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::auth::Scope;
-use crate::commands::NewKey;
-use crate::config::{BackendChoice, Config, ConfigError, Flags};
-use crate::health::{HealthError, Question};
+use crate::commands::{CommandError, NewKey};
+use crate::config::{Addresses, BackendChoice, Config, ConfigError, Flags};
+use crate::remote::{Question, RemoteError};
 use crate::{app, commands};
 
 /// Serves churn models from ONNX files.
@@ -30,6 +30,7 @@ Examples:
   onnward-engine check model-repository/churn/1/model.onnx
   onnward-engine predict model-repository/churn/1/model.onnx rows.json --output json
   onnward-engine health
+  onnward-engine reload
   onnward-engine api-key batch-job --scopes predict --file keys.toml";
 
 #[derive(Debug, Subcommand)]
@@ -42,6 +43,8 @@ enum Command {
     Predict(Predict),
     /// Ask a running engine whether it is ready: status 0 if it is, else 1 and the reason
     Health(Health),
+    /// Have a running engine look at its repository now, and wait until that has been acted upon
+    Reload(Reload),
     /// Make an API key, and the entry by which the engine knows it
     ApiKey(ApiKey),
 }
@@ -139,6 +142,32 @@ struct Health {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Without --url it asks the engine of this machine, on the address of admin.listen in the same configuration file and
+environment that `serve` reads.
+
+Examples:
+  onnward-engine reload --config engine.toml
+  onnward-engine reload --url https://churn.example.com:8001/admin/reload --key-file operator.key --output json")]
+struct Reload {
+    /// What to ask [default: /admin/reload of admin.listen in the configuration]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// A file with the API key, or token, of an administrator, where the engine asks for one
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// How long to wait for the answer
+    #[arg(long, value_name = "MS", default_value_t = 60_000)]
+    timeout_ms: u64,
+    /// The TOML file that `serve` is given
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
 The key is shown once: the file holds its digest alone. The engine reads the file that auth.keys_file names
 every two seconds, so a key is added, or taken out, without a restart.
 
@@ -192,6 +221,10 @@ pub fn run() -> ExitCode {
             }
             Err(error) => fail(&error, USAGE),
         },
+        Command::Reload(reload) => match reload.question() {
+            Ok(question) => exit_code(reload.run(question)),
+            Err(error) => fail(&error, USAGE),
+        },
         Command::ApiKey(ApiKey { name, scopes, expires, file, output }) => {
             exit_code(commands::api_key(NewKey { name, scopes, expires }, file.as_deref(), output))
         }
@@ -202,13 +235,34 @@ fn environment() -> impl Iterator<Item = (String, String)> {
     vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
+/// Where the engine of this machine answers.
+fn addresses(config: Option<PathBuf>) -> Result<Addresses, ConfigError> {
+    Config::load_addresses(&Flags { config, ..Flags::default() }, environment())
+}
+
 impl Health {
-    fn question(&self) -> Result<Result<Question, HealthError>, ConfigError> {
-        if let Some(url) = &self.url {
-            return Ok(Ok(Question::to(url.clone())));
-        }
-        let flags = Flags { config: self.config.clone(), ..Flags::default() };
-        Ok(Question::to_engine_here(&Config::load_health(&flags, environment())?))
+    fn question(&self) -> Result<Result<Question, RemoteError>, ConfigError> {
+        Ok(match &self.url {
+            Some(url) => Ok(Question::health(url.clone())),
+            None => Question::health_here(&addresses(self.config.clone())?),
+        })
+    }
+}
+
+impl Reload {
+    fn question(&self) -> Result<Result<Question, RemoteError>, ConfigError> {
+        Ok(match &self.url {
+            Some(url) => Ok(Question::reload(url.clone())),
+            None => Question::reload_here(&addresses(self.config.clone())?),
+        })
+    }
+
+    fn run(self, question: Result<Question, RemoteError>) -> Result<(), CommandError> {
+        let question = match self.key_file {
+            Some(path) => question?.with_key(&commands::read_text(&path)?)?,
+            None => question?,
+        };
+        commands::reload(question, Duration::from_millis(self.timeout_ms), self.output)
     }
 }
 

@@ -1,6 +1,7 @@
-//! What `check`, `predict` and `api-key` do.
+//! What the commands do that serve nothing.
 
 mod api_key;
+mod reload;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -24,12 +25,13 @@ use crate::check::check as check_file;
 use crate::cli::Output;
 use crate::config::{BackendChoice, BatchingConfig, OnnxRuntimeConfig};
 use crate::crew::Crew;
-use crate::health::{self, HealthError, Question};
 use crate::loader::{LoadError, Loader};
 use crate::metrics::{Metrics, MetricsError};
 use crate::registry::ServingModel;
+use crate::remote::{self, Question, RemoteError};
 
 pub use api_key::{NewKey, api_key};
+pub use reload::reload;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, Error)]
@@ -100,6 +102,12 @@ pub enum CommandError {
         /// What the system says.
         source: io::Error,
     },
+    /// A running engine has not done what it was asked.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// It has answered something else than an engine does.
+    #[error("what was asked is not an engine: {0}")]
+    NotAnEngine(serde_json::Error),
     /// The process cannot be set up.
     #[error(transparent)]
     App(#[from] AppError),
@@ -117,10 +125,10 @@ pub enum CommandError {
 /// `health`.
 ///
 /// # Errors
-/// [`HealthError`] unless the engine is ready.
-pub fn health(question: Question, timeout: Duration) -> Result<(), HealthError> {
+/// [`RemoteError`] unless the engine is ready.
+pub fn health(question: Question, timeout: Duration) -> Result<(), RemoteError> {
     onnward_repository::prepare_tls();
-    health::ask(question, timeout)
+    remote::ask(question, timeout).map(drop)
 }
 
 /// Replays the golden rows of `file` on every backend that is present, whole graph and cut, compares the backends with each
@@ -269,6 +277,14 @@ fn read_model(path: &Path) -> Result<Vec<u8>, CommandError> {
     };
     ModelBounds::default().check_size(size).map_err(too_large)?;
     read(path)
+}
+
+/// The text of a file.
+///
+/// # Errors
+/// [`CommandError::Read`].
+pub fn read_text(path: &Path) -> Result<String, CommandError> {
+    std::fs::read_to_string(path).map_err(|source| CommandError::Read { path: path.to_owned(), source })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CommandError> {

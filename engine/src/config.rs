@@ -152,9 +152,9 @@ pub struct HttpConfig {
     pub access_log: AccessLogConfig,
 }
 
-/// Where the engine answers probes.
+/// Where the engine answers, and how it is spoken to there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HealthConfig {
+pub struct Addresses {
     /// Everybody's address.
     pub listen: SocketAddr,
     /// The address of the admin routes.
@@ -202,16 +202,16 @@ impl Config {
         from_layers(layers(flags, environment)?, raw::RawConfig::check)
     }
 
-    /// The part of what [`Config::load`] reads from the same sources that says where the engine answers probes: what else is
-    /// missing does not matter.
+    /// The part of what [`Config::load`] reads from the same sources that says where the engine answers: what else is missing does
+    /// not matter.
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub fn load_health(
+    pub fn load_addresses(
         flags: &Flags,
         environment: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<HealthConfig, ConfigError> {
-        from_layers(layers(flags, environment)?, |raw| raw.health())
+    ) -> Result<Addresses, ConfigError> {
+        from_layers(layers(flags, environment)?, |raw| raw.where_it_answers())
     }
 }
 

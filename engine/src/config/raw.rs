@@ -23,7 +23,7 @@ use super::outcomes::RawOutcomes;
 use super::tls::RawTls;
 use super::tracing::RawTracing;
 use super::{
-    AccessLogConfig, BatchingConfig, CacheConfig, Config, HealthConfig, HttpConfig, OnnxRuntimeConfig,
+    AccessLogConfig, Addresses, BatchingConfig, CacheConfig, Config, HttpConfig, OnnxRuntimeConfig,
     ShutdownConfig, WatchConfig,
 };
 
@@ -237,10 +237,10 @@ impl Default for RawShutdown {
 }
 
 impl RawConfig {
-    /// Where probes are answered.
-    pub fn health(&self) -> Result<HealthConfig, Invalid> {
+    /// Where requests are answered.
+    pub fn where_it_answers(&self) -> Result<Addresses, Invalid> {
         let (listen, admin_listen) = self.addresses()?;
-        Ok(HealthConfig { listen, admin_listen, tls: self.tls.clone().check()? })
+        Ok(Addresses { listen, admin_listen, tls: self.tls.clone().check()? })
     }
 
     /// The addresses to listen on: everybody's, and where it is set the administrators'.

@@ -125,9 +125,9 @@ fn limits_are_whole_numbers_within_reason() {
 #[test]
 fn the_address_is_known_where_nothing_else_is() {
     let variables = [("ONNWARD_LISTEN".to_owned(), "0.0.0.0:80".to_owned())];
-    let health = Config::load_health(&Flags::default(), variables).unwrap();
+    let addresses = Config::load_addresses(&Flags::default(), variables).unwrap();
     assert_eq!(
-        (health.listen.to_string(), health.admin_listen, health.tls),
+        (addresses.listen.to_string(), addresses.admin_listen, addresses.tls),
         ("0.0.0.0:80".to_owned(), None, None)
     );
 }
