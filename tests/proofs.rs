@@ -70,9 +70,10 @@ fn nothing_fails_and_no_file_stays_open_while_swaps_outcomes_and_scrapes_go_on()
     let report = soak::run(&settings, |_| ()).unwrap();
     assert!(report.intervals.iter().all(|interval| interval.statuses.ok > 400), "{report}");
     // The engine may take longer to follow a promotion than it is until the next one: its interval is five seconds.
-    let failures = report.failures.keys().filter(|reason| !reason.contains("is promoted")).count();
+    let failures = report.company.failures.keys().filter(|reason| !reason.contains("is promoted")).count();
     assert_eq!(failures, 0, "{report}");
-    assert!(report.swaps >= 4 && report.scrapes >= 8 && report.joined > 50, "{report}");
+    let company = &report.company;
+    assert!(company.swaps >= 4 && company.scrapes >= 8 && company.joined > 50, "{report}");
     let growing = report.intervals.last().unwrap().file_handles - report.intervals[0].file_handles;
     assert!(growing <= 4.0, "{report}");
 }

@@ -15,6 +15,7 @@ use onnward_repository::RepositoryConfig;
 use onnward_schemas::SchemaFile;
 use tempfile::TempDir;
 
+pub use self::company::CompanyFigures;
 use self::company::{Company, Customers};
 pub use self::report::{Interval, SoakReport};
 use self::samples::Sampler;

@@ -1,12 +1,14 @@
 //! What goes on beside the predictions: swaps, outcomes, scrapes. Each is a thread that does one thing at even distances.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use onnward_schemas::SchemaFile;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{MODEL, SoakSettings};
@@ -31,21 +33,24 @@ pub struct Customers {
 }
 
 /// What became of what goes on beside the predictions.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct CompanyFigures {
     /// How many promotions there were. One that the engine has not followed before the next is a failure.
     pub swaps: u64,
-    /// How many scrapes were answered, and how many bytes the last one had.
+    /// How many scrapes were answered.
     pub scrapes: u64,
+    /// How many bytes the last scrape had.
     pub scrape_bytes: u64,
-    /// How many outcomes were answered, and how many of them found their predictions.
+    /// How many outcomes were answered.
     pub outcomes: u64,
+    /// How many of them were joined to predictions.
     pub joined: u64,
     /// What failed, and how often.
     pub failures: BTreeMap<String, u64>,
-    /// Predictions that were answered and not kept, and lines of the log that were lost.
+    /// How many answered predictions were not kept for their outcomes.
     pub not_stored: u64,
-    pub lines_lost: u64,
+    /// How many lines of the log were lost.
+    pub log_lines_lost: u64,
 }
 
 /// What goes on beside the predictions.
@@ -125,7 +130,7 @@ impl Company {
         }
         let (_, text) = engine.get("/metrics")?;
         all.not_stored = sum_of(&text, "onnward_predictions_not_stored_total");
-        all.lines_lost = sum_of(&text, "onnward_log_lines_lost_total");
+        all.log_lines_lost = sum_of(&text, "onnward_log_lines_lost_total");
         Ok(all)
     }
 }
@@ -214,5 +219,18 @@ impl CompanyFigures {
         self.outcomes += other.outcomes;
         self.joined += other.joined;
         self.failures.extend(other.failures);
+    }
+}
+
+impl fmt::Display for CompanyFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { swaps, scrapes, scrape_bytes, outcomes, joined, failures, not_stored, log_lines_lost } =
+            self;
+        writeln!(f, "\nbeside them: {swaps} swaps, {scrapes} scrapes (the last one {scrape_bytes} bytes)")?;
+        writeln!(
+            f,
+            "{outcomes} outcomes, {joined} of them joined; {not_stored} predictions not kept, {log_lines_lost} lines of the log lost"
+        )?;
+        failures.iter().try_for_each(|(reason, count)| writeln!(f, "  {count} × {reason}"))
     }
 }

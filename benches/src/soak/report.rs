@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -60,22 +59,9 @@ pub struct SoakReport {
     pub interval_seconds: f64,
     /// The intervals.
     pub intervals: Vec<Interval>,
-    /// How many promotions the engine followed.
-    pub swaps: u64,
-    /// How many scrapes were answered.
-    pub scrapes: u64,
-    /// How many bytes the last scrape had.
-    pub scrape_bytes: u64,
-    /// How many outcomes were answered.
-    pub outcomes: u64,
-    /// How many of them were joined to predictions.
-    pub joined: u64,
-    /// What went wrong beside the predictions, and how often.
-    pub failures: BTreeMap<String, u64>,
-    /// How many answered predictions were not kept for their outcomes.
-    pub not_stored: u64,
-    /// How many lines of the log were lost.
-    pub log_lines_lost: u64,
+    /// What became of what went on beside the predictions.
+    #[serde(flatten)]
+    pub company: CompanyFigures,
     /// How much the line through the memory of the last three quarters rises, in percent.
     pub memory_rise_percent: f64,
     /// The 99th percentile of the last quarter, divided by that of the first: medians over the intervals.
@@ -117,17 +103,19 @@ impl SoakReport {
         intervals: Vec<Interval>,
         company: CompanyFigures,
     ) -> Self {
-        let CompanyFigures { swaps, scrapes, scrape_bytes, outcomes, joined, failures, .. } = company;
         let quarters = Quarters::of(&intervals);
         let memory_rise_percent = quarters.memory_rise_percent();
         let p99_ratio = quarters.ratio(|interval| interval.p99_ms);
         let unanswered = intervals.iter().map(Interval::unanswered).sum();
         let requirements = vec![
             Requirement::none_of("request that is not answered with 200", unanswered),
-            Requirement::none_of("failure of a swap, an outcome or a scrape", failures.values().sum()),
+            Requirement::none_of(
+                "failure of a swap, an outcome or a scrape",
+                company.failures.values().sum(),
+            ),
             Requirement::at_least(
                 "outcomes that find their predictions",
-                joined as f64 / outcomes as f64,
+                company.joined as f64 / company.outcomes as f64,
                 0.95,
                 "",
             ),
@@ -159,14 +147,7 @@ impl SoakReport {
             rate,
             interval_seconds: settings.interval.as_secs_f64(),
             intervals,
-            swaps,
-            scrapes,
-            scrape_bytes,
-            outcomes,
-            joined,
-            failures,
-            not_stored: company.not_stored,
-            log_lines_lost: company.lines_lost,
+            company,
             memory_rise_percent,
             p99_ratio,
             requirements,
@@ -191,19 +172,21 @@ impl<'a> Quarters<'a> {
 
     /// What the last quarter has more than the first.
     fn growth(&self, figure: fn(&Interval) -> f64) -> f64 {
-        let of = |quarter: &[Interval]| median(quarter.iter().map(figure).collect());
-        of(self.last) - of(self.first)
+        median_of(self.last, figure) - median_of(self.first, figure)
     }
 
     fn ratio(&self, figure: fn(&Interval) -> f64) -> f64 {
-        let of = |quarter: &[Interval]| median(quarter.iter().map(figure).collect());
-        of(self.last) / of(self.first)
+        median_of(self.last, figure) / median_of(self.first, figure)
     }
 
     fn memory_rise_percent(&self) -> f64 {
         let memory: Vec<f64> = self.after_first.iter().map(|interval| interval.resident_mib).collect();
         100.0 * rise(&memory) / median(memory)
     }
+}
+
+fn median_of(intervals: &[Interval], figure: fn(&Interval) -> f64) -> f64 {
+    median(intervals.iter().map(figure).collect())
 }
 
 impl fmt::Display for SoakReport {
@@ -249,15 +232,7 @@ impl fmt::Display for SoakReport {
                 interval.unanswered(),
             )?;
         }
-        let Self { swaps, scrapes, scrape_bytes, outcomes, joined, not_stored, log_lines_lost, .. } = self;
-        writeln!(f, "\nbeside them: {swaps} swaps, {scrapes} scrapes (the last one {scrape_bytes} bytes)")?;
-        writeln!(
-            f,
-            "{outcomes} outcomes, {joined} of them joined; {not_stored} predictions not kept, {log_lines_lost} lines of the log lost"
-        )?;
-        for (reason, count) in &self.failures {
-            writeln!(f, "  {count} × {reason}")?;
-        }
+        write!(f, "{}", self.company)?;
         writeln!(f, "\nrequired:")?;
         self.requirements.iter().try_for_each(|requirement| writeln!(f, "{requirement}"))
     }
