@@ -6,36 +6,43 @@ use onnward_onnx::{FEATURES, LABEL, PROBABILITIES};
 
 use super::graph::{GraphBuilder, integer};
 
-/// Adds imputation, scaling and one-hot encoding of [`FEATURES`] and names the value that holds the preprocessed
-/// matrix, float32 `[rows, columns]`.
+/// Adds imputation, scaling and one-hot encoding of [`FEATURES`] and names the value that holds the preprocessed columns,
+/// float32 `[columns, rows]`, where each lies in one piece: ONNX Runtime gathers piece by piece, and along rows, where a
+/// piece is one number, it would spend most of its time on that.
 pub fn add_preprocessing(graph: &mut GraphBuilder, preprocessor: &Preprocessor) -> String {
+    let features = graph.node("Transpose", &[FEATURES], "core/features", vec![]);
     let mut parts = Vec::new();
     if !preprocessor.numeric.is_empty() {
-        parts.push(add_numeric(graph, preprocessor));
+        parts.push(add_numeric(graph, &features, preprocessor));
     }
     if !preprocessor.one_hot.is_empty() {
-        parts.push(add_one_hot(graph, preprocessor));
+        parts.push(add_one_hot(graph, &features, preprocessor));
     }
     match parts.as_slice() {
         [only] => only.clone(),
         _ => {
             let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-            graph.node("Concat", &parts, "core/columns", vec![integer("axis", 1)])
+            graph.node("Concat", &parts, "core/columns", vec![integer("axis", 0)])
         }
     }
 }
 
+/// Adds the matrix that columns are, float32 `[rows, columns]`, which models take.
+pub fn add_rows(graph: &mut GraphBuilder, columns: &str) -> String {
+    graph.node("Transpose", &[columns], "core/rows", vec![])
+}
+
 /// Scaling is left out where it changes nothing. It divides rather than multiplies by the reciprocal: the trainer divides,
 /// and the two round differently.
-fn add_numeric(graph: &mut GraphBuilder, preprocessor: &Preprocessor) -> String {
+fn add_numeric(graph: &mut GraphBuilder, features: &str, preprocessor: &Preprocessor) -> String {
     let numeric = &preprocessor.numeric;
     let count = numeric.len() as i64;
-    let features: Vec<i64> = numeric.iter().map(|column| column.feature as i64).collect();
+    let places: Vec<i64> = numeric.iter().map(|column| column.feature as i64).collect();
     let medians: Vec<f32> = numeric.iter().map(|column| column.median).collect();
-    let indices = graph.integers("core/numeric/indices", &[count], &features);
-    let medians = graph.floats("core/numeric/medians", &[1, count], &medians);
+    let indices = graph.integers("core/numeric/indices", &[count], &places);
+    let medians = graph.floats("core/numeric/medians", &[count, 1], &medians);
 
-    let raw = graph.node("Gather", &[FEATURES, &indices], "core/numeric/raw", vec![integer("axis", 1)]);
+    let raw = graph.node("Gather", &[features, &indices], "core/numeric/raw", vec![integer("axis", 0)]);
     let missing = graph.node("IsNaN", &[&raw], "core/numeric/missing", vec![]);
     let imputed = graph.node("Where", &[&missing, &medians, &raw], "core/numeric/imputed", vec![]);
     if !preprocessor.scales() {
@@ -43,24 +50,24 @@ fn add_numeric(graph: &mut GraphBuilder, preprocessor: &Preprocessor) -> String 
     }
     let means: Vec<f32> = numeric.iter().map(|column| column.mean).collect();
     let scales: Vec<f32> = numeric.iter().map(|column| column.scale).collect();
-    let means = graph.floats("core/numeric/means", &[1, count], &means);
-    let scales = graph.floats("core/numeric/scales", &[1, count], &scales);
+    let means = graph.floats("core/numeric/means", &[count, 1], &means);
+    let scales = graph.floats("core/numeric/scales", &[count, 1], &scales);
     let centred = graph.node("Sub", &[&imputed, &means], "core/numeric/centred", vec![]);
     graph.node("Div", &[&centred, &scales], "core/numeric/scaled", vec![])
 }
 
 /// Each category's code is laid beside every code that its feature can have and compared: unknown (−1) and missing
 /// (NaN) equal none of them.
-fn add_one_hot(graph: &mut GraphBuilder, preprocessor: &Preprocessor) -> String {
+fn add_one_hot(graph: &mut GraphBuilder, features: &str, preprocessor: &Preprocessor) -> String {
     let one_hot = &preprocessor.one_hot;
     let count = one_hot.len() as i64;
-    let features: Vec<i64> = one_hot.iter().map(|column| column.feature as i64).collect();
+    let places: Vec<i64> = one_hot.iter().map(|column| column.feature as i64).collect();
     let codes: Vec<f32> = one_hot.iter().map(|column| column.code).collect();
 
-    let indices = graph.integers("core/one_hot/indices", &[count], &features);
-    let codes = graph.floats("core/one_hot/codes", &[1, count], &codes);
+    let indices = graph.integers("core/one_hot/indices", &[count], &places);
+    let codes = graph.floats("core/one_hot/codes", &[count, 1], &codes);
 
-    let raw = graph.node("Gather", &[FEATURES, &indices], "core/one_hot/raw", vec![integer("axis", 1)]);
+    let raw = graph.node("Gather", &[features, &indices], "core/one_hot/raw", vec![integer("axis", 0)]);
     let equal = graph.node("Equal", &[&raw, &codes], "core/one_hot/equal", vec![]);
     graph.node("Cast", &[&equal], "core/one_hot", vec![integer("to", DataType::Float as i64)])
 }

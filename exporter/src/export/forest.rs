@@ -5,6 +5,7 @@ use onnward_onnx::proto::tensor_proto::DataType;
 use onnward_onnx::proto::{AttributeProto, TensorProto};
 
 use super::ExportError;
+use super::core::add_rows;
 use super::graph::{GraphBuilder, float_tensor, integer, integers, raw_tensor, tensor};
 
 /// The version of the classical machine learning operators that brought `TreeEnsemble`.
@@ -16,7 +17,7 @@ const POST_TRANSFORM_NONE: i64 = 0;
 /// `BRANCH_LEQ`, the one mode that both runtimes read right.
 const LEQ: u8 = 0;
 
-/// Adds a forest over the preprocessed matrix. The tree operator only sums the probabilities in the leaves, which is what the
+/// Adds a forest over the preprocessed columns. The tree operator only sums the probabilities in the leaves, which is what the
 /// runtimes agree on; dividing by the number of trees makes the mean.
 ///
 /// `TreeEnsemble` keeps no record of a leaf but its weight, and no text at all: a third of the file that
@@ -29,7 +30,8 @@ pub fn add(graph: &mut GraphBuilder, columns: &str, forest: &FittedForest) -> Re
     let count = graph.floats("core/forest/trees", &[1, 1], &[trees as f32]);
     let one = graph.floats("core/forest/one", &[1, 1], &[1.0]);
     graph.require_ml(TREE_ENSEMBLE_SINCE);
-    graph.ml_node("TreeEnsemble", &[columns], &["core/forest/sums"], attributes(forest));
+    let rows = add_rows(graph, columns);
+    graph.ml_node("TreeEnsemble", &[&rows], &["core/forest/sums"], attributes(forest));
     let positive = graph.node("Div", &["core/forest/sums", &count], "core/forest/positive", vec![]);
     let negative = graph.node("Sub", &[&one, &positive], "core/forest/negative", vec![]);
     graph.node("Concat", &[&negative, &positive], PROBABILITIES, vec![integer("axis", 1)]);
