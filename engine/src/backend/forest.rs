@@ -1,15 +1,10 @@
-//! A forest of decision trees, laid out to be walked along several paths at once.
-//!
-//! Which way a row goes at a node cannot be foreseen, and a processor that guesses wrongly throws away more work than a
-//! node is. So a step computes the next node and has no branch. Each step waits for the one before it; so several paths go
-//! side by side: of several rows through one tree, or, of a single row, through several trees.
+//! A forest of decision trees, in the form that scores it faster.
 
-use std::slice::ChunksExact;
+mod masks;
+mod paths;
 
-/// How many paths go side by side: as many as a processor of today has registers for.
-const PATHS: usize = 8;
-/// How many blocks of rows go through a tree before the next tree's turn: they and the tree stay in the nearest cache.
-const BLOCKS: usize = 8;
+use masks::LeafMasks;
+use paths::Paths;
 
 /// A node of a tree as it is read; the root is the tree's first node.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,147 +17,36 @@ pub enum TreeNode {
 }
 
 /// Trees whose leaves are summed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Forest {
-    columns: usize,
-    trees: Vec<PackedTree>,
-    nodes: Vec<PackedNode>,
-    /// One for each node; those of splits are not read.
-    weights: Vec<[f32; 2]>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Forest {
+    /// Each row is walked down each tree: any forest.
+    Paths(Paths),
+    /// Each test that a row fails rules out leaves: trees of few leaves on few columns.
+    Masks(LeafMasks),
 }
-
-impl Eq for Forest {}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct PackedTree {
-    root: u32,
-    depth: u32,
-}
-
-/// A split, or a leaf, which is a split that all rows leave for itself: so that a path may go on when it has ended.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct PackedNode {
-    threshold: f32,
-    /// Where the column's first value is in a block.
-    at: u32,
-    /// The node for rows up to the threshold; the one for all others follows it.
-    below: u32,
-}
-
-/// The values of `PATHS` rows, column after column, and behind them a column of zeros, which the leaves compare.
-type Block = [f32];
 
 impl Forest {
     /// Lays the trees out; `None` if there is none, or if one is not well formed.
     pub fn new(trees: &[Vec<TreeNode>]) -> Option<Self> {
-        let columns = trees.iter().flatten().map(|node| match node {
-            TreeNode::Split { column, .. } => column.saturating_add(1),
-            TreeNode::Leaf { .. } => 0,
-        });
-        let mut forest =
-            Self { columns: columns.max()?, trees: Vec::new(), nodes: Vec::new(), weights: Vec::new() };
-        trees.iter().try_for_each(|tree| forest.add(tree))?;
-        Some(forest)
-    }
-
-    /// Adds a tree level by level, so that the two children of a node lie side by side.
-    fn add(&mut self, tree: &[TreeNode]) -> Option<()> {
-        let root = self.nodes.len();
-        // Which node each one is made of, and how deep it lies.
-        let mut sources = vec![(0, 0)];
-        let mut deepest = 0;
-        while let Some(&(source, depth)) = sources.get(self.nodes.len() - root) {
-            let (threshold, column, below, weights) = match *tree.get(source)? {
-                TreeNode::Leaf { weights } => (f32::INFINITY, self.columns, self.nodes.len(), weights),
-                TreeNode::Split { column, threshold, below, above } => {
-                    let is_tree = below > source && above > source && sources.len() + 2 <= tree.len();
-                    if !is_tree {
-                        return None;
-                    }
-                    let children = root + sources.len();
-                    sources.extend([(below, depth + 1), (above, depth + 1)]);
-                    (threshold, column, children, [0.0; 2])
-                }
-            };
-            let (at, below) = (u32::try_from(column.checked_mul(PATHS)?).ok()?, u32::try_from(below).ok()?);
-            self.nodes.push(PackedNode { threshold, at, below });
-            self.weights.push(weights);
-            deepest = depth;
-        }
-        self.trees.push(PackedTree { root: u32::try_from(root).ok()?, depth: deepest });
-        Some(())
+        let paths = Paths::new(trees)?;
+        Some(LeafMasks::of(&paths).map_or(Self::Paths(paths), Self::Masks))
     }
 
     /// How many columns a row has at least.
     pub fn columns(&self) -> usize {
-        self.columns
+        match self {
+            Self::Paths(paths) => paths.columns(),
+            Self::Masks(masks) => masks.columns(),
+        }
     }
 
     /// For each row of a matrix, row after row of `width` columns, the sums of the leaves that it reaches, in the order of
     /// the trees.
     pub fn sums(&self, matrix: &[f32], width: usize) -> Vec<[f32; 2]> {
-        let mut sums = vec![[0.0; 2]; matrix.len() / width];
-        let block_len = (self.columns + 1) * PATHS;
-        let mut blocks = vec![0.0; block_len * (sums.len() / PATHS).clamp(1, BLOCKS)];
-        let (rows_of_blocks, single_rows) = matrix.split_at(sums.len() / PATHS * PATHS * width);
-        let (sums_of_blocks, single_sums) = sums.split_at_mut(rows_of_blocks.len() / width);
-        let in_turn = rows_of_blocks.chunks(BLOCKS * PATHS * width);
-        for (rows, sums) in in_turn.zip(sums_of_blocks.chunks_mut(BLOCKS * PATHS)) {
-            for (block, rows) in blocks.chunks_exact_mut(block_len).zip(rows.chunks_exact(PATHS * width)) {
-                rows.chunks_exact(width).enumerate().for_each(|(path, row)| self.fill(block, path, row));
-            }
-            self.add_leaves_of_rows(blocks.chunks_exact(block_len), sums);
+        match self {
+            Self::Paths(paths) => paths.sums(matrix, width),
+            Self::Masks(masks) => masks.sums(matrix, width),
         }
-        let block = &mut blocks[..block_len];
-        for (row, sum) in single_rows.chunks_exact(width).zip(single_sums) {
-            self.fill(block, 0, row);
-            self.add_leaves_of_row(block, sum);
-        }
-        sums
-    }
-
-    fn fill(&self, block: &mut Block, path: usize, row: &[f32]) {
-        let values = block.iter_mut().skip(path).step_by(PATHS);
-        values.zip(&row[..self.columns]).for_each(|(place, value)| *place = *value);
-    }
-
-    /// Each path is a row's.
-    fn add_leaves_of_rows(&self, blocks: ChunksExact<'_, f32>, sums: &mut [[f32; 2]]) {
-        for PackedTree { root, depth } in &self.trees {
-            for (block, sums) in blocks.clone().zip(sums.chunks_exact_mut(PATHS)) {
-                let leaves = self.walk::<1>([*root; PATHS], *depth, block);
-                sums.iter_mut().zip(leaves).for_each(|(sum, leaf)| self.add_leaf(sum, leaf));
-            }
-        }
-    }
-
-    /// Each path is a tree's, for the block's first row.
-    fn add_leaves_of_row(&self, block: &Block, sum: &mut [f32; 2]) {
-        for trees in self.trees.chunks(PATHS) {
-            let roots = std::array::from_fn(|path| trees[path.min(trees.len() - 1)].root);
-            let depth = trees.iter().map(|tree| tree.depth).max().unwrap_or_default();
-            let leaves = self.walk::<0>(roots, depth, block);
-            leaves.into_iter().take(trees.len()).for_each(|leaf| self.add_leaf(sum, leaf));
-        }
-    }
-
-    fn add_leaf(&self, sum: &mut [f32; 2], leaf: u32) {
-        let weights = self.weights[leaf as usize];
-        sum[0] += weights[0];
-        sum[1] += weights[1];
-    }
-
-    /// Goes `steps` steps from these nodes. Path `p` takes the values of the block's row `p * ROWS`.
-    #[inline(always)]
-    fn walk<const ROWS: usize>(&self, mut nodes: [u32; PATHS], steps: u32, block: &Block) -> [u32; PATHS] {
-        for _ in 0..steps {
-            for (path, node) in nodes.iter_mut().enumerate() {
-                let PackedNode { threshold, at, below } = self.nodes[*node as usize];
-                let is_below = block[at as usize + path * ROWS] <= threshold;
-                *node = below + u32::from(!is_below);
-            }
-        }
-        nodes
     }
 }
 
@@ -176,6 +60,15 @@ mod tests {
 
     fn leaf(weight: f32) -> TreeNode {
         TreeNode::Leaf { weights: [weight, -weight] }
+    }
+
+    /// A tree of so many leaves, one for each half number of the column.
+    fn stairs(column: usize, leaves: usize) -> Vec<TreeNode> {
+        let steps = (0..leaves - 1).flat_map(|step| {
+            let (height, place) = (step as f32 / 2.0, 2 * step);
+            [split(column, height, place + 1, place + 2), leaf(height)]
+        });
+        steps.chain([leaf(-1.0)]).collect()
     }
 
     /// A deep tree, a leaf alone and a split, again and again, with leaves of their own each time.
@@ -210,15 +103,33 @@ mod tests {
 
     #[test]
     fn every_row_gets_the_sums_of_its_leaves_however_many_rows_there_are() {
-        let trees = trees();
-        let forest = Forest::new(&trees).unwrap();
+        let trees = [trees(), vec![stairs(0, 100), stairs(1, 128)]].concat();
+        let paths = Paths::new(&trees).unwrap();
+        let masks = LeafMasks::of(&paths).unwrap();
         let values = [-1.0, 0.0, 0.5, 3.0, 3.5, 5.0, 6.0, 7.0, 8.0, f32::NAN, f32::INFINITY];
         // A third column, which no tree reads.
         let rows: Vec<[f32; 3]> = values.iter().flat_map(|a| values.map(|b| [*a, b, 9.0])).collect();
         let expected: Vec<[f32; 2]> = rows.iter().map(|row| sum_by_hand(&trees, row)).collect();
-        assert!(rows.len() > BLOCKS * PATHS);
-        for count in [0, 1, 2, 7, 8, 9, 16, 23, BLOCKS * PATHS, rows.len()] {
-            assert_eq!(forest.sums(&rows[..count].concat(), 3), expected[..count], "{count} rows");
+        for forest in [Forest::Paths(paths), Forest::Masks(masks)] {
+            for count in [0, 1, 2, 7, 8, 9, 16, 23, 63, 64, 65, rows.len()] {
+                assert_eq!(
+                    forest.sums(&rows[..count].concat(), 3),
+                    expected[..count],
+                    "{count} rows, {forest:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_forest_that_masks_are_not_made_for_is_walked() {
+        let nan = vec![split(0, f32::NAN, 1, 2), leaf(1.0), leaf(2.0)];
+        let many_thresholds = (0..400).map(|column| stairs(column, 100)).collect();
+        for trees in [vec![stairs(0, 129)], vec![nan], vec![vec![leaf(1.0)]], many_thresholds] {
+            let forest = Forest::new(&trees).unwrap();
+            assert!(matches!(forest, Forest::Paths(_)), "{} trees", trees.len());
+            let row = [70.0; 400];
+            assert_eq!(forest.sums(&row, 400), [sum_by_hand(&trees, &row)], "{} trees", trees.len());
         }
     }
 
@@ -228,7 +139,7 @@ mod tests {
             let tree = vec![split(0, 1.0, children[0], children[1]), split(0, 1.0, 2, 2), leaf(1.0)];
             assert_eq!(Forest::new(&[tree]), None, "{children:?}");
         }
-        for column in [usize::MAX, usize::MAX / PATHS + 1, u32::MAX as usize] {
+        for column in [usize::MAX, usize::MAX / 8 + 1, u32::MAX as usize] {
             assert_eq!(
                 Forest::new(&[vec![split(column, 1.0, 1, 2), leaf(1.0), leaf(1.0)]]),
                 None,
