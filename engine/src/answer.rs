@@ -43,6 +43,21 @@ pub fn is_positive(schema: &Schema, probability: f32) -> bool {
     probability >= schema.threshold as f32
 }
 
+/// About how many bytes a prediction has in an answer, and what stands around all of them.
+const PREDICTION_BYTES: usize = 96;
+
+impl Answer<'_> {
+    /// The answer as JSON.
+    ///
+    /// # Errors
+    /// None that an answer has; serde's signature has one.
+    pub fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+        let mut json = Vec::with_capacity((1 + self.probabilities.len()) * PREDICTION_BYTES);
+        serde_json::to_writer(&mut json, self)?;
+        Ok(json)
+    }
+}
+
 impl Serialize for Answer<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;

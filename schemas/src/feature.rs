@@ -48,6 +48,15 @@ pub enum UnknownPolicy {
     Keep,
 }
 
+impl FeatureKind {
+    /// Whether a quantity is in its range, and whole where it must be.
+    pub(crate) fn has(&self, number: f64) -> bool {
+        let Self::Numeric { min, max, integer } = self else { return false };
+        let is_in_range = min.is_none_or(|min| number >= min) && max.is_none_or(|max| number <= max);
+        is_in_range && (!integer || number.fract() == 0.0)
+    }
+}
+
 impl Feature {
     /// The values of a categorical feature; `None` for a numeric one.
     pub fn categories(&self) -> Option<&[String]> {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Json;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use chrono::Utc;
 use onnward_schemas::layout::parse_version;
 use onnward_schemas::{Rows, RowsLimits, Schema};
@@ -102,7 +103,9 @@ async fn predict(
     check_finite(&probabilities).map_err(ApiError::InvalidRows)?;
     let first = PredictionId::now();
     let answer = Answer { model: &model, probabilities: &probabilities, form, first: Some(first) };
-    let mut response = Json(answer).into_response();
+    let json = answer.to_json().map_err(|error| ApiError::Failed { reason: error.to_string() })?;
+    let mut response = Response::new(Body::from(json));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let answered = Instant::now();
     let seen = model.monitor.inference();
     seen.stage(Stage::Encode, timings.submitted - read);

@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use super::keys::KeySeed as RowKeySeed;
 use super::skip::Skip;
 use super::{Place, Reader};
-use crate::encode::{Value, shorten};
+use crate::encode::{Value, same, shorten};
 use crate::feature::Feature;
 use crate::violation::Mismatch;
 
@@ -57,7 +57,7 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
 
     fn find(&self, name: &str) -> Key {
         let schema = self.reader.schema;
-        if schema.features.get(self.next).is_some_and(|feature| feature.name == name) {
+        if schema.features.get(self.next).is_some_and(|feature| same(&feature.name, name)) {
             return Key::Feature(self.next);
         }
         schema.index_of(name).map_or_else(|| Key::Other(name.to_owned()), Key::Feature)
