@@ -9,6 +9,7 @@ use http_body_util::BodyExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
+use crate::http::large::LARGE_BODY_BYTES;
 use crate::http::problem::ApiError;
 use crate::http::state::HttpState;
 
@@ -107,7 +108,9 @@ pub async fn read(
     if announced > limit && (headers.contains_key(EXPECT) || announced > limit.saturating_mul(DISCARDED)) {
         return Err(too_large());
     }
-    let Ok(charge) = Charge::begin(state, &body) else {
+    // What nobody could parse is not kept: reading it into memory for that takes the time of those that are served.
+    let has_room = announced < LARGE_BODY_BYTES || state.large_bodies.have_room();
+    let Some(charge) = has_room.then(|| Charge::begin(state, &body).ok()).flatten() else {
         if !headers.contains_key(EXPECT) {
             // Whatever becomes of it: the answer is the same.
             let _ = timeout_at(deadline, discard(body, limit.saturating_mul(DISCARDED))).await;

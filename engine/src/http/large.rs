@@ -29,6 +29,12 @@ impl Default for LargeBodies {
 }
 
 impl LargeBodies {
+    /// Whether another may wait. It says nothing of the time at which a body that begins now has come: how long that takes is
+    /// its sender's affair, who shall not keep a place meanwhile.
+    pub fn have_room(&self) -> bool {
+        self.places.available_permits() > 0
+    }
+
     /// Parses one in its turn.
     ///
     /// # Errors
@@ -72,6 +78,7 @@ mod tests {
         while bodies.places.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
+        assert!(!bodies.have_room());
         assert!(matches!(bodies.parse(|| Ok(())).await, Err(ApiError::BodiesFull)));
         for _ in 0..held {
             leave.send(()).unwrap();
@@ -79,6 +86,7 @@ mod tests {
         for (body, parsed) in parsing.into_iter().enumerate() {
             assert_eq!(parsed.await.unwrap().unwrap(), body);
         }
+        assert!(bodies.have_room());
         assert_eq!(bodies.parse(|| Ok(1)).await.unwrap(), 1);
     }
 }
