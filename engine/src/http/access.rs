@@ -40,9 +40,9 @@ pub struct Handled {
     pub scoring: Option<Scoring>,
 }
 
-/// The layer that follows a request from its head to its answer.
-pub fn observe(state: HttpState) -> impl Layer<Route, Service = Observed> + Clone {
-    layer_fn(move |inner| Observed { inner, state: state.clone(), route: Arc::default() })
+/// The layer that follows a request from its head to its answer, and tells handlers its id if they ask for it.
+pub fn observe(state: HttpState, tells_ids: bool) -> impl Layer<Route, Service = Observed> + Clone {
+    layer_fn(move |inner| Observed { inner, state: state.clone(), tells_ids, route: Arc::default() })
 }
 
 /// A route whose requests are followed.
@@ -50,6 +50,7 @@ pub fn observe(state: HttpState) -> impl Layer<Route, Service = Observed> + Clon
 pub struct Observed {
     inner: Route,
     state: HttpState,
+    tells_ids: bool,
     /// The route's metrics, from its first request on. Each route has a layer of its own.
     route: Arc<OnceLock<RouteMetrics>>,
 }
@@ -65,7 +66,7 @@ impl Service<Request> for Observed {
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let record = Record::start(self, &request);
-        if self.state.tells_ids() || request.uri().path().starts_with(ADMIN) {
+        if self.tells_ids {
             request.extensions_mut().insert(record.id.clone());
         }
         let refusal = (!record.has_room).then_some(ApiError::Busy);
@@ -143,8 +144,6 @@ struct Outcome {
     bytes: Option<u64>,
 }
 
-/// What administrators' paths begin with.
-const ADMIN: &str = "/admin/";
 const CLIENT_LEFT: u16 = 499;
 /// What a path without a route counts as.
 const UNMATCHED: &str = "unmatched";

@@ -40,7 +40,7 @@ pub fn router(state: HttpState) -> Router {
         Some(cors) => with_fallbacks(router).layer(cors),
         None => with_fallbacks(router),
     };
-    router.layer(access::observe(state.clone())).with_state(state)
+    router.layer(access::observe(state.clone(), state.tells_ids())).with_state(state)
 }
 
 /// The routes that have the engine do something, for an address of their own; with what asks how it is, so that a probe needs no
@@ -49,7 +49,7 @@ pub fn admin_router(state: HttpState) -> Router {
     let admin = Router::new().route("/admin/reload", post(admin::reload));
     let admin = state.rate_limits.by_address(guard(admin, &state, Scope::Admin));
     let admin = admin.route_layer(from_fn_with_state(state.clone(), audit::record));
-    with_fallbacks(common(&state).merge(admin)).layer(access::observe(state.clone())).with_state(state)
+    with_fallbacks(common(&state).merge(admin)).layer(access::observe(state.clone(), true)).with_state(state)
 }
 
 /// What machines ask again and again, which is not counted in buckets.
