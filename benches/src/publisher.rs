@@ -4,6 +4,7 @@ use onnward_repository::{DEFAULT_ALIAS, Move, Pointer, Repository, RepositoryCon
 use tokio::runtime::Runtime;
 
 use crate::error::ProofError;
+use crate::versions::TwoVersions;
 
 /// Publishes versions of one model and moves its alias.
 #[derive(Debug)]
@@ -32,6 +33,18 @@ impl Publisher {
         let publish = self.repository.publish(self.model, artifact, Some(fingerprint));
         let published = self.runtime.block_on(publish)?;
         Ok((published.version, published.manifest.sha256))
+    }
+
+    /// Publishes both versions and has the alias name the first; gives their numbers.
+    ///
+    /// # Errors
+    /// [`ProofError::Repository`].
+    pub fn publish_both(&self, models: &TwoVersions) -> Result<[u64; 2], ProofError> {
+        let [first, second] = &models.artifacts;
+        let (first, _) = self.publish(first.encode(), models.fingerprint())?;
+        let (second, _) = self.publish(second.encode(), models.fingerprint())?;
+        self.promote(first)?;
+        Ok([first, second])
     }
 
     /// Has the engines' alias name a version.

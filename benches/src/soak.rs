@@ -77,10 +77,7 @@ pub fn run(
     let repository = folder.path().join("repository").display().to_string();
     let config = RepositoryConfig { location: repository.clone(), ..RepositoryConfig::default() };
     let publisher = Publisher::open(&config, MODEL)?;
-    let [first, second] = &models.artifacts;
-    let (first, _) = publisher.publish(first.encode(), models.fingerprint())?;
-    let (second, _) = publisher.publish(second.encode(), models.fingerprint())?;
-    publisher.promote(first)?;
+    let versions = publisher.publish_both(&models)?;
 
     let [of_engine, of_load] = shares(&processors());
     let environment = environment(&folder.path().join("outcomes").display().to_string());
@@ -88,7 +85,7 @@ pub fn run(
     let mut engine = command.spawn_on(&of_engine)?;
     let _ = of_load.is_empty() || pin(&of_load);
     engine.wait_until_listening()?;
-    engine.wait_until_serving(MODEL, first)?;
+    engine.wait_until_serving(MODEL, versions[0])?;
     let backend = engine.model(MODEL)?["backend"].as_str().unwrap_or("unknown").to_owned();
 
     let load = Load { engine: &engine, requests: requests(&engine, &customers)? };
@@ -96,7 +93,7 @@ pub fn run(
         None => load.capacity(ALONE_WINDOW)? * settings.share,
         Some(rate) => rate,
     };
-    let company = Company::start(settings, &engine, publisher, [first, second], customers, about)?;
+    let company = Company::start(settings, &engine, publisher, versions, customers, about)?;
     let capacity = settings.rate.is_none().then(|| load.capacity(CAPACITY_WINDOW)).transpose()?;
     let rate = capacity.map_or(about, |capacity| capacity * settings.share);
     let sampler = Sampler::start(engine.id())?;

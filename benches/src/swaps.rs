@@ -78,8 +78,7 @@ pub fn run(settings: &SwapSettings, mut on_swap: impl FnMut()) -> Result<SwapRep
     };
     let config = RepositoryConfig { location: location.clone(), ..RepositoryConfig::default() };
     let publisher = Publisher::open(&config, MODEL)?;
-    let versions = publish(&publisher, &models)?;
-    publisher.promote(versions[0])?;
+    let versions = publisher.publish_both(&models)?;
     let command = EngineCommand {
         program: settings.engine.clone(),
         repository: location,
@@ -97,13 +96,6 @@ pub fn run(settings: &SwapSettings, mut on_swap: impl FnMut()) -> Result<SwapRep
     let figures = load.stop()?;
     let Swapped { seconds, resident_kib } = swapped?;
     Ok(SwapReport::new(settings, backend, figures, seconds, &resident_kib))
-}
-
-fn publish(publisher: &Publisher, models: &TwoVersions) -> Result<[u64; 2], ProofError> {
-    let [first, second] = &models.artifacts;
-    let (first, _) = publisher.publish(first.encode(), models.fingerprint())?;
-    let (second, _) = publisher.publish(second.encode(), models.fingerprint())?;
-    Ok([first, second])
 }
 
 /// What was seen of each swap.

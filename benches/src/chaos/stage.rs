@@ -83,11 +83,8 @@ impl Stage {
         environment: Vec<(String, String)>,
     ) -> Result<Place, ProofError> {
         let publisher = Publisher::open(config, MODEL)?;
-        let [first, second] = &self.models.artifacts;
-        let (first, _) = publisher.publish(first.encode(), self.models.fingerprint())?;
-        let (second, _) = publisher.publish(second.encode(), self.models.fingerprint())?;
-        publisher.promote(first)?;
-        Ok(Place { folder, location, publisher, versions: [first, second], environment })
+        let versions = publisher.publish_both(&self.models)?;
+        Ok(Place { folder, location, publisher, versions, environment })
     }
 
     /// How an engine is started there, with more variables.
