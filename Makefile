@@ -9,7 +9,8 @@ LISTEN     := 127.0.0.1:8000
 ADMIN      := 127.0.0.1:8001
 REPOSITORY := model-repository
 REPORT     := report
-BIN        := target/release
+PROFILE    := release
+BIN        := target/$(PROFILE)
 ARGUMENTS  :=
 
 # Without DATA the demo makes its own table of customers.
@@ -18,7 +19,7 @@ TABLE = $(or $(DATA),sample-customers.csv)
 # $(call quote,NAME): the name as one word of the shell, in quotes only where it has blanks.
 quote = $(if $(word 2,$(1)),'$(1)',$(1))
 
-BUILD = cargo build --release --locked --bins
+BUILD = cargo build --profile $(PROFILE) --locked --bins
 
 DEMO = exec env BIN='$(BIN)' DATA='$(DATA)' SCHEMA='$(SCHEMA)' MODEL='$(MODEL)' REPOSITORY='$(REPOSITORY)' \
 	REPORT='$(REPORT)' LISTEN='$(LISTEN)' ADMIN='$(ADMIN)' tests/demo.sh
@@ -100,7 +101,7 @@ proof-stack: ## run compose.yaml with local stand-ins: promote, kill, reload and
 proof-deploy: ## release versions over SSH under load, good ones and bad ones, which are rolled back (after proof-stack)
 	tests/stack/with-docker.sh tests/stack/deploy.sh
 
-bench: ## compare Onnward with its peers side by side, about a quarter of an hour (DATA=, ARGUMENTS="--quick")
+bench: ## compare Onnward with its peers side by side, about a quarter of an hour (PROFILE=dist as it ships, DATA=, ARGUMENTS="--quick")
 	engine/onnxruntime/fetch.sh --optional
 	$(BUILD)
 	$(BIN)/onnward-bench compare $(if $(DATA),--data $(call quote,$(DATA))) $(ARGUMENTS)
