@@ -67,9 +67,13 @@ struct Charge<'a> {
 }
 
 impl<'a> Charge<'a> {
-    /// Charges for the first bytes.
+    /// Charges for the first bytes, if there is room for the body.
     fn begin(state: &'a HttpState, body: &Body) -> Result<Self, ApiError> {
         let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+        // What nobody could parse is not kept: reading it into memory for that takes the time of those that are served.
+        if announced.is_some_and(|bytes| bytes >= LARGE_BODY_BYTES) && !state.large_bodies.have_room() {
+            return Err(ApiError::BodiesFull);
+        }
         let is_small = announced.is_some_and(|bytes| bytes <= SMALL_BODY_BYTES);
         let limit = state.config.max_body_bytes;
         let most = announced.unwrap_or(limit).min(limit);
@@ -108,9 +112,7 @@ pub async fn read(
     if announced > limit && (headers.contains_key(EXPECT) || announced > limit.saturating_mul(DISCARDED)) {
         return Err(too_large());
     }
-    // What nobody could parse is not kept: reading it into memory for that takes the time of those that are served.
-    let has_room = announced < LARGE_BODY_BYTES || state.large_bodies.have_room();
-    let Some(charge) = has_room.then(|| Charge::begin(state, &body).ok()).flatten() else {
+    let Ok(charge) = Charge::begin(state, &body) else {
         if !headers.contains_key(EXPECT) {
             // Whatever becomes of it: the answer is the same.
             let _ = timeout_at(deadline, discard(body, limit.saturating_mul(DISCARDED))).await;

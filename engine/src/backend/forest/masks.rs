@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use super::{Paths, TreeNode};
 
-/// How many words a tree's mask has, and so how many leaves a tree may have: 64 a word.
+/// How many words a tree's mask has, and so how many leaves a tree may have: 64 a word. It has one node less than twice as many.
 const WORDS: usize = 2;
 /// How many trees are scored side by side: as many as a processor has wide registers for.
 const TREES: usize = 8;
@@ -51,7 +51,9 @@ struct Column {
 impl LeafMasks {
     /// Makes the masks; `None` where paths are better: with a tree of too many leaves, too many thresholds, or none.
     pub fn of(paths: &Paths) -> Option<Self> {
-        let trees: Vec<Vec<TreeNode>> = paths.trees().collect();
+        let is_small = |tree: &Vec<TreeNode>| tree.len() < 2 * WORDS * 64;
+        let trees: Vec<_> =
+            paths.trees().map(|tree| is_small(&tree).then_some(tree)).collect::<Option<_>>()?;
         let (columns, thresholds) = columns(&trees)?;
         let len = trees.len().div_ceil(TREES) * thresholds.len();
         if len == 0 || len * size_of::<Masks>() > MOST_BYTES {
@@ -69,9 +71,6 @@ impl LeafMasks {
     fn add(&mut self, tree: &[TreeNode]) -> Option<()> {
         let spans = leaf_spans(tree);
         let (first, count) = (self.leaves.len(), spans.first()?.len());
-        if count > WORDS * 64 {
-            return None;
-        }
         let (group, place) = (self.trees.len() / TREES, self.trees.len() % TREES);
         self.trees.push(first);
         self.leaves.resize(first + count, [0.0; 2]);
@@ -92,7 +91,8 @@ impl LeafMasks {
 
     /// Where a column's threshold is.
     fn test(&self, column: usize, threshold: f32) -> Option<usize> {
-        let Column { thresholds, .. } = self.columns.iter().find(|tested| tested.place == column)?;
+        let tested = self.columns.binary_search_by_key(&column, |tested| tested.place).ok()?;
+        let Column { thresholds, .. } = &self.columns[tested];
         let before = self.thresholds[thresholds.clone()].partition_point(|other| *other < threshold);
         Some(thresholds.start + before)
     }
