@@ -25,6 +25,7 @@ use onnward_engine::batcher::{Batcher, RowWidth};
 use onnward_engine::config::{BatchingConfig, DriftConfig};
 use onnward_engine::crew::Crew;
 use onnward_engine::drift::Drift;
+use onnward_engine::http::parse_rows;
 use onnward_engine::metrics::Metrics;
 use onnward_engine::monitor::Monitor;
 use onnward_engine::outcomes::id::PredictionId;
@@ -83,12 +84,7 @@ impl Data {
     }
 
     fn read(&self, body: &[u8]) -> Rows {
-        let text = std::str::from_utf8(body).unwrap();
-        self.workload
-            .schema
-            .read_rows(&mut serde_json::Deserializer::from_str(text), LIMITS)
-            .unwrap()
-            .unwrap()
+        parse_rows(&self.workload.schema, body, LIMITS, false).unwrap()
     }
 
     fn batcher(&self) -> Batcher {

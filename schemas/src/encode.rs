@@ -68,7 +68,7 @@ impl Feature {
         self.accept(value).ok_or_else(|| self.mismatch(value))
     }
 
-    fn accept(&self, value: Value<'_>) -> Option<f32> {
+    pub(crate) fn accept(&self, value: Value<'_>) -> Option<f32> {
         if value == Value::Missing {
             return (!self.required).then_some(f32::NAN);
         }

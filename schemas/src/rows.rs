@@ -2,7 +2,10 @@
 //! violation collected on the way.
 
 mod body;
+mod cursor;
 mod keys;
+mod literals;
+mod plain;
 mod row;
 mod skip;
 
@@ -10,6 +13,7 @@ use serde::de::Deserializer;
 
 use self::body::BodyVisitor;
 pub use self::keys::RowKeys;
+pub(crate) use self::literals::Literals;
 use crate::encode::shorten;
 use crate::feature::Feature;
 use crate::golden::GoldenValue;

@@ -8,6 +8,7 @@ use crate::checks::input_problems;
 use crate::digest::sha256_hex;
 use crate::feature::{Feature, FeatureKind};
 use crate::feature_keys::feature_key_problems;
+use crate::rows::Literals;
 use crate::sample::SampleModel;
 use crate::spec::SchemaSpec;
 
@@ -42,6 +43,8 @@ pub struct Schema {
     pub(crate) index: HashMap<String, usize>,
     /// The indices of the features that keep their strings, in order.
     pub(crate) texts: Vec<usize>,
+    /// How the features stand in a text, in their order.
+    pub(crate) literals: Vec<Literals>,
 }
 
 /// The column to predict.
@@ -119,6 +122,7 @@ impl Schema {
             threshold,
             index: index_of_names(&features),
             texts: text_indices(&features),
+            literals: features.iter().map(Literals::of).collect(),
             features,
             segments: Vec::new(),
             revenue: None,

@@ -157,7 +157,11 @@ pub fn parse_rows(
     limits: RowsLimits,
     keeps_keys: bool,
 ) -> Result<Rows, ApiError> {
-    let mut json = serde_json::Deserializer::from_str(body::text(bytes)?);
+    let text = body::text(bytes)?;
+    if let Some(rows) = schema.read_plain_rows(text, limits, keeps_keys) {
+        return Ok(rows);
+    }
+    let mut json = serde_json::Deserializer::from_str(text);
     let rows = if keeps_keys {
         schema.read_rows_with_keys(&mut json, limits)
     } else {

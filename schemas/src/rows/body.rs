@@ -11,7 +11,7 @@ use crate::encode::shorten;
 use crate::violation::{Violation, pointer_to};
 
 /// The key under which a body may hold its rows.
-const INSTANCES: &str = "instances";
+pub const INSTANCES: &str = "instances";
 
 pub struct BodyVisitor<'r, 's> {
     pub reader: &'r mut Reader<'s>,

@@ -53,7 +53,13 @@ fn schema(toml: &str) -> Schema {
 }
 
 fn try_read(toml: &str, body: &str) -> serde_json::Result<Result<Rows, Violations>> {
-    schema(toml).read_rows(&mut serde_json::Deserializer::from_str(body), LIMITS)
+    let schema = schema(toml);
+    let read = schema.read_rows(&mut serde_json::Deserializer::from_str(body), LIMITS);
+    if let Some(rows) = schema.read_plain_rows(body, LIMITS, false) {
+        let general = read.as_ref().unwrap().as_ref().expect(body);
+        assert_eq!((values(&rows), &rows.texts), (values(general), &general.texts), "{body}");
+    }
+    read
 }
 
 #[track_caller]

@@ -76,6 +76,9 @@ fn rows(schema: &Schema, body: &[u8]) {
     let again = parse_rows(schema, body, LIMITS, false);
     assert_eq!(format!("{read:?}"), format!("{again:?}"), "the same body is read differently");
     let with_keys = parse_rows(schema, body, LIMITS, true);
+    for keeps_keys in [false, true] {
+        check_plain(schema, body, keeps_keys);
+    }
     match read {
         Ok(rows) => {
             match with_keys {
@@ -95,6 +98,21 @@ fn rows(schema: &Schema, body: &[u8]) {
             assert!(shown.len() < 200_000, "an answer of {} bytes to a body of {}", shown.len(), body.len());
         }
     }
+}
+
+/// What is read as plain text, the general reader reads in the same way.
+fn check_plain(schema: &Schema, body: &[u8], keeps_keys: bool) {
+    let Ok(text) = str::from_utf8(body) else { return };
+    let Some(plain) = schema.read_plain_rows(text, LIMITS, keeps_keys) else { return };
+    let mut json = serde_json::Deserializer::from_str(text);
+    let general = if keeps_keys {
+        schema.read_rows_with_keys(&mut json, LIMITS)
+    } else {
+        schema.read_rows(&mut json, LIMITS)
+    };
+    let general = general.unwrap().unwrap();
+    json.end().unwrap();
+    assert!(same_values(&plain, &general) && plain.len == general.len && plain.keys == general.keys);
 }
 
 /// What was accepted fits the schema.

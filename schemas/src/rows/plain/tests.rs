@@ -1,0 +1,204 @@
+use crate::{Feature, FeatureKind, Label, Rows, RowsLimits, Schema, SchemaFile, UnknownPolicy};
+
+const SHOP: &str = r#"
+    name = "shop"
+    version = 1
+    identifier = "id"
+    [label]
+    column = "Left"
+    positive = "1"
+    negative = "0"
+    [[features]]
+    name = "orders"
+    type = "numeric"
+    min = 0
+    integer = true
+    [[features]]
+    name = "plan"
+    type = "categorical"
+    values = ["basic", "full", "full and far more than thirty-two bytes", "ganz für ältere"]
+    [[features]]
+    name = "score"
+    type = "numeric"
+    required = false
+    [[features]]
+    name = "channel"
+    type = "categorical"
+    values = ["web", "webs", "app"]
+    unknown = "ignore"
+    required = false
+    [[features]]
+    name = "new"
+    type = "categorical"
+    values = ["true", "false"]
+    required = false
+"#;
+
+const LIMITS: RowsLimits = RowsLimits { max_rows: 3 };
+const ROW: &str = r#"{"orders":3,"plan":"full","score":-0.5,"channel":"webs","new":"true"}"#;
+
+fn shop() -> Schema {
+    SchemaFile::parse(SHOP).unwrap().schema
+}
+
+/// What the general reader gives; `None` for what it does not accept.
+fn general(schema: &Schema, text: &str, keeps_keys: bool) -> Option<Rows> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let rows = if keeps_keys {
+        schema.read_rows_with_keys(&mut json, LIMITS)
+    } else {
+        schema.read_rows(&mut json, LIMITS)
+    };
+    let rows = rows.ok()?.ok()?;
+    json.end().ok()?;
+    Some(rows)
+}
+
+fn bits(rows: &Rows) -> Vec<u32> {
+    rows.values.iter().map(|value| value.to_bits()).collect()
+}
+
+/// Reads a text as plain, and what is read so must be what the general reader gives.
+#[track_caller]
+fn plain(schema: &Schema, text: &str) -> Option<Rows> {
+    let [without, with] = [false, true].map(|keeps_keys| {
+        let plain = schema.read_plain_rows(text, LIMITS, keeps_keys)?;
+        let general = general(schema, text, keeps_keys);
+        let Some(general) = general else { panic!("only the plain reader accepts {text}") };
+        assert_eq!(bits(&plain), bits(&general), "{text}");
+        let rest = |rows: Rows| (rows.texts, rows.keys, rows.len, rows.form);
+        assert_eq!(rest(plain.clone()), rest(general), "{text}");
+        Some(plain)
+    });
+    with.or(without)
+}
+
+#[test]
+fn what_clients_write_is_plain() {
+    let schema = shop();
+    let row = |from: &str, to: &str| ROW.replace(from, to);
+    let spaced = ROW.replace(',', ", ").replace(':', ": ");
+    for text in [
+        ROW.to_owned(),
+        format!("\n {spaced} \r\n"),
+        spaced.clone(),
+        format!("[{ROW}]"),
+        format!("[ {ROW} , {spaced},{ROW} ]"),
+        format!(r#"{{"instances": [{ROW}, {ROW}]}}"#),
+        row("{", r#"{"id":"x-1","#),
+        row("{", r#"{"id":17,"#),
+        r#"{"channel":"app","plan":"basic","orders":0}"#.to_owned(),
+        row("full", "full and far more than thirty-two bytes"),
+        row("full", "ganz für ältere"),
+        row("webs", "a channel that nobody knows"),
+        row("\"webs\"", "null"),
+        row("\"true\"", "true"),
+        row("3", "3.0"),
+    ] {
+        assert!(plain(&schema, &text).is_some(), "{text}");
+    }
+}
+
+#[test]
+fn whatever_is_not_plain_or_not_accepted_is_left_to_the_general_reader() {
+    let schema = shop();
+    let row = |from: &str, to: &str| ROW.replace(from, to);
+    for text in [
+        String::new(),
+        "[]".to_owned(),
+        "{}".to_owned(),
+        "7".to_owned(),
+        format!("{ROW}{ROW}"),
+        format!("[{ROW},]"),
+        format!("[{ROW}"),
+        format!("[{ROW},{ROW},{ROW},{ROW}]"),
+        format!(r#"{{"instances": [{ROW}], "id": 1}}"#),
+        row(",", ",\n"),
+        row("full", r"\u0066ull"),
+        row("full", "fuller"),
+        row("full", "none"),
+        row("3", "-3"),
+        row("3", "03"),
+        row("3", "3."),
+        row("3", ".3"),
+        row("3", "+3"),
+        row("3", "3e0"),
+        row("3", "1000000000000000"),
+        row("3", "\"3\""),
+        row("3", "[3]"),
+        row("\"orders\":3,", ""),
+        row("orders", "Orders"),
+        row("score", "orders"),
+        row("{", r#"{"id":1,"id":2,"#),
+        row("{", r#"{"Left":"1","#),
+        row("true\"", "true"),
+    ] {
+        assert!(plain(&schema, &text).is_none(), "{text}");
+    }
+}
+
+#[test]
+fn a_text_that_is_damaged_anywhere_is_never_read_as_something_else() {
+    let schema = shop();
+    let texts = [
+        format!(r#"[{ROW}, {{"id": "x", "plan": "ganz für ältere", "orders": 10.0, "new": null}}]"#),
+        format!(r#"{{"instances":[{ROW}]}}"#),
+    ];
+    for text in texts {
+        for (at, here) in text.char_indices() {
+            let (start, end) = (&text[..at], &text[at + here.len_utf8()..]);
+            plain(&schema, start);
+            plain(&schema, &format!("{start}{end}"));
+            for other in "{}[]:,\"\\ \n0-.e9tfä\u{7f}".chars() {
+                plain(&schema, &format!("{start}{other}{end}"));
+                plain(&schema, &format!("{start}{other}{here}{end}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_are_the_nearest_that_there_are() {
+    let schema = shop();
+    let (mut seed, mut read) = (0x9e37_79b9_7f4a_7c15_u64, 0);
+    for length in (1..=17).cycle().take(20_000) {
+        // Marsaglia's xorshift.
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        let digits = format!("{seed:020}");
+        let digits = &digits[20 - length..];
+        let point = seed as usize % (length + 1);
+        let sign = if seed & 1 == 0 { "-" } else { "" };
+        let number = if point == length {
+            digits.to_owned()
+        } else {
+            format!("{}.{}", &digits[..point], &digits[point..])
+        };
+        let row = ROW.replace("-0.5", &format!("{sign}{number}"));
+        read += usize::from(plain(&schema, &row).is_some());
+    }
+    assert!(read > 10_000, "only {read} of 20000 numbers are plain");
+}
+
+#[test]
+fn strings_that_are_kept_are_read_too() {
+    let kind = |unknown| FeatureKind::Categorical { values: vec!["a".into(), "b".into()], unknown };
+    let feature = |name: &str, unknown| Feature {
+        name: name.into(),
+        description: String::new(),
+        required: true,
+        kind: kind(unknown),
+    };
+    let features = vec![
+        feature("listed", UnknownPolicy::Reject),
+        feature("kept", UnknownPolicy::Keep),
+        feature("too", UnknownPolicy::Keep),
+    ];
+    let label =
+        Label { column: "left".into(), name: "left".into(), positive: "1".into(), negative: "0".into() };
+    let schema = Schema::of_inputs("foreign", label, 0.5, features).unwrap();
+    let rows = plain(&schema, r#"[{"too":"a","kept":"z","listed":"b"},{"listed":"a","kept":"","too":"ö"}]"#);
+    assert_eq!(rows.unwrap().texts, ["z", "a", "", "ö"]);
+    assert!(plain(&schema, r#"{"listed":"a","kept":1,"too":"a"}"#).is_none());
+}
