@@ -1,6 +1,7 @@
 //! A forest of decision trees, in the form that scores it faster.
 
 mod masks;
+mod outcomes;
 mod paths;
 
 use masks::LeafMasks;
@@ -101,22 +102,47 @@ mod tests {
         sums
     }
 
+    fn masks_of(trees: &[Vec<TreeNode>]) -> LeafMasks {
+        LeafMasks::of(&Paths::new(trees).unwrap()).unwrap()
+    }
+
     #[test]
     fn every_row_gets_the_sums_of_its_leaves_however_many_rows_there_are() {
         let trees = [trees(), vec![stairs(0, 100), stairs(1, 128)]].concat();
-        let paths = Paths::new(&trees).unwrap();
-        let masks = LeafMasks::of(&paths).unwrap();
         let values = [-1.0, 0.0, 0.5, 3.0, 3.5, 5.0, 6.0, 7.0, 8.0, f32::NAN, f32::INFINITY];
         // A third column, which no tree reads.
-        let rows: Vec<[f32; 3]> = values.iter().flat_map(|a| values.map(|b| [*a, b, 9.0])).collect();
+        let rows = values.iter().flat_map(|a| values.map(|b| [*a, b, 9.0])).cycle();
+        let rows: Vec<[f32; 3]> = rows.take(1030).collect();
         let expected: Vec<[f32; 2]> = rows.iter().map(|row| sum_by_hand(&trees, row)).collect();
-        for forest in [Forest::Paths(paths), Forest::Masks(masks)] {
-            for count in [0, 1, 2, 7, 8, 9, 16, 23, 63, 64, 65, rows.len()] {
-                assert_eq!(
-                    forest.sums(&rows[..count].concat(), 3),
-                    expected[..count],
-                    "{count} rows, {forest:?}"
-                );
+        for forest in [Forest::Paths(Paths::new(&trees).unwrap()), Forest::Masks(masks_of(&trees))] {
+            for count in [0, 1, 2, 7, 8, 9, 16, 23, 63, 64, 65, 511, 512, 513, rows.len()] {
+                let sums = forest.sums(&rows[..count].concat(), 3);
+                assert_eq!(sums, expected[..count], "{count} rows, {forest:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn columns_with_one_threshold_are_told_apart_however_many_there_are() {
+        const WIDTH: usize = 20;
+        let test = |column: usize| {
+            let weight = |above: usize| leaf((column + above * 100) as f32);
+            vec![split(column, 0.5, 1, 2), weight(0), split(0, column as f32, 3, 4), weight(1), weight(2)]
+        };
+        // A forest of so many groups of trees that few columns make an outcome together, too.
+        for (columns, copies) in [(1, 1), (7, 1), (8, 1), (9, 1), (16, 1), (19, 1), (19, 70)] {
+            let trees: Vec<_> = (0..copies).flat_map(|_| (1..=columns).map(test)).collect();
+            let row = |seed: usize| -> [f32; WIDTH] {
+                std::array::from_fn(|column| match column {
+                    0 => (seed % 23) as f32,
+                    _ if (seed * 7 + column) % 11 == 0 => f32::NAN,
+                    _ => (seed >> (column % 13) & 1) as f32,
+                })
+            };
+            let rows: Vec<_> = (0..4096).step_by(13).map(row).collect();
+            let sums = masks_of(&trees).sums(&rows.concat(), WIDTH);
+            for (row, sum) in rows.iter().zip(sums) {
+                assert_eq!(sum, sum_by_hand(&trees, row), "{columns} columns, {row:?}");
             }
         }
     }

@@ -1,22 +1,23 @@
 //! Trees whose leaves are ruled out, after QuickScorer (Lucchese et al., SIGIR 2015).
 //!
 //! A tree's leaves are the bits of a mask, from left to right. A test that a row fails rules out the leaves on its left, and of
-//! those that all failed tests leave, the first is the row's. Which tests of a column fail follows from where the row's value
-//! lies between the column's thresholds, and what they leave together is known beforehand: so a row costs a few wide
-//! instructions for each column in which it fails any, however deep the trees are.
+//! those that all failed tests leave, the first is the row's. What an outcome of tests leaves is known beforehand: so a row
+//! costs a few wide instructions for each of its few outcomes, however deep the trees are.
 
 use std::array;
 use std::ops::Range;
 
+use super::outcomes::Outcomes;
 use super::{Paths, TreeNode};
 
 /// How many words a tree's mask has, and so how many leaves a tree may have: 64 a word. It has one node less than twice as many.
 const WORDS: usize = 2;
 /// How many trees are scored side by side: as many as a processor has wide registers for.
 const TREES: usize = 8;
-/// How many rows go through these trees before the next trees' turn: their masks stay in a near cache.
-const ROWS: usize = 64;
-/// What the masks of a forest take at most. Forests with more thresholds are out of the caches, where walking is as fast.
+/// How many rows go through these trees before the next trees' turn: enough that the trees' masks are fetched once for many,
+/// and so few that the rows' outcomes stay in a near cache.
+const ROWS: usize = 512;
+/// What the masks of a forest take at most. Forests with more outcomes are out of the caches, where walking is as fast.
 const MOST_BYTES: usize = 4 << 20;
 
 /// The leaves of [`TREES`] trees, one tree's words after the other's.
@@ -27,11 +28,8 @@ type Masks = [u64; TREES * WORDS];
 pub struct LeafMasks {
     /// How many columns a row has at least.
     width: usize,
-    columns: Vec<Column>,
-    /// Each column's in turn; there ascending, and each once.
-    thresholds: Vec<f32>,
-    /// For each [`TREES`] trees, and there for each threshold, the leaves that are left to a row whose value is above this
-    /// threshold and none of the next ones.
+    outcomes: Outcomes,
+    /// For each [`TREES`] trees, and there for each outcome, the leaves that it leaves.
     masks: Vec<Masks>,
     /// Where each tree's leaves begin.
     trees: Vec<usize>,
@@ -40,68 +38,51 @@ pub struct LeafMasks {
 
 impl Eq for LeafMasks {}
 
-/// A column that is tested.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Column {
-    place: usize,
-    /// Where its thresholds are.
-    thresholds: Range<usize>,
-}
-
 impl LeafMasks {
     /// Makes the masks; `None` where paths are better: with a tree of too many leaves, too many thresholds, or none.
     pub fn of(paths: &Paths) -> Option<Self> {
         let is_small = |tree: &Vec<TreeNode>| tree.len() < 2 * WORDS * 64;
         let trees: Vec<_> =
             paths.trees().map(|tree| is_small(&tree).then_some(tree)).collect::<Option<_>>()?;
-        let (columns, thresholds) = columns(&trees)?;
-        let len = trees.len().div_ceil(TREES) * thresholds.len();
-        if len == 0 || len * size_of::<Masks>() > MOST_BYTES {
-            return None;
-        }
-        let masks = vec![[u64::MAX; TREES * WORDS]; len];
+        let groups = trees.len().div_ceil(TREES);
+        let outcomes = Outcomes::of(&trees, MOST_BYTES / size_of::<Masks>() / groups.max(1))?;
+        let masks = vec![[u64::MAX; TREES * WORDS]; groups * outcomes.len()];
         let (width, leaves) = (paths.columns(), Vec::new());
-        let mut made = Self { width, columns, thresholds, masks, trees: Vec::new(), leaves };
+        let mut made = Self { width, outcomes, masks, trees: Vec::new(), leaves };
         trees.iter().try_for_each(|tree| made.add(tree))?;
         made.add_the_failed_before();
         Some(made)
     }
 
-    /// Adds a tree, where each threshold rules out what its own tests do.
+    /// Adds a tree, where each outcome rules out what its own tests do.
     fn add(&mut self, tree: &[TreeNode]) -> Option<()> {
         let spans = leaf_spans(tree);
         let (first, count) = (self.leaves.len(), spans.first()?.len());
         let (group, place) = (self.trees.len() / TREES, self.trees.len() % TREES);
+        let masks = &mut self.masks[group * self.outcomes.len()..];
         self.trees.push(first);
         self.leaves.resize(first + count, [0.0; 2]);
         for (node, span) in tree.iter().zip(&spans) {
             match *node {
                 TreeNode::Leaf { weights } => self.leaves[first + span.start] = weights,
                 TreeNode::Split { column, threshold, below, .. } => {
-                    let test = self.test(column, threshold)?;
-                    let mask = &mut self.masks[group * self.thresholds.len() + test];
-                    for leaf in spans[below].clone() {
-                        mask[place * WORDS + leaf / 64] &= !(1 << (leaf % 64));
-                    }
+                    let ruled_out = spans[below].clone().fold(0u128, |leaves, leaf| leaves | 1 << leaf);
+                    let left = [!ruled_out as u64, (!ruled_out >> 64) as u64];
+                    self.outcomes.each_failing(column, threshold, |outcome| {
+                        let words = masks[outcome][place * WORDS..].iter_mut().zip(left);
+                        words.for_each(|(word, left)| *word &= left);
+                    });
                 }
             }
         }
         Some(())
     }
 
-    /// Where a column's threshold is.
-    fn test(&self, column: usize, threshold: f32) -> Option<usize> {
-        let tested = self.columns.binary_search_by_key(&column, |tested| tested.place).ok()?;
-        let Column { thresholds, .. } = &self.columns[tested];
-        let before = self.thresholds[thresholds.clone()].partition_point(|other| *other < threshold);
-        Some(thresholds.start + before)
-    }
-
     /// Who fails a test has failed those with lesser thresholds too.
     fn add_the_failed_before(&mut self) {
-        for masks in self.masks.chunks_exact_mut(self.thresholds.len()) {
-            for column in &self.columns {
-                let masks = &mut masks[column.thresholds.clone()];
+        for masks in self.masks.chunks_exact_mut(self.outcomes.len()) {
+            for outcomes in self.outcomes.ascending() {
+                let masks = &mut masks[outcomes];
                 for test in 1..masks.len() {
                     masks[test] = both(&masks[test - 1], &masks[test]);
                 }
@@ -118,42 +99,28 @@ impl LeafMasks {
     /// the trees.
     pub fn sums(&self, matrix: &[f32], width: usize) -> Vec<[f32; 2]> {
         let mut sums = vec![[0.0; 2]; matrix.len() / width];
-        let mut failed = vec![0; sums.len().min(ROWS) * self.columns.len()];
-        let mut counts = [0; ROWS];
+        let of_row = self.outcomes.of_row();
+        let at_once = sums.len().min(ROWS);
+        let (mut found, mut counts) = (vec![0; at_once * of_row], vec![0; at_once]);
         for (rows, sums) in matrix.chunks(ROWS * width).zip(sums.chunks_mut(ROWS)) {
-            let places = failed.chunks_exact_mut(self.columns.len()).zip(&mut counts);
-            for (row, (failed, count)) in rows.chunks_exact(width).zip(places) {
-                *count = self.find_failed(row, failed);
+            let places = found.chunks_exact_mut(of_row).zip(&mut counts);
+            for (row, (found, count)) in rows.chunks_exact(width).zip(places) {
+                *count = self.outcomes.find(row, found);
             }
-            let failed = || failed.chunks_exact(self.columns.len()).zip(counts);
-            let groups = self.trees.chunks(TREES).zip(self.masks.chunks_exact(self.thresholds.len()));
+            let found = || found.chunks_exact(of_row).zip(&counts);
+            let groups = self.trees.chunks(TREES).zip(self.masks.chunks_exact(self.outcomes.len()));
             for (trees, masks) in groups {
-                for (sum, (failed, count)) in sums.iter_mut().zip(failed()) {
-                    self.add_leaves(trees, masks, &failed[..count], sum);
+                for (sum, (found, count)) in sums.iter_mut().zip(found()) {
+                    self.add_leaves(trees, masks, &found[..*count], sum);
                 }
             }
         }
         sums
     }
 
-    /// Writes down the last test that the row fails in each column where it fails any; says how many these are.
-    fn find_failed(&self, row: &[f32], failed: &mut [usize]) -> usize {
-        let mut count = 0;
-        for Column { place, thresholds } in &self.columns {
-            let value = row[*place];
-            let in_column = self.thresholds[thresholds.clone()].partition_point(|threshold| {
-                let passes = value <= *threshold;
-                !passes
-            });
-            // Nobody can foresee whether there is one, so it is written without asking, and kept or not.
-            failed[count] = (thresholds.start + in_column).wrapping_sub(1);
-            count += usize::from(in_column > 0);
-        }
-        count
-    }
-
-    fn add_leaves(&self, trees: &[usize], masks: &[Masks], failed: &[usize], sum: &mut [f32; 2]) {
-        let left = failed.iter().fold([u64::MAX; TREES * WORDS], |left, test| both(&left, &masks[*test]));
+    fn add_leaves(&self, trees: &[usize], masks: &[Masks], found: &[u32], sum: &mut [f32; 2]) {
+        let all = [u64::MAX; TREES * WORDS];
+        let left = found.iter().fold(all, |left, outcome| both(&left, &masks[*outcome as usize]));
         for (first, words) in trees.iter().zip(left.chunks_exact(WORDS)) {
             let leaves = u128::from(words[0]) | u128::from(words[1]) << 64;
             let weights = self.leaves[first + leaves.trailing_zeros() as usize];
@@ -165,30 +132,6 @@ impl LeafMasks {
 
 fn both(one: &Masks, other: &Masks) -> Masks {
     array::from_fn(|word| one[word] & other[word])
-}
-
-/// The columns that are tested, and their thresholds; `None` if one is NaN, which has no place among the others.
-fn columns(trees: &[Vec<TreeNode>]) -> Option<(Vec<Column>, Vec<f32>)> {
-    let tests = trees.iter().flatten().filter_map(|node| match *node {
-        TreeNode::Split { column, threshold, .. } => Some((column, threshold)),
-        TreeNode::Leaf { .. } => None,
-    });
-    let mut tests: Vec<(usize, f32)> = tests.collect();
-    if tests.iter().any(|(_, threshold)| threshold.is_nan()) {
-        return None;
-    }
-    tests.sort_unstable_by(|(column, threshold), other| {
-        column.cmp(&other.0).then(threshold.total_cmp(&other.1))
-    });
-    tests.dedup();
-    let mut columns = Vec::new();
-    let mut start = 0;
-    for tests in tests.chunk_by(|(column, _), (next, _)| column == next) {
-        let thresholds = start..start + tests.len();
-        start = thresholds.end;
-        columns.extend(tests.first().map(|(place, _)| Column { place: *place, thresholds }));
-    }
-    Some((columns, tests.into_iter().map(|(_, threshold)| threshold).collect()))
 }
 
 /// Which of a tree's leaves lie under each of its nodes, counted from left to right.
