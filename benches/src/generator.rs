@@ -16,6 +16,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
@@ -31,6 +32,8 @@ pub use windows::{AGREEING, Latencies, Statuses, WindowFigures};
 
 /// The system's timer is not more exact than this: what is due earlier is waited for without sleeping.
 const TIMER: Duration = Duration::from_millis(1);
+/// How long nobody looks for answers while no connection is free.
+const NAP: Duration = Duration::from_micros(100);
 /// How long answers are waited for after the last window.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many events are taken at once.
@@ -148,6 +151,11 @@ impl<'a> Generator<'a> {
                 }
             }
             self.send_waiting()?;
+            if self.idle.is_empty() && self.arrivals.is_some() {
+                // Nothing can be sent. A server on the other thread of this core would be slower for every look, and one that
+                // is waited for pays for each waking.
+                thread::sleep(NAP);
+            }
             let next = self.arrivals.as_ref().map_or(end, |(due, _)| end.min(*due));
             self.wait(&mut events, next)?;
             for event in &events {
