@@ -67,6 +67,13 @@ impl BatchCosts {
         Ok(Self { measured: measured.collect::<Result<_, E>>()? })
     }
 
+    /// Takes the costs of another measurement of the same session where they are lower.
+    pub fn lower(&mut self, other: &Self) {
+        for (ours, theirs) in self.measured.iter_mut().zip(&other.measured) {
+            ours.seconds_per_row = ours.seconds_per_row.min(theirs.seconds_per_row);
+        }
+    }
+
     /// The largest batch that pays: the smallest measured one whose rows cost hardly more than those of any other, or
     /// [`LARGEST_BATCH_ROWS`] if that is the largest measured.
     pub fn worthwhile_rows(&self) -> usize {
@@ -206,6 +213,14 @@ mod tests {
             Ok::<_, ()>(Duration::from_nanos(6_000 + interrupted))
         });
         assert_eq!(costs.unwrap().expected(1), Duration::from_micros(6));
+    }
+
+    #[test]
+    fn of_two_measurements_the_lower_figures_count() {
+        let mut costs = measured(6_000, 1_000).0;
+        costs.lower(&measured(9_000, 400).0);
+        assert_eq!(costs.expected(1), Duration::from_nanos(7_000));
+        assert_eq!(costs.expected(128), Duration::from_nanos(9_000 + 128 * 400));
     }
 
     #[test]
