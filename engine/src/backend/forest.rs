@@ -135,7 +135,7 @@ mod tests {
             let row = |seed: usize| -> [f32; WIDTH] {
                 std::array::from_fn(|column| match column {
                     0 => (seed % 23) as f32,
-                    _ if (seed * 7 + column) % 11 == 0 => f32::NAN,
+                    _ if (seed * 7 + column).is_multiple_of(11) => f32::NAN,
                     _ => (seed >> (column % 13) & 1) as f32,
                 })
             };
