@@ -21,6 +21,7 @@ mod router;
 mod security;
 mod server;
 mod state;
+mod unread;
 
 pub use outcomes::{Received, parse_outcomes};
 pub use predict::parse_rows;

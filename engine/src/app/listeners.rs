@@ -1,8 +1,9 @@
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 
 use super::{AppError, LOOK_AT_KEYS};
@@ -104,10 +105,22 @@ impl Listener {
         tls: Option<Arc<ServerTls>>,
     ) -> Result<Self, AppError> {
         let bind = |error| AppError::Bind { key, address, error };
-        let listener = TcpListener::bind(address).await.map_err(bind)?;
+        let listener = listen(address).map_err(bind)?;
         let address = listener.local_addr().map_err(AppError::Setup)?;
         Ok(Self { listener, address, tls })
     }
+}
+
+/// How many connections may wait to be accepted. Whoever comes when as many wait hears nothing, and tries again after a second.
+const BACKLOG: u32 = 4096;
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Otherwise an engine that follows another could not have its address for as long as a connection of that one lingers.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Listeners that serve.

@@ -6,10 +6,11 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use axum::http::{HeaderMap, HeaderName};
 use http_body_util::BodyExt;
+use hyper::body::Frame;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
-use crate::http::large::LARGE_BODY_BYTES;
+use crate::http::large::{LARGE_BODY_BYTES, Place};
 use crate::http::problem::ApiError;
 use crate::http::state::HttpState;
 
@@ -64,67 +65,96 @@ struct Charge<'a> {
     most: usize,
     bytes: usize,
     permit: OwnedSemaphorePermit,
+    /// From how many bytes on it needs a place among the large ones; `None`: it has had one.
+    place_from: Option<usize>,
+    place: Option<Place>,
 }
 
 impl<'a> Charge<'a> {
     /// Charges for the first bytes, if there is room for the body.
     fn begin(state: &'a HttpState, body: &Body) -> Result<Self, ApiError> {
-        let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+        let announced = body.size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        let limit = state.config.max_body_bytes;
+        if announced.is_some_and(|bytes| bytes > limit) {
+            return Err(ApiError::BodyTooLarge { limit });
+        }
+        let is_large = announced.is_some_and(|bytes| bytes >= LARGE_BODY_BYTES);
         // What nobody could parse is not kept: reading it into memory for that takes the time of those that are served.
-        if announced.is_some_and(|bytes| bytes >= LARGE_BODY_BYTES) && !state.large_bodies.have_room() {
+        if is_large && !state.large_bodies.have_room() {
             return Err(ApiError::BodiesFull);
         }
         let is_small = announced.is_some_and(|bytes| bytes <= SMALL_BODY_BYTES);
-        let limit = state.config.max_body_bytes;
-        let most = announced.unwrap_or(limit).min(limit);
+        let most = announced.unwrap_or(limit);
         let bytes = most.min(FIRST_CHARGE_BYTES);
-        Ok(Self { state, is_small, most, bytes, permit: state.charge_body(bytes, is_small)? })
+        let permit = state.charge_body(bytes, is_small)?;
+        // A place is for what comes, not for what is announced.
+        let place_from = Some(if is_large { SMALL_BODY_BYTES } else { LARGE_BODY_BYTES });
+        Ok(Self { state, is_small, most, bytes, permit, place_from, place: None })
     }
 
-    /// Charges for more, if this many bytes have come.
+    /// Charges for more, if this many bytes have come and may.
     fn grow(&mut self, seen: usize) -> Result<(), ApiError> {
+        if seen > self.most {
+            return Err(ApiError::BodyTooLarge { limit: self.most });
+        }
         if seen > self.bytes {
             let bytes = self.bytes.saturating_mul(CHARGE_GROWTH).min(self.most).max(seen);
             self.permit.merge(self.state.charge_body(bytes - self.bytes, self.is_small)?);
             self.bytes = bytes;
         }
+        if self.place_from.is_some_and(|bytes| seen >= bytes) {
+            self.place_from = None;
+            self.place = Some(self.state.large_bodies.place()?);
+        }
         Ok(())
+    }
+
+    /// The body's next piece. If it does not come in time, the place is given to others.
+    async fn next_piece(&mut self, body: &mut Body) -> Option<Result<Frame<Bytes>, axum::Error>> {
+        if let Some(place) = &self.place {
+            if let Ok(piece) = timeout_at(place.kept_until, body.frame()).await {
+                return piece;
+            }
+            self.place = None;
+        }
+        body.frame().await
     }
 }
 
-/// A body that has been read, and what it is charged for as long as it is held.
+/// A body that has been read, and what it takes for as long as it is held.
 pub struct WholeBody {
     pub bytes: Bytes,
     pub charged: OwnedSemaphorePermit,
+    /// Its place among the large bodies, if it is one and came fast enough.
+    pub place: Option<Place>,
 }
 
-/// Reads the whole body, at most `max_body_bytes`, until `deadline`.
+/// How many times the largest body is read and thrown away of one that is refused.
+const THROWN_AWAY: usize = 4;
+
+/// Reads the whole body, at most `max_body_bytes`, until `deadline`. Who is refused need not have sent all of it.
 pub async fn read(
     state: &HttpState,
     headers: &HeaderMap,
-    body: Body,
+    mut body: Body,
     timeout: Duration,
     deadline: Instant,
 ) -> Result<WholeBody, ApiError> {
-    let limit = state.config.max_body_bytes;
-    let too_large = || ApiError::BodyTooLarge { limit };
-    let announced = body.size_hint().exact().map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-    if announced > limit && (headers.contains_key(EXPECT) || announced > limit.saturating_mul(DISCARDED)) {
-        return Err(too_large());
-    }
-    let Ok(charge) = Charge::begin(state, &body) else {
-        if !headers.contains_key(EXPECT) {
-            // Whatever becomes of it: the answer is the same.
-            let _ = timeout_at(deadline, discard(body, limit.saturating_mul(DISCARDED))).await;
-        }
-        return Err(ApiError::BodiesFull);
+    let charge = Charge::begin(state, &body);
+    let asks_first = charge.is_err() && headers.contains_key(EXPECT);
+    let whole = match charge {
+        Ok(charge) => timeout_at(deadline, collect(&mut body, charge))
+            .await
+            .unwrap_or(Err(ApiError::BodyTimedOut { after: timeout })),
+        Err(refusal) => Err(refusal),
     };
-    let whole = timeout_at(deadline, collect(body, charge, limit)).await;
-    match whole.map_err(|_| ApiError::BodyTimedOut { after: timeout })?? {
-        Some(whole) if whole.bytes.is_empty() => Err(ApiError::BodyEmpty),
-        Some(whole) => Ok(whole),
-        None => Err(too_large()),
+    if let Err(ApiError::BodyTooLarge { .. } | ApiError::BodiesFull) = &whole
+        && !asks_first
+    {
+        let most_bytes = state.config.max_body_bytes.saturating_mul(THROWN_AWAY);
+        state.unread_bodies.throw_away(body, most_bytes, deadline);
     }
+    whole
 }
 
 /// The text of a body, which JSON is.
@@ -132,36 +162,15 @@ pub fn text(bytes: &[u8]) -> Result<&str, ApiError> {
     std::str::from_utf8(bytes).map_err(|error| ApiError::NotUtf8 { offset: error.valid_up_to() })
 }
 
-/// How many times the limit is read and thrown away before a body that is too large is cut off: most clients send
-/// everything before they read the answer, and see a broken connection instead of it when nobody takes it.
-const DISCARDED: usize = 4;
-
-/// Reads so many bytes and throws them away.
-async fn discard(mut body: Body, mut left: usize) {
-    while let Some(Ok(frame)) = body.frame().await {
-        let Some(still) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return };
-        left = still;
-    }
-}
-
-/// The body, which has been charged for at first; `None` if it has more than `limit` bytes.
-async fn collect(
-    mut body: Body,
-    mut charge: Charge<'_>,
-    limit: usize,
-) -> Result<Option<WholeBody>, ApiError> {
+/// The body, which has been charged for at first.
+async fn collect(body: &mut Body, mut charge: Charge<'_>) -> Result<WholeBody, ApiError> {
     let mut bytes = Bytes::new();
     let mut joined = Vec::new();
     let mut seen = 0usize;
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| ApiError::BodyBroken)?.into_data() else { continue };
+    while let Some(piece) = charge.next_piece(body).await {
+        let Ok(data) = piece.map_err(|_| ApiError::BodyBroken)?.into_data() else { continue };
         seen = seen.saturating_add(data.len());
-        let charged = if seen > limit { Ok(()) } else { charge.grow(seen) };
-        if seen > limit || charged.is_err() {
-            drop((bytes, joined, charge));
-            discard(body, limit.saturating_mul(DISCARDED).saturating_sub(seen)).await;
-            return charged.map(|()| None);
-        }
+        charge.grow(seen)?;
         if bytes.is_empty() && joined.is_empty() {
             // Most bodies come in one piece, which is not copied.
             bytes = data;
@@ -172,5 +181,8 @@ async fn collect(
         }
     }
     let bytes = if joined.is_empty() { bytes } else { joined.into() };
-    Ok(Some(WholeBody { bytes, charged: charge.permit }))
+    if bytes.is_empty() {
+        return Err(ApiError::BodyEmpty);
+    }
+    Ok(WholeBody { bytes, charged: charge.permit, place: charge.place })
 }

@@ -1,50 +1,77 @@
 //! Large bodies are parsed off the threads that serve connections, which they would hold up for a millisecond and more.
 
 use std::num::NonZero;
+use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
 use crate::http::problem::ApiError;
 
 /// A body from this size on is large.
 pub const LARGE_BODY_BYTES: usize = 256 * 1024;
 
-/// How many large bodies may wait for each core. More would wait longer for their parsing than rows wait in the queue.
-const WAITING_A_CORE: usize = 8;
+/// How many large bodies may come in or wait for each core, to be parsed and then scored: with the one that it works on, as many as
+/// the queue has room for of 1,024 rows.
+const WAITING_A_CORE: usize = 15;
+
+/// How long a body has for its coming once it has a place. Who sends more slowly shall not keep out others.
+pub const COMING_TIME: Duration = Duration::from_millis(100);
 
 /// The line of the large bodies: each core parses one at a time, the first that came first.
 #[derive(Debug)]
 pub struct LargeBodies {
-    places: Semaphore,
+    places: Arc<Semaphore>,
     cores: Semaphore,
+}
+
+/// A place in the line.
+#[derive(Debug)]
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+    /// Until when it is kept for a body that has not come.
+    pub kept_until: Instant,
 }
 
 impl Default for LargeBodies {
     fn default() -> Self {
         let cores = available_parallelism().map_or(1, NonZero::get);
-        Self { places: Semaphore::new(cores * (1 + WAITING_A_CORE)), cores: Semaphore::new(cores) }
+        let places = cores * (1 + WAITING_A_CORE);
+        Self { places: Arc::new(Semaphore::new(places)), cores: Semaphore::new(cores) }
     }
 }
 
 impl LargeBodies {
-    /// Whether another may wait. It says nothing of the time at which a body that begins now has come: how long that takes is
-    /// its sender's affair, who shall not keep a place meanwhile.
+    /// Whether there is a place now.
     pub fn have_room(&self) -> bool {
         self.places.available_permits() > 0
     }
 
-    /// Parses one in its turn.
+    /// A place for a body of which a part has come.
     ///
     /// # Errors
-    /// [`ApiError::BodiesFull`], at once, if too many wait.
+    /// [`ApiError::BodiesFull`], at once, if all are taken.
+    pub fn place(&self) -> Result<Place, ApiError> {
+        let permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| ApiError::BodiesFull)?;
+        Ok(Place { _permit: permit, kept_until: Instant::now() + COMING_TIME })
+    }
+
+    /// Parses one in its turn. The place is to be kept until nothing waits for it any more.
+    ///
+    /// # Errors
+    /// [`ApiError::BodiesFull`], at once, if it has lost its place and there is no other.
     pub async fn parse<T: Send + 'static>(
         &self,
+        place: &mut Option<Place>,
         parse: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let failed = |reason: String| ApiError::Failed { reason };
-        let _place = self.places.try_acquire().map_err(|_| ApiError::BodiesFull)?;
+        if place.is_none() {
+            *place = Some(self.place()?);
+        }
         let _core = self.cores.acquire().await.map_err(|error| failed(error.to_string()))?;
         spawn_blocking(parse).await.unwrap_or_else(|error| Err(failed(error.to_string())))
     }
@@ -52,7 +79,6 @@ impl LargeBodies {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::mpsc;
 
     use super::*;
@@ -71,7 +97,7 @@ mod tests {
                         gate.lock().unwrap().recv().unwrap();
                         Ok(body)
                     };
-                    bodies.parse(parse).await
+                    bodies.parse(&mut None, parse).await
                 })
             })
             .collect();
@@ -79,7 +105,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert!(!bodies.have_room());
-        assert!(matches!(bodies.parse(|| Ok(())).await, Err(ApiError::BodiesFull)));
+        assert!(matches!(bodies.parse(&mut None, || Ok(())).await, Err(ApiError::BodiesFull)));
         for _ in 0..held {
             leave.send(()).unwrap();
         }
@@ -87,6 +113,17 @@ mod tests {
             assert_eq!(parsed.await.unwrap().unwrap(), body);
         }
         assert!(bodies.have_room());
-        assert_eq!(bodies.parse(|| Ok(1)).await.unwrap(), 1);
+        assert_eq!(bodies.parse(&mut None, || Ok(1)).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_has_been_parsed_keeps_its_place_until_nothing_waits_for_it() {
+        let bodies = LargeBodies::default();
+        let free = bodies.places.available_permits();
+        let mut place = Some(bodies.place().unwrap());
+        bodies.parse(&mut place, || Ok(())).await.unwrap();
+        assert_eq!(bodies.places.available_permits(), free - 1);
+        drop(place);
+        assert_eq!(bodies.places.available_permits(), free);
     }
 }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 pub use self::read::Received;
 use crate::http::access::Handled;
 use crate::http::body::{self, WholeBody};
-use crate::http::large::LARGE_BODY_BYTES;
+use crate::http::large::{LARGE_BODY_BYTES, Place};
 use crate::http::problem::ApiError;
 use crate::http::state::HttpState;
 use crate::outcomes::OutcomesError;
@@ -48,9 +48,10 @@ pub async fn join(State(state): State<HttpState>, request: Request) -> Result<Re
     body::check_type(&parts.headers)?;
     let timeout = body::request_timeout(&parts.headers, state.config.request_timeout)?;
     let deadline = Instant::now() + timeout;
-    let WholeBody { bytes, charged } = body::read(&state, &parts.headers, body, timeout, deadline).await?;
+    let WholeBody { bytes, charged, mut place } =
+        body::read(&state, &parts.headers, body, timeout, deadline).await?;
     let size = bytes.len() as u64;
-    let Received { outcomes: received, form, parent } = read(&state, bytes).await?;
+    let Received { outcomes: received, form, parent } = read(&state, bytes, &mut place).await?;
     drop(charged);
     let len = received.len();
     let joined = timeout_at(deadline, outcomes.join(received)).await;
@@ -64,12 +65,12 @@ pub async fn join(State(state): State<HttpState>, request: Request) -> Result<Re
     Ok(response)
 }
 
-async fn read(state: &HttpState, bytes: Bytes) -> Result<Received, ApiError> {
+async fn read(state: &HttpState, bytes: Bytes, place: &mut Option<Place>) -> Result<Received, ApiError> {
     let default_model = state.registry.default_model().map(|model| model.name.clone());
     let most = state.config.max_request_rows;
     let large = bytes.len() >= LARGE_BODY_BYTES;
     let parse = move || parse_outcomes(&bytes, default_model.as_deref(), most, millis_now());
-    if large { state.large_bodies.parse(parse).await } else { parse() }
+    if large { state.large_bodies.parse(place, parse).await } else { parse() }
 }
 
 /// The outcomes in a body, of which there are at most `most`. A key without a model is the default model's; `now` is the time in

@@ -19,7 +19,7 @@ use crate::batcher::{Scored, SubmitError};
 use crate::capture::Prediction;
 use crate::http::access::Handled;
 use crate::http::body::{self, WholeBody};
-use crate::http::large::LARGE_BODY_BYTES;
+use crate::http::large::{LARGE_BODY_BYTES, Place};
 use crate::http::problem::ApiError;
 use crate::http::request_id::RequestId;
 use crate::http::state::HttpState;
@@ -75,7 +75,8 @@ async fn predict(
     let config = &state.config;
     let timeout = body::request_timeout(&headers, config.request_timeout)?;
     let deadline = time::Instant::now() + timeout;
-    let WholeBody { bytes, charged } = body::read(state, &headers, body, timeout, deadline).await?;
+    let WholeBody { bytes, charged, mut place } =
+        body::read(state, &headers, body, timeout, deadline).await?;
 
     let id = extensions.get::<RequestId>().map(RequestId::as_str);
     if config.access_log.values {
@@ -86,7 +87,7 @@ async fn predict(
     let size = bytes.len() as u64;
     let limits = RowsLimits { max_rows: config.max_request_rows };
     let read = Instant::now();
-    let mut rows = read_rows(state, &model, bytes, limits).await?;
+    let mut rows = read_rows(state, &model, bytes, &mut place, limits).await?;
     let (len, form) = (rows.len, rows.form);
     let keys = std::mem::take(&mut rows.keys);
     // What is still held stays charged.
@@ -97,6 +98,8 @@ async fn predict(
         SubmitError::TimedOut { .. } => ApiError::TimedOut { after: timeout },
         error => error.into(),
     })?;
+    // Another body is let in once these rows wait no more: it would be read only to find the queue full.
+    drop(place);
 
     let Scored { probabilities, timings } = scored;
     let answering = Instant::now();
@@ -136,6 +139,7 @@ async fn read_rows(
     state: &HttpState,
     model: &Arc<ServingModel>,
     bytes: Bytes,
+    place: &mut Option<Place>,
     limits: RowsLimits,
 ) -> Result<Rows, ApiError> {
     let keeps_keys = state.outcomes.is_some();
@@ -144,7 +148,7 @@ async fn read_rows(
     }
     let model = Arc::clone(model);
     let parse = move || parse_rows(model.description.schema(), &bytes, limits, keeps_keys);
-    state.large_bodies.parse(parse).await
+    state.large_bodies.parse(place, parse).await
 }
 
 /// The rows in the body of a prediction, with their keys where these are kept.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use onnward_schemas::{Violation, Violations};
@@ -283,6 +283,11 @@ impl ApiError {
         })
     }
 
+    /// Whether the body may still be coming, which nobody wants: the connection ends with the answer.
+    fn leaves_body(&self) -> bool {
+        matches!(self, Self::BodyTooLarge { .. } | Self::BodiesFull | Self::BodyTimedOut { .. })
+    }
+
     /// How to authenticate, as RFC 6750 has it.
     fn challenge(&self) -> Option<&'static str> {
         match self {
@@ -330,6 +335,10 @@ impl IntoResponse for ApiError {
         }
         if let Some(challenge) = self.challenge() {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if self.leaves_body() {
+            // HTTP/2 has no such header, and hyper leaves it out there.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response.extensions_mut().insert(Arc::new(self));
         response

@@ -11,6 +11,7 @@ use crate::config::{HttpConfig, LimitsConfig, Protected};
 use crate::http::large::LargeBodies;
 use crate::http::problem::ApiError;
 use crate::http::rate::RateLimits;
+use crate::http::unread::UnreadBodies;
 use crate::metrics::Metrics;
 use crate::outcomes::Outcomes;
 use crate::registry::{Registry, ServingModel, Slot};
@@ -60,6 +61,7 @@ pub struct Shared {
     body_budget: Arc<Semaphore>,
     small_body_budget: Arc<Semaphore>,
     pub(super) large_bodies: LargeBodies,
+    pub(super) unread_bodies: UnreadBodies,
     pub(super) rate_limits: Arc<RateLimits>,
     /// How many requests are being answered, beside those of probes.
     answering: AtomicUsize,
@@ -88,8 +90,15 @@ impl HttpState {
         let body_budget = Arc::new(Semaphore::new(budget));
         let small_body_budget = Arc::new(Semaphore::new(units(SMALL_BODIES_BYTES)));
         let rate_limits = Arc::new(RateLimits::new(&parts.limits));
-        let (large_bodies, answering) = (LargeBodies::default(), AtomicUsize::new(0));
-        Self(Arc::new(Shared { parts, body_budget, small_body_budget, large_bodies, rate_limits, answering }))
+        Self(Arc::new(Shared {
+            parts,
+            body_budget,
+            small_body_budget,
+            large_bodies: LargeBodies::default(),
+            unread_bodies: UnreadBodies::default(),
+            rate_limits,
+            answering: AtomicUsize::new(0),
+        }))
     }
 
     /// The buckets in which requests are counted, for whoever sweeps them.

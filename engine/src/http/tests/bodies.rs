@@ -2,12 +2,14 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::thread::available_parallelism;
 
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
 
 use crate::fixtures::{BANK_ROW, Engine, PHONE_ROW, answered};
+use crate::http::large::{COMING_TIME, LARGE_BODY_BYTES};
 
 async fn refused(body: impl Into<Body>, status: u16) -> serde_json::Value {
     Engine::ready().post("/models/phone/predict", body).await.problem(status)
@@ -244,6 +246,25 @@ async fn bodies_that_announce_much_and_send_nothing_keep_nobody_out() {
         assert_eq!(answer.status, 200, "{rows} rows: {}", answer.text);
     }
     stalled.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_body_that_comes_slowly_keeps_out_another_for_a_moment_at_most() {
+    let router = Engine::ready().router();
+    let post = |body: Body| Request::post("/models/bank/predict").body(body).unwrap();
+    let slow = || post(Body::new(Stalled::after(LARGE_BODY_BYTES / 2, Some(LARGE_BODY_BYTES as u64))));
+    let more_than_places = 100 * available_parallelism().unwrap().get();
+    let slow: Vec<_> =
+        (0..more_than_places).map(|_| tokio::spawn(answered(router.clone(), slow()))).collect();
+    let whole = || post(Body::from(format!("{BANK_ROW}{}", " ".repeat(LARGE_BODY_BYTES))));
+    tokio::task::yield_now().await;
+    let refused = answered(router.clone(), whole()).await;
+    assert_eq!(refused.problem(429)["type"], "urn:onnward:problem:bodies-full");
+    assert_eq!(refused.header("connection"), Some("close"));
+    tokio::time::sleep(COMING_TIME * 2).await;
+    let served = answered(router, whole()).await;
+    assert_eq!(served.status, 200, "{}", served.text);
+    slow.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 #[tokio::test]

@@ -73,6 +73,20 @@ async fn ten_megabytes_are_answered_with_413_and_not_with_a_broken_connection() 
 }
 
 #[tokio::test]
+async fn a_client_that_watches_for_it_is_told_413_while_it_sends() {
+    let (address, _server) = listen(&Engine::ready()).await;
+    let mut stream = connect(address, &post(&"x".repeat(100_000), 10_000_000)).await;
+    let mut answer = String::new();
+    while !answer.contains("body-too-large") {
+        let mut piece = [0; 1024];
+        let bytes = stream.read(&mut piece).await.unwrap();
+        assert!(bytes > 0, "closed after {answer:?}");
+        answer.push_str(std::str::from_utf8(&piece[..bytes]).unwrap());
+    }
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("connection: close"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_client_that_asks_first_is_told_413_before_it_sends() {
     let (address, _server) = listen(&Engine::ready()).await;
     let head = post("", 10_000_000).replacen("host: x", "host: x\r\nexpect: 100-continue", 1);
