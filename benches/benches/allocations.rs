@@ -93,6 +93,6 @@ impl Client {
 
     fn ask(&mut self, request: &[u8]) {
         self.stream.write_all(request).unwrap();
-        assert_eq!(self.reader.read(&mut self.stream).unwrap(), Some(200));
+        assert_eq!(self.reader.read(&mut self.stream).unwrap().map(|answered| answered.status), Some(200));
     }
 }

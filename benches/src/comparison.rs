@@ -24,8 +24,8 @@ use onnward_models::Family;
 use crate::error::ProofError;
 use crate::generator::{AGREEING, RunPlan, Schedule, WindowFigures, post, run as put_load};
 use crate::machine::Machine;
-use crate::process::{pin, processors};
-use peers::Environment;
+use crate::process::{drop_from_memory, pin, processors};
+use peers::{Environment, files_in, size_of};
 use report::{LeftOut, Report, Run, Settings, Start, SubjectInfo};
 use scenario::Scenario;
 use server::{Probe, Server, free_ports};
@@ -207,7 +207,7 @@ impl Bench<'_> {
     ) -> Result<(), ProofError> {
         let title = subject.title();
         (self.tell)(Progress::Doing(format!("round {}: {title}, {family}: starting", round + 1)));
-        let (server, seconds) = self.start(subject, family)?;
+        let (server, start) = self.start(subject, family)?;
         for rows in [1, 32, 1024] {
             for body in self.workload.bodies(subject.protocol(), rows)?.iter().take(REHEARSALS) {
                 server.check(&Probe { path: subject.path(rows), body, rows })?;
@@ -226,12 +226,36 @@ impl Bench<'_> {
             report.runs.push(Run { subject, family, round, scenario, rate, figures });
         }
         let resident_bytes = server.processes().resident();
-        report.all_starts.push(Start { subject, family, seconds, resident_bytes });
+        report.all_starts.push(Start { resident_bytes, ..start });
         Ok(())
     }
 
+    /// Starts a subject twice, as what a start takes depends on where its files are: from the disk, and then from memory.
+    fn start(&self, subject: Subject, family: Family) -> Result<(Server, Start), ProofError> {
+        let is_on_disk = self.drop_from_memory(subject, family)?;
+        let (_, first) = self.start_once(subject, family)?;
+        let (server, seconds) = self.start_once(subject, family)?;
+        let from_disk_seconds = is_on_disk.then_some(first);
+        Ok((server, Start { subject, family, seconds, from_disk_seconds, resident_bytes: None }))
+    }
+
+    /// Has the system drop a subject's files from memory: whether it did.
+    fn drop_from_memory(&self, subject: Subject, family: Family) -> Result<bool, ProofError> {
+        let library = library();
+        let environment = self.environments.get(&subject);
+        let installed = self.settings.files.installed(subject, environment, library.as_deref());
+        let model = self.settings.files.model(subject, family);
+        let mut is_on_disk = true;
+        for path in installed.into_iter().chain(model.as_deref()) {
+            for file in files_in(path)? {
+                is_on_disk &= drop_from_memory(&file).is_ok();
+            }
+        }
+        Ok(is_on_disk)
+    }
+
     /// Starts a subject: it, and how long it took until it answered.
-    fn start(&self, subject: Subject, family: Family) -> Result<(Server, f64), ProofError> {
+    fn start_once(&self, subject: Subject, family: Family) -> Result<(Server, f64), ProofError> {
         let ports = free_ports()?;
         let environment = self.environments.get(&subject);
         let command = self.settings.files.command(subject, family, environment, ports)?;
@@ -280,8 +304,8 @@ impl Bench<'_> {
         for &(subject, family) in turns.iter().filter(|(subject, _)| subject.peer().is_none()) {
             (self.tell)(Progress::Doing(format!("{}, {family}: starting again", subject.title())));
             for _ in 0..STARTS {
-                let (_, seconds) = self.start(subject, family)?;
-                report.all_starts.push(Start { subject, family, seconds, resident_bytes: None });
+                let (_, start) = self.start(subject, family)?;
+                report.all_starts.push(start);
             }
         }
         Ok(())
@@ -315,7 +339,7 @@ impl Bench<'_> {
     }
 
     fn infos(&self, left_out: &[LeftOut]) -> Result<Vec<SubjectInfo>, ProofError> {
-        let library = onnward_engine::backend::find_library(None).ok();
+        let library = library();
         let present = self
             .settings
             .subjects
@@ -324,18 +348,24 @@ impl Bench<'_> {
         let info = |&subject: &Subject| {
             let environment = self.environments.get(&subject);
             let own = vec![format!("onnward {}", env!("CARGO_PKG_VERSION"))];
+            let mut installed_bytes = 0;
+            for path in self.settings.files.installed(subject, environment, library.as_deref()) {
+                installed_bytes += size_of(path)?;
+            }
             Ok(SubjectInfo {
                 subject,
                 title: subject.title(),
                 settings: subject.settings(),
                 versions: environment.map_or(own, |environment| environment.versions.clone()),
-                installed_bytes: self.settings.files.installed_bytes(
-                    subject,
-                    environment,
-                    library.as_deref(),
-                )?,
+                // The bare handler is a part of this program.
+                installed_bytes: (subject != Subject::Bare).then_some(installed_bytes),
             })
         };
         present.map(info).collect()
     }
+}
+
+/// ONNX Runtime's library, where there is one.
+fn library() -> Option<PathBuf> {
+    onnward_engine::backend::find_library(None).ok()
 }

@@ -26,13 +26,13 @@ use connection::{Connection, Outcome};
 use schedule::Intervals;
 use windows::{Took, Windows};
 
-pub use response::ResponseReader;
+pub use response::{Answered, ResponseReader};
 pub use schedule::{Arrivals, Schedule};
 pub use windows::{AGREEING, Latencies, Statuses, WindowFigures};
 
 /// The system's timer is not more exact than this: what is due earlier is waited for without sleeping.
 const TIMER: Duration = Duration::from_millis(1);
-/// How long nobody looks for answers while no connection is free.
+/// How long nobody looks for answers while nothing is to be sent.
 const NAP: Duration = Duration::from_micros(100);
 /// How long answers are waited for after the last window.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -151,12 +151,13 @@ impl<'a> Generator<'a> {
                 }
             }
             self.send_waiting()?;
-            if self.idle.is_empty() && self.arrivals.is_some() {
-                // Nothing can be sent. A server on the other thread of this core would be slower for every look, and one that
+            let next = self.arrivals.as_ref().map_or(end, |(due, _)| end.min(*due));
+            let has_time = self.idle.is_empty() || next.saturating_duration_since(now) > NAP * 2;
+            if has_time && self.arrivals.is_some() {
+                // Nothing is to be sent. A server on the other thread of this core would be slower for every look, and one that
                 // is waited for pays for each waking.
                 thread::sleep(NAP);
             }
-            let next = self.arrivals.as_ref().map_or(end, |(due, _)| end.min(*due));
             self.wait(&mut events, next)?;
             for event in &events {
                 let Token(place) = event.token();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::error::ProofError;
 
-pub use system::{pin, processors};
+pub use system::{drop_from_memory, pin, processors};
 
 /// A process and all that descend from it. Where there is no `/proc` it has used nothing.
 #[derive(Debug, Clone)]

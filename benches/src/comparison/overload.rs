@@ -13,10 +13,8 @@ use crate::generator::{Arrivals, Schedule, WindowFigures};
 
 /// How many times its capacity.
 const FACTOR: f64 = 3.0;
-/// How many rows a request has.
-const ROWS: [usize; 3] = [1, 32, 1024];
-/// How many requests are on their way while the capacity is measured.
-const AT_CAPACITY: usize = 64;
+/// How many rows a request has, and how many requests are on their way while the capacity is measured: as many as are all answered.
+const AT_CAPACITY: [(usize, usize); 3] = [(1, 64), (32, 64), (1024, 4)];
 /// How many requests may be on their way under overload: more than the queue holds.
 const CONNECTIONS: usize = 1024;
 /// How many requests the queue of the engine holds, in both measurements.
@@ -51,7 +49,7 @@ pub(super) fn measure(bench: &Bench<'_>, turns: &[(Subject, Family)]) -> Result<
         if as_it_comes { subject == Subject::Onnward } else { subject.backend().is_some() }
     };
     for &(subject, family) in turns.iter().filter(|(subject, _)| measured(*subject)) {
-        for rows in ROWS {
+        for (rows, connections) in AT_CAPACITY {
             let title = subject.title();
             (bench.tell)(Progress::Doing(format!("{title}, {family}: overload with {rows} rows a request")));
             let max_queue_rows = rows * QUEUED;
@@ -60,7 +58,7 @@ pub(super) fn measure(bench: &Bench<'_>, turns: &[(Subject, Family)]) -> Result<
             let mut command = files.engine_command(subject, &files.repository(family), ports[0]);
             command.env("ONNWARD_BATCHING__MAX_QUEUE_ROWS", max_queue_rows.to_string());
             let (server, _) = bench.launch(command, ports[0], subject, &format!("{family}-overload"))?;
-            let closed = bench.load(&server, subject, rows, Schedule::Closed { connections: AT_CAPACITY })?;
+            let closed = bench.load(&server, subject, rows, Schedule::Closed { connections })?;
             let capacity = closed.requests_per_second;
             let rate = capacity * FACTOR;
             let schedule = Schedule::Open { rate, arrivals: Arrivals::Poisson, connections: CONNECTIONS };

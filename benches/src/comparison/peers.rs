@@ -74,18 +74,31 @@ fn finish(command: &mut Command) -> Result<(), String> {
 /// # Errors
 /// The system's.
 pub fn size_of(path: &Path) -> Result<u64, ProofError> {
+    let mut bytes = 0;
+    for file in files_in(path)? {
+        bytes += fs::symlink_metadata(&file).map_err(ProofError::reading(&file))?.len();
+    }
+    Ok(bytes)
+}
+
+/// The files in a folder, without those that it links to; a file is the only one in itself.
+///
+/// # Errors
+/// The system's.
+pub fn files_in(path: &Path) -> Result<Vec<PathBuf>, ProofError> {
     let reading = || ProofError::reading(path);
     if !fs::metadata(path).map_err(reading())?.is_dir() {
-        return Ok(fs::symlink_metadata(path).map_err(reading())?.len());
+        return Ok(vec![path.to_owned()]);
     }
-    let mut bytes = 0;
+    let mut files = Vec::new();
     for entry in fs::read_dir(path).map_err(reading())? {
         let entry = entry.map_err(reading())?;
         // A link within a folder leads to what is counted elsewhere, or belongs to the system.
-        let is_link = entry.file_type().map_err(reading())?.is_symlink();
-        bytes += if is_link { 0 } else { size_of(&entry.path())? };
+        if !entry.file_type().map_err(reading())?.is_symlink() {
+            files.extend(files_in(&entry.path())?);
+        }
     }
-    Ok(bytes)
+    Ok(files)
 }
 
 #[cfg(test)]

@@ -116,8 +116,10 @@ pub struct Start {
     pub subject: Subject,
     /// The model's family.
     pub family: Family,
-    /// From the start of the process to its first answer to a prediction.
+    /// From the start of the process to its first answer to a prediction, its files in memory.
     pub seconds: f64,
+    /// The same, its files on the disk; `None` where the system could not be had drop them from memory.
+    pub from_disk_seconds: Option<f64>,
     /// The memory that it held after the round's load, where there was one.
     pub resident_bytes: Option<u64>,
 }
@@ -129,8 +131,10 @@ pub struct StartSummary {
     pub subject: Subject,
     /// The model's family.
     pub family: Family,
-    /// From the start of the process to its first answer to a prediction.
+    /// From the start of the process to its first answer to a prediction, its files in memory.
     pub seconds: f64,
+    /// The same, its files on the disk.
+    pub from_disk_seconds: f64,
     /// The memory that it holds after load.
     pub resident_bytes: f64,
 }
@@ -199,6 +203,9 @@ impl Report {
                 subject,
                 family,
                 seconds: median(starts.iter().map(|start| start.seconds).collect()),
+                from_disk_seconds: median(
+                    starts.iter().filter_map(|start| start.from_disk_seconds).collect(),
+                ),
                 resident_bytes: median(
                     starts.iter().filter_map(|start| Some(start.resident_bytes? as f64)).collect(),
                 ),
@@ -332,24 +339,24 @@ impl Report {
     fn write_starts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "\n  {:<24}{:<10}{:>12}{:>12}{:>14}",
-            "", "family", "ready in s", "memory MB", "installed MB"
+            "\n  {:<24}{:<10}{:>12}{:>16}{:>12}{:>14}",
+            "", "family", "ready in s", "from disk in s", "memory MB", "installed MB"
         )?;
-        for StartSummary { subject, family, seconds, resident_bytes } in &self.starts {
+        for StartSummary { subject, family, seconds, from_disk_seconds, resident_bytes } in &self.starts {
             let installed = self.subjects.iter().find(|info| info.subject == *subject);
             let installed =
                 installed.and_then(|info| info.installed_bytes).map_or(f64::NAN, |bytes| bytes as f64);
             let family = if subject.has_model() { family.name() } else { "" };
             writeln!(
                 f,
-                "  {:<24}{family:<10}{seconds:>12.3}{:>12.1}{:>14.1}",
+                "  {:<24}{family:<10}{seconds:>12.3}{from_disk_seconds:>16.3}{:>12.1}{:>14.1}",
                 subject.title(),
                 resident_bytes / 1e6,
                 installed / 1e6
             )?;
         }
         for (subject, bytes) in &self.both_resident_bytes {
-            writeln!(f, "  {:<24}{:<22}{:>12.1}", subject.title(), "all families", *bytes as f64 / 1e6)?;
+            writeln!(f, "  {:<24}{:<38}{:>12.1}", subject.title(), "all families", *bytes as f64 / 1e6)?;
         }
         Ok(())
     }

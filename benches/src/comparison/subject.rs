@@ -6,7 +6,7 @@ use std::process::Command;
 use onnward_models::Family;
 use serde::Serialize;
 
-use crate::comparison::peers::{Environment, size_of};
+use crate::comparison::peers::Environment;
 use crate::comparison::workload::Protocol;
 use crate::error::ProofError;
 
@@ -217,25 +217,29 @@ impl Files {
         command
     }
 
-    /// How many bytes must be installed to run it, without Python itself and without models.
-    ///
-    /// # Errors
-    /// [`ProofError::System`].
-    pub fn installed_bytes(
-        &self,
+    /// What must be installed to run it, without Python itself and without models.
+    pub fn installed<'a>(
+        &'a self,
         subject: Subject,
-        environment: Option<&Environment>,
-        library: Option<&Path>,
-    ) -> Result<Option<u64>, ProofError> {
-        Ok(match subject {
-            Subject::Bare => None,
-            Subject::OnnwardTract => Some(size_of(&self.engine)?),
+        environment: Option<&'a Environment>,
+        library: Option<&'a Path>,
+    ) -> Vec<&'a Path> {
+        match subject {
+            Subject::Bare => vec![&self.bench],
+            Subject::OnnwardTract => vec![&self.engine],
             Subject::Onnward | Subject::OnnwardOnnxruntime => {
-                let library = library.map_or(Ok(0), size_of)?;
-                Some(size_of(&self.engine)? + library)
+                library.into_iter().chain([self.engine.as_path()]).collect()
             }
-            _ => environment.map(|environment| size_of(&environment.folder)).transpose()?,
-        })
+            _ => environment.iter().map(|environment| environment.folder.as_path()).collect(),
+        }
+    }
+
+    /// The model that it serves; none for the bare handler.
+    pub fn model(&self, subject: Subject, family: Family) -> Option<PathBuf> {
+        if subject.backend().is_some() {
+            return Some(self.repository(family));
+        }
+        subject.peer().map(|_| self.peer_models().join(family.name()))
     }
 }
 

@@ -80,7 +80,7 @@ pub fn judge(report: &Report) -> Vec<Target> {
     for family in report.families() {
         targets.extend(ratios(family).iter().map(|ratio| ratio.judge(report, onnward, family)));
         targets.extend(whole_batch(report, onnward, family));
-        targets.extend(start(report, onnward, family));
+        targets.extend(starts(report, onnward, family));
     }
     targets.extend(overload(report, onnward));
     targets.extend(report.both_resident_bytes.get(&onnward).map(|bytes| {
@@ -146,13 +146,25 @@ fn whole_batch(report: &Report, onnward: Subject, family: Family) -> Option<Targ
     Some(Limit::AtMost(3.0).judge(&what, whole / alone.us, ""))
 }
 
-fn start(report: &Report, onnward: Subject, family: Family) -> Option<Target> {
-    let limit = match family {
+fn starts(report: &Report, onnward: Subject, family: Family) -> Vec<Target> {
+    let limit = Limit::AtMost(match family {
         Family::Logistic | Family::LinfaLogistic => 100.0,
         Family::Forest | Family::SmartcoreForest => 300.0,
-    };
-    let start = report.starts.iter().find(|start| start.subject == onnward && start.family == family)?;
-    Some(Limit::AtMost(limit).judge(&format!("{family}: ready after"), start.seconds * 1e3, " ms"))
+    });
+    let own = report.starts.iter().find(|start| start.subject == onnward && start.family == family);
+    own.map_or_else(Vec::new, |start| {
+        [("memory", start.seconds), ("the disk", start.from_disk_seconds)]
+            .into_iter()
+            .filter(|(_, seconds)| seconds.is_finite())
+            .map(|(place, seconds)| {
+                limit.judge(
+                    &format!("{family}: ready after, its files read from {place}"),
+                    seconds * 1e3,
+                    " ms",
+                )
+            })
+            .collect()
+    })
 }
 
 /// How much longer than a full queue takes an admitted request may wait: it is in a batch that runs, and its answer is sent.

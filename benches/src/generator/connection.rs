@@ -2,10 +2,11 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use socket2::SockRef;
 
 use crate::generator::response::ResponseReader;
 use crate::generator::windows::Took;
@@ -50,7 +51,10 @@ impl Outcome {
 impl Connection {
     /// Connects, and asks to be told as `token`.
     pub fn open(address: SocketAddr, token: Token, registry: &Registry) -> io::Result<Self> {
-        let mut stream = connect(address)?;
+        let stream = std::net::TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        let mut stream = TcpStream::from_std(stream);
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Self { address, token, stream, reader: ResponseReader::new(), flying: None })
     }
@@ -94,14 +98,35 @@ impl Connection {
     pub fn advance(&mut self, requests: &[Vec<u8>], registry: &Registry) -> io::Result<Option<Outcome>> {
         let status = match self.write(requests).and_then(|()| self.reader.read(&mut self.stream)) {
             Ok(None) => return Ok(None),
-            Ok(status) => status,
-            Err(error) if error.kind() == ErrorKind::InvalidData => return Err(error),
+            Ok(Some(answered)) => {
+                if answered.is_last || self.is_sending(requests) {
+                    self.hang_up()?;
+                    self.reconnect(registry)?;
+                }
+                Some(answered.status)
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::ConnectionRefused) => {
+                return Err(error);
+            }
             Err(_) => {
                 self.reconnect(registry)?;
                 None
             }
         };
         Ok(self.flying.take().map(|Flying { since, sent, .. }| Outcome { since, sent, status }))
+    }
+
+    /// Whether some of the request is still to be sent.
+    fn is_sending(&self, requests: &[Vec<u8>]) -> bool {
+        let flying = self.flying.as_ref();
+        flying
+            .is_some_and(|flying| requests.get(flying.request).is_some_and(|all| flying.written < all.len()))
+    }
+
+    /// Has the system forget what of the request it has not sent yet. Whoever is refused while sending stops at once (RFC 9112,
+    /// section 9.5).
+    fn hang_up(&self) -> io::Result<()> {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO))
     }
 
     fn write(&mut self, requests: &[Vec<u8>]) -> io::Result<()> {
@@ -118,16 +143,11 @@ impl Connection {
         Ok(())
     }
 
+    /// Goes on with another connection, which need not be there yet: nobody else waits for it.
     fn reconnect(&mut self, registry: &Registry) -> io::Result<()> {
-        self.stream = connect(self.address)?;
+        self.stream = TcpStream::connect(self.address)?;
+        self.stream.set_nodelay(true)?;
         self.reader = ResponseReader::new();
         registry.register(&mut self.stream, self.token, Interest::READABLE | Interest::WRITABLE)
     }
-}
-
-fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = std::net::TcpStream::connect(address)?;
-    stream.set_nodelay(true)?;
-    stream.set_nonblocking(true)?;
-    Ok(TcpStream::from_std(stream))
 }

@@ -1,4 +1,4 @@
-//! Reads the answers on one connection, one after the other, and keeps of each its status alone.
+//! Reads the answers on one connection, one after the other, and keeps of each its status, and whether another may follow.
 
 use std::io::{self, ErrorKind, Read};
 
@@ -13,8 +13,17 @@ pub struct ResponseReader {
     buffer: Box<[u8]>,
     /// How many bytes of an unfinished head are in the buffer.
     filled: usize,
-    /// The status and how much of the body is missing, once the head is there.
-    body: Option<(u16, usize)>,
+    /// What the head says, once it is there, and how much of the body is missing.
+    body: Option<(Answered, usize)>,
+}
+
+/// What is kept of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answered {
+    /// Its status.
+    pub status: u16,
+    /// Whether the connection ends with it.
+    pub is_last: bool,
 }
 
 impl Default for ResponseReader {
@@ -29,12 +38,12 @@ impl ResponseReader {
         Self { buffer: vec![0; BUFFER].into_boxed_slice(), filled: 0, body: None }
     }
 
-    /// Reads what there is: the status once an answer is complete, `None` if the rest is still to come.
+    /// Reads what there is: an answer once it is complete, `None` if the rest is still to come.
     ///
     /// # Errors
     /// The connection's; [`ErrorKind::UnexpectedEof`] if it was closed; [`ErrorKind::InvalidData`] if what comes is no
     /// answer of HTTP/1.1 with a `Content-Length`.
-    pub fn read(&mut self, stream: &mut impl Read) -> io::Result<Option<u16>> {
+    pub fn read(&mut self, stream: &mut impl Read) -> io::Result<Option<Answered>> {
         loop {
             let start = if self.body.is_some() { 0 } else { self.filled };
             let Some(free) = self.buffer.get_mut(start..).filter(|free| !free.is_empty()) else {
@@ -47,33 +56,33 @@ impl ResponseReader {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            if let Some(status) = self.take(count)? {
-                return Ok(Some(status));
+            if let Some(answered) = self.take(count)? {
+                return Ok(Some(answered));
             }
         }
     }
 
-    /// Takes `count` bytes that were read: the status if they end the answer.
-    fn take(&mut self, count: usize) -> io::Result<Option<u16>> {
-        let (status, missing, came) = match self.body {
-            Some((status, missing)) => (status, missing, count),
+    /// Takes `count` bytes that were read: the answer if they end it.
+    fn take(&mut self, count: usize) -> io::Result<Option<Answered>> {
+        let (answered, missing, came) = match self.body {
+            Some((answered, missing)) => (answered, missing, count),
             None => {
                 self.filled += count;
                 let seen = self.buffer.get(..self.filled).unwrap_or_default();
                 let Some(head) = Head::parse(seen)? else { return Ok(None) };
-                (head.status, head.content_length, self.filled - head.len)
+                (head.answered, head.content_length, self.filled - head.len)
             }
         };
         // Requests are sent one at a time, so nothing may follow the answer.
         let missing = missing.checked_sub(came).ok_or_else(|| invalid("an answer is longer than it says"))?;
         self.filled = 0;
-        self.body = (missing > 0).then_some((status, missing));
-        Ok((missing == 0).then_some(status))
+        self.body = (missing > 0).then_some((answered, missing));
+        Ok((missing == 0).then_some(answered))
     }
 }
 
 struct Head {
-    status: u16,
+    answered: Answered,
     len: usize,
     content_length: usize,
 }
@@ -86,11 +95,15 @@ impl Head {
         let httparse::Status::Complete(len) = response.parse(bytes).map_err(invalid)? else {
             return Ok(None);
         };
-        let length =
-            response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
-        let length = length.and_then(|header| std::str::from_utf8(header.value).ok()?.trim().parse().ok());
+        let value = |name: &str| {
+            let header = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+            Some(std::str::from_utf8(header.value).ok()?.trim())
+        };
+        let length = value("content-length").and_then(|length| length.parse().ok());
         let content_length = length.ok_or_else(|| invalid("an answer has no Content-Length"))?;
-        Ok(Some(Self { status: response.code.unwrap_or_default(), len, content_length }))
+        let is_last = value("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        let answered = Answered { status: response.code.unwrap_or_default(), is_last };
+        Ok(Some(Self { answered, len, content_length }))
     }
 }
 
@@ -122,7 +135,7 @@ mod tests {
         let mut stream = Pieces(bytes.chunks(piece).collect(), true);
         let mut statuses = Vec::new();
         while !stream.0.is_empty() {
-            statuses.extend(reader.read(&mut stream).unwrap());
+            statuses.extend(reader.read(&mut stream).unwrap().map(|answered| answered.status));
         }
         statuses
     }
@@ -140,6 +153,17 @@ mod tests {
         let answers = b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n\
                         HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
         assert_eq!(statuses(answers, 1), [429, 200]);
+    }
+
+    #[test]
+    fn an_answer_may_say_that_it_is_the_last() {
+        for (header, is_last) in
+            [("x: close", false), ("connection: keep-alive", false), ("Connection: Close", true)]
+        {
+            let answer = format!("HTTP/1.1 429 Too Many Requests\r\n{header}\r\ncontent-length: 0\r\n\r\n");
+            let answered = ResponseReader::new().read(&mut Pieces(vec![answer.as_bytes()], true)).unwrap();
+            assert_eq!(answered, Some(Answered { status: 429, is_last }), "{header}");
+        }
     }
 
     #[test]

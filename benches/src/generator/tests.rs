@@ -1,6 +1,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -89,6 +90,39 @@ fn an_answer_that_does_not_come_is_a_failure_and_the_next_request_has_a_new_conn
     let figures = run(&plan(address, Schedule::Closed { connections: 1 }), || Duration::ZERO).unwrap();
     let Statuses { ok, failed, .. } = figures.statuses;
     assert!(failed > 1 && ok.abs_diff(failed * 9) <= 18, "{figures:?}");
+}
+
+#[test]
+fn the_last_answer_of_a_connection_is_followed_by_the_first_of_another() {
+    let last = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let address = server(|count| if count == 2 { last.to_owned() } else { with_status(200) });
+    let figures = run(&plan(address, Schedule::Closed { connections: 1 }), || Duration::ZERO).unwrap();
+    assert!(figures.statuses.ok > 3 && figures.statuses.failed == 0, "{figures:?}");
+}
+
+#[test]
+fn who_is_refused_while_sending_stops_and_goes_on_with_another_connection() {
+    const BODY: usize = 64 * 1024 * 1024;
+    let (listener, seen) = (TcpListener::bind("127.0.0.1:0").unwrap(), Arc::new(AtomicUsize::new(0)));
+    let (address, most_seen) = (listener.local_addr().unwrap(), Arc::clone(&seen));
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut piece = vec![0; 1024];
+            let mut bytes = 0;
+            while let Ok(count @ 1..) = stream.read(&mut piece) {
+                if bytes == 0 && stream.write_all(with_status(429).as_bytes()).is_err() {
+                    break;
+                }
+                bytes += count;
+            }
+            most_seen.fetch_max(bytes, Ordering::Relaxed);
+        }
+    });
+    let mut plan = plan(address, Schedule::Closed { connections: 1 });
+    plan.requests = vec![post("test", "/predict", &vec![b' '; BODY])];
+    let figures = run(&plan, || Duration::ZERO).unwrap();
+    assert!(figures.statuses.rejected > 1 && figures.statuses.failed == 0, "{figures:?}");
+    assert!(seen.load(Ordering::Relaxed) < BODY);
 }
 
 #[test]

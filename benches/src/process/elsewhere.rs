@@ -1,4 +1,5 @@
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use super::{Held, Told, Used};
@@ -45,4 +46,9 @@ pub fn processors() -> Vec<usize> {
 /// Lets this thread, and what it starts from now, run on these processors alone: whether the system did so.
 pub fn pin(_: &[usize]) -> bool {
     false
+}
+
+/// Has the system drop what it keeps of a file in memory. What a program has mapped stays.
+pub fn drop_from_memory(_: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }

@@ -1,8 +1,11 @@
+use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use procfs::process::{MMapExtension, Process};
 use procfs::{ProcError, ProcResult};
+use rustix::fs::{Advice, fadvise};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use rustix::thread::CpuSet;
 
@@ -90,6 +93,12 @@ pub fn pin(processors: &[usize]) -> bool {
         set.set(processor);
     }
     rustix::thread::sched_setaffinity(None, &set).is_ok()
+}
+
+/// Has the system drop what it keeps of a file in memory. What a program has mapped stays.
+pub fn drop_from_memory(file: &Path) -> io::Result<()> {
+    fadvise(&File::open(file)?, 0, None, Advice::DontNeed)?;
+    Ok(())
 }
 
 fn process(id: u32) -> ProcResult<Process> {
