@@ -144,7 +144,7 @@ async fn run(mut config: Config, registry: Arc<Registry>, crew: Crew) -> Result<
     // Its own certificate is watched like the others.
     config.metrics.certificates.extend(config.tls.iter().map(|tls| tls.certificate_file.clone()));
     let metrics = Arc::new(Metrics::configured(&config.metrics)?);
-    let listeners = Listeners::open(&config).await?;
+    let listeners = Listeners::open(&config)?;
 
     let lifecycle = Arc::new(Lifecycle::default());
     let records = Records::start(&config, &registry, &metrics)?;

@@ -152,19 +152,13 @@ fn starts(report: &Report, onnward: Subject, family: Family) -> Vec<Target> {
         Family::Forest | Family::SmartcoreForest => 300.0,
     });
     let own = report.starts.iter().find(|start| start.subject == onnward && start.family == family);
-    own.map_or_else(Vec::new, |start| {
-        [("memory", start.seconds), ("the disk", start.from_disk_seconds)]
-            .into_iter()
-            .filter(|(_, seconds)| seconds.is_finite())
-            .map(|(place, seconds)| {
-                limit.judge(
-                    &format!("{family}: ready after, its files read from {place}"),
-                    seconds * 1e3,
-                    " ms",
-                )
-            })
-            .collect()
-    })
+    let places =
+        own.into_iter().flat_map(|start| [("memory", start.seconds), ("the disk", start.from_disk_seconds)]);
+    let judge = |(place, seconds): (&str, f64)| {
+        let what = format!("{family}: ready after, its files read from {place}");
+        limit.judge(&what, seconds * 1e3, " ms")
+    };
+    places.filter(|(_, seconds)| seconds.is_finite()).map(judge).collect()
 }
 
 /// How much longer than a full queue takes an admitted request may wait: it is in a batch that runs, and its answer is sent.

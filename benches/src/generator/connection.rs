@@ -99,7 +99,7 @@ impl Connection {
         let status = match self.write(requests).and_then(|()| self.reader.read(&mut self.stream)) {
             Ok(None) => return Ok(None),
             Ok(Some(answered)) => {
-                if answered.is_last || self.is_sending(requests) {
+                if answered.is_last || !self.unsent(requests).is_empty() {
                     self.hang_up()?;
                     self.reconnect(registry)?;
                 }
@@ -116,11 +116,10 @@ impl Connection {
         Ok(self.flying.take().map(|Flying { since, sent, .. }| Outcome { since, sent, status }))
     }
 
-    /// Whether some of the request is still to be sent.
-    fn is_sending(&self, requests: &[Vec<u8>]) -> bool {
+    /// What of the request is still to be sent.
+    fn unsent<'a>(&self, requests: &'a [Vec<u8>]) -> &'a [u8] {
         let flying = self.flying.as_ref();
-        flying
-            .is_some_and(|flying| requests.get(flying.request).is_some_and(|all| flying.written < all.len()))
+        flying.and_then(|flying| requests.get(flying.request)?.get(flying.written..)).unwrap_or_default()
     }
 
     /// Has the system forget what of the request it has not sent yet. Whoever is refused while sending stops at once (RFC 9112,
@@ -130,17 +129,16 @@ impl Connection {
     }
 
     fn write(&mut self, requests: &[Vec<u8>]) -> io::Result<()> {
-        let Some(flying) = &mut self.flying else { return Ok(()) };
-        let request = requests.get(flying.request).map(Vec::as_slice).unwrap_or_default();
-        while let Some(rest) = request.get(flying.written..).filter(|rest| !rest.is_empty()) {
+        loop {
+            let rest = self.unsent(requests);
+            let Some(flying) = self.flying.as_mut().filter(|_| !rest.is_empty()) else { return Ok(()) };
             match self.stream.write(rest) {
                 Ok(count) => flying.written += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
     }
 
     /// Goes on with another connection, which need not be there yet: nobody else waits for it.

@@ -34,11 +34,11 @@ const ADMIN_CONNECTIONS: usize = 64;
 const BUSY: Duration = Duration::from_secs(10);
 
 impl Listeners {
-    /// Reads the certificate and binds the addresses.
+    /// Reads the certificate and binds the addresses, for the runtime that it is called in.
     ///
     /// # Errors
     /// [`AppError`].
-    pub async fn open(config: &Config) -> Result<Self, AppError> {
+    pub fn open(config: &Config) -> Result<Self, AppError> {
         let limits = &config.limits;
         let fit = file_handles::raise_limit();
         let limits = ConnectionLimits {
@@ -53,11 +53,11 @@ impl Listeners {
             Some(address) => {
                 // What stays on this machine is not encrypted, so that probes need no certificate.
                 let tls = tls.clone().filter(|_| !address.ip().is_loopback());
-                Some(Listener::bind("admin.listen", address, tls).await?)
+                Some(Listener::bind("admin.listen", address, tls)?)
             }
             None => None,
         };
-        Ok(Self { everybody: Listener::bind("listen", config.listen, tls).await?, admin, limits })
+        Ok(Self { everybody: Listener::bind("listen", config.listen, tls)?, admin, limits })
     }
 
     /// Whether those who use models come over TLS.
@@ -99,11 +99,7 @@ impl Listeners {
 }
 
 impl Listener {
-    async fn bind(
-        key: &'static str,
-        address: SocketAddr,
-        tls: Option<Arc<ServerTls>>,
-    ) -> Result<Self, AppError> {
+    fn bind(key: &'static str, address: SocketAddr, tls: Option<Arc<ServerTls>>) -> Result<Self, AppError> {
         let bind = |error| AppError::Bind { key, address, error };
         let listener = listen(address).map_err(bind)?;
         let address = listener.local_addr().map_err(AppError::Setup)?;

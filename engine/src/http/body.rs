@@ -148,9 +148,7 @@ pub async fn read(
             .unwrap_or(Err(ApiError::BodyTimedOut { after: timeout })),
         Err(refusal) => Err(refusal),
     };
-    if let Err(ApiError::BodyTooLarge { .. } | ApiError::BodiesFull) = &whole
-        && !asks_first
-    {
+    if whole.as_ref().is_err_and(ApiError::leaves_body) && !asks_first {
         let most_bytes = state.config.max_body_bytes.saturating_mul(THROWN_AWAY);
         state.unread_bodies.throw_away(body, most_bytes, deadline);
     }

@@ -14,9 +14,9 @@ use crate::http::problem::ApiError;
 /// A body from this size on is large.
 pub const LARGE_BODY_BYTES: usize = 256 * 1024;
 
-/// How many large bodies may come in or wait for each core, to be parsed and then scored: with the one that it works on, as many as
-/// the queue has room for of 1,024 rows.
-const WAITING_A_CORE: usize = 15;
+/// How many large bodies there may be for each core, from their coming until their rows are scored: as many as the queue has room for
+/// of 1,024 rows.
+const PLACES_A_CORE: usize = 16;
 
 /// How long a body has for its coming once it has a place. Who sends more slowly shall not keep out others.
 pub const COMING_TIME: Duration = Duration::from_millis(100);
@@ -39,8 +39,7 @@ pub struct Place {
 impl Default for LargeBodies {
     fn default() -> Self {
         let cores = available_parallelism().map_or(1, NonZero::get);
-        let places = cores * (1 + WAITING_A_CORE);
-        Self { places: Arc::new(Semaphore::new(places)), cores: Semaphore::new(cores) }
+        Self { places: Arc::new(Semaphore::new(cores * PLACES_A_CORE)), cores: Semaphore::new(cores) }
     }
 }
 

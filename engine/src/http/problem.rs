@@ -284,7 +284,7 @@ impl ApiError {
     }
 
     /// Whether the body may still be coming, which nobody wants: the connection ends with the answer.
-    fn leaves_body(&self) -> bool {
+    pub(super) fn leaves_body(&self) -> bool {
         matches!(self, Self::BodyTooLarge { .. } | Self::BodiesFull | Self::BodyTimedOut { .. })
     }
 

@@ -8,12 +8,9 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use http_body_util::BodyExt;
-use tokio::sync::Semaphore;
+use tokio::sync::Mutex;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout_at};
-
-/// How many pieces of bodies are read at a time. What comes in for nothing shall not hold up what is answered.
-const AT_A_TIME: usize = 1;
 
 /// How long a client has for reading its answer before the rest of its body is read. Whoever stops then costs nothing more.
 const GRACE: Duration = Duration::from_millis(20);
@@ -21,16 +18,11 @@ const GRACE: Duration = Duration::from_millis(20);
 /// How many bytes of each are read without delay. Who has stopped sending is found out by reading what had come before.
 const FREE_BYTES: usize = 128 * 1024;
 
-/// The line of the bodies that are read to be thrown away: a piece of one, then a piece of the next.
-#[derive(Debug)]
+/// The line of the bodies that are read to be thrown away: a piece of one, then a piece of the next. What comes in for nothing shall
+/// not hold up what is answered.
+#[derive(Debug, Default)]
 pub struct UnreadBodies {
-    line: Arc<Semaphore>,
-}
-
-impl Default for UnreadBodies {
-    fn default() -> Self {
-        Self { line: Arc::new(Semaphore::new(AT_A_TIME)) }
-    }
+    line: Arc<Mutex<()>>,
 }
 
 impl UnreadBodies {
@@ -50,7 +42,7 @@ impl UnreadBodies {
                     return;
                 }
                 if bytes > FREE_BYTES {
-                    let Ok(_turn) = line.acquire().await else { return };
+                    let _turn = line.lock().await;
                     yield_now().await;
                 }
             }
