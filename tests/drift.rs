@@ -6,12 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use ndarray::s;
-use onnward_engine::config::DriftConfig;
-use onnward_engine::drift::Drift;
 use onnward_models::{
     CandidateParams, Dataset, Family, OnInvalid, SampleFormat, TrainedModel, TrainingPlan, train,
     write_sample,
 };
+use onnward_quality::drift::Drift;
+use onnward_quality::drift::DriftConfig;
 use onnward_schemas::SchemaFile;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use onnward_engine::backend::BackendKind;
 use onnward_exporter::export::export;
+use onnward_runtime::backend::BackendKind;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use onnward_engine::logging::{ALWAYS, FIELDS, Kind, LABELS};
 use onnward_exporter::export::export;
+use onnward_telemetry::logging::{ALWAYS, FIELDS, Kind, LABELS};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -1,11 +1,11 @@
 //! One suite for every model family on every backend: native score = ONNX score, whole graph = cut graph, batch = single.
 
 use ndarray::{Array2, ArrayView2, Axis, s};
-use onnward_engine::backend::{Backend, Batch, Input, InputValues, Session};
-use onnward_engine::golden::{self, GraphForm};
 use onnward_exporter::export::export;
 use onnward_models::TrainedModel;
 use onnward_onnx::Artifact;
+use onnward_runtime::backend::{Backend, Batch, Input, InputValues, Session};
+use onnward_runtime::golden::{self, GraphForm};
 use onnward_schemas::{FeatureKind, Schema};
 
 use crate::support::{Trained, backends, bank, rows_with_gaps, telco};
@@ -57,8 +57,8 @@ fn check(
 ) {
     let mut whole = backend.open(&artifact.encode()).unwrap();
     let mut cut = backend.open(&artifact.encode_cut().unwrap()).unwrap();
-    golden::replay(whole.as_mut(), &model.metadata, GraphForm::Whole).unwrap();
-    golden::replay(cut.as_mut(), &model.metadata, GraphForm::Cut).unwrap();
+    golden::replay(whole.as_mut(), &model.metadata, GraphForm::Full).unwrap();
+    golden::replay(cut.as_mut(), &model.metadata, GraphForm::Subgraph).unwrap();
 
     let from_whole = whole.score(Batch::Inputs(&raw_columns(&model.metadata.schema, rows.view()))).unwrap();
     let from_cut = cut.score(Batch::Features(rows.view())).unwrap();

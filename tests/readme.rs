@@ -65,7 +65,7 @@ fn the_configuration_works() {
     let repository = Flags { repository: Some("model-repository".to_owned()), ..Flags::default() };
     let mut expected = Config::load(&repository, []).unwrap();
     expected.default_model = shown.default_model.clone();
-    expected.onnxruntime = shown.onnxruntime.clone();
+    expected.onnxruntime_library = shown.onnxruntime_library.clone();
     expected.log.format = shown.log.format;
     assert_eq!(shown, expected);
 }

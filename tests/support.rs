@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use ndarray::Array2;
-use onnward_engine::backend::{self, Backend, Tract};
 use onnward_models::{
     CandidateParams, Dataset, Family, ForestParams, OnInvalid, SampleFormat, TrainedModel, TrainingPlan,
     train, write_sample,
 };
+use onnward_runtime::backend::{self, Backend, Tract};
 use onnward_schemas::SchemaFile;
 use tempfile::TempDir;
 

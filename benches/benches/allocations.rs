@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use onnward_benches::comparison::models::{fit, publish};
 use onnward_benches::comparison::workload::{Protocol, Workload};
 use onnward_benches::generator::{ResponseReader, post};
-use onnward_engine::config::{BackendChoice, Config, Flags};
+use onnward_engine::config::{Config, Flags};
 use onnward_exporter::export::export;
 use onnward_models::Family;
+use onnward_runtime::backend::BackendChoice;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tempfile::TempDir;
 

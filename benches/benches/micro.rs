@@ -16,25 +16,26 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use ndarray::ArrayView2;
 use onnward_benches::comparison::models::fit;
 use onnward_benches::comparison::workload::{Protocol, Workload};
-use onnward_engine::answer::Answer;
-use onnward_engine::backend::{
-    Backend, BackendError, BackendKind, Batch, Session, TELEMETRY_SWITCH, Tract, load_onnxruntime,
-};
-use onnward_engine::batcher::costs::BatchCosts;
-use onnward_engine::batcher::{Batcher, RowWidth};
-use onnward_engine::config::{BatchingConfig, DriftConfig};
-use onnward_engine::crew::Crew;
-use onnward_engine::drift::Drift;
-use onnward_engine::http::parse_rows;
-use onnward_engine::metrics::Metrics;
-use onnward_engine::monitor::Monitor;
-use onnward_engine::outcomes::id::PredictionId;
-use onnward_engine::outcomes::version::ModelVersion;
-use onnward_engine::registry::{Description, ServingModel};
 use onnward_exporter::export::export;
+use onnward_http::answer::Answer;
+use onnward_http::parse_rows;
 use onnward_models::Family;
 use onnward_onnx::Artifact;
+use onnward_quality::drift::Drift;
+use onnward_quality::drift::DriftConfig;
+use onnward_records::prediction_id::PredictionId;
+use onnward_runtime::backend::{
+    Backend, BackendError, BackendKind, Batch, Session, TELEMETRY_SWITCH, Tract, load_onnxruntime,
+};
+use onnward_runtime::costs::BatchCosts;
+use onnward_runtime::description::Description;
+use onnward_runtime::threads::RuntimeThreads;
 use onnward_schemas::{Rows, RowsForm, RowsLimits};
+use onnward_serving::batcher::{Batcher, BatchingConfig, RowWidth};
+use onnward_serving::monitor::Monitor;
+use onnward_serving::registry::ServingModel;
+use onnward_serving::version::ModelVersion;
+use onnward_telemetry::metrics::Metrics;
 use tempfile::TempDir;
 
 const LIMITS: RowsLimits = RowsLimits { max_rows: 1024 };
@@ -98,7 +99,8 @@ impl Data {
         let width = RowWidth::of(&self.workload.schema);
         let sessions: Vec<Box<dyn Session>> = vec![Box::new(Constant)];
         let costs = costs();
-        Batcher::start("constant", sessions, &costs, width, &config, monitor, &Crew::default()).unwrap()
+        Batcher::start("constant", sessions, &costs, width, &config, monitor, &RuntimeThreads::default())
+            .unwrap()
     }
 
     fn serving(&self) -> ServingModel {

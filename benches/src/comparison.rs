@@ -367,5 +367,5 @@ impl Bench<'_> {
 
 /// ONNX Runtime's library, where there is one.
 fn library() -> Option<PathBuf> {
-    onnward_engine::backend::find_library(None).ok()
+    onnward_runtime::backend::find_library(None).ok()
 }

@@ -150,6 +150,12 @@ impl Schema {
         &self.texts
     }
 
+    /// Returns the decision that a probability means. The threshold is compared in single precision, as it is printed.
+    #[inline]
+    pub fn is_positive(&self, probability: f32) -> bool {
+        probability >= self.threshold as f32
+    }
+
     /// The place of a feature's string among a row's texts; `None` for a feature that keeps none.
     pub(crate) fn text_index(&self, feature: usize) -> Option<usize> {
         self.texts.binary_search(&feature).ok()

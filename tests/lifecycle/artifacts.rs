@@ -1,12 +1,12 @@
 //! Artifacts that are right, each with probabilities of its own, and artifacts that are wrong in one way each.
 
-use onnward_engine::backend::{Backend, Batch};
-use onnward_engine::golden;
 use onnward_exporter::export::export;
 use onnward_models::TrainedModel;
 use onnward_onnx::proto::tensor_proto::DataType;
 use onnward_onnx::proto::{ModelProto, NodeProto, TensorProto};
 use onnward_onnx::{Artifact, PROBABILITIES};
+use onnward_runtime::backend::{Backend, Batch};
+use onnward_runtime::golden;
 use onnward_schemas::{GoldenRow, Metadata, sha256_hex};
 use serde_json::{Map, Value};
 

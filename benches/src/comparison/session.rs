@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ndarray::ArrayView2;
-use onnward_engine::backend::{Backend, Batch, TELEMETRY_SWITCH, Tract, load_onnxruntime};
 use onnward_models::Family;
 use onnward_onnx::Artifact;
+use onnward_runtime::backend::{Backend, Batch, TELEMETRY_SWITCH, Tract, load_onnxruntime};
 use onnward_schemas::RowsLimits;
 use serde::{Deserialize, Serialize};
 

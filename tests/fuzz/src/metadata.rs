@@ -3,15 +3,15 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use onnward_engine::config::DriftConfig;
-use onnward_engine::differential::ComparedRows;
-use onnward_engine::drift::Drift;
-use onnward_engine::golden::encoded_rows;
-use onnward_engine::metrics::Metrics;
-use onnward_engine::outcomes::version::ModelVersion;
 use onnward_onnx::proto::{ModelProto, StringStringEntryProto};
 use onnward_onnx::{Artifact, decode_model};
+use onnward_quality::drift::Drift;
+use onnward_quality::drift::DriftConfig;
+use onnward_runtime::cross_check::ComparedRows;
+use onnward_runtime::golden::encoded_rows;
 use onnward_schemas::{GoldenRow, Metadata, RowsLimits, Schema};
+use onnward_serving::version::ModelVersion;
+use onnward_telemetry::metrics::Metrics;
 use prost::Message;
 
 use super::sections::sections;

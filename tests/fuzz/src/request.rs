@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use onnward_engine::http::{parse_outcomes, parse_rows};
+use onnward_http::{parse_outcomes, parse_rows};
 use onnward_onnx::ForeignModel;
 use onnward_schemas::{Feature, FeatureKind, Rows, RowsForm, RowsLimits, Schema, SchemaFile, UnknownPolicy};
 use serde_json::Value;
