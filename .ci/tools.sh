@@ -14,6 +14,15 @@ left_out() {
     echo "Left out: $1 ($2)."
 }
 
+# known PATTERN…: files that Git tracks, or would; not those that have been deleted.
+known() {
+    git ls-files --cached --others --exclude-standard --deduplicate -- "$@" | while IFS= read -r file; do
+        if [[ -f $file ]]; then
+            echo "$file"
+        fi
+    done
+}
+
 # provide_linters: puts the programs that .ci/requirements.txt pins on the path; fails where they cannot be had.
 provide_linters() {
     provide_python_tools target/ci-tools .ci/requirements.txt
