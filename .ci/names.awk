@@ -114,7 +114,8 @@ function check_code(line,    before, name, token) {
     while (match(line, /[A-Za-z_][A-Za-z0-9_]*/)) {
         name = substr(line, RSTART, RLENGTH)
         token = ""
-        if (RSTART > 1 && substr(line, RSTART - 1, 1) == ".")
+        # A field or a method, and not the end of a range.
+        if (substr(" " line, RSTART, 1) == "." && substr("  " line, RSTART, 1) != ".")
             token = "." name
         else if (before == "fn" || before == "mod")
             token = before " " name
