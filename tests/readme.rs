@@ -93,7 +93,8 @@ fn the_commands_work() {
 fn the_make_targets_exist() {
     let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
     let texts = DOCUMENTS.map(read);
-    let in_blocks = commands("sh").into_iter().filter_map(|line| Some(line.strip_prefix("make ")?.to_owned()));
+    let in_blocks =
+        commands("sh").into_iter().filter_map(|line| Some(line.strip_prefix("make ")?.to_owned()));
     let in_texts = texts.iter().flat_map(|text| text.split("`make ").skip(1)).map(str::to_owned);
     let mut targets = 0;
     for line in in_blocks.chain(in_texts) {
