@@ -68,13 +68,13 @@ bench-train: ## fit a million rows beside scikit-learn: time, memory, ROC AUC (A
 proof-swaps: ## swap two versions 1,000 times under load: no request fails, memory stays flat (ARGUMENTS="--mode pointer")
 	engine/onnxruntime/fetch.sh --optional
 	$(BUILD)
-	$(BIN)/onnward-bench swaps $(ARGUMENTS)
+	$(BIN)/onnward-proofs swaps $(ARGUMENTS)
 
 proof-kills: ## kill engines 200 times while they download from an S3 server (ARGUMENTS="--kills 20")
 	engine/onnxruntime/fetch.sh --optional
 	tests/fetch-seaweedfs.sh
 	$(BUILD)
-	$(BIN)/onnward-bench kills $(ARGUMENTS)
+	$(BIN)/onnward-proofs kills $(ARGUMENTS)
 
 fuzz: ## search for inputs that break the engine (needs cargo-fuzz; ARGUMENTS="--minutes 30 --target request")
 	tests/fuzz/run.sh $(ARGUMENTS)
@@ -82,18 +82,18 @@ fuzz: ## search for inputs that break the engine (needs cargo-fuzz; ARGUMENTS="-
 proof-api: ## send 20,000 requests that Schemathesis makes up from /openapi.json, with and without a key: no 5xx, no failed check
 	engine/onnxruntime/fetch.sh --optional
 	$(BUILD)
-	tests/fire/schemathesis.sh
+	tests/api_fuzz/schemathesis.sh
 
 proof-soak: ## twenty minutes at 70 % of capacity with swaps, outcomes, drift and scrapes: nothing fails, nothing grows (ARGUMENTS="--minutes 5")
 	engine/onnxruntime/fetch.sh --optional
 	$(BUILD)
-	$(BIN)/onnward-bench soak $(ARGUMENTS)
+	$(BIN)/onnward-proofs soak $(ARGUMENTS)
 
 proof-chaos: ## signals, kills, a full disk, a clock that jumps, a store that is away, slow and idle clients (ARGUMENTS="clock --output json")
 	engine/onnxruntime/fetch.sh --optional
 	tests/fetch-seaweedfs.sh
 	$(BUILD)
-	$(BIN)/onnward-bench chaos $(ARGUMENTS)
+	$(BIN)/onnward-proofs chaos $(ARGUMENTS)
 
 proof-stack: ## run compose.yaml with local stand-ins: promote, kill, reload and replace under load, and take it down
 	tests/stack/with-docker.sh tests/stack/prove.sh
@@ -117,7 +117,7 @@ prometheus: ## watch the engine on 127.0.0.1:8000 by a real Prometheus on 127.0.
 
 dashboards: ## write Grafana's dashboards from their source, and hold them against Grafana's own types
 	python3 -B monitoring/grafana/source
-	tests/monitoring/grafana/check.sh
+	tests/grafana/check.sh
 
 lint: fmt-check clippy ## check the format and run clippy, warnings being errors
 

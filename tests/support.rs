@@ -1,4 +1,10 @@
-//! What several tests need: tables, trained models, backends.
+//! What several tests need: tables, trained models, backends, and the programs.
+
+pub mod artifacts;
+pub mod fault_proxy;
+pub mod programs;
+pub mod seaweedfs;
+pub mod wait;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -14,7 +14,7 @@ use axum::routing::post;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 
-use crate::error::ProofError;
+use onnward_harness::HarnessError;
 use row::Row;
 
 /// The engine's answer to one row, but for its numbers.
@@ -26,11 +26,11 @@ const MANY: [&str; 3] =
 /// Serves until the process ends; says on standard output where.
 ///
 /// # Errors
-/// [`ProofError::System`] if it cannot listen.
-pub fn serve(listen: SocketAddr) -> Result<(), ProofError> {
+/// [`HarnessError::System`] if it cannot listen.
+pub fn serve(listen: SocketAddr) -> Result<(), HarnessError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(ProofError::system("start the bare handler"))?.block_on(async {
-        let doing = || ProofError::system(format!("listen on {listen}"));
+    runtime.map_err(HarnessError::system("start the bare handler"))?.block_on(async {
+        let doing = || HarnessError::system(format!("listen on {listen}"));
         let listener = TcpListener::bind(listen).await.map_err(doing())?;
         println!("listening on http://{}", listener.local_addr().map_err(doing())?);
         let listener = listener.tap_io(|stream| {

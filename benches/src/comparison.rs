@@ -21,10 +21,10 @@ use std::time::Duration;
 
 use onnward_models::Family;
 
-use crate::error::ProofError;
-use crate::generator::{AGREEING, RunPlan, Schedule, WindowFigures, post, run as put_load};
+use onnward_harness::HarnessError;
+use onnward_harness::generator::{AGREEING, RunPlan, Schedule, WindowFigures, post, run as put_load};
 use crate::machine::Machine;
-use crate::process::{drop_from_memory, pin, processors};
+use onnward_harness::process::{drop_from_memory, pin, processors};
 use peers::{Environment, files_in, size_of};
 use report::{LeftOut, Report, Run, Settings, Start, SubjectInfo};
 use scenario::Scenario;
@@ -91,10 +91,10 @@ pub(crate) struct Bench<'a> {
 /// Runs the comparison.
 ///
 /// # Errors
-/// [`ProofError`]. A peer that cannot be had on this machine is no error: the report says that it was left out, and why.
-pub fn run(settings: &ComparisonSettings, tell: &dyn Fn(Progress)) -> Result<Report, ProofError> {
+/// [`HarnessError`]. A peer that cannot be had on this machine is no error: the report says that it was left out, and why.
+pub fn run(settings: &ComparisonSettings, tell: &dyn Fn(Progress)) -> Result<Report, HarnessError> {
     let work = &settings.files.work;
-    std::fs::create_dir_all(work).map_err(ProofError::system(format!("make {}", work.display())))?;
+    std::fs::create_dir_all(work).map_err(HarnessError::system(format!("make {}", work.display())))?;
     tell(Progress::Doing("training the models".to_owned()));
     let workload = Workload::new(&settings.schema, settings.table.as_deref(), work)?;
     models::train_onnward(&settings.files, &workload, &settings.families)?;
@@ -157,7 +157,7 @@ fn environments(
 }
 
 impl Bench<'_> {
-    fn measure(&self, left_out: &mut Vec<LeftOut>) -> Result<Report, ProofError> {
+    fn measure(&self, left_out: &mut Vec<LeftOut>) -> Result<Report, HarnessError> {
         let mut report = Report::default();
         let mut turns = self.turns(left_out);
         let per_turn = self.settings.scenarios.len();
@@ -204,7 +204,7 @@ impl Bench<'_> {
         family: Family,
         round: usize,
         report: &mut Report,
-    ) -> Result<(), ProofError> {
+    ) -> Result<(), HarnessError> {
         let title = subject.title();
         (self.tell)(Progress::Doing(format!("round {}: {title}, {family}: starting", round + 1)));
         let (server, start) = self.start(subject, family)?;
@@ -231,7 +231,7 @@ impl Bench<'_> {
     }
 
     /// Starts a subject twice, as what a start takes depends on where its files are: from the disk, and then from memory.
-    fn start(&self, subject: Subject, family: Family) -> Result<(Server, Start), ProofError> {
+    fn start(&self, subject: Subject, family: Family) -> Result<(Server, Start), HarnessError> {
         let is_on_disk = self.drop_from_memory(subject, family)?;
         let (_, first) = self.start_once(subject, family)?;
         let (server, seconds) = self.start_once(subject, family)?;
@@ -240,7 +240,7 @@ impl Bench<'_> {
     }
 
     /// Has the system drop a subject's files from memory: whether it did.
-    fn drop_from_memory(&self, subject: Subject, family: Family) -> Result<bool, ProofError> {
+    fn drop_from_memory(&self, subject: Subject, family: Family) -> Result<bool, HarnessError> {
         let library = library();
         let environment = self.environments.get(&subject);
         let installed = self.settings.files.installed(subject, environment, library.as_deref());
@@ -255,7 +255,7 @@ impl Bench<'_> {
     }
 
     /// Starts a subject: it, and how long it took until it answered.
-    fn start_once(&self, subject: Subject, family: Family) -> Result<(Server, f64), ProofError> {
+    fn start_once(&self, subject: Subject, family: Family) -> Result<(Server, f64), HarnessError> {
         let ports = free_ports()?;
         let environment = self.environments.get(&subject);
         let command = self.settings.files.command(subject, family, environment, ports)?;
@@ -268,7 +268,7 @@ impl Bench<'_> {
         port: u16,
         subject: Subject,
         name: &str,
-    ) -> Result<(Server, f64), ProofError> {
+    ) -> Result<(Server, f64), HarnessError> {
         let log =
             self.settings.files.work.join(format!("{}-{name}.log", subject.title().replace([' ', ','], "")));
         let bodies = self.workload.bodies(subject.protocol(), 1)?;
@@ -284,7 +284,7 @@ impl Bench<'_> {
         subject: Subject,
         rows: usize,
         schedule: Schedule,
-    ) -> Result<WindowFigures, ProofError> {
+    ) -> Result<WindowFigures, HarnessError> {
         let bodies = self.workload.bodies(subject.protocol(), rows)?;
         let host = server.address.to_string();
         let plan = RunPlan {
@@ -300,7 +300,7 @@ impl Bench<'_> {
     }
 
     /// Starts those again that are quick, for the time that they need until they are ready.
-    fn start_again(&self, turns: &[(Subject, Family)], report: &mut Report) -> Result<(), ProofError> {
+    fn start_again(&self, turns: &[(Subject, Family)], report: &mut Report) -> Result<(), HarnessError> {
         for &(subject, family) in turns.iter().filter(|(subject, _)| subject.peer().is_none()) {
             (self.tell)(Progress::Doing(format!("{}, {family}: starting again", subject.title())));
             for _ in 0..STARTS {
@@ -312,7 +312,7 @@ impl Bench<'_> {
     }
 
     /// How much memory Onnward holds that serves a model of each family, after it has scored with both.
-    fn resident_with_both(&self, turns: &[(Subject, Family)]) -> Result<BTreeMap<Subject, u64>, ProofError> {
+    fn resident_with_both(&self, turns: &[(Subject, Family)]) -> Result<BTreeMap<Subject, u64>, HarnessError> {
         let mut found = BTreeMap::new();
         for &subject in &self.settings.subjects {
             if subject.backend().is_none() || turns.iter().all(|(present, _)| *present != subject) {
@@ -338,7 +338,7 @@ impl Bench<'_> {
         Ok(found)
     }
 
-    fn infos(&self, left_out: &[LeftOut]) -> Result<Vec<SubjectInfo>, ProofError> {
+    fn infos(&self, left_out: &[LeftOut]) -> Result<Vec<SubjectInfo>, HarnessError> {
         let library = library();
         let present = self
             .settings

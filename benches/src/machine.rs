@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::process::processors;
+use onnward_harness::process::processors;
 
 /// A machine, as its system tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

@@ -13,13 +13,13 @@ use tempfile::TempDir;
 
 use crate::comparison::models::{fit, publish};
 use crate::comparison::workload::{Protocol, Workload};
-use crate::engine::{EngineCommand, EngineProcess};
-use crate::error::ProofError;
-use crate::figures::median;
-use crate::generator::{AGREEING, RunPlan, Schedule, WindowFigures, post, run as put_load};
+use onnward_harness::engine::{EngineCommand, EngineProcess};
+use onnward_harness::HarnessError;
+use onnward_harness::figures::median;
+use onnward_harness::generator::{AGREEING, RunPlan, Schedule, WindowFigures, post, run as put_load};
 use crate::machine::Machine;
-use crate::process::{ProcessTree, pin, processors};
-use crate::verdict::Requirement;
+use onnward_harness::process::{ProcessTree, pin, processors};
+use onnward_harness::requirement::Requirement;
 
 /// What is measured, and for how long.
 #[derive(Debug, Clone)]
@@ -102,9 +102,9 @@ pub fn measurements(settings: &ObservationSettings) -> u64 {
 /// Measures it. `progress` is called after each measurement.
 ///
 /// # Errors
-/// [`ProofError`]: an engine cannot be had or does not answer.
-pub fn run(settings: &ObservationSettings, progress: impl Fn()) -> Result<ObservationReport, ProofError> {
-    let folder = TempDir::new().map_err(ProofError::system("make a temporary folder"))?;
+/// [`HarnessError`]: an engine cannot be had or does not answer.
+pub fn run(settings: &ObservationSettings, progress: impl Fn()) -> Result<ObservationReport, HarnessError> {
+    let folder = TempDir::new().map_err(HarnessError::system("make a temporary folder"))?;
     let workload = Workload::new(&settings.schema, None, folder.path())?;
     let artifact = export(&fit(&workload, settings.family)?)?;
     let fingerprint = artifact.metadata.schema.fingerprint();
@@ -115,7 +115,7 @@ pub fn run(settings: &ObservationSettings, progress: impl Fn()) -> Result<Observ
     let (server, generator) = match all.as_slice() {
         [first, .., last] => ([*first], [*last]),
         [only] => ([*only], [*only]),
-        [] => return Err(ProofError::Settings("the system does not tell its processors".to_owned())),
+        [] => return Err(HarnessError::Settings("the system does not tell its processors".to_owned())),
     };
     let repository = repository.display().to_string();
     let unseeing = settings.unseeing_engine.as_ref().unwrap_or(&settings.engine);
@@ -140,7 +140,7 @@ fn measure(
     workload: &Workload,
     engines: &[Measured; ENGINES],
     progress: impl Fn(),
-) -> Result<Vec<Cost>, ProofError> {
+) -> Result<Vec<Cost>, HarnessError> {
     LOADS
         .into_iter()
         .map(|load| {
@@ -168,7 +168,7 @@ impl Measured {
         program: &std::path::Path,
         repository: &str,
         variables: &[(String, String)],
-    ) -> Result<Self, ProofError> {
+    ) -> Result<Self, HarnessError> {
         let no_request_lines = ("ONNWARD_LOG__ACCESS_SAMPLE".to_owned(), "0.0".to_owned());
         let environment = [&[no_request_lines][..], variables].concat();
         let command =
@@ -177,12 +177,12 @@ impl Measured {
         process.wait_until_serving(MODEL, 1)?;
         let address = process.url().trim_start_matches("http://").parse();
         let address =
-            address.map_err(|_| ProofError::Settings(format!("{} is no address", process.url())))?;
+            address.map_err(|_| HarnessError::Settings(format!("{} is no address", process.url())))?;
         let tree = ProcessTree::of(process.id());
         Ok(Self { process, address, tree })
     }
 
-    fn measure(&self, load: Load, bodies: &[Vec<u8>], window: Duration) -> Result<Side, ProofError> {
+    fn measure(&self, load: Load, bodies: &[Vec<u8>], window: Duration) -> Result<Side, HarnessError> {
         let host = self.address.to_string();
         let plan = RunPlan {
             address: self.address,
@@ -195,7 +195,7 @@ impl Measured {
         let WindowFigures { requests_per_second, seconds, statuses, server_cpu_seconds, .. } =
             put_load(&plan, || self.tree.cpu())?;
         if statuses.rejected + statuses.other + statuses.failed > 0 {
-            return Err(ProofError::Answer {
+            return Err(HarnessError::Answer {
                 request: "/predict".to_owned(),
                 answer: format!("{statuses:?}; the end of the engine's log:\n{}", self.process.log()),
             });

@@ -17,7 +17,7 @@ pub use self::fit::{FitSettings, fit};
 use self::report::Run;
 pub use self::report::{Measured, TrainingReport};
 use self::trainer::{Measurement, Trainer, measure};
-use crate::error::ProofError;
+use onnward_harness::HarnessError;
 
 /// The seeds of the two tables.
 const TRAIN_SEED: u64 = 42;
@@ -151,12 +151,12 @@ impl TrainingSettings {
 /// has run, nothing.
 ///
 /// # Errors
-/// [`ProofError`]: a table cannot be drawn, or a trainer does not come to its end.
+/// [`HarnessError`]: a table cannot be drawn, or a trainer does not come to its end.
 pub fn run(
     settings: &TrainingSettings,
     mut on_run: impl FnMut(Option<String>),
-) -> Result<TrainingReport, ProofError> {
-    let folder = TempDir::new().map_err(ProofError::system("make a temporary folder"))?;
+) -> Result<TrainingReport, HarnessError> {
+    let folder = TempDir::new().map_err(HarnessError::system("make a temporary folder"))?;
     sample(settings, &folder.path().join("train.csv"), settings.rows, TRAIN_SEED)?;
     sample(settings, &folder.path().join("test.csv"), settings.test_rows, TEST_SEED)?;
     let mut runs = Vec::new();
@@ -174,11 +174,11 @@ pub fn run(
     Ok(TrainingReport::new(settings, &runs))
 }
 
-fn sample(settings: &TrainingSettings, path: &Path, rows: u64, seed: u64) -> Result<(), ProofError> {
-    let text = std::fs::read_to_string(&settings.schema).map_err(ProofError::reading(&settings.schema))?;
+fn sample(settings: &TrainingSettings, path: &Path, rows: u64, seed: u64) -> Result<(), HarnessError> {
+    let text = std::fs::read_to_string(&settings.schema).map_err(HarnessError::reading(&settings.schema))?;
     let file = SchemaFile::parse(&text)
-        .map_err(|source| ProofError::Schema { path: settings.schema.clone(), source })?;
-    let table = File::create(path).map_err(ProofError::system(format!("write {}", path.display())))?;
+        .map_err(|source| HarnessError::Schema { path: settings.schema.clone(), source })?;
+    let table = File::create(path).map_err(HarnessError::system(format!("write {}", path.display())))?;
     Ok(write_sample(&file, rows, seed, SampleFormat::Csv, table, |_| ())?)
 }
 

@@ -7,12 +7,12 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use onnward_models::Family;
 
-use crate::cli::{Output, engine_beside, family, positive, print};
+use onnward_harness::cli::{Output, engine_beside, family, positive, print};
 use crate::comparison::scenario::Scenario;
 use crate::comparison::session::{self, SessionPlan};
 use crate::comparison::subject::{Files, Subject};
 use crate::comparison::{ComparisonSettings, Progress, chart, run};
-use crate::error::ProofError;
+use onnward_harness::HarnessError;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -90,7 +90,7 @@ pub struct SessionArguments {
 }
 
 impl SessionArguments {
-    pub fn run(self) -> Result<bool, ProofError> {
+    pub fn run(self) -> Result<bool, HarnessError> {
         let Self { backend, artifact, rows, processor: processors } = self;
         println!("{}", session::time(&SessionPlan { backend, artifact, rows, processors })?);
         Ok(true)
@@ -98,7 +98,7 @@ impl SessionArguments {
 }
 
 impl CompareArguments {
-    pub fn run(self) -> Result<bool, ProofError> {
+    pub fn run(self) -> Result<bool, HarnessError> {
         let (settings, folders, output) = (self.settings()?, self.folders(), self.output);
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("{elapsed:>4} {wide_bar:.cyan/dim} {pos} of {len} {msg}");
@@ -133,12 +133,12 @@ impl CompareArguments {
         [Some(self.work.clone()), self.publish.clone()].into_iter().flatten().collect()
     }
 
-    fn settings(&self) -> Result<ComparisonSettings, ProofError> {
+    fn settings(&self) -> Result<ComparisonSettings, HarnessError> {
         let (rounds, window, warm_up) = if self.quick { (1, 0.25, 0.1) } else { (3, 0.5, 0.3) };
-        let bench = std::env::current_exe().map_err(ProofError::system("find this program"))?;
+        let bench = std::env::current_exe().map_err(HarnessError::system("find this program"))?;
         Ok(ComparisonSettings {
             files: Files {
-                engine: engine_beside(self.engine.as_deref())?,
+                engine: program("onnward-engine", self.engine.as_deref())?,
                 bench,
                 peers: self.peers.clone(),
                 work: self.work.clone(),
@@ -157,9 +157,4 @@ impl CompareArguments {
             overload: !self.no_overload,
         })
     }
-}
-
-fn variable(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("it must be of the form NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
 }

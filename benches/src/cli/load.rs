@@ -10,10 +10,10 @@ use serde::Serialize;
 use url::Url;
 
 use crate::bare;
-use crate::cli::{Output, positive, print};
-use crate::error::ProofError;
-use crate::generator::{AGREEING, Arrivals, Latencies, RunPlan, Schedule, WindowFigures, post, run};
-use crate::process::{ProcessTree, pin};
+use onnward_harness::cli::{Output, positive, print};
+use onnward_harness::HarnessError;
+use onnward_harness::generator::{AGREEING, Arrivals, Latencies, RunPlan, Schedule, WindowFigures, post, run};
+use onnward_harness::process::{ProcessTree, pin};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -66,7 +66,7 @@ pub struct BareArguments {
 }
 
 impl BareArguments {
-    pub fn run(self) -> Result<bool, ProofError> {
+    pub fn run(self) -> Result<bool, HarnessError> {
         bare::serve(self.listen)?;
         Ok(true)
     }
@@ -74,11 +74,11 @@ impl BareArguments {
 
 impl LoadArguments {
     /// Whether every request was answered.
-    pub fn run(self) -> Result<bool, ProofError> {
+    pub fn run(self) -> Result<bool, HarnessError> {
         if let Some(processor) = self.processor
             && !pin(&[processor])
         {
-            return Err(ProofError::Settings(format!("processor {processor} cannot be had")));
+            return Err(HarnessError::Settings(format!("processor {processor} cannot be had")));
         }
         let plan = self.plan()?;
         let tree = self.pid.map(ProcessTree::of);
@@ -90,13 +90,13 @@ impl LoadArguments {
         Ok(report.figures.statuses.failed == 0)
     }
 
-    fn plan(&self) -> Result<RunPlan, ProofError> {
+    fn plan(&self) -> Result<RunPlan, HarnessError> {
         let unusable =
-            || ProofError::Settings(format!("{} is not of the form http://HOST:PORT/PATH", self.url));
+            || HarnessError::Settings(format!("{} is not of the form http://HOST:PORT/PATH", self.url));
         let host = self.url.host_str().filter(|_| self.url.scheme() == "http").ok_or_else(unusable)?;
         let port = self.url.port_or_known_default().ok_or_else(unusable)?;
         let mut addresses =
-            (host, port).to_socket_addrs().map_err(ProofError::system(format!("find {host}")))?;
+            (host, port).to_socket_addrs().map_err(HarnessError::system(format!("find {host}")))?;
         let address = addresses.next().ok_or_else(unusable)?;
         let authority = format!("{host}:{port}");
         let bodies = self.bodies()?;
@@ -117,10 +117,10 @@ impl LoadArguments {
         })
     }
 
-    fn bodies(&self) -> Result<Vec<Vec<u8>>, ProofError> {
+    fn bodies(&self) -> Result<Vec<Vec<u8>>, HarnessError> {
         let mut bodies = Vec::new();
         for path in &self.body {
-            let content = std::fs::read(path).map_err(ProofError::reading(path))?;
+            let content = std::fs::read(path).map_err(HarnessError::reading(path))?;
             if path.extension().is_some_and(|extension| extension == "jsonl") {
                 let lines = content.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
                 bodies.extend(lines.map(<[u8]>::to_vec));

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use onnward_models::Family;
 
-use crate::cli::{CommonArguments, are_met, bar, family, positive, print};
-use crate::error::ProofError;
+use onnward_harness::cli::{CommonArguments, are_met, bar, family, positive, print};
+use onnward_harness::HarnessError;
 use crate::observation::{self, ObservationSettings};
 
 #[derive(Debug, Args)]
@@ -46,7 +46,7 @@ pub struct ObserveArguments {
 
 impl ObserveArguments {
     /// Whether it costs no more than it may.
-    pub fn run(self) -> Result<bool, ProofError> {
+    pub fn run(self) -> Result<bool, HarnessError> {
         let Self { on, off, unseeing_engine, family, rounds, window, common } = self;
         let settings = ObservationSettings {
             engine: common.engine()?,
@@ -65,9 +65,4 @@ impl ObserveArguments {
         print(common.output, &report)?;
         Ok(are_met(&report.requirements))
     }
-}
-
-fn variable(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("it is not of the form NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
 }

@@ -10,7 +10,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::comparison::report::{Report, SubjectInfo, Summary};
 use crate::comparison::scenario::Scenario;
 use crate::comparison::subject::Subject;
-use crate::error::ProofError;
+use onnward_harness::HarnessError;
 
 const WIDTH: u32 = 860;
 const TITLE: i32 = 26;
@@ -43,17 +43,17 @@ const PANELS: [Panel; 2] = [
 /// Writes the files into `folder`, which is made if need be.
 ///
 /// # Errors
-/// [`ProofError::System`], [`ProofError::Json`], or [`ProofError::Settings`] if nothing can be drawn.
-pub fn write(report: &Report, folder: &Path) -> Result<(), ProofError> {
-    std::fs::create_dir_all(folder).map_err(ProofError::system(format!("make {}", folder.display())))?;
+/// [`HarnessError::System`], [`HarnessError::Json`], or [`HarnessError::Settings`] if nothing can be drawn.
+pub fn write(report: &Report, folder: &Path) -> Result<(), HarnessError> {
+    std::fs::create_dir_all(folder).map_err(HarnessError::system(format!("make {}", folder.display())))?;
     let svg = draw(report)?;
     let page = Page { report, svg: &svg, caption: caption(report) };
     let html =
-        page.render().map_err(|error| ProofError::Settings(format!("cannot make the page: {error}")))?;
+        page.render().map_err(|error| HarnessError::Settings(format!("cannot make the page: {error}")))?;
     let json = serde_json::to_string_pretty(report)? + "\n";
     for (name, content) in [("results.json", json), ("comparison.svg", svg), ("comparison.html", html)] {
         let path = folder.join(name);
-        std::fs::write(&path, content).map_err(ProofError::system(format!("write {}", path.display())))?;
+        std::fs::write(&path, content).map_err(HarnessError::system(format!("write {}", path.display())))?;
     }
     Ok(())
 }
@@ -75,8 +75,8 @@ impl Page<'_> {
 /// The chart: for each subject a bar for each family, on a logarithmic scale.
 ///
 /// # Errors
-/// [`ProofError::Settings`] if it cannot be drawn.
-pub fn draw(report: &Report) -> Result<String, ProofError> {
+/// [`HarnessError::Settings`] if it cannot be drawn.
+pub fn draw(report: &Report) -> Result<String, HarnessError> {
     let mut panels = PANELS.map(|panel| (panel, bars(report, panel)));
     panels.iter_mut().for_each(|(_, bars)| bars.sort_by(|one, other| other.best().total_cmp(&one.best())));
     let height_of = |bars: &[Bars]| if bars.is_empty() { 0 } else { TITLE * 2 + STEP * bars.len() as i32 };
@@ -103,7 +103,7 @@ pub fn draw(report: &Report) -> Result<String, ProofError> {
                 })
             })
             .and_then(|()| canvas.present())
-            .map_err(|error| ProofError::Settings(format!("cannot draw the chart: {error}")))
+            .map_err(|error| HarnessError::Settings(format!("cannot draw the chart: {error}")))
     };
     drawn.map(|()| svg)
 }

@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::comparison::server::free_ports;
 use crate::comparison::subject::Subject;
 use crate::comparison::{Bench, Progress};
-use crate::error::ProofError;
-use crate::generator::{Arrivals, Schedule, WindowFigures};
+use onnward_harness::HarnessError;
+use onnward_harness::generator::{Arrivals, Schedule, WindowFigures};
 
 /// How many times its capacity.
 const FACTOR: f64 = 3.0;
@@ -41,7 +41,7 @@ pub struct Overload {
 }
 
 /// Measures Onnward.
-pub(super) fn measure(bench: &Bench<'_>, turns: &[(Subject, Family)]) -> Result<Vec<Overload>, ProofError> {
+pub(super) fn measure(bench: &Bench<'_>, turns: &[(Subject, Family)]) -> Result<Vec<Overload>, HarnessError> {
     let mut found = Vec::new();
     // As it comes, where that is compared: a runtime alone adds nothing.
     let as_it_comes = turns.iter().any(|(subject, _)| *subject == Subject::Onnward);

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::error::ProofError;
+use onnward_harness::HarnessError;
 
 /// A Python environment that is ready.
 #[derive(Debug, Clone)]
@@ -73,10 +73,10 @@ fn finish(command: &mut Command) -> Result<(), String> {
 ///
 /// # Errors
 /// The system's.
-pub fn size_of(path: &Path) -> Result<u64, ProofError> {
+pub fn size_of(path: &Path) -> Result<u64, HarnessError> {
     let mut bytes = 0;
     for file in files_in(path)? {
-        bytes += fs::symlink_metadata(&file).map_err(ProofError::reading(&file))?.len();
+        bytes += fs::symlink_metadata(&file).map_err(HarnessError::reading(&file))?.len();
     }
     Ok(bytes)
 }
@@ -85,8 +85,8 @@ pub fn size_of(path: &Path) -> Result<u64, ProofError> {
 ///
 /// # Errors
 /// The system's.
-pub fn files_in(path: &Path) -> Result<Vec<PathBuf>, ProofError> {
-    let reading = || ProofError::reading(path);
+pub fn files_in(path: &Path) -> Result<Vec<PathBuf>, HarnessError> {
+    let reading = || HarnessError::reading(path);
     if !fs::metadata(path).map_err(reading())?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }

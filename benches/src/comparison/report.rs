@@ -12,8 +12,8 @@ use crate::comparison::scenario::Scenario;
 use crate::comparison::session::SessionTime;
 use crate::comparison::subject::Subject;
 use crate::comparison::targets::{self, Target};
-use crate::figures::median;
-use crate::generator::{Latencies, Statuses, WindowFigures};
+use onnward_harness::figures::median;
+use onnward_harness::generator::{Latencies, Statuses, WindowFigures};
 use crate::machine::Machine;
 
 /// What the comparison found.

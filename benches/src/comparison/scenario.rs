@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::generator::{Arrivals, Schedule};
+use onnward_harness::generator::{Arrivals, Schedule};
 
 /// How many batches are on their way at a time.
 const BATCHES: usize = 4;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::comparison::workload::predictions_in;
-use crate::error::ProofError;
-use crate::process::{ProcessTree, pin};
+use onnward_harness::HarnessError;
+use onnward_harness::process::{ProcessTree, pin};
 
 /// How long a subject may take until it answers.
 const TIMEOUT: Duration = Duration::from_secs(90);
@@ -42,15 +42,15 @@ pub struct Probe<'a> {
 /// Ports of 127.0.0.1 that are free now.
 ///
 /// # Errors
-/// [`ProofError::System`].
-pub fn free_ports() -> Result<[u16; 3], ProofError> {
+/// [`HarnessError::System`].
+pub fn free_ports() -> Result<[u16; 3], HarnessError> {
     let reserve = || -> std::io::Result<(TcpListener, u16)> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let port = listener.local_addr()?.port();
         Ok((listener, port))
     };
     let find = || -> std::io::Result<_> { Ok([reserve()?, reserve()?, reserve()?]) };
-    let reserved = find().map_err(ProofError::system("find a free port"))?;
+    let reserved = find().map_err(HarnessError::system("find a free port"))?;
     Ok(reserved.map(|(_, port)| port))
 }
 
@@ -58,14 +58,14 @@ impl Server {
     /// Starts it on these processors. It may not answer yet.
     ///
     /// # Errors
-    /// [`ProofError::Start`], [`ProofError::System`].
+    /// [`HarnessError::Start`], [`HarnessError::System`].
     pub fn start(
         mut command: Command,
         port: u16,
         processors: &[usize],
         log: PathBuf,
-    ) -> Result<Self, ProofError> {
-        let writing = || ProofError::system(format!("write {}", log.display()));
+    ) -> Result<Self, HarnessError> {
+        let writing = || HarnessError::system(format!("write {}", log.display()));
         let out = File::create(&log).map_err(writing())?;
         let errors = out.try_clone().map_err(writing())?;
         command.stdin(Stdio::null()).stdout(out).stderr(errors);
@@ -82,7 +82,7 @@ impl Server {
         });
         let child = spawned
             .unwrap_or_else(|_| Err(std::io::Error::other("the thread that starts it has failed")))
-            .map_err(|source| ProofError::Start { program, source })?;
+            .map_err(|source| HarnessError::Start { program, source })?;
         let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT));
         let agent = agent.build().into();
         Ok(Self { child, log, agent, address: SocketAddr::from(([127, 0, 0, 1], port)), started })
@@ -91,8 +91,8 @@ impl Server {
     /// Waits until it answers a request with its predictions; gives the time since it was started.
     ///
     /// # Errors
-    /// [`ProofError::Ended`], or what it answers after all patience.
-    pub fn wait_until_ready(&mut self, probe: &Probe<'_>) -> Result<Duration, ProofError> {
+    /// [`HarnessError::Ended`], or what it answers after all patience.
+    pub fn wait_until_ready(&mut self, probe: &Probe<'_>) -> Result<Duration, HarnessError> {
         loop {
             match self.check(probe) {
                 Ok(()) => return Ok(self.started.elapsed()),
@@ -101,7 +101,7 @@ impl Server {
             }
             if !matches!(self.child.try_wait(), Ok(None)) {
                 let program = self.log.display().to_string();
-                return Err(ProofError::Ended { program, log: self.end_of_log() });
+                return Err(HarnessError::Ended { program, log: self.end_of_log() });
             }
             std::thread::sleep(PAUSE);
         }
@@ -110,11 +110,11 @@ impl Server {
     /// Whether it answers a request with a prediction for each row.
     ///
     /// # Errors
-    /// [`ProofError::Answer`] if it does not.
-    pub fn check(&self, probe: &Probe<'_>) -> Result<(), ProofError> {
+    /// [`HarnessError::Answer`] if it does not.
+    pub fn check(&self, probe: &Probe<'_>) -> Result<(), HarnessError> {
         let Probe { path, body, rows } = *probe;
         let wrong =
-            |answer: String| ProofError::Answer { request: format!("{path} with {rows} rows"), answer };
+            |answer: String| HarnessError::Answer { request: format!("{path} with {rows} rows"), answer };
         let request =
             self.agent.post(format!("http://{}{path}", self.address)).content_type("application/json");
         let mut response = request.send(body).map_err(|error| wrong(error.to_string()))?;

@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use crate::comparison::subject::Subject;
 use crate::comparison::workload::Protocol;
 use crate::comparison::{Bench, Progress};
-use crate::error::ProofError;
-use crate::figures::median;
-use crate::process::pin;
+use onnward_harness::HarnessError;
+use onnward_harness::figures::median;
+use onnward_harness::process::pin;
 
 /// How long is measured at least.
 const LONG_ENOUGH: Duration = Duration::from_millis(500);
@@ -59,7 +59,7 @@ pub struct SessionPlan {
 pub(super) fn measure(
     bench: &Bench<'_>,
     turns: &[(Subject, Family)],
-) -> Result<Vec<SessionTime>, ProofError> {
+) -> Result<Vec<SessionTime>, HarnessError> {
     let files = &bench.settings.files;
     let mut times = Vec::new();
     for &(subject, family) in turns {
@@ -68,7 +68,7 @@ pub(super) fn measure(
         for rows in ROWS {
             let body = bench.workload.bodies(Protocol::Named, rows)?.into_iter().next().unwrap_or_default();
             let path = files.work.join(format!("rows-{rows}.json"));
-            std::fs::write(&path, body).map_err(ProofError::system(format!("write {}", path.display())))?;
+            std::fs::write(&path, body).map_err(HarnessError::system(format!("write {}", path.display())))?;
             let artifact = files.work.join(format!("{}.onnx", family.name()));
             let mut command = Command::new(&files.bench);
             command.args(["session", "--backend", backend]).env(TELEMETRY_SWITCH, "1");
@@ -76,10 +76,10 @@ pub(super) fn measure(
             for processor in &bench.server_processors {
                 command.args(["--processor", &processor.to_string()]);
             }
-            let output = command.output().map_err(ProofError::system("start the session"))?;
+            let output = command.output().map_err(HarnessError::system("start the session"))?;
             if !output.status.success() {
                 let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-                return Err(ProofError::Settings(format!("the session cannot be timed: {reason}")));
+                return Err(HarnessError::Settings(format!("the session cannot be timed: {reason}")));
             }
             let us: f64 = serde_json::from_slice(&output.stdout)?;
             let (backend, family) = (backend.to_owned(), family.name().to_owned());
@@ -92,17 +92,17 @@ pub(super) fn measure(
 /// Times a session in this process: the median of its runs in microseconds.
 ///
 /// # Errors
-/// [`ProofError::Settings`] if the model or the rows cannot be used.
-pub fn time(plan: &SessionPlan) -> Result<f64, ProofError> {
+/// [`HarnessError::Settings`] if the model or the rows cannot be used.
+pub fn time(plan: &SessionPlan) -> Result<f64, HarnessError> {
     if !plan.processors.is_empty() {
         pin(&plan.processors);
     }
     let unusable =
-        |what: &Path, reason: String| ProofError::Settings(format!("{}: {reason}", what.display()));
-    let bytes = std::fs::read(&plan.artifact).map_err(ProofError::reading(&plan.artifact))?;
+        |what: &Path, reason: String| HarnessError::Settings(format!("{}: {reason}", what.display()));
+    let bytes = std::fs::read(&plan.artifact).map_err(HarnessError::reading(&plan.artifact))?;
     let artifact = Artifact::decode(&bytes).map_err(|error| unusable(&plan.artifact, error.to_string()))?;
     let schema = &artifact.metadata.schema;
-    let body = std::fs::read(&plan.rows).map_err(ProofError::reading(&plan.rows))?;
+    let body = std::fs::read(&plan.rows).map_err(HarnessError::reading(&plan.rows))?;
     let limits = RowsLimits { max_rows: usize::MAX };
     let rows = schema.read_rows(&mut serde_json::Deserializer::from_slice(&body), limits)?;
     let rows = rows.map_err(|_| unusable(&plan.rows, "the rows violate the model's schema".to_owned()))?;
@@ -123,9 +123,9 @@ pub fn time(plan: &SessionPlan) -> Result<f64, ProofError> {
     Ok(median(times))
 }
 
-fn backend(name: &str) -> Result<Arc<dyn Backend>, ProofError> {
+fn backend(name: &str) -> Result<Arc<dyn Backend>, HarnessError> {
     if name == "tract" {
         return Ok(Arc::new(Tract::new()));
     }
-    load_onnxruntime(None).map_err(|error| ProofError::Settings(error.to_string()))
+    load_onnxruntime(None).map_err(|error| HarnessError::Settings(error.to_string()))
 }

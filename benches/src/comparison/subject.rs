@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::comparison::peers::Environment;
 use crate::comparison::workload::Protocol;
-use crate::error::ProofError;
+use onnward_harness::HarnessError;
 
 /// Who is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, clap::ValueEnum)]
@@ -157,14 +157,14 @@ impl Files {
     /// What starts a subject, to listen on a port of 127.0.0.1. `second` and `third` are ports that it may need beside.
     ///
     /// # Errors
-    /// [`ProofError::System`] if its settings cannot be put in place.
+    /// [`HarnessError::System`] if its settings cannot be put in place.
     pub fn command(
         &self,
         subject: Subject,
         family: Family,
         environment: Option<&Environment>,
         ports: [u16; 3],
-    ) -> Result<Command, ProofError> {
+    ) -> Result<Command, HarnessError> {
         let [port, second, third] = ports;
         let program =
             |name: &str| environment.map_or_else(|| PathBuf::from(name), |found| found.program(name));
@@ -243,6 +243,6 @@ impl Files {
     }
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, ProofError> {
-    std::path::absolute(path).map_err(ProofError::system(format!("find {}", path.display())))
+fn absolute(path: &Path) -> Result<PathBuf, HarnessError> {
+    std::path::absolute(path).map_err(HarnessError::system(format!("find {}", path.display())))
 }

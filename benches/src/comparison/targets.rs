@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::comparison::report::{Report, Summary};
 use crate::comparison::scenario::Scenario;
 use crate::comparison::subject::Subject;
-use crate::verdict::Requirement;
+use onnward_harness::requirement::Requirement;
 
 /// One target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

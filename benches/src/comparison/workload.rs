@@ -7,7 +7,7 @@ use onnward_models::{Dataset, OnInvalid, SampleFormat, write_sample};
 use onnward_schemas::{Feature, FeatureKind, Schema, SchemaFile};
 use serde_json::{Map, Value, json};
 
-use crate::error::ProofError;
+use onnward_harness::HarnessError;
 
 /// How many customers are drawn where no table is given.
 const SAMPLED_ROWS: u64 = 7000;
@@ -44,16 +44,16 @@ impl Workload {
     /// Reads the table; where none is given, draws one into `folder`.
     ///
     /// # Errors
-    /// [`ProofError`]: the schema or the table cannot be used.
-    pub fn new(schema: &Path, table: Option<&Path>, folder: &Path) -> Result<Self, ProofError> {
-        let text = std::fs::read_to_string(schema).map_err(ProofError::reading(schema))?;
+    /// [`HarnessError`]: the schema or the table cannot be used.
+    pub fn new(schema: &Path, table: Option<&Path>, folder: &Path) -> Result<Self, HarnessError> {
+        let text = std::fs::read_to_string(schema).map_err(HarnessError::reading(schema))?;
         let file = SchemaFile::parse(&text)
-            .map_err(|source| ProofError::Schema { path: schema.to_owned(), source })?;
+            .map_err(|source| HarnessError::Schema { path: schema.to_owned(), source })?;
         let table = match table {
             Some(table) => table.to_owned(),
             None => {
                 let path = folder.join("customers.csv");
-                let writing = ProofError::system(format!("write {}", path.display()));
+                let writing = HarnessError::system(format!("write {}", path.display()));
                 let out = File::create(&path).map_err(writing)?;
                 write_sample(&file, SAMPLED_ROWS, SEED, SampleFormat::Csv, out, |_| ())?;
                 path
@@ -68,8 +68,8 @@ impl Workload {
     /// Bodies of `rows` rows each; of a single row, no list.
     ///
     /// # Errors
-    /// [`ProofError::Json`].
-    pub fn bodies(&self, protocol: Protocol, rows: usize) -> Result<Vec<Vec<u8>>, ProofError> {
+    /// [`HarnessError::Json`].
+    pub fn bodies(&self, protocol: Protocol, rows: usize) -> Result<Vec<Vec<u8>>, HarnessError> {
         let count = (SENT_ROWS / rows.max(1)).clamp(1, SINGLE_BODIES);
         let mut endless = self.rows.iter().cycle();
         (0..count)
@@ -83,7 +83,7 @@ impl Workload {
             .collect()
     }
 
-    fn named(&self, rows: &[&[Value]]) -> Result<Vec<u8>, ProofError> {
+    fn named(&self, rows: &[&[Value]]) -> Result<Vec<u8>, HarnessError> {
         let objects = rows.iter().map(|row| {
             let field = |(feature, value): (&Feature, &Value)| {
                 Ok(format!("{}:{value}", serde_json::to_string(&feature.name)?))

@@ -7,8 +7,8 @@ use clap::Args;
 use onnward_models::Family;
 
 use super::{FitSettings, Task, TrainingSettings, fit, run};
-use crate::cli::{Output, are_met, bar, family, print};
-use crate::error::ProofError;
+use onnward_harness::cli::{Output, are_met, bar, family, print};
+use onnward_harness::HarnessError;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -67,13 +67,13 @@ pub(crate) struct FitArguments {
 
 impl TrainingArguments {
     /// Whether all is as it must be.
-    pub fn run(self) -> Result<bool, ProofError> {
+    pub fn run(self) -> Result<bool, HarnessError> {
         let Self { rows, test_rows, rounds, tasks, libraries, python, script, schema, results, output } =
             self;
         if !python.is_file() {
             let python = python.display();
             let fix = "run `make bench-train`, which sets it up, or name another one with --python";
-            return Err(ProofError::Settings(format!("there is no Python at {python}: {fix}")));
+            return Err(HarnessError::Settings(format!("there is no Python at {python}: {fix}")));
         }
         let settings = TrainingSettings { schema, rows, test_rows, rounds, python, script, tasks, libraries };
         let bar = bar(settings.runs(), "drawing the tables");
@@ -86,10 +86,10 @@ impl TrainingArguments {
         bar.finish_and_clear();
         if let Some(folder) = results.parent() {
             std::fs::create_dir_all(folder)
-                .map_err(ProofError::system(format!("make {}", folder.display())))?;
+                .map_err(HarnessError::system(format!("make {}", folder.display())))?;
         }
         let json = serde_json::to_string_pretty(&report)?;
-        std::fs::write(&results, json).map_err(ProofError::system(format!("write {}", results.display())))?;
+        std::fs::write(&results, json).map_err(HarnessError::system(format!("write {}", results.display())))?;
         print(output, &report)?;
         Ok(are_met(&report.requirements))
     }
@@ -97,7 +97,7 @@ impl TrainingArguments {
 
 impl FitArguments {
     /// Always true: whoever started this process judges.
-    pub fn run(self) -> Result<bool, ProofError> {
+    pub fn run(self) -> Result<bool, HarnessError> {
         let Self { task, family, schema, train, test } = self;
         fit(&FitSettings { task, family, schema, train, test })?;
         Ok(true)

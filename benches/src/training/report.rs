@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use super::trainer::{Said, Step};
 use super::{Task, TrainingSettings};
-use crate::figures::median;
+use onnward_harness::figures::median;
 use crate::machine::processor;
-use crate::verdict::Requirement;
+use onnward_harness::requirement::Requirement;
 
 /// How much less of the area under the ROC curve is still the same quality: two forests of other seeds differ so far.
 const SAME_AREA: f64 = 0.001;

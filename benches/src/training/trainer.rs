@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::ProofError;
-use crate::process::{Used, forget_peak};
+use onnward_harness::HarnessError;
+use onnward_harness::process::{Used, forget_peak};
 
 /// A program that reads a table and fits a model, saying when it has.
 #[derive(Debug)]
@@ -55,16 +55,16 @@ pub(super) struct Measurement {
 /// Runs a trainer to its end.
 ///
 /// # Errors
-/// [`ProofError`]: it does not start, fails, or says something else than it should.
-pub(super) fn measure(trainer: &Trainer) -> Result<Measurement, ProofError> {
+/// [`HarnessError`]: it does not start, fails, or says something else than it should.
+pub(super) fn measure(trainer: &Trainer) -> Result<Measurement, HarnessError> {
     let program = match &trainer.program {
         Some(program) => program.clone(),
-        None => std::env::current_exe().map_err(ProofError::system("find this program"))?,
+        None => std::env::current_exe().map_err(HarnessError::system("find this program"))?,
     };
     let mut command = Command::new(&program);
     command.args(&trainer.arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
     let started = Instant::now();
-    let mut child = command.spawn().map_err(|source| ProofError::Start { program, source })?;
+    let mut child = command.spawn().map_err(|source| HarnessError::Start { program, source })?;
     let result = follow(&mut child, &trainer.name, started);
     if result.is_err() {
         // What has ended by itself needs no killing.
@@ -74,7 +74,7 @@ pub(super) fn measure(trainer: &Trainer) -> Result<Measurement, ProofError> {
     result
 }
 
-fn follow(child: &mut Child, name: &str, started: Instant) -> Result<Measurement, ProofError> {
+fn follow(child: &mut Child, name: &str, started: Instant) -> Result<Measurement, HarnessError> {
     let id = child.id();
     let mut talk = Talk::with(child, name)?;
     talk.expect("read")?;
@@ -107,34 +107,34 @@ struct Talk<'a> {
 }
 
 impl<'a> Talk<'a> {
-    fn with(child: &mut Child, name: &'a str) -> Result<Self, ProofError> {
+    fn with(child: &mut Child, name: &'a str) -> Result<Self, HarnessError> {
         match (child.stdout.take(), child.stdin.take()) {
             (Some(said), Some(told)) => Ok(Self { name, said: BufReader::new(said).lines(), told }),
-            _ => Err(ProofError::Settings(format!("{name} was started without pipes"))),
+            _ => Err(HarnessError::Settings(format!("{name} was started without pipes"))),
         }
     }
 
-    fn line(&mut self) -> Result<String, ProofError> {
+    fn line(&mut self) -> Result<String, HarnessError> {
         let failed = || format!("listen to {}", self.name);
         match self.said.next() {
-            Some(line) => line.map_err(ProofError::system(failed())),
+            Some(line) => line.map_err(HarnessError::system(failed())),
             None => {
                 let log = "its errors are above".to_owned();
-                Err(ProofError::Ended { program: self.name.to_owned(), log })
+                Err(HarnessError::Ended { program: self.name.to_owned(), log })
             }
         }
     }
 
-    fn expect(&mut self, expected: &str) -> Result<(), ProofError> {
+    fn expect(&mut self, expected: &str) -> Result<(), HarnessError> {
         let line = self.line()?;
         if line == expected {
             return Ok(());
         }
-        Err(ProofError::Settings(format!("{} says {line:?} where {expected:?} was expected", self.name)))
+        Err(HarnessError::Settings(format!("{} says {line:?} where {expected:?} was expected", self.name)))
     }
 
-    fn go_on(&mut self) -> Result<(), ProofError> {
-        let failed = ProofError::system(format!("talk to {}", self.name));
+    fn go_on(&mut self) -> Result<(), HarnessError> {
+        let failed = HarnessError::system(format!("talk to {}", self.name));
         self.told.write_all(b"\n").and_then(|()| self.told.flush()).map_err(failed)
     }
 }

@@ -1,0 +1,52 @@
+//! The life of models in an engine that watches a repository on a real S3 server: what is added, removed, changed, wrong
+//! or cut short, and a store that fails in the ways that stores fail.
+//!
+//! After everything that goes wrong what was served before still answers, and the status says what is wrong; once it is
+//! repaired the engine recovers by itself.
+
+mod faults;
+mod files;
+mod hostile;
+mod models;
+mod moves;
+mod place;
+mod starts;
+
+use self::place::Place;
+use crate::support::programs::Engine;
+use crate::support::{artifacts, seaweedfs};
+
+/// A case and its name, which is also that of its model.
+type Case = (&'static str, fn(&Place, &Engine));
+/// A case that starts its own engines.
+type CaseApart = (&'static str, fn(&Place));
+
+/// Runs cases at once, each with a model of its own name, on one engine.
+fn run_all(prefix: &str, arguments: &[&str], cases: &[Case]) {
+    let Some(server) = seaweedfs::start() else { return };
+    let place = Place::new(&server, prefix);
+    let engine = place.engine(arguments);
+    std::thread::scope(|scope| {
+        for (name, case) in cases {
+            let (place, engine) = (&place, &engine);
+            std::thread::Builder::new()
+                .name((*name).to_owned())
+                .spawn_scoped(scope, || case(place, engine))
+                .unwrap();
+        }
+    });
+}
+
+/// Runs cases at once, each with a repository and a cache of its own.
+fn run_apart(prefix: &str, cases: &[CaseApart]) {
+    let Some(server) = seaweedfs::start() else { return };
+    std::thread::scope(|scope| {
+        for (name, case) in cases {
+            let place = Place::new(&server, &format!("{prefix}/{name}"));
+            std::thread::Builder::new()
+                .name((*name).to_owned())
+                .spawn_scoped(scope, move || case(&place))
+                .unwrap();
+        }
+    });
+}

@@ -1,0 +1,167 @@
+//! Pointers that move, by people who do not know of each other and whose clocks are wrong.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use onnward_repository::RepositoryError;
+use onnward_schemas::{Manifest, sha256_hex};
+
+use super::place::{Place, is_gone, serves, status_where};
+use super::{artifacts, run_all, run_apart};
+use crate::support::fault_proxy::Fault;
+use crate::support::programs::Engine;
+
+#[test]
+fn pointers_move_while_models_serve() {
+    run_all(
+        "lifecycle/moves",
+        &["--backend", "tract"],
+        &[
+            ("two-promotions", two_promotions_at_once),
+            ("skewed-clocks", skewed_clocks),
+            ("unloaded-while-loading", unloaded_while_loading),
+            ("overtaken", overtaken),
+        ],
+    );
+}
+
+#[test]
+fn no_request_is_lost_while_versions_are_loaded_and_unloaded() {
+    run_apart("lifecycle/swaps", &[("swaps", swaps)]);
+}
+
+fn two_promotions_at_once(place: &Place, engine: &Engine) {
+    const PROMOTERS: u64 = 6;
+    let model = "two-promotions";
+    for _ in 0..=PROMOTERS {
+        place.publish(model);
+    }
+    place.promote(model, 1).unwrap();
+    serves(engine, model, 1);
+    let promoted: Vec<(u64, Result<(), RepositoryError>)> = std::thread::scope(|scope| {
+        let promoters: Vec<_> = (2..PROMOTERS + 2)
+            .map(|version| scope.spawn(move || (version, place.promote(model, version))))
+            .collect();
+        promoters.into_iter().map(|promoter| promoter.join().unwrap()).collect()
+    });
+    assert!(promoted.iter().any(|(_, result)| result.is_ok()), "{promoted:?}");
+    for (_, result) in &promoted {
+        assert!(matches!(result, Ok(()) | Err(RepositoryError::Conflict { .. })), "{promoted:?}");
+    }
+    let named = place.named(model, "champion").unwrap();
+    assert!(
+        promoted.iter().any(|(version, result)| *version == named && result.is_ok()),
+        "{named}: {promoted:?}"
+    );
+    serves(engine, model, named);
+}
+
+/// Which entry holds is a matter of their numbers; the times in manifests and entries are for people.
+fn skewed_clocks(place: &Place, engine: &Engine) {
+    let model = "skewed-clocks";
+    for (version, created) in [(1, "2126-11-22T00:00:00Z"), (2, "1970-01-01T00:00:00Z")] {
+        let bytes = artifacts::version(model, version);
+        let manifest = Manifest {
+            sha256: sha256_hex(&bytes),
+            size_bytes: bytes.len() as u64,
+            fingerprint: None,
+            created: created.to_owned(),
+        };
+        place.put(&format!("{model}/{version}/model.onnx"), bytes);
+        place.put(&format!("{model}/{version}/manifest.json"), serde_json::to_vec(&manifest).unwrap());
+    }
+    serves(engine, model, 2);
+    let entry = |number: u64, version: u64, created: &str| {
+        let path = format!("{model}/aliases/champion/{number:020}.json");
+        place.put(&path, format!(r#"{{"version": {version}, "created": "{created}", "id": "by hand"}}"#));
+    };
+    entry(1, 1, "2126-11-22T00:00:00Z");
+    serves(engine, model, 1);
+    entry(2, 2, "1970-01-01T00:00:00Z");
+    serves(engine, model, 2);
+    place.promote(model, 1).unwrap();
+    serves(engine, model, 1);
+}
+
+/// A model that is removed while a version of it is on its way, and comes back.
+fn unloaded_while_loading(place: &Place, engine: &Engine) {
+    let model = "unloaded-while-loading";
+    let file = loads_slowly(place, engine, model);
+    for version in [2, 1] {
+        for file in ["manifest.json", "model.onnx"] {
+            place.delete(&format!("{model}/{version}/{file}"));
+        }
+    }
+    is_gone(engine, model);
+    place.proxy.heal(&file);
+    serves(engine, model, place.publish(model));
+}
+
+/// A download that is of no use any more does not hold up the version that is wished instead.
+fn overtaken(place: &Place, engine: &Engine) {
+    let model = "overtaken";
+    let file = loads_slowly(place, engine, model);
+    place.publish(model);
+    serves(engine, model, 3);
+    place.proxy.heal(&file);
+}
+
+/// Version 1 is served, and version 2 is on its way and will be for long: its file.
+fn loads_slowly(place: &Place, engine: &Engine, model: &str) -> String {
+    place.publish(model);
+    serves(engine, model, 1);
+    let file = format!("{model}/2/model.onnx");
+    place.proxy.fail(&file, Fault::Slow { bytes: 10, pause: Duration::from_millis(100) });
+    place.publish(model);
+    is_loading(engine, model, 2);
+    file
+}
+
+fn is_loading(engine: &Engine, model: &str, version: u64) {
+    status_where(engine, model, "is loading", |status| status["loading"]["version"] == version);
+}
+
+/// Only the served version stays loaded, so that each promotion loads one version and unloads another.
+fn swaps(place: &Place) {
+    const PROMOTIONS: u64 = 12;
+    let model = "swaps";
+    let versions: Vec<u64> = (0..4).map(|_| place.publish(model)).collect();
+    let engine = place.engine_with(&[("ONNWARD_LOADED_VERSIONS", "1")], &["--backend", "tract"]);
+    serves(&engine, model, 4);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..2).map(|_| scope.spawn(|| ask_until(&engine, model, &is_over))).collect();
+        for promotion in 0..PROMOTIONS {
+            let version = versions[promotion as usize % versions.len()];
+            place.promote(model, version).unwrap();
+            // Every other one comes before the one before it has been acted upon.
+            if promotion % 2 == 0 {
+                serves(&engine, model, version);
+            }
+        }
+        is_over.store(true, Ordering::SeqCst);
+        let answers: usize = asking.into_iter().map(|asking| asking.join().unwrap()).sum();
+        assert!(answers > 100, "{answers}");
+    });
+    let last = versions[(PROMOTIONS as usize - 1) % versions.len()];
+    serves(&engine, model, last);
+    status_where(&engine, model, "is loaded in one version", |status| {
+        status["loaded"].as_array().is_some_and(|loaded| loaded.len() == 1)
+    });
+}
+
+/// Asks without a pause; every answer is of exactly one version.
+fn ask_until(engine: &Engine, model: &str, is_over: &AtomicBool) -> usize {
+    let mut answers = 0;
+    while !is_over.load(Ordering::SeqCst) {
+        let (status, answer) = engine.post(&format!("/models/{model}/predict"), &artifacts::request());
+        assert_eq!(status, 200, "{answer}");
+        let expected = artifacts::probability(answer["version"].as_u64().unwrap());
+        assert!(
+            (answer["probability"].as_f64().unwrap() - expected).abs() < 1e-6,
+            "{answer} is not {expected}"
+        );
+        answers += 1;
+    }
+    answers
+}
