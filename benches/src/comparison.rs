@@ -22,13 +22,14 @@ use std::time::Duration;
 use onnward_models::Family;
 
 use onnward_harness::HarnessError;
+use onnward_harness::ports::free_ports;
 use onnward_harness::generator::{AGREEING, RunPlan, Schedule, WindowFigures, post, run as put_load};
 use crate::machine::Machine;
-use onnward_harness::process::{drop_from_memory, pin, processors};
+use onnward_harness::process::{evict_from_page_cache, pin, processors};
 use peers::{Environment, files_in, size_of};
 use report::{LeftOut, Report, Run, Settings, Start, SubjectInfo};
 use scenario::Scenario;
-use server::{Probe, Server, free_ports};
+use server::{Probe, Server};
 use subject::{Files, Subject};
 use workload::Workload;
 
@@ -232,7 +233,7 @@ impl Bench<'_> {
 
     /// Starts a subject twice, as what a start takes depends on where its files are: from the disk, and then from memory.
     fn start(&self, subject: Subject, family: Family) -> Result<(Server, Start), HarnessError> {
-        let is_on_disk = self.drop_from_memory(subject, family)?;
+        let is_on_disk = self.evict_from_page_cache(subject, family)?;
         let (_, first) = self.start_once(subject, family)?;
         let (server, seconds) = self.start_once(subject, family)?;
         let from_disk_seconds = is_on_disk.then_some(first);
@@ -240,7 +241,7 @@ impl Bench<'_> {
     }
 
     /// Has the system drop a subject's files from memory: whether it did.
-    fn drop_from_memory(&self, subject: Subject, family: Family) -> Result<bool, HarnessError> {
+    fn evict_from_page_cache(&self, subject: Subject, family: Family) -> Result<bool, HarnessError> {
         let library = library();
         let environment = self.environments.get(&subject);
         let installed = self.settings.files.installed(subject, environment, library.as_deref());
@@ -248,7 +249,7 @@ impl Bench<'_> {
         let mut is_on_disk = true;
         for path in installed.into_iter().chain(model.as_deref()) {
             for file in files_in(path)? {
-                is_on_disk &= drop_from_memory(&file).is_ok();
+                is_on_disk &= evict_from_page_cache(&file).is_ok();
             }
         }
         Ok(is_on_disk)

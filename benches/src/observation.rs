@@ -171,13 +171,10 @@ impl Measured {
     ) -> Result<Self, HarnessError> {
         let no_request_lines = ("ONNWARD_LOG__ACCESS_SAMPLE".to_owned(), "0.0".to_owned());
         let environment = [&[no_request_lines][..], variables].concat();
-        let command =
-            EngineCommand { program: program.to_owned(), repository: repository.to_owned(), environment };
+        let command = EngineCommand::new(program, repository).with_environment(environment);
         let mut process = command.start()?;
         process.wait_until_serving(MODEL, 1)?;
-        let address = process.url().trim_start_matches("http://").parse();
-        let address =
-            address.map_err(|_| HarnessError::Settings(format!("{} is no address", process.url())))?;
+        let address = process.address()?;
         let tree = ProcessTree::of(process.id());
         Ok(Self { process, address, tree })
     }

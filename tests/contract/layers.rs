@@ -1,4 +1,6 @@
-//! The architecture's rules, held against what Cargo and the sources say.
+//! The architecture's rules: which package may depend on which, and that no code knows a table.
+//!
+//! Within these rules the compiler keeps the layers, since each is a crate. `deny.toml` says which packages may use a library.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -6,106 +8,129 @@ use std::process::Command;
 
 use crate::support::root;
 
-/// What each package of the workspace may import of the others; see the table in `ARCHITECTURE.md`.
-const MAY_IMPORT: [(&str, &[&str]); 7] = [
-    ("onnward-schemas", &[]),
-    ("onnward-onnx", &["onnward-schemas"]),
-    ("onnward-repository", &["onnward-schemas"]),
-    ("onnward-models", &["onnward-schemas"]),
-    ("onnward-exporter", &["onnward-schemas", "onnward-onnx", "onnward-repository", "onnward-models"]),
-    ("onnward-engine", &["onnward-schemas", "onnward-onnx", "onnward-repository"]),
-    (
-        "onnward-benches",
+/// What a package of the workspace may depend on: other packages of the workspace, by their names without `onnward-`, and which
+/// libraries it must never depend on.
+struct Rule {
+    package: &'static str,
+    packages: &'static [&'static str],
+    never: &'static [&'static str],
+}
+
+/// Packages that may depend on all others: they test and measure.
+const UNRESTRICTED: [&str; 4] = ["harness", "proofs", "benches", "tests"];
+
+const RULES: [Rule; 13] = [
+    rule("schemas", &[], &["tokio", "ndarray", "prost", "object_store", "axum"]),
+    rule("rows", &["schemas"], &["tokio", "object_store", "axum"]),
+    rule("onnx", &["schemas"], &["tokio", "object_store", "axum", "ort", "tract-onnx"]),
+    rule("repository", &["schemas"], &["prost", "axum", "ort", "tract-onnx", "ndarray"]),
+    rule("models", &["schemas"], &["tokio", "prost", "object_store", "axum", "ort", "tract-onnx"]),
+    rule(
+        "exporter",
+        &["schemas", "onnx", "repository", "models"],
+        &["axum", "object_store", "ort", "tract-onnx"],
+    ),
+    rule("runtime", &["schemas", "onnx"], &["tokio", "axum", "object_store"]),
+    rule("quality", &["schemas"], &["tokio", "axum", "object_store", "ort", "tract-onnx"]),
+    rule("telemetry", &["schemas", "quality"], &["object_store", "ort", "tract-onnx"]),
+    rule(
+        "serving",
+        &["schemas", "rows", "onnx", "repository", "runtime", "quality", "telemetry"],
+        &["axum", "object_store", "ort", "tract-onnx"],
+    ),
+    rule(
+        "records",
+        &["schemas", "rows", "onnx", "repository", "runtime", "quality", "telemetry", "serving"],
+        &["axum", "object_store", "ort", "tract-onnx"],
+    ),
+    rule(
+        "http",
+        &["schemas", "rows", "onnx", "repository", "runtime", "quality", "telemetry", "serving", "records"],
+        &["object_store", "ort", "tract-onnx"],
+    ),
+    rule(
+        "engine",
         &[
-            "onnward-schemas",
-            "onnward-onnx",
-            "onnward-repository",
-            "onnward-models",
-            "onnward-exporter",
-            "onnward-engine",
+            "schemas", "rows", "onnx", "repository", "runtime", "quality", "telemetry", "serving", "records",
+            "http",
         ],
+        &["object_store"],
     ),
 ];
 
-/// Libraries that a package must never import.
-const MUST_NOT_IMPORT: [(&str, &[&str]); 6] = [
-    ("onnward-schemas", &["tokio", "ndarray", "prost", "object_store", "axum"]),
-    ("onnward-onnx", &["tokio", "object_store", "axum", "ort", "tract-onnx"]),
-    ("onnward-models", &["tokio", "prost", "object_store", "axum", "ort", "tract-onnx"]),
-    ("onnward-repository", &["prost", "axum", "ort", "tract-onnx", "ndarray"]),
-    ("onnward-exporter", &["axum", "object_store", "ort", "tract-onnx"]),
-    ("onnward-engine", &["object_store"]),
-];
-
-/// Parts of the engine that alone may name a library.
-const ONLY_UNDER: [(&str, &[&str]); 10] = [
-    ("ort", &["backend"]),
-    ("tract_onnx", &["backend"]),
-    ("onnward_repository", &["app", "capture", "commands", "config", "loader", "registry", "watcher"]),
-    ("prometheus", &["metrics"]),
-    ("redb", &["outcomes"]),
-    ("jsonwebtoken", &["auth"]),
-    ("axum", &["http", "app"]),
-    ("opentelemetry", &["traces"]),
-    ("opentelemetry_otlp", &["traces"]),
-    ("opentelemetry_sdk", &["traces"]),
-];
-
-/// Parts of the engine that must not know other parts.
-const MUST_NOT_KNOW: [(&str, &[&str]); 7] = [
-    ("auth", &["http", "registry", "config"]),
-    ("http", &["backend", "loader", "watcher"]),
-    ("batcher", &["http", "registry", "loader"]),
-    ("backend", &["batcher", "http", "registry", "loader", "config", "metrics"]),
-    ("registry", &["http", "loader", "watcher"]),
-    ("watcher", &["http"]),
-    ("outcomes", &["http", "registry", "backend", "batcher", "loader", "watcher"]),
-];
+const fn rule(
+    package: &'static str,
+    packages: &'static [&'static str],
+    never: &'static [&'static str],
+) -> Rule {
+    Rule { package, packages, never }
+}
 
 #[test]
-fn packages_import_only_what_they_may() {
-    let imports = imports_by_package();
-    for (package, allowed) in MAY_IMPORT {
-        let ours = imports[package].iter().filter(|name| name.starts_with("onnward-"));
-        let forbidden: Vec<&String> = ours.filter(|name| !allowed.contains(&name.as_str())).collect();
-        assert!(forbidden.is_empty(), "{package} imports {forbidden:?}");
-    }
-    for (package, forbidden) in MUST_NOT_IMPORT {
-        for library in forbidden {
-            assert!(!imports[package].contains(*library), "{package} imports {library}");
-        }
+fn packages_depend_only_on_what_they_may() {
+    for (package, dependencies) in dependencies_by_package() {
+        let violations = violations(&package, &dependencies);
+        assert!(violations.is_empty(), "{package} must not depend on {violations:?}");
     }
 }
 
 #[test]
-fn a_library_stays_in_the_part_of_the_engine_that_owns_it() {
-    for (file, part, line) in engine_lines() {
-        for (library, owners) in ONLY_UNDER {
-            if mentions(&line, library) {
-                assert!(owners.contains(&part.as_str()), "{} names {library}: {line}", file.display());
-            }
-        }
-    }
+fn a_forbidden_dependency_is_found() {
+    let found = |package: &str, dependencies: &[&str]| {
+        violations(package, &dependencies.iter().map(|name| (*name).to_owned()).collect())
+    };
+    assert_eq!(found("onnward-onnx", &["onnward-schemas", "prost"]), Vec::<String>::new());
+    assert_eq!(found("onnward-onnx", &["onnward-models", "tokio"]), ["onnward-models", "tokio"]);
+    assert_eq!(found("onnward-runtime", &["onnward-serving"]), ["onnward-serving"]);
+    assert_eq!(found("onnward-benches", &["onnward-engine", "axum"]), Vec::<String>::new());
 }
 
-#[test]
-fn the_parts_of_the_engine_never_call_back_up() {
-    for (file, part, line) in engine_lines() {
-        for (_, strangers) in MUST_NOT_KNOW.iter().filter(|(name, _)| *name == part) {
-            for stranger in *strangers {
-                let path = format!("crate::{stranger}");
-                assert!(!mentions(&line, &path), "{} knows {stranger}: {line}", file.display());
-            }
-        }
+/// Returns the dependencies that a package must not have.
+fn violations(package: &str, dependencies: &BTreeSet<String>) -> Vec<String> {
+    let name = package.strip_prefix("onnward-").unwrap();
+    if UNRESTRICTED.contains(&name) {
+        return Vec::new();
     }
+    let rule = RULES.iter().find(|rule| rule.package == name);
+    let rule = rule.unwrap_or_else(|| panic!("{package} has no rule: add one to RULES"));
+    let is_allowed = |dependency: &str| match dependency.strip_prefix("onnward-") {
+        Some(ours) => rule.packages.contains(&ours),
+        None => !rule.never.contains(&dependency),
+    };
+    dependencies.iter().filter(|dependency| !is_allowed(dependency)).cloned().collect()
+}
+
+/// Returns the dependencies of each package of the workspace, without those for tests.
+fn dependencies_by_package() -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let name = |value: &serde_json::Value| value["name"].as_str().unwrap().to_owned();
+    let dependencies = |package: &serde_json::Value| {
+        let dependencies = package["dependencies"].as_array().unwrap().iter();
+        dependencies.filter(|dependency| dependency["kind"] != "dev").map(name).collect()
+    };
+    let packages = metadata["packages"].as_array().unwrap();
+    assert!(packages.len() >= 10, "only {} packages were found", packages.len());
+    packages.iter().map(|package| (name(package), dependencies(package))).collect()
 }
 
 #[test]
 fn nothing_in_code_knows_a_column_of_a_table() {
     let columns = ["tenure", "MonthlyCharges", "InternetService", "SeniorCitizen", "CreditScore"];
     // Not `benches/peers`: what Onnward is measured against is written by hand for one table.
-    for folder in ["schemas", "models", "exporter", "engine", "benches/src", "benches/benches"] {
-        for file in rust_files(&root().join(folder)) {
+    let folders = [
+        "schemas", "models", "exporter", "engine", "benches/src", "benches/benches", "tests/harness",
+        "tests/proofs",
+    ];
+    for folder in folders {
+        let files = rust_files(&root().join(folder));
+        assert!(!files.is_empty(), "{folder} has no code");
+        for file in files {
             for line in code_lines(&file) {
                 for column in columns {
                     assert!(!line.contains(column), "{} knows {column}: {line}", file.display());
@@ -115,57 +140,20 @@ fn nothing_in_code_knows_a_column_of_a_table() {
     }
 }
 
-fn imports_by_package() -> BTreeMap<String, BTreeSet<String>> {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
-        .current_dir(root())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let name = |value: &serde_json::Value| value["name"].as_str().unwrap().to_owned();
-    let imports = |package: &serde_json::Value| {
-        let dependencies = package["dependencies"].as_array().unwrap().iter();
-        dependencies.filter(|dependency| dependency["kind"].is_null()).map(name).collect()
-    };
-    let packages = metadata["packages"].as_array().unwrap();
-    packages.iter().map(|package| (name(package), imports(package))).collect()
-}
-
-/// Every line of code of the engine with its file and the module of the crate's root that it belongs to.
-fn engine_lines() -> Vec<(PathBuf, String, String)> {
-    let source = root().join("engine/src");
-    let mut lines = Vec::new();
-    for file in rust_files(&source) {
-        let part = file.strip_prefix(&source).unwrap().components().next().unwrap();
-        let part = part.as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned();
-        lines.extend(code_lines(&file).into_iter().map(|line| (file.clone(), part.clone(), line)));
-    }
-    assert!(lines.len() > 1000, "the engine's sources were not found");
-    lines
-}
-
-/// A file's lines up to its tests, without comments.
+/// Returns a file's lines up to its tests, without comments.
 fn code_lines(file: &Path) -> Vec<String> {
     let inside = file.strip_prefix(root()).unwrap();
-    let is_test =
-        |name: &str| name.starts_with("test") || name.starts_with("fixture") || name.ends_with("tests.rs");
-    if inside.iter().any(|part| is_test(part.to_str().unwrap())) {
+    let is_test = |name: &str| {
+        let stem = name.trim_end_matches(".rs");
+        matches!(stem, "test" | "tests" | "testing") || stem.starts_with("fixture")
+    };
+    let parts = inside.iter().skip_while(|part| *part == "tests");
+    if parts.into_iter().any(|part| is_test(part.to_str().unwrap())) {
         return Vec::new();
     }
     let text = std::fs::read_to_string(file).unwrap();
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
     code.lines().filter(|line| !line.trim_start().starts_with("//")).map(str::to_owned).collect()
-}
-
-fn mentions(line: &str, path: &str) -> bool {
-    let is_name = |c: char| c.is_alphanumeric() || c == '_';
-    line.match_indices(path).any(|(start, found)| {
-        let before = line[..start].chars().next_back();
-        let after = line[start + found.len()..].chars().next();
-        let starts = before.is_none_or(|c| !is_name(c) && c != '"' && c != '.');
-        starts && after.is_none_or(|c| c == ':' || c == ';' || c == ',' || c == '}')
-    })
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {

@@ -4,11 +4,11 @@ use ndarray::{Array2, ArrayView2, Axis, s};
 use onnward_engine::backend::{Backend, Batch, Input, InputValues, Session};
 use onnward_engine::golden::{self, GraphForm};
 use onnward_exporter::export::export;
-use onnward_models::TrainedModel;
+use onnward_models::{Family, TrainedModel};
 use onnward_onnx::Artifact;
 use onnward_schemas::{FeatureKind, Schema};
 
-use crate::support::{Trained, backends, bank, rows_with_gaps, telco};
+use crate::support::{Trained, backends, bank, rows_with_gaps, telco, train_small};
 
 const TOLERANCE: f64 = 1e-6;
 
@@ -22,8 +22,27 @@ fn bank_scores_are_the_same_everywhere() {
     check_all(bank());
 }
 
+/// Samples, trains and exports twice. Another seed gives other bytes, so that equal ones mean something.
 #[test]
 fn the_same_data_and_seed_give_the_same_bytes() {
+    let export_all = |name: &str, seed: u64| -> Vec<(String, Vec<u8>)> {
+        let models = train_small(name, seed).models;
+        let exported = models.iter().map(|model| (model.metadata.family.clone(), export(model).unwrap().encode()));
+        exported.collect()
+    };
+    for name in ["telco", "bank"] {
+        let first = export_all(name, 1);
+        let other = export_all(name, 2);
+        assert_eq!(first.len(), Family::ALL.len());
+        for (((family, bytes), (_, again)), (_, other)) in first.iter().zip(&export_all(name, 1)).zip(&other) {
+            assert!(bytes == again, "{family} on {name}: two trainings with one seed differ");
+            assert!(bytes != other, "{family} on {name}: another seed changes nothing");
+        }
+    }
+}
+
+#[test]
+fn an_artifact_that_is_read_and_written_stays_the_same() {
     for trained in [telco(), bank()] {
         for model in &trained.models {
             let bytes = export(model).unwrap().encode();

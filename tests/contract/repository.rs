@@ -17,9 +17,9 @@ mod archive;
 mod counted;
 mod deletion;
 mod fetch;
-mod look;
 mod pointers;
 mod silence;
+mod snapshot;
 mod versions;
 
 /// A repository with the store that it lies in, to damage it.
@@ -57,7 +57,7 @@ async fn suite(place: impl Fn(&str) -> Place) {
     versions::suite(&place).await;
     pointers::suite(&place).await;
     deletion::suite(&place).await;
-    look::suite(&place).await;
+    snapshot::suite(&place).await;
     fetch::suite(&place).await;
 }
 

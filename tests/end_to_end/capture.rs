@@ -114,7 +114,10 @@ fn in_an_object_store_files_come_while_it_serves_and_after_the_store_was_down() 
 
     proxy.refuse(true);
     served.predict(&engine);
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    eventually("a write to the store has failed", || match engine.log() {
+        log if log.contains("captured predictions cannot be written") => Ok(()),
+        log => Err(log),
+    });
     proxy.refuse(false);
     there(2 * served.rows.len());
     let metrics = engine.get("/metrics").1;

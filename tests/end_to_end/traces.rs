@@ -123,8 +123,8 @@ fn a_prediction_is_a_span_under_its_callers_with_one_for_each_stage() {
     let server = "POST /models/{name}/predict";
     assert_eq!(names, ["encode", "queue", "assemble", "run", "respond", server]);
     let (request, stages) = spans.split_last().unwrap();
-    assert_eq!((hex(&request.trace_id), hex(&request.parent_span_id)), (TRACE.to_owned(), CALLER.to_owned()));
-    assert_eq!(traceparent, format!("00-{TRACE}-{}-01", hex(&request.span_id)));
+    assert_eq!((hex::encode(&request.trace_id), hex::encode(&request.parent_span_id)), (TRACE.to_owned(), CALLER.to_owned()));
+    assert_eq!(traceparent, format!("00-{TRACE}-{}-01", hex::encode(&request.span_id)));
     assert_eq!(request.kind(), SpanKind::Server);
     assert_eq!(request.status.as_ref().map_or(StatusCode::Unset, |status| status.code()), StatusCode::Unset);
     for (name, value) in [
@@ -176,14 +176,24 @@ fn a_failure_is_an_error_in_its_trace() {
 fn a_dead_collector_costs_no_answer_and_is_told_of_once() {
     let folder = TempDir::new().unwrap();
     let row = repository(folder.path());
-    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let engine = engine(&folder.path().join("repository"), &format!("http://{dead}"), &[]);
+    // It closes each connection without an answer, and counts them.
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", dead.local_addr().unwrap());
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&attempts);
+    std::thread::spawn(move || {
+        dead.incoming().for_each(|_| drop(counter.fetch_add(1, Ordering::Relaxed)));
+    });
+    let engine = engine(&folder.path().join("repository"), &url, &[]);
     for _ in 0..3 {
+        let before = attempts.load(Ordering::Relaxed);
         for _ in 0..20 {
             assert_eq!(engine.post("/predict", row.trim()).0, 200);
         }
-        // A batch is sent each second.
-        std::thread::sleep(std::time::Duration::from_millis(1100));
+        eventually("another batch is sent", || match attempts.load(Ordering::Relaxed) {
+            count if count > before => Ok(()),
+            count => Err(format!("{count} attempts")),
+        });
     }
     let (status, log) = engine.stop();
     assert!(status.success(), "{}", log.join("\n"));
@@ -212,8 +222,4 @@ fn attribute(attributes: &[KeyValue], name: &str) -> Option<String> {
         AnyValue::IntValue(number) => Some(number.to_string()),
         other => panic!("{name} is {other:?}"),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

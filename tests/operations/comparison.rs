@@ -7,7 +7,7 @@ use onnward_benches::comparison::report::LeftOut;
 use onnward_benches::comparison::scenario::Scenario;
 use onnward_benches::comparison::subject::{Files, Subject};
 use onnward_benches::comparison::{ComparisonSettings, chart, run};
-use onnward_harness::process::{ProcessTree, Used};
+use onnward_harness::process::{ProcessTree, Usage};
 use onnward_models::Family;
 use tempfile::TempDir;
 
@@ -78,20 +78,16 @@ fn a_comparison_that_is_told_to_end_leaves_no_server_behind() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let begun = Instant::now();
-    let mut servers = Vec::new();
-    while servers.is_empty() && begun.elapsed() < Duration::from_secs(60) {
-        std::thread::sleep(Duration::from_millis(5));
-        servers = ProcessTree::of(bench.id()).descendants().to_vec();
-    }
-    assert!(!servers.is_empty(), "no server was started");
-    let told = Command::new("kill").args(["-TERM", &bench.id().to_string()]).status().unwrap();
-    assert!(told.success());
+    let servers = eventually("a server is started", || match ProcessTree::of(bench.id()).descendants() {
+        [] => Err("there are no descendants".to_owned()),
+        servers => Ok(servers.to_vec()),
+    });
+    send_signal(bench.id(), Signal::Term).unwrap();
     assert_eq!(bench.wait().unwrap().code(), Some(128 + 15));
-    // A process that has ended and that nobody has asked about yet holds no memory.
-    let is_there = |id: &u32| Used::by(*id).is_ok_and(|used| used.resident_bytes > 0);
-    while servers.iter().any(is_there) {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{servers:?} are still there");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    // A process that has ended and is not waited for yet holds no memory.
+    let is_there = |id: &u32| Usage::of(*id).is_ok_and(|used| used.resident_bytes > 0);
+    eventually("the servers are gone", || match servers.iter().find(|id| is_there(id)) {
+        None => Ok(()),
+        Some(id) => Err(format!("{id} is still there")),
+    });
 }

@@ -9,29 +9,29 @@ mod files;
 mod hostile;
 mod models;
 mod moves;
-mod place;
+mod fixture;
 mod starts;
 
-use self::place::Place;
+use self::fixture::Fixture;
 use crate::support::programs::Engine;
 use crate::support::{artifacts, seaweedfs};
 
 /// A case and its name, which is also that of its model.
-type Case = (&'static str, fn(&Place, &Engine));
+type Case = (&'static str, fn(&Fixture, &Engine));
 /// A case that starts its own engines.
-type CaseApart = (&'static str, fn(&Place));
+type CaseApart = (&'static str, fn(&Fixture));
 
 /// Runs cases at once, each with a model of its own name, on one engine.
 fn run_all(prefix: &str, arguments: &[&str], cases: &[Case]) {
     let Some(server) = seaweedfs::start() else { return };
-    let place = Place::new(&server, prefix);
-    let engine = place.engine(arguments);
+    let fixture = Fixture::new(&server, prefix);
+    let engine = fixture.engine(arguments);
     std::thread::scope(|scope| {
         for (name, case) in cases {
-            let (place, engine) = (&place, &engine);
+            let (fixture, engine) = (&fixture, &engine);
             std::thread::Builder::new()
                 .name((*name).to_owned())
-                .spawn_scoped(scope, || case(place, engine))
+                .spawn_scoped(scope, || case(fixture, engine))
                 .unwrap();
         }
     });
@@ -42,10 +42,10 @@ fn run_apart(prefix: &str, cases: &[CaseApart]) {
     let Some(server) = seaweedfs::start() else { return };
     std::thread::scope(|scope| {
         for (name, case) in cases {
-            let place = Place::new(&server, &format!("{prefix}/{name}"));
+            let fixture = Fixture::new(&server, &format!("{prefix}/{name}"));
             std::thread::Builder::new()
                 .name((*name).to_owned())
-                .spawn_scoped(scope, move || case(&place))
+                .spawn_scoped(scope, move || case(&fixture))
                 .unwrap();
         }
     });

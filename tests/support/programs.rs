@@ -1,15 +1,17 @@
 //! The two programs, run as a user runs them.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Command, ExitStatus, Output};
 
+use onnward_harness::client::Client;
+use onnward_harness::engine::{EngineCommand, EngineProcess};
 use serde_json::Value;
 
 use crate::support::root;
+use crate::support::wait::eventually;
 
-/// The path of one of the programs; Cargo puts the tests a folder below them.
+/// Returns the path of a program. Cargo puts the tests one folder below the programs.
 pub fn program(name: &str) -> PathBuf {
     let folder = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
     let path = folder.join(name);
@@ -17,10 +19,10 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
-/// Variables that a program gets beside those of the tests.
+/// Environment variables beside those of the tests.
 pub type Environment = [(String, String)];
 
-/// Runs a program in the workspace's folder to its end.
+/// Runs a program to its end, in the workspace's folder.
 pub fn run(name: &str, arguments: &[&str]) -> Output {
     run_in(&[], name, arguments)
 }
@@ -30,12 +32,12 @@ fn run_in(environment: &Environment, name: &str, arguments: &[&str]) -> Output {
     command.args(arguments).envs(environment.iter().cloned()).current_dir(root()).output().unwrap()
 }
 
-/// Runs a program that must succeed, and gives what it prints.
+/// Runs a program that must succeed, and returns its output.
 pub fn succeed(name: &str, arguments: &[&str]) -> String {
     succeed_in(&[], name, arguments)
 }
 
-/// As [`succeed`], with more variables.
+/// Runs a program like [`succeed`], with more environment variables.
 pub fn succeed_in(environment: &Environment, name: &str, arguments: &[&str]) -> String {
     let output = run_in(environment, name, arguments);
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -43,26 +45,25 @@ pub fn succeed_in(environment: &Environment, name: &str, arguments: &[&str]) -> 
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// As [`succeed`], of a program that prints JSON.
+/// Runs a program that must succeed and print JSON, and returns that.
 pub fn succeed_json(name: &str, arguments: &[&str]) -> Value {
     serde_json::from_str(&succeed(name, arguments)).unwrap()
 }
 
-/// Runs a program that must fail, and gives its message.
+/// Runs a program that must fail, and returns its error message.
 pub fn fail(name: &str, arguments: &[&str]) -> String {
     let output = run(name, arguments);
     assert!(!output.status.success(), "{name} {} does not fail", arguments.join(" "));
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// An engine on a port of its own; it is killed when the test ends.
+/// An engine on ports of its own. It is killed when the test ends.
 pub struct Engine {
-    child: Child,
+    process: EngineProcess,
     /// Where it listens, as `http://127.0.0.1:PORT`.
     pub url: String,
     /// Where it listens for administrators.
     pub admin_url: String,
-    log: Option<std::thread::JoinHandle<Vec<String>>>,
 }
 
 impl Engine {
@@ -71,16 +72,14 @@ impl Engine {
         Self::serve_in(&[], repository, arguments)
     }
 
-    /// As [`Engine::serve`], with more variables.
+    /// Starts an engine like [`Engine::serve`], with more environment variables.
     pub fn serve_in(environment: &Environment, repository: impl AsRef<OsStr>, arguments: &[&str]) -> Self {
         let engine = Self::start_in(environment, repository, arguments);
-        for _ in 0..600 {
-            if engine.get("/health/ready").0 == 200 {
-                return engine;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-        panic!("the engine is not ready: {:?}", engine.get("/health/ready"));
+        eventually("the engine is ready", || match engine.get("/health/ready") {
+            (200, _) => Ok(()),
+            (_, body) => Err(body),
+        });
+        engine
     }
 
     /// Starts an engine and waits until it listens.
@@ -88,36 +87,21 @@ impl Engine {
         Self::start_in(&[], repository, arguments)
     }
 
-    /// As [`Engine::start`], with more variables.
+    /// Starts an engine like [`Engine::start`], with more environment variables.
     pub fn start_in(environment: &Environment, repository: impl AsRef<OsStr>, arguments: &[&str]) -> Self {
-        let mut child = Command::new(program("onnward-engine"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--repository"])
-            .arg(repository.as_ref())
-            .args(arguments)
-            .envs([("ONNWARD_LOG__FORMAT", "json"), ("ONNWARD_ADMIN__LISTEN", "127.0.0.1:0")])
-            .envs(environment.iter().cloned())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let mut seen = Vec::new();
-        let mut address = |message: &str| {
-            let found = lines.by_ref().find_map(|line| {
-                let address = address_in(&line, message);
-                seen.push(line);
-                address
-            });
-            found.unwrap_or_else(|| panic!("the engine ended: {}", seen.join("\n")))
-        };
-        let (admin_url, url) = (address("listening for administrators"), address("listening"));
-        // Whoever does not read the log lets the engine stand still once the pipe is full.
-        let log = std::thread::spawn(move || seen.into_iter().chain(lines).collect());
-        Self { child, url, admin_url, log: Some(log) }
+        let mut command =
+            EngineCommand::new(program("onnward-engine"), repository.as_ref().to_str().unwrap())
+                .with_environment(environment.to_vec());
+        command.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        command.keeps_log = true;
+        let process = command.start().unwrap_or_else(|error| panic!("{error}"));
+        let (url, admin_url) = (process.url().to_owned(), process.admin_url().to_owned());
+        Self { process, url, admin_url }
     }
 
-    /// Gets a path: the status and the body.
+    /// Gets a path and returns the status and the body.
     pub fn get(&self, path: &str) -> (u16, String) {
-        answer(agent().get(format!("{}{path}", self.url)).call())
+        self.process.get(path).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Gets a path that answers 200 with JSON.
@@ -127,58 +111,34 @@ impl Engine {
         serde_json::from_str(&body).unwrap()
     }
 
-    /// Posts JSON to where the path is: the status and the body.
+    /// Posts JSON and returns the status and the body. Paths under `/admin/` go to the administrators' address.
     pub fn post(&self, path: &str, body: &str) -> (u16, Value) {
         let url = if path.starts_with("/admin/") { &self.admin_url } else { &self.url };
-        let request = agent().post(format!("{url}{path}")).content_type("application/json");
-        let (status, body) = answer(request.send(body));
+        let answer = Client::new(url).post(path, body.as_bytes());
+        let (status, body) = answer.unwrap_or_else(|error| panic!("{path}: {error}"));
         (status, serde_json::from_str(&body).unwrap())
     }
 
-    /// Posts JSON with these headers: the whole answer.
+    /// Posts JSON with headers and returns the whole answer.
     pub fn post_with(
         &self,
         path: &str,
         body: &str,
         headers: &[(&str, &str)],
     ) -> ureq::http::Response<ureq::Body> {
-        let request = agent().post(format!("{}{path}", self.url)).content_type("application/json");
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let request = agent.post(format!("{}{path}", self.url)).content_type("application/json");
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         request.send(body).unwrap()
     }
 
-    /// Asks the engine to end, and gives its status and its log.
-    pub fn stop(mut self) -> (ExitStatus, Vec<String>) {
-        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(asked.success());
-        let status = self.child.wait().unwrap();
-        (status, self.log.take().unwrap().join().unwrap())
+    /// Returns the last lines of the log.
+    pub fn log(&self) -> String {
+        self.process.log()
     }
-}
 
-impl Drop for Engine {
-    fn drop(&mut self) {
-        // After `stop` there is nothing left to kill.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    /// Ends the engine by SIGTERM, and returns its exit status and its whole log.
+    pub fn stop(self) -> (ExitStatus, Vec<String>) {
+        self.process.stop().unwrap_or_else(|error| panic!("{error}"))
     }
-}
-
-/// The address in a line of the log with this message.
-fn address_in(line: &str, message: &str) -> Option<String> {
-    let event: Value = serde_json::from_str(line).ok()?;
-    if event.get("message")?.as_str()? != message {
-        return None;
-    }
-    let address = event.get("onnward.address")?.as_str()?;
-    Some(format!("http://{address}"))
-}
-
-fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder().http_status_as_error(false).build().into()
-}
-
-fn answer(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> (u16, String) {
-    let mut response = result.unwrap();
-    (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
 }

@@ -5,10 +5,10 @@ use std::fmt;
 use onnward_models::Family;
 use serde::Serialize;
 
-use crate::comparison::server::free_ports;
 use crate::comparison::subject::Subject;
 use crate::comparison::{Bench, Progress};
 use onnward_harness::HarnessError;
+use onnward_harness::ports::free_ports;
 use onnward_harness::generator::{Arrivals, Schedule, WindowFigures};
 
 /// How many times its capacity.

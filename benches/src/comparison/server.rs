@@ -1,7 +1,7 @@
-//! A subject that runs, on processors of its own.
+//! A running subject, on processors of its own.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,52 +10,37 @@ use serde_json::Value;
 
 use crate::comparison::workload::predictions_in;
 use onnward_harness::HarnessError;
-use onnward_harness::process::{ProcessTree, pin};
+use onnward_harness::process::{ProcessTree, spawn_on};
 
-/// How long a subject may take until it answers.
+/// How long a subject may take to start to answer.
 const TIMEOUT: Duration = Duration::from_secs(90);
-/// How often it is asked whether it answers.
-const PAUSE: Duration = Duration::from_millis(1);
+/// The time between two checks whether it answers.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// A subject that runs; it is ended when this is dropped.
+/// A running subject. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
     log: PathBuf,
     agent: ureq::Agent,
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: SocketAddr,
     started: Instant,
 }
 
-/// One request, and how many predictions its answer must hold.
+/// A request, and the number of predictions in a correct answer.
 #[derive(Debug, Clone)]
 pub struct Probe<'a> {
-    /// Where it is posted.
+    /// The path.
     pub path: &'a str,
     /// The body.
     pub body: &'a [u8],
-    /// How many rows it has.
+    /// The number of rows in the body.
     pub rows: usize,
 }
 
-/// Ports of 127.0.0.1 that are free now.
-///
-/// # Errors
-/// [`HarnessError::System`].
-pub fn free_ports() -> Result<[u16; 3], HarnessError> {
-    let reserve = || -> std::io::Result<(TcpListener, u16)> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let port = listener.local_addr()?.port();
-        Ok((listener, port))
-    };
-    let find = || -> std::io::Result<_> { Ok([reserve()?, reserve()?, reserve()?]) };
-    let reserved = find().map_err(HarnessError::system("find a free port"))?;
-    Ok(reserved.map(|(_, port)| port))
-}
-
 impl Server {
-    /// Starts it on these processors. It may not answer yet.
+    /// Starts a subject on these processors, without waiting until it answers.
     ///
     /// # Errors
     /// [`HarnessError::Start`], [`HarnessError::System`].
@@ -71,27 +56,17 @@ impl Server {
         command.stdin(Stdio::null()).stdout(out).stderr(errors);
         let program = PathBuf::from(command.get_program());
         let started = Instant::now();
-        // A process may run where the thread may that starts it.
-        let spawned = std::thread::scope(|scope| {
-            scope
-                .spawn(|| {
-                    pin(processors);
-                    command.spawn()
-                })
-                .join()
-        });
-        let child = spawned
-            .unwrap_or_else(|_| Err(std::io::Error::other("the thread that starts it has failed")))
+        let child = spawn_on(&mut command, processors)
             .map_err(|source| HarnessError::Start { program, source })?;
         let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT));
         let agent = agent.build().into();
         Ok(Self { child, log, agent, address: SocketAddr::from(([127, 0, 0, 1], port)), started })
     }
 
-    /// Waits until it answers a request with its predictions; gives the time since it was started.
+    /// Waits until the subject answers with predictions. Returns the time since its start.
     ///
     /// # Errors
-    /// [`HarnessError::Ended`], or what it answers after all patience.
+    /// [`HarnessError::Ended`], or its last answer after the time limit.
     pub fn wait_until_ready(&mut self, probe: &Probe<'_>) -> Result<Duration, HarnessError> {
         loop {
             match self.check(probe) {
@@ -103,11 +78,11 @@ impl Server {
                 let program = self.log.display().to_string();
                 return Err(HarnessError::Ended { program, log: self.end_of_log() });
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 
-    /// Whether it answers a request with a prediction for each row.
+    /// Checks that the subject answers with a prediction for each row.
     ///
     /// # Errors
     /// [`HarnessError::Answer`] if it does not.
@@ -127,7 +102,7 @@ impl Server {
         Err(wrong(format!("{}: {shown}", response.status())))
     }
 
-    /// Its process and those that it has started.
+    /// Returns its process and all descendants.
     pub fn processes(&self) -> ProcessTree {
         ProcessTree::of(self.child.id())
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use onnward_harness::HarnessError;
-use onnward_harness::process::{Used, forget_peak};
+use onnward_harness::process::{Usage, reset_peak};
 
 /// A program that reads a table and fits a model, saying when it has.
 #[derive(Debug)]
@@ -79,14 +79,14 @@ fn follow(child: &mut Child, name: &str, started: Instant) -> Result<Measurement
     let mut talk = Talk::with(child, name)?;
     talk.expect("read")?;
     let read_s = started.elapsed().as_secs_f64();
-    let read = Used::by(id)?;
-    forget_peak(id)?;
+    let read = Usage::of(id)?;
+    reset_peak(id)?;
 
     let started = Instant::now();
     talk.go_on()?;
     talk.expect("fitted")?;
     let fit_s = started.elapsed().as_secs_f64();
-    let fitted = Used::by(id)?;
+    let fitted = Usage::of(id)?;
     talk.go_on()?;
     Ok(Measurement {
         said: serde_json::from_str(&talk.line()?)?,

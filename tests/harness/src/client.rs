@@ -1,4 +1,4 @@
-//! A client that asks one thing after the other, and takes whatever comes as an answer.
+//! A client that sends one request after the other and accepts any status.
 
 use std::time::Duration;
 
@@ -7,7 +7,15 @@ use serde_json::Value;
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Who asks.
+/// An HTTP client of one server.
+///
+/// ```no_run
+/// use onnward_harness::client::{Client, json};
+///
+/// let client = Client::new("http://127.0.0.1:8000");
+/// let models = json(client.get("/models"))?;
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Client {
     url: String,
@@ -16,33 +24,33 @@ pub struct Client {
 }
 
 impl Client {
-    /// One of the server at this URL.
+    /// Returns a client of the server at a URL.
     pub fn new(url: &str) -> Self {
         let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT));
         Self { url: url.to_owned(), key: None, agent: agent.build().into() }
     }
 
-    /// The same with an API key.
+    /// Sets the API key.
     #[must_use]
     pub fn with_key(mut self, key: &str) -> Self {
         self.key = Some(key.to_owned());
         self
     }
 
-    /// Gets a path: the status and the answer.
+    /// Gets a path and returns the status and the body.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why there is no answer.
     pub fn get(&self, path: &str) -> Result<(u16, String), String> {
         let request = self.agent.get(format!("{}{path}", self.url));
         let request = self.key.iter().fold(request, |request, key| request.header("x-api-key", key));
         text(request.call())
     }
 
-    /// Posts JSON: the status and the answer.
+    /// Posts JSON and returns the status and the body.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why there is no answer.
     pub fn post(&self, path: &str, body: &[u8]) -> Result<(u16, String), String> {
         let request = self.agent.post(format!("{}{path}", self.url)).content_type("application/json");
         let request = self.key.iter().fold(request, |request, key| request.header("x-api-key", key));
@@ -50,10 +58,10 @@ impl Client {
     }
 }
 
-/// The JSON of an answer with 200.
+/// Returns the JSON of an answer with status 200.
 ///
 /// # Errors
-/// What else came.
+/// Any other answer, as text.
 pub fn json(answer: Result<(u16, String), String>) -> Result<Value, String> {
     match answer? {
         (200, text) => serde_json::from_str(&text).map_err(|error| error.to_string()),
@@ -61,7 +69,12 @@ pub fn json(answer: Result<(u16, String), String>) -> Result<Value, String> {
     }
 }
 
-/// The sum of the series of a counter in a scrape.
+/// Returns the sum of a counter's series in a scrape.
+///
+/// ```
+/// let scrape = "requests_total{status=\"200\"} 3\nrequests_total{status=\"404\"} 1\n";
+/// assert_eq!(onnward_harness::client::sum_of(scrape, "requests_total"), 4);
+/// ```
 pub fn sum_of(text: &str, name: &str) -> u64 {
     let series =
         text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));

@@ -1,4 +1,4 @@
-//! Why a proof could not be run to its end. A requirement that is missed is no error but a result.
+//! Why a proof or a measurement could not be completed. A missed requirement is a result, not an error.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,15 +9,15 @@ use onnward_repository::RepositoryError;
 use onnward_schemas::SchemaError;
 use thiserror::Error;
 
-/// Why a proof could not be run to its end.
+/// Why a proof or a measurement could not be completed.
 #[derive(Debug, Error)]
 pub enum HarnessError {
-    /// A program is not there or does not start.
+    /// A program is missing or does not start.
     #[error("cannot start {program}: {source}; build the programs with `make build`, or name another one")]
     Start {
         /// The program.
         program: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// A program ended by itself.
@@ -28,20 +28,20 @@ pub enum HarnessError {
         /// The last lines that it wrote.
         log: String,
     },
-    /// The engine did not come to do something in time.
-    #[error("the engine was given {seconds} s, and {what}; the end of its log:\n{log}")]
+    /// The engine did not do something in time.
+    #[error("the engine had {seconds} s, and {what}; the end of its log:\n{log}")]
     TooLate {
-        /// How long it was given.
+        /// The time limit.
         seconds: u64,
-        /// What it did not come to do.
+        /// What it did not do.
         what: String,
         /// The last lines that the engine wrote.
         log: String,
     },
-    /// The engine does not answer as it should.
-    #[error("{request} is answered with {answer}")]
+    /// The engine does not answer as required.
+    #[error("{request} was answered with {answer}")]
     Answer {
-        /// What was asked.
+        /// The request.
         request: String,
         /// The answer or the failure.
         answer: String,
@@ -51,13 +51,13 @@ pub enum HarnessError {
     System {
         /// What was being done, to what.
         doing: String,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The proof cannot be run as it was asked for.
+    /// The settings cannot be used, or a part of the harness has failed.
     #[error("{0}")]
     Settings(String),
-    /// A schema is not usable.
+    /// A schema is invalid.
     #[error("{path}: {source}")]
     Schema {
         /// The schema file.
@@ -65,7 +65,7 @@ pub enum HarnessError {
         /// What is wrong with it.
         source: SchemaError,
     },
-    /// No sample can be drawn.
+    /// No sample can be generated.
     #[error(transparent)]
     Sample(#[from] SampleError),
     /// A sample cannot be read back.
@@ -77,7 +77,7 @@ pub enum HarnessError {
     /// A model cannot be exported.
     #[error(transparent)]
     Export(#[from] ExportError),
-    /// Something cannot be done in a model repository.
+    /// An operation on a model repository failed.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
     /// A document is not JSON.
@@ -86,13 +86,13 @@ pub enum HarnessError {
 }
 
 impl HarnessError {
-    /// Wraps what the system says of an attempt to do something.
+    /// Wraps a system error with what was being done.
     pub fn system(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
         move |source| Self::System { doing, source }
     }
 
-    /// As [`HarnessError::system`], of reading a file.
+    /// Wraps a system error of reading a file.
     pub fn reading(path: &Path) -> impl FnOnce(io::Error) -> Self {
         Self::system(format!("read {}", path.display()))
     }

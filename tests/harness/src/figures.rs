@@ -1,21 +1,25 @@
-//! Arithmetic on what was measured.
+//! Statistics of measurements.
 
-/// The smallest of the sorted values that `percent` of them do not exceed; NaN if there are none.
-pub(crate) fn percentile(sorted: &[f64], percent: usize) -> f64 {
+/// Returns a percentile of sorted values by the nearest-rank method; NaN if there are none.
+///
+/// ```
+/// assert_eq!(onnward_harness::figures::percentile(&[1.0, 2.0, 3.0, 4.0], 50), 2.0);
+/// ```
+pub fn percentile(sorted: &[f64], percent: usize) -> f64 {
     let rank = (percent * sorted.len()).div_ceil(100).max(1);
     sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
 }
 
-/// The middle of the values, or the mean of the two in the middle; NaN if there are none.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+/// Returns the median; NaN if there are no values.
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = |at: usize| values.get(at).copied().unwrap_or(f64::NAN);
     (middle(values.len().saturating_sub(1) / 2) + middle(values.len() / 2)) / 2.0
 }
 
-/// By how much a straight line through the values, which lie at even distances, rises from the first to the last: the line
-/// of least squares; NaN of fewer than two.
-pub(crate) fn rise(values: &[f64]) -> f64 {
+/// Returns how much the line of least squares through equally spaced values rises from the first to the last; NaN for fewer than
+/// two.
+pub fn rise(values: &[f64]) -> f64 {
     let count = values.len() as f64;
     let middle = (count - 1.0) / 2.0;
     let mean = values.iter().sum::<f64>() / count;

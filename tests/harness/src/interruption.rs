@@ -1,4 +1,4 @@
-//! A program that is told to end takes along what it has started.
+//! A program that ends by a signal kills the processes that it started.
 
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -6,8 +6,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::error::HarnessError;
 use crate::process::ProcessTree;
 
-/// From now on a signal that asks this process to end kills all that descends from it first. The exit code is then that of
-/// a shell: 128 and the signal's number.
+/// From now on SIGHUP, SIGINT or SIGTERM kills all descendants of this process, and then ends it. The exit code is that of a shell:
+/// 128 plus the signal's number.
 ///
 /// # Errors
 /// [`HarnessError::System`].

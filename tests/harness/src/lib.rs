@@ -8,12 +8,13 @@ pub mod error;
 pub mod figures;
 pub mod generator;
 pub mod interruption;
-pub mod load;
+pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod publisher;
 pub mod requirement;
 pub mod seaweedfs;
 pub mod versions;
+pub mod wait;
 
 pub use error::HarnessError;

@@ -1,18 +1,22 @@
-//! What Linux tells of a process and those that it started, and on which processors a thread may run. Elsewhere there is
-//! nothing to be known.
+//! Processes: what they use, their descendants, signals, and the processors on which threads may run.
 
 #[cfg_attr(target_os = "linux", path = "process/linux.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "process/elsewhere.rs")]
-mod system;
+#[cfg_attr(not(target_os = "linux"), path = "process/other_os.rs")]
+mod platform;
 
 use std::io;
+use std::process::{Child, Command};
+use std::thread;
 use std::time::Duration;
+
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::error::HarnessError;
 
-pub use system::{drop_from_memory, pin, processors};
+pub use platform::{evict_from_page_cache, pin, processors};
+pub use sysinfo::Signal;
 
-/// A process and all that descend from it. Where there is no `/proc` it has used nothing.
+/// A process and all its descendants.
 #[derive(Debug, Clone)]
 pub struct ProcessTree {
     ids: Vec<u32>,
@@ -20,123 +24,154 @@ pub struct ProcessTree {
 
 /// What one process has used so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Used {
-    /// Processor time, in user and kernel mode, with what ended children of it had used.
+pub struct Usage {
+    /// Processor time in user and kernel mode, with that of its ended children.
     pub cpu: Duration,
-    /// Its resident memory, in bytes.
+    /// Resident memory, in bytes.
     pub resident_bytes: u64,
-    /// The largest that its resident memory was, in bytes.
+    /// The peak of resident memory, in bytes.
     pub peak_bytes: u64,
 }
 
 /// What one process holds now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Held {
-    /// Its resident memory, in bytes.
+pub struct Resources {
+    /// Resident memory, in bytes.
     pub resident_bytes: u64,
-    /// Its open files, sockets included.
+    /// Open files, including sockets.
     pub file_handles: usize,
-    /// Its threads.
-    pub threads: u64,
+    /// Threads.
+    pub threads: usize,
 }
 
-/// What a process can be told by a signal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
-    /// To end in its own way: SIGTERM.
-    End,
-    /// To stand still: SIGSTOP.
-    StandStill,
-    /// To go on after that: SIGCONT.
-    GoOn,
-}
-
-impl Held {
-    /// What a process holds.
+impl Resources {
+    /// Returns what a process holds.
     ///
     /// # Errors
-    /// [`HarnessError::System`] if it has ended, or where there is no `/proc`.
-    pub fn by(id: u32) -> Result<Self, HarnessError> {
-        system::held(id).map_err(told_of(id))
+    /// [`HarnessError::System`] if the process has ended.
+    pub fn of(id: u32) -> Result<Self, HarnessError> {
+        let refresh = ProcessRefreshKind::nothing().with_memory().with_tasks();
+        let system = refreshed(ProcessesToUpdate::Some(&[Pid::from_u32(id)]), refresh);
+        let resources = system.process(Pid::from_u32(id)).and_then(|process| {
+            // The main thread is not among the tasks.
+            let threads = 1 + process.tasks().map_or(0, |tasks| tasks.len());
+            Some(Self { resident_bytes: process.memory(), file_handles: process.open_files()?, threads })
+        });
+        resources.ok_or_else(|| cannot_inspect(id)(io::ErrorKind::NotFound.into()))
     }
 }
 
-/// Sends a process a signal.
-///
-/// # Errors
-/// [`HarnessError::System`] if it is not there, or where this is not Linux.
-pub fn tell(id: u32, what: Told) -> Result<(), HarnessError> {
-    system::tell(id, what).map_err(HarnessError::system(format!("signal process {id}")))
+impl Usage {
+    /// Returns what a process has used.
+    ///
+    /// # Errors
+    /// [`HarnessError::System`] if the process has ended, or on another system than Linux.
+    pub fn of(id: u32) -> Result<Self, HarnessError> {
+        platform::usage(id).map_err(cannot_inspect(id))
+    }
 }
 
-/// Lets this process, and what it starts from now on, have as many open files as the system allows: how many those are.
+/// Starts a program on these processors, or on all if there are none.
+///
+/// # Errors
+/// The system's.
+pub fn spawn_on(command: &mut Command, processors: &[usize]) -> io::Result<Child> {
+    // A process inherits the affinity of the thread that starts it.
+    let start = || {
+        let _ = processors.is_empty() || pin(processors);
+        command.spawn()
+    };
+    let spawned = thread::scope(|scope| scope.spawn(start).join());
+    spawned.unwrap_or_else(|_| Err(io::Error::other("the thread that starts it has failed")))
+}
+
+/// Sends a signal to a process.
+///
+/// # Errors
+/// [`HarnessError::System`] if the process does not exist or the system does not know the signal.
+pub fn send_signal(id: u32, signal: Signal) -> Result<(), HarnessError> {
+    let pid = Pid::from_u32(id);
+    let system = refreshed(ProcessesToUpdate::Some(&[pid]), ProcessRefreshKind::nothing());
+    let sent = system.process(pid).and_then(|process| process.kill_with(signal));
+    let failed = HarnessError::system(format!("send {signal} to process {id}"));
+    if sent == Some(true) { Ok(()) } else { Err(failed(io::ErrorKind::NotFound.into())) }
+}
+
+/// Raises the limit of open files of this process, and of what it starts from now on, to the most that the system allows. Returns
+/// the limit.
 pub fn raise_file_limit() -> Option<u64> {
-    system::raise_file_limit()
+    platform::raise_file_limit()
 }
 
 impl ProcessTree {
-    /// The process and those that descend from it now.
+    /// Finds the descendants that a process has now.
+    ///
+    /// ```
+    /// use onnward_harness::process::ProcessTree;
+    ///
+    /// let tree = ProcessTree::of(std::process::id());
+    /// assert!(tree.descendants().is_empty());
+    /// ```
     pub fn of(id: u32) -> Self {
+        let system = refreshed(ProcessesToUpdate::All, ProcessRefreshKind::nothing());
         let mut ids = vec![id];
         let mut seen = 0;
-        while let Some(parent) = ids.get(seen) {
-            let children = system::children(*parent);
-            ids.extend(children);
+        while let Some(&parent) = ids.get(seen) {
+            let parent = Some(Pid::from_u32(parent));
+            let children = system.processes().iter().filter(|(_, process)| process.parent() == parent);
+            ids.extend(children.map(|(pid, _)| pid.as_u32()));
             seen += 1;
         }
         Self { ids }
     }
 
-    /// Those that descend from the process.
+    /// Returns the descendants.
     pub fn descendants(&self) -> &[u32] {
         self.ids.get(1..).unwrap_or_default()
     }
 
-    /// Kills all but the process itself.
+    /// Kills all descendants, but not the process itself.
     pub fn kill_descendants(&self) {
-        self.descendants().iter().for_each(|&id| system::kill(id));
+        // A process that has ended needs no killing.
+        self.descendants().iter().for_each(|&id| drop(send_signal(id, Signal::Kill)));
     }
 
-    /// How much processor time they have used, in user and kernel mode, with what ended children of theirs had used.
+    /// Returns the processor time that the processes have used in user and kernel mode, with that of their ended children.
     pub fn cpu(&self) -> Duration {
-        self.ids.iter().filter_map(|&id| system::cpu(id).ok()).sum()
+        self.ids.iter().filter_map(|&id| platform::cpu(id).ok()).sum()
     }
 
-    /// How much memory they hold, in bytes: of one process the resident set; of several the proportional set sizes, in
-    /// which a page that n processes share counts as an nth for each.
+    /// Returns the memory of the processes, in bytes. For one process this is the resident set. For several it is the sum of
+    /// proportional set sizes, in which each of n processes that share a page counts an nth of it.
     pub fn resident(&self) -> Option<u64> {
         match self.ids.as_slice() {
-            [id] => Some(system::used(*id).ok()?.resident_bytes),
-            ids => Some(ids.iter().filter_map(|&id| system::proportional_bytes(id).ok()).sum()),
+            [id] => Some(Resources::of(*id).ok()?.resident_bytes),
+            ids => Some(ids.iter().filter_map(|&id| platform::proportional_bytes(id).ok()).sum()),
         }
     }
 }
 
-impl Used {
-    /// What a process has used.
-    ///
-    /// # Errors
-    /// [`HarnessError::System`] if it has ended, or where there is no `/proc`.
-    pub fn by(id: u32) -> Result<Self, HarnessError> {
-        system::used(id).map_err(told_of(id))
-    }
-}
-
-/// Lets the peak of a process's memory begin anew at what it holds now.
+/// Resets the peak of a process's memory to what it holds now.
 ///
 /// # Errors
-/// As [`Used::by`].
-pub fn forget_peak(id: u32) -> Result<(), HarnessError> {
-    system::forget_peak(id).map_err(told_of(id))
+/// As [`Usage::of`].
+pub fn reset_peak(id: u32) -> Result<(), HarnessError> {
+    platform::reset_peak(id).map_err(cannot_inspect(id))
 }
 
-fn told_of(id: u32) -> impl FnOnce(io::Error) -> HarnessError {
-    HarnessError::system(format!("learn from the system what process {id} uses"))
+fn refreshed(processes: ProcessesToUpdate<'_>, refresh: ProcessRefreshKind) -> System {
+    let mut system = System::new();
+    system.refresh_processes_specifics(processes, true, refresh);
+    system
+}
+
+fn cannot_inspect(id: u32) -> impl FnOnce(io::Error) -> HarnessError {
+    HarnessError::system(format!("inspect process {id}"))
 }
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::process::{Command, Stdio};
+    use std::process::Stdio;
     use std::time::Instant;
 
     use super::*;
@@ -157,17 +192,33 @@ mod tests {
         // The shell goes on where its command was killed, and ends.
         assert!(shell.wait().unwrap().success());
         assert!(start.elapsed() < Duration::from_secs(5), "the command has ended by itself");
+        assert!(send_signal(shell.id(), Signal::Term).is_err());
     }
 
     #[test]
-    fn a_peak_that_is_forgotten_begins_anew() {
-        let peak = || Used::by(std::process::id()).unwrap().peak_bytes;
+    fn threads_and_open_files_are_counted() {
+        let own = || Resources::of(std::process::id()).unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        let files: Vec<_> = (0..100).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+        let more = own();
+        std::thread::scope(|scope| {
+            scope.spawn(move || receiver.recv());
+            assert!(own().threads >= 2 && own().file_handles >= 100, "{more:?}");
+            drop(sender);
+        });
+        drop(files);
+        assert!(Resources::of(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn a_reset_peak_begins_anew() {
+        let peak = || Usage::of(std::process::id()).unwrap().peak_bytes;
         let large = vec![1u8; 64 << 20];
         let before = peak();
         drop(std::hint::black_box(large));
-        forget_peak(std::process::id()).unwrap();
+        reset_peak(std::process::id()).unwrap();
         assert!(peak() + (32 << 20) < before, "{before} bytes, then {}", peak());
-        assert!(Used::by(u32::MAX).is_err());
+        assert!(Usage::of(u32::MAX).is_err());
     }
 
     #[test]

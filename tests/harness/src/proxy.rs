@@ -1,4 +1,4 @@
-//! A TCP proxy in front of a store, which counts what the store sends and slows it down.
+//! A TCP proxy in front of a store. It counts the bytes that the store sends, slows them down, and can drop all connections.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use crate::error::HarnessError;
 
-/// How much is passed on at a time.
+/// The bytes that are forwarded at a time.
 const CHUNK: usize = 16 * 1024;
 
-/// A proxy on a port of its own; it takes no more connections once it is dropped.
+/// A proxy on a port of its own. It accepts no more connections once it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -21,9 +21,9 @@ pub struct Proxy {
 #[derive(Debug)]
 struct Shared {
     store: SocketAddr,
-    passed: AtomicU64,
+    forwarded_bytes: AtomicU64,
     bytes_per_second: AtomicU64,
-    is_away: AtomicBool,
+    is_down: AtomicBool,
     stops: AtomicBool,
 }
 
@@ -38,9 +38,9 @@ impl Proxy {
         let address = listener.local_addr().map_err(failed())?;
         let shared = Arc::new(Shared {
             store,
-            passed: AtomicU64::new(0),
+            forwarded_bytes: AtomicU64::new(0),
             bytes_per_second: AtomicU64::new(u64::MAX),
-            is_away: AtomicBool::new(false),
+            is_down: AtomicBool::new(false),
             stops: AtomicBool::new(false),
         });
         let accepting = Arc::clone(&shared);
@@ -51,27 +51,27 @@ impl Proxy {
         Ok(Self { address, shared })
     }
 
-    /// Where it listens.
+    /// Returns the address on which the proxy listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many bytes the store has sent through it.
-    pub fn passed(&self) -> u64 {
-        self.shared.passed.load(Ordering::Relaxed)
+    /// Returns how many bytes the store has sent through the proxy.
+    pub fn forwarded_bytes(&self) -> u64 {
+        self.shared.forwarded_bytes.load(Ordering::Relaxed)
     }
 
-    /// From now on each connection gets this many bytes of the store's a second.
+    /// Limits each connection to this many bytes of the store per second.
     pub fn limit(&self, bytes_per_second: u64) {
         self.shared.bytes_per_second.store(bytes_per_second.max(1), Ordering::Relaxed);
     }
 
-    /// Whether the store is away from now on: connections are closed, those that there are and those that come.
-    pub fn set_away(&self, is_away: bool) {
-        self.shared.is_away.store(is_away, Ordering::Relaxed);
+    /// Sets whether the store is down: existing and new connections are closed.
+    pub fn set_down(&self, is_down: bool) {
+        self.shared.is_down.store(is_down, Ordering::Relaxed);
     }
 
-    /// From now on nothing is slowed down.
+    /// Removes the limit.
     pub fn unlimit(&self) {
         self.limit(u64::MAX);
     }
@@ -90,16 +90,16 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         if shared.stops.load(Ordering::Relaxed) {
             return;
         }
-        // A connection that cannot be passed on is closed, as a store in trouble would.
+        // A connection that cannot be forwarded is closed, as a failing store would close it.
         let Ok(client) = client else { continue };
-        if shared.is_away.load(Ordering::Relaxed) {
+        if shared.is_down.load(Ordering::Relaxed) {
             continue;
         }
-        let _ = pass_on(client, shared);
+        let _ = forward(client, shared);
     }
 }
 
-fn pass_on(client: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
+fn forward(client: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     let store = TcpStream::connect(shared.store)?;
     client.set_nodelay(true)?;
     store.set_nodelay(true)?;
@@ -117,17 +117,17 @@ fn pass_on(client: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     Ok(())
 }
 
-/// Passes on what the store sends, no faster than the limit allows.
+/// Forwards what the store sends, no faster than the limit.
 fn answer(mut store: &TcpStream, mut client: &TcpStream, shared: &Shared) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK];
     loop {
         let length = store.read(&mut chunk)?;
         let Some(part) = chunk.get(..length).filter(|part| !part.is_empty()) else { return Ok(()) };
-        if shared.is_away.load(Ordering::Relaxed) {
+        if shared.is_down.load(Ordering::Relaxed) {
             return Ok(());
         }
         client.write_all(part)?;
-        shared.passed.fetch_add(length as u64, Ordering::Relaxed);
+        shared.forwarded_bytes.fetch_add(length as u64, Ordering::Relaxed);
         let limit = shared.bytes_per_second.load(Ordering::Relaxed);
         std::thread::sleep(Duration::from_secs_f64(length as f64 / limit as f64));
     }

@@ -1,4 +1,4 @@
-//! The other side of a model repository: who publishes and promotes while the engine serves.
+//! Publishing and promoting versions in a model repository while an engine serves them.
 
 use onnward_repository::{DEFAULT_ALIAS, Move, Pointer, Repository, RepositoryConfig};
 use tokio::runtime::Runtime;
@@ -6,7 +6,7 @@ use tokio::runtime::Runtime;
 use crate::error::HarnessError;
 use crate::versions::TwoVersions;
 
-/// Publishes versions of one model and moves its alias.
+/// A publisher of versions of one model.
 #[derive(Debug)]
 pub struct Publisher {
     repository: Repository,
@@ -15,7 +15,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Opens a repository to write to it; a local folder is made.
+    /// Opens a repository for writing. A local folder is created.
     ///
     /// # Errors
     /// [`HarnessError::Repository`], [`HarnessError::System`].
@@ -25,7 +25,7 @@ impl Publisher {
         Ok(Self { repository: Repository::create(config)?, runtime, model })
     }
 
-    /// Publishes the next version and gives its number and its digest.
+    /// Publishes the next version and returns its number and its digest.
     ///
     /// # Errors
     /// [`HarnessError::Repository`].
@@ -35,7 +35,7 @@ impl Publisher {
         Ok((published.version, published.manifest.sha256))
     }
 
-    /// Publishes both versions and has the alias name the first; gives their numbers.
+    /// Publishes both versions, promotes the first, and returns their numbers.
     ///
     /// # Errors
     /// [`HarnessError::Repository`].
@@ -47,7 +47,7 @@ impl Publisher {
         Ok([first, second])
     }
 
-    /// Has the engines' alias name a version.
+    /// Points the alias that engines follow at a version.
     ///
     /// # Errors
     /// [`HarnessError::Repository`].

@@ -4,31 +4,39 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// One requirement of a proof.
+/// One requirement, and whether it is met.
+///
+/// ```
+/// use onnward_harness::requirement::Requirement;
+///
+/// let requirement = Requirement::at_most("p99", 12.0, 100.0, " ms");
+/// assert!(requirement.met);
+/// assert_eq!(requirement.to_string(), "  met     p99 at most 100 ms: 12.00 ms");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Requirement {
-    /// What is required, as a sentence.
+    /// The requirement, as a sentence.
     pub required: String,
-    /// What was found.
+    /// The finding.
     pub found: String,
-    /// Whether that is enough.
+    /// Whether the requirement is met.
     pub met: bool,
 }
 
 impl Requirement {
-    /// Something of which there must be none.
+    /// Requires a count to be 0.
     pub fn none_of(what: &str, found: u64) -> Self {
         Self { required: format!("no {what}"), found: found.to_string(), met: found == 0 }
     }
 
-    /// A figure that must not be above a limit.
+    /// Requires a figure not to exceed a limit.
     pub fn at_most(what: &str, found: f64, limit: f64, unit: &str) -> Self {
         let required = format!("{what} at most {limit}{unit}");
-        // What cannot be computed, as a ratio to nothing, is not enough.
+        // A figure that cannot be computed, such as 0 / 0, misses the requirement.
         Self { required, found: format!("{found:.2}{unit}"), met: found <= limit }
     }
 
-    /// A figure that must not be below a limit.
+    /// Requires a figure not to be below a limit.
     pub fn at_least(what: &str, found: f64, limit: f64, unit: &str) -> Self {
         let required = format!("{what} at least {limit}{unit}");
         Self { required, found: format!("{found:.2}{unit}"), met: found >= limit }

@@ -1,6 +1,6 @@
 //! A real S3 server: SeaweedFS on ports of its own, with its data in a temporary folder.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -9,21 +9,34 @@ use onnward_repository::{RepositoryConfig, S3Config};
 use tempfile::TempDir;
 
 use crate::error::HarnessError;
+use crate::ports::free_ports;
+use crate::wait::poll;
 
 const ACCESS_KEY: &str = "the-access-key";
 const SECRET_KEY: &str = "the-secret-key";
 const REGION: &str = "us-east-1";
 const BUCKET: &str = "models";
 
-/// How often a start is tried: between the choice of a port and its use somebody else may take it.
+/// How often a start is tried: another process may take a port before the server does.
 const ATTEMPTS: usize = 3;
 /// How long a start may take.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a request may take: the server shares a small machine with whatever is tested at the same time.
+/// How long a request may take. The server shares a small machine with the tests.
 const TIMEOUT: Duration = Duration::from_secs(60);
-const PAUSE: Duration = Duration::from_millis(50);
+/// The time between two checks whether the server has started.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The server with one bucket; it is killed when this is dropped.
+/// An S3 server with one bucket. It is killed when this is dropped.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use onnward_harness::publisher::Publisher;
+/// use onnward_harness::seaweedfs::SeaweedFs;
+///
+/// let server = SeaweedFs::start(Path::new("target/seaweedfs/bin/weed"))?;
+/// let publisher = Publisher::open(&server.config("models"), "churn")?;
+/// # Ok::<(), onnward_harness::HarnessError>(())
+/// ```
 #[derive(Debug)]
 pub struct SeaweedFs {
     child: Child,
@@ -32,10 +45,10 @@ pub struct SeaweedFs {
 }
 
 impl SeaweedFs {
-    /// Starts `program`, SeaweedFS's `weed`, with an empty bucket.
+    /// Starts SeaweedFS's program `weed` with an empty bucket.
     ///
     /// # Errors
-    /// [`HarnessError::Start`] if the program is not there, [`HarnessError::Settings`] if it does not come up.
+    /// [`HarnessError::Start`] if the program is missing, [`HarnessError::Settings`] if it does not start to serve.
     pub fn start(program: &Path) -> Result<Self, HarnessError> {
         // A path is relative to this process's folder, and the program runs in another.
         let program = std::path::absolute(program).map_err(HarnessError::reading(program))?;
@@ -44,7 +57,7 @@ impl SeaweedFs {
                 return Ok(server);
             }
         }
-        Err(HarnessError::Settings(format!("{} does not come up as an S3 server", program.display())))
+        Err(HarnessError::Settings(format!("{} does not start to serve S3", program.display())))
     }
 
     fn try_start(program: &Path) -> Result<Option<Self>, HarnessError> {
@@ -56,7 +69,7 @@ impl SeaweedFs {
         );
         std::fs::write(data.path().join("s3.json"), identities).map_err(failed())?;
         let [master, master_grpc, volume, volume_grpc, filer, filer_grpc, s3, s3_grpc] =
-            free_ports().map_err(failed())?;
+            free_ports()?;
         let ports = [
             ("master.port", master),
             ("master.port.grpc", master_grpc),
@@ -82,29 +95,27 @@ impl SeaweedFs {
         let mut server = Self { child, address: SocketAddr::from(([127, 0, 0, 1], s3)), _data: data };
         let healthy = format!("http://{}/healthz", server.address);
         let bucket = format!("http://127.0.0.1:{filer}/buckets/{BUCKET}/");
-        for _ in 0..START_TIMEOUT.as_millis() / PAUSE.as_millis() {
+        let started = poll(START_TIMEOUT, POLL_INTERVAL, || {
             if !matches!(server.child.try_wait(), Ok(None)) {
-                return Ok(None);
+                return Some(false);
             }
-            if ureq::get(&healthy).call().is_ok() && ureq::post(&bucket).send_empty().is_ok() {
-                return Ok(Some(server));
-            }
-            std::thread::sleep(PAUSE);
-        }
-        Ok(None)
+            let is_up = ureq::get(&healthy).call().is_ok() && ureq::post(&bucket).send_empty().is_ok();
+            is_up.then_some(true)
+        });
+        Ok((started == Some(true)).then_some(server))
     }
 
-    /// The number of its process.
+    /// Returns the id of the process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Where it speaks S3.
+    /// Returns the address of its S3 API.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// A repository under a prefix of the bucket.
+    /// Returns the configuration of a repository under a prefix of the bucket.
     pub fn config(&self, prefix: &str) -> RepositoryConfig {
         let s3 = S3Config {
             endpoint: Some(endpoint(self.address)),
@@ -118,17 +129,17 @@ impl SeaweedFs {
         RepositoryConfig { location: Self::location(prefix), s3, timeout: TIMEOUT }
     }
 
-    /// The URL of a repository under a prefix of the bucket.
+    /// Returns the URL of a repository under a prefix of the bucket.
     pub fn location(prefix: &str) -> String {
         format!("s3://{BUCKET}/{prefix}")
     }
 
-    /// The environment with which a program reaches the server.
+    /// Returns the environment variables with which a program reaches the server.
     pub fn environment(&self) -> Vec<(String, String)> {
         Self::environment_through(&endpoint(self.address))
     }
 
-    /// The environment with which a program reaches a server of this kind at another URL.
+    /// Returns the environment variables with which a program reaches such a server at another URL, as through a proxy.
     pub fn environment_through(endpoint: &str) -> Vec<(String, String)> {
         let variables = [
             ("AWS_ENDPOINT_URL", endpoint),
@@ -150,17 +161,4 @@ impl Drop for SeaweedFs {
 
 fn endpoint(address: SocketAddr) -> String {
     format!("http://{address}")
-}
-
-/// Ports that nobody listens on.
-fn free_ports<const COUNT: usize>() -> std::io::Result<[u16; COUNT]> {
-    // All are held until all are known, so that none is given twice.
-    let mut held = Vec::with_capacity(COUNT);
-    let mut ports = [0; COUNT];
-    for port in &mut ports {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        *port = listener.local_addr()?.port();
-        held.push(listener);
-    }
-    Ok(ports)
 }

@@ -1,4 +1,4 @@
-//! Two versions of one model that can be told apart by what they answer.
+//! Two versions of one model that can be told apart by their answers.
 
 use std::fs::File;
 use std::path::Path;
@@ -16,15 +16,15 @@ use tempfile::TempDir;
 
 use crate::error::HarnessError;
 
-/// How many customers each version is trained on.
+/// The rows on which each version is trained.
 const TABLE_ROWS: u64 = 2000;
-/// How many customers are drawn to find requests among.
+/// The rows among which requests are chosen.
 const DRAWN_ROWS: u64 = 1000;
-/// How many different requests are sent at most.
+/// The most different requests.
 const MAX_REQUESTS: usize = 200;
-/// How far the versions' probabilities are apart at least, for every request that is sent.
+/// The smallest distance between the versions' probabilities for a request.
 const MIN_DISTANCE: f64 = 1e-3;
-/// How far an answer may be from what the trainer computes, to be that version's.
+/// The largest distance between an answer and what the trainer computes for that version.
 pub const TOLERANCE: f64 = 1e-5;
 
 /// Two versions of one model, and rows on which they differ.
@@ -41,12 +41,12 @@ pub struct TwoVersions {
 pub struct Request {
     /// The row as JSON.
     pub body: Bytes,
-    /// What the trainer's own code gives as the probability, by either version.
+    /// The probabilities that the trainer's own code computes with each version.
     pub probabilities: [f64; 2],
 }
 
 impl TwoVersions {
-    /// Trains a model of this family on two samples of the schema's customers.
+    /// Trains a model of this family on two samples of a schema.
     ///
     /// # Errors
     /// [`HarnessError`]: the schema cannot be read, or nothing can be trained on its samples.
@@ -60,7 +60,7 @@ impl TwoVersions {
         Ok(Self { artifacts, requests })
     }
 
-    /// The fingerprint of the schema that both versions have.
+    /// Returns the fingerprint of both versions' schema.
     pub fn fingerprint(&self) -> String {
         self.artifacts[0].metadata.schema.fingerprint()
     }
@@ -78,7 +78,7 @@ fn train_one(file: &SchemaFile, family: Family, seed: u64) -> Result<TrainedMode
     Ok(trained.into_iter().next().ok_or(TrainingError::NoCandidates)?)
 }
 
-/// Sample customers to whom the two models give different probabilities.
+/// Returns sampled rows for which the two models compute different probabilities.
 fn requests(file: &SchemaFile, models: &[TrainedModel; 2]) -> Result<Vec<Request>, HarnessError> {
     let mut lines = Vec::new();
     write_sample(file, DRAWN_ROWS, 3, SampleFormat::JsonLines, &mut lines, |_| ())?;
@@ -100,7 +100,7 @@ fn requests(file: &SchemaFile, models: &[TrainedModel; 2]) -> Result<Vec<Request
     Ok(requests)
 }
 
-/// A row of the `features` matrix, `[1, features]`.
+/// Encodes a row as a `features` matrix, `[1, features]`.
 fn encode(schema: &Schema, line: &[u8]) -> Result<Array2<f32>, HarnessError> {
     let unusable = || HarnessError::Settings("a sampled row does not satisfy its own schema".to_owned());
     let mut json = serde_json::Deserializer::from_slice(line);

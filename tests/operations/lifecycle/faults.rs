@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::place::{
-    Place, answers, eventually, looks, refuses, repository_where, serves, status, status_where,
+use super::fixture::{
+    Fixture, answers, eventually, looks, refuses, repository_where, serves, status, status_where,
 };
 use super::{artifacts, run_apart};
 use crate::support::fault_proxy::Fault;
@@ -20,10 +20,10 @@ fn a_store_that_fails_changes_nothing_that_is_served() {
 const TRACT: &[&str] = &["--backend", "tract"];
 
 /// Everything that is asked of the store fails.
-fn whole_store(place: &Place) {
+fn whole_store(fixture: &Fixture) {
     let model = "model";
-    place.publish(model);
-    let engine = place.engine(TRACT);
+    fixture.publish(model);
+    let engine = fixture.engine(TRACT);
     serves(&engine, model, 1);
     // A model may be served before the first look at the store has ended, and until then the engine is not ready.
     eventually("the engine is ready", || match engine.get("/health/ready") {
@@ -38,33 +38,33 @@ fn whole_store(place: &Place) {
         Fault::Slow { bytes: 1, pause: Duration::from_secs(3) },
     ];
     for fault in faults {
-        place.proxy.fail("", fault);
-        goes_on_without_the_store(place, &engine, model, &format!("{fault:?}"));
-        place.proxy.heal("");
-        comes_back(place, &engine, model);
+        fixture.proxy.fail("", fault);
+        goes_on_without_the_store(fixture, &engine, model, &format!("{fault:?}"));
+        fixture.proxy.heal("");
+        comes_back(fixture, &engine, model);
     }
-    place.proxy.refuse(true);
-    goes_on_without_the_store(place, &engine, model, "no connection");
-    place.proxy.refuse(false);
-    comes_back(place, &engine, model);
+    fixture.proxy.refuse(true);
+    goes_on_without_the_store(fixture, &engine, model, "no connection");
+    fixture.proxy.refuse(false);
+    comes_back(fixture, &engine, model);
 }
 
-fn goes_on_without_the_store(place: &Place, engine: &Engine, model: &str, fault: &str) {
+fn goes_on_without_the_store(fixture: &Fixture, engine: &Engine, model: &str, fault: &str) {
     let serving = status(engine, model)["serving"]["version"].as_u64().unwrap();
     let what = format!("is said to be down: {fault}");
     let repository = repository_where(engine, &what, |repository| repository["reachable"] == false);
     let error = repository["error"].as_str().unwrap();
     assert!(!error.is_empty() && !error.contains(['\n', '<']), "{fault}: {error}");
     assert!(repository["last_success"].is_string(), "{repository}");
-    place.publish(model);
+    fixture.publish(model);
     assert_eq!(engine.get("/health/ready").0, 200, "{fault}");
     answers(engine, model, serving);
     assert!(age_of_the_last_look(engine) > 0.0);
 }
 
 /// What was published meanwhile is served, without anybody doing anything.
-fn comes_back(place: &Place, engine: &Engine, model: &str) {
-    let newest = place.newest(model);
+fn comes_back(fixture: &Fixture, engine: &Engine, model: &str) {
+    let newest = fixture.newest(model);
     serves(engine, model, newest);
     repository_where(engine, "is well", |repository| {
         repository["reachable"] == true && repository.get("error").is_none()
@@ -78,10 +78,10 @@ fn age_of_the_last_look(engine: &Engine) -> f64 {
 }
 
 /// The listing comes, and the file of a new version does not.
-fn downloads(place: &Place) {
+fn downloads(fixture: &Fixture) {
     let model = "model";
-    place.publish(model);
-    let engine = place.engine(TRACT);
+    fixture.publish(model);
+    let engine = fixture.engine(TRACT);
     serves(&engine, model, 1);
     // A model may be served before the first look at the store has ended, and until then the engine is not ready.
     eventually("the engine is ready", || match engine.get("/health/ready") {
@@ -96,42 +96,42 @@ fn downloads(place: &Place) {
     ];
     for (version, fault) in (2..).zip(faults) {
         let file = format!("{model}/{version}/model.onnx");
-        place.proxy.fail(&file, fault);
-        assert_eq!(place.publish(model), version);
+        fixture.proxy.fail(&file, fault);
+        assert_eq!(fixture.publish(model), version);
         refuses(&engine, model, version, ["fetch", &file], version - 1);
-        place.proxy.heal(&file);
+        fixture.proxy.heal(&file);
         serves(&engine, model, version);
     }
-    assert_eq!(place.proxy.requests(&format!("{model}/1/model.onnx")), 1, "nothing is downloaded twice");
+    assert_eq!(fixture.proxy.requests(&format!("{model}/1/model.onnx")), 1, "nothing is downloaded twice");
 
     // What comes whole and is wrong stays wrong for all that an engine can know, until somebody asks it to look again.
     let file = format!("{model}/6/model.onnx");
-    place.proxy.fail(&file, Fault::Truncate { to: 5000 });
-    place.publish(model);
+    fixture.proxy.fail(&file, Fault::Truncate { to: 5000 });
+    fixture.publish(model);
     refuses(&engine, model, 6, ["digest", &file], 5);
-    place.proxy.heal(&file);
+    fixture.proxy.heal(&file);
     looks(&engine);
     serves(&engine, model, 6);
 }
 
 /// A download takes as long as it takes, as long as something comes; one that is cut off goes on where it ended.
-fn slow_downloads(place: &Place) {
+fn slow_downloads(fixture: &Fixture) {
     let model = "model";
-    place.publish(model);
-    let engine = place.engine(TRACT);
+    fixture.publish(model);
+    let engine = fixture.engine(TRACT);
     serves(&engine, model, 1);
     let file = format!("{model}/2/model.onnx");
     let bytes = artifacts::version(model, 2).len() / 20;
-    place.proxy.fail(&file, Fault::Slow { bytes, pause: Duration::from_millis(150) });
-    place.publish(model);
+    fixture.proxy.fail(&file, Fault::Slow { bytes, pause: Duration::from_millis(150) });
+    fixture.publish(model);
     status_where(&engine, model, "is loading", |status| status["loading"]["version"] == 2);
     answers(&engine, model, 1);
     serves(&engine, model, 2);
-    assert_eq!(place.proxy.requests(&file), 1);
+    assert_eq!(fixture.proxy.requests(&file), 1);
 
     let file = format!("{model}/3/model.onnx");
-    place.proxy.fail(&file, Fault::Cut { after: artifacts::version(model, 3).len() / 2 });
-    place.publish(model);
+    fixture.proxy.fail(&file, Fault::Cut { after: artifacts::version(model, 3).len() / 2 });
+    fixture.publish(model);
     serves(&engine, model, 3);
-    assert!(place.proxy.requests(&file) > 1, "it was not cut off");
+    assert!(fixture.proxy.requests(&file) > 1, "it was not cut off");
 }

@@ -2,7 +2,7 @@
 
 use onnward_schemas::{Manifest, sha256_hex};
 
-use super::place::{Place, answers, is_gone, looks, refuses, serves, status, status_where};
+use super::fixture::{Fixture, answers, is_gone, looks, refuses, serves, status, status_where};
 use super::{artifacts, run_all};
 use crate::support::programs::Engine;
 
@@ -13,7 +13,7 @@ fn files_may_come_and_go_and_be_wrong() {
         &["--backend", "tract"],
         &[
             ("added-and-removed", added_and_removed),
-            ("changed-in-place", changed_in_place),
+            ("changed-in-fixture", changed_in_place),
             ("corrupt", corrupt),
             ("truncated", truncated),
             ("half-uploaded", half_uploaded),
@@ -25,131 +25,131 @@ fn files_may_come_and_go_and_be_wrong() {
     );
 }
 
-fn added_and_removed(place: &Place, engine: &Engine) {
+fn added_and_removed(fixture: &Fixture, engine: &Engine) {
     let model = "added-and-removed";
-    place.publish(model);
+    fixture.publish(model);
     serves(engine, model, 1);
-    place.publish(model);
+    fixture.publish(model);
     serves(engine, model, 2);
     assert_eq!(status(engine, model)["previous"], 1);
 
     for file in ["manifest.json", "model.onnx"] {
-        place.delete(&format!("{model}/2/{file}"));
+        fixture.delete(&format!("{model}/2/{file}"));
     }
     serves(engine, model, 1);
     for file in ["manifest.json", "model.onnx"] {
-        place.delete(&format!("{model}/1/{file}"));
+        fixture.delete(&format!("{model}/1/{file}"));
     }
     is_gone(engine, model);
     assert_eq!(engine.post(&format!("/models/{model}/predict"), &artifacts::request()).0, 404);
-    serves(engine, model, place.publish(model));
+    serves(engine, model, fixture.publish(model));
 }
 
 /// Versions are written once: what is loaded stays, and the status says that the files are others now.
-fn changed_in_place(place: &Place, engine: &Engine) {
-    let model = "changed-in-place";
-    place.publish(model);
+fn changed_in_place(fixture: &Fixture, engine: &Engine) {
+    let model = "changed-in-fixture";
+    fixture.publish(model);
     serves(engine, model, 1);
     for (file, bytes) in [
         ("model.onnx", artifacts::version(model, 9)),
         ("manifest.json", manifest(&artifacts::version(model, 9))),
     ] {
         let before = status(engine, model)["last_error"]["reason"].clone();
-        place.put(&format!("{model}/1/{file}"), bytes);
+        fixture.put(&format!("{model}/1/{file}"), bytes);
         let status = status_where(engine, model, "is known to have changed", |status| {
             status["last_error"]["step"] == "changed" && status["last_error"]["reason"] != before
         });
         assert!(status["last_error"]["reason"].as_str().unwrap().contains("written once"), "{status}");
         answers(engine, model, 1);
     }
-    place.publish(model);
+    fixture.publish(model);
     serves(engine, model, 2);
 }
 
-fn corrupt(place: &Place, engine: &Engine) {
+fn corrupt(fixture: &Fixture, engine: &Engine) {
     let model = "corrupt";
     let mut bytes = artifacts::version(model, 2);
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    wrong_then_right(place, engine, model, bytes, ["digest", "sha256"]);
+    wrong_then_right(fixture, engine, model, bytes, ["digest", "sha256"]);
 }
 
-fn truncated(place: &Place, engine: &Engine) {
+fn truncated(fixture: &Fixture, engine: &Engine) {
     let model = "truncated";
     let bytes = artifacts::version(model, 2);
-    wrong_then_right(place, engine, model, bytes[..bytes.len() / 2].to_vec(), ["digest", "bytes instead of"]);
+    wrong_then_right(fixture, engine, model, bytes[..bytes.len() / 2].to_vec(), ["digest", "bytes instead of"]);
 }
 
 /// A second version whose file is not what its manifest describes, until it is.
-fn wrong_then_right(place: &Place, engine: &Engine, model: &str, wrong: Vec<u8>, error: [&str; 2]) {
-    place.publish(model);
+fn wrong_then_right(fixture: &Fixture, engine: &Engine, model: &str, wrong: Vec<u8>, error: [&str; 2]) {
+    fixture.publish(model);
     serves(engine, model, 1);
-    place.put(&format!("{model}/2/model.onnx"), wrong);
-    place.put(&format!("{model}/2/manifest.json"), manifest(&artifacts::version(model, 2)));
+    fixture.put(&format!("{model}/2/model.onnx"), wrong);
+    fixture.put(&format!("{model}/2/manifest.json"), manifest(&artifacts::version(model, 2)));
     refuses(engine, model, 2, error, 1);
-    place.put(&format!("{model}/2/model.onnx"), artifacts::version(model, 2));
+    fixture.put(&format!("{model}/2/model.onnx"), artifacts::version(model, 2));
     serves(engine, model, 2);
 }
 
-fn half_uploaded(place: &Place, engine: &Engine) {
+fn half_uploaded(fixture: &Fixture, engine: &Engine) {
     let model = "half-uploaded";
-    place.publish(model);
+    fixture.publish(model);
     serves(engine, model, 1);
     let before = status(engine, model);
-    place.put(&format!("{model}/2/model.onnx"), artifacts::version(model, 2));
+    fixture.put(&format!("{model}/2/model.onnx"), artifacts::version(model, 2));
     looks(engine);
     assert_eq!(status(engine, model), before, "a version without a manifest does not exist");
     answers(engine, model, 1);
-    place.put(&format!("{model}/2/manifest.json"), manifest(&artifacts::version(model, 2)));
+    fixture.put(&format!("{model}/2/manifest.json"), manifest(&artifacts::version(model, 2)));
     serves(engine, model, 2);
 }
 
-fn manifest_first(place: &Place, engine: &Engine) {
+fn manifest_first(fixture: &Fixture, engine: &Engine) {
     let model = "manifest-first";
-    place.publish(model);
+    fixture.publish(model);
     serves(engine, model, 1);
-    place.put(&format!("{model}/2/manifest.json"), manifest(&artifacts::version(model, 2)));
+    fixture.put(&format!("{model}/2/manifest.json"), manifest(&artifacts::version(model, 2)));
     refuses(engine, model, 2, ["digest", "not there"], 1);
-    place.put(&format!("{model}/2/model.onnx"), artifacts::version(model, 2));
+    fixture.put(&format!("{model}/2/model.onnx"), artifacts::version(model, 2));
     serves(engine, model, 2);
 }
 
-fn manifest_malformed(place: &Place, engine: &Engine) {
+fn manifest_malformed(fixture: &Fixture, engine: &Engine) {
     let model = "manifest-malformed";
-    place.publish(model);
+    fixture.publish(model);
     serves(engine, model, 1);
-    place.put(&format!("{model}/2/model.onnx"), artifacts::version(model, 2));
-    place.put(&format!("{model}/2/manifest.json"), "{\"sha256\": ");
+    fixture.put(&format!("{model}/2/model.onnx"), artifacts::version(model, 2));
+    fixture.put(&format!("{model}/2/manifest.json"), "{\"sha256\": ");
     refuses(engine, model, 2, ["fetch", "not what it should be"], 1);
-    place.put(&format!("{model}/2/manifest.json"), manifest(&artifacts::version(model, 2)));
+    fixture.put(&format!("{model}/2/manifest.json"), manifest(&artifacts::version(model, 2)));
     serves(engine, model, 2);
 }
 
 /// A pointer that cannot be read keeps its own model as it is, and no other.
-fn alias_malformed(place: &Place, engine: &Engine) {
+fn alias_malformed(fixture: &Fixture, engine: &Engine) {
     let (model, other) = ("alias-malformed", "alias-malformed-beside");
-    place.publish(model);
+    fixture.publish(model);
     serves(engine, model, 1);
     let entry = format!("{model}/aliases/champion/{:020}.json", 1);
-    place.put(&entry, "{\"version\": ");
-    place.publish(model);
+    fixture.put(&entry, "{\"version\": ");
+    fixture.publish(model);
     let status = status_where(engine, model, "has an error", |status| status["failing"] == true);
     assert!(status["last_error"]["reason"].as_str().unwrap().contains("aliases/champion"), "{status}");
     answers(engine, model, 1);
-    place.publish(other);
+    fixture.publish(other);
     serves(engine, other, 1);
-    place.put(&entry, r#"{"version": 2, "created": "2026-11-22T00:00:00Z", "id": "by hand"}"#);
+    fixture.put(&entry, r#"{"version": 2, "created": "2026-11-22T00:00:00Z", "id": "by hand"}"#);
     serves(engine, model, 2);
 }
 
-fn no_versions(place: &Place, engine: &Engine) {
+fn no_versions(fixture: &Fixture, engine: &Engine) {
     let model = "no-versions";
-    place.publish(model);
+    fixture.publish(model);
     serves(engine, model, 1);
     let before = status(engine, model);
     for folder in ["0", "02", "latest", "v2", "2.0", "-2", "99999999999999999999999"] {
-        place.put(&format!("{model}/{folder}/model.onnx"), artifacts::version(model, 2));
-        place.put(&format!("{model}/{folder}/manifest.json"), manifest(&artifacts::version(model, 2)));
+        fixture.put(&format!("{model}/{folder}/model.onnx"), artifacts::version(model, 2));
+        fixture.put(&format!("{model}/{folder}/manifest.json"), manifest(&artifacts::version(model, 2)));
     }
     looks(engine);
     assert_eq!(status(engine, model), before, "these are no versions");

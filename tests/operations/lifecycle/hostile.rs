@@ -8,7 +8,7 @@ use onnward_onnx::proto::{
 use prost::Message;
 
 use super::models::refused;
-use super::place::{Place, refuses, serves};
+use super::fixture::{Fixture, refuses, serves};
 use super::{artifacts, run_all, run_apart};
 use crate::support::programs::{Engine, fail};
 
@@ -18,38 +18,38 @@ fn a_file_that_was_made_to_harm_is_not_tried() {
         "lifecycle/hostile",
         &[],
         &[
-            ("elsewhere", |place, engine| hostile(place, engine, "elsewhere", passwd(), "\"/etc/passwd\"")),
-            ("custom", |place, engine| hostile(place, engine, "custom", custom(), "\"com.example\"")),
-            ("hidden", |place, engine| hostile(place, engine, "hidden", hidden, "\"com.example\"")),
-            ("endless", |place, engine| hostile(place, engine, "endless", endless, "Loop")),
-            ("huge-claim", |place, engine| hostile(place, engine, "huge-claim", huge, "no size")),
-            ("round-and-round", |place, engine| {
+            ("elsewhere", |fixture, engine| hostile(fixture, engine, "elsewhere", passwd(), "\"/etc/passwd\"")),
+            ("custom", |fixture, engine| hostile(fixture, engine, "custom", custom(), "\"com.example\"")),
+            ("hidden", |fixture, engine| hostile(fixture, engine, "hidden", hidden, "\"com.example\"")),
+            ("endless", |fixture, engine| hostile(fixture, engine, "endless", endless, "Loop")),
+            ("huge-claim", |fixture, engine| hostile(fixture, engine, "huge-claim", huge, "no size")),
+            ("round-and-round", |fixture, engine| {
                 hostile(
-                    place,
+                    fixture,
                     engine,
                     "round-and-round",
                     |graph| graph.node.push(tree(1, [0])),
                     "below itself",
                 );
             }),
-            ("deep", |place, engine| {
+            ("deep", |fixture, engine| {
                 let chain: Vec<i64> = (1..300).collect();
                 hostile(
-                    place,
+                    fixture,
                     engine,
                     "deep",
                     |graph| graph.node.push(tree(300, chain)),
                     "decisions in a tree",
                 );
             }),
-            ("many", |place, engine| hostile(place, engine, "many", many, "more than the 20000")),
-            ("nested", |place, engine| hostile(place, engine, "nested", nested, "deep")),
-            ("inflating", |place, engine| {
+            ("many", |fixture, engine| hostile(fixture, engine, "many", many, "more than the 20000")),
+            ("nested", |fixture, engine| hostile(fixture, engine, "nested", nested, "deep")),
+            ("inflating", |fixture, engine| {
                 // An attribute of two bytes takes hundreds in memory.
                 let attributes = [5 << 3 | 2, 0].repeat(2_000_000);
                 let bytes =
                     [artifacts::version("inflating", 2), in_field(7, &in_field(1, &attributes))].concat();
-                refused(place, engine, "inflating", bytes, ["artifact", "once it is decoded"]);
+                refused(fixture, engine, "inflating", bytes, ["artifact", "once it is decoded"]);
             }),
         ],
     );
@@ -83,7 +83,7 @@ fn nested(graph: &mut GraphProto) {
 }
 
 /// Between two versions that are right there is one with something added to its graph.
-fn hostile(place: &Place, engine: &Engine, model: &str, add: impl FnOnce(&mut GraphProto), error: &str) {
+fn hostile(fixture: &Fixture, engine: &Engine, model: &str, add: impl FnOnce(&mut GraphProto), error: &str) {
     let mut changed: ModelProto = Artifact::decode(&artifacts::version(model, 2)).unwrap().model().clone();
     add(changed.graph.as_mut().unwrap());
     let bytes = changed.encode_to_vec();
@@ -94,7 +94,7 @@ fn hostile(place: &Place, engine: &Engine, model: &str, add: impl FnOnce(&mut Gr
         let said = fail(program, &[command, file.to_str().unwrap()]);
         assert!(said.contains(error), "{program}: {said}");
     }
-    refused(place, engine, model, bytes, ["artifact", error]);
+    refused(fixture, engine, model, bytes, ["artifact", error]);
 }
 
 fn passwd() -> impl FnOnce(&mut GraphProto) {
@@ -185,18 +185,18 @@ fn in_field(number: u32, content: &[u8]) -> Vec<u8> {
 fn a_file_that_is_larger_than_configured_is_not_downloaded() {
     run_apart(
         "lifecycle/large",
-        &[("large", |place| {
+        &[("large", |fixture| {
             let right = artifacts::version("large", 1).len();
             let limit = (2 * right).to_string();
-            let engine = place.engine_with(&[("ONNWARD_MODELS__MAX_BYTES", limit.as_str())], &[]);
-            place.publish("large");
+            let engine = fixture.engine_with(&[("ONNWARD_MODELS__MAX_BYTES", limit.as_str())], &[]);
+            fixture.publish("large");
             serves(&engine, "large", 1);
-            place.publish_bytes("large", vec![0; 2 * right + 1]);
+            fixture.publish_bytes("large", vec![0; 2 * right + 1]);
             refuses(&engine, "large", 2, ["fetch", "raise models.max_bytes"], 1);
-            let cached = std::fs::read_dir(place.cache.path().join("objects")).unwrap().count();
+            let cached = std::fs::read_dir(fixture.cache.path().join("objects")).unwrap().count();
             assert_eq!(cached, 1, "the large file is in the cache");
-            place.publish("large");
-            place.promote("large", 3).unwrap();
+            fixture.publish("large");
+            fixture.promote("large", 3).unwrap();
             serves(&engine, "large", 3);
         })],
     );

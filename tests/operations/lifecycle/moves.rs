@@ -6,7 +6,7 @@ use std::time::Duration;
 use onnward_repository::RepositoryError;
 use onnward_schemas::{Manifest, sha256_hex};
 
-use super::place::{Place, is_gone, serves, status_where};
+use super::fixture::{Fixture, is_gone, serves, status_where};
 use super::{artifacts, run_all, run_apart};
 use crate::support::fault_proxy::Fault;
 use crate::support::programs::Engine;
@@ -30,17 +30,17 @@ fn no_request_is_lost_while_versions_are_loaded_and_unloaded() {
     run_apart("lifecycle/swaps", &[("swaps", swaps)]);
 }
 
-fn two_promotions_at_once(place: &Place, engine: &Engine) {
+fn two_promotions_at_once(fixture: &Fixture, engine: &Engine) {
     const PROMOTERS: u64 = 6;
     let model = "two-promotions";
     for _ in 0..=PROMOTERS {
-        place.publish(model);
+        fixture.publish(model);
     }
-    place.promote(model, 1).unwrap();
+    fixture.promote(model, 1).unwrap();
     serves(engine, model, 1);
     let promoted: Vec<(u64, Result<(), RepositoryError>)> = std::thread::scope(|scope| {
         let promoters: Vec<_> = (2..PROMOTERS + 2)
-            .map(|version| scope.spawn(move || (version, place.promote(model, version))))
+            .map(|version| scope.spawn(move || (version, fixture.promote(model, version))))
             .collect();
         promoters.into_iter().map(|promoter| promoter.join().unwrap()).collect()
     });
@@ -48,7 +48,7 @@ fn two_promotions_at_once(place: &Place, engine: &Engine) {
     for (_, result) in &promoted {
         assert!(matches!(result, Ok(()) | Err(RepositoryError::Conflict { .. })), "{promoted:?}");
     }
-    let named = place.named(model, "champion").unwrap();
+    let named = fixture.named(model, "champion").unwrap();
     assert!(
         promoted.iter().any(|(version, result)| *version == named && result.is_ok()),
         "{named}: {promoted:?}"
@@ -57,7 +57,7 @@ fn two_promotions_at_once(place: &Place, engine: &Engine) {
 }
 
 /// Which entry holds is a matter of their numbers; the times in manifests and entries are for people.
-fn skewed_clocks(place: &Place, engine: &Engine) {
+fn skewed_clocks(fixture: &Fixture, engine: &Engine) {
     let model = "skewed-clocks";
     for (version, created) in [(1, "2126-11-22T00:00:00Z"), (2, "1970-01-01T00:00:00Z")] {
         let bytes = artifacts::version(model, version);
@@ -67,52 +67,52 @@ fn skewed_clocks(place: &Place, engine: &Engine) {
             fingerprint: None,
             created: created.to_owned(),
         };
-        place.put(&format!("{model}/{version}/model.onnx"), bytes);
-        place.put(&format!("{model}/{version}/manifest.json"), serde_json::to_vec(&manifest).unwrap());
+        fixture.put(&format!("{model}/{version}/model.onnx"), bytes);
+        fixture.put(&format!("{model}/{version}/manifest.json"), serde_json::to_vec(&manifest).unwrap());
     }
     serves(engine, model, 2);
     let entry = |number: u64, version: u64, created: &str| {
         let path = format!("{model}/aliases/champion/{number:020}.json");
-        place.put(&path, format!(r#"{{"version": {version}, "created": "{created}", "id": "by hand"}}"#));
+        fixture.put(&path, format!(r#"{{"version": {version}, "created": "{created}", "id": "by hand"}}"#));
     };
     entry(1, 1, "2126-11-22T00:00:00Z");
     serves(engine, model, 1);
     entry(2, 2, "1970-01-01T00:00:00Z");
     serves(engine, model, 2);
-    place.promote(model, 1).unwrap();
+    fixture.promote(model, 1).unwrap();
     serves(engine, model, 1);
 }
 
 /// A model that is removed while a version of it is on its way, and comes back.
-fn unloaded_while_loading(place: &Place, engine: &Engine) {
+fn unloaded_while_loading(fixture: &Fixture, engine: &Engine) {
     let model = "unloaded-while-loading";
-    let file = loads_slowly(place, engine, model);
+    let file = loads_slowly(fixture, engine, model);
     for version in [2, 1] {
         for file in ["manifest.json", "model.onnx"] {
-            place.delete(&format!("{model}/{version}/{file}"));
+            fixture.delete(&format!("{model}/{version}/{file}"));
         }
     }
     is_gone(engine, model);
-    place.proxy.heal(&file);
-    serves(engine, model, place.publish(model));
+    fixture.proxy.heal(&file);
+    serves(engine, model, fixture.publish(model));
 }
 
 /// A download that is of no use any more does not hold up the version that is wished instead.
-fn overtaken(place: &Place, engine: &Engine) {
+fn overtaken(fixture: &Fixture, engine: &Engine) {
     let model = "overtaken";
-    let file = loads_slowly(place, engine, model);
-    place.publish(model);
+    let file = loads_slowly(fixture, engine, model);
+    fixture.publish(model);
     serves(engine, model, 3);
-    place.proxy.heal(&file);
+    fixture.proxy.heal(&file);
 }
 
 /// Version 1 is served, and version 2 is on its way and will be for long: its file.
-fn loads_slowly(place: &Place, engine: &Engine, model: &str) -> String {
-    place.publish(model);
+fn loads_slowly(fixture: &Fixture, engine: &Engine, model: &str) -> String {
+    fixture.publish(model);
     serves(engine, model, 1);
     let file = format!("{model}/2/model.onnx");
-    place.proxy.fail(&file, Fault::Slow { bytes: 10, pause: Duration::from_millis(100) });
-    place.publish(model);
+    fixture.proxy.fail(&file, Fault::Slow { bytes: 10, pause: Duration::from_millis(100) });
+    fixture.publish(model);
     is_loading(engine, model, 2);
     file
 }
@@ -122,18 +122,18 @@ fn is_loading(engine: &Engine, model: &str, version: u64) {
 }
 
 /// Only the served version stays loaded, so that each promotion loads one version and unloads another.
-fn swaps(place: &Place) {
+fn swaps(fixture: &Fixture) {
     const PROMOTIONS: u64 = 12;
     let model = "swaps";
-    let versions: Vec<u64> = (0..4).map(|_| place.publish(model)).collect();
-    let engine = place.engine_with(&[("ONNWARD_LOADED_VERSIONS", "1")], &["--backend", "tract"]);
+    let versions: Vec<u64> = (0..4).map(|_| fixture.publish(model)).collect();
+    let engine = fixture.engine_with(&[("ONNWARD_LOADED_VERSIONS", "1")], &["--backend", "tract"]);
     serves(&engine, model, 4);
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let asking: Vec<_> = (0..2).map(|_| scope.spawn(|| ask_until(&engine, model, &is_over))).collect();
         for promotion in 0..PROMOTIONS {
             let version = versions[promotion as usize % versions.len()];
-            place.promote(model, version).unwrap();
+            fixture.promote(model, version).unwrap();
             // Every other one comes before the one before it has been acted upon.
             if promotion % 2 == 0 {
                 serves(&engine, model, version);

@@ -1,16 +1,13 @@
 //! A real Prometheus scrapes a real engine under load: nothing that is asked of it is left without an answer, and an alert arrives.
 
-use std::time::{Duration, Instant};
-
+use onnward_harness::wait::DEADLINE;
 use serde_json::Value;
 
 use super::engine::Busy;
 use super::queries::{self, Question};
 use super::runbook;
 use super::servers::{self, Server, Tools};
-
-/// How long it may take until everything has happened that is to be seen.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::support::wait::eventually;
 
 #[test]
 fn every_query_has_data_and_an_alert_arrives() {
@@ -36,7 +33,7 @@ fn every_query_has_data_and_an_alert_arrives() {
     // Before its first scrape Prometheus knew of no engine, and said so.
     while received.try_recv().is_ok() {}
     busy.stop();
-    let page = std::iter::from_fn(|| received.recv_timeout(PATIENCE).ok()).find(|(path, message)| {
+    let page = std::iter::from_fn(|| received.recv_timeout(DEADLINE).ok()).find(|(path, message)| {
         path == "/pagerduty" && message["payload"]["summary"] == "[FIRING 1] OnnwardServiceDown"
     });
     let (_, page) = page.expect("the alert does not arrive");
@@ -45,32 +42,22 @@ fn every_query_has_data_and_an_alert_arrives() {
     assert!(text.starts_with("No engine answers\n"), "{text}");
     assert!(text.contains("\nDo: https://") && text.contains("/RUNBOOK.md#onnwardservicedown\n"), "{text}");
     // What follows from it disturbs nobody.
-    await_that("the engine's own alert is inhibited", || {
+    eventually("the engine's own alert is inhibited", || {
         let alerts = alertmanager.get("/api/v2/alerts", &[("filter", "alertname=OnnwardTargetDown")]);
-        alerts[0]["status"]["state"] == "suppressed"
+        if alerts[0]["status"]["state"] == "suppressed" { Ok(()) } else { Err(alerts.to_string()) }
     });
 }
 
 /// Waits until each has an answer.
 #[track_caller]
 fn await_data(prometheus: &Server, questions: &[Question]) {
-    let start = Instant::now();
     let mut missing: Vec<&Question> = questions.iter().collect();
-    while start.elapsed() < PATIENCE && !missing.is_empty() {
-        missing.retain(|question| !prometheus.knows(&question.ask));
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    let missing: Vec<String> = missing.iter().map(|question| question.to_string()).collect();
-    assert!(missing.is_empty(), "no data for\n{}\n{}", missing.join("\n"), targets(prometheus));
-}
-
-#[track_caller]
-fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < PATIENCE, "not in time: {what}");
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    eventually("every query has data", || {
+        missing.retain(|question| !prometheus.has_data(&question.ask));
+        let missing: Vec<String> = missing.iter().map(|question| question.to_string()).collect();
+        let targets = || targets(prometheus);
+        if missing.is_empty() { Ok(()) } else { Err(format!("no data for\n{}\n{}", missing.join("\n"), targets())) }
+    });
 }
 
 /// How Prometheus's scrapes go.

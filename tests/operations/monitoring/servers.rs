@@ -75,16 +75,11 @@ impl Server {
         command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
         let mut server =
             Self { child: command.spawn().unwrap(), url: format!("http://{address}"), _folder: folder };
-        for _ in 0..400 {
-            if ureq::get(format!("{}/-/ready", server.url)).call().is_ok() {
-                return server;
-            }
-            if !matches!(server.child.try_wait(), Ok(None)) {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("{command:?} does not come up: {}", std::fs::read_to_string(log).unwrap());
+        let ready = format!("{}/-/ready", server.url);
+        until(|| ureq::get(&ready).call().is_ok() || !matches!(server.child.try_wait(), Ok(None)));
+        let log = std::fs::read_to_string(log).unwrap();
+        assert!(ureq::get(&ready).call().is_ok(), "{command:?} does not start to serve: {log}");
+        server
     }
 
     /// What it answers, which must be JSON.
@@ -94,8 +89,8 @@ impl Server {
         serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap()
     }
 
-    /// Whether Prometheus has something to answer.
-    pub fn knows(&self, ask: &Ask) -> bool {
+    /// Returns whether Prometheus has data for a query.
+    pub fn has_data(&self, ask: &Ask) -> bool {
         let answer = match ask {
             Ask::Query(query) => self.get("/api/v1/query", &[("query", query)])["data"]["result"].clone(),
             Ask::Values { label, selector } => {

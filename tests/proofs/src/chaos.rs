@@ -1,5 +1,5 @@
-//! Faults: what an engine does when it is told to end, killed, out of disk, out of time, out of its store, or beset by
-//! clients that hold on to it; seen by others who go on asking it.
+//! Faults: an engine is terminated, killed, runs out of disk, sees its clock jump, loses its store, or holds thousands of slow and
+//! idle clients. Other clients go on requesting predictions meanwhile, and must not notice.
 
 mod clock;
 mod full_disk;
@@ -23,58 +23,58 @@ pub use self::report::{ChaosReport, Figure, ScenarioReport};
 use self::testbed::Testbed;
 use onnward_harness::HarnessError;
 
-/// What happens to the engine.
+/// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 #[value(rename_all = "kebab-case")]
 pub enum Scenario {
-    /// SIGTERM under load, again and again: no request that it has taken is lost
+    /// SIGTERM under load, repeatedly: no accepted request is lost
     Termination,
-    /// SIGKILL of the engine and of who publishes, again and again: nothing is lost that was answered
+    /// SIGKILL of the engine and of a publisher, repeatedly: nothing acknowledged is lost
     Kills,
-    /// The disk of the cache, the outcomes and the captures is full, and has room again
+    /// The disk of the cache, the ground truth and the captures is full, and then has room again
     FullDisk,
     /// The clock jumps by an hour and a day, forwards and back
     Clock,
-    /// The store stands still, then is away
+    /// The store hangs, then is down
     StoreOutage,
-    /// Clients that send a byte a second, or never read what they are answered
+    /// Clients that send a byte per second, or never read their answers
     SlowClients,
-    /// Connections on which nothing happens
+    /// Thousands of idle connections
     IdleConnections,
 }
 
-/// What is run, and how hard.
+/// The settings of the scenarios.
 #[derive(Debug, Clone)]
 pub struct ChaosSettings {
     /// The engine's program.
     pub engine: PathBuf,
     /// The exporter's program, which publishes.
     pub exporter: PathBuf,
-    /// SeaweedFS's program, the store.
+    /// SeaweedFS's program.
     pub seaweedfs: PathBuf,
-    /// libfaketime, through which the engine sees a clock that jumps.
+    /// libfaketime's library, which makes the engine's clock jump.
     pub faketime: PathBuf,
     /// The schema on whose sample customers the versions are trained.
     pub schema: PathBuf,
-    /// What happens to the engine.
+    /// The scenarios to run.
     pub scenarios: Vec<Scenario>,
-    /// How often an engine is told to end, or killed.
+    /// How often an engine is terminated or killed.
     pub repetitions: u64,
-    /// The seed of the moments at which it is.
+    /// The seed of the random times of signals.
     pub seed: u64,
-    /// How long other faults last.
+    /// The duration of other faults.
     pub fault: Duration,
-    /// How many predictions are asked for each second meanwhile.
+    /// Predictions requested per second meanwhile.
     pub rate: f64,
-    /// How many clients are slow.
+    /// The number of slow clients.
     pub slow_clients: usize,
-    /// How many connections are idle.
+    /// The number of idle connections.
     pub idle_connections: usize,
 }
 
 impl Scenario {
-    /// All of them, in the order in which they run.
+    /// All scenarios, in the order in which they run.
     pub const ALL: [Self; 7] = [
         Self::Termination,
         Self::Kills,
@@ -85,7 +85,7 @@ impl Scenario {
         Self::IdleConnections,
     ];
 
-    /// Its name on the command line.
+    /// Returns the name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Termination => "termination",
@@ -111,10 +111,10 @@ impl Scenario {
     }
 }
 
-/// Runs the scenarios one after the other; `on_scenario` is told of each before it begins.
+/// Runs the scenarios one after the other. Calls `on_scenario` before each.
 ///
 /// # Errors
-/// [`HarnessError`] if one cannot be run to its end; requirements that are missed are in the report.
+/// [`HarnessError`] if one cannot be completed. Missed requirements are in the report.
 pub fn run(
     settings: &ChaosSettings,
     mut on_scenario: impl FnMut(Scenario),

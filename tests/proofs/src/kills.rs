@@ -1,8 +1,8 @@
 //! `kill -9` of the engine at random points of a download.
 //!
-//! Each round promotes a version that is not in the engine's cache, starts the engine on a slow way to the store, kills it
-//! after a random share of the file has come through, and starts it again: it must serve that version, and every object of
-//! the cache must be what its name says.
+//! Each round promotes a version that is not in the engine's cache, starts the engine with a slow connection to the store, kills it
+//! after a random share of the file was forwarded, and starts it again. It must serve that version, and the digest of every object
+//! in the cache must be its name.
 
 pub(crate) mod cache;
 mod report;
@@ -26,25 +26,25 @@ use onnward_harness::proxy::Proxy;
 use onnward_harness::publisher::Publisher;
 use onnward_harness::seaweedfs::SeaweedFs;
 use onnward_harness::versions::{TOLERANCE, TwoVersions};
+use onnward_harness::wait::poll;
 
 /// The model's name in the repository, and the repository's prefix.
 const MODEL: &str = "killed";
-/// How large each version's file is at least.
+/// The least size of each version's file.
 const FILE_BYTES: u64 = 4 * 1024 * 1024;
-/// How many versions there are. Not all fit in the cache, so that there is always one to be downloaded.
+/// The number of versions. Not all fit in the cache, so that there is always one to download.
 const VERSIONS: usize = 6;
-/// What the cache may hold: two versions.
+/// The limit of the cache: two versions.
 const CACHE_BYTES: u64 = 2 * FILE_BYTES + FILE_BYTES / 2;
-/// How fast a file comes through, in bytes a second: half a second each.
+/// The speed of a download, in bytes per second: half a second for each file.
 const BYTES_PER_SECOND: u64 = 2 * FILE_BYTES;
-/// How often the engine is killed only after the whole file has come through, when it is checked, kept and opened: once in
-/// so many kills.
+/// One in so many kills comes after the whole file was forwarded, while it is checked, cached and opened.
 const LATE_KILLS: u32 = 4;
-/// How long after the file's last byte such a kill comes at most.
+/// The longest time from the file's last byte to such a kill.
 const MAX_LATE: Duration = Duration::from_millis(100);
-/// How long a download may take to come as far as it is wanted.
+/// How long a download may take to reach the point of the kill.
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// How many predictions are compared after each start.
+/// The number of predictions that are compared after each start.
 const COMPARED: usize = 5;
 
 /// What is run.
@@ -54,38 +54,37 @@ pub struct KillSettings {
     pub engine: PathBuf,
     /// The schema on whose sample customers the versions are trained.
     pub schema: PathBuf,
-    /// How many engines are killed.
+    /// The number of engines to kill.
     pub kills: u64,
     /// The seed of all random choices.
     pub seed: u64,
 }
 
-/// Who downloads into which cache, and who is killed.
+/// Which engines download into which cache, and which of them are killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Round {
     /// An engine with an empty cache.
     Fresh,
-    /// An engine with the cache that earlier rounds have left.
+    /// An engine with the cache of earlier rounds.
     Kept,
-    /// Two engines that share that cache; one is killed, the other goes on.
+    /// Two engines that share that cache. One is killed.
     OneOfTwo,
-    /// Two engines that share that cache; both are killed.
+    /// Two engines that share that cache. Both are killed.
     BothOfTwo,
 }
 
-/// A version in the repository, and what tells that it is the one that is served.
+/// A version in the repository, and what identifies it when it is served.
 struct PublishedVersion {
     number: u64,
     sha256: String,
-    /// Requests, and what the trainer's own code gives as their probabilities.
+    /// Requests, and the probabilities that the trainer's own code computes.
     answers: Vec<(Bytes, f64)>,
 }
 
-/// Runs the proof on a store that is otherwise not in use; `on_kills` is told how many engines each round killed.
+/// Runs the proof on a store that nothing else uses. Calls `on_kills` after each round with the number of killed engines.
 ///
 /// # Errors
-/// [`HarnessError`] if it cannot be run to its end, as when an engine does not come up again; requirements that are missed
-/// are in the report.
+/// [`HarnessError`] if the proof cannot be completed, as when an engine does not start again. Missed requirements are in the report.
 pub fn run(
     settings: &KillSettings,
     store: &SeaweedFs,
@@ -115,7 +114,7 @@ pub fn run(
     Ok(KillReport::new(settings.seed, proof.figures))
 }
 
-/// Publishes versions of which no two have the same file, padded so that a download takes a while.
+/// Publishes versions with different files, padded so that a download takes a while.
 fn publish(publisher: &Publisher, models: &TwoVersions) -> Result<Vec<PublishedVersion>, HarnessError> {
     let [first, second] = &models.artifacts;
     let both = [(first, 0), (second, 1)];
@@ -133,7 +132,7 @@ fn publish(publisher: &Publisher, models: &TwoVersions) -> Result<Vec<PublishedV
     (0..VERSIONS).zip(both.into_iter().cycle()).map(publish).collect()
 }
 
-/// What all rounds share.
+/// The state that all rounds share.
 struct Proof {
     engine: PathBuf,
     publisher: Publisher,
@@ -146,19 +145,16 @@ struct Proof {
 impl Proof {
     fn run(&mut self, round: Round, cache: &CacheFolder) -> Result<(), HarnessError> {
         let target = self.promote_another(cache)?;
-        let command = EngineCommand {
-            program: self.engine.clone(),
-            repository: SeaweedFs::location(MODEL),
-            environment: environment(&self.proxy, cache.path()),
-        };
+        let command = EngineCommand::new(&self.engine, SeaweedFs::location(MODEL))
+            .with_environment(environment(&self.proxy, cache.path()));
         self.proxy.limit(BYTES_PER_SECOND);
-        let before = self.proxy.passed();
+        let before = self.proxy.forwarded_bytes();
         let mut killed = spawn(&command, round.kills())?;
         let mut engines = spawn(&command, round.engines() - round.kills())?;
-        self.wait_for_a_random_share(before, &killed)?;
+        self.wait_for_random_share(before, &killed)?;
         killed.iter_mut().for_each(EngineProcess::kill);
         self.figures.kills += killed.len() as u64;
-        self.figures.see(cache.audit()?);
+        self.figures.add(cache.audit()?);
 
         self.proxy.unlimit();
         engines.iter_mut().try_for_each(EngineProcess::wait_until_listening)?;
@@ -172,36 +168,33 @@ impl Proof {
             self.figures.wrong_engines += u64::from(!version.is_served_by(engine)?);
         }
         self.figures.restart_ms.push(1e3 * start.elapsed().as_secs_f64());
-        self.figures.see(cache.audit()?);
+        self.figures.add(cache.audit()?);
         self.figures.rounds += 1;
         Ok(())
     }
 
-    /// Has the alias name a version, by its index, that the cache does not hold.
+    /// Promotes a random version that the cache does not hold, and returns its index.
     fn promote_another(&mut self, cache: &CacheFolder) -> Result<usize, HarnessError> {
         let absent: Vec<(usize, &PublishedVersion)> =
             self.versions.iter().enumerate().filter(|(_, version)| !cache.holds(&version.sha256)).collect();
         let chosen = self.random.random_range(0..absent.len().max(1));
         let Some((index, version)) = absent.get(chosen) else {
-            let problem = format!("the cache holds all {VERSIONS} versions, more than it may");
+            let problem = format!("the cache holds all {VERSIONS} versions, which is more than its limit");
             return Err(HarnessError::Settings(problem));
         };
         self.publisher.promote(version.number)?;
         Ok(*index)
     }
 
-    /// Waits until a random share of a file, or all of it and a little longer, has come through.
-    fn wait_for_a_random_share(&mut self, before: u64, engines: &[EngineProcess]) -> Result<(), HarnessError> {
+    /// Waits until a random share of a file was forwarded, or all of it and a little longer.
+    fn wait_for_random_share(&mut self, before: u64, engines: &[EngineProcess]) -> Result<(), HarnessError> {
         let is_late = self.random.random_range(0..LATE_KILLS) == 0;
         let bytes = if is_late { FILE_BYTES } else { self.random.random_range(0..FILE_BYTES) };
-        let start = Instant::now();
-        while self.proxy.passed() - before < bytes {
-            if start.elapsed() > DOWNLOAD_TIMEOUT {
-                let log: Vec<String> = engines.iter().map(EngineProcess::log).collect();
-                let (seconds, what) = (DOWNLOAD_TIMEOUT.as_secs(), "it does not download".to_owned());
-                return Err(HarnessError::TooLate { seconds, what, log: log.join("\n") });
-            }
-            std::thread::sleep(Duration::from_millis(1));
+        let is_forwarded = || (self.proxy.forwarded_bytes() - before >= bytes).then_some(());
+        if poll(DOWNLOAD_TIMEOUT, Duration::from_millis(1), is_forwarded).is_none() {
+            let log: Vec<String> = engines.iter().map(EngineProcess::log).collect();
+            let (seconds, what) = (DOWNLOAD_TIMEOUT.as_secs(), "it does not download".to_owned());
+            return Err(HarnessError::TooLate { seconds, what, log: log.join("\n") });
         }
         if is_late {
             std::thread::sleep(MAX_LATE.mul_f64(self.random.random()));
@@ -230,7 +223,7 @@ impl Round {
 }
 
 impl PublishedVersion {
-    /// Whether an engine that says that it serves this version has its file and computes what it computes.
+    /// Returns whether an engine that reports this version has its file and computes its probabilities.
     fn is_served_by(&self, engine: &EngineProcess) -> Result<bool, HarnessError> {
         if engine.model(MODEL)?["sha256"] != *self.sha256 {
             return Ok(false);

@@ -1,7 +1,7 @@
-//! A soak: an engine at a share of its capacity for many minutes, while its model is swapped, outcomes come in, drift is
-//! watched and figures are scraped. What grows with time shows.
+//! A soak: an engine at a share of its capacity for many minutes, while its model is swapped, ground truth arrives, drift is
+//! computed and metrics are scraped. It shows what grows with time.
 //!
-//! The engine has a processor of its own where there are two, and all that puts load on it another one.
+//! Where there are two processors, the engine has one of its own and the load another.
 
 mod background_load;
 mod report;
@@ -22,22 +22,22 @@ use self::samples::Sampler;
 use onnward_harness::engine::{EngineCommand, EngineProcess};
 use onnward_harness::HarnessError;
 use onnward_harness::generator::{AGREEING, Arrivals, RunPlan, Schedule, WindowFigures, post, run as put_load};
-use onnward_harness::process::{ProcessTree, Used, pin, processors};
+use onnward_harness::process::{ProcessTree, Usage, pin, processors};
 use onnward_harness::publisher::Publisher;
 use onnward_harness::versions::TwoVersions;
 
 const MODEL: &str = "soaked";
 const CAPACITY_WARM_UP: Duration = Duration::from_secs(5);
-/// A third of the time for which it is measured: of the engine alone, and with all that goes on beside the predictions, so that there
-/// are swaps in it.
+/// A third of the time for which the capacity is measured: of the engine alone, and then with the background load, so that swaps are
+/// included.
 const ALONE_WINDOW: Duration = Duration::from_secs(2);
 const CAPACITY_WINDOW: Duration = Duration::from_secs(20);
-/// On how many connections requests go: while the capacity is measured they are all busy, and in the soak as many as need be.
+/// The number of connections. All are busy while the capacity is measured.
 const CONNECTIONS: usize = 256;
-/// How many predictions the engine may keep: few enough that the oldest go long before the end.
+/// The most predictions that the engine keeps: few enough that the oldest are deleted long before the end.
 const KEPT_PREDICTIONS: u64 = 500_000;
 
-/// What is run.
+/// The settings of the proof.
 #[derive(Debug, Clone)]
 pub struct SoakSettings {
     /// The engine's program.
@@ -46,27 +46,26 @@ pub struct SoakSettings {
     pub schema: PathBuf,
     /// The versions' family.
     pub family: Family,
-    /// How many intervals it takes.
+    /// The number of intervals.
     pub intervals: usize,
-    /// How long each is.
+    /// The length of each.
     pub interval: Duration,
-    /// The share of its capacity that the engine is asked for.
+    /// The share of the engine's capacity to request.
     pub share: f64,
-    /// How many requests begin each second; absent, the share of the capacity, which is measured first with all that goes on beside
-    /// the predictions.
+    /// Requests per second; if absent, the share of the capacity, which is measured first with the background load.
     pub rate: Option<f64>,
-    /// How long it is from one swap to the next.
+    /// The time between two swaps.
     pub swap_every: Duration,
-    /// How long it is from one scrape to the next.
+    /// The time between two scrapes.
     pub scrape_every: Duration,
-    /// The share of the predictions whose outcomes come in.
+    /// The share of the predictions whose ground truth is reported.
     pub outcome_share: f64,
 }
 
-/// Runs it; `on_interval` is told of each interval.
+/// Runs the proof. Calls `on_interval` after each interval.
 ///
 /// # Errors
-/// [`HarnessError`] if it cannot be run to its end; requirements that are missed are in the report.
+/// [`HarnessError`] if the proof cannot be completed. Missed requirements are in the report.
 pub fn run(
     settings: &SoakSettings,
     mut on_interval: impl FnMut(&Interval),
@@ -81,7 +80,7 @@ pub fn run(
 
     let [of_engine, of_load] = shares(&processors());
     let environment = environment(&folder.path().join("outcomes").display().to_string());
-    let command = EngineCommand { program: settings.engine.clone(), repository, environment };
+    let command = EngineCommand::new(&settings.engine, repository).with_environment(environment);
     let mut engine = command.spawn_on(&of_engine)?;
     let _ = of_load.is_empty() || pin(&of_load);
     engine.wait_until_listening()?;
@@ -99,9 +98,9 @@ pub fn run(
     let sampler = Sampler::start(engine.id())?;
     let mut intervals = Vec::with_capacity(settings.intervals);
     for _ in 0..settings.intervals {
-        let before = Used::by(std::process::id())?.cpu;
+        let before = Usage::of(std::process::id())?.cpu;
         let figures = load.put(rate, settings.interval)?;
-        let by_load = Used::by(std::process::id())?.cpu - before;
+        let by_load = Usage::of(std::process::id())?.cpu - before;
         let interval = Interval::new(figures, sampler.take(), by_load, settings.interval);
         on_interval(&interval);
         intervals.push(interval);
@@ -117,7 +116,7 @@ fn schema(settings: &SoakSettings) -> Result<SchemaFile, HarnessError> {
     SchemaFile::parse(&text).map_err(|source| HarnessError::Schema { path: path.clone(), source })
 }
 
-/// The engine's processors and those of the load; none where there are not two.
+/// Splits processors between the engine and the load; both get none if there are not two.
 fn shares(processors: &[usize]) -> [Vec<usize>; 2] {
     match processors {
         [first, others @ ..] if !others.is_empty() => [vec![*first], others.to_vec()],
@@ -125,7 +124,7 @@ fn shares(processors: &[usize]) -> [Vec<usize>; 2] {
     }
 }
 
-/// Each swap loads a version, and the store of predictions comes to its bound.
+/// Returns variables with which each swap loads a version, and the store of predictions reaches its limit.
 fn environment(outcomes: &str) -> Vec<(String, String)> {
     let variables = [
         ("ONNWARD_LOADED_VERSIONS", "1"),
@@ -141,20 +140,20 @@ fn requests(engine: &EngineProcess, customers: &Customers) -> Result<Vec<Vec<u8>
     Ok(customers.rows.iter().map(|row| post(&host, &path, row)).collect())
 }
 
-/// What puts load on the engine.
+/// The load on the engine.
 struct Load<'a> {
     engine: &'a EngineProcess,
     requests: Vec<Vec<u8>>,
 }
 
 impl Load<'_> {
-    /// How many requests a second the engine answers at most.
+    /// Measures how many requests per second the engine answers at most.
     fn capacity(&self, window: Duration) -> Result<f64, HarnessError> {
         let schedule = Schedule::Closed { connections: CONNECTIONS };
         Ok(self.run(schedule, CAPACITY_WARM_UP, window)?.requests_per_second)
     }
 
-    /// Requests at a rate, as independent clients send them.
+    /// Sends requests at a rate, as independent clients do.
     fn put(&self, rate: f64, length: Duration) -> Result<WindowFigures, HarnessError> {
         let schedule = Schedule::Open { rate, arrivals: Arrivals::Poisson, connections: CONNECTIONS };
         self.run(schedule, Duration::ZERO, length / AGREEING as u32)

@@ -1,14 +1,13 @@
 //! Many swaps between two versions of a model under constant load.
 //!
-//! Windows with swaps and windows without take turns, each pair of one length, so that what else goes on on the machine
-//! falls on both alike.
+//! Windows with swaps and windows without take turns, each pair of equal length, so that other activity on the machine affects both
+//! alike.
 
 mod report;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use hyper::Uri;
 use onnward_models::Family;
 use onnward_repository::RepositoryConfig;
 use serde::Serialize;
@@ -17,23 +16,22 @@ use tempfile::TempDir;
 pub use self::report::{LatencyReport, MemoryReport, SwapReport, SwapTimes};
 use onnward_harness::engine::{EngineCommand, EngineProcess};
 use onnward_harness::HarnessError;
-use onnward_harness::load::{Load, LoadPlan, Phase};
+use onnward_harness::generator::{CheckedLoad, CheckedPlan, Phase};
 use onnward_harness::publisher::Publisher;
 use onnward_harness::versions::TwoVersions;
 
 /// The model's name in the repository.
 const MODEL: &str = "swapped";
-/// How many swaps follow each other in a window.
+/// The number of swaps in a window.
 const WINDOW: u64 = 25;
 /// How long the load runs before anything is measured.
 const WARM_UP: Duration = Duration::from_secs(3);
-/// How long after a window with swaps the next one without begins: the last version that was taken out of service is gone by
-/// then.
+/// The time between a window with swaps and the next one without. The last version that was taken out of service is dropped by then.
 const SETTLING: Duration = Duration::from_millis(300);
-/// How long a window without swaps is where none with swaps came before it.
+/// The length of the first window without swaps.
 const FIRST_QUIET: Duration = Duration::from_secs(2);
 
-/// What is run.
+/// The settings of the proof.
 #[derive(Debug, Clone)]
 pub struct SwapSettings {
     /// The engine's program.
@@ -42,33 +40,33 @@ pub struct SwapSettings {
     pub schema: PathBuf,
     /// The versions' family.
     pub family: Family,
-    /// Where their repository is to be; a temporary folder where absent.
+    /// The model repository; a temporary folder if absent.
     pub repository: Option<String>,
-    /// What a swap has to do.
+    /// What each swap does.
     pub mode: SwapMode,
-    /// How many swaps are done.
+    /// The number of swaps.
     pub swaps: u64,
-    /// How many requests begin each second.
+    /// Requests per second.
     pub rate: f64,
-    /// How long it is waited between two swaps.
+    /// The pause between two swaps.
     pub pause: Duration,
 }
 
-/// What a swap has to do.
+/// What each swap does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 #[value(rename_all = "lowercase")]
 pub enum SwapMode {
-    /// The engine keeps one version: each swap fetches, opens, proves and warms the other one
+    /// The engine keeps one version: each swap fetches, opens, verifies and warms up the other one
     Reload,
     /// The engine keeps both versions: a swap moves a pointer
     Pointer,
 }
 
-/// Runs the proof; `on_swap` is called after each swap.
+/// Runs the proof. Calls `on_swap` after each swap.
 ///
 /// # Errors
-/// [`HarnessError`] if it cannot be run to its end; requirements that are missed are in the report.
+/// [`HarnessError`] if the proof cannot be completed. Missed requirements are in the report.
 pub fn run(settings: &SwapSettings, mut on_swap: impl FnMut()) -> Result<SwapReport, HarnessError> {
     let models = TwoVersions::train(&settings.schema, settings.family)?;
     let folder = TempDir::new().map_err(HarnessError::system("make a temporary folder"))?;
@@ -79,31 +77,32 @@ pub fn run(settings: &SwapSettings, mut on_swap: impl FnMut()) -> Result<SwapRep
     let config = RepositoryConfig { location: location.clone(), ..RepositoryConfig::default() };
     let publisher = Publisher::open(&config, MODEL)?;
     let versions = publisher.publish_both(&models)?;
-    let command = EngineCommand {
-        program: settings.engine.clone(),
-        repository: location,
-        environment: settings.mode.environment(),
-    };
+    let command =
+        EngineCommand::new(&settings.engine, location).with_environment(settings.mode.environment());
     let mut engine = command.start()?;
     engine.wait_until_serving(MODEL, versions[0])?;
     let backend = engine.model(MODEL)?["backend"].as_str().unwrap_or("unknown").to_owned();
 
-    let url = format!("{}/models/{MODEL}/predict", engine.url());
-    let url = url.parse::<Uri>().map_err(|error| HarnessError::Settings(error.to_string()))?;
-    let plan = LoadPlan { url, rate: settings.rate, requests: models.requests, versions, key: None };
-    let load = Load::start(plan)?;
+    let load = CheckedLoad::start(CheckedPlan {
+        address: engine.address()?,
+        path: format!("/models/{MODEL}/predict"),
+        rate: settings.rate,
+        requests: models.requests,
+        versions,
+        key: None,
+    })?;
     let swapped = swap_all(settings, &publisher, &mut engine, &load, versions, &mut on_swap);
     let figures = load.stop()?;
     let Swapped { seconds, resident_kib } = swapped?;
     Ok(SwapReport::new(settings, backend, figures, seconds, &resident_kib))
 }
 
-/// What was seen of each swap.
+/// Measurements of each swap.
 #[derive(Default)]
 struct Swapped {
-    /// How long it took until the engine served the other version.
+    /// The times until the engine served the other version.
     seconds: Vec<f64>,
-    /// How much memory the engine had in use afterwards.
+    /// The engine's resident memory afterwards.
     resident_kib: Vec<u64>,
 }
 
@@ -111,7 +110,7 @@ fn swap_all(
     settings: &SwapSettings,
     publisher: &Publisher,
     engine: &mut EngineProcess,
-    load: &Load,
+    load: &CheckedLoad,
     versions: [u64; 2],
     on_swap: &mut impl FnMut(),
 ) -> Result<Swapped, HarnessError> {

@@ -1,4 +1,4 @@
-//! One connection, on which one request is on its way at a time.
+//! One connection, on which one request is in flight at a time.
 
 use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
@@ -8,8 +8,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
-use crate::generator::response::ResponseReader;
-use crate::generator::windows::Took;
+use super::response::ResponseReader;
 
 /// A connection that is kept open.
 #[derive(Debug)]
@@ -18,122 +17,141 @@ pub struct Connection {
     token: Token,
     stream: TcpStream,
     reader: ResponseReader,
-    flying: Option<Flying>,
+    in_flight: Option<InFlight>,
 }
 
-/// The request that is on its way.
+/// A request that has been sent, at least in part.
 #[derive(Debug)]
-struct Flying {
+struct InFlight {
     request: usize,
     written: usize,
-    since: Instant,
+    due: Instant,
     sent: Instant,
 }
 
-/// What became of a request.
-#[derive(Debug, Clone, Copy)]
+/// The end of a request.
+#[derive(Debug)]
 pub struct Outcome {
+    /// The index of the request.
+    pub request: usize,
     /// The time from which its latency counts.
-    pub since: Instant,
+    pub due: Instant,
     /// When its first bytes were sent.
     pub sent: Instant,
-    /// The answer's status; `None` if the connection broke before it.
-    pub status: Option<u16>,
-}
-
-impl Outcome {
-    /// How long it took, if it ended now.
-    pub fn took(&self, now: Instant) -> Took {
-        Took { from_due: now - self.since, from_sent: Some(now - self.sent) }
-    }
+    /// The answer's status, and its body where bodies are kept; or why the connection broke before it.
+    pub result: io::Result<(u16, Vec<u8>)>,
 }
 
 impl Connection {
-    /// Connects, and asks to be told as `token`.
+    /// Connects, and registers the socket's events under `token`.
+    ///
+    /// # Errors
+    /// The system's.
     pub fn open(address: SocketAddr, token: Token, registry: &Registry) -> io::Result<Self> {
         let stream = std::net::TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         let mut stream = TcpStream::from_std(stream);
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Self { address, token, stream, reader: ResponseReader::new(), flying: None })
+        Ok(Self { address, token, stream, reader: ResponseReader::new(), in_flight: None })
     }
 
-    /// Whether a request is on its way.
+    /// Has the bodies of answers kept.
+    pub fn keep_bodies(&mut self) {
+        self.reader.keeps_bodies = true;
+    }
+
+    /// Returns whether a request is in flight.
     pub fn is_busy(&self) -> bool {
-        self.flying.is_some()
+        self.in_flight.is_some()
     }
 
-    /// How long the request that is on its way has taken until now.
-    pub fn given_up(&self, now: Instant) -> Option<Took> {
-        let Flying { since, sent, .. } = self.flying.as_ref()?;
-        Some(Outcome { since: *since, sent: *sent, status: None }.took(now))
-    }
-
-    /// Sends a request, whose latency counts from `since`. What does not fit into the socket is sent when there is room.
+    /// Ends the request in flight with `error` if it was sent `timeout` ago or earlier, and replaces the connection.
     ///
     /// # Errors
-    /// When the server takes no connection any more.
+    /// The system's.
+    pub fn give_up(
+        &mut self,
+        now: Instant,
+        timeout: Duration,
+        error: io::Error,
+        registry: &Registry,
+    ) -> io::Result<Option<Outcome>> {
+        let Some(InFlight { request, due, sent, .. }) =
+            self.in_flight.take_if(|in_flight| now.saturating_duration_since(in_flight.sent) >= timeout)
+        else {
+            return Ok(None);
+        };
+        self.reconnect(registry)?;
+        Ok(Some(Outcome { request, due, sent, result: Err(error) }))
+    }
+
+    /// Sends a request, whose latency counts from `due`. What does not fit into the socket is sent when there is room.
+    ///
+    /// # Errors
+    /// The system's, if the server accepts no connection any more.
     pub fn send(
         &mut self,
         requests: &[Vec<u8>],
         request: usize,
-        since: Instant,
+        due: Instant,
         registry: &Registry,
     ) -> io::Result<()> {
-        let flying = || Flying { request, written: 0, since, sent: Instant::now() };
-        self.flying = Some(flying());
-        // A server may close a connection that nothing was sent on: the request goes out on a new one.
+        let in_flight = || InFlight { request, written: 0, due, sent: Instant::now() };
+        self.in_flight = Some(in_flight());
+        // A server may close an idle connection: the request goes out on a new one.
         self.write(requests).or_else(|_| {
             self.reconnect(registry)?;
-            self.flying = Some(flying());
+            self.in_flight = Some(in_flight());
             self.write(requests)
         })
     }
 
-    /// Goes on with what can be done; gives the request's outcome once it has one.
+    /// Sends and reads what is possible now; returns the request's outcome once it has one.
     ///
     /// # Errors
-    /// When the server takes no connection any more, or answers what is not HTTP.
+    /// The system's, if the server accepts no connection any more; [`ErrorKind::InvalidData`] if the answer is not HTTP.
     pub fn advance(&mut self, requests: &[Vec<u8>], registry: &Registry) -> io::Result<Option<Outcome>> {
-        let status = match self.write(requests).and_then(|()| self.reader.read(&mut self.stream)) {
+        let result = match self.write(requests).and_then(|()| self.reader.read(&mut self.stream)) {
             Ok(None) => return Ok(None),
             Ok(Some(answered)) => {
+                let body = self.reader.take_body();
                 if answered.is_last || !self.unsent(requests).is_empty() {
-                    self.hang_up()?;
+                    self.reset_on_close()?;
                     self.reconnect(registry)?;
                 }
-                Some(answered.status)
+                Ok((answered.status, body))
             }
             Err(error) if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::ConnectionRefused) => {
                 return Err(error);
             }
-            Err(_) => {
+            Err(error) => {
                 self.reconnect(registry)?;
-                None
+                Err(error)
             }
         };
-        Ok(self.flying.take().map(|Flying { since, sent, .. }| Outcome { since, sent, status }))
+        let in_flight = self.in_flight.take();
+        Ok(in_flight.map(|InFlight { request, due, sent, .. }| Outcome { request, due, sent, result }))
     }
 
-    /// What of the request is still to be sent.
+    /// Returns the part of the request that is still to be sent.
     fn unsent<'a>(&self, requests: &'a [Vec<u8>]) -> &'a [u8] {
-        let flying = self.flying.as_ref();
-        flying.and_then(|flying| requests.get(flying.request)?.get(flying.written..)).unwrap_or_default()
+        let in_flight = self.in_flight.as_ref();
+        in_flight.and_then(|it| requests.get(it.request)?.get(it.written..)).unwrap_or_default()
     }
 
-    /// Has the system forget what of the request it has not sent yet. Whoever is refused while sending stops at once (RFC 9112,
-    /// section 9.5).
-    fn hang_up(&self) -> io::Result<()> {
+    /// Has the system discard unsent data when the connection is closed. A client that is refused while sending stops at once (RFC
+    /// 9112, section 9.5).
+    fn reset_on_close(&self) -> io::Result<()> {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO))
     }
 
     fn write(&mut self, requests: &[Vec<u8>]) -> io::Result<()> {
         loop {
             let rest = self.unsent(requests);
-            let Some(flying) = self.flying.as_mut().filter(|_| !rest.is_empty()) else { return Ok(()) };
+            let Some(in_flight) = self.in_flight.as_mut().filter(|_| !rest.is_empty()) else { return Ok(()) };
             match self.stream.write(rest) {
-                Ok(count) => flying.written += count,
+                Ok(count) => in_flight.written += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -141,11 +159,11 @@ impl Connection {
         }
     }
 
-    /// Goes on with another connection, which need not be there yet: nobody else waits for it.
+    /// Replaces the connection by a new one, which may still be connecting: no other request waits for it.
     fn reconnect(&mut self, registry: &Registry) -> io::Result<()> {
         self.stream = TcpStream::connect(self.address)?;
         self.stream.set_nodelay(true)?;
-        self.reader = ResponseReader::new();
+        self.reader = ResponseReader { keeps_bodies: self.reader.keeps_bodies, ..ResponseReader::new() };
         registry.register(&mut self.stream, self.token, Interest::READABLE | Interest::WRITABLE)
     }
 }

@@ -1,28 +1,32 @@
-//! Reads the answers on one connection, one after the other, and keeps of each its status, and whether another may follow.
+//! Reads the answers on one connection, one after the other. Of each it keeps the status, whether another may follow, and the body
+//! if asked to.
 
 use std::io::{self, ErrorKind, Read};
 
-/// How many bytes are read at once. A head must fit.
+/// The size of the buffer. A head must fit.
 const BUFFER: usize = 16 * 1024;
-/// How many headers an answer may have.
+/// The most headers of an answer.
 const MAX_HEADERS: usize = 64;
 
-/// Reads the answers of one connection; it holds what is known of the one that is being read.
+/// A reader of the answers on one connection, with the state of the answer that is being read.
 #[derive(Debug)]
 pub struct ResponseReader {
     buffer: Box<[u8]>,
     /// How many bytes of an unfinished head are in the buffer.
     filled: usize,
-    /// What the head says, once it is there, and how much of the body is missing.
+    /// The parsed head, once it is complete, and how many bytes of the body are missing.
     body: Option<(Answered, usize)>,
+    /// Whether bodies are kept, for [`ResponseReader::take_body`].
+    pub keeps_bodies: bool,
+    kept: Vec<u8>,
 }
 
-/// What is kept of an answer.
+/// An answer, without its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answered {
-    /// Its status.
+    /// The status.
     pub status: u16,
-    /// Whether the connection ends with it.
+    /// Whether the server closes the connection after it.
     pub is_last: bool,
 }
 
@@ -33,12 +37,13 @@ impl Default for ResponseReader {
 }
 
 impl ResponseReader {
-    /// Nothing is known yet.
+    /// Returns a reader at the beginning of an answer.
     pub fn new() -> Self {
-        Self { buffer: vec![0; BUFFER].into_boxed_slice(), filled: 0, body: None }
+        let buffer = vec![0; BUFFER].into_boxed_slice();
+        Self { buffer, filled: 0, body: None, keeps_bodies: false, kept: Vec::new() }
     }
 
-    /// Reads what there is: an answer once it is complete, `None` if the rest is still to come.
+    /// Reads what is available. Returns the answer once it is complete, `None` while a part is missing.
     ///
     /// # Errors
     /// The connection's; [`ErrorKind::UnexpectedEof`] if it was closed; [`ErrorKind::InvalidData`] if what comes is no
@@ -62,19 +67,27 @@ impl ResponseReader {
         }
     }
 
-    /// Takes `count` bytes that were read: the answer if they end it.
+    /// Returns the body of the last answer, if bodies are kept.
+    pub fn take_body(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.kept)
+    }
+
+    /// Processes `count` bytes that were read. Returns the answer if they complete it.
     fn take(&mut self, count: usize) -> io::Result<Option<Answered>> {
-        let (answered, missing, came) = match self.body {
-            Some((answered, missing)) => (answered, missing, count),
+        let (answered, missing, body) = match self.body {
+            Some((answered, missing)) => (answered, missing, 0..count),
             None => {
                 self.filled += count;
                 let seen = self.buffer.get(..self.filled).unwrap_or_default();
                 let Some(head) = Head::parse(seen)? else { return Ok(None) };
-                (head.answered, head.content_length, self.filled - head.len)
+                (head.answered, head.content_length, head.len..self.filled)
             }
         };
         // Requests are sent one at a time, so nothing may follow the answer.
-        let missing = missing.checked_sub(came).ok_or_else(|| invalid("an answer is longer than it says"))?;
+        let missing = missing.checked_sub(body.len()).ok_or_else(|| invalid("an answer is longer than it says"))?;
+        if self.keeps_bodies {
+            self.kept.extend_from_slice(self.buffer.get(body).unwrap_or_default());
+        }
         self.filled = 0;
         self.body = (missing > 0).then_some((answered, missing));
         Ok((missing == 0).then_some(answered))
@@ -88,7 +101,7 @@ struct Head {
 }
 
 impl Head {
-    /// The head, if it is complete.
+    /// Parses a head; `None` if it is not complete.
     fn parse(bytes: &[u8]) -> io::Result<Option<Self>> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut response = httparse::Response::new(&mut headers);
@@ -145,6 +158,21 @@ mod tests {
         let answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\ncontent-length: 5\r\n\r\nhello";
         for piece in 1..=answer.len() {
             assert_eq!(statuses(answer, piece), [200], "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn bodies_are_kept_on_request() {
+        let answers = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+        for keeps_bodies in [false, true] {
+            let mut reader = ResponseReader { keeps_bodies, ..ResponseReader::new() };
+            let mut stream = Pieces(answers.chunks(1).collect(), true);
+            let mut bodies = Vec::new();
+            while !stream.0.is_empty() {
+                bodies.extend(reader.read(&mut stream).unwrap().map(|_| reader.take_body()));
+            }
+            let expected: [&[u8]; 2] = if keeps_bodies { [b"hello", b"{}"] } else { [b"", b""] };
+            assert_eq!(bodies, expected);
         }
     }
 

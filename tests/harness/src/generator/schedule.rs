@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Exp1};
 
-/// The seed of the times at which requests of a Poisson process begin: two runs send at the same times.
+/// The seed of a Poisson process, so that two runs send at the same times.
 const SEED: u64 = 42;
 
 /// When requests begin.
@@ -14,45 +14,44 @@ const SEED: u64 = 42;
 pub enum Schedule {
     /// Closed loop: each of `connections` sends its next request when the last one is answered.
     Closed {
-        /// How many requests are on their way at a time.
+        /// The number of requests in flight.
         connections: usize,
     },
-    /// Open loop: requests begin at a rate, whatever becomes of those before.
+    /// Open loop: requests begin at a rate, whether or not earlier ones are answered.
     Open {
-        /// Requests a second.
+        /// Requests per second.
         rate: f64,
-        /// How far apart they begin.
+        /// The times between requests.
         arrivals: Arrivals,
-        /// How many may be on their way at a time. Others wait in the generator, and their latencies count from the
-        /// time at which they should have begun.
+        /// The most requests in flight. Others wait in the generator, and their latencies count from when they should have begun.
         connections: usize,
     },
 }
 
-/// How far apart requests begin.
+/// The times between requests of an open loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrivals {
-    /// All alike.
+    /// All equal.
     Constant,
-    /// As independent clients would: exponentially distributed.
+    /// Exponentially distributed, as with independent clients.
     Poisson,
 }
 
 impl Schedule {
-    /// How many connections are held.
+    /// Returns the number of connections.
     pub fn connections(self) -> usize {
         match self {
             Self::Closed { connections } | Self::Open { connections, .. } => connections,
         }
     }
 
-    /// Whether requests begin without regard to those before.
+    /// Returns whether this is an open loop.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Open { .. })
     }
 }
 
-/// The times between requests.
+/// An iterator over the times between requests.
 #[derive(Debug)]
 pub struct Intervals {
     mean: f64,
@@ -60,13 +59,13 @@ pub struct Intervals {
 }
 
 impl Intervals {
-    /// Between requests that begin at `rate` a second.
+    /// Starts the intervals of `rate` requests per second.
     pub fn new(rate: f64, arrivals: Arrivals) -> Self {
         let random = (arrivals == Arrivals::Poisson).then(|| ChaCha8Rng::seed_from_u64(SEED));
         Self { mean: 1.0 / rate, random }
     }
 
-    /// The next one.
+    /// Returns the next interval.
     pub fn next(&mut self) -> Duration {
         let factor: f64 = self.random.as_mut().map_or(1.0, |random| Exp1.sample(random));
         Duration::from_secs_f64(self.mean * factor)

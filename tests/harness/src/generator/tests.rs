@@ -1,4 +1,4 @@
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
-const REQUEST: &[u8] = b"{\"answer\": 42}";
+pub const REQUEST: &[u8] = b"{\"answer\": 42}";
 
 /// A server that answers its `n`th request on a connection with `answer(n)`, and closes it where that is empty.
-fn server(answer: impl Fn(usize) -> String + Send + Sync + 'static) -> SocketAddr {
+pub fn server(answer: impl Fn(usize) -> String + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let answer = Arc::new(answer);
@@ -22,16 +22,25 @@ fn server(answer: impl Fn(usize) -> String + Send + Sync + 'static) -> SocketAdd
     address
 }
 
-fn serve(mut stream: TcpStream, answer: &dyn Fn(usize) -> String) {
-    let mut request = vec![0; post("test", "/predict", REQUEST).len()];
-    let mut count = 0;
-    while stream.read_exact(&mut request).is_ok() {
-        assert!(request.ends_with(REQUEST));
-        let answer = answer(count);
-        if answer.is_empty() || stream.write_all(answer.as_bytes()).is_err() {
+fn serve(stream: TcpStream, answer: &dyn Fn(usize) -> String) {
+    let mut stream = BufReader::new(stream);
+    for count in 0.. {
+        let (mut line, mut length) = (String::new(), 0);
+        while stream.read_line(&mut line).is_ok_and(|read| read > 2) {
+            if let Some(value) = line.strip_prefix("Content-Length: ") {
+                length = value.trim().parse().unwrap();
+            }
+            line.clear();
+        }
+        let mut body = vec![0; length];
+        if length == 0 || stream.read_exact(&mut body).is_err() {
             return;
         }
-        count += 1;
+        assert_eq!(body, REQUEST);
+        let answer = answer(count);
+        if answer.is_empty() || stream.get_mut().write_all(answer.as_bytes()).is_err() {
+            return;
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A run's windows of time: when they agree, the run is stable, and its figures are theirs.
+//! A run's windows of time. When three in a row agree the run is stable, and its figures are theirs.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -10,14 +10,14 @@ use crate::error::HarnessError;
 
 /// How many windows in a row must agree.
 pub const AGREEING: usize = 3;
-/// By how much the fastest may be above the slowest.
+/// The largest ratio of the fastest to the slowest of them.
 const AGREEMENT: f64 = 1.1;
-/// Latencies are told with this many digits.
+/// The significant digits of a latency.
 const DIGITS: u8 = 3;
-/// A latency beyond this counts as this, in nanoseconds.
+/// The largest latency that is recorded, in nanoseconds; a longer one counts as this one.
 const LONGEST: u64 = 100_000_000_000;
 
-/// What happened to requests, by the status of their answers.
+/// The number of requests by the status of their answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Statuses {
     /// 200.
@@ -39,24 +39,24 @@ impl std::ops::AddAssign for Statuses {
     }
 }
 
-/// How long answers took, in microseconds.
+/// Latencies of answers, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Latencies {
     /// The median.
     pub p50: f64,
-    /// 90 % took no longer.
+    /// The 90th percentile.
     pub p90: f64,
-    /// 99 % took no longer.
+    /// The 99th percentile.
     pub p99: f64,
-    /// 99.9 % took no longer.
+    /// The 99.9th percentile.
     pub p999: f64,
-    /// None took longer.
+    /// The largest.
     pub max: f64,
 }
 
-/// How long a request took.
+/// The latency of one request.
 #[derive(Debug, Clone, Copy)]
-pub struct Took {
+pub struct Latency {
     /// From the time at which it should have begun.
     pub from_due: Duration,
     /// From when it was sent, if it was.
@@ -71,38 +71,37 @@ struct Window {
     /// The same answers as in `ok`, counted from when their requests were sent.
     ok_from_sent: Histogram<u64>,
     rejected: Histogram<u64>,
-    /// How long it was: from the last answer before it to its own last one, so that a slow server's few answers are not
-    /// counted in whole numbers over a fixed time.
+    /// From the last answer before the window to its own last one. Over a fixed time, a slow server's few answers would be
+    /// rounded to whole numbers.
     length: Duration,
-    /// What the server had used by its start and its end.
+    /// The processor time that the server had used at the window's start and end.
     server_cpu: [Duration; 2],
 }
 
-/// What the windows of a run say.
+/// The figures of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WindowFigures {
     /// Whether three consecutive windows agree within 10 %.
     pub stable: bool,
-    /// Answers with 200 a second, of each of the windows that count.
+    /// Answers with 200 per second, in each of the last three windows.
     pub windows: Vec<f64>,
-    /// The same over all of them.
+    /// Answers with 200 per second over all three.
     pub requests_per_second: f64,
-    /// How many seconds they took together.
+    /// The length of the three windows, in seconds.
     pub seconds: f64,
-    /// What became of the requests.
+    /// The number of requests by status.
     pub statuses: Statuses,
-    /// How long answers with 200 took, if there were any.
+    /// Latencies of answers with 200, if there were any.
     pub latency_us: Option<Latencies>,
-    /// How long answers with 200 took from when their requests were sent: without the time in which a request of an open
-    /// loop waits for a connection, since all are busy.
+    /// The same, counted from when the request was sent: without the time that a request of an open loop waits for a connection.
     pub latency_from_sent_us: Option<Latencies>,
-    /// How long answers with 429 took.
+    /// Latencies of answers with 429.
     pub rejected_latency_us: Option<Latencies>,
-    /// How much processor time the server used, in seconds; 0 where it is not watched.
+    /// The processor time that the server used, in seconds; 0 if it is not measured.
     pub server_cpu_seconds: f64,
 }
 
-/// The last windows of a run, and the one that goes on.
+/// The last windows of a run, and the current one.
 #[derive(Debug)]
 pub struct Windows {
     closed: VecDeque<Window>,
@@ -112,7 +111,7 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// None yet; what is recorded before the first [`Windows::next`] is the warm-up.
+    /// Begins the warm-up, which ends with [`Windows::begin`].
     ///
     /// # Errors
     /// [`HarnessError::Settings`] if no histogram can be made.
@@ -121,16 +120,16 @@ impl Windows {
         Ok(Self { closed: VecDeque::new(), current, last_answer: now, start: now })
     }
 
-    /// Counts a request that was answered at `now`, or failed then.
-    pub fn record(&mut self, status: Option<u16>, took: Took, now: Instant) {
+    /// Records a request that was answered at `now`, or failed then.
+    pub fn record(&mut self, status: Option<u16>, latency: Latency, now: Instant) {
         let window = &mut self.current;
-        window.count(status, took);
+        window.count(status, latency);
         if status == Some(200) {
             self.last_answer = now;
         }
     }
 
-    /// Ends the warm-up: what was recorded so far is forgotten.
+    /// Ends the warm-up and discards what it recorded.
     ///
     /// # Errors
     /// As [`Windows::new`].
@@ -140,7 +139,7 @@ impl Windows {
         Ok(())
     }
 
-    /// Ends the window and begins the next: whether the last three agree.
+    /// Ends the window and begins the next. Returns whether the last three agree.
     ///
     /// # Errors
     /// As [`Windows::new`].
@@ -160,23 +159,22 @@ impl Windows {
         self.closed.len() == AGREEING && agree(self.closed.iter().map(Window::rate))
     }
 
-    /// Counts a request that was begun in time and is answered, or given up, after the last window: its latency counts
-    /// and the answer does not.
-    pub fn record_late(&mut self, status: Option<u16>, took: Took) {
+    /// Records a request that began in time and ended after the last window. Its latency counts, and its answer does not.
+    pub fn record_late(&mut self, status: Option<u16>, latency: Latency) {
         if let Some(window) = self.closed.back_mut() {
             match status {
-                Some(200) => window.record_ok(took),
-                Some(429) => window.rejected.saturating_record(nanoseconds(took.from_due)),
+                Some(200) => window.record_ok(latency),
+                Some(429) => window.rejected.saturating_record(nanoseconds(latency.from_due)),
                 Some(_) => window.statuses.other += 1,
                 None => {
                     window.statuses.failed += 1;
-                    window.record_ok(took);
+                    window.record_ok(latency);
                 }
             }
         }
     }
 
-    /// The figures of the last three windows.
+    /// Returns the figures of the last three windows.
     ///
     /// # Errors
     /// As [`Windows::new`].
@@ -213,22 +211,22 @@ impl Window {
         })
     }
 
-    fn count(&mut self, status: Option<u16>, took: Took) {
+    fn count(&mut self, status: Option<u16>, latency: Latency) {
         match status {
             Some(200) => {
                 self.statuses.ok += 1;
-                self.record_ok(took);
+                self.record_ok(latency);
             }
             Some(429) => {
                 self.statuses.rejected += 1;
-                self.rejected.saturating_record(nanoseconds(took.from_due));
+                self.rejected.saturating_record(nanoseconds(latency.from_due));
             }
             Some(_) => self.statuses.other += 1,
             None => self.statuses.failed += 1,
         }
     }
 
-    fn record_ok(&mut self, Took { from_due, from_sent }: Took) {
+    fn record_ok(&mut self, Latency { from_due, from_sent }: Latency) {
         self.ok.saturating_record(nanoseconds(from_due));
         if let Some(latency) = from_sent {
             self.ok_from_sent.saturating_record(nanoseconds(latency));
@@ -243,7 +241,7 @@ impl Window {
         self.rejected.add(&other.rejected).map_err(unusable)
     }
 
-    /// Answers with 200 a second.
+    /// Returns the answers with 200 per second.
     fn rate(&self) -> f64 {
         if self.statuses.ok == 0 {
             return 0.0;
@@ -252,7 +250,7 @@ impl Window {
     }
 }
 
-/// Whether rates agree within 10 %.
+/// Returns whether rates agree within 10 %.
 fn agree(rates: impl Iterator<Item = f64>) -> bool {
     let (low, high) =
         rates.fold((f64::INFINITY, 0.0f64), |(low, high), rate| (low.min(rate), high.max(rate)));
@@ -286,9 +284,9 @@ fn latencies(histogram: &Histogram<u64>) -> Option<Latencies> {
 mod tests {
     use super::*;
 
-    /// Half of the time it waited to be sent.
-    fn took(latency: Duration) -> Took {
-        Took { from_due: latency, from_sent: Some(latency / 2) }
+    /// A latency of which the first half was spent waiting to be sent.
+    fn after(latency: Duration) -> Latency {
+        Latency { from_due: latency, from_sent: Some(latency / 2) }
     }
 
     /// Windows of one second with so many answers each.
@@ -300,7 +298,7 @@ mod tests {
         for (index, &count) in (1u32..).zip(answers) {
             for _ in 0..count {
                 now += Duration::from_secs(1) / count;
-                windows.record(Some(200), took(Duration::from_micros(100)), now);
+                windows.record(Some(200), after(Duration::from_micros(100)), now);
             }
             windows.next(Duration::from_millis(500) * index).unwrap();
         }
@@ -331,7 +329,7 @@ mod tests {
         let now = Instant::now() + Duration::from_secs(1);
         let statuses = [(Some(200), 100), (Some(429), 5), (Some(429), 5), (Some(503), 1), (None, 1)];
         for (status, ms) in statuses {
-            windows.record(status, took(Duration::from_millis(ms)), now);
+            windows.record(status, after(Duration::from_millis(ms)), now);
         }
         windows.next(Duration::ZERO).unwrap();
         let figures = windows.figures().unwrap();
@@ -344,7 +342,7 @@ mod tests {
     #[test]
     fn a_request_that_is_answered_too_late_counts_with_its_latency_alone() {
         let mut windows = windows(&[10, 10, 10]);
-        windows.record_late(Some(200), took(Duration::from_secs(2)));
+        windows.record_late(Some(200), after(Duration::from_secs(2)));
         let figures = windows.figures().unwrap();
         assert_eq!(figures.statuses.ok, 30);
         assert!(figures.latency_us.unwrap().max > 1.9e6);

@@ -1,26 +1,16 @@
+//! Other systems than Linux: what is measured there is unknown.
+
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Held, Told, Used};
-
-pub fn children(_: u32) -> Vec<u32> {
-    Vec::new()
-}
+use super::Usage;
 
 pub fn cpu(_: u32) -> io::Result<Duration> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub fn used(_: u32) -> io::Result<Used> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-pub fn held(_: u32) -> io::Result<Held> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-pub fn tell(_: u32, _: Told) -> io::Result<()> {
+pub fn usage(_: u32) -> io::Result<Usage> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -32,23 +22,24 @@ pub fn proportional_bytes(_: u32) -> io::Result<u64> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub fn forget_peak(_: u32) -> io::Result<()> {
+pub fn reset_peak(_: u32) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub fn kill(_: u32) {}
-
-/// The processors on which this thread may run; empty where the system does not tell.
+/// Returns the processors on which this thread may run; empty, since the system does not say.
 pub fn processors() -> Vec<usize> {
     Vec::new()
 }
 
-/// Lets this thread, and what it starts from now, run on these processors alone: whether the system did so.
+/// Restricts this thread, and what it starts from now on, to these processors. Returns whether the system did so.
 pub fn pin(_: &[usize]) -> bool {
     false
 }
 
-/// Has the system drop what it keeps of a file in memory. What a program has mapped stays.
-pub fn drop_from_memory(_: &Path) -> io::Result<()> {
+/// Evicts a file from the system's page cache. What a program has mapped stays.
+///
+/// # Errors
+/// Always.
+pub fn evict_from_page_cache(_: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }

@@ -1,5 +1,5 @@
-//! A clock that jumps, as seen through libfaketime: predictions go on, nothing is loaded again, outcomes find their predictions,
-//! and keys end when the clock says so. Times that only pass, as timeouts do, are not the clock's, and do not jump.
+//! A clock that jumps, by libfaketime: predictions go on, nothing is loaded again, outcomes find their predictions, and keys
+//! expire when the clock says so. Monotonic time, by which timeouts run, does not jump.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,25 +9,26 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
 
 use super::report::ScenarioReport;
-use super::testbed::{MODEL, Place, Testbed, client, until, variable};
+use super::testbed::{MODEL, Fixture, Testbed, client, variable};
 use onnward_harness::client::{Client, json, sum_of};
 use onnward_harness::engine::EngineProcess;
 use onnward_harness::HarnessError;
-use onnward_harness::load::Phase;
+use onnward_harness::generator::Phase;
+use onnward_harness::wait::until;
 use onnward_harness::requirement::Requirement;
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
-/// Where the clock is, one after the other, in seconds from where it should be.
+/// The clock's offsets from the true time, one after the other, in seconds.
 const JUMPS: [i64; 9] = [HOUR, 0, -HOUR, 0, DAY, 0, -DAY, DAY, 0];
-/// A key ends this long after the start.
-const ENDS_AFTER: Duration = Duration::from_secs(1800);
-/// How far the engine's clock may be from where it is put, in seconds.
-const MAX_OFF: i64 = 5;
+/// A key expires this long after the start.
+const EXPIRES_AFTER: Duration = Duration::from_secs(1800);
+/// The largest error of the engine's clock, in seconds.
+const MAX_ERROR: i64 = 5;
 
-/// What was seen after each jump.
+/// What was found after each jump.
 #[derive(Default)]
-struct Seen {
+struct Findings {
     unseen_jumps: u64,
     outcomes_lost: u64,
     wrong_keys: u64,
@@ -38,30 +39,30 @@ struct Seen {
 pub fn run(testbed: &mut Testbed) -> Result<ScenarioReport, HarnessError> {
     if !testbed.settings.faketime.is_file() {
         return Ok(ScenarioReport::left_out(
-            "libfaketime is not there: apt-get install faketime, or --faketime",
+            "libfaketime is missing: apt-get install faketime, or give --faketime",
         ));
     }
-    let place = testbed.folder()?;
-    let (clock, keys) = (place.path("clock"), place.path("keys.toml"));
-    let ends = DateTime::<Utc>::from(SystemTime::now() + ENDS_AFTER);
+    let fixture = testbed.folder()?;
+    let (clock, keys) = (fixture.path("clock"), fixture.path("keys.toml"));
+    let ends = DateTime::<Utc>::from(SystemTime::now() + EXPIRES_AFTER);
     let lasting = make_key(testbed, &keys, "lasting", None)?;
     let ending = make_key(testbed, &keys, "ending", Some(ends))?;
-    put(&clock, 0)?;
-    let command = testbed.command(&place, &environment(&place, testbed, [&clock, &keys]));
+    set_clock(&clock, 0)?;
+    let command = testbed.command(&fixture, &environment(&fixture, testbed, [&clock, &keys]));
     let engine = command.start()?;
     let (client, ending) = (client(&engine).with_key(&lasting), client(&engine).with_key(&ending));
     serving(&engine, &client)?;
     let loads =
         || client.get("/metrics").map_or(0, |(_, text)| sum_of(&text, "onnward_golden_replays_total"));
     let loads_before = loads();
-    let load = testbed.load(&engine, &place, Some(lasting))?;
+    let load = testbed.load(&engine, &fixture, Some(lasting))?;
     load.enter(Phase::Quiet);
     std::thread::sleep(Duration::from_secs(3));
     load.enter(Phase::Disturbed);
-    let mut seen = Seen::default();
+    let mut found = Findings::default();
     for offset in JUMPS {
-        put(&clock, offset)?;
-        seen.after(offset, &client, &ending, &testbed.batch(1));
+        set_clock(&clock, offset)?;
+        found.after(offset, &client, &ending, &testbed.batch(1));
         std::thread::sleep(testbed.settings.fault / JUMPS.len() as u32);
     }
     load.enter(Phase::Unmeasured);
@@ -70,22 +71,22 @@ pub fn run(testbed: &mut Testbed) -> Result<ScenarioReport, HarnessError> {
     report
         .figure("jumps of an hour and of a day, forwards and back", JUMPS.len() as f64)
         .served(load.stop()?)
-        .require(Requirement::none_of("jump that the engine's clock does not make", seen.unseen_jumps))
+        .require(Requirement::none_of("jump that the engine's clock does not make", found.unseen_jumps))
         .require(Requirement::none_of("version loaded again", loads))
-        .require(Requirement::none_of("outcome that does not find its prediction", seen.outcomes_lost))
-        .require(Requirement::none_of("window of drift that is empty", seen.drift_lost))
+        .require(Requirement::none_of("outcome that does not find its prediction", found.outcomes_lost))
+        .require(Requirement::none_of("window of drift that is empty", found.drift_lost))
         .require(Requirement::none_of(
             "key that is taken after its end or refused before it",
-            seen.wrong_keys,
+            found.wrong_keys,
         ));
-    for reason in seen.reasons {
+    for reason in found.reasons {
         report.failed(reason);
     }
     Ok(report)
 }
 
-/// A clock that is read from a file, and jumps alone: what only passes, and the times of files, are left as they are.
-fn environment(place: &Place, testbed: &Testbed, [clock, keys]: [&Path; 2]) -> Vec<(String, String)> {
+/// Returns variables with which the clock is read from a file. Monotonic time and the times of files stay true.
+fn environment(fixture: &Fixture, testbed: &Testbed, [clock, keys]: [&Path; 2]) -> Vec<(String, String)> {
     vec![
         variable("LD_PRELOAD", testbed.settings.faketime.display().to_string()),
         variable("FAKETIME_TIMESTAMP_FILE", clock.display().to_string()),
@@ -94,12 +95,12 @@ fn environment(place: &Place, testbed: &Testbed, [clock, keys]: [&Path; 2]) -> V
         variable("DONT_FAKE_MONOTONIC", "1"),
         variable("NO_FAKE_STAT", "1"),
         variable("ONNWARD_AUTH__KEYS_FILE", keys.display().to_string()),
-        variable("ONNWARD_OUTCOMES__FOLDER", place.path("outcomes").display().to_string()),
+        variable("ONNWARD_OUTCOMES__FOLDER", fixture.path("outcomes").display().to_string()),
         variable("ONNWARD_DRIFT__MIN_ROWS", "10"),
     ]
 }
 
-/// Waits until an engine that asks for keys serves a version.
+/// Waits until an engine that requires API keys serves a version.
 fn serving(engine: &EngineProcess, client: &Client) -> Result<(), HarnessError> {
     let path = format!("/models/{MODEL}");
     let serves = || json(client.get(&path)).is_ok_and(|state| state["version"].is_u64());
@@ -107,13 +108,13 @@ fn serving(engine: &EngineProcess, client: &Client) -> Result<(), HarnessError> 
     until(serves).map(|_| ()).ok_or_else(|| HarnessError::Answer { request: path.clone(), answer: answer() })
 }
 
-impl Seen {
+impl Findings {
     fn after(&mut self, offset: i64, client: &Client, ending: &Client, body: &[u8]) {
         let predict = || json(client.post(&format!("/models/{MODEL}/predict"), body));
         let mut id = None;
         let has_jumped = until(|| {
             id = predict().ok().and_then(|answer| Some(answer["predictions"][0]["id"].as_str()?.to_owned()));
-            id.as_deref().and_then(made_at).is_some_and(|at| (at - now() - offset).abs() <= MAX_OFF)
+            id.as_deref().and_then(made_at).is_some_and(|at| (at - now() - offset).abs() <= MAX_ERROR)
         });
         self.unseen_jumps += u64::from(has_jumped.is_none());
         let outcome = json!({"id": id, "label": true}).to_string();
@@ -127,7 +128,7 @@ impl Seen {
             self.drift_lost += 1;
             self.reasons.push(format!("at {offset:+} s drift has no rows"));
         }
-        let should_end = offset >= ENDS_AFTER.as_secs() as i64;
+        let should_end = offset >= EXPIRES_AFTER.as_secs() as i64;
         let status = ending.post(&format!("/models/{MODEL}/predict"), body).map(|(status, _)| status);
         if status != Ok(if should_end { 401 } else { 200 }) {
             self.wrong_keys += 1;
@@ -136,15 +137,15 @@ impl Seen {
     }
 }
 
-/// Puts the engine's clock so many seconds from where it should be.
-fn put(clock: &Path, offset: i64) -> Result<(), HarnessError> {
-    // It is read while it is written: whole or not at all.
+/// Sets the engine's clock to an offset in seconds from the true time.
+fn set_clock(clock: &Path, offset: i64) -> Result<(), HarnessError> {
+    // The engine may read the file at any time, so it is replaced at once.
     let (new, failed) = (clock.with_extension("new"), || HarnessError::system("set the engine's clock"));
     std::fs::write(&new, format!("{offset:+}\n")).map_err(failed())?;
     std::fs::rename(&new, clock).map_err(failed())
 }
 
-/// When a prediction was made by the engine's clock: its id is a UUID of version 7.
+/// Returns when a prediction was made by the engine's clock, from its id, a UUID of version 7.
 fn made_at(id: &str) -> Option<i64> {
     let digits: String = id.chars().filter(char::is_ascii_hexdigit).take(12).collect();
     Some(i64::from_str_radix(&digits, 16).ok()? / 1000)

@@ -1,5 +1,5 @@
-//! A full disk under the cache, the store of outcomes and the captures: predictions go on, outcomes are refused rather than
-//! lost, and all of it recovers once there is room.
+//! A full disk under the cache, the ground truth store and the captures: predictions go on, outcomes are rejected and not lost, and
+//! everything recovers once there is room.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -14,21 +14,22 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::report::ScenarioReport;
-use super::testbed::{MODEL, PATIENCE, Testbed, WITHOUT_STORE, client, seaweedfs, temporary, until, variable};
+use super::testbed::{MODEL, Testbed, WITHOUT_STORE, client, seaweedfs, temporary, variable};
 use onnward_harness::client::{Client, json, sum_of};
 use onnward_harness::HarnessError;
-use onnward_harness::load::Phase;
+use onnward_harness::generator::Phase;
+use onnward_harness::wait::until;
 use onnward_harness::requirement::Requirement;
 
-/// How large the disk is.
+/// The size of the disk.
 const DISK: &str = "24m";
-/// How long it is watched before.
+/// How long the engine is observed before the fault.
 const BEFORE: Duration = Duration::from_secs(3);
-/// How long it is between two outcomes.
-const TOLD_EVERY: Duration = Duration::from_millis(50);
-/// How many rows are predicted at a time so that the store has to grow.
+/// The time between two outcomes.
+const REPORTED_EVERY: Duration = Duration::from_millis(50);
+/// The rows of a request that makes the store grow.
 const ROWS: usize = 2000;
-/// How often what the engine has freed is taken away again.
+/// The time between two attempts to fill space that the engine has freed.
 const REFILLED_EVERY: Duration = Duration::from_millis(20);
 
 pub fn run(testbed: &mut Testbed) -> Result<ScenarioReport, HarnessError> {
@@ -36,57 +37,57 @@ pub fn run(testbed: &mut Testbed) -> Result<ScenarioReport, HarnessError> {
         return Ok(ScenarioReport::left_out(WITHOUT_STORE));
     };
     let Some(disk) = SmallDisk::mount()? else {
-        return Ok(ScenarioReport::left_out("no small disk can be mounted here: that takes root"));
+        return Ok(ScenarioReport::left_out("no small disk can be mounted: that requires root"));
     };
-    let mut place = testbed.store(&store, "chaos-disk")?;
-    place.environment.retain(|(name, _)| name != "ONNWARD_CACHE__FOLDER");
-    let command = testbed.command(&place, &disk.environment());
-    let mut engine = place.start(&command)?;
+    let mut fixture = testbed.store(&store, "chaos-disk")?;
+    fixture.environment.retain(|(name, _)| name != "ONNWARD_CACHE__FOLDER");
+    let command = testbed.command(&fixture, &disk.environment());
+    let mut engine = fixture.start(&command)?;
     let client = client(&engine);
-    let load = testbed.load(&engine, &place, None)?;
+    let load = testbed.load(&engine, &fixture, None)?;
     load.enter(Phase::Quiet);
-    let mut told = Told::default();
-    told.tell_for(BEFORE, &client, &testbed.batch(1));
+    let mut outcomes = Outcomes::default();
+    outcomes.report_for(BEFORE, &client, &testbed.batch(1));
 
     load.enter(Phase::Disturbed);
     let filling = disk.fill()?;
     let batch = testbed.batch(ROWS);
-    let refused_after = until(|| {
-        // What is kept of many predictions makes the store grow.
+    let rejected_after = until(|| {
+        // Storing many predictions makes the store grow.
         let _ = client.post(&format!("/models/{MODEL}/predict"), &batch);
-        told.tell(&client, &testbed.batch(1));
-        told.refused > 0
+        outcomes.report(&client, &testbed.batch(1));
+        outcomes.rejected > 0
     });
-    place.publisher.promote(place.versions[1])?;
-    let is_followed = engine.wait_until_serving(MODEL, place.versions[1]).is_ok();
-    told.tell_for(testbed.settings.fault, &client, &testbed.batch(1));
+    fixture.publisher.promote(fixture.versions[1])?;
+    let is_followed = engine.wait_until_serving(MODEL, fixture.versions[1]).is_ok();
+    outcomes.report_for(testbed.settings.fault, &client, &testbed.batch(1));
     let not_stored = scraped(&client, "onnward_predictions_not_stored_total");
     let captured = scraped(&client, "onnward_captured_requests_total");
     filling.end()?;
 
-    let joined_after = until(|| told.tell(&client, &testbed.batch(1)));
+    let joined_after = until(|| outcomes.report(&client, &testbed.batch(1)));
     load.enter(Phase::Unmeasured);
-    let lost = told.lost(&client);
-    // What could not be written is tried again after growing pauses.
+    let lost = outcomes.lost(&client);
+    // Failed writes are retried after growing pauses.
     let captured_after = until(|| scraped(&client, "onnward_captured_requests_total") > captured);
 
     let mut report = ScenarioReport::default();
     let seconds = |took: Option<Duration>| took.map_or(f64::NAN, |took| took.as_secs_f64());
     report
-        .figure("outcomes answered", told.answered.len() as f64)
-        .figure("outcomes refused with 503", told.refused as f64)
-        .figure("seconds from full to the first refusal", seconds(refused_after))
-        .figure("predictions answered and, as told by the metric, not kept", not_stored as f64)
+        .figure("outcomes answered", outcomes.answered.len() as f64)
+        .figure("outcomes rejected with 503", outcomes.rejected as f64)
+        .figure("seconds from full to the first rejection", seconds(rejected_after))
+        .figure("predictions answered and, by the metric, not stored", not_stored as f64)
         .figure("seconds from room to the first outcome", seconds(joined_after))
         .figure("seconds from then to the first capture", seconds(captured_after))
         .served(load.stop()?)
-        .require_that("outcomes are refused while they cannot be kept", refused_after.is_some())
-        .require(Requirement::none_of("outcome answered otherwise", told.others.len() as u64))
+        .require_that("outcomes are rejected while they cannot be stored", rejected_after.is_some())
+        .require(Requirement::none_of("outcome answered otherwise", outcomes.others.len() as u64))
         .require_that("a promotion is followed without a cache", is_followed)
-        .require_that("outcomes are taken again once there is room", joined_after.is_some())
+        .require_that("outcomes are accepted again once there is room", joined_after.is_some())
         .require(Requirement::none_of("outcome that was answered and is lost", lost))
         .require_that("captures are written again once there is room", captured_after.is_some());
-    for other in told.others {
+    for other in outcomes.others {
         report.failed(other);
     }
     Ok(report)
@@ -96,26 +97,26 @@ fn scraped(client: &Client, name: &str) -> u64 {
     client.get("/metrics").map_or(0, |(_, text)| sum_of(&text, name))
 }
 
-/// Outcomes that were told, and what was said.
+/// Outcomes that were reported, by the engine's answers.
 #[derive(Default)]
-struct Told {
+struct Outcomes {
     answered: Vec<String>,
-    refused: u64,
+    rejected: u64,
     others: Vec<String>,
 }
 
-impl Told {
-    /// Tells outcomes for so long.
-    fn tell_for(&mut self, length: Duration, client: &Client, body: &[u8]) {
+impl Outcomes {
+    /// Reports outcomes for a time.
+    fn report_for(&mut self, length: Duration, client: &Client, body: &[u8]) {
         let start = Instant::now();
         while start.elapsed() < length {
-            self.tell(client, body);
-            std::thread::sleep(TOLD_EVERY);
+            self.report(client, body);
+            std::thread::sleep(REPORTED_EVERY);
         }
     }
 
-    /// Predicts, and tells what became of it: whether that was taken.
-    fn tell(&mut self, client: &Client, body: &[u8]) -> bool {
+    /// Requests a prediction and reports its outcome. Returns whether the engine accepted it.
+    fn report(&mut self, client: &Client, body: &[u8]) -> bool {
         let predicted = json(client.post(&format!("/models/{MODEL}/predict"), body));
         let id = predicted.ok().and_then(|answer| Some(answer["predictions"][0]["id"].as_str()?.to_owned()));
         let Some(id) = id else { return false };
@@ -123,13 +124,13 @@ impl Told {
         match client.post("/outcomes", outcome.as_bytes()) {
             Ok((200, text)) => {
                 let result: Value = serde_json::from_str(&text).unwrap_or_default();
-                // The prediction of an outcome that is unknown could not be kept, and the answer says so.
+                // An outcome is unknown if its prediction could not be stored.
                 let is_joined = result["result"] == "joined";
                 self.answered.extend(is_joined.then_some(id));
                 is_joined
             }
             Ok((503, _)) => {
-                self.refused += 1;
+                self.rejected += 1;
                 false
             }
             Ok((status, text)) => {
@@ -143,23 +144,23 @@ impl Told {
         }
     }
 
-    /// How many of those that were answered are not known any more.
+    /// Returns how many acknowledged outcomes are not known any more.
     fn lost(&self, client: &Client) -> u64 {
         let mut lost = 0;
         for ids in self.answered.chunks(1000) {
             let outcomes: Vec<Value> = ids.iter().map(|id| json!({"id": id, "label": true})).collect();
-            let told = json(client.post("/outcomes", json!({ "outcomes": outcomes }).to_string().as_bytes()));
-            let known = told.ok().and_then(|told| told["duplicate"].as_u64()).unwrap_or_default();
+            let answer = json(client.post("/outcomes", json!({ "outcomes": outcomes }).to_string().as_bytes()));
+            let known = answer.ok().and_then(|answer| answer["duplicate"].as_u64()).unwrap_or_default();
             lost += ids.len() as u64 - known;
         }
         lost
     }
 }
 
-/// A disk in memory.
+/// A small disk in memory, which is unmounted when this is dropped.
 struct SmallDisk(TempDir);
 
-/// Takes all room that there is, again and again.
+/// A thread that fills all free space, repeatedly.
 struct Filling {
     file: PathBuf,
     stops: Arc<AtomicBool>,
@@ -167,7 +168,7 @@ struct Filling {
 }
 
 impl SmallDisk {
-    /// Mounts one; none where that is not allowed.
+    /// Mounts one; returns `None` if that is not allowed.
     fn mount() -> Result<Option<Self>, HarnessError> {
         let folder = temporary()?;
         let mut mount = Command::new("mount");
@@ -180,14 +181,14 @@ impl SmallDisk {
         self.0.path().join(name)
     }
 
-    /// An engine has its cache, its store of predictions and its captures there.
+    /// Returns variables with which an engine has its cache, ground truth and captures on the disk.
     fn environment(&self) -> Vec<(String, String)> {
         let on_disk = |name: &str| self.path(name).display().to_string();
         vec![
             variable("ONNWARD_CACHE__FOLDER", on_disk("cache")),
             variable("ONNWARD_OUTCOMES__FOLDER", on_disk("outcomes")),
             variable("ONNWARD_CAPTURE__PLACE", on_disk("captures")),
-            // What is captured must not fill the disk by itself.
+            // Captures must not fill the disk by themselves.
             variable("ONNWARD_CAPTURE__SAMPLE", "0.05"),
             variable("ONNWARD_CAPTURE__MAX_FILE_AGE_MS", "500"),
         ]
@@ -220,7 +221,7 @@ fn take_all(filler: &mut File) {
 }
 
 impl Filling {
-    /// Gives all room back.
+    /// Frees all space.
     fn end(self) -> Result<(), HarnessError> {
         self.stops.store(true, Ordering::Relaxed);
         let _ = self.thread.join();
@@ -235,12 +236,6 @@ impl Drop for SmallDisk {
 }
 
 fn unmount(path: &Path) {
-    let start = Instant::now();
-    // Whoever still has a file open there, as an engine that is just being killed, will be gone soon.
-    while start.elapsed() < PATIENCE {
-        if Command::new("umount").arg(path).output().is_ok_and(|output| output.status.success()) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    // An engine that is just being killed may still have files open there.
+    until(|| Command::new("umount").arg(path).output().is_ok_and(|output| output.status.success()));
 }

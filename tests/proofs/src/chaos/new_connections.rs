@@ -1,4 +1,4 @@
-//! Clients that come for the first time while others hold on to the engine: each has a connection of its own.
+//! New connections, one request each, while other clients hold theirs.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,19 +10,19 @@ use std::time::{Duration, Instant};
 use super::testbed::MODEL;
 use onnward_harness::HarnessError;
 
-/// How often one comes.
+/// The time between two new connections.
 const EVERY: Duration = Duration::from_millis(50);
-/// How long each waits.
+/// How long a client waits for its answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What became of them.
+/// The results of the requests.
 #[derive(Debug, Default)]
 pub struct Served {
-    /// How many came.
-    pub came: u64,
-    /// Why some were not served.
+    /// The number of new connections.
+    pub attempts: u64,
+    /// Why requests failed.
     pub failures: Vec<String>,
-    /// How long those who were had to wait for their answers, from when they came.
+    /// The times from connecting to the answer, of the others.
     pub took: Vec<Duration>,
 }
 
@@ -33,38 +33,38 @@ pub struct NewConnections {
 }
 
 impl NewConnections {
-    /// From now on they come, each with this row.
+    /// Starts to open connections, each with a request of this row.
     pub fn start(address: SocketAddr, body: &[u8]) -> Result<Self, HarnessError> {
         let request = request(body);
         let stops = Arc::new(AtomicBool::new(false));
-        let come = {
+        let run = {
             let stops = Arc::clone(&stops);
             move || {
-                let mut seen = Served::default();
+                let mut served = Served::default();
                 while !stops.load(Ordering::Relaxed) {
                     let start = Instant::now();
-                    seen.came += 1;
-                    match ask(address, &request) {
-                        Ok(()) => seen.took.push(start.elapsed()),
-                        Err(error) => seen.failures.push(format!("a new connection: {error}")),
+                    served.attempts += 1;
+                    match send(address, &request) {
+                        Ok(()) => served.took.push(start.elapsed()),
+                        Err(error) => served.failures.push(format!("a new connection: {error}")),
                     }
                     std::thread::sleep(EVERY.saturating_sub(start.elapsed()));
                 }
-                seen
+                served
             }
         };
-        let thread = std::thread::Builder::new().name("new_connections".to_owned()).spawn(come);
+        let thread = std::thread::Builder::new().name("new_connections".to_owned()).spawn(run);
         Ok(Self { stops, thread: thread.map_err(HarnessError::system("start a thread of clients"))? })
     }
 
-    /// No more come: what became of them.
+    /// Stops, and returns the results.
     pub fn stop(self) -> Result<Served, HarnessError> {
         self.stops.store(true, Ordering::Relaxed);
         self.thread.join().map_err(|_| HarnessError::Settings("a thread of clients has failed".to_owned()))
     }
 }
 
-/// A request for a prediction, after which the connection is closed.
+/// Returns the bytes of a request for a prediction, after which the connection is closed.
 pub fn request(body: &[u8]) -> Vec<u8> {
     let head = format!(
         "POST /models/{MODEL}/predict HTTP/1.1\r\nHost: engine\r\nContent-Type: application/json\r\n\
@@ -74,7 +74,7 @@ pub fn request(body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-fn ask(address: SocketAddr, request: &[u8]) -> io::Result<()> {
+fn send(address: SocketAddr, request: &[u8]) -> io::Result<()> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;

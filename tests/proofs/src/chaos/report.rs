@@ -5,54 +5,54 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Scenario;
-use onnward_harness::load::LoadFigures;
+use onnward_harness::generator::CheckedFigures;
 use crate::swaps::LatencyReport;
 use onnward_harness::requirement::Requirement;
 
-/// In how many milliseconds 99 % of the predictions are answered whatever happens: the objective that alerts hold them to.
+/// The largest p99 latency during a fault, in milliseconds: the objective of the alerts.
 const MAX_P99_MS: f64 = 100.0;
 
-/// What the scenarios found.
+/// The results of all scenarios.
 #[derive(Debug, Clone, Serialize)]
 pub struct ChaosReport {
     /// The seed of the random choices.
     pub seed: u64,
     /// The scenarios.
     pub scenarios: Vec<ScenarioReport>,
-    /// What is required, of all of them together.
+    /// The requirements of all scenarios.
     pub requirements: Vec<Requirement>,
 }
 
-/// What one scenario found.
+/// The results of one scenario.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct ScenarioReport {
-    /// Its name.
+    /// The scenario's name.
     pub scenario: &'static str,
-    /// How long it took, in seconds.
+    /// The duration, in seconds.
     pub seconds: f64,
-    /// Why it could not be run, where that is so.
+    /// Why the scenario could not be run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_out: Option<String>,
-    /// What was seen.
+    /// The figures.
     pub figures: Vec<Figure>,
-    /// What failed, and how often.
+    /// The number of failures by reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub reasons: BTreeMap<String, u64>,
-    /// What is required.
+    /// The requirements.
     pub requirements: Vec<Requirement>,
 }
 
-/// Something that was seen.
+/// A figure.
 #[derive(Debug, Clone, Serialize)]
 pub struct Figure {
-    /// What it is.
+    /// Its description.
     pub what: String,
-    /// How much or how many.
+    /// Its value.
     pub value: f64,
 }
 
 impl ScenarioReport {
-    /// A scenario that cannot be run here.
+    /// Returns the report of a scenario that cannot be run here.
     pub(super) fn left_out(why: impl Into<String>) -> Self {
         Self { left_out: Some(why.into()), ..Self::default() }
     }
@@ -71,7 +71,7 @@ impl ScenarioReport {
         self
     }
 
-    /// Requires something to be so.
+    /// Requires a condition.
     pub(super) fn require_that(&mut self, what: &str, is_so: bool) -> &mut Self {
         let found = if is_so { "yes" } else { "no" };
         self.require(Requirement { required: what.to_owned(), found: found.to_owned(), met: is_so })
@@ -82,14 +82,14 @@ impl ScenarioReport {
         self
     }
 
-    /// Says what became of those who went on asking, and requires that nobody of them noticed anything.
-    pub(super) fn served(&mut self, figures: LoadFigures) -> &mut Self {
-        let LoadFigures { sent, failed, wrong, reasons, quiet, disturbed, .. } = figures;
+    /// Adds the figures of the load during the fault, and requires that no request was affected.
+    pub(super) fn served(&mut self, figures: CheckedFigures) -> &mut Self {
+        let CheckedFigures { sent, failed, wrong, reasons, quiet, disturbed, .. } = figures;
         for (reason, count) in reasons {
             *self.reasons.entry(reason).or_default() += count;
         }
         let (quiet, disturbed) = (LatencyReport::of(&quiet), LatencyReport::of(&disturbed));
-        self.figure("predictions asked for", sent as f64)
+        self.figure("predictions requested", sent as f64)
             .figure("p99 before the fault, ms", quiet.p99_ms)
             .figure("p99 during it, ms", disturbed.p99_ms)
             .require(Requirement::none_of("prediction that fails", failed))

@@ -1,4 +1,4 @@
-//! Clients that send a byte a second, in the head or in the body of a request, and clients that never read their answers.
+//! Clients that send a byte per second, in the head or in the body of a request, and clients that never read their answers.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,29 +12,29 @@ use super::new_connections::NewConnections;
 use super::report::ScenarioReport;
 use super::testbed::{MODEL, Testbed};
 use onnward_harness::HarnessError;
-use onnward_harness::load::Phase;
-use onnward_harness::process::{Used, raise_file_limit};
+use onnward_harness::generator::Phase;
+use onnward_harness::process::{Usage, raise_file_limit};
 use onnward_harness::requirement::Requirement;
 
 const BEFORE: Duration = Duration::from_secs(5);
 const A_BYTE_EVERY: Duration = Duration::from_secs(1);
-/// What a slow body announces: as much as an engine takes by default.
+/// The Content-Length of a slow body: the default limit of the engine.
 const ANNOUNCED_BYTES: usize = 8 * 1024 * 1024;
-/// How many rows those ask for who do not read, and how little their systems take of the answers.
+/// The rows in a request whose answer is never read, and the receive buffer of its client.
 const ROWS: usize = 200;
 const RECEIVE_BUFFER: u32 = 4096;
-/// How much memory the engine may take for a slow client at most, in KiB.
+/// The most memory for a slow client, in KiB.
 const MAX_KIB: f64 = 512.0;
 
 pub fn run(testbed: &mut Testbed) -> Result<ScenarioReport, HarnessError> {
-    let place = testbed.folder()?;
-    let engine = place.start(&testbed.command(&place, &[]))?;
+    let fixture = testbed.folder()?;
+    let engine = fixture.start(&testbed.command(&fixture, &[]))?;
     raise_file_limit();
     let address = engine.address()?;
-    let load = testbed.load(&engine, &place, None)?;
+    let load = testbed.load(&engine, &fixture, None)?;
     load.enter(Phase::Quiet);
     std::thread::sleep(BEFORE);
-    let before = Used::by(engine.id())?;
+    let before = Usage::of(engine.id())?;
     load.enter(Phase::Disturbed);
     let new_connections = NewConnections::start(address, &testbed.batch(1))?;
     let slow = IdleClients::new()?;
@@ -50,9 +50,9 @@ pub fn run(testbed: &mut Testbed) -> Result<ScenarioReport, HarnessError> {
         }
     }
     std::thread::sleep(testbed.settings.fault);
-    let after = Used::by(engine.id())?;
-    let open = slow.seen.open.load(Ordering::Relaxed);
-    let closed = slow.seen.closed.load(Ordering::Relaxed);
+    let after = Usage::of(engine.id())?;
+    let open = slow.connections.open.load(Ordering::Relaxed);
+    let closed = slow.connections.closed.load(Ordering::Relaxed);
     let new_connections = new_connections.stop()?;
     load.enter(Phase::Unmeasured);
     drop(slow);
@@ -63,10 +63,10 @@ pub fn run(testbed: &mut Testbed) -> Result<ScenarioReport, HarnessError> {
         .figure("slow clients", testbed.settings.slow_clients as f64)
         .figure("of them connected at the end", open as f64)
         .figure("their connections that the engine has closed", closed as f64)
-        .figure("clients that came meanwhile", new_connections.came as f64)
+        .figure("new connections meanwhile", new_connections.attempts as f64)
         .figure("memory for each slow client, KiB", kib_each)
         .served(load.stop()?)
-        .require(Requirement::none_of("new client that is not served", new_connections.failures.len() as u64))
+        .require(Requirement::none_of("new connection that is not served", new_connections.failures.len() as u64))
         .require(Requirement::at_most("memory for each slow client", kib_each, MAX_KIB, " KiB"));
     for failure in new_connections.failures {
         report.failed(failure);
@@ -74,7 +74,7 @@ pub fn run(testbed: &mut Testbed) -> Result<ScenarioReport, HarnessError> {
     Ok(report)
 }
 
-/// The head of a request but for its last line, with a body of so many bytes announced.
+/// Returns the head of a request without its last line, with a Content-Length unless that is 0.
 fn head(announced: usize) -> Vec<u8> {
     let length = if announced > 0 { format!("Content-Length: {announced}\r\n") } else { String::new() };
     format!(
@@ -83,10 +83,10 @@ fn head(announced: usize) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Sends the head, its end if a body follows, and then a byte a second, until the connection is closed.
+/// Sends the head, its last line if a body follows, and then a byte per second until the connection is closed.
 async fn a_byte_a_second(mut stream: TcpStream, head: Vec<u8>) {
     let has_body = head.windows(15).any(|part| part == b"Content-Length:");
-    // In a head the bytes are a header that does not end.
+    // In a head the bytes belong to a header that does not end.
     let (start, byte): (&[u8], &[u8]) = if has_body { (b"\r\n", b" ") } else { (b"X-Slow: ", b"a") };
     let mut answer = [0; 1024];
     if stream.write_all(&[&head, start].concat()).await.is_err() {
@@ -105,7 +105,7 @@ async fn a_byte_a_second(mut stream: TcpStream, head: Vec<u8>) {
     }
 }
 
-/// Sends a request every second as long as they are taken, and reads nothing.
+/// Sends a request every second until the connection is closed, and reads nothing.
 async fn never_reads(mut stream: TcpStream, request: Vec<u8>) {
     while stream.write_all(&request).await.is_ok() {
         sleep(A_BYTE_EVERY).await;

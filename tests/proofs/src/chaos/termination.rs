@@ -1,7 +1,7 @@
-//! SIGTERM under load: what the engine has taken it answers.
+//! SIGTERM under load: the engine answers what it has accepted.
 //!
-//! A request is lost if it was sent and its answer did not come whole, or was another than 200. Not lost is what was not sent: where
-//! the connection had been closed before, or none could be had any more.
+//! A request is lost if it was sent and got no complete answer with status 200. It is not lost if it was never sent, because the
+//! connection was closed before or no new one was accepted.
 
 mod clients;
 
@@ -14,22 +14,22 @@ use onnward_harness::HarnessError;
 use onnward_harness::figures::percentile;
 use onnward_harness::requirement::Requirement;
 
-/// How long the load runs before the signal.
+/// The bounds of the time from the start of the load to the signal.
 const LEAST: Duration = Duration::from_millis(200);
 const MOST: Duration = Duration::from_millis(800);
-/// How long the engine goes on to take connections after the signal. Its default is longer; that one would only be waited for.
+/// How long the engine accepts connections after the signal. The default is longer, and would only lengthen the proof.
 const GRACE_MS: &str = "300";
 
 pub fn run(testbed: &mut Testbed) -> Result<ScenarioReport, HarnessError> {
-    let place = testbed.folder()?;
+    let fixture = testbed.folder()?;
     let grace = ("ONNWARD_SHUTDOWN__GRACE_MS".to_owned(), GRACE_MS.to_owned());
-    let command = testbed.command(&place, &[grace]);
+    let command = testbed.command(&fixture, &[grace]);
     let (mut tally, mut end_ms, mut unclean) = (Tally::default(), Vec::new(), 0);
     for _ in 0..testbed.settings.repetitions {
-        let mut engine = place.start(&command)?;
+        let mut engine = fixture.start(&command)?;
         let clients = Clients::start(engine.address()?, testbed)?;
         std::thread::sleep(testbed.random_delay(LEAST, MOST));
-        clients.signalled();
+        clients.mark_signal();
         let start = Instant::now();
         engine.terminate()?;
         unclean += u64::from(!engine.wait_for_end()?.success());
@@ -39,7 +39,7 @@ pub fn run(testbed: &mut Testbed) -> Result<ScenarioReport, HarnessError> {
     end_ms.sort_by(f64::total_cmp);
     let mut report = ScenarioReport::default();
     report
-        .figure("engines told to end", testbed.settings.repetitions as f64)
+        .figure("engines terminated", testbed.settings.repetitions as f64)
         .figure("requests answered", tally.answered as f64)
         .figure("of them after the signal", tally.after_signal as f64)
         .figure("connections refused or closed before a request was sent", tally.unsent as f64)

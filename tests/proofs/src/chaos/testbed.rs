@@ -1,9 +1,8 @@
-//! What the scenarios share: models, places, engines, and those who go on asking.
+//! What the scenarios share: models, repositories, engines and load.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use hyper::Uri;
 use onnward_models::Family;
 use onnward_repository::RepositoryConfig;
 use rand::{RngExt, SeedableRng};
@@ -14,34 +13,31 @@ use super::ChaosSettings;
 use onnward_harness::client::Client;
 use onnward_harness::engine::{EngineCommand, EngineProcess};
 use onnward_harness::HarnessError;
-use onnward_harness::load::{Load, LoadPlan};
+use onnward_harness::generator::{CheckedLoad, CheckedPlan};
 use onnward_harness::publisher::Publisher;
 use onnward_harness::seaweedfs::SeaweedFs;
 use onnward_harness::versions::TwoVersions;
 
 pub const MODEL: &str = "beset";
-/// How long something may take to come about that nobody waits for.
-pub const PATIENCE: Duration = Duration::from_secs(60);
-const PAUSE: Duration = Duration::from_millis(50);
 
-/// What the scenarios share.
+/// Settings, models and random delays of all scenarios.
 pub struct Testbed {
     pub settings: ChaosSettings,
     pub models: TwoVersions,
     random: ChaCha8Rng,
 }
 
-/// A model repository with two versions, of which the first is promoted, and a folder beside it.
-pub struct Place {
+/// A model repository with two versions, of which the first is promoted, and a folder for everything else.
+pub struct Fixture {
     folder: TempDir,
     location: String,
     pub publisher: Publisher,
     pub versions: [u64; 2],
-    /// Variables with which programs reach it.
+    /// Environment variables with which programs reach the repository.
     pub environment: Vec<(String, String)>,
 }
 
-/// A variable of a program.
+/// Returns an environment variable.
 pub fn variable(name: &str, value: impl Into<String>) -> (String, String) {
     (name.to_owned(), value.into())
 }
@@ -53,66 +49,67 @@ impl Testbed {
         Ok(Self { settings, models, random })
     }
 
-    /// A moment between the two.
+    /// Returns a random delay between two bounds.
     pub fn random_delay(&mut self, least: Duration, most: Duration) -> Duration {
         least + (most - least).mul_f64(self.random.random())
     }
 
-    /// A repository in a temporary folder.
-    pub fn folder(&self) -> Result<Place, HarnessError> {
+    /// Creates a repository in a temporary folder.
+    pub fn folder(&self) -> Result<Fixture, HarnessError> {
         let folder = temporary()?;
         let location = folder.path().join("repository").display().to_string();
         let config = RepositoryConfig { location: location.clone(), ..RepositoryConfig::default() };
-        self.place(folder, location, &config, Vec::new())
+        self.fixture(folder, location, &config, Vec::new())
     }
 
-    /// A repository in a store; engines have their cache in a folder.
-    pub fn store(&self, store: &SeaweedFs, prefix: &str) -> Result<Place, HarnessError> {
+    /// Creates a repository in a store. Engines have their cache in a folder.
+    pub fn store(&self, store: &SeaweedFs, prefix: &str) -> Result<Fixture, HarnessError> {
         let folder = temporary()?;
         let mut environment = store.environment();
         environment
             .push(variable("ONNWARD_CACHE__FOLDER", folder.path().join("cache").display().to_string()));
-        self.place(folder, SeaweedFs::location(prefix), &store.config(prefix), environment)
+        self.fixture(folder, SeaweedFs::location(prefix), &store.config(prefix), environment)
     }
 
-    fn place(
+    fn fixture(
         &self,
         folder: TempDir,
         location: String,
         config: &RepositoryConfig,
         environment: Vec<(String, String)>,
-    ) -> Result<Place, HarnessError> {
+    ) -> Result<Fixture, HarnessError> {
         let publisher = Publisher::open(config, MODEL)?;
         let versions = publisher.publish_both(&self.models)?;
-        Ok(Place { folder, location, publisher, versions, environment })
+        Ok(Fixture { folder, location, publisher, versions, environment })
     }
 
-    /// How an engine is started there, with more variables.
-    pub fn command(&self, place: &Place, more: &[(String, String)]) -> EngineCommand {
-        // Somebody who waits for a promotion to be followed shall not wait for long.
+    /// Returns the command that starts an engine on a repository, with more environment variables.
+    pub fn command(&self, fixture: &Fixture, more: &[(String, String)]) -> EngineCommand {
+        // The scenarios wait for promotions: these intervals are shorter than the defaults.
         let watch = [("INTERVAL_MS", "500"), ("MAX_BACKOFF_MS", "2000")];
         let watch = watch.map(|(name, value)| variable(&format!("ONNWARD_WATCH__{name}"), value));
-        EngineCommand {
-            program: self.settings.engine.clone(),
-            repository: place.location.clone(),
-            environment: [&place.environment[..], &watch, more].concat(),
-        }
+        EngineCommand::new(&self.settings.engine, &fixture.location)
+            .with_environment([&fixture.environment[..], &watch, more].concat())
     }
 
-    /// Somebody who asks for predictions again and again.
+    /// Starts to request predictions at the configured rate.
     pub fn load(
         &self,
         engine: &EngineProcess,
-        place: &Place,
+        fixture: &Fixture,
         key: Option<String>,
-    ) -> Result<Load, HarnessError> {
-        let url = format!("{}/models/{MODEL}/predict", engine.url());
-        let url = url.parse::<Uri>().map_err(|error| HarnessError::Settings(error.to_string()))?;
-        let (rate, requests) = (self.settings.rate, self.models.requests.clone());
-        Load::start(LoadPlan { url, rate, requests, versions: place.versions, key })
+    ) -> Result<CheckedLoad, HarnessError> {
+        CheckedLoad::start(CheckedPlan {
+            address: engine.address()?,
+            path: format!("/models/{MODEL}/predict"),
+            rate: self.settings.rate,
+            requests: self.models.requests.clone(),
+            versions: fixture.versions,
+            key,
+        })
     }
 
-    /// The body of a request of so many rows.
+    /// Returns the body of a request with this many rows.
     pub fn batch(&self, rows: usize) -> Vec<u8> {
         let rows: Vec<&[u8]> =
             self.models.requests.iter().map(|one| &one.body[..]).cycle().take(rows).collect();
@@ -120,18 +117,18 @@ impl Testbed {
     }
 }
 
-impl Place {
-    /// The repository's URL.
+impl Fixture {
+    /// Returns the repository's URL.
     pub fn location(&self) -> &str {
         &self.location
     }
 
-    /// A path in the folder beside it.
+    /// Returns a path in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Starts an engine there, and waits until it serves the first version.
+    /// Starts an engine and waits until it serves the first version.
     pub fn start(&self, command: &EngineCommand) -> Result<EngineProcess, HarnessError> {
         let mut engine = command.start()?;
         engine.wait_until_serving(MODEL, self.versions[0])?;
@@ -143,27 +140,15 @@ pub fn temporary() -> Result<TempDir, HarnessError> {
     TempDir::new().map_err(HarnessError::system("make a temporary folder"))
 }
 
-/// SeaweedFS, unless its program is not there.
+/// Starts SeaweedFS; returns `None` if its program is missing.
 pub fn seaweedfs(program: &Path) -> Result<Option<SeaweedFs>, HarnessError> {
     if program.is_file() { SeaweedFs::start(program).map(Some) } else { Ok(None) }
 }
 
-/// Why scenarios that need a store are left out.
-pub const WITHOUT_STORE: &str = "SeaweedFS is not there: tests/fetch-seaweedfs.sh fetches it";
+/// The reason for which scenarios that need a store are left out.
+pub const WITHOUT_STORE: &str = "SeaweedFS is missing: tests/fetch-seaweedfs.sh downloads it";
 
-/// Waits until something is so: how long that took, if it came to be so.
-pub fn until(mut is_so: impl FnMut() -> bool) -> Option<Duration> {
-    let start = Instant::now();
-    while start.elapsed() < PATIENCE {
-        if is_so() {
-            return Some(start.elapsed());
-        }
-        std::thread::sleep(PAUSE);
-    }
-    None
-}
-
-/// A client of an engine.
+/// Returns a client of an engine.
 pub fn client(engine: &EngineProcess) -> Client {
     Client::new(engine.url())
 }

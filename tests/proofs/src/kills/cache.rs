@@ -6,18 +6,18 @@ use onnward_schemas::sha256_hex;
 
 use onnward_harness::HarnessError;
 
-/// An engine's cache, seen from outside: in `objects` files whose names are their SHA-256 in hexadecimal, in `state` what
-/// was served last, and whatever lies beside them.
+/// An engine's cache on disk: in `objects` files named by their SHA-256 in hexadecimal, in `state` what was served last, and
+/// leftovers.
 pub struct CacheFolder(PathBuf);
 
-/// What a cache holds.
+/// The contents of a cache.
 #[derive(Debug, Default)]
 pub struct Audit {
-    /// How many bytes all files have together.
+    /// The size of all files.
     pub bytes: u64,
-    /// How many files there are that are neither objects nor state.
+    /// The number of files that are neither objects nor state.
     pub leftovers: u64,
-    /// How many objects are not what their names say.
+    /// The number of objects whose digest is not their name.
     pub wrong_objects: u64,
 }
 
@@ -30,18 +30,18 @@ impl CacheFolder {
         &self.0
     }
 
-    /// Whether it has an object of this name, whatever is in it.
+    /// Returns whether there is an object of this name, whatever its content.
     pub fn holds(&self, sha256: &str) -> bool {
         self.0.join("objects").join(sha256).exists()
     }
 
-    /// Reads every file in it.
+    /// Reads and checks every file.
     pub fn audit(&self) -> Result<Audit, HarnessError> {
         let mut audit = Audit::default();
         for path in files(&self.0).map_err(HarnessError::reading(&self.0))? {
             let bytes = match fs::read(&path) {
                 Ok(bytes) => bytes,
-                // An engine that lives has taken it away meanwhile.
+                // A running engine has removed it meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(HarnessError::reading(&path)(error)),
             };
@@ -57,7 +57,7 @@ impl CacheFolder {
     }
 }
 
-/// The digest that an object's name promises; none for other files.
+/// Returns the digest in an object's name; `None` for other files.
 fn object_name(path: &Path) -> Option<&str> {
     let name = path.file_name()?.to_str()?;
     let is_digest = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());

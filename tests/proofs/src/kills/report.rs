@@ -7,23 +7,23 @@ use super::{CACHE_BYTES, FILE_BYTES};
 use onnward_harness::figures::percentile;
 use onnward_harness::requirement::Requirement;
 
-/// How many unfinished files may lie in a cache at once: one for each engine that writes or was just killed.
+/// The most unfinished files in a cache at once: one for each engine that writes or was just killed.
 const MAX_LEFTOVERS: u64 = 2;
 
-/// What was seen of all rounds.
+/// The findings of all rounds.
 #[derive(Debug, Default)]
 pub struct KillFigures {
-    /// How many rounds there were.
+    /// The number of rounds.
     pub rounds: u64,
-    /// How many engines were killed.
+    /// The number of killed engines.
     pub kills: u64,
-    /// How many of them after the whole file had come through.
+    /// How many of them were killed after the whole file was forwarded.
     pub late_kills: u64,
-    /// How often an object of a cache was not what its name says.
+    /// The number of objects in a cache whose digest is not their name.
     pub wrong_objects: u64,
-    /// How many engines served another file than the promoted version's, or other probabilities.
+    /// The number of engines that served another file than the promoted version's, or other probabilities.
     pub wrong_engines: u64,
-    /// How long engines took from a start to serving, in milliseconds.
+    /// The times from a start to serving, in milliseconds.
     pub restart_ms: Vec<f64>,
     /// The largest number of unfinished files in a cache.
     pub max_leftovers: u64,
@@ -32,26 +32,26 @@ pub struct KillFigures {
 }
 
 impl KillFigures {
-    /// Takes note of what a cache holds.
-    pub fn see(&mut self, audit: Audit) {
+    /// Adds what a cache holds.
+    pub fn add(&mut self, audit: Audit) {
         self.wrong_objects += audit.wrong_objects;
         self.max_leftovers = self.max_leftovers.max(audit.leftovers);
         self.max_cache_bytes = self.max_cache_bytes.max(audit.bytes);
     }
 }
 
-/// What killing engines did to them and to their caches.
+/// The results of killing engines.
 #[derive(Debug, Clone, Serialize)]
 pub struct KillReport {
     /// The seed of the random choices.
     pub seed: u64,
     /// The size of each version's file in bytes, but for the model itself.
     pub file_bytes: u64,
-    /// How many rounds there were.
+    /// The number of rounds.
     pub rounds: u64,
-    /// How many engines were killed.
+    /// The number of killed engines.
     pub kills: u64,
-    /// How many of them after the whole file had come through.
+    /// How many of them were killed after the whole file was forwarded.
     pub late_kills: u64,
     /// The median time from a start after a kill to serving, in milliseconds.
     pub restart_median_ms: f64,
@@ -61,7 +61,7 @@ pub struct KillReport {
     pub max_leftovers: u64,
     /// The largest size of a cache in bytes, such files included.
     pub max_cache_bytes: u64,
-    /// What is required.
+    /// The requirements.
     pub requirements: Vec<Requirement>,
 }
 
@@ -71,7 +71,7 @@ impl KillReport {
         let KillFigures { rounds, kills, late_kills, restart_ms, max_leftovers, max_cache_bytes, .. } =
             figures;
         let mib = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);
-        // What is unfinished comes on top of the bound, and a file is a little larger than its padding.
+        // Unfinished files come on top of the limit, and a file is a little larger than its padding.
         let most = mib(CACHE_BYTES + (MAX_LEFTOVERS + 1) * FILE_BYTES);
         let requirements = vec![
             Requirement::none_of("object of a cache that is not what its name says", figures.wrong_objects),

@@ -1,4 +1,4 @@
-//! What goes on beside the predictions: swaps, outcomes, scrapes. Each is a thread that does one thing at even distances.
+//! The background load: swaps, ground truth and scrapes. Each is a thread that does one thing at regular intervals.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,56 +18,56 @@ use onnward_harness::HarnessError;
 use onnward_harness::publisher::Publisher;
 use onnward_harness::versions::TwoVersions;
 
-/// How often outcomes are posted.
+/// The time between two posts of outcomes.
 const OUTCOMES_EVERY: Duration = Duration::from_millis(200);
-/// How long a thread sleeps at a time before it looks whether it is to stop.
-const NAP: Duration = Duration::from_millis(50);
-/// How many different failures are told.
+/// How long a thread sleeps at a time before it checks whether to stop.
+const STOP_INTERVAL: Duration = Duration::from_millis(50);
+/// The most different failures that are reported.
 const MAX_REASONS: usize = 10;
 
-/// Those who are asked for: each has a key by which outcomes come in.
+/// Rows to predict. Each has a key by which its outcome is reported.
 pub struct Customers {
     /// The rows, with their keys.
     pub rows: Vec<Vec<u8>>,
     outcomes: Vec<Value>,
 }
 
-/// What became of what goes on beside the predictions.
+/// The results of the background load.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct BackgroundFigures {
-    /// How many promotions there were. One that the engine has not followed before the next is a failure.
+    /// The number of promotions. One that the engine has not followed before the next is a failure.
     pub swaps: u64,
-    /// How many scrapes were answered.
+    /// The number of answered scrapes.
     pub scrapes: u64,
-    /// How many bytes the last scrape had.
+    /// The size of the last scrape.
     pub scrape_bytes: u64,
-    /// How many outcomes were answered.
+    /// The number of answered outcomes.
     pub outcomes: u64,
     /// How many of them were joined to predictions.
     pub joined: u64,
-    /// What failed, and how often.
+    /// The number of failures by reason.
     pub failures: BTreeMap<String, u64>,
-    /// How many answered predictions were not kept for their outcomes.
+    /// The number of answered predictions that were not stored.
     pub not_stored: u64,
-    /// How many lines of the log were lost.
+    /// The number of lost log lines.
     pub log_lines_lost: u64,
 }
 
-/// What goes on beside the predictions.
+/// Threads that put the background load on an engine.
 pub struct BackgroundLoad {
     stops: Arc<AtomicBool>,
     threads: Vec<JoinHandle<BackgroundFigures>>,
 }
 
 impl Customers {
-    /// Those of the requests.
+    /// Adds a key to the row of each request.
     ///
     /// # Errors
-    /// [`HarnessError::Settings`] where the schema has no identifier, by which customers are told apart.
+    /// [`HarnessError::Settings`] if the schema has no identifier for the key.
     pub fn of(schema: &SchemaFile, models: &TwoVersions) -> Result<Self, HarnessError> {
         let Some(identifier) = &schema.schema.identifier else {
             return Err(HarnessError::Settings(
-                "the schema names no identifier, by which outcomes could come".to_owned(),
+                "the schema has no identifier, by which outcomes could be reported".to_owned(),
             ));
         };
         let mut customers = Self { rows: Vec::new(), outcomes: Vec::new() };
@@ -120,12 +120,12 @@ impl BackgroundLoad {
         Ok(Self { stops, threads })
     }
 
-    /// Ends it, and says what became of it.
+    /// Ends the background load and returns its results.
     pub fn stop(self, engine: &EngineProcess) -> Result<BackgroundFigures, HarnessError> {
         self.stops.store(true, Ordering::Relaxed);
         let mut all = BackgroundFigures::default();
         for thread in self.threads {
-            let failed = |_| HarnessError::Settings("what goes on beside the load has failed".to_owned());
+            let failed = |_| HarnessError::Settings("a thread of the background load has failed".to_owned());
             all.add(thread.join().map_err(failed)?);
         }
         let (_, text) = engine.get("/metrics")?;
@@ -135,7 +135,7 @@ impl BackgroundLoad {
     }
 }
 
-/// One turn of what a thread does again and again.
+/// What a thread does at each interval.
 type Work = Box<dyn FnMut(&mut BackgroundFigures) + Send>;
 
 fn repeat(stops: &AtomicBool, every: Duration, work: &mut Work) -> BackgroundFigures {
@@ -143,7 +143,7 @@ fn repeat(stops: &AtomicBool, every: Duration, work: &mut Work) -> BackgroundFig
     let mut due = Instant::now() + every;
     while !stops.load(Ordering::Relaxed) {
         if Instant::now() < due {
-            std::thread::sleep(NAP.min(every));
+            std::thread::sleep(STOP_INTERVAL.min(every));
             continue;
         }
         work(&mut figures);
@@ -152,7 +152,7 @@ fn repeat(stops: &AtomicBool, every: Duration, work: &mut Work) -> BackgroundFig
     figures
 }
 
-/// Who moves the alias to and fro.
+/// Moves the alias between two versions.
 struct Swapper {
     client: Client,
     publisher: Publisher,
@@ -162,7 +162,7 @@ struct Swapper {
 }
 
 impl Swapper {
-    /// Sees that the engine has followed the last promotion, and promotes the other version.
+    /// Checks that the engine has followed the last promotion, and promotes the other version.
     fn swap(&mut self, figures: &mut BackgroundFigures) {
         let [was, will] = match self.promoted {
             0 => self.versions,

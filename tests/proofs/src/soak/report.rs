@@ -7,72 +7,72 @@ use super::SoakSettings;
 use super::background_load::BackgroundFigures;
 use onnward_harness::figures::{median, rise};
 use onnward_harness::generator::{Statuses, WindowFigures};
-use onnward_harness::process::Held;
+use onnward_harness::process::Resources;
 use onnward_harness::requirement::Requirement;
 
-/// How many more files may be open in the last quarter than in the first: a scrape's connection or two, or a version's that is on its way,
-/// are open at some countings and not at others. What leaks with each of thousands of requests is far more.
+/// The largest growth of open files from the first quarter to the last. A few connections of scrapes or downloads are open in some
+/// samples and not in others; a leak with each of thousands of requests is far more.
 const MAX_FILE_GROWTH: f64 = 4.0;
-/// By how many percent a line through the resident memory of the last three quarters may rise.
+/// The largest rise of a line through the resident memory of the last three quarters, in percent.
 const MAX_MEMORY_RISE: f64 = 5.0;
-/// By how much the 99th percentile of the last quarter may be above that of the first.
+/// The largest ratio of the last quarter's p99 to the first's.
 const MAX_P99_RATIO: f64 = 1.5;
-/// How many threads the last quarter may have more than the first: those for blocking work come and go.
+/// The largest growth of threads from the first quarter to the last. Threads for blocking work come and go.
 const MAX_MORE_THREADS: f64 = 4.0;
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// What one interval of a soak saw.
+/// The results of one interval.
 #[derive(Debug, Clone, Serialize)]
 pub struct Interval {
-    /// What became of its requests.
+    /// The number of requests by status.
     pub statuses: Statuses,
-    /// The median of its latencies in milliseconds, from when a request should have begun.
+    /// The median latency in milliseconds, from when a request should have begun.
     pub p50_ms: f64,
-    /// Their 99th percentile.
+    /// The 99th percentile of latencies.
     pub p99_ms: f64,
-    /// The engine's resident memory: the median of what was seen, in MiB.
+    /// The engine's resident memory in MiB: the median of the samples.
     pub resident_mib: f64,
-    /// Its open files, sockets included: the median of what was seen.
+    /// Its open files, including sockets: the median of the samples.
     pub file_handles: f64,
-    /// Its threads: the median of what was seen.
+    /// Its threads: the median of the samples.
     pub threads: f64,
-    /// The share of one processor that it took.
+    /// The share of one processor that it used.
     pub processors: f64,
-    /// The share of one processor that the load took. Close to 1, it is the load that is slow.
+    /// The share of one processor that the load used. Near 1 the load itself is the bottleneck.
     pub load_processors: f64,
 }
 
-/// What a soak did to an engine.
+/// The results of a soak.
 #[derive(Debug, Clone, Serialize)]
 pub struct SoakReport {
     /// The versions' family.
     pub family: &'static str,
-    /// What the engine ran them on.
+    /// The engine's backend.
     pub backend: String,
     /// Whether engine and load had processors of their own.
     pub apart: bool,
-    /// How many requests a second the engine answered at most, if that was measured.
+    /// The most requests per second that the engine answered, if measured.
     pub capacity: Option<f64>,
-    /// How many requests began each second.
+    /// Requests per second.
     pub rate: f64,
-    /// How long an interval is, in seconds.
+    /// The length of an interval, in seconds.
     pub interval_seconds: f64,
     /// The intervals.
     pub intervals: Vec<Interval>,
-    /// What became of what went on beside the predictions.
+    /// The results of the background load.
     #[serde(flatten)]
     pub background: BackgroundFigures,
-    /// How much the line through the memory of the last three quarters rises, in percent.
+    /// The rise of a line through the memory of the last three quarters, in percent.
     pub memory_rise_percent: f64,
     /// The 99th percentile of the last quarter, divided by that of the first: medians over the intervals.
     pub p99_ratio: f64,
-    /// What is required.
+    /// The requirements.
     pub requirements: Vec<Requirement>,
 }
 
 impl Interval {
-    pub(super) fn new(figures: WindowFigures, seen: Vec<Held>, by_load: Duration, length: Duration) -> Self {
-        let of = |figure: fn(&Held) -> f64| median(seen.iter().map(figure).collect());
+    pub(super) fn new(figures: WindowFigures, seen: Vec<Resources>, by_load: Duration, length: Duration) -> Self {
+        let of = |figure: fn(&Resources) -> f64| median(seen.iter().map(figure).collect());
         let ms = |figure: fn(&onnward_harness::generator::Latencies) -> f64| {
             figures.latency_us.as_ref().map_or(f64::NAN, |latencies| figure(latencies) / 1e3)
         };
@@ -155,7 +155,7 @@ impl SoakReport {
     }
 }
 
-/// The intervals by when they were.
+/// Intervals by the time at which they were.
 struct Quarters<'a> {
     first: &'a [Interval],
     last: &'a [Interval],
@@ -170,7 +170,7 @@ impl<'a> Quarters<'a> {
         Self { first, last, after_first }
     }
 
-    /// What the last quarter has more than the first.
+    /// Returns the growth from the first quarter to the last.
     fn growth(&self, figure: fn(&Interval) -> f64) -> f64 {
         median_of(self.last, figure) - median_of(self.first, figure)
     }

@@ -4,41 +4,41 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use onnward_harness::HarnessError;
-use onnward_harness::process::Held;
+use onnward_harness::process::Resources;
 
-/// How often it is looked what the engine holds.
+/// The time between two samples.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// Looks again and again what a process holds, until it is dropped.
+/// A thread that samples what a process holds, until this is dropped.
 pub struct Sampler {
-    taken: Arc<Mutex<Vec<Held>>>,
+    taken: Arc<Mutex<Vec<Resources>>>,
     stops: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Sampler {
     pub fn start(process: u32) -> Result<Self, HarnessError> {
-        // Where it cannot be known, the proof fails at once.
-        let taken = Arc::new(Mutex::new(vec![Held::by(process)?]));
+        // If it cannot be known, the proof fails at once.
+        let taken = Arc::new(Mutex::new(vec![Resources::of(process)?]));
         let stops = Arc::new(AtomicBool::new(false));
-        let look = {
+        let sample = {
             let (taken, stops) = (Arc::clone(&taken), Arc::clone(&stops));
             move || {
                 while !stops.load(Ordering::Relaxed) {
                     std::thread::sleep(EVERY);
-                    if let Ok(held) = Held::by(process) {
+                    if let Ok(held) = Resources::of(process) {
                         taken.lock().unwrap_or_else(PoisonError::into_inner).push(held);
                     }
                 }
             }
         };
-        let thread = std::thread::Builder::new().name("sampler".to_owned()).spawn(look);
+        let thread = std::thread::Builder::new().name("sampler".to_owned()).spawn(sample);
         let thread = thread.map_err(HarnessError::system("start a thread that samples"))?;
         Ok(Self { taken, stops, thread: Some(thread) })
     }
 
-    /// What has been seen since it was asked last.
-    pub fn take(&self) -> Vec<Held> {
+    /// Returns the samples since the last call.
+    pub fn take(&self) -> Vec<Resources> {
         std::mem::take(&mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

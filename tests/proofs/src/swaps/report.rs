@@ -6,40 +6,40 @@ use serde::Serialize;
 
 use super::{SwapMode, SwapSettings};
 use onnward_harness::figures::percentile;
-use onnward_harness::load::{CLIENTS, LoadFigures};
+use onnward_harness::generator::{CONNECTIONS, CheckedFigures};
 use onnward_harness::requirement::Requirement;
 
-/// By how much the 99th percentile of the latency may grow during swaps.
+/// The largest ratio of p99 latencies with swaps to those without.
 const MAX_P99_RATIO: f64 = 1.5;
-/// By how many percent resident memory may grow over the second half of the swaps.
+/// The largest growth of resident memory over the second half of the swaps, in percent.
 const MAX_GROWTH: f64 = 5.0;
 
-/// What a thousand swaps did to the requests and to the engine.
+/// The results of the swaps.
 #[derive(Debug, Clone, Serialize)]
 pub struct SwapReport {
-    /// What a swap had to do.
+    /// What each swap did.
     pub mode: SwapMode,
     /// The versions' family.
     pub family: &'static str,
-    /// What the engine ran them on.
+    /// The engine's backend.
     pub backend: String,
-    /// Requests that began each second, one row each.
+    /// Requests per second, with one row each.
     pub rate: f64,
-    /// On how many clients with connections of their own they took turns.
+    /// The number of connections on which they took turns.
     pub clients: usize,
-    /// How long it was waited between two swaps, in milliseconds.
+    /// The pause between two swaps, in milliseconds.
     pub pause_ms: u64,
-    /// How many processors the engine and the load generator shared.
+    /// The number of processors that the engine and the load generator shared.
     pub cpus: usize,
-    /// How many requests were sent.
+    /// The number of requests.
     pub sent: u64,
-    /// How many were answered by something else than 200, or not at all.
+    /// How many of them got no answer, or one with another status than 200.
     pub failed: u64,
-    /// How many were answered by neither version, or by another one than the answer says.
+    /// How many answers had another probability than that of the version they name.
     pub wrong: u64,
-    /// How many each version answered.
+    /// The number of correct answers by version.
     pub answered_by: [u64; 2],
-    /// What failed or was wrong, and how often.
+    /// The number of failed or wrong answers by reason.
     pub reasons: BTreeMap<String, u64>,
     /// The swaps.
     pub swaps: SwapTimes,
@@ -51,14 +51,14 @@ pub struct SwapReport {
     pub p99_ratio: f64,
     /// The engine's memory.
     pub memory: MemoryReport,
-    /// What is required.
+    /// The requirements.
     pub requirements: Vec<Requirement>,
 }
 
-/// How long swaps took: from the promotion until the engine served the other version.
+/// The times of swaps, from the promotion until the engine served the other version.
 #[derive(Debug, Clone, Serialize)]
 pub struct SwapTimes {
-    /// How many there were.
+    /// The number of swaps.
     pub count: usize,
     /// The median, in milliseconds.
     pub median_ms: f64,
@@ -69,7 +69,7 @@ pub struct SwapTimes {
 /// Latencies, counted from when a request should have begun.
 #[derive(Debug, Clone, Serialize)]
 pub struct LatencyReport {
-    /// How many requests were answered.
+    /// The number of answered requests.
     pub requests: usize,
     /// The median, in milliseconds.
     pub p50_ms: f64,
@@ -77,7 +77,7 @@ pub struct LatencyReport {
     pub p99_ms: f64,
 }
 
-/// The engine's resident memory after each swap, in KiB: means over tenths of all swaps.
+/// The engine's resident memory after each swap, in KiB, as means over tenths of all swaps.
 #[derive(Debug, Clone, Serialize)]
 pub struct MemoryReport {
     /// Over the first tenth.
@@ -94,11 +94,11 @@ impl SwapReport {
     pub(super) fn new(
         settings: &SwapSettings,
         backend: String,
-        figures: LoadFigures,
+        figures: CheckedFigures,
         seconds: Vec<f64>,
         resident_kib: &[u64],
     ) -> Self {
-        let LoadFigures { sent, failed, wrong, answered_by, reasons, quiet, disturbed } = figures;
+        let CheckedFigures { sent, failed, wrong, answered_by, reasons, quiet, disturbed } = figures;
         let (quiet, swapping) = (LatencyReport::of(&quiet), LatencyReport::of(&disturbed));
         let p99_ratio = swapping.p99_ms / quiet.p99_ms;
         let memory = MemoryReport::of(resident_kib);
@@ -118,7 +118,7 @@ impl SwapReport {
             family: settings.family.name(),
             backend,
             rate: settings.rate,
-            clients: CLIENTS,
+            clients: CONNECTIONS,
             pause_ms: settings.pause.as_millis() as u64,
             cpus: std::thread::available_parallelism().map_or(0, Into::into),
             sent,
@@ -176,7 +176,7 @@ impl fmt::Display for SwapReport {
         writeln!(f, "{} swaps, {what}, {pause_ms} ms between them: {family} on {backend}", swaps.count)?;
         writeln!(
             f,
-            "{rate} requests a second, open loop, {clients} clients; engine and load share {cpus} processors"
+            "{rate} requests a second, open loop, {clients} connections; engine and load share {cpus} processors"
         )?;
         writeln!(f, "\n{:<16} {:>10} {:>12} {:>12}", "", "count", "median ms", "p99 ms")?;
         for (name, LatencyReport { requests, p50_ms, p99_ms }) in

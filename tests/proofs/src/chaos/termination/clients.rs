@@ -1,4 +1,4 @@
-//! Clients of every kind: on kept connections and on new ones, over HTTP/2, with large bodies and slow ones.
+//! Clients of every kind: on kept and on new connections, over HTTP/2, with large and with slow bodies.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -24,24 +24,23 @@ use tokio::time::{sleep, timeout};
 use crate::chaos::new_connections;
 use crate::chaos::testbed::{MODEL, Testbed};
 use onnward_harness::HarnessError;
-use onnward_harness::load::reason;
 
 const KEPT: usize = 16;
 const LARGE: usize = 2;
 const NEW: usize = 4;
 const SLOW: usize = 4;
-/// Streams on the one connection of HTTP/2.
+/// Streams on the HTTP/2 connection.
 const STREAMS: usize = 8;
-/// How many rows a large body has.
+/// The rows in a large body.
 const LARGE_ROWS: usize = 500;
-/// How long each waits between an answer and its next request.
+/// The pause between an answer and the next request.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How long a slow client lets the second half of its body wait.
-const SLOWNESS: Duration = Duration::from_millis(250);
+/// The pause of a slow client in the middle of its body.
+const BODY_PAUSE: Duration = Duration::from_millis(250);
 const TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_REASONS: usize = 10;
 
-/// What became of the requests.
+/// The number of requests by what happened to them.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub answered: u64,
@@ -51,7 +50,7 @@ pub struct Tally {
     pub reasons: BTreeMap<String, u64>,
 }
 
-/// Clients that go on until nobody takes their connections any more.
+/// Clients that go on until their connections are refused.
 pub struct Clients {
     shared: Arc<Shared>,
     thread: JoinHandle<()>,
@@ -66,10 +65,10 @@ struct Shared {
     lost: Mutex<Vec<String>>,
 }
 
-/// What became of one request.
+/// What happened to one request.
 enum Outcome {
     Answered,
-    /// It was not sent, or the engine said that it has not taken it.
+    /// It was not sent, or the engine said that it did not accept it.
     Unsent,
     Lost(String),
 }
@@ -87,12 +86,12 @@ impl Clients {
         Ok(Self { shared, thread: thread.map_err(HarnessError::system("start clients"))? })
     }
 
-    /// The engine is being told to end.
-    pub fn signalled(&self) {
+    /// Marks the time of the signal.
+    pub fn mark_signal(&self) {
         self.shared.is_signalled.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until none goes on any more.
+    /// Waits until all clients have ended, and returns the counts.
     pub fn join(self) -> Result<Tally, HarnessError> {
         self.thread.join().map_err(|_| HarnessError::Settings("the clients have failed".to_owned()))?;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -124,8 +123,8 @@ impl Tally {
 }
 
 impl Shared {
-    /// Takes note of an outcome: whether the connection is good for more.
-    fn see(&self, kind: &str, outcome: Outcome) -> bool {
+    /// Counts an outcome, and returns whether the connection can be used again.
+    fn count(&self, kind: &str, outcome: Outcome) -> bool {
         let counter = match outcome {
             Outcome::Answered => {
                 if self.is_signalled.load(Ordering::Relaxed) {
@@ -142,6 +141,12 @@ impl Shared {
         counter.fetch_add(1, Ordering::Relaxed);
         matches!(outcome, Outcome::Answered)
     }
+}
+
+/// Returns an error's message with those of its causes.
+fn reason(error: &dyn Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 async fn all(address: SocketAddr, one: Bytes, many: Bytes, shared: Arc<Shared>) {
@@ -162,7 +167,7 @@ async fn all(address: SocketAddr, one: Bytes, many: Bytes, shared: Arc<Shared>) 
     while clients.join_next().await.is_some() {}
 }
 
-/// A connection; none once the engine takes no more.
+/// Connects; returns `None` once the engine accepts no more connections.
 async fn connect(address: SocketAddr, shared: &Shared) -> Option<TcpStream> {
     match timeout(TIMEOUT, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => Some(stream),
@@ -179,7 +184,7 @@ async fn kept(kind: &'static str, address: SocketAddr, body: Bytes, shared: Arc<
         tokio::spawn(connection);
         while sender.ready().await.is_ok() {
             let answer = timeout(TIMEOUT, sender.send_request(request(address, &body)));
-            if !shared.see(kind, outcome(answer.await).await) {
+            if !shared.count(kind, outcome(answer.await).await) {
                 break;
             }
             sleep(PAUSE).await;
@@ -192,7 +197,7 @@ async fn new(address: SocketAddr, body: Bytes, shared: Arc<Shared>) {
         let Ok((mut sender, connection)) = http1::handshake(TokioIo::new(stream)).await else { continue };
         tokio::spawn(connection);
         let answer = timeout(TIMEOUT, sender.send_request(request(address, &body)));
-        shared.see("a new connection", outcome(answer.await).await);
+        shared.count("a new connection", outcome(answer.await).await);
         sleep(PAUSE).await;
     }
 }
@@ -208,7 +213,7 @@ async fn multiplexed(address: SocketAddr, body: Bytes, shared: Arc<Shared>) {
             streams.spawn(async move {
                 while sender.ready().await.is_ok() {
                     let answer = timeout(TIMEOUT, sender.send_request(request(address, &body)));
-                    if !shared.see("HTTP/2", outcome(answer.await).await) {
+                    if !shared.count("HTTP/2", outcome(answer.await).await) {
                         break;
                     }
                     sleep(PAUSE).await;
@@ -219,14 +224,14 @@ async fn multiplexed(address: SocketAddr, body: Bytes, shared: Arc<Shared>) {
     }
 }
 
-/// Sends half of a body, and the rest a while later.
+/// Sends half of a body, and the rest after a pause.
 async fn slow(address: SocketAddr, body: Bytes, shared: Arc<Shared>) {
     let request = new_connections::request(&body);
     let (first, second) = request.split_at(request.len() - body.len() / 2);
     while let Some(mut stream) = connect(address, &shared).await {
         let exchange = async {
             stream.write_all(first).await?;
-            sleep(SLOWNESS).await;
+            sleep(BODY_PAUSE).await;
             stream.write_all(second).await?;
             let mut answer = Vec::new();
             stream.read_to_end(&mut answer).await?;
@@ -238,7 +243,7 @@ async fn slow(address: SocketAddr, body: Bytes, shared: Arc<Shared>) {
             Ok(Err(error)) => Outcome::Lost(error.to_string()),
             Err(_) => Outcome::Lost("no answer in time".to_owned()),
         };
-        shared.see("a slow body", outcome);
+        shared.count("a slow body", outcome);
     }
 }
 
@@ -273,14 +278,14 @@ async fn outcome(
                 Err(error) => Outcome::Lost(reason(&error)),
             }
         }
-        Ok(Err(error)) if is_untaken(&error) => Outcome::Unsent,
+        Ok(Err(error)) if is_unsent(&error) => Outcome::Unsent,
         Ok(Err(error)) => Outcome::Lost(reason(&error)),
         Err(_) => Outcome::Lost("no answer in time".to_owned()),
     }
 }
 
-/// Whether the request was never written, or the engine has said in HTTP/2's own way that it has not taken it.
-fn is_untaken(error: &hyper::Error) -> bool {
+/// Returns whether the request was never written, or refused by an HTTP/2 GOAWAY.
+fn is_unsent(error: &hyper::Error) -> bool {
     let refused = |error: &h2::Error| {
         error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
     };

@@ -14,7 +14,7 @@ use crate::support::seaweedfs::SeaweedFs;
 use crate::support::wait::eventually;
 
 /// A repository, its proxy and the cache of its engines.
-pub struct Place {
+pub struct Fixture {
     /// What engines reach the repository through.
     pub proxy: FaultProxy,
     /// The folder of the engines' cache.
@@ -25,7 +25,7 @@ pub struct Place {
     runtime: Runtime,
 }
 
-impl Place {
+impl Fixture {
     /// An empty repository under a prefix of the server's bucket.
     pub fn new(server: &SeaweedFs, prefix: &str) -> Self {
         let proxy = FaultProxy::start(server.address());
@@ -57,7 +57,7 @@ impl Place {
         self.engine_with(&[], arguments)
     }
 
-    /// As [`Place::engine`], with more variables.
+    /// As [`Fixture::engine`], with more variables.
     pub fn engine_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Engine {
         let more = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let environment: Vec<_> = self.environment.iter().cloned().chain(more).collect();
