@@ -21,10 +21,10 @@ use std::time::Duration;
 
 use onnward_models::Family;
 
-use onnward_harness::HarnessError;
-use onnward_harness::ports::free_ports;
-use onnward_harness::generator::{AGREEING, RunPlan, Schedule, WindowFigures, post, run as put_load};
 use crate::machine::Machine;
+use onnward_harness::HarnessError;
+use onnward_harness::generator::{AGREEING, RunPlan, Schedule, WindowFigures, post, run as put_load};
+use onnward_harness::ports::free_ports;
 use onnward_harness::process::{evict_from_page_cache, pin, processors};
 use peers::{Environment, files_in, size_of};
 use report::{LeftOut, Report, Run, Settings, Start, SubjectInfo};
@@ -313,7 +313,10 @@ impl Bench<'_> {
     }
 
     /// How much memory Onnward holds that serves a model of each family, after it has scored with both.
-    fn resident_with_both(&self, turns: &[(Subject, Family)]) -> Result<BTreeMap<Subject, u64>, HarnessError> {
+    fn resident_with_both(
+        &self,
+        turns: &[(Subject, Family)],
+    ) -> Result<BTreeMap<Subject, u64>, HarnessError> {
         let mut found = BTreeMap::new();
         for &subject in &self.settings.subjects {
             if subject.backend().is_none() || turns.iter().all(|(present, _)| *present != subject) {

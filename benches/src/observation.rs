@@ -13,11 +13,11 @@ use tempfile::TempDir;
 
 use crate::comparison::models::{fit, publish};
 use crate::comparison::workload::{Protocol, Workload};
-use onnward_harness::engine::{EngineCommand, EngineProcess};
+use crate::machine::Machine;
 use onnward_harness::HarnessError;
+use onnward_harness::engine::{EngineCommand, EngineProcess};
 use onnward_harness::figures::median;
 use onnward_harness::generator::{AGREEING, RunPlan, Schedule, WindowFigures, post, run as put_load};
-use crate::machine::Machine;
 use onnward_harness::process::{ProcessTree, pin, processors};
 use onnward_harness::requirement::Requirement;
 

@@ -9,8 +9,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::artifacts::untrue;
-use crate::support::programs::Engine;
 use crate::support::bank;
+use crate::support::programs::Engine;
 
 #[test]
 fn what_fails_a_check_is_named_with_its_reason_and_the_rest_is_served() {

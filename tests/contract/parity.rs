@@ -27,14 +27,16 @@ fn bank_scores_are_the_same_everywhere() {
 fn the_same_data_and_seed_give_the_same_bytes() {
     let export_all = |name: &str, seed: u64| -> Vec<(String, Vec<u8>)> {
         let models = train_small(name, seed).models;
-        let exported = models.iter().map(|model| (model.metadata.family.clone(), export(model).unwrap().encode()));
+        let exported =
+            models.iter().map(|model| (model.metadata.family.clone(), export(model).unwrap().encode()));
         exported.collect()
     };
     for name in ["telco", "bank"] {
         let first = export_all(name, 1);
         let other = export_all(name, 2);
         assert_eq!(first.len(), Family::ALL.len());
-        for (((family, bytes), (_, again)), (_, other)) in first.iter().zip(&export_all(name, 1)).zip(&other) {
+        for (((family, bytes), (_, again)), (_, other)) in first.iter().zip(&export_all(name, 1)).zip(&other)
+        {
             assert!(bytes == again, "{family} on {name}: two trainings with one seed differ");
             assert!(bytes != other, "{family} on {name}: another seed changes nothing");
         }

@@ -7,11 +7,11 @@ use onnward_repository::Repository;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::bank;
 use crate::support::fault_proxy::FaultProxy;
-use crate::support::wait::eventually;
 use crate::support::programs::{Engine, fail, succeed};
 use crate::support::seaweedfs::{self, SeaweedFs};
-use crate::support::bank;
+use crate::support::wait::eventually;
 
 const EXPORTER: &str = "onnward-exporter";
 

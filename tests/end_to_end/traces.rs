@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -19,9 +20,9 @@ use prost::Message;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::wait::eventually;
-use crate::support::programs::{Engine, fail, succeed};
 use crate::support::bank;
+use crate::support::programs::{Engine, fail, succeed};
+use crate::support::wait::eventually;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
@@ -123,7 +124,10 @@ fn a_prediction_is_a_span_under_its_callers_with_one_for_each_stage() {
     let server = "POST /models/{name}/predict";
     assert_eq!(names, ["encode", "queue", "assemble", "run", "respond", server]);
     let (request, stages) = spans.split_last().unwrap();
-    assert_eq!((hex::encode(&request.trace_id), hex::encode(&request.parent_span_id)), (TRACE.to_owned(), CALLER.to_owned()));
+    assert_eq!(
+        (hex::encode(&request.trace_id), hex::encode(&request.parent_span_id)),
+        (TRACE.to_owned(), CALLER.to_owned())
+    );
     assert_eq!(traceparent, format!("00-{TRACE}-{}-01", hex::encode(&request.span_id)));
     assert_eq!(request.kind(), SpanKind::Server);
     assert_eq!(request.status.as_ref().map_or(StatusCode::Unset, |status| status.code()), StatusCode::Unset);

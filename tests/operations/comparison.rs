@@ -1,18 +1,19 @@
 //! A short run of the comparison in `benches`, without peers and without what depends on the machine: its figures.
 
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use onnward_benches::comparison::report::LeftOut;
 use onnward_benches::comparison::scenario::Scenario;
 use onnward_benches::comparison::subject::{Files, Subject};
 use onnward_benches::comparison::{ComparisonSettings, chart, run};
-use onnward_harness::process::{ProcessTree, Usage};
+use onnward_harness::process::{ProcessTree, Signal, Usage, send_signal};
 use onnward_models::Family;
 use tempfile::TempDir;
 
 use crate::support::programs::program;
 use crate::support::root;
+use crate::support::wait::eventually;
 
 #[test]
 fn a_comparison_measures_who_is_there_and_names_who_is_not() {

@@ -6,10 +6,10 @@
 
 mod faults;
 mod files;
+mod fixture;
 mod hostile;
 mod models;
 mod moves;
-mod fixture;
 mod starts;
 
 use self::fixture::Fixture;

@@ -6,9 +6,9 @@ use onnward_exporter::export::export;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::bank;
 use crate::support::programs::{Engine, Environment, succeed_in};
 use crate::support::seaweedfs::{self, SeaweedFs};
-use crate::support::bank;
 
 const EXPORTER: &str = "onnward-exporter";
 

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use onnward_harness::requirement::{Requirement, are_met};
+use onnward_models::Family;
 use onnward_proofs::chaos::{self, ChaosReport, ChaosSettings, Scenario, ScenarioReport};
 use onnward_proofs::kills::{self, KillSettings};
 use onnward_proofs::soak::{self, SoakSettings};
 use onnward_proofs::swaps::{self, SwapMode, SwapSettings};
-use onnward_models::Family;
 
 use crate::support::programs::program;
-use crate::support::seaweedfs;
 use crate::support::root;
+use crate::support::seaweedfs;
 
 #[test]
 fn no_request_fails_while_every_swap_loads_a_version() {
@@ -148,7 +148,10 @@ fn a_scenario_that_checks_nothing_is_not_taken_for_one_that_passed() {
     assert!(!unmet(&scenario(None, vec![of_machine]), &[]).is_empty());
     assert!(!unmet(&scenario(Some("libfaketime is missing"), Vec::new()), &[]).is_empty());
     assert!(unmet(&scenario(Some("libfaketime is missing"), Vec::new()), &["clock"]).is_empty());
-    assert!(!unmet(&scenario(None, vec![Requirement::none_of("prediction that fails", 1)]), &["clock"]).is_empty());
+    assert!(
+        !unmet(&scenario(None, vec![Requirement::none_of("prediction that fails", 1)]), &["clock"])
+            .is_empty()
+    );
 }
 
 fn short(scenarios: &[Scenario]) -> ChaosReport {

@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::support::programs::{fail, succeed, succeed_json};
 use crate::support::bank;
+use crate::support::programs::{fail, succeed, succeed_json};
 
 const EXPORTER: &str = "onnward-exporter";
 

@@ -10,9 +10,11 @@ use serde::Serialize;
 use url::Url;
 
 use crate::bare;
-use onnward_harness::cli::{Output, positive, print};
 use onnward_harness::HarnessError;
-use onnward_harness::generator::{AGREEING, Arrivals, Latencies, RunPlan, Schedule, WindowFigures, post, run};
+use onnward_harness::cli::{Output, positive, print};
+use onnward_harness::generator::{
+    AGREEING, Arrivals, Latencies, RunPlan, Schedule, WindowFigures, post, run,
+};
 use onnward_harness::process::{ProcessTree, pin};
 
 #[derive(Debug, Args)]

@@ -6,9 +6,9 @@ use std::time::Duration;
 use clap::Args;
 use onnward_models::Family;
 
-use onnward_harness::cli::{CommonArguments, are_met, bar, family, positive, print};
-use onnward_harness::HarnessError;
 use crate::observation::{self, ObservationSettings};
+use onnward_harness::HarnessError;
+use onnward_harness::cli::{CommonArguments, are_met, bar, family, positive, print};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::comparison::subject::Subject;
 use crate::comparison::{Bench, Progress};
 use onnward_harness::HarnessError;
-use onnward_harness::ports::free_ports;
 use onnward_harness::generator::{Arrivals, Schedule, WindowFigures};
+use onnward_harness::ports::free_ports;
 
 /// How many times its capacity.
 const FACTOR: f64 = 3.0;

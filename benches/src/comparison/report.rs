@@ -12,9 +12,9 @@ use crate::comparison::scenario::Scenario;
 use crate::comparison::session::SessionTime;
 use crate::comparison::subject::Subject;
 use crate::comparison::targets::{self, Target};
+use crate::machine::Machine;
 use onnward_harness::figures::median;
 use onnward_harness::generator::{Latencies, Statuses, WindowFigures};
-use crate::machine::Machine;
 
 /// What the comparison found.
 #[derive(Debug, Default, Serialize)]

@@ -56,8 +56,8 @@ impl Server {
         command.stdin(Stdio::null()).stdout(out).stderr(errors);
         let program = PathBuf::from(command.get_program());
         let started = Instant::now();
-        let child = spawn_on(&mut command, processors)
-            .map_err(|source| HarnessError::Start { program, source })?;
+        let child =
+            spawn_on(&mut command, processors).map_err(|source| HarnessError::Start { program, source })?;
         let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT));
         let agent = agent.build().into();
         Ok(Self { child, log, agent, address: SocketAddr::from(([127, 0, 0, 1], port)), started })

@@ -7,8 +7,8 @@ use clap::Args;
 use onnward_models::Family;
 
 use super::{FitSettings, Task, TrainingSettings, fit, run};
-use onnward_harness::cli::{Output, are_met, bar, family, print};
 use onnward_harness::HarnessError;
+use onnward_harness::cli::{Output, are_met, bar, family, print};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -89,7 +89,8 @@ impl TrainingArguments {
                 .map_err(HarnessError::system(format!("make {}", folder.display())))?;
         }
         let json = serde_json::to_string_pretty(&report)?;
-        std::fs::write(&results, json).map_err(HarnessError::system(format!("write {}", results.display())))?;
+        std::fs::write(&results, json)
+            .map_err(HarnessError::system(format!("write {}", results.display())))?;
         print(output, &report)?;
         Ok(are_met(&report.requirements))
     }

@@ -50,6 +50,9 @@ fn pause(said: &str) -> Result<(), HarnessError> {
     writeln!(out, "{said}")
         .and_then(|()| out.flush())
         .map_err(HarnessError::system("write to the benchmark"))?;
-    io::stdin().lock().read_line(&mut String::new()).map_err(HarnessError::system("wait for the benchmark"))?;
+    io::stdin()
+        .lock()
+        .read_line(&mut String::new())
+        .map_err(HarnessError::system("wait for the benchmark"))?;
     Ok(())
 }

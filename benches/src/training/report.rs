@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::trainer::{Said, Step};
 use super::{Task, TrainingSettings};
-use onnward_harness::figures::median;
 use crate::machine::processor;
+use onnward_harness::figures::median;
 use onnward_harness::requirement::Requirement;
 
 /// How much less of the area under the ROC curve is still the same quality: two forests of other seeds differ so far.

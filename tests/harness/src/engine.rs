@@ -174,7 +174,8 @@ impl EngineProcess {
     /// [`HarnessError::Settings`] before it does.
     pub fn address(&self) -> Result<SocketAddr, HarnessError> {
         let address = self.url().trim_start_matches("http://").parse();
-        address.map_err(|_| HarnessError::Settings(format!("the engine does not listen yet: {:?}", self.url())))
+        address
+            .map_err(|_| HarnessError::Settings(format!("the engine does not listen yet: {:?}", self.url())))
     }
 
     /// Returns the id of the process.
@@ -200,7 +201,8 @@ impl EngineProcess {
                 served => Some(served.map(|_| ())),
             }
         });
-        served.unwrap_or_else(|| Err(self.too_late(&format!("it does not serve version {version} of {model}"))))
+        served
+            .unwrap_or_else(|| Err(self.too_late(&format!("it does not serve version {version} of {model}"))))
     }
 
     /// Returns the status of a model.
@@ -352,10 +354,7 @@ impl Log {
 fn read_log(lines: impl Iterator<Item = String>, log: &Mutex<Log>, addresses: &Sender<Addresses>) {
     let mut admin_url = String::new();
     for line in lines {
-        let listening = [
-            url_in(&line, "listening for administrators"),
-            url_in(&line, "listening"),
-        ];
+        let listening = [url_in(&line, "listening for administrators"), url_in(&line, "listening")];
         log.lock().unwrap_or_else(PoisonError::into_inner).keep(line);
         match listening {
             [Some(url), _] => admin_url = url,

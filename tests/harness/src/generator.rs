@@ -24,7 +24,7 @@ use crate::error::HarnessError;
 use driver::Driver;
 use windows::{Latency, Windows};
 
-pub use checked::{CheckedLoad, CheckedPlan, CheckedFigures, Phase, CONNECTIONS};
+pub use checked::{CONNECTIONS, CheckedFigures, CheckedLoad, CheckedPlan, Phase};
 pub use schedule::{Arrivals, Schedule};
 pub use windows::{AGREEING, Latencies, Statuses, WindowFigures};
 
@@ -88,10 +88,7 @@ pub fn post_with(host: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) 
 ///
 /// # Errors
 /// [`HarnessError::System`] if the server cannot be reached or does not speak HTTP/1.1 with `Content-Length`.
-pub fn run(
-    plan: &RunPlan,
-    mut server_cpu: impl FnMut() -> Duration,
-) -> Result<WindowFigures, HarnessError> {
+pub fn run(plan: &RunPlan, mut server_cpu: impl FnMut() -> Duration) -> Result<WindowFigures, HarnessError> {
     let mut windows = Windows::new(Instant::now())?;
     let mut driver = Driver::open(plan.address, &plan.requests, plan.schedule)?;
     let mut end = Instant::now() + plan.warm_up;

@@ -68,8 +68,7 @@ impl SeaweedFs {
                 "secretKey": "{SECRET_KEY}"}}], "actions": ["Admin", "Read", "Write", "List"]}}]}}"#
         );
         std::fs::write(data.path().join("s3.json"), identities).map_err(failed())?;
-        let [master, master_grpc, volume, volume_grpc, filer, filer_grpc, s3, s3_grpc] =
-            free_ports()?;
+        let [master, master_grpc, volume, volume_grpc, filer, filer_grpc, s3, s3_grpc] = free_ports()?;
         let ports = [
             ("master.port", master),
             ("master.port.grpc", master_grpc),

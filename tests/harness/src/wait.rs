@@ -46,9 +46,7 @@ pub fn until(mut condition: impl FnMut() -> bool) -> Option<Duration> {
 /// The last failure, after [`DEADLINE`].
 pub fn until_ok<T, E>(mut attempt: impl FnMut() -> Result<T, E>) -> Result<T, E> {
     let mut last = None;
-    let succeeded = poll(DEADLINE, INTERVAL, || {
-        attempt().map_err(|error| last = Some(error)).ok()
-    });
+    let succeeded = poll(DEADLINE, INTERVAL, || attempt().map_err(|error| last = Some(error)).ok());
     match (succeeded, last) {
         (Some(value), _) => Ok(value),
         (None, Some(error)) => Err(error),

@@ -77,7 +77,13 @@ fn corrupt(fixture: &Fixture, engine: &Engine) {
 fn truncated(fixture: &Fixture, engine: &Engine) {
     let model = "truncated";
     let bytes = artifacts::version(model, 2);
-    wrong_then_right(fixture, engine, model, bytes[..bytes.len() / 2].to_vec(), ["digest", "bytes instead of"]);
+    wrong_then_right(
+        fixture,
+        engine,
+        model,
+        bytes[..bytes.len() / 2].to_vec(),
+        ["digest", "bytes instead of"],
+    );
 }
 
 /// A second version whose file is not what its manifest describes, until it is.

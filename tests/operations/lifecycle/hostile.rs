@@ -7,8 +7,8 @@ use onnward_onnx::proto::{
 };
 use prost::Message;
 
-use super::models::refused;
 use super::fixture::{Fixture, refuses, serves};
+use super::models::refused;
 use super::{artifacts, run_all, run_apart};
 use crate::support::programs::{Engine, fail};
 
@@ -18,7 +18,9 @@ fn a_file_that_was_made_to_harm_is_not_tried() {
         "lifecycle/hostile",
         &[],
         &[
-            ("elsewhere", |fixture, engine| hostile(fixture, engine, "elsewhere", passwd(), "\"/etc/passwd\"")),
+            ("elsewhere", |fixture, engine| {
+                hostile(fixture, engine, "elsewhere", passwd(), "\"/etc/passwd\"")
+            }),
             ("custom", |fixture, engine| hostile(fixture, engine, "custom", custom(), "\"com.example\"")),
             ("hidden", |fixture, engine| hostile(fixture, engine, "hidden", hidden, "\"com.example\"")),
             ("endless", |fixture, engine| hostile(fixture, engine, "endless", endless, "Loop")),

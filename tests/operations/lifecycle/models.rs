@@ -2,8 +2,8 @@
 
 use super::fixture::{Fixture, refuses, serves};
 use super::{artifacts, run_all};
-use crate::support::programs::Engine;
 use crate::support::backends;
+use crate::support::programs::Engine;
 
 #[test]
 fn what_a_runtime_does_not_compute_is_not_served() {

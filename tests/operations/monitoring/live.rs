@@ -56,7 +56,11 @@ fn await_data(prometheus: &Server, questions: &[Question]) {
         missing.retain(|question| !prometheus.has_data(&question.ask));
         let missing: Vec<String> = missing.iter().map(|question| question.to_string()).collect();
         let targets = || targets(prometheus);
-        if missing.is_empty() { Ok(()) } else { Err(format!("no data for\n{}\n{}", missing.join("\n"), targets())) }
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("no data for\n{}\n{}", missing.join("\n"), targets()))
+        }
     });
 }
 

@@ -5,8 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
 
+use onnward_harness::wait::until;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -17,7 +17,7 @@ use crate::support::root;
 pub struct Tools(PathBuf);
 
 impl Tools {
-    /// `None` only if `WITHOUT_PROMETHEUS` is set, so that a missing program cannot make the tests pass by testing nothing.
+    /// Finds the programs. Returns `None` only if `WITHOUT_PROMETHEUS` is set, so that tests cannot pass because programs are missing.
     pub fn find() -> Option<Self> {
         let folder = root().join("target/prometheus/bin");
         if ["prometheus", "promtool", "alertmanager", "amtool"].iter().all(|name| folder.join(name).is_file())

@@ -9,9 +9,9 @@ mod kills;
 mod new_connections;
 mod report;
 mod slow_clients;
-mod testbed;
 mod store_outage;
 mod termination;
+mod testbed;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

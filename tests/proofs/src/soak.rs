@@ -19,9 +19,11 @@ pub use self::background_load::BackgroundFigures;
 use self::background_load::{BackgroundLoad, Customers};
 pub use self::report::{Interval, SoakReport};
 use self::samples::Sampler;
-use onnward_harness::engine::{EngineCommand, EngineProcess};
 use onnward_harness::HarnessError;
-use onnward_harness::generator::{AGREEING, Arrivals, RunPlan, Schedule, WindowFigures, post, run as put_load};
+use onnward_harness::engine::{EngineCommand, EngineProcess};
+use onnward_harness::generator::{
+    AGREEING, Arrivals, RunPlan, Schedule, WindowFigures, post, run as put_load,
+};
 use onnward_harness::process::{ProcessTree, Usage, pin, processors};
 use onnward_harness::publisher::Publisher;
 use onnward_harness::versions::TwoVersions;

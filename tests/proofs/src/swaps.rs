@@ -14,8 +14,8 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 pub use self::report::{LatencyReport, MemoryReport, SwapReport, SwapTimes};
-use onnward_harness::engine::{EngineCommand, EngineProcess};
 use onnward_harness::HarnessError;
+use onnward_harness::engine::{EngineCommand, EngineProcess};
 use onnward_harness::generator::{CheckedLoad, CheckedPlan, Phase};
 use onnward_harness::publisher::Publisher;
 use onnward_harness::versions::TwoVersions;

@@ -131,8 +131,7 @@ fn run(plan: &CheckedPlan, shared: &Shared) -> Result<CheckedFigures, HarnessErr
     let key: Vec<(&str, &str)> = plan.key.iter().map(|key| ("x-api-key", key.as_str())).collect();
     let bytes = |request: &Request| post_with(&host, &plan.path, &key, &request.body);
     let requests: Vec<Vec<u8>> = plan.requests.iter().map(bytes).collect();
-    let schedule =
-        Schedule::Open { rate: plan.rate, arrivals: Arrivals::Constant, connections: CONNECTIONS };
+    let schedule = Schedule::Open { rate: plan.rate, arrivals: Arrivals::Constant, connections: CONNECTIONS };
     let mut driver = Driver::open(plan.address, &requests, schedule)?.keeping_bodies();
     let mut figures = CheckedFigures::default();
     let mut on_answer = |answer: Answer| figures.count(plan, shared.phase_at(answer.due), answer);
@@ -274,17 +273,29 @@ mod tests {
             })
         });
         let path = "/predict".to_owned();
-        let plan =
-            CheckedPlan { address, path, rate: 1000.0, requests: vec![request()], versions: [1, 2], key: None };
+        let plan = CheckedPlan {
+            address,
+            path,
+            rate: 1000.0,
+            requests: vec![request()],
+            versions: [1, 2],
+            key: None,
+        };
         let load = CheckedLoad::start(plan).unwrap();
         load.enter(Phase::Quiet);
         std::thread::sleep(Duration::from_millis(500));
         load.enter(Phase::Disturbed);
         std::thread::sleep(Duration::from_millis(100));
-        let CheckedFigures { sent, failed, wrong, answered_by, reasons, quiet, disturbed } = load.stop().unwrap();
+        let CheckedFigures { sent, failed, wrong, answered_by, reasons, quiet, disturbed } =
+            load.stop().unwrap();
         assert_eq!(failed + wrong + answered_by.iter().sum::<u64>(), sent);
         assert!(answered_by.iter().all(|count| *count > 0) && wrong > 0 && failed > wrong, "{reasons:?}");
         assert_eq!(reasons["503: no model"] + reasons["unexpected end of file"], failed, "{reasons:?}");
-        assert!(quiet.len() > disturbed.len() && !disturbed.is_empty(), "{} {}", quiet.len(), disturbed.len());
+        assert!(
+            quiet.len() > disturbed.len() && !disturbed.is_empty(),
+            "{} {}",
+            quiet.len(),
+            disturbed.len()
+        );
     }
 }

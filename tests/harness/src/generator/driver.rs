@@ -85,7 +85,8 @@ impl<'a> Driver<'a> {
             Schedule::Open { rate, arrivals, .. } => Some((now, Intervals::new(rate, arrivals))),
         };
         // In a closed loop each answer is followed by the next request on the same connection.
-        let waiting = if arrivals.is_none() { connections.iter().map(|_| now).collect() } else { VecDeque::new() };
+        let waiting =
+            if arrivals.is_none() { connections.iter().map(|_| now).collect() } else { VecDeque::new() };
         let idle = (0..connections.len()).collect();
         let is_open = schedule.is_open();
         Ok(Self { address, requests, is_open, poll, connections, idle, waiting, arrivals, next_request: 0 })

@@ -84,7 +84,8 @@ impl ResponseReader {
             }
         };
         // Requests are sent one at a time, so nothing may follow the answer.
-        let missing = missing.checked_sub(body.len()).ok_or_else(|| invalid("an answer is longer than it says"))?;
+        let missing =
+            missing.checked_sub(body.len()).ok_or_else(|| invalid("an answer is longer than it says"))?;
         if self.keeps_bodies {
             self.kept.extend_from_slice(self.buffer.get(body).unwrap_or_default());
         }

@@ -9,13 +9,13 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
 
 use super::report::ScenarioReport;
-use super::testbed::{MODEL, Fixture, Testbed, client, variable};
+use super::testbed::{Fixture, MODEL, Testbed, client, variable};
+use onnward_harness::HarnessError;
 use onnward_harness::client::{Client, json, sum_of};
 use onnward_harness::engine::EngineProcess;
-use onnward_harness::HarnessError;
 use onnward_harness::generator::Phase;
-use onnward_harness::wait::until;
 use onnward_harness::requirement::Requirement;
+use onnward_harness::wait::until;
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
@@ -167,10 +167,12 @@ fn make_key(
     if let Some(ends) = ends {
         command.args(["--expires", &ends.to_rfc3339_opts(SecondsFormat::Secs, true)]);
     }
-    let output = command.output().map_err(|source| HarnessError::Start { program: program.clone(), source })?;
+    let output =
+        command.output().map_err(|source| HarnessError::Start { program: program.clone(), source })?;
     let printed = String::from_utf8_lossy(&output.stdout);
     let key = printed.split_whitespace().find(|word| word.starts_with("onnward_"));
-    key.map(str::to_owned).ok_or_else(|| HarnessError::Settings(format!("no API key could be made: {printed}")))
+    key.map(str::to_owned)
+        .ok_or_else(|| HarnessError::Settings(format!("no API key could be made: {printed}")))
 }
 
 #[cfg(test)]

@@ -15,11 +15,11 @@ use tempfile::TempDir;
 
 use super::report::ScenarioReport;
 use super::testbed::{MODEL, Testbed, WITHOUT_STORE, client, seaweedfs, temporary, variable};
-use onnward_harness::client::{Client, json, sum_of};
 use onnward_harness::HarnessError;
+use onnward_harness::client::{Client, json, sum_of};
 use onnward_harness::generator::Phase;
-use onnward_harness::wait::until;
 use onnward_harness::requirement::Requirement;
+use onnward_harness::wait::until;
 
 /// The size of the disk.
 const DISK: &str = "24m";
@@ -149,7 +149,8 @@ impl Outcomes {
         let mut lost = 0;
         for ids in self.answered.chunks(1000) {
             let outcomes: Vec<Value> = ids.iter().map(|id| json!({"id": id, "label": true})).collect();
-            let answer = json(client.post("/outcomes", json!({ "outcomes": outcomes }).to_string().as_bytes()));
+            let answer =
+                json(client.post("/outcomes", json!({ "outcomes": outcomes }).to_string().as_bytes()));
             let known = answer.ok().and_then(|answer| answer["duplicate"].as_u64()).unwrap_or_default();
             lost += ids.len() as u64 - known;
         }

@@ -12,9 +12,9 @@ use super::report::ScenarioReport;
 use super::testbed::Testbed;
 use onnward_harness::HarnessError;
 use onnward_harness::generator::Phase;
-use onnward_harness::wait::until;
 use onnward_harness::process::{Resources, raise_file_limit};
 use onnward_harness::requirement::Requirement;
+use onnward_harness::wait::until;
 
 const BEFORE: Duration = Duration::from_secs(5);
 const REQUEST: &[u8] = b"GET /health/live HTTP/1.1\r\nHost: engine\r\n\r\n";
@@ -30,9 +30,7 @@ pub fn run(testbed: &mut Testbed) -> Result<ScenarioReport, HarnessError> {
     let files = raise_file_limit().unwrap_or(1024);
     let wanted = testbed.settings.idle_connections as u64;
     if files < wanted + OTHER_FILES {
-        let why = format!(
-            "{wanted} connections need more open files than the limit of a process, {files}"
-        );
+        let why = format!("{wanted} connections need more open files than the limit of a process, {files}");
         return Ok(ScenarioReport::left_out(why));
     }
     let address = engine.address()?;
@@ -65,11 +63,17 @@ pub fn run(testbed: &mut Testbed) -> Result<ScenarioReport, HarnessError> {
             connected.map_or(f64::NAN, |took| took.as_secs_f64()),
         )
         .figure("of them open in the engine", open as f64)
-        .figure("idle connections that the engine closed", idle.connections.closed.load(Ordering::Relaxed) as f64)
+        .figure(
+            "idle connections that the engine closed",
+            idle.connections.closed.load(Ordering::Relaxed) as f64,
+        )
         .figure("memory for each, KiB", kib)
         .figure("new connections meanwhile", new_connections.attempts as f64)
         .served(load.stop()?)
-        .require(Requirement::none_of("new connection that is not served", new_connections.failures.len() as u64))
+        .require(Requirement::none_of(
+            "new connection that is not served",
+            new_connections.failures.len() as u64,
+        ))
         .require(Requirement::at_most("memory for each idle connection", kib, MAX_KIB, " KiB"));
     for failure in new_connections.failures {
         report.failed(failure);

@@ -14,13 +14,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::report::ScenarioReport;
-use super::testbed::{MODEL, Fixture, Testbed, WITHOUT_STORE, client, seaweedfs, variable};
-use onnward_harness::client::{Client, json};
-use onnward_harness::wait::until;
-use onnward_harness::engine::{EngineCommand, EngineProcess};
-use onnward_harness::HarnessError;
+use super::testbed::{Fixture, MODEL, Testbed, WITHOUT_STORE, client, seaweedfs, variable};
 use crate::kills::cache::CacheFolder;
+use onnward_harness::HarnessError;
+use onnward_harness::client::{Client, json};
+use onnward_harness::engine::{EngineCommand, EngineProcess};
 use onnward_harness::requirement::Requirement;
+use onnward_harness::wait::until;
 
 const LEAST: Duration = Duration::from_millis(100);
 const MOST: Duration = Duration::from_millis(1500);
@@ -84,10 +84,7 @@ fn report(repetitions: u64, acknowledged: &Acknowledged, found: Findings) -> Sce
         .require(Requirement::none_of("acknowledged outcome that is lost", found.outcomes_lost))
         .require(Requirement::none_of("published version that is lost", found.versions_lost))
         .require(Requirement::none_of("promotion that is lost", found.aliases_lost))
-        .require(Requirement::none_of(
-            "object of a cache whose digest is not its name",
-            found.wrong_objects,
-        ))
+        .require(Requirement::none_of("object of a cache whose digest is not its name", found.wrong_objects))
         .require(Requirement::at_least("outcomes answered", acknowledged.outcomes.len() as f64, 1.0, ""))
         .require(Requirement::at_least("versions published", acknowledged.versions.len() as f64, 1.0, ""));
     for reason in found.reasons {
@@ -171,7 +168,16 @@ fn publish(testbed: &Testbed, fixture: &Fixture) -> Result<Child, HarnessError> 
     Command::new(program)
         .arg("publish")
         .arg(fixture.path("model.onnx"))
-        .args(["--model", MODEL, "--alias", "champion", "--output", "json", "--repository", fixture.location()])
+        .args([
+            "--model",
+            MODEL,
+            "--alias",
+            "champion",
+            "--output",
+            "json",
+            "--repository",
+            fixture.location(),
+        ])
         .envs(fixture.environment.iter().cloned())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

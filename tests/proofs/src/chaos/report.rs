@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Scenario;
-use onnward_harness::generator::CheckedFigures;
 use crate::swaps::LatencyReport;
+use onnward_harness::generator::CheckedFigures;
 use onnward_harness::requirement::Requirement;
 
 /// The largest p99 latency during a fault, in milliseconds: the objective of the alerts.

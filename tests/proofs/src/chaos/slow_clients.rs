@@ -66,7 +66,10 @@ pub fn run(testbed: &mut Testbed) -> Result<ScenarioReport, HarnessError> {
         .figure("new connections meanwhile", new_connections.attempts as f64)
         .figure("memory for each slow client, KiB", kib_each)
         .served(load.stop()?)
-        .require(Requirement::none_of("new connection that is not served", new_connections.failures.len() as u64))
+        .require(Requirement::none_of(
+            "new connection that is not served",
+            new_connections.failures.len() as u64,
+        ))
         .require(Requirement::at_most("memory for each slow client", kib_each, MAX_KIB, " KiB"));
     for failure in new_connections.failures {
         report.failed(failure);

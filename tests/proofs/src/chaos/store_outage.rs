@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::report::ScenarioReport;
 use super::testbed::{MODEL, Testbed, WITHOUT_STORE, client, seaweedfs, variable};
+use onnward_harness::HarnessError;
 use onnward_harness::client::{Client, json};
 use onnward_harness::engine::{EngineCommand, EngineProcess};
-use onnward_harness::HarnessError;
 use onnward_harness::generator::Phase;
-use onnward_harness::wait::until;
 use onnward_harness::process::{Signal, send_signal};
 use onnward_harness::proxy::Proxy;
 use onnward_harness::seaweedfs::SeaweedFs;
+use onnward_harness::wait::until;
 
 const BEFORE: Duration = Duration::from_secs(3);
 

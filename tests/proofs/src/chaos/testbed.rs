@@ -10,9 +10,9 @@ use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
 
 use super::ChaosSettings;
+use onnward_harness::HarnessError;
 use onnward_harness::client::Client;
 use onnward_harness::engine::{EngineCommand, EngineProcess};
-use onnward_harness::HarnessError;
 use onnward_harness::generator::{CheckedLoad, CheckedPlan};
 use onnward_harness::publisher::Publisher;
 use onnward_harness::seaweedfs::SeaweedFs;

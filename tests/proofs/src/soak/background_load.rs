@@ -12,9 +12,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{MODEL, SoakSettings};
+use onnward_harness::HarnessError;
 use onnward_harness::client::{Client, json, sum_of};
 use onnward_harness::engine::EngineProcess;
-use onnward_harness::HarnessError;
 use onnward_harness::publisher::Publisher;
 use onnward_harness::versions::TwoVersions;
 

@@ -71,7 +71,12 @@ pub struct SoakReport {
 }
 
 impl Interval {
-    pub(super) fn new(figures: WindowFigures, seen: Vec<Resources>, by_load: Duration, length: Duration) -> Self {
+    pub(super) fn new(
+        figures: WindowFigures,
+        seen: Vec<Resources>,
+        by_load: Duration,
+        length: Duration,
+    ) -> Self {
         let of = |figure: fn(&Resources) -> f64| median(seen.iter().map(figure).collect());
         let ms = |figure: fn(&onnward_harness::generator::Latencies) -> f64| {
             figures.latency_us.as_ref().map_or(f64::NAN, |latencies| figure(latencies) / 1e3)
