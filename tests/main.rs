@@ -1,5 +1,5 @@
-//! Integration tests in one binary, by what they answer: does the code keep its contract, does the whole path work, and can it be
-//! operated?
+//! Integration tests in one binary, by what they answer: does the code keep its contract, does the whole path
+//! work, and can it be operated?
 
 // A test fails by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -84,8 +84,8 @@ fn train_on(name: &str, table: &Path, seed: u64, forest: impl Fn(ForestParams) -
     Trained { data, models }
 }
 
-/// Returns every backend. ONNX Runtime must be among them unless `WITHOUT_ONNXRUNTIME` is set, so that tests cannot pass because the
-/// library is missing.
+/// Returns every backend. ONNX Runtime must be among them unless `WITHOUT_ONNXRUNTIME` is set, so that tests
+/// cannot pass because the library is missing.
 pub fn backends() -> Vec<Arc<dyn Backend>> {
     let tract: Arc<dyn Backend> = Arc::new(Tract::new());
     match backend::load_onnxruntime(None) {
@@ -98,7 +98,8 @@ pub fn backends() -> Vec<Arc<dyn Backend>> {
     }
 }
 
-/// Returns the rows of a table, followed by its first rows with each feature missing in turn and each category unknown in turn.
+/// Returns the rows of a table, followed by its first rows with each feature missing in turn and each
+/// category unknown in turn.
 pub fn rows_with_gaps(trained: &Trained) -> Array2<f32> {
     const REPEATED: usize = 25;
     let table = trained.data.features.view();

@@ -1,4 +1,5 @@
-//! The limit of the HTTP stack: a handler of plain axum that parses the request into typed rows and answers constants.
+//! The limit of the HTTP stack: a plain axum handler that parses the request into typed rows and returns
+//! constants.
 
 #[path = "../peers/bare/row.rs"]
 mod row;
@@ -17,13 +18,13 @@ use tokio::net::TcpListener;
 use onnward_harness::HarnessError;
 use row::Row;
 
-/// The engine's answer to one row, but for its numbers.
+/// The engine's answer to one row, with constant numbers.
 const ANSWER: &str = r#"{"model":"churn","version":1,"probability":0.123456789,"churn":false}"#;
-/// How its answer to many rows begins, what it says of each, and how it ends.
+/// The beginning of its answer to many rows, the part for each row, and the end.
 const MANY: [&str; 3] =
     [r#"{"model":"churn","version":1,"predictions":["#, r#"{"probability":0.123456789,"churn":false}"#, "]}"];
 
-/// Serves until the process ends; says on standard output where.
+/// Serves until the process ends. Prints the address to standard output.
 ///
 /// # Errors
 /// [`HarnessError::System`] if it cannot listen.

@@ -1,5 +1,5 @@
-//! The command line of `onnward-bench`: each command measures something and prints its figures. The exit code is 1 if a requirement
-//! is missed or the measurement cannot be made.
+//! The command line of `onnward-bench`: each command measures something and prints its figures. The exit code
+//! is 1 if a requirement is missed or the measurement cannot be made.
 
 mod compare;
 mod load;
@@ -17,7 +17,8 @@ use compare::{CompareArguments, SessionArguments};
 use load::{BareArguments, LoadArguments};
 use observe::ObserveArguments;
 
-/// Measure Onnward: its engine beside other servers, its trainer beside scikit-learn, and any server under load
+/// Measure Onnward: its engine beside other servers, its trainer beside scikit-learn, and any server under
+/// load
 #[derive(Debug, Parser)]
 #[command(
     name = "onnward-bench",

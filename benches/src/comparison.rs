@@ -1,7 +1,7 @@
-//! The comparison: who serves a tabular model, side by side in one run on one machine, with the same rows.
+//! The comparison of servers of tabular models, side by side in one run on one machine, with the same rows.
 //!
-//! Each subject has the same processors and the generator others. They take turns in rounds, so that what else the machine
-//! does hits all alike; the figures are the medians of the rounds.
+//! Each subject has the same processors and the generator others. They take turns in rounds, so that what
+//! else the machine does hits all alike; the figures are the medians of the rounds.
 
 pub mod chart;
 pub mod models;
@@ -33,54 +33,54 @@ use server::{Probe, Server};
 use subject::{Files, Subject};
 use workload::Workload;
 
-/// How many windows are tried until three in a row agree.
+/// The most windows of a run that wait for three in a row to agree.
 const MAX_WINDOWS: usize = AGREEING + 2;
-/// How often a subject is asked everything before it is measured, for what it loads at first use.
+/// How often each body is sent before a measurement, for what a subject loads at first use.
 const REHEARSALS: usize = 3;
-/// How many more times the quick starters are started, to know how long it takes.
+/// How many more starts of fast starters are timed.
 const STARTS: usize = 4;
 
-/// What is compared, and for how long.
+/// The settings of the comparison.
 #[derive(Debug, Clone)]
 pub struct ComparisonSettings {
     /// The programs and folders.
     pub files: Files,
     /// The schema of the table.
     pub schema: PathBuf,
-    /// The table; one is drawn from the schema where none is given.
+    /// The table; if absent, one is sampled from the schema.
     pub table: Option<PathBuf>,
     /// The folder of the peers' environments.
     pub environments: PathBuf,
-    /// The Python that makes them.
+    /// The Python interpreter that creates them.
     pub python: String,
-    /// Who is compared.
+    /// A subject of the comparison.
     pub subjects: Vec<Subject>,
-    /// Which families.
+    /// The model families.
     pub families: Vec<Family>,
-    /// In which ways.
+    /// The scenarios.
     pub scenarios: Vec<Scenario>,
-    /// How often everything is measured.
+    /// The number of rounds.
     pub rounds: usize,
-    /// How long a window is.
+    /// The length of a window.
     pub window: Duration,
-    /// How long is sent before anything counts.
+    /// The warm-up.
     pub warm_up: Duration,
-    /// Whether Onnward is measured under three times its capacity.
+    /// Whether Onnward is also measured at three times its capacity.
     pub overload: bool,
 }
 
-/// What goes on, for a display.
+/// The progress, for a display.
 #[derive(Debug, Clone)]
 pub enum Progress {
-    /// Something that takes its time and is not counted.
+    /// A step that is not counted.
     Doing(String),
-    /// Measurements begin, so many.
+    /// Measurements begin; this is their number.
     Begins(u64),
-    /// One of them.
+    /// One measurement begins.
     Measuring(String),
 }
 
-/// Everything that a measurement needs.
+/// What all measurements share.
 pub(crate) struct Bench<'a> {
     settings: &'a ComparisonSettings,
     workload: Workload,
@@ -92,7 +92,8 @@ pub(crate) struct Bench<'a> {
 /// Runs the comparison.
 ///
 /// # Errors
-/// [`HarnessError`]. A peer that cannot be had on this machine is no error: the report says that it was left out, and why.
+/// [`HarnessError`]. A peer that cannot be had on this machine is no error: the report says that it was left
+/// out, and why.
 pub fn run(settings: &ComparisonSettings, tell: &dyn Fn(Progress)) -> Result<Report, HarnessError> {
     let work = &settings.files.work;
     std::fs::create_dir_all(work).map_err(HarnessError::system(format!("make {}", work.display())))?;
@@ -119,7 +120,7 @@ pub fn run(settings: &ComparisonSettings, tell: &dyn Fn(Progress)) -> Result<Rep
     Ok(report)
 }
 
-/// The processors of the server and those of the generator: apart where there are two.
+/// Splits the processors between the server and the generator, if there are two.
 fn divided(all: &[usize]) -> (Vec<usize>, Vec<usize>) {
     match all {
         [first, .., last] => (vec![*first], vec![*last]),
@@ -188,7 +189,7 @@ impl Bench<'_> {
         Ok(report)
     }
 
-    /// Who is measured in a round; the bare handler, which has no model, once.
+    /// Returns what is measured in a round. The bare handler has no model and runs once.
     fn turns(&self, left_out: &[LeftOut]) -> Vec<(Subject, Family)> {
         let subjects = self.settings.subjects.iter().copied();
         let present = subjects.filter(|subject| left_out.iter().all(|missing| missing.subject != *subject));
@@ -231,7 +232,8 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Starts a subject twice, as what a start takes depends on where its files are: from the disk, and then from memory.
+    /// Starts a subject twice, since the time depends on where its files are: from disk, and then from the
+    /// page cache.
     fn start(&self, subject: Subject, family: Family) -> Result<(Server, Start), HarnessError> {
         let is_on_disk = self.evict_from_page_cache(subject, family)?;
         let (_, first) = self.start_once(subject, family)?;
@@ -240,7 +242,7 @@ impl Bench<'_> {
         Ok((server, Start { subject, family, seconds, from_disk_seconds, resident_bytes: None }))
     }
 
-    /// Has the system drop a subject's files from memory: whether it did.
+    /// Evicts a subject's files from the page cache, and returns whether that worked.
     fn evict_from_page_cache(&self, subject: Subject, family: Family) -> Result<bool, HarnessError> {
         let library = library();
         let environment = self.environments.get(&subject);
@@ -255,7 +257,7 @@ impl Bench<'_> {
         Ok(is_on_disk)
     }
 
-    /// Starts a subject: it, and how long it took until it answered.
+    /// Starts a subject. Returns it and the time until its first answer.
     fn start_once(&self, subject: Subject, family: Family) -> Result<(Server, f64), HarnessError> {
         let ports = free_ports()?;
         let environment = self.environments.get(&subject);
@@ -300,7 +302,7 @@ impl Bench<'_> {
         put_load(&plan, || processes.cpu())
     }
 
-    /// Starts those again that are quick, for the time that they need until they are ready.
+    /// Starts fast subjects again, to time more starts.
     fn start_again(&self, turns: &[(Subject, Family)], report: &mut Report) -> Result<(), HarnessError> {
         for &(subject, family) in turns.iter().filter(|(subject, _)| subject.peer().is_none()) {
             (self.tell)(Progress::Doing(format!("{}, {family}: starting again", subject.title())));
@@ -312,7 +314,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// How much memory Onnward holds that serves a model of each family, after it has scored with both.
+    /// Measures the memory of an Onnward that serves a model of each family, after it has scored with both.
     fn resident_with_both(
         &self,
         turns: &[(Subject, Family)],
@@ -369,7 +371,7 @@ impl Bench<'_> {
     }
 }
 
-/// ONNX Runtime's library, where there is one.
+/// Finds ONNX Runtime's library.
 fn library() -> Option<PathBuf> {
     onnward_engine::backend::find_library(None).ok()
 }

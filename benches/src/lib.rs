@@ -1,5 +1,5 @@
-//! Measurements: the comparison with other servers, training beside scikit-learn, the cost of observing requests, and load on
-//! one server.
+//! Measurements: the comparison with other servers, training beside scikit-learn, the cost of observing
+//! requests, and load on one server.
 
 pub mod bare;
 pub mod cli;

@@ -1,5 +1,5 @@
-//! What it costs to see: two engines of one model, one that counts everything and one that does not, take turns under the
-//! same load.
+//! What it costs to see: two engines of one model, one that counts everything and one that does not, take
+//! turns under the same load.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,30 +21,30 @@ use onnward_harness::generator::{AGREEING, RunPlan, Schedule, WindowFigures, pos
 use onnward_harness::process::{ProcessTree, pin, processors};
 use onnward_harness::requirement::Requirement;
 
-/// What is measured, and for how long.
+/// The settings of the measurement.
 #[derive(Debug, Clone)]
 pub struct ObservationSettings {
     /// The engine's program.
     pub engine: PathBuf,
-    /// The program of the engine that does not see, if it is another.
+    /// The program of the other engine, if it differs.
     pub unseeing_engine: Option<PathBuf>,
-    /// The schema whose sample customers are trained on and asked for.
+    /// The schema whose sampled rows are used for training and requests.
     pub schema: PathBuf,
     /// The model's family.
     pub family: Family,
-    /// Variables of the engine that sees.
+    /// Environment variables of the observing engine.
     pub on: Vec<(String, String)>,
-    /// Variables of the one that does not.
+    /// Environment variables of the other engine.
     pub off: Vec<(String, String)>,
-    /// How often both are measured.
+    /// The number of rounds.
     pub rounds: usize,
-    /// How long one of a measurement's three windows is.
+    /// The length of each of a measurement's three windows.
     pub window: Duration,
 }
 
-/// How both are asked: so many rows a request on so many connections, in a closed loop.
+/// The loads: rows per request and connections of a closed loop.
 const LOADS: [Load; 2] = [Load { rows: 1, connections: 64 }, Load { rows: 1024, connections: 4 }];
-/// How much of the throughput everything together may cost.
+/// The largest loss of throughput, in percent.
 const MOST_COST_PERCENT: f64 = 5.0;
 const WARM_UP: Duration = Duration::from_millis(500);
 const MODEL: &str = "churn";
@@ -55,29 +55,29 @@ struct Load {
     connections: usize,
 }
 
-/// What it costs.
+/// The results.
 #[derive(Debug, Serialize)]
 pub struct ObservationReport {
     machine: Machine,
     family: &'static str,
     rounds: usize,
     costs: Vec<Cost>,
-    /// What must hold.
+    /// The requirements.
     pub requirements: Vec<Requirement>,
 }
 
-/// What it costs under one load: medians over the rounds.
+/// The cost under one load, as medians over the rounds.
 #[derive(Debug, Serialize)]
 struct Cost {
     #[serde(flatten)]
     load: Load,
     seeing: Side,
     unseeing: Side,
-    /// The median of the rounds' ratios of requests a second, seeing to not seeing.
+    /// The median of the rounds' ratios of requests per second, with observation to without.
     throughput_ratio: f64,
-    /// The smallest and the largest of them.
+    /// The smallest and the largest of these ratios.
     throughput_ratio_range: [f64; 2],
-    /// The median of the rounds' ratios of processor time a request.
+    /// The median of the rounds' ratios of processor time per request.
     cpu_ratio: f64,
 }
 
@@ -87,22 +87,22 @@ struct Side {
     cpu_us_per_request: f64,
 }
 
-/// An engine that is measured.
+/// A measured engine.
 struct Measured {
     process: EngineProcess,
     address: SocketAddr,
     tree: ProcessTree,
 }
 
-/// How many measurements are made.
+/// Returns the number of measurements.
 pub fn measurements(settings: &ObservationSettings) -> u64 {
     (settings.rounds * LOADS.len() * ENGINES) as u64
 }
 
-/// Measures it. `progress` is called after each measurement.
+/// Measures the cost. Calls `progress` after each measurement.
 ///
 /// # Errors
-/// [`HarnessError`]: an engine cannot be had or does not answer.
+/// [`HarnessError`] if an engine does not start or answer.
 pub fn run(settings: &ObservationSettings, progress: impl Fn()) -> Result<ObservationReport, HarnessError> {
     let folder = TempDir::new().map_err(HarnessError::system("make a temporary folder"))?;
     let workload = Workload::new(&settings.schema, None, folder.path())?;
@@ -132,7 +132,7 @@ pub fn run(settings: &ObservationSettings, progress: impl Fn()) -> Result<Observ
     Ok(ObservationReport { machine, family, rounds: settings.rounds, costs, requirements })
 }
 
-/// How many engines take turns: the one that sees, and the one that does not.
+/// The number of engines: with observation and without.
 const ENGINES: usize = 2;
 
 fn measure(

@@ -1,6 +1,7 @@
 //! The architecture's rules: which package may depend on which, and that no code knows a table.
 //!
-//! Within these rules the compiler keeps the layers, since each is a crate. `deny.toml` says which packages may use a library.
+//! Within these rules the compiler keeps the layers, since each is a crate. `deny.toml` says which packages
+//! may use a library.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -8,8 +9,8 @@ use std::process::Command;
 
 use crate::support::root;
 
-/// What a package of the workspace may depend on: other packages of the workspace, by their names without `onnward-`, and which
-/// libraries it must never depend on.
+/// What a package of the workspace may depend on: other packages of the workspace, by their names without
+/// `onnward-`, and which libraries it must never depend on.
 struct Rule {
     package: &'static str,
     packages: &'static [&'static str],

@@ -1,4 +1,5 @@
-//! One suite for every model family on every backend: native score = ONNX score, whole graph = cut graph, batch = single.
+//! One suite for every model family on every backend: native score = ONNX score, whole graph = cut graph,
+//! batch = single.
 
 use ndarray::{Array2, ArrayView2, Axis, s};
 use onnward_engine::backend::{Backend, Batch, Input, InputValues, Session};

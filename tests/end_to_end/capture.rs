@@ -41,14 +41,14 @@ impl Served {
         Engine::serve_in(&environment, self.folder.path().join("repository"), &["--backend", "tract"])
     }
 
-    /// Sends every row in a request of its own; the probabilities.
+    /// Sends every row in a request of its own, and returns the probabilities.
     fn predict(&self, engine: &Engine) -> Vec<Value> {
         let answers = self.rows.iter().map(|row| engine.post("/predict", row));
         answers.map(|(status, answer)| (assert_eq!(status, 200), answer["probability"].clone()).1).collect()
     }
 }
 
-/// What is captured can be sent again; nothing but the features is needed for that.
+/// Sends captured features again and expects the same probabilities.
 #[test]
 fn in_a_folder_what_was_answered_is_found_again() {
     let served = Served::new();

@@ -1,4 +1,4 @@
-//! The part of `make demo` that is more than one command.
+//! The part of `make demo` that is a script.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;

@@ -1,5 +1,5 @@
-//! Whether drift is found where there is some and nowhere else: on the real Telco table where `TELCO_CSV` names it, else on
-//! sampled customers.
+//! Drift is found where there is some and nowhere else: on the real Telco table if `TELCO_CSV` is its path,
+//! else on sampled rows.
 
 use std::fs::File;
 use std::path::Path;
@@ -19,14 +19,14 @@ use tempfile::TempDir;
 use crate::support::programs::{Engine, succeed};
 use crate::support::schema;
 
-/// What the months of a contract are in the table, and what is made of them.
+/// The column of contract terms, and its values before and after the shift.
 const MONTHS: &str = "tenure";
 const PAID_A_MONTH: &str = "MonthlyCharges";
 const PAID_IN_ALL: &str = "TotalCharges";
-/// What is not among the features but compared like them.
+/// Variables that are not features but are compared like them.
 const SCORE: &str = "probability";
 
-/// A real engine is sent customers as in training and then the same a year later.
+/// Sends an engine rows as in training, and then the same rows a year later.
 #[test]
 fn a_real_engine_sees_a_shift_and_what_depends_on_it() {
     let folder = TempDir::new().unwrap();
@@ -72,7 +72,7 @@ fn a_real_engine_sees_a_shift_and_what_depends_on_it() {
     assert_eq!(engine.get("/models/telco/drift?version=2").0, 404);
 }
 
-/// What the page and the metrics say after the shift.
+/// Checks the page and the metrics after the shift.
 fn shows(engine: &Engine) {
     let page = engine.get("/models/telco/drift/report").1;
     assert!(page.contains("<h1>2 of 19 features have drifted; look at tenure first</h1>"), "{page}");
@@ -92,8 +92,9 @@ fn shows(engine: &Engine) {
     assert!(value("onnward_drift_p_value", "feature", MONTHS) < 1e-20);
 }
 
-/// Of windows of fresh customers, drawn like those of training but not among them, about 5 in 100 have a p-value below
-/// 0.05, whatever is compared, and at most 1 in 100 is an alarm. Each few windows have a table and a model of their own.
+/// Compares windows of fresh rows from the training distribution. For every variable about 5 in 100 windows
+/// have a p-value below 0.05, and at most 1 in 100 raises an alarm. A few windows at a time share a table and
+/// a model.
 #[test]
 fn fresh_customers_raise_false_alarms_at_the_promised_rate() {
     const WINDOW: usize = 500;
@@ -147,7 +148,7 @@ fn fit(data: &Dataset) -> TrainedModel {
     train(data, &plan, &|_| ()).unwrap().models.remove(0)
 }
 
-/// Deals the customers into two tables, in an order of its own for each seed: one to train on, and one of `fresh` rows.
+/// Splits the rows into a training table and one of `fresh` rows, in an order that depends on the seed.
 fn halves(folder: &TempDir, seed: u64, fresh: usize) -> (String, String) {
     let text = match std::env::var_os("TELCO_CSV") {
         Some(path) => std::fs::read_to_string(path).unwrap(),
@@ -183,7 +184,7 @@ fn halves(folder: &TempDir, seed: u64, fresh: usize) -> (String, String) {
     (write("training.csv", training), write("fresh.csv", fresh))
 }
 
-/// A table's rows as a client sends them.
+/// Returns a table's rows as a client sends them.
 fn rows(table: &str, file: &SchemaFile) -> Vec<Value> {
     let text = std::fs::read_to_string(table).unwrap();
     let mut lines = text.lines();

@@ -1,4 +1,4 @@
-//! ONNX files of other programs, served and held against what Python's ONNX Runtime gives for the same rows.
+//! ONNX files of other programs, served and compared with Python's ONNX Runtime on the same rows.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// The rows of a file and the probabilities that they have.
+/// Rows and their expected probabilities.
 fn rows_and_probabilities(name: &str) -> (Vec<Value>, Vec<f64>) {
     let file = std::fs::read(data(&format!("{name}.json"))).unwrap();
     let mut file: Value = serde_json::from_slice(&file).unwrap();
@@ -37,7 +37,7 @@ fn publish(repository: &TempDir, name: &str) -> Value {
     succeed_json("onnward-exporter", &arguments)
 }
 
-/// What this machine's runtimes can open: tract alone lacks operators of scikit-learn's.
+/// Returns the files that this machine's runtimes can open. tract lacks operators of scikit-learn's files.
 fn names() -> &'static [&'static str] {
     let has_onnxruntime = backends().iter().any(|backend| backend.kind() == BackendKind::OnnxRuntime);
     if has_onnxruntime { &["lightgbm", "sklearn-pipeline", "torch-logits"] } else { &["torch-logits"] }

@@ -113,7 +113,7 @@ fn serve(name: &str, label: &str, rows_path: &str, repository: &Path, artifact: 
     }
 }
 
-/// The report's files are there, say what was printed, and load nothing from anywhere.
+/// Checks that the report's files exist, contain what was printed, and load nothing from elsewhere.
 fn check_report(report: &Path, printed: &Value) {
     let comparison = std::fs::read_to_string(report.join("comparison.json")).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&comparison).unwrap(), printed["comparison"]);
@@ -121,7 +121,7 @@ fn check_report(report: &Path, printed: &Value) {
     assert!(!page.contains("src=\"http") && !page.contains("<script"));
 }
 
-/// Two runs with one seed gave the same files.
+/// Checks that two runs with one seed wrote the same files.
 fn same_bytes(folder: &Path, name: &str) {
     let read = |path: String| std::fs::read(folder.join(path)).unwrap();
     for file in ["logistic.onnx", "forest.onnx"] {
@@ -258,7 +258,7 @@ fn every_command_explains_itself_with_an_example() {
     }
 }
 
-/// Whoever reads a command's output may stop early.
+/// A reader of a command's output may stop early, as `head` does.
 #[test]
 fn output_into_a_closed_pipe_is_no_error() {
     let sample = format!(

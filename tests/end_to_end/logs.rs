@@ -1,4 +1,4 @@
-//! The log's lines have the names and types that its table says, and hold nothing of a client's.
+//! Log lines have the names and types of their table, and contain no client data.
 
 use std::path::Path;
 
@@ -10,8 +10,7 @@ use tempfile::TempDir;
 use crate::support::programs::{Engine, fail, succeed};
 use crate::support::{bank, root};
 
-/// The table has every field that is named anywhere in the code of the engine and of the repository, by which stores of logs
-/// find it again.
+/// The table has every field that the code of the engine and the repository writes.
 #[test]
 fn every_field_that_the_code_writes_is_in_the_table() {
     let mut calls = 0;
@@ -123,14 +122,14 @@ fn rust_files(folder: &Path) -> Vec<std::path::PathBuf> {
     files.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
 }
 
-/// What stands between the parentheses of each call of `tracing::LEVEL!(…)`.
+/// Returns the arguments of each call of `tracing::LEVEL!(…)`.
 fn logging_calls(text: &str) -> Vec<String> {
     let levels = ["error", "warn", "info", "debug", "trace"].map(|level| format!("tracing::{level}!("));
     let starts = levels.iter().flat_map(|start| text.match_indices(start.as_str()));
     starts.map(|(at, start)| inside(&text[at + start.len()..])).collect()
 }
 
-/// The text up to the parenthesis that closes it.
+/// Returns the text up to the closing parenthesis.
 fn inside(text: &str) -> String {
     let mut depth = 1;
     let mut is_string = false;
@@ -148,7 +147,7 @@ fn inside(text: &str) -> String {
     text.chars().take_while(is_inside).collect()
 }
 
-/// The names of the fields of a call: `name`, `%name`, `?name`, `name = value`.
+/// Returns the field names of a call: `name`, `%name`, `?name`, `name = value`.
 fn field_names(call: &str) -> Vec<String> {
     let mut rest = call.trim();
     let mut names = Vec::new();
@@ -164,7 +163,7 @@ fn field_names(call: &str) -> Vec<String> {
     names
 }
 
-/// The text up to the first comma that is not within something.
+/// Returns the text up to the first comma outside of brackets and quotes.
 fn first_argument(text: &str) -> &str {
     let mut depth = 0;
     let mut is_string = false;

@@ -1,4 +1,4 @@
-//! What a scrape of a real engine shows after real requests, and whether Prometheus takes it.
+//! Metrics of a real engine after real requests, and whether Prometheus accepts them.
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -16,7 +16,7 @@ struct Rig {
     _folder: TempDir,
 }
 
-/// An engine that serves a model of the Telco schema as `churn`, and rows to ask it for.
+/// An engine that serves a model of the Telco schema as `churn`, and rows for it.
 fn rig(variables: &[(&str, &str)]) -> Rig {
     let folder = TempDir::new().unwrap();
     let file = |part: &str| folder.path().join(part).display().to_string();
@@ -36,7 +36,7 @@ fn rig(variables: &[(&str, &str)]) -> Rig {
 }
 
 impl Rig {
-    /// Posts all rows at once and one alone; gives the probabilities, in this order.
+    /// Posts all rows at once and one alone. Returns the probabilities in this order.
     fn ask(&self) -> Vec<f64> {
         let (status, many) = self.engine.post("/predict", &serde_json::to_string(&self.rows).unwrap());
         assert_eq!(status, 200);
@@ -53,7 +53,7 @@ impl Rig {
     }
 }
 
-/// The sum over the series of a metric that have all of these labels; `None` if there is none.
+/// Returns the sum of a metric's series that have all of these labels; `None` if there are none.
 fn sum(text: &str, metric: &str, labels: &[&str]) -> Option<f64> {
     let series = text.lines().filter_map(|line| {
         let (name, value) = line.rsplit_once(' ')?;

@@ -1,4 +1,4 @@
-//! Outcomes of predictions, over the death of the engine that made them.
+//! Ground truth for predictions whose engine was killed.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::support::programs::{Engine, fail, succeed};
 use crate::support::root;
 
-/// A customer as a row, and what became of them.
+/// A row, and its outcome.
 struct Customer {
     row: Value,
     key: String,
@@ -17,8 +17,8 @@ struct Customer {
 
 const CUSTOMERS: usize = 300;
 
-/// An engine that is killed after it has predicted is started again and told what became of the customers; killed once more,
-/// it knows all that it has acknowledged.
+/// Kills an engine after its predictions, starts it again and reports the outcomes. After another kill it
+/// knows all that it has acknowledged.
 #[test]
 fn what_was_predicted_and_told_outlives_the_engine() {
     let folder = TempDir::new().unwrap();
@@ -73,7 +73,7 @@ fn what_was_predicted_and_told_outlives_the_engine() {
     assert!(status.success(), "{}", log.join("\n"));
 }
 
-/// What is told a second time, otherwise, of nobody or of what was long ago.
+/// Reports outcomes twice, with other labels, for unknown predictions, and too late.
 fn again_and_wrong(engine: &Engine, customer: &Customer, id: &str) {
     let other = if customer.label == "Yes" { "No" } else { "Yes" };
     let (time, random) = id.split_at(19);
@@ -92,7 +92,7 @@ fn again_and_wrong(engine: &Engine, customer: &Customer, id: &str) {
     assert_eq!(results, ["duplicate", "contradicting", "unknown", "late", "unknown"]);
 }
 
-/// Trains a model and draws customers whose outcome is known.
+/// Trains a model and samples rows with known outcomes.
 fn prepare(folder: &Path) -> Vec<Customer> {
     let path = |name: &str| folder.join(name).display().to_string();
     let schema = root().join("schemas/telco.toml").display().to_string();
@@ -133,13 +133,13 @@ fn start(folder: &Path) -> Engine {
     Engine::serve(Path::new(&repository), &rest.each_ref().map(String::as_str))
 }
 
-/// What was answered of a customer.
+/// Returns the answer for a row.
 struct Prediction {
     id: String,
     probability: f64,
 }
 
-/// Half of the customers in one request, the others one by one.
+/// Sends half of the rows in one request, the others one by one.
 fn predict(engine: &Engine, customers: &[Customer]) -> Vec<Prediction> {
     let (together, alone) = customers.split_at(CUSTOMERS / 3);
     let rows: Vec<&Value> = together.iter().map(|customer| &customer.row).collect();
@@ -164,7 +164,7 @@ fn performance(engine: &Engine) -> Value {
     engine.get_json("/models/churn/performance")
 }
 
-/// By its definition: the share of pairs in which the positive has the higher probability.
+/// Computes ROC AUC by its definition: the share of pairs in which the positive has the higher probability.
 fn roc_auc(customers: &[Customer], predictions: &[Prediction]) -> f64 {
     let of = |label: &'static str| {
         let pairs = customers.iter().zip(predictions).filter(move |(customer, _)| customer.label == label);

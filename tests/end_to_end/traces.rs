@@ -1,4 +1,4 @@
-//! Traces come to a receiver of OTLP as a collector would see them.
+//! Traces, as a receiver of OTLP sees them.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -28,14 +28,14 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
 const ROW: &str = r#"{"CreditScore": 600}"#;
 
-/// What takes traces; it lives as long as the tests.
+/// A receiver of traces, which lives as long as the tests.
 #[derive(Clone, Default)]
 struct Receiver {
     requests: Arc<Mutex<Vec<(HeaderMap, ExportTraceServiceRequest)>>>,
 }
 
 impl Receiver {
-    /// Starts it, and gives its URL.
+    /// Starts a receiver and returns its URL.
     fn start() -> (Self, String) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -65,14 +65,14 @@ impl Receiver {
     }
 }
 
-/// An engine whose model the folder holds, and that sends its traces to this URL.
+/// Starts an engine on a repository, which sends its traces to this URL.
 fn engine(folder: &Path, endpoint: &str, more: &[(&str, &str)]) -> Engine {
     let settings = [("ONNWARD_TRACING__ENDPOINT", endpoint), ("ONNWARD_SHUTDOWN__GRACE_MS", "0")];
     let settings = settings.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Engine::serve_in(&settings.collect::<Vec<_>>(), folder, &["--backend", "tract"])
 }
 
-/// A repository with one model, and a row for it.
+/// Creates a repository with one model, and returns a row for it.
 fn repository(folder: &Path) -> String {
     let file = folder.join("model.onnx");
     std::fs::write(&file, export(&bank().models[0]).unwrap().encode()).unwrap();

@@ -1,4 +1,5 @@
-//! A short run of the comparison in `benches`, without peers and without what depends on the machine: its figures.
+//! A short run of the comparison in `benches`, without peers. Its figures depend on the machine and are not
+//! checked.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;

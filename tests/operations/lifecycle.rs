@@ -1,8 +1,8 @@
-//! The life of models in an engine that watches a repository on a real S3 server: what is added, removed, changed, wrong
-//! or cut short, and a store that fails in the ways that stores fail.
+//! The life of models in an engine that watches a repository on a real S3 server: models are added, removed,
+//! changed, wrong or truncated, and the store fails in the ways in which stores fail.
 //!
-//! After everything that goes wrong what was served before still answers, and the status says what is wrong; once it is
-//! repaired the engine recovers by itself.
+//! After every failure the model that was served before still answers, and the status says what is wrong.
+//! Once it is repaired the engine recovers by itself.
 
 mod faults;
 mod files;
@@ -16,7 +16,7 @@ use self::fixture::Fixture;
 use crate::support::programs::Engine;
 use crate::support::{artifacts, seaweedfs};
 
-/// A case and its name, which is also that of its model.
+/// A case and its name, which is also its model's name.
 type Case = (&'static str, fn(&Fixture, &Engine));
 /// A case that starts its own engines.
 type CaseApart = (&'static str, fn(&Fixture));

@@ -1,5 +1,5 @@
-//! What `monitoring/` holds: its rules and alerts by their own tools, its dashboards by their sources, and all of it on a real
-//! Prometheus that scrapes a real engine.
+//! The files of `monitoring/`: rules and alerts by their own tools, dashboards by their sources, and
+//! everything on a real Prometheus that scrapes a real engine.
 
 mod dashboards;
 mod engine;

@@ -1,4 +1,5 @@
-//! A day at the model repository by the two programs: train, publish, promote, serve, roll back, pin, clean up.
+//! A day at the model repository by the two programs: train, publish, promote, serve, roll back, pin, clean
+//! up.
 
 use std::path::Path;
 
@@ -98,7 +99,7 @@ fn train(folder: &Path, repository: &str, environment: &Environment) -> Value {
     serde_json::from_str(&printed).unwrap()
 }
 
-/// The version that an engine serves, and what decided that.
+/// Returns the version that an engine serves, and the reason for it.
 fn served(repository: &str, environment: &Environment) -> (Value, Value) {
     let engine = Engine::serve_in(environment, repository, &["--backend", "tract"]);
     let model = engine.get_json("/models/bank");

@@ -1,4 +1,5 @@
-//! Short runs of the proofs in `tests/proofs`, without what depends on the machine: their times and its memory.
+//! Short runs of the proofs in `tests/proofs`. Latencies and memory depend on the machine and are not
+//! checked.
 
 use std::time::Duration;
 
@@ -70,7 +71,8 @@ fn nothing_fails_and_no_file_stays_open_while_swaps_outcomes_and_scrapes_go_on()
     };
     let report = soak::run(&settings, |_| ()).unwrap();
     assert!(report.intervals.iter().all(|interval| interval.statuses.ok > 400), "{report}");
-    // The engine may take longer to follow a promotion than it is until the next one: its interval is five seconds.
+    // The engine may take longer to follow a promotion than it is until the next one: its interval is five
+    // seconds.
     let failures = report.background.failures.keys().filter(|reason| !reason.contains("is promoted")).count();
     assert_eq!(failures, 0, "{report}");
     let background = &report.background;
@@ -107,8 +109,8 @@ fn what_a_full_disk_and_a_jumping_clock_do_is_known_where_they_can_be_had() {
     all_met(&short(&scenarios), &scenarios.map(Scenario::name));
 }
 
-/// Checks that every scenario has run, unless it may be left out here, and has met its requirements, but for latencies and memory,
-/// which depend on the machine.
+/// Checks that every scenario has run, unless it may be left out here, and has met its requirements, but for
+/// latencies and memory, which depend on the machine.
 fn all_met(report: &ChaosReport, may_be_left_out: &[&str]) {
     assert_eq!(unmet(report, may_be_left_out), Vec::<String>::new(), "{report}");
 }

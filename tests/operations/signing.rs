@@ -165,7 +165,7 @@ async fn a_deleted_version_leaves_no_signature(keys: &Keys, repository: Reposito
     assert_eq!(left.collect::<Vec<_>>(), ["churn/1/deleted.json"]);
 }
 
-/// From a new key to a version that two have signed.
+/// Goes from a new key to a version with two signatures.
 #[test]
 fn a_key_is_made_and_signs_versions() {
     let folder = TempDir::new().unwrap();
@@ -263,7 +263,7 @@ async fn publish_bytes(repository: &Repository, model: &str, bytes: &[u8], signe
     repository.publish_version(model, new).await.unwrap().version
 }
 
-/// What an engine does before it serves a version.
+/// Verifies a version as an engine does before it serves it.
 async fn verify(
     keys: &Keys,
     repository: &Repository,
@@ -276,7 +276,7 @@ async fn verify(
     keys.trusted.verify(&subject, &signatures)
 }
 
-/// Every file, in order.
+/// Returns every file, in order.
 async fn files(repository: &Repository) -> Vec<String> {
     let files: Vec<_> = repository.store().list(None).try_collect().await.unwrap();
     let mut files: Vec<String> = files.into_iter().map(|file| file.location.to_string()).collect();

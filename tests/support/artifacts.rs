@@ -1,4 +1,4 @@
-//! Artifacts that are right, each with probabilities of its own, and artifacts that are wrong in one way each.
+//! Correct artifacts, each with probabilities of its own, and artifacts that are wrong in one way each.
 
 use onnward_engine::backend::{Backend, Batch};
 use onnward_engine::golden;
@@ -12,34 +12,34 @@ use serde_json::{Map, Value};
 
 use crate::support::bank;
 
-/// The smallest model that there is.
+/// Returns the smallest model.
 fn trained() -> &'static TrainedModel {
     bank().models.iter().find(|model| model.metadata.family == "logistic").unwrap()
 }
 
-/// The first golden row, which is one that a request could carry.
+/// Returns the first golden row, which a request could contain.
 fn row() -> &'static GoldenRow {
     &trained().metadata.golden.rows[0]
 }
 
-/// A row to ask any of these models about, as JSON.
+/// Returns a row for all of these models, as JSON.
 pub fn request() -> String {
     let names = trained().metadata.schema.features.iter().map(|feature| feature.name.clone());
     let values = row().values.iter().map(|value| serde_json::to_value(value).unwrap());
     Value::Object(names.zip(values).collect::<Map<_, _>>()).to_string()
 }
 
-/// The share of the trained model's probability that a version gives: another one for each of the first hundred versions.
+/// Returns the factor of a version's probabilities. It differs for each of the first hundred versions.
 pub fn share(version: u64) -> f64 {
     1.0 - version as f64 / 128.0
 }
 
-/// What a version of any model made by [`version`] answers to [`request`].
+/// Returns the probability that a version made by [`version`] computes for [`request`].
 pub fn probability(version: u64) -> f64 {
     row().probability * share(version)
 }
 
-/// An artifact that is right, and tells by its probabilities which version it is. No two models share one.
+/// Returns a correct artifact whose probabilities identify its version. No two models share one.
 pub fn version(model: &str, version: u64) -> Vec<u8> {
     let mut metadata = trained().metadata.clone();
     metadata.provenance.data_sha256 = sha256_hex(model.as_bytes());
@@ -49,19 +49,19 @@ pub fn version(model: &str, version: u64) -> Vec<u8> {
     artifact(multiplied_by("Mul", share(version) as f32), metadata)
 }
 
-/// One whose golden rows expect what its graph does not compute.
+/// Returns an artifact whose golden rows expect what its graph does not compute.
 pub fn untrue() -> Vec<u8> {
     let mut metadata = trained().metadata.clone();
     metadata.golden.rows[3].probability += 1e-3;
     artifact(multiplied_by("Mul", 1.0), metadata)
 }
 
-/// One with an operator that nobody knows.
+/// Returns an artifact with an unknown operator.
 pub fn of_an_unknown_operator() -> Vec<u8> {
     artifact(multiplied_by("Clairvoyance", 1.0), trained().metadata.clone())
 }
 
-/// One that scores as many rows as there are golden ones, and no other number of rows.
+/// Returns an artifact that scores only as many rows as there are golden ones.
 pub fn of_one_batch_size() -> Vec<u8> {
     let metadata = trained().metadata.clone();
     let shape = [metadata.golden.rows.len() as i64, 2].map(i64::to_le_bytes).concat();
@@ -72,9 +72,9 @@ pub fn of_one_batch_size() -> Vec<u8> {
     )
 }
 
-/// One that tells by a quarter in the probability whether dividing by 3 and multiplying with it rounds. tract divides by
-/// multiplying with a third, and so it rounds for other rows than ONNX Runtime does; the golden rows expect what `backend`
-/// computes.
+/// Returns an artifact whose probability differs by a quarter if dividing by 3 and multiplying by 3 rounds.
+/// tract divides by multiplying with a third, so it rounds for other rows than ONNX Runtime. The golden rows
+/// expect what `backend` computes.
 pub fn of_divided_opinions(backend: &dyn Backend) -> Vec<u8> {
     let ending = Ending {
         nodes: vec![
@@ -99,14 +99,14 @@ pub fn of_divided_opinions(backend: &dyn Backend) -> Vec<u8> {
     artifact(ending, metadata)
 }
 
-/// What comes after the trained model.
+/// Appends nodes to the trained model.
 #[derive(Clone)]
 struct Ending {
     nodes: Vec<NodeProto>,
     constants: Vec<TensorProto>,
 }
 
-/// What the trained model's probabilities are called there.
+/// The name of the trained model's probabilities in that graph.
 const TRAINED: &str = "trained";
 
 fn multiplied_by(operator: &str, factor: f32) -> Ending {

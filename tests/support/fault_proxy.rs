@@ -1,4 +1,4 @@
-//! A proxy in front of an HTTP server that fails as networks and stores do, and notes what is asked of it.
+//! A proxy in front of an HTTP server that fails as networks and stores do, and records the requests.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,19 +9,19 @@ use std::time::Duration;
 /// How a request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It is answered with this status.
+    /// The answer has this status.
     Status(u16),
-    /// It is taken and never answered.
+    /// It is accepted and never answered.
     Silence,
-    /// The body of its answer comes in pieces of so many bytes, each after a pause.
+    /// The body of the answer comes in pieces of this size, each after a pause.
     Slow { bytes: usize, pause: Duration },
-    /// The connection ends after so many bytes of the answer's body.
+    /// The connection is closed after this many bytes of the answer's body.
     Cut { after: usize },
-    /// The answer's body has only its first bytes, and its head says that this is all.
+    /// The answer's body is cut to this size, and its Content-Length with it.
     Truncate { to: usize },
 }
 
-/// The proxy; it ends with its test.
+/// A proxy, which ends with its test.
 pub struct FaultProxy {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -38,7 +38,7 @@ struct Shared {
 const TICK: Duration = Duration::from_millis(5);
 
 impl FaultProxy {
-    /// Starts in front of `upstream`, and lets everything through.
+    /// Starts a proxy in front of `upstream` that forwards everything.
     pub fn start(upstream: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -54,27 +54,28 @@ impl FaultProxy {
         Self { address, shared }
     }
 
-    /// Its URL.
+    /// Returns its URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Lets requests fail whose method and path contain `part`; an empty one is in all. The first rule that fits holds.
+    /// Makes requests fail whose method and path contain `part`. An empty part matches all. The first
+    /// matching rule applies.
     pub fn fail(&self, part: &str, fault: Fault) {
         self.shared.rules.lock().unwrap().push((part.to_owned(), fault));
     }
 
-    /// Takes back what [`FaultProxy::fail`] was told of `part`.
+    /// Removes the rules for `part`.
     pub fn heal(&self, part: &str) {
         self.shared.rules.lock().unwrap().retain(|(known, _)| known != part);
     }
 
-    /// Takes no connection any more, or takes them again.
+    /// Sets whether connections are refused.
     pub fn refuse(&self, is_refusing: bool) {
         self.shared.is_refusing.store(is_refusing, Ordering::SeqCst);
     }
 
-    /// The requests so far whose method and path contain `part`, those that failed included.
+    /// Returns the number of requests whose method and path contain `part`, including failed ones.
     pub fn requests(&self, part: &str) -> usize {
         self.shared.requests.lock().unwrap().iter().filter(|request| request.contains(part)).count()
     }
@@ -109,7 +110,7 @@ impl Shared {
         }
     }
 
-    /// One request and its answer; the connection ends with it.
+    /// Relays one request and its answer, and ends the connection.
     fn relay(&self, mut client: TcpStream) -> io::Result<()> {
         client.set_nonblocking(false)?;
         let (head, mut body) = read_head(&mut client)?;
@@ -181,7 +182,7 @@ impl Shared {
     }
 }
 
-/// The lines before the empty one, each with its end, and what was read of the body.
+/// Reads the head, without its empty line. Returns it with what was read of the body.
 fn read_head(stream: &mut TcpStream) -> io::Result<(String, Vec<u8>)> {
     const END: &[u8] = b"\r\n\r\n";
     let mut read = Vec::new();

@@ -60,7 +60,7 @@ pub fn fail(name: &str, arguments: &[&str]) -> String {
 /// An engine on ports of its own. It is killed when the test ends.
 pub struct Engine {
     process: EngineProcess,
-    /// Where it listens, as `http://127.0.0.1:PORT`.
+    /// Its address, as `http://127.0.0.1:PORT`.
     pub url: String,
     /// Where it listens for administrators.
     pub admin_url: String,
@@ -111,7 +111,8 @@ impl Engine {
         serde_json::from_str(&body).unwrap()
     }
 
-    /// Posts JSON and returns the status and the body. Paths under `/admin/` go to the administrators' address.
+    /// Posts JSON and returns the status and the body. Paths under `/admin/` go to the administrators'
+    /// address.
     pub fn post(&self, path: &str, body: &str) -> (u16, Value) {
         let url = if path.starts_with("/admin/") { &self.admin_url } else { &self.url };
         let answer = Client::new(url).post(path, body.as_bytes());

@@ -6,8 +6,9 @@ pub use onnward_harness::seaweedfs::SeaweedFs;
 
 use crate::support::root;
 
-/// Returns the server that all running tests share, each with a prefix of its own. It is killed when the last of them ends. Returns
-/// `None` only if `WITHOUT_SEAWEEDFS` is set, so that tests cannot pass because the program is missing.
+/// Returns the server that all running tests share, each with a prefix of its own. It is killed when the last
+/// of them ends. Returns `None` only if `WITHOUT_SEAWEEDFS` is set, so that tests cannot pass because the
+/// program is missing.
 pub fn start() -> Option<Arc<SeaweedFs>> {
     static SHARED: Mutex<Weak<SeaweedFs>> = Mutex::new(Weak::new());
     // A test that could not start the server has failed and said why.

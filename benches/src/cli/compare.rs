@@ -23,68 +23,68 @@ Examples:
   onnward-bench compare --data customers.csv --publish benches/results
   onnward-bench compare --quick --only bare onnward-onnxruntime --families logistic")]
 pub struct CompareArguments {
-    /// The sample table, a CSV file [default: customers drawn from the schema]
+    /// The table, a CSV file [default: rows sampled from the schema]
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// A short look, whose figures vary more
+    /// Measure for a short time; the figures vary more
     #[arg(long)]
     quick: bool,
-    /// Who is compared [default: all]
+    /// Subjects to compare [default: all]
     #[arg(long, value_enum, num_args = 1.., value_name = "WHO")]
     only: Vec<Subject>,
-    /// The model families
+    /// Model families
     #[arg(long, num_args = 1.., value_parser = family, default_values = ["logistic", "forest"], value_name = "FAMILY")]
     families: Vec<Family>,
-    /// How often everything is measured, in turn [default: 3, or 1 with --quick]
+    /// Number of rounds, in which subjects take turns [default: 3, or 1 with --quick]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: Option<u16>,
-    /// How long a window is, in seconds; three make a run [default: 0.5, or 0.25 with --quick]
+    /// Length of a window, in seconds; three make a run [default: 0.5, or 0.25 with --quick]
     #[arg(long, value_parser = positive)]
     window: Option<f64>,
-    /// Leave out what three times the capacity does to Onnward
+    /// Skip the measurement at three times Onnward's capacity
     #[arg(long)]
     no_overload: bool,
-    /// A variable that the engine gets
+    /// Environment variable of the engine; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     engine_env: Vec<(String, String)>,
-    /// Write the results into this folder too, such as benches/results
+    /// Also write the results into this folder, such as benches/results
     #[arg(long, value_name = "FOLDER")]
     publish: Option<PathBuf>,
     /// The engine's program [default: onnward-engine beside this program]
     #[arg(long, value_name = "PATH")]
     engine: Option<PathBuf>,
-    /// The Python that makes the peers' environments
+    /// Python interpreter for the peers' environments
     #[arg(long, default_value = "python3")]
     python: String,
-    /// The folder of the peers' sources
+    /// Folder of the peers' sources
     #[arg(long, value_name = "FOLDER", default_value = "benches/peers")]
     peers: PathBuf,
-    /// The folder of the peers' environments
+    /// Folder of the peers' environments
     #[arg(long, value_name = "FOLDER", default_value = "target/peers")]
     environments: PathBuf,
-    /// The folder of models, logs and results
+    /// Folder for models, logs and results
     #[arg(long, value_name = "FOLDER", default_value = "target/comparison")]
     work: PathBuf,
-    /// The sample table's schema
+    /// Schema of the table
     #[arg(long, value_name = "FILE", default_value = "schemas/telco.toml")]
     schema: PathBuf,
-    /// How the figures are printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
 
 #[derive(Debug, Args)]
 pub struct SessionArguments {
-    /// The backend: onnxruntime or tract
+    /// Backend: onnxruntime or tract
     #[arg(long)]
     backend: String,
     /// The artifact
     #[arg(long, value_name = "FILE")]
     artifact: PathBuf,
-    /// The rows, as the body of a request
+    /// Rows, as the body of a request
     #[arg(long, value_name = "FILE")]
     rows: PathBuf,
-    /// The processors to run on
+    /// Processors to run on; may be repeated
     #[arg(long)]
     processor: Vec<usize>,
 }

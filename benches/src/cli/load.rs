@@ -1,4 +1,4 @@
-//! `onnward-bench load` and `onnward-bench bare`: one server and the load on it, by hand.
+//! `onnward-bench load` and `onnward-bench bare`: load on one server, and a server for comparison.
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -25,44 +25,44 @@ Examples:
   onnward-bench load --url http://127.0.0.1:8000/predict --body row.json --concurrency 64 --seconds 6
   onnward-bench load --url http://127.0.0.1:8000/predict --body a.json b.json --rate 20000 --poisson --pid 4711")]
 pub struct LoadArguments {
-    /// Where the requests are posted
+    /// URL to which requests are posted
     #[arg(long)]
     url: Url,
-    /// Files whose contents are posted in turn; a file that ends in .jsonl holds a body on each line
+    /// Files that are posted in turn; a .jsonl file has a body on each line
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     body: Vec<PathBuf>,
-    /// Closed loop: how many requests are on their way at a time
+    /// Closed loop: number of requests in flight
     #[arg(long, default_value_t = 64, conflicts_with = "rate", value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
-    /// Open loop: how many requests begin each second, whatever becomes of those before
+    /// Open loop: requests per second, whether or not earlier ones are answered
     #[arg(long, value_parser = positive)]
     rate: Option<f64>,
-    /// The requests of an open loop begin as independent clients' would, not at even distances
+    /// Begin the requests of an open loop as independent clients do, not at constant intervals
     #[arg(long, requires = "rate")]
     poisson: bool,
-    /// How many requests of an open loop may be on their way at a time
+    /// Most requests in flight in an open loop
     #[arg(long, default_value_t = 512, requires = "rate", value_parser = clap::value_parser!(u16).range(1..))]
     connections: u16,
-    /// How long is measured, in seconds
+    /// Duration of the measurement, in seconds
     #[arg(long, default_value_t = 6.0, value_parser = positive)]
     seconds: f64,
     /// How long is sent before anything counts, in seconds
     #[arg(long, default_value_t = 1.0, value_parser = positive)]
     warm_up: f64,
-    /// The server's process, whose processor time and memory are told with those that it started
+    /// Process id of the server, to report its processor time and memory with its descendants'
     #[arg(long)]
     pid: Option<u32>,
-    /// The processor on which the generator runs
+    /// Processor on which the generator runs
     #[arg(long)]
     processor: Option<usize>,
-    /// How the figures are printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
 
 #[derive(Debug, Args)]
 pub struct BareArguments {
-    /// Where it listens; port 0 lets the system choose one
+    /// Address to listen on; with port 0 the system chooses one
     #[arg(long, default_value = "127.0.0.1:8001")]
     listen: SocketAddr,
 }
@@ -75,7 +75,7 @@ impl BareArguments {
 }
 
 impl LoadArguments {
-    /// Whether every request was answered.
+    /// Runs the load and returns whether every request was answered.
     pub fn run(self) -> Result<bool, HarnessError> {
         if let Some(processor) = self.processor
             && !pin(&[processor])
@@ -134,12 +134,12 @@ impl LoadArguments {
     }
 }
 
-/// What is told of one run.
+/// The report of one run.
 #[derive(Debug, Serialize)]
 struct LoadReport {
     #[serde(flatten)]
     figures: WindowFigures,
-    /// The memory that the server holds at the end.
+    /// The server's memory at the end.
     resident_bytes: Option<u64>,
     /// The processor time of the generator over its whole life.
     generator_cpu_seconds: f64,

@@ -15,11 +15,11 @@ use onnward_harness::HarnessError;
 const WIDTH: u32 = 860;
 const TITLE: i32 = 26;
 const BAR: i32 = 12;
-/// From one subject to the next: two bars and a gap.
+/// The distance between subjects: two bars and a gap.
 const STEP: i32 = 36;
-/// Where the bars begin, below the subjects' names.
+/// The left edge of the bars.
 const LEFT: i32 = 180;
-/// How long the longest bar is; its figure stands to the right of it.
+/// The length of the longest bar. Its figure is to the right of it.
 const LENGTH: f64 = 560.0;
 const MARGIN: i32 = 10;
 
@@ -30,7 +30,7 @@ const PEER: RGBColor = RGBColor(200, 120, 40);
 
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// What a panel of the chart shows: its scenario, its title and the figure.
+/// A panel of the chart: its scenario, title and figure.
 type Panel = (Scenario, &'static str, fn(&Summary) -> f64);
 
 const PANELS: [Panel; 2] = [
@@ -40,7 +40,7 @@ const PANELS: [Panel; 2] = [
     (Scenario::Batch1024, "Batches of 1,024 rows as JSON: rows a second", |summary| summary.rows_per_second),
 ];
 
-/// Writes the files into `folder`, which is made if need be.
+/// Writes the files into `folder`, which is created if it is missing.
 ///
 /// # Errors
 /// [`HarnessError::System`], [`HarnessError::Json`], or [`HarnessError::Settings`] if nothing can be drawn.
@@ -72,7 +72,7 @@ impl Page<'_> {
     }
 }
 
-/// The chart: for each subject a bar for each family, on a logarithmic scale.
+/// Draws the chart: a bar for each subject and family, on a logarithmic scale.
 ///
 /// # Errors
 /// [`HarnessError::Settings`] if it cannot be drawn.
@@ -108,10 +108,10 @@ pub fn draw(report: &Report) -> Result<String, HarnessError> {
     drawn.map(|()| svg)
 }
 
-/// One subject's figures.
+/// The bars of a subject.
 struct Bars {
     subject: Subject,
-    /// The family's name, empty where it does not matter, the figure, and whether it was stable.
+    /// The family's name, or an empty one if it does not matter; the figure; and whether it was stable.
     figures: Vec<(&'static str, f64, bool)>,
 }
 
@@ -170,7 +170,7 @@ fn write_text(canvas: &Canvas<'_>, text: &str, at: (i32, i32), size: u32, anchor
     canvas.draw(&Text::new(text.to_owned(), at, style))
 }
 
-/// A figure with commas between thousands.
+/// Formats a figure with commas between thousands.
 fn thousands(figure: f64) -> String {
     let digits = format!("{figure:.0}");
     let mut text = String::new();
@@ -183,7 +183,7 @@ fn thousands(figure: f64) -> String {
     text
 }
 
-/// The machine, the day and the versions.
+/// Describes the machine, the day and the versions.
 fn caption(report: &Report) -> String {
     let machine = &report.machine;
     let versions = report.subjects.iter().flat_map(|info| &info.versions);
@@ -204,7 +204,7 @@ fn caption(report: &Report) -> String {
     )
 }
 
-/// Lines of at most so many characters.
+/// Wraps text to lines of at most so many characters.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {

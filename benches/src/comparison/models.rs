@@ -1,4 +1,4 @@
-//! The models that are served: Onnward's, and those of the peers.
+//! The models: Onnward's and the peers'.
 
 use std::fs;
 use std::path::Path;
@@ -14,11 +14,11 @@ use crate::comparison::workload::Workload;
 use onnward_harness::HarnessError;
 use onnward_harness::publisher::Publisher;
 
-/// Trains a model of each family with the trainer's defaults and publishes them: each in a repository of its own, and all
-/// in one.
+/// Trains a model of each family with the trainer's defaults and publishes them: each in a repository of its
+/// own, and all in one.
 ///
 /// # Errors
-/// [`HarnessError`]: what the trainer, the exporter or the repository says.
+/// [`HarnessError`] of the trainer, the exporter or the repository.
 pub fn train_onnward(files: &Files, workload: &Workload, families: &[Family]) -> Result<(), HarnessError> {
     let _ = fs::remove_dir_all(files.both());
     for &family in families {
@@ -64,10 +64,10 @@ pub fn publish(
     publisher.promote(version)
 }
 
-/// The file beside the peers' models that says what they were fitted from.
+/// The file beside the peers' models with digests of what they were fitted from.
 const INPUTS: &str = "inputs.sha256";
 
-/// Fits the peers' models with scikit-learn on the same table, unless those are there that were fitted from it.
+/// Fits the peers' models with scikit-learn on the same table, unless they were already fitted from it.
 ///
 /// # Errors
 /// A sentence that says why there are none.
@@ -92,7 +92,7 @@ pub fn train_peers(
         .map_err(|error| format!("cannot write {}: {error}", fitted_from.display()))
 }
 
-/// A line for each file: the SHA-256 of its content.
+/// Returns a line with the SHA-256 of each file.
 fn digests(files: &[&Path]) -> Result<String, String> {
     let digest = |file: &&Path| {
         let bytes = fs::read(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;

@@ -44,7 +44,7 @@ impl Environment {
     /// Runs a script to its end.
     ///
     /// # Errors
-    /// What it wrote last, if it fails.
+    /// The last output, if the script fails.
     pub fn run(&self, script: &Path, arguments: &[&Path]) -> Result<(), String> {
         finish(Command::new(self.program("python")).arg(script).args(arguments))
     }
@@ -69,7 +69,7 @@ fn finish(command: &mut Command) -> Result<(), String> {
     Err(format!("{program} has failed: {}", last.trim()))
 }
 
-/// How many bytes the files in a folder have, not counting those that it links to.
+/// Returns the size of the files in a folder, without those that it links to.
 ///
 /// # Errors
 /// The system's.
@@ -81,7 +81,7 @@ pub fn size_of(path: &Path) -> Result<u64, HarnessError> {
     Ok(bytes)
 }
 
-/// The files in a folder, without those that it links to; a file is the only one in itself.
+/// Returns the files in a folder, without those that it links to. For a file, returns that file.
 ///
 /// # Errors
 /// The system's.

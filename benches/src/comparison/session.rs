@@ -1,7 +1,7 @@
-//! How long a session takes alone, in the process that calls it: what no server can do without.
+//! The time of a session without a server, which every server needs at least.
 //!
-//! It is measured in a process of its own, on the processors of the servers: ONNX Runtime's telemetry must be off before
-//! a process has a second thread.
+//! It is measured in a process of its own, on the processors of the servers: ONNX Runtime's telemetry must be
+//! off before a process has a second thread.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,23 +22,23 @@ use onnward_harness::HarnessError;
 use onnward_harness::figures::median;
 use onnward_harness::process::pin;
 
-/// How long is measured at least.
+/// The least duration of a measurement.
 const LONG_ENOUGH: Duration = Duration::from_millis(500);
-/// How many runs are measured at least.
+/// The least number of runs.
 const MIN_RUNS: usize = 20;
-/// For how many rows.
+/// The numbers of rows.
 const ROWS: [usize; 3] = [1, 32, 1024];
 
-/// How long one run of a session takes.
+/// The time of one run of a session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SessionTime {
     /// Onnward's backend.
     pub backend: String,
     /// The model's family.
     pub family: String,
-    /// How many rows a run scores.
+    /// The rows of a run.
     pub rows: usize,
-    /// The median over the runs, in microseconds.
+    /// The median of the runs, in microseconds.
     pub us: f64,
 }
 
@@ -55,7 +55,7 @@ pub struct SessionPlan {
     pub processors: Vec<usize>,
 }
 
-/// Times the sessions of Onnward's backends that are compared.
+/// Times the sessions of the compared Onnward backends.
 pub(super) fn measure(
     bench: &Bench<'_>,
     turns: &[(Subject, Family)],
@@ -89,7 +89,7 @@ pub(super) fn measure(
     Ok(times)
 }
 
-/// Times a session in this process: the median of its runs in microseconds.
+/// Times a session in this process. Returns the median of its runs in microseconds.
 ///
 /// # Errors
 /// [`HarnessError::Settings`] if the model or the rows cannot be used.

@@ -19,13 +19,13 @@ Examples:
   onnward-bench train --tasks forest --rounds 1 --libraries
   onnward-bench train --rows 100000 --output json")]
 pub(crate) struct TrainingArguments {
-    /// How many sampled rows are fitted
+    /// Rows of the sampled training table
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1000..))]
     rows: u64,
-    /// How many other rows the models are judged by
+    /// Rows of the sampled test table
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1000..))]
     test_rows: u64,
-    /// How often each trainer runs; they take turns
+    /// Number of rounds, in which trainers take turns
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     rounds: u64,
     /// What is fitted
@@ -46,7 +46,7 @@ pub(crate) struct TrainingArguments {
     /// Where the figures are written as JSON
     #[arg(long, value_name = "FILE", default_value = "target/bench/training.json")]
     results: PathBuf,
-    /// How the figures are printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
@@ -66,7 +66,7 @@ pub(crate) struct FitArguments {
 }
 
 impl TrainingArguments {
-    /// Whether all is as it must be.
+    /// Runs the command and returns whether all requirements are met.
     pub fn run(self) -> Result<bool, HarnessError> {
         let Self { rows, test_rows, rounds, tasks, libraries, python, script, schema, results, output } =
             self;

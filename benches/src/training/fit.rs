@@ -11,20 +11,20 @@ use onnward_harness::HarnessError;
 /// What one process fits.
 #[derive(Debug, Clone)]
 pub struct FitSettings {
-    /// What is asked for.
+    /// The task.
     pub task: Task,
-    /// Who does it.
+    /// The model family.
     pub family: Family,
     /// The schema of the tables.
     pub schema: PathBuf,
-    /// The table that is fitted.
+    /// The training table.
     pub train: PathBuf,
-    /// The table by which the model is judged.
+    /// The test table.
     pub test: PathBuf,
 }
 
-/// Reads, fits and judges once, stopping after each step so that whoever started this process can take measure: the same
-/// steps as in `benches/peers/training/train.py`.
+/// Reads, fits and judges once, stopping after each step so that whoever started this process can take
+/// measure: the same steps as in `benches/peers/training/train.py`.
 ///
 /// # Errors
 /// [`HarnessError`]: a table cannot be read or fitted.

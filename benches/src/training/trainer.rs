@@ -10,30 +10,30 @@ use serde::{Deserialize, Serialize};
 use onnward_harness::HarnessError;
 use onnward_harness::process::{Usage, reset_peak};
 
-/// A program that reads a table and fits a model, saying when it has.
+/// A program that reads a table and fits a model, and reports each step.
 #[derive(Debug)]
 pub(super) struct Trainer {
-    /// What it is called in the report.
+    /// The name in the report.
     pub name: String,
-    /// Whether it is not ours.
+    /// Whether the trainer is not Onnward's.
     pub is_peer: bool,
-    /// The program; this very one where absent.
+    /// The program; the running one if absent.
     pub program: Option<PathBuf>,
     pub arguments: Vec<String>,
 }
 
-/// What a step of a trainer took.
+/// What a step of a trainer used.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Step {
-    /// The seconds that went by.
+    /// Wall-clock time, in seconds.
     pub wall_s: f64,
-    /// The seconds of CPU time, of all its threads, in user and kernel mode.
+    /// Processor time of all threads in user and kernel mode, in seconds.
     pub cpu_s: f64,
-    /// The largest resident memory during the step, in MiB.
+    /// The peak of resident memory during the step, in MiB.
     pub peak_mib: f64,
 }
 
-/// What a trainer says at its end.
+/// What a trainer reports at its end.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Said {
     /// The library's name and version.
@@ -52,10 +52,10 @@ pub(super) struct Measurement {
     pub fit: Step,
 }
 
-/// Runs a trainer to its end.
+/// Runs a trainer and measures its steps.
 ///
 /// # Errors
-/// [`HarnessError`]: it does not start, fails, or says something else than it should.
+/// [`HarnessError`] if the trainer does not start, fails, or breaks the protocol.
 pub(super) fn measure(trainer: &Trainer) -> Result<Measurement, HarnessError> {
     let program = match &trainer.program {
         Some(program) => program.clone(),
@@ -99,7 +99,7 @@ fn step(wall_s: f64, cpu: Duration, peak_bytes: u64) -> Step {
     Step { wall_s, cpu_s: cpu.as_secs_f64(), peak_mib: peak_bytes as f64 / f64::from(1 << 20) }
 }
 
-/// The two pipes to a trainer.
+/// The pipes from and to a trainer.
 struct Talk<'a> {
     name: &'a str,
     said: Lines<BufReader<ChildStdout>>,

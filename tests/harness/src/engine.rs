@@ -268,7 +268,8 @@ impl EngineProcess {
         ended.ok_or_else(|| self.too_late("it does not end"))
     }
 
-    /// Asks the engine to end, and returns its exit status and its log: the whole log if [`EngineCommand::keeps_log`] is set.
+    /// Asks the engine to end, and returns its exit status and its log: the whole log if
+    /// [`EngineCommand::keeps_log`] is set.
     ///
     /// # Errors
     /// [`HarnessError::System`] if it has ended already, [`HarnessError::TooLate`] if it does not end.

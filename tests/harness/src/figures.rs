@@ -17,8 +17,8 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     (middle(values.len().saturating_sub(1) / 2) + middle(values.len() / 2)) / 2.0
 }
 
-/// Returns how much the line of least squares through equally spaced values rises from the first to the last; NaN for fewer than
-/// two.
+/// Returns how much the line of least squares through equally spaced values rises from the first to the last;
+/// NaN for fewer than two.
 pub fn rise(values: &[f64]) -> f64 {
     let count = values.len() as f64;
     let middle = (count - 1.0) / 2.0;

@@ -1,11 +1,12 @@
-//! The load generator: one thread, sockets without a client library, and requests whose bytes are made beforehand, so that it
-//! costs less than any server that it measures.
+//! The load generator: one thread, sockets without a client library, and requests whose bytes are made
+//! beforehand, so that it costs less than any server that it measures.
 //!
-//! Two functions use it. [`run`] measures throughput and latency in windows of time. [`CheckedLoad`] compares each answer with
-//! what the model's trainer computes.
+//! Two functions use it. [`run`] measures throughput and latency in windows of time. [`CheckedLoad`] compares
+//! each answer with what the model's trainer computes.
 //!
-//! In an open loop a latency counts from the time at which its request should have begun. A server that stalls cannot hide the
-//! stall by delaying the requests that would have noticed (coordinated omission; Gil Tene, How NOT to Measure Latency, 2015).
+//! In an open loop a latency counts from the time at which its request should have begun. A server that
+//! stalls cannot hide the stall by delaying the requests that would have noticed (coordinated omission; Gil
+//! Tene, How NOT to Measure Latency, 2015).
 
 mod checked;
 mod connection;
@@ -66,8 +67,8 @@ pub fn post_with(host: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) 
     [head.as_bytes(), body].concat()
 }
 
-/// Puts load on a server and measures it. `server_cpu` returns the processor time that the server has used; it is called at the end
-/// of each window.
+/// Puts load on a server and measures it. `server_cpu` returns the processor time that the server has used;
+/// it is called at the end of each window.
 ///
 /// ```no_run
 /// use std::time::Duration;

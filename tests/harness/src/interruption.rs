@@ -6,8 +6,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::error::HarnessError;
 use crate::process::ProcessTree;
 
-/// From now on SIGHUP, SIGINT or SIGTERM kills all descendants of this process, and then ends it. The exit code is that of a shell:
-/// 128 plus the signal's number.
+/// From now on SIGHUP, SIGINT or SIGTERM kills all descendants of this process, and then ends it. The exit
+/// code is that of a shell: 128 plus the signal's number.
 ///
 /// # Errors
 /// [`HarnessError::System`].

@@ -97,8 +97,8 @@ pub fn send_signal(id: u32, signal: Signal) -> Result<(), HarnessError> {
     if sent == Some(true) { Ok(()) } else { Err(failed(io::ErrorKind::NotFound.into())) }
 }
 
-/// Raises the limit of open files of this process, and of what it starts from now on, to the most that the system allows. Returns
-/// the limit.
+/// Raises the limit of open files of this process, and of what it starts from now on, to the most that the
+/// system allows. Returns the limit.
 pub fn raise_file_limit() -> Option<u64> {
     platform::raise_file_limit()
 }
@@ -136,13 +136,15 @@ impl ProcessTree {
         self.descendants().iter().for_each(|&id| drop(send_signal(id, Signal::Kill)));
     }
 
-    /// Returns the processor time that the processes have used in user and kernel mode, with that of their ended children.
+    /// Returns the processor time that the processes have used in user and kernel mode, with that of their
+    /// ended children.
     pub fn cpu(&self) -> Duration {
         self.ids.iter().filter_map(|&id| platform::cpu(id).ok()).sum()
     }
 
-    /// Returns the memory of the processes, in bytes. For one process this is the resident set. For several it is the sum of
-    /// proportional set sizes, in which each of n processes that share a page counts an nth of it.
+    /// Returns the memory of the processes, in bytes. For one process this is the resident set. For several
+    /// it is the sum of proportional set sizes, in which each of n processes that share a page counts an nth
+    /// of it.
     pub fn resident(&self) -> Option<u64> {
         match self.ids.as_slice() {
             [id] => Some(Resources::of(*id).ok()?.resident_bytes),

@@ -1,4 +1,5 @@
-//! A TCP proxy in front of a store. It counts the bytes that the store sends, slows them down, and can drop all connections.
+//! A TCP proxy in front of a store. It counts the bytes that the store sends, slows them down, and can drop
+//! all connections.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -48,7 +48,8 @@ impl SeaweedFs {
     /// Starts SeaweedFS's program `weed` with an empty bucket.
     ///
     /// # Errors
-    /// [`HarnessError::Start`] if the program is missing, [`HarnessError::Settings`] if it does not start to serve.
+    /// [`HarnessError::Start`] if the program is missing, [`HarnessError::Settings`] if it does not start to
+    /// serve.
     pub fn start(program: &Path) -> Result<Self, HarnessError> {
         // A path is relative to this process's folder, and the program runs in another.
         let program = std::path::absolute(program).map_err(HarnessError::reading(program))?;
@@ -138,7 +139,8 @@ impl SeaweedFs {
         Self::environment_through(&endpoint(self.address))
     }
 
-    /// Returns the environment variables with which a program reaches such a server at another URL, as through a proxy.
+    /// Returns the environment variables with which a program reaches such a server at another URL, as
+    /// through a proxy.
     pub fn environment_through(endpoint: &str) -> Vec<(String, String)> {
         let variables = [
             ("AWS_ENDPOINT_URL", endpoint),

@@ -7,8 +7,8 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 /// The pause between two attempts.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Calls `attempt` until it returns a value, with a pause of `interval` between attempts. Returns that value, or `None` after
-/// `timeout`.
+/// Calls `attempt` until it returns a value, with a pause of `interval` between attempts. Returns that value,
+/// or `None` after `timeout`.
 ///
 /// ```
 /// use std::time::Duration;

@@ -19,13 +19,14 @@ fn a_store_that_fails_changes_nothing_that_is_served() {
 
 const TRACT: &[&str] = &["--backend", "tract"];
 
-/// Everything that is asked of the store fails.
+/// Every request to the store fails.
 fn whole_store(fixture: &Fixture) {
     let model = "model";
     fixture.publish(model);
     let engine = fixture.engine(TRACT);
     serves(&engine, model, 1);
-    // A model may be served before the first look at the store has ended, and until then the engine is not ready.
+    // A model may be served before the first look at the store has ended, and until then the engine is not
+    // ready.
     eventually("the engine is ready", || match engine.get("/health/ready") {
         (200, _) => Ok(()),
         (_, body) => Err(body),
@@ -62,7 +63,7 @@ fn goes_on_without_the_store(fixture: &Fixture, engine: &Engine, model: &str, fa
     assert!(age_of_the_last_look(engine) > 0.0);
 }
 
-/// What was published meanwhile is served, without anybody doing anything.
+/// Versions that were published meanwhile are served without intervention.
 fn comes_back(fixture: &Fixture, engine: &Engine, model: &str) {
     let newest = fixture.newest(model);
     serves(engine, model, newest);
@@ -77,13 +78,14 @@ fn age_of_the_last_look(engine: &Engine) -> f64 {
     line.unwrap().split_once(' ').unwrap().1.parse().unwrap()
 }
 
-/// The listing comes, and the file of a new version does not.
+/// The listing succeeds, and the download of a new version fails.
 fn downloads(fixture: &Fixture) {
     let model = "model";
     fixture.publish(model);
     let engine = fixture.engine(TRACT);
     serves(&engine, model, 1);
-    // A model may be served before the first look at the store has ended, and until then the engine is not ready.
+    // A model may be served before the first look at the store has ended, and until then the engine is not
+    // ready.
     eventually("the engine is ready", || match engine.get("/health/ready") {
         (200, _) => Ok(()),
         (_, body) => Err(body),
@@ -104,7 +106,8 @@ fn downloads(fixture: &Fixture) {
     }
     assert_eq!(fixture.proxy.requests(&format!("{model}/1/model.onnx")), 1, "nothing is downloaded twice");
 
-    // What comes whole and is wrong stays wrong for all that an engine can know, until somebody asks it to look again.
+    // What comes whole and is wrong stays wrong for all that an engine can know, until somebody asks it to
+    // look again.
     let file = format!("{model}/6/model.onnx");
     fixture.proxy.fail(&file, Fault::Truncate { to: 5000 });
     fixture.publish(model);
@@ -114,7 +117,7 @@ fn downloads(fixture: &Fixture) {
     serves(&engine, model, 6);
 }
 
-/// A download takes as long as it takes, as long as something comes; one that is cut off goes on where it ended.
+/// A download may take any time while data arrives. An interrupted one continues where it ended.
 fn slow_downloads(fixture: &Fixture) {
     let model = "model";
     fixture.publish(model);

@@ -15,7 +15,7 @@ use crate::support::wait::eventually;
 
 /// A repository, its proxy and the cache of its engines.
 pub struct Fixture {
-    /// What engines reach the repository through.
+    /// The proxy between engines and the repository.
     pub proxy: FaultProxy,
     /// The folder of the engines' cache.
     pub cache: TempDir,
@@ -26,7 +26,7 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// An empty repository under a prefix of the server's bucket.
+    /// Creates an empty repository under a prefix of the server's bucket.
     pub fn new(server: &SeaweedFs, prefix: &str) -> Self {
         let proxy = FaultProxy::start(server.address());
         let cache = TempDir::new().unwrap();
@@ -52,19 +52,19 @@ impl Fixture {
         }
     }
 
-    /// Starts an engine, and waits until it listens.
+    /// Starts an engine and waits until it listens.
     pub fn engine(&self, arguments: &[&str]) -> Engine {
         self.engine_with(&[], arguments)
     }
 
-    /// As [`Fixture::engine`], with more variables.
+    /// Starts an engine like [`Fixture::engine`], with more environment variables.
     pub fn engine_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Engine {
         let more = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let environment: Vec<_> = self.environment.iter().cloned().chain(more).collect();
         Engine::start_in(&environment, &self.location, arguments)
     }
 
-    /// Publishes the next version of a model: one that is right, with the probabilities of its number.
+    /// Publishes a correct next version of a model, with the probabilities of its number.
     pub fn publish(&self, model: &str) -> u64 {
         let planned = self.runtime.block_on(self.repository.plan_publish(model, &[], None)).unwrap();
         self.publish_bytes(model, artifacts::version(model, planned.version))
@@ -84,18 +84,18 @@ impl Fixture {
         })
     }
 
-    /// What an alias names.
+    /// Returns the version of an alias.
     pub fn named(&self, model: &str, alias: &str) -> Option<u64> {
         let status = self.runtime.block_on(self.repository.status(model)).unwrap();
         status.aliases.into_iter().find(|found| found.alias == alias).map(|found| found.version)
     }
 
-    /// The highest version of a model.
+    /// Returns the highest version of a model.
     pub fn newest(&self, model: &str) -> u64 {
         self.runtime.block_on(self.repository.status(model)).unwrap().versions[0].version
     }
 
-    /// Writes a file, over any that is there.
+    /// Writes or overwrites a file.
     pub fn put(&self, path: &str, bytes: impl Into<Vec<u8>>) {
         let bytes: Vec<u8> = bytes.into();
         self.runtime.block_on(self.store().put(&Path::from(path), bytes.into())).unwrap();
@@ -111,7 +111,7 @@ impl Fixture {
     }
 }
 
-/// Has an engine look at the repository, and returns once it has acted upon what it saw.
+/// Has an engine poll the repository, and waits until it has acted on the result.
 #[track_caller]
 pub fn looks(engine: &Engine) {
     eventually("the engine looks at the repository", || match engine.post("/admin/reload", "") {
@@ -120,7 +120,7 @@ pub fn looks(engine: &Engine) {
     });
 }
 
-/// What an engine says of a model, but for what the model says of itself.
+/// Returns the status of a model, without the model's own description.
 pub fn status(engine: &Engine, model: &str) -> Value {
     let (_, body) = engine.get(&format!("/models/{model}"));
     let mut status: Value = serde_json::from_str(&body).unwrap();
@@ -130,7 +130,7 @@ pub fn status(engine: &Engine, model: &str) -> Value {
     status
 }
 
-/// Waits until there is something to say of a model's status.
+/// Waits until a model's status meets a condition.
 #[track_caller]
 pub fn status_where(engine: &Engine, model: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
     eventually(&format!("{model} {what}"), || {
@@ -139,7 +139,7 @@ pub fn status_where(engine: &Engine, model: &str, what: &str, holds: impl Fn(&Va
     })
 }
 
-/// Waits until there is something to say of how the engine's last look at the repository went.
+/// Waits until the result of the engine's last poll meets a condition.
 #[track_caller]
 pub fn repository_where(engine: &Engine, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
     eventually(&format!("the repository {what}"), || {
@@ -148,7 +148,8 @@ pub fn repository_where(engine: &Engine, what: &str, holds: impl Fn(&Value) -> b
     })
 }
 
-/// Waits until a model is served in this version, as it is to be, and looks whether its answers are that version's.
+/// Waits until a model's desired version is this one and is served, and checks that its answers are that
+/// version's.
 #[track_caller]
 pub fn serves(engine: &Engine, model: &str, version: u64) {
     status_where(engine, model, &format!("is served in version {version}"), |status| {
@@ -158,7 +159,7 @@ pub fn serves(engine: &Engine, model: &str, version: u64) {
     answers(engine, model, version);
 }
 
-/// Looks whether a model answers now, with the probability of this version.
+/// Checks that a model answers now, with the probability of this version.
 #[track_caller]
 pub fn answers(engine: &Engine, model: &str, version: u64) {
     let (status, answer) = engine.post(&format!("/models/{model}/predict"), &request());
@@ -171,8 +172,8 @@ pub fn answers(engine: &Engine, model: &str, version: u64) {
     );
 }
 
-/// Waits until the status says that a version is to be served and is not, since it failed at this step, with these words;
-/// what is served instead still answers.
+/// Waits until the status reports that a desired version failed at this step, with these words. The version
+/// that is served instead still answers.
 #[track_caller]
 pub fn refuses(engine: &Engine, model: &str, version: u64, [step, words]: [&str; 2], serving: u64) {
     let status =
@@ -190,7 +191,7 @@ pub fn refuses(engine: &Engine, model: &str, version: u64, [step, words]: [&str;
     assert!(failed.as_array().unwrap().iter().any(is_listed), "{failed}");
 }
 
-/// Waits until there is nothing of a model any more.
+/// Waits until a model is unknown.
 #[track_caller]
 pub fn is_gone(engine: &Engine, model: &str) {
     eventually("the model is gone", || match engine.get(&format!("/models/{model}")) {

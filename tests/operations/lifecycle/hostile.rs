@@ -1,4 +1,4 @@
-//! Model files that were made to harm: an engine refuses them before a runtime sees them, and goes on serving.
+//! Malicious model files: an engine rejects them before a runtime sees them, and goes on serving.
 
 use onnward_onnx::Artifact;
 use onnward_onnx::proto::tensor_proto::{DataLocation, DataType};
@@ -84,7 +84,7 @@ fn nested(graph: &mut GraphProto) {
     graph.node.push(branch(inner));
 }
 
-/// Between two versions that are right there is one with something added to its graph.
+/// Publishes a version with something added to its graph between two correct versions.
 fn hostile(fixture: &Fixture, engine: &Engine, model: &str, add: impl FnOnce(&mut GraphProto), error: &str) {
     let mut changed: ModelProto = Artifact::decode(&artifacts::version(model, 2)).unwrap().model().clone();
     add(changed.graph.as_mut().unwrap());
@@ -139,7 +139,7 @@ fn branch(graph: GraphProto) -> NodeProto {
     node("", "If", vec![AttributeProto { name, g: Some(graph), ..AttributeProto::default() }])
 }
 
-/// A tree of so many decisions, of which each leads to the next of these on one side and to a leaf on the other.
+/// Returns a tree of this depth. Each node leads to the next one on one side and to a leaf on the other.
 fn tree(decisions: usize, next: impl IntoIterator<Item = i64>) -> NodeProto {
     let mut below: Vec<i64> = next.into_iter().collect();
     let mut leaves = vec![0; below.len()];
@@ -176,7 +176,7 @@ fn tree(decisions: usize, next: impl IntoIterator<Item = i64>) -> NodeProto {
     node("ai.onnx.ml", "TreeEnsemble", attributes)
 }
 
-/// Bytes as a field of protobuf.
+/// Encodes bytes as a protobuf field.
 fn in_field(number: u32, content: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     prost::encoding::bytes::encode(number, &content.to_vec(), &mut bytes);

@@ -1,4 +1,4 @@
-//! Models that are what their manifests say, and yet must not serve.
+//! Models that match their manifests and still must not be served.
 
 use super::fixture::{Fixture, refuses, serves};
 use super::{artifacts, run_all};
@@ -42,7 +42,7 @@ fn what_a_runtime_does_not_compute_is_not_served() {
     );
 }
 
-/// Between two versions that are right there is one that is not.
+/// Publishes a wrong version between two correct versions.
 pub fn refused(fixture: &Fixture, engine: &Engine, model: &str, bytes: Vec<u8>, error: [&str; 2]) {
     fixture.publish(model);
     serves(engine, model, 1);

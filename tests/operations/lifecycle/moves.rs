@@ -1,4 +1,4 @@
-//! Pointers that move, by people who do not know of each other and whose clocks are wrong.
+//! Pointers that several people move at once, whose clocks are wrong.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -56,7 +56,7 @@ fn two_promotions_at_once(fixture: &Fixture, engine: &Engine) {
     serves(engine, model, named);
 }
 
-/// Which entry holds is a matter of their numbers; the times in manifests and entries are for people.
+/// Entries are ordered by their numbers. The times in manifests and entries are informative only.
 fn skewed_clocks(fixture: &Fixture, engine: &Engine) {
     let model = "skewed-clocks";
     for (version, created) in [(1, "2126-11-22T00:00:00Z"), (2, "1970-01-01T00:00:00Z")] {
@@ -83,7 +83,7 @@ fn skewed_clocks(fixture: &Fixture, engine: &Engine) {
     serves(engine, model, 1);
 }
 
-/// A model that is removed while a version of it is on its way, and comes back.
+/// A model that is removed while a version is downloaded, and returns.
 fn unloaded_while_loading(fixture: &Fixture, engine: &Engine) {
     let model = "unloaded-while-loading";
     let file = loads_slowly(fixture, engine, model);
@@ -97,7 +97,7 @@ fn unloaded_while_loading(fixture: &Fixture, engine: &Engine) {
     serves(engine, model, fixture.publish(model));
 }
 
-/// A download that is of no use any more does not hold up the version that is wished instead.
+/// A download that is not desired any more does not delay the version that is desired instead.
 fn overtaken(fixture: &Fixture, engine: &Engine) {
     let model = "overtaken";
     let file = loads_slowly(fixture, engine, model);
@@ -106,7 +106,7 @@ fn overtaken(fixture: &Fixture, engine: &Engine) {
     fixture.proxy.heal(&file);
 }
 
-/// Version 1 is served, and version 2 is on its way and will be for long: its file.
+/// Serves version 1 and starts a slow download of version 2. Returns the path of its file.
 fn loads_slowly(fixture: &Fixture, engine: &Engine, model: &str) -> String {
     fixture.publish(model);
     serves(engine, model, 1);
@@ -150,7 +150,7 @@ fn swaps(fixture: &Fixture) {
     });
 }
 
-/// Asks without a pause; every answer is of exactly one version.
+/// Sends requests without a pause. Every answer is of exactly one version.
 fn ask_until(engine: &Engine, model: &str, is_over: &AtomicBool) -> usize {
     let mut answers = 0;
     while !is_over.load(Ordering::SeqCst) {

@@ -1,4 +1,4 @@
-//! Starts without the store, starts on a cache that others have touched, and ends in the middle of a load.
+//! Starts without the store, starts on a damaged cache, and ends during a download.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -107,7 +107,7 @@ fn ends_while_loading(fixture: &Fixture) {
     assert_eq!(objects.map_or(0, Iterator::count), 0, "the engine has waited for the download");
 }
 
-/// Has the first version served by an engine, which ends, so that it is in the cache.
+/// Serves the first version once, so that it is in the cache.
 fn was_served_once(fixture: &Fixture) {
     fixture.publish(MODEL);
     let engine = fixture.engine_with(&[("ONNWARD_SHUTDOWN__GRACE_MS", "0")], TRACT);
@@ -122,7 +122,7 @@ fn is_ready(engine: &Engine) {
     });
 }
 
-/// The files of the cache.
+/// Returns the files of the cache.
 fn cached(fixture: &Fixture) -> Vec<PathBuf> {
     let mut folders = vec![fixture.cache.path().to_owned()];
     let mut files = Vec::new();

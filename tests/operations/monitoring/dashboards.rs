@@ -1,4 +1,4 @@
-//! Dashboards: they are what their source makes, and every panel has a unit and says what to do.
+//! Dashboards: they equal what their source generates, and every panel has a unit and says what to do.
 
 use std::collections::BTreeSet;
 use std::process::Command;

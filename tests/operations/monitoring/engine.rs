@@ -1,4 +1,4 @@
-//! An engine with everything on that can be seen, and clients that keep it busy.
+//! An engine with all observability switched on, and clients that keep it busy.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::support::root;
 const SCHEMA: &str = "schemas/telco.toml";
 const MODEL: &str = "churn";
 
-/// The engine, its repository with two versions, of which the first is promoted, and customers to ask about.
+/// The engine, its repository with two versions, of which the first is promoted, and rows.
 pub struct Busy {
     /// The engine.
     pub engine: Arc<Engine>,
@@ -48,14 +48,14 @@ impl Busy {
         Self { engine, repository: PathBuf::from(repository), customers: Arc::new(customers), folder }
     }
 
-    /// Puts the second version into service.
+    /// Promotes the second version.
     pub fn swap(&self) {
         promote(&self.repository, 2);
         let (status, answer) = self.engine.post("/admin/reload", "");
         assert_eq!(status, 200, "{answer}");
     }
 
-    /// Has clients ask, tell outcomes and make mistakes, until they are stopped.
+    /// Starts clients that request predictions, report outcomes and make mistakes.
     pub fn load(&self) -> Load {
         let has_ended = Arc::new(AtomicBool::new(false));
         let client = |of: fn(&Engine, &[Value], usize)| {
@@ -74,21 +74,21 @@ impl Busy {
         Load { clients: vec![client(ask), client(ask_much), client(ask_much)], has_ended }
     }
 
-    /// Ends the engine.
+    /// Kills the engine.
     pub fn stop(self) {
         drop(self.engine);
         drop(self.folder);
     }
 }
 
-/// Clients at work; they stop with this.
+/// Running clients.
 pub struct Load {
     clients: Vec<JoinHandle<()>>,
     has_ended: Arc<AtomicBool>,
 }
 
 impl Load {
-    /// Returns when no request is on its way any more.
+    /// Stops the clients and waits until no request is in flight.
     pub fn stop(self) {
         self.has_ended.store(true, Ordering::Relaxed);
         for client in self.clients {
@@ -131,7 +131,7 @@ fn promote(repository: &Path, version: u64) {
     succeed("onnward-exporter", &["promote", MODEL, &version, "--repository", &repository]);
 }
 
-/// A customer, what became of another one, and mistakes.
+/// Sends a row, the outcome of another one, and mistakes.
 fn ask(engine: &Engine, customers: &[Value], round: usize) {
     let customer = &customers[round % customers.len()];
     let (status, answer) = engine.post("/predict", &customer.to_string());

@@ -1,4 +1,4 @@
-//! A real Prometheus scrapes a real engine under load: nothing that is asked of it is left without an answer, and an alert arrives.
+//! A real Prometheus scrapes a real engine under load: every query has data, and an alert arrives.
 
 use onnward_harness::wait::DEADLINE;
 use serde_json::Value;
@@ -48,7 +48,7 @@ fn every_query_has_data_and_an_alert_arrives() {
     });
 }
 
-/// Waits until each has an answer.
+/// Waits until every query has data.
 #[track_caller]
 fn await_data(prometheus: &Server, questions: &[Question]) {
     let mut missing: Vec<&Question> = questions.iter().collect();
@@ -64,7 +64,7 @@ fn await_data(prometheus: &Server, questions: &[Question]) {
     });
 }
 
-/// How Prometheus's scrapes go.
+/// Returns the errors of Prometheus' scrapes.
 fn targets(prometheus: &Server) -> Value {
     let targets = prometheus.get("/api/v1/targets", &[])["data"]["activeTargets"].clone();
     targets.as_array().unwrap().iter().map(|target| target["lastError"].clone()).collect()

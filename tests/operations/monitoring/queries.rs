@@ -1,22 +1,22 @@
-//! Every query of `monitoring/`, with where it stands.
+//! Every query of `monitoring/`, with its source.
 
 use serde_json::Value;
 
 use crate::support::root;
 
-/// What a server is asked.
+/// A kind of query.
 pub enum Ask {
     /// A PromQL query that must have a result.
     Query(String),
-    /// The values of a label in the series of a selector, of which there must be some.
+    /// A query for the values of a label in the series of a selector, which must have some.
     Values { label: String, selector: String },
 }
 
-/// Something to ask, and who asks it.
+/// A query and its source.
 pub struct Question {
     /// The dashboard and panel, or the rule.
     pub place: String,
-    /// What is asked.
+    /// The query.
     pub ask: Ask,
 }
 
@@ -29,7 +29,7 @@ impl std::fmt::Display for Question {
     }
 }
 
-/// Every dashboard by its file's name.
+/// Reads every dashboard, by its file's name.
 pub fn dashboards() -> Vec<(String, Value)> {
     let entries = std::fs::read_dir(root().join("monitoring/grafana/dashboards")).unwrap();
     let read = |path: std::path::PathBuf| {
@@ -39,12 +39,12 @@ pub fn dashboards() -> Vec<(String, Value)> {
     entries.map(|entry| read(entry.unwrap().path())).collect()
 }
 
-/// The panels of a dashboard but for its headings.
+/// Returns the panels of a dashboard, without headings.
 pub fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
     dashboard["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] != "row")
 }
 
-/// What the dashboards ask when they are opened: panels, marks and variables.
+/// Returns the queries of the dashboards: of panels, annotations and variables.
 pub fn of_dashboards() -> Vec<Question> {
     let mut questions = Vec::new();
     for (file, dashboard) in dashboards() {
@@ -66,7 +66,7 @@ pub fn of_dashboards() -> Vec<Question> {
     questions
 }
 
-/// What Grafana's own alert rules ask.
+/// Returns the queries of Grafana's own alert rules.
 pub fn of_grafana_alerts() -> Vec<Question> {
     let file = "monitoring/grafana/provisioning/alerting/onnward.yml";
     let text = std::fs::read_to_string(root().join(file)).unwrap();
@@ -79,8 +79,8 @@ pub fn of_grafana_alerts() -> Vec<Question> {
     questions
 }
 
-/// What the rules of a running Prometheus ask: what each recording rule has recorded, and what each alert looks at, which need
-/// not fire. Every rule must have been evaluated without an error.
+/// Returns the queries of a running Prometheus' rules: the series of each recording rule, and the selectors
+/// of each alert, which need not fire. Every rule must have been evaluated without an error.
 pub fn of_rules(rules: &Value) -> Vec<Question> {
     let groups = rules["data"]["groups"].as_array().unwrap();
     let mut questions = Vec::new();
@@ -106,14 +106,14 @@ fn query(place: &str, expression: &Value) -> Question {
     Question { place, ask: Ask::Query(with_variables(expression.as_str().unwrap())) }
 }
 
-/// `label_values(selector, label)` as Grafana reads it.
+/// Parses `label_values(selector, label)` as Grafana does.
 fn values(definition: &str) -> Ask {
     let inner = definition.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')'));
     let (selector, label) = inner.unwrap().rsplit_once(", ").unwrap();
     Ask::Values { label: label.to_owned(), selector: with_variables(selector) }
 }
 
-/// A dashboard's query as Grafana sends it when everything is chosen.
+/// Returns a dashboard's query as Grafana sends it if all values of variables are selected.
 fn with_variables(expression: &str) -> String {
     let values = [
         ("$__rate_interval", "1m"),
@@ -128,7 +128,7 @@ fn with_variables(expression: &str) -> String {
     sent
 }
 
-/// The selectors of an expression: names of metrics with their labels, as Prometheus prints them.
+/// Returns the selectors of an expression: metric names with labels, as Prometheus prints them.
 fn selectors(expression: &str) -> Vec<String> {
     const METRICS: [&str; 6] = ["onnward_", "process_", "job:", "model:", "up{", "ALERTS{"];
     let starts = expression.char_indices().filter(|(index, _)| {

@@ -1,4 +1,4 @@
-//! Rules and alerts: Prometheus's own tools take them, each alert fires and clears, and says what to do.
+//! Rules and alerts: Prometheus' own tools accept them, and each alert fires, clears, and says what to do.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -64,7 +64,7 @@ fn each_alert_says_how_urgent_it_is_and_what_to_do() {
     }
 }
 
-/// An alert of Prometheus as its file has it.
+/// An alert, as in Prometheus' file.
 struct Alert {
     name: String,
     text: String,
@@ -82,7 +82,7 @@ fn alerts() -> Vec<Alert> {
     alerts
 }
 
-/// The YAML files of a folder of `monitoring/`.
+/// Returns the YAML files of a folder of `monitoring/`.
 fn yaml(folder: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join("monitoring").join(folder)).unwrap();
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();

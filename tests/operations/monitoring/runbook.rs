@@ -1,4 +1,4 @@
-//! The runbook's commands, as somebody types them at night.
+//! The runbook's commands.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,8 +6,8 @@ use std::process::Command;
 use crate::support::programs::program;
 use crate::support::root;
 
-/// Runs each command that asks an engine or changes its repository; all must succeed. Before each rollback `promote_again` makes
-/// what it is to undo.
+/// Runs each command for an engine or its repository. All must succeed. Before each rollback, `promote_again`
+/// makes the promotion that is rolled back.
 pub fn try_commands(engine: &str, admin: &str, repository: &Path, promote_again: impl Fn()) {
     let runbook = std::fs::read_to_string(root().join("monitoring/RUNBOOK.md")).unwrap();
     let programs = program("onnward-engine").parent().unwrap().display().to_string();

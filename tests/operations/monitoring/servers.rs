@@ -17,7 +17,8 @@ use crate::support::root;
 pub struct Tools(PathBuf);
 
 impl Tools {
-    /// Finds the programs. Returns `None` only if `WITHOUT_PROMETHEUS` is set, so that tests cannot pass because programs are missing.
+    /// Finds the programs. Returns `None` only if `WITHOUT_PROMETHEUS` is set, so that tests cannot pass
+    /// because programs are missing.
     pub fn find() -> Option<Self> {
         let folder = root().join("target/prometheus/bin");
         if ["prometheus", "promtool", "alertmanager", "amtool"].iter().all(|name| folder.join(name).is_file())
@@ -30,7 +31,7 @@ impl Tools {
         None
     }
 
-    /// Runs one of them in the project's folder to its end, which must be good.
+    /// Runs a program in the project's folder. It must succeed.
     pub fn succeed(&self, name: &str, arguments: &[&str]) {
         let output = Command::new(self.0.join(name)).args(arguments).current_dir(root()).output().unwrap();
         let printed =
@@ -38,7 +39,7 @@ impl Tools {
         assert!(output.status.success(), "{name} {}:\n{}", arguments.join(" "), printed.concat());
     }
 
-    /// What `promtool check metrics` finds wrong with a page of metrics.
+    /// Returns what `promtool check metrics` reports on a page of metrics.
     pub fn problems_of_metrics(&self, page: &str) -> String {
         let mut promtool = Command::new(self.0.join("promtool"));
         promtool
@@ -56,7 +57,7 @@ impl Tools {
 /// A server that is killed when its test ends.
 pub struct Server {
     child: Child,
-    /// Where it listens, as `http://127.0.0.1:PORT`.
+    /// Its address, as `http://127.0.0.1:PORT`.
     pub url: String,
     _folder: TempDir,
 }
@@ -82,7 +83,7 @@ impl Server {
         server
     }
 
-    /// What it answers, which must be JSON.
+    /// Gets a path that answers with JSON.
     pub fn get(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
         let request = ureq::get(format!("{}{path}", self.url)).query_pairs(parameters.iter().copied());
         let mut answer = request.call().unwrap_or_else(|error| panic!("{path} {parameters:?}: {error}"));
@@ -101,8 +102,8 @@ impl Server {
     }
 }
 
-/// Prometheus with the project's rules and alerts, of an engine that listens at an address. It looks every second, and no alert
-/// waits, so that a test need not.
+/// Starts Prometheus with the project's rules and alerts, for an engine at an address. It scrapes every
+/// second, and alerts fire without a delay.
 pub fn prometheus(tools: &Tools, engine: &str, alertmanager: &Server) -> Server {
     let folder = TempDir::new().unwrap();
     let [from, to] = [root().join("monitoring/prometheus"), folder.path().to_owned()];
@@ -132,11 +133,11 @@ pub fn prometheus(tools: &Tools, engine: &str, alertmanager: &Server) -> Server 
     Server::start(&mut command, &address, folder)
 }
 
-/// The key that PagerDuty would know the engine's service by.
+/// The routing key for PagerDuty.
 pub const PAGERDUTY_KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// Alertmanager with the project's routes, inhibitions and messages, which it sends at once: to `receiver` in place of PagerDuty
-/// and Slack, and nowhere by e-mail.
+/// Starts Alertmanager with the project's routes, inhibitions and messages. It sends them at once, to
+/// `receiver` instead of PagerDuty and Slack, and sends no e-mail.
 pub fn alertmanager(tools: &Tools, receiver: &str) -> Server {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
@@ -187,7 +188,8 @@ fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-/// A server that takes whatever is posted, each with its path; it ends with the process. Its URL is the first.
+/// Starts a server that accepts any post, and returns its URL and the posts with their paths. It ends with
+/// the process.
 pub fn receiver() -> (String, Receiver<(String, Value)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

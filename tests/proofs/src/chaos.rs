@@ -1,5 +1,6 @@
-//! Faults: an engine is terminated, killed, runs out of disk, sees its clock jump, loses its store, or holds thousands of slow and
-//! idle clients. Other clients go on requesting predictions meanwhile, and must not notice.
+//! Faults: an engine is terminated, killed, runs out of disk, sees its clock jump, loses its store, or holds
+//! thousands of slow and idle clients. Other clients go on requesting predictions meanwhile, and must not
+//! notice.
 
 mod clock;
 mod full_disk;

@@ -1,5 +1,5 @@
-//! The command line of `onnward-proofs`: each command runs one proof and prints its figures. The exit code is 1 if a requirement is
-//! missed or the proof cannot be run.
+//! The command line of `onnward-proofs`: each command runs one proof and prints its figures. The exit code is
+//! 1 if a requirement is missed or the proof cannot be run.
 
 mod chaos;
 mod kills;
@@ -42,7 +42,8 @@ enum Command {
     Swaps(SwapArguments),
     /// Kill engines during downloads: they recover and never serve a file with a wrong digest
     Kills(KillArguments),
-    /// Run at a share of the engine's capacity for many minutes, with swaps, ground truth and scrapes: nothing fails or grows
+    /// Run at a share of the engine's capacity for many minutes, with swaps, ground truth and scrapes:
+    /// nothing fails or grows
     Soak(SoakArguments),
     /// Inject faults: signals, kills, a full disk, clock jumps, store outages, slow and idle clients
     Chaos(ChaosArguments),

@@ -1,8 +1,8 @@
 //! `kill -9` of the engine at random points of a download.
 //!
-//! Each round promotes a version that is not in the engine's cache, starts the engine with a slow connection to the store, kills it
-//! after a random share of the file was forwarded, and starts it again. It must serve that version, and the digest of every object
-//! in the cache must be its name.
+//! Each round promotes a version that is not in the engine's cache, starts the engine with a slow connection
+//! to the store, kills it after a random share of the file was forwarded, and starts it again. It must serve
+//! that version, and the digest of every object in the cache must be its name.
 
 pub(crate) mod cache;
 mod report;
@@ -81,10 +81,12 @@ struct PublishedVersion {
     answers: Vec<(Bytes, f64)>,
 }
 
-/// Runs the proof on a store that nothing else uses. Calls `on_kills` after each round with the number of killed engines.
+/// Runs the proof on a store that nothing else uses. Calls `on_kills` after each round with the number of
+/// killed engines.
 ///
 /// # Errors
-/// [`HarnessError`] if the proof cannot be completed, as when an engine does not start again. Missed requirements are in the report.
+/// [`HarnessError`] if the proof cannot be completed, as when an engine does not start again. Missed
+/// requirements are in the report.
 pub fn run(
     settings: &KillSettings,
     store: &SeaweedFs,

@@ -1,5 +1,5 @@
-//! Proofs that take longer than a test. Each runs the engine's program as its users run it, and measures from outside what
-//! happens to the requests.
+//! Proofs that take longer than a test. Each runs the engine's program as its users run it, and measures from
+//! outside what happens to the requests.
 //!
 //! A proof reports each requirement beside what was found. Its command fails if one is missed.
 

@@ -1,5 +1,5 @@
-//! A soak: an engine at a share of its capacity for many minutes, while its model is swapped, ground truth arrives, drift is
-//! computed and metrics are scraped. It shows what grows with time.
+//! A soak: an engine at a share of its capacity for many minutes, while its model is swapped, ground truth
+//! arrives, drift is computed and metrics are scraped. It shows what grows with time.
 //!
 //! Where there are two processors, the engine has one of its own and the load another.
 
@@ -30,8 +30,8 @@ use onnward_harness::versions::TwoVersions;
 
 const MODEL: &str = "soaked";
 const CAPACITY_WARM_UP: Duration = Duration::from_secs(5);
-/// A third of the time for which the capacity is measured: of the engine alone, and then with the background load, so that swaps are
-/// included.
+/// A third of the time for which the capacity is measured: of the engine alone, and then with the background
+/// load, so that swaps are included.
 const ALONE_WINDOW: Duration = Duration::from_secs(2);
 const CAPACITY_WINDOW: Duration = Duration::from_secs(20);
 /// The number of connections. All are busy while the capacity is measured.
@@ -54,7 +54,8 @@ pub struct SoakSettings {
     pub interval: Duration,
     /// The share of the engine's capacity to request.
     pub share: f64,
-    /// Requests per second; if absent, the share of the capacity, which is measured first with the background load.
+    /// Requests per second; if absent, the share of the capacity, which is measured first with the background
+    /// load.
     pub rate: Option<f64>,
     /// The time between two swaps.
     pub swap_every: Duration,

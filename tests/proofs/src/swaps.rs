@@ -1,7 +1,7 @@
 //! Many swaps between two versions of a model under constant load.
 //!
-//! Windows with swaps and windows without take turns, each pair of equal length, so that other activity on the machine affects both
-//! alike.
+//! Windows with swaps and windows without take turns, each pair of equal length, so that other activity on
+//! the machine affects both alike.
 
 mod report;
 
@@ -26,7 +26,8 @@ const MODEL: &str = "swapped";
 const WINDOW: u64 = 25;
 /// How long the load runs before anything is measured.
 const WARM_UP: Duration = Duration::from_secs(3);
-/// The time between a window with swaps and the next one without. The last version that was taken out of service is dropped by then.
+/// The time between a window with swaps and the next one without. The last version that was taken out of
+/// service is dropped by then.
 const SETTLING: Duration = Duration::from_millis(300);
 /// The length of the first window without swaps.
 const FIRST_QUIET: Duration = Duration::from_secs(2);

@@ -1,5 +1,5 @@
-//! Load at a constant rate whose every answer is checked: each must come from one of two versions of a model, with the probability
-//! that the version's trainer computes.
+//! Load at a constant rate whose every answer is checked: each must come from one of two versions of a model,
+//! with the probability that the version's trainer computes.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -110,7 +110,8 @@ impl CheckedLoad {
     /// Stops sending, waits for the answers that are due, and returns the figures.
     ///
     /// # Errors
-    /// [`HarnessError::System`] if the engine refused connections; [`HarnessError::Settings`] if the generator itself failed.
+    /// [`HarnessError::System`] if the engine refused connections; [`HarnessError::Settings`] if the
+    /// generator itself failed.
     pub fn stop(self) -> Result<CheckedFigures, HarnessError> {
         self.shared.stops.store(true, Ordering::Relaxed);
         let failed = |_| HarnessError::Settings("the load generator has failed".to_owned());
@@ -163,7 +164,8 @@ struct Prediction {
     probability: f64,
 }
 
-/// Returns which of the two versions answered: the one that the answer names, if the answer has that version's probability.
+/// Returns which of the two versions answered: the one that the answer names, if the answer has that
+/// version's probability.
 fn version_of(plan: &CheckedPlan, answer: &Answer) -> Result<Version, Unserved> {
     let (status, body) = match &answer.result {
         Ok((status, body)) => (*status, body),

@@ -66,7 +66,8 @@ impl Connection {
         self.in_flight.is_some()
     }
 
-    /// Ends the request in flight with `error` if it was sent `timeout` ago or earlier, and replaces the connection.
+    /// Ends the request in flight with `error` if it was sent `timeout` ago or earlier, and replaces the
+    /// connection.
     ///
     /// # Errors
     /// The system's.
@@ -86,7 +87,8 @@ impl Connection {
         Ok(Some(Outcome { request, due, sent, result: Err(error) }))
     }
 
-    /// Sends a request, whose latency counts from `due`. What does not fit into the socket is sent when there is room.
+    /// Sends a request, whose latency counts from `due`. What does not fit into the socket is sent when there
+    /// is room.
     ///
     /// # Errors
     /// The system's, if the server accepts no connection any more.
@@ -110,7 +112,8 @@ impl Connection {
     /// Sends and reads what is possible now; returns the request's outcome once it has one.
     ///
     /// # Errors
-    /// The system's, if the server accepts no connection any more; [`ErrorKind::InvalidData`] if the answer is not HTTP.
+    /// The system's, if the server accepts no connection any more; [`ErrorKind::InvalidData`] if the answer
+    /// is not HTTP.
     pub fn advance(&mut self, requests: &[Vec<u8>], registry: &Registry) -> io::Result<Option<Outcome>> {
         let result = match self.write(requests).and_then(|()| self.reader.read(&mut self.stream)) {
             Ok(None) => return Ok(None),
@@ -140,8 +143,8 @@ impl Connection {
         in_flight.and_then(|it| requests.get(it.request)?.get(it.written..)).unwrap_or_default()
     }
 
-    /// Has the system discard unsent data when the connection is closed. A client that is refused while sending stops at once (RFC
-    /// 9112, section 9.5).
+    /// Has the system discard unsent data when the connection is closed. A client that is refused while
+    /// sending stops at once (RFC 9112, section 9.5).
     fn reset_on_close(&self) -> io::Result<()> {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO))
     }

@@ -102,7 +102,8 @@ impl<'a> Driver<'a> {
     /// Sends requests until `end`, and passes each answer on.
     ///
     /// # Errors
-    /// [`HarnessError::System`] if the server refuses connections or does not speak HTTP/1.1 with `Content-Length`.
+    /// [`HarnessError::System`] if the server refuses connections or does not speak HTTP/1.1 with
+    /// `Content-Length`.
     pub fn send_until(
         &mut self,
         end: Instant,
@@ -124,7 +125,8 @@ impl<'a> Driver<'a> {
             let next = self.arrivals.as_ref().map_or(end, |(due, _)| end.min(*due));
             let has_time = self.idle.is_empty() || next.saturating_duration_since(now) > POLL_INTERVAL * 2;
             if has_time && self.arrivals.is_some() {
-                // A server on the other thread of this core gets slower with every poll, and each wake-up costs time.
+                // A server on the other thread of this core gets slower with every poll, and each wake-up
+                // costs time.
                 thread::sleep(POLL_INTERVAL);
             }
             self.wait(&mut events, next)?;

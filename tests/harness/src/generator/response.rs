@@ -1,5 +1,5 @@
-//! Reads the answers on one connection, one after the other. Of each it keeps the status, whether another may follow, and the body
-//! if asked to.
+//! Reads the answers on one connection, one after the other. Of each it keeps the status, whether another may
+//! follow, and the body if asked to.
 
 use std::io::{self, ErrorKind, Read};
 
@@ -46,8 +46,8 @@ impl ResponseReader {
     /// Reads what is available. Returns the answer once it is complete, `None` while a part is missing.
     ///
     /// # Errors
-    /// The connection's; [`ErrorKind::UnexpectedEof`] if it was closed; [`ErrorKind::InvalidData`] if what comes is no
-    /// answer of HTTP/1.1 with a `Content-Length`.
+    /// The connection's; [`ErrorKind::UnexpectedEof`] if it was closed; [`ErrorKind::InvalidData`] if what
+    /// comes is no answer of HTTP/1.1 with a `Content-Length`.
     pub fn read(&mut self, stream: &mut impl Read) -> io::Result<Option<Answered>> {
         loop {
             let start = if self.body.is_some() { 0 } else { self.filled };

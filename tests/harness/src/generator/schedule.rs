@@ -23,7 +23,8 @@ pub enum Schedule {
         rate: f64,
         /// The times between requests.
         arrivals: Arrivals,
-        /// The most requests in flight. Others wait in the generator, and their latencies count from when they should have begun.
+        /// The most requests in flight. Others wait in the generator, and their latencies count from when
+        /// they should have begun.
         connections: usize,
     },
 }

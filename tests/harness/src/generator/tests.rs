@@ -8,7 +8,8 @@ use super::*;
 
 pub const REQUEST: &[u8] = b"{\"answer\": 42}";
 
-/// A server that answers its `n`th request on a connection with `answer(n)`, and closes it where that is empty.
+/// A server that answers its `n`th request on a connection with `answer(n)`, and closes it where that is
+/// empty.
 pub fn server(answer: impl Fn(usize) -> String + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -77,8 +78,8 @@ fn a_server_that_stands_still_cannot_hide_it_from_an_open_loop() {
     });
     let figures = run(&plan(address, open(1000.0, 4)), || Duration::ZERO).unwrap();
     let latency = figures.latency_us.unwrap();
-    // About half of the requests fell into the pause and waited for its end, half of it on average; a generator that
-    // counts from when it sends would see four.
+    // About half of the requests fell into the pause and waited for its end, half of it on average; a
+    // generator that counts from when it sends would see four.
     assert!(latency.p90 > 100_000.0, "{latency:?}");
     assert!(latency.max < 1_000_000.0, "{latency:?}");
 }

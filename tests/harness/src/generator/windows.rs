@@ -71,8 +71,8 @@ struct Window {
     /// The same answers as in `ok`, counted from when their requests were sent.
     ok_from_sent: Histogram<u64>,
     rejected: Histogram<u64>,
-    /// From the last answer before the window to its own last one. Over a fixed time, a slow server's few answers would be
-    /// rounded to whole numbers.
+    /// From the last answer before the window to its own last one. Over a fixed time, a slow server's few
+    /// answers would be rounded to whole numbers.
     length: Duration,
     /// The processor time that the server had used at the window's start and end.
     server_cpu: [Duration; 2],
@@ -93,7 +93,8 @@ pub struct WindowFigures {
     pub statuses: Statuses,
     /// Latencies of answers with 200, if there were any.
     pub latency_us: Option<Latencies>,
-    /// The same, counted from when the request was sent: without the time that a request of an open loop waits for a connection.
+    /// The same, counted from when the request was sent: without the time that a request of an open loop
+    /// waits for a connection.
     pub latency_from_sent_us: Option<Latencies>,
     /// Latencies of answers with 429.
     pub rejected_latency_us: Option<Latencies>,
@@ -159,7 +160,8 @@ impl Windows {
         self.closed.len() == AGREEING && agree(self.closed.iter().map(Window::rate))
     }
 
-    /// Records a request that began in time and ended after the last window. Its latency counts, and its answer does not.
+    /// Records a request that began in time and ended after the last window. Its latency counts, and its
+    /// answer does not.
     pub fn record_late(&mut self, status: Option<u16>, latency: Latency) {
         if let Some(window) = self.closed.back_mut() {
             match status {

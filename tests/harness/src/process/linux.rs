@@ -1,5 +1,5 @@
-//! What sysinfo does not provide: processor time with that of ended children (a server's worker processes come and go), peaks of
-//! memory, proportional set sizes, and processor affinity.
+//! What sysinfo does not provide: processor time with that of ended children (a server's worker processes
+//! come and go), peaks of memory, proportional set sizes, and processor affinity.
 
 use std::fs::File;
 use std::io;
@@ -53,7 +53,8 @@ pub fn processors() -> Vec<usize> {
     (0..CpuSet::MAX_CPU).filter(|&processor| set.is_set(processor)).collect()
 }
 
-/// Restricts this thread, and what it starts from now on, to these processors. Returns whether the system did so.
+/// Restricts this thread, and what it starts from now on, to these processors. Returns whether the system did
+/// so.
 pub fn pin(processors: &[usize]) -> bool {
     let mut set = CpuSet::new();
     for &processor in processors {

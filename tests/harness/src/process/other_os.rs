@@ -31,7 +31,8 @@ pub fn processors() -> Vec<usize> {
     Vec::new()
 }
 
-/// Restricts this thread, and what it starts from now on, to these processors. Returns whether the system did so.
+/// Restricts this thread, and what it starts from now on, to these processors. Returns whether the system did
+/// so.
 pub fn pin(_: &[usize]) -> bool {
     false
 }

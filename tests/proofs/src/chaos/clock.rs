@@ -1,5 +1,5 @@
-//! A clock that jumps, by libfaketime: predictions go on, nothing is loaded again, outcomes find their predictions, and keys
-//! expire when the clock says so. Monotonic time, by which timeouts run, does not jump.
+//! A clock that jumps, by libfaketime: predictions go on, nothing is loaded again, outcomes find their
+//! predictions, and keys expire when the clock says so. Monotonic time, by which timeouts run, does not jump.
 
 use std::path::Path;
 use std::process::Command;
@@ -85,7 +85,8 @@ pub fn run(testbed: &mut Testbed) -> Result<ScenarioReport, HarnessError> {
     Ok(report)
 }
 
-/// Returns variables with which the clock is read from a file. Monotonic time and the times of files stay true.
+/// Returns variables with which the clock is read from a file. Monotonic time and the times of files stay
+/// true.
 fn environment(fixture: &Fixture, testbed: &Testbed, [clock, keys]: [&Path; 2]) -> Vec<(String, String)> {
     vec![
         variable("LD_PRELOAD", testbed.settings.faketime.display().to_string()),

@@ -1,5 +1,5 @@
-//! A full disk under the cache, the ground truth store and the captures: predictions go on, outcomes are rejected and not lost, and
-//! everything recovers once there is room.
+//! A full disk under the cache, the ground truth store and the captures: predictions go on, outcomes are
+//! rejected and not lost, and everything recovers once there is room.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;

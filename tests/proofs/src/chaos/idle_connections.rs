@@ -44,7 +44,8 @@ pub fn run(testbed: &mut Testbed) -> Result<ScenarioReport, HarnessError> {
     for _ in 0..wanted {
         idle.add(address, None, stay_idle);
     }
-    // If the engine has no room for all, it closes the longest-idle connections, whose clients connect again at once.
+    // If the engine has no room for all, it closes the longest-idle connections, whose clients connect again
+    // at once.
     let connected = until(|| {
         idle.connections.open.load(Ordering::Relaxed) >= wanted * 99 / 100
             || idle.connections.closed.load(Ordering::Relaxed) > 0

@@ -1,9 +1,9 @@
 //! SIGKILL: what was acknowledged is there after a restart.
 //!
-//! In each round an engine follows its store while outcomes are reported and versions are published. It is killed after a random
-//! delay, and so is, in every second round, the exporter. Afterwards every acknowledged outcome must be known (`duplicate`), every
-//! published version be in the repository, the alias point at the last one or a later one, and the digest of every object in the
-//! cache be its name.
+//! In each round an engine follows its store while outcomes are reported and versions are published. It is
+//! killed after a random delay, and so is, in every second round, the exporter. Afterwards every acknowledged
+//! outcome must be known (`duplicate`), every published version be in the repository, the alias point at the
+//! last one or a later one, and the digest of every object in the cache be its name.
 
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
@@ -147,7 +147,8 @@ fn round(
     Ok(())
 }
 
-/// Requests predictions and reports their outcomes until told to stop. Returns the predictions whose outcomes were acknowledged.
+/// Requests predictions and reports their outcomes until told to stop. Returns the predictions whose outcomes
+/// were acknowledged.
 fn report_outcomes(client: &Client, body: &[u8], stops: &AtomicBool) -> Vec<String> {
     let mut answered = Vec::new();
     while !stops.load(Ordering::Relaxed) {

@@ -1,4 +1,5 @@
-//! Clients that send a byte per second, in the head or in the body of a request, and clients that never read their answers.
+//! Clients that send a byte per second, in the head or in the body of a request, and clients that never read
+//! their answers.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -86,7 +87,8 @@ fn head(announced: usize) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Sends the head, its last line if a body follows, and then a byte per second until the connection is closed.
+/// Sends the head, its last line if a body follows, and then a byte per second until the connection is
+/// closed.
 async fn a_byte_a_second(mut stream: TcpStream, head: Vec<u8>) {
     let has_body = head.windows(15).any(|part| part == b"Content-Length:");
     // In a head the bytes belong to a header that does not end.

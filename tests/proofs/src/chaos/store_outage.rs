@@ -1,5 +1,5 @@
-//! A store that hangs, and one that is down: models stay served, an engine that starts meanwhile serves from its cache, and a
-//! promotion is followed once the store is back.
+//! A store that hangs, and one that is down: models stay served, an engine that starts meanwhile serves from
+//! its cache, and a promotion is followed once the store is back.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! SIGTERM under load: the engine answers what it has accepted.
 //!
-//! A request is lost if it was sent and got no complete answer with status 200. It is not lost if it was never sent, because the
-//! connection was closed before or no new one was accepted.
+//! A request is lost if it was sent and got no complete answer with status 200. It is not lost if it was
+//! never sent, because the connection was closed before or no new one was accepted.
 
 mod clients;
 
@@ -17,7 +17,8 @@ use onnward_harness::requirement::Requirement;
 /// The bounds of the time from the start of the load to the signal.
 const LEAST: Duration = Duration::from_millis(200);
 const MOST: Duration = Duration::from_millis(800);
-/// How long the engine accepts connections after the signal. The default is longer, and would only lengthen the proof.
+/// How long the engine accepts connections after the signal. The default is longer, and would only lengthen
+/// the proof.
 const GRACE_MS: &str = "300";
 
 pub fn run(testbed: &mut Testbed) -> Result<ScenarioReport, HarnessError> {

@@ -6,8 +6,8 @@ use onnward_schemas::sha256_hex;
 
 use onnward_harness::HarnessError;
 
-/// An engine's cache on disk: in `objects` files named by their SHA-256 in hexadecimal, in `state` what was served last, and
-/// leftovers.
+/// An engine's cache on disk: in `objects` files named by their SHA-256 in hexadecimal, in `state` what was
+/// served last, and leftovers.
 pub struct CacheFolder(PathBuf);
 
 /// The contents of a cache.

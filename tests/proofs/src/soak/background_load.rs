@@ -1,4 +1,5 @@
-//! The background load: swaps, ground truth and scrapes. Each is a thread that does one thing at regular intervals.
+//! The background load: swaps, ground truth and scrapes. Each is a thread that does one thing at regular
+//! intervals.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -10,8 +10,9 @@ use onnward_harness::generator::{Statuses, WindowFigures};
 use onnward_harness::process::Resources;
 use onnward_harness::requirement::Requirement;
 
-/// The largest growth of open files from the first quarter to the last. A few connections of scrapes or downloads are open in some
-/// samples and not in others; a leak with each of thousands of requests is far more.
+/// The largest growth of open files from the first quarter to the last. A few connections of scrapes or
+/// downloads are open in some samples and not in others; a leak with each of thousands of requests is far
+/// more.
 const MAX_FILE_GROWTH: f64 = 4.0;
 /// The largest rise of a line through the resident memory of the last three quarters, in percent.
 const MAX_MEMORY_RISE: f64 = 5.0;
