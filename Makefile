@@ -52,7 +52,7 @@ build: ## compile the programs into target/release
 runtime: ## fetch ONNX Runtime's shared library into .onnxruntime/
 	engine/onnxruntime/fetch.sh
 
-test: ## fetch what the tests need and run them all
+test: ## download what the tests need and run them all
 	engine/onnxruntime/fetch.sh || test -n "$$WITHOUT_ONNXRUNTIME"
 	tests/fetch-seaweedfs.sh || test -n "$$WITHOUT_SEAWEEDFS"
 	tests/fetch-prometheus.sh || test -n "$$WITHOUT_PROMETHEUS"
@@ -65,7 +65,7 @@ bench-train: ## fit a million rows beside scikit-learn: time, memory, ROC AUC (A
 	$(BUILD)
 	$(BIN)/onnward-bench train $(ARGUMENTS)
 
-proof-swaps: ## swap two versions 1,000 times under load: no request fails, memory stays flat (ARGUMENTS="--mode pointer")
+proof-swaps: ## swap two versions 1,000 times under load: no request fails and memory does not grow (ARGUMENTS="--mode pointer")
 	engine/onnxruntime/fetch.sh --optional
 	$(BUILD)
 	$(BIN)/onnward-proofs swaps $(ARGUMENTS)
@@ -79,17 +79,17 @@ proof-kills: ## kill engines 200 times while they download from an S3 server (AR
 fuzz: ## search for inputs that break the engine (needs cargo-fuzz; ARGUMENTS="--minutes 30 --target request")
 	tests/fuzz/run.sh $(ARGUMENTS)
 
-proof-api: ## send 20,000 requests that Schemathesis makes up from /openapi.json, with and without a key: no 5xx, no failed check
+proof-api: ## send 20,000 requests that Schemathesis generates from /openapi.json, with and without a key: no 5xx, no failed check
 	engine/onnxruntime/fetch.sh --optional
 	$(BUILD)
 	tests/api_fuzz/schemathesis.sh
 
-proof-soak: ## twenty minutes at 70 % of capacity with swaps, outcomes, drift and scrapes: nothing fails, nothing grows (ARGUMENTS="--minutes 5")
+proof-soak: ## run twenty minutes at 70 % of capacity with swaps, ground truth, drift and scrapes: nothing fails or grows (ARGUMENTS="--minutes 5")
 	engine/onnxruntime/fetch.sh --optional
 	$(BUILD)
 	$(BIN)/onnward-proofs soak $(ARGUMENTS)
 
-proof-chaos: ## signals, kills, a full disk, a clock that jumps, a store that is away, slow and idle clients (ARGUMENTS="clock --output json")
+proof-chaos: ## inject faults: signals, kills, a full disk, clock jumps, store outages, slow and idle clients (ARGUMENTS="clock --output json")
 	engine/onnxruntime/fetch.sh --optional
 	tests/fetch-seaweedfs.sh
 	$(BUILD)
@@ -101,7 +101,7 @@ proof-stack: ## run compose.yaml with local stand-ins: promote, kill, reload and
 proof-deploy: ## release versions over SSH under load, good ones and bad ones, which are rolled back (after proof-stack)
 	tests/stack/with-docker.sh tests/stack/deploy.sh
 
-bench: ## compare Onnward with its peers side by side, about a quarter of an hour (PROFILE=dist as it ships, DATA=, ARGUMENTS="--quick")
+bench: ## compare Onnward with other servers side by side, about a quarter of an hour (PROFILE=dist as it ships, DATA=, ARGUMENTS="--quick")
 	engine/onnxruntime/fetch.sh --optional
 	$(BUILD)
 	$(BIN)/onnward-bench compare $(if $(DATA),--data $(call quote,$(DATA))) $(ARGUMENTS)

@@ -1,6 +1,6 @@
-"""What an OpenAPI document cannot say of the requests that Schemathesis makes up for schemathesis.sh.
+"""What an OpenAPI document cannot say about the requests that Schemathesis generates for schemathesis.sh.
 
-No check is switched off: these say which of the requests that the document allows are not to be sent.
+No check is switched off. These hooks change valid requests that must not be sent.
 """
 
 import schemathesis

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Has Schemathesis make up requests from the OpenAPI document of a real engine, and send them to it: those that the document
-# allows and those that it does not, twice over: to an engine without keys, and to one that asks for an API key everywhere.
-# Every check is on. Fails on an answer of 5xx, on a failed check, and where fewer cases than CASES were tried in either.
+# Has Schemathesis generate requests from the OpenAPI document of a real engine and send them to it: valid and invalid ones, once to
+# an engine without keys and once to one that requires an API key everywhere. Every check is on. Fails on a 5xx, on a failed check,
+# and if fewer than CASES cases were tried in either run.
 #
 #   tests/api_fuzz/schemathesis.sh [CASES]    10000 by default
 #
-# BIN is the folder of the programs, target/release by default; EXAMPLES how many requests are made up for each operation beside
+# BIN is the folder of the programs, target/release by default; EXAMPLES the number of requests that are generated for each operation beside
 # those that follow from the document, SEED the seed of the choice. Reports stay in target/schemathesis.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
