@@ -1,7 +1,7 @@
-//! The parts of a request, one by one: JSON → features, the hand-over through the batcher, the session's run, the answer →
-//! JSON. All data is made before the clock runs, from fixed seeds.
+//! The parts of a request, one by one: JSON → features, the hand-over through the batcher, the session's run,
+//! the answer → JSON. All data is made before the clock runs, from fixed seeds.
 //!
-//! ONNX Runtime is only measured where its telemetry is off before the process starts, as `make bench-micro` sees to.
+//! ONNX Runtime is measured only if its telemetry is off before the process starts, as in `make bench-micro`.
 
 // A bench fails by panicking, and criterion's macros make functions without comments.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
@@ -41,7 +41,7 @@ use tempfile::TempDir;
 const LIMITS: RowsLimits = RowsLimits { max_rows: 1024 };
 const LONG: Duration = Duration::from_secs(60);
 
-/// The defaults, without a bound on the rows a second.
+/// Returns the default settings, without a limit of rows per second.
 const DRIFT: DriftConfig = DriftConfig {
     window_rows: 10_000,
     window: Duration::from_secs(86_400),
@@ -52,7 +52,7 @@ const DRIFT: DriftConfig = DriftConfig {
     psi_threshold: 0.1,
 };
 
-/// What a session would give if it took no time.
+/// A session that takes no time.
 struct Constant;
 
 impl Session for Constant {
@@ -121,12 +121,12 @@ impl Data {
     }
 }
 
-/// Counts what nobody reads.
+/// An observer whose counts nobody reads.
 fn monitor() -> Arc<Monitor> {
     Arc::new(Monitor::new(Metrics::new().unwrap().inference("churn", 1, "tract")))
 }
 
-/// Of a session that takes next to no time up to 128 rows.
+/// The efficient batch size of a session that takes almost no time for up to 128 rows.
 fn costs() -> BatchCosts {
     BatchCosts::measure(|rows| Ok::<_, Infallible>(Duration::from_nanos(1000 * rows as u64))).unwrap()
 }
@@ -199,7 +199,7 @@ fn answer_to_json(criterion: &mut Criterion) {
     }
 }
 
-/// What a scored batch costs to be counted for drift: every row of it, and one in ten.
+/// Times counting a scored batch for drift: every row, and one in ten.
 fn drift(criterion: &mut Criterion) {
     let data = Data::new();
     let (_, artifact) = &data.artifacts[0];
