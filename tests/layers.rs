@@ -7,17 +7,19 @@ use std::process::Command;
 use crate::support::root;
 
 /// What each package of the workspace may import of the others; see the table in `ARCHITECTURE.md`.
-const MAY_IMPORT: [(&str, &[&str]); 7] = [
+const MAY_IMPORT: [(&str, &[&str]); 8] = [
     ("onnward-schemas", &[]),
+    ("onnward-rows", &["onnward-schemas"]),
     ("onnward-onnx", &["onnward-schemas"]),
     ("onnward-repository", &["onnward-schemas"]),
     ("onnward-models", &["onnward-schemas"]),
     ("onnward-exporter", &["onnward-schemas", "onnward-onnx", "onnward-repository", "onnward-models"]),
-    ("onnward-engine", &["onnward-schemas", "onnward-onnx", "onnward-repository"]),
+    ("onnward-engine", &["onnward-schemas", "onnward-rows", "onnward-onnx", "onnward-repository"]),
     (
         "onnward-benches",
         &[
             "onnward-schemas",
+            "onnward-rows",
             "onnward-onnx",
             "onnward-repository",
             "onnward-models",

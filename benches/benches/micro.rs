@@ -25,7 +25,6 @@ use onnward_engine::batcher::{Batcher, RowWidth};
 use onnward_engine::config::{BatchingConfig, DriftConfig};
 use onnward_engine::crew::Crew;
 use onnward_engine::drift::Drift;
-use onnward_engine::http::parse_rows;
 use onnward_engine::metrics::Metrics;
 use onnward_engine::monitor::Monitor;
 use onnward_engine::outcomes::id::PredictionId;
@@ -34,10 +33,11 @@ use onnward_engine::registry::{Description, ServingModel};
 use onnward_exporter::export::export;
 use onnward_models::Family;
 use onnward_onnx::Artifact;
-use onnward_schemas::{Rows, RowsForm, RowsLimits};
+use onnward_rows::{BodyShape, RowParser, RowsLimits};
+use onnward_schemas::Rows;
 use tempfile::TempDir;
 
-const LIMITS: RowsLimits = RowsLimits { max_rows: 1024 };
+const LIMITS: RowsLimits = RowsLimits::of_rows(1024);
 const LONG: Duration = Duration::from_secs(60);
 
 /// The defaults, without a bound on the rows a second.
@@ -62,6 +62,7 @@ impl Session for Constant {
 
 struct Data {
     workload: Workload,
+    parser: RowParser,
     artifacts: Vec<(Family, Artifact)>,
 }
 
@@ -72,7 +73,8 @@ impl Data {
         let workload = Workload::new(&schema, None, folder.path()).unwrap();
         let artifact = |family| (family, export(&fit(&workload, family).unwrap()).unwrap());
         let artifacts = Family::COMPARED.map(artifact).into();
-        Self { workload, artifacts }
+        let parser = RowParser::new(workload.schema.clone());
+        Self { workload, parser, artifacts }
     }
 
     fn body(&self, rows: usize) -> Vec<u8> {
@@ -84,7 +86,7 @@ impl Data {
     }
 
     fn read(&self, body: &[u8]) -> Rows {
-        parse_rows(&self.workload.schema, body, LIMITS, false).unwrap()
+        self.parser.parse(body, LIMITS, false).unwrap().rows
     }
 
     fn batcher(&self) -> Batcher {
@@ -112,6 +114,7 @@ impl Data {
             comparison: None,
             identity: Arc::new(ModelVersion::new("churn", 1, &artifact.metadata.schema)),
             description: Description::Artifact(Box::new(artifact.metadata.clone())),
+            parser: self.parser.clone(),
             costs: costs(),
             monitor: monitor(),
             batcher: self.batcher(),
@@ -187,7 +190,7 @@ fn answer_to_json(criterion: &mut Criterion) {
     let data = Data::new();
     let model = data.serving();
     let mut group = criterion.benchmark_group("answer_to_json");
-    for (rows, form) in [(1, RowsForm::Single), (1024, RowsForm::Many)] {
+    for (rows, form) in [(1, BodyShape::Single), (1024, BodyShape::Many)] {
         let probabilities: Vec<f32> = (0..rows).map(|row| (row as f32 + 0.5) / rows as f32).collect();
         let answer =
             Answer { model: &model, probabilities: &probabilities, form, first: Some(PredictionId::now()) };

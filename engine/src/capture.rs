@@ -17,7 +17,7 @@ use std::{fmt, io, thread};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use onnward_repository::{Archive, ArchiveError};
-use onnward_schemas::RowsForm;
+use onnward_rows::BodyShape;
 use thiserror::Error;
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::sync::watch;
@@ -53,7 +53,7 @@ pub struct Prediction {
     /// The request's body.
     pub body: Bytes,
     /// How the rows stand in it.
-    pub form: RowsForm,
+    pub form: BodyShape,
     /// The probability of the positive label for each row: `[rows]`.
     pub probabilities: Vec<f32>,
 }

@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use axum::{Router, body};
 use ndarray::ArrayView2;
 use onnward_repository::{DEFAULT_ALIAS, DecidedBy, Target};
+use onnward_rows::RowParser;
 use onnward_schemas::{
     Confusion, CrossValidation, Evaluation, FeatureProfile, Figures, Golden, GoldenRow, GoldenValue,
     Metadata, Profile, Provenance, SCORE_BINS, Schema, SchemaFile, sha256_hex,
@@ -350,6 +351,7 @@ impl Engine {
             backend,
             comparison: None,
             identity: Arc::new(ModelVersion::new(name, 3, &metadata.schema)),
+            parser: RowParser::new(metadata.schema.clone()),
             description: Description::Artifact(Box::new(metadata)),
             costs,
             monitor,

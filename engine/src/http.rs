@@ -24,7 +24,6 @@ mod state;
 mod unread;
 
 pub use outcomes::{Received, parse_outcomes};
-pub use predict::parse_rows;
 pub use rate::RateLimits;
 pub use router::{admin_router, router};
 pub use server::{ConnectionLimits, Server, serve};

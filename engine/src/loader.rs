@@ -10,6 +10,7 @@ use std::time::Instant;
 use ndarray::{Array2, ArrayView2, Axis};
 use onnward_onnx::{Artifact, ArtifactError, ModelBounds};
 use onnward_repository::FetchedModel;
+use onnward_rows::RowParser;
 use onnward_schemas::{Manifest, Metadata};
 
 pub use self::error::{LoadError, LoadStep};
@@ -107,6 +108,7 @@ impl Loader {
             backend,
             comparison,
             identity: Arc::new(ModelVersion::new(name, version, description.schema())),
+            parser: RowParser::new(description.schema().clone()),
             description,
             costs,
             monitor,

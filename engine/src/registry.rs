@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 pub use onnward_repository::{DEFAULT_ALIAS, DecidedBy, Target};
+use onnward_rows::RowParser;
 
 pub use self::description::{Description, ForeignDescription, UNPROVEN};
 pub use self::slot::{FailedModel, Loading, Problem, RepositoryState, Serving, Slot, now};
@@ -40,6 +41,8 @@ pub struct ServingModel {
     pub comparison: Option<Comparison>,
     /// What is known of it.
     pub description: Description,
+    /// Reads its rows in requests.
+    pub parser: RowParser,
     /// What batches cost on one of its sessions.
     pub costs: BatchCosts,
     /// What is seen of it while it scores.

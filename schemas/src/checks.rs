@@ -8,8 +8,8 @@ use crate::schema::Schema;
 /// Names that mean something else where a feature's or a label's name would stand: the graph's own values, and the
 /// fields of a request and of an answer.
 const RESERVED_FEATURES: [&str; 4] = ["features", "probabilities", "label", INSTANCES];
-/// The field of a request that holds its rows.
-const INSTANCES: &str = "instances";
+/// The field of a request under which it may hold its rows.
+pub const INSTANCES: &str = "instances";
 const RESERVED_PREFIXES: [&str; 2] = ["front/", "core/"];
 const RESERVED_LABELS: [&str; 5] = ["id", "model", "version", "probability", "predictions"];
 const MOST_FEATURES: usize = 4096;

@@ -24,14 +24,15 @@ mod schema;
 mod spec;
 mod violation;
 
+pub use checks::INSTANCES;
 pub use digest::{sha256_hex, sha256_prefix};
-pub use encode::{UNKNOWN_CATEGORY, Value, is_missing_text};
+pub use encode::{UNKNOWN_CATEGORY, Value, is_missing_text, shorten};
 pub use evaluation::{Confusion, CrossValidation, Evaluation, Figures};
 pub use feature::{Feature, FeatureKind, UnknownPolicy};
 pub use golden::{Golden, GoldenRow, GoldenValue};
 pub use manifest::Manifest;
 pub use metadata::{FORMAT_VERSION, Metadata, Provenance};
 pub use profile::{FeatureProfile, Profile, SCORE_BINS};
-pub use rows::{RowKeys, Rows, RowsForm, RowsLimits};
+pub use rows::Rows;
 pub use schema::{Label, Schema, SchemaError, SchemaFile};
 pub use violation::{Mismatch, Violation, Violations, pointer_to};

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::checks::problems_of;
 use crate::feature::{Feature, FeatureKind, UnknownPolicy};
-use crate::rows::Literals;
 use crate::sample::SampleModel;
 use crate::schema::{Label, Schema, SchemaError, index_of_names, text_indices};
 
@@ -151,7 +150,6 @@ impl TryFrom<SchemaSpec> for Schema {
             threshold: spec.threshold,
             index: index_of_names(&features),
             texts: text_indices(&features),
-            literals: features.iter().map(Literals::of).collect(),
             features,
             segments: spec.segments,
             revenue: spec.revenue,

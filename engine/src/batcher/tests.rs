@@ -4,8 +4,6 @@ use std::task::{Context, Poll, Waker};
 use std::thread::{ThreadId, current};
 use std::time::Duration;
 
-use onnward_schemas::{RowKeys, RowsForm};
-
 use super::*;
 use crate::backend::{BackendError, BackendKind, Batch};
 use crate::crew::Crew;
@@ -83,7 +81,7 @@ async fn submit(batcher: &Batcher, rows: Rows) -> Result<Vec<f32>, SubmitError> 
 
 /// Rows without texts.
 fn plain(values: Vec<f32>, len: usize) -> Rows {
-    Rows { values, texts: Vec::new(), keys: RowKeys::default(), len, form: RowsForm::Many }
+    Rows { values, texts: Vec::new(), len }
 }
 
 fn numbers(first: usize, rows: usize) -> Vec<f32> {
@@ -238,9 +236,7 @@ async fn texts_go_with_their_rows_through_batches_and_pieces_of_them() {
     let rows = |texts: &[&str]| Rows {
         values: vec![f32::NAN; texts.len()],
         texts: texts.iter().map(|text| (*text).to_owned()).collect(),
-        keys: RowKeys::default(),
         len: texts.len(),
-        form: RowsForm::Many,
     };
     let (three, one) =
         tokio::join!(submit(&batcher, rows(&["", "a", "bb"])), submit(&batcher, rows(&["cccc"])));

@@ -8,7 +8,8 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use onnward_schemas::{RowsForm, Violations};
+use onnward_rows::BodyShape;
+use onnward_schemas::Violations;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
@@ -58,7 +59,7 @@ pub async fn join(State(state): State<HttpState>, request: Request) -> Result<Re
     let results = joined.map_err(|_| ApiError::OutcomesTimedOut { after: timeout })?;
     let results = results.map_err(|error| refused(error, &parent, form))?;
     let mut response = match (form, results.as_slice()) {
-        (RowsForm::Single, [one]) => Json(one).into_response(),
+        (BodyShape::Single, [one]) => Json(one).into_response(),
         _ => Json(Results { counts: Counts::of(&results), results }).into_response(),
     };
     response.extensions_mut().insert(Handled { rows: len, bytes: size, scoring: None });
@@ -88,7 +89,7 @@ pub fn parse_outcomes(
     read::read(&body, default_model, most, now).map_err(ApiError::InvalidOutcomes)
 }
 
-fn refused(error: OutcomesError, parent: &str, form: RowsForm) -> ApiError {
+fn refused(error: OutcomesError, parent: &str, form: BodyShape) -> ApiError {
     match error {
         OutcomesError::WrongLabels(wrong) => {
             let mut violations = Violations::default();

@@ -167,7 +167,7 @@ fn try_out(
     let (Some(row), Some(probability)) = (rows.first(), alone.first().copied()) else {
         return Err(TrialError::NoRowScored { backend, reason });
     };
-    let batched = session.try_rows(&model.schema.rows_of(&rows)).map_err(TrialError::Backend)?;
+    let batched = session.try_rows(&model.schema.encode_rows(&rows)).map_err(TrialError::Backend)?;
     match alone.iter().zip(&batched).find(|(alone, batched)| (*alone - *batched).abs() > BATCH_TOLERANCE) {
         Some((&alone, &batched)) => Err(TrialError::RowsDiffer { alone, batched }),
         None => Ok(Tried { row: row.clone(), probability, rows: rows.len() }),
@@ -180,7 +180,7 @@ fn try_row(
     model: &ForeignModel,
     row: &[GoldenValue],
 ) -> Result<Result<f32, String>, TrialError> {
-    let scored = session.try_rows(&model.schema.rows_of(&[row.to_vec()]));
+    let scored = session.try_rows(&model.schema.encode_rows(&[row.to_vec()]));
     let number = match scored {
         Ok(numbers) => numbers.first().copied().unwrap_or(f32::NAN),
         Err(BackendError::Run { reason, .. }) => return Ok(Err(reason)),
@@ -214,7 +214,7 @@ fn run(
     row: &[GoldenValue],
     size: usize,
 ) -> Result<(), LoadError> {
-    let rows = model.schema.rows_of(&vec![row.to_vec(); size]);
+    let rows = model.schema.encode_rows(&vec![row.to_vec(); size]);
     session.try_rows(&rows).map(drop).map_err(|source| LoadError::WarmUp { rows: size, source })
 }
 

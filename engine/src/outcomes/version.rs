@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use onnward_schemas::{RowKeys, Schema};
+use onnward_rows::RowKeys;
+use onnward_schemas::Schema;
 
 use super::id::PredictionId;
 

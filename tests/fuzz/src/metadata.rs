@@ -11,7 +11,8 @@ use onnward_engine::metrics::Metrics;
 use onnward_engine::outcomes::version::ModelVersion;
 use onnward_onnx::proto::{ModelProto, StringStringEntryProto};
 use onnward_onnx::{Artifact, decode_model};
-use onnward_schemas::{GoldenRow, Metadata, RowsLimits, Schema};
+use onnward_rows::{RowParser, RowsLimits};
+use onnward_schemas::{GoldenRow, Metadata, Schema};
 use prost::Message;
 
 use super::sections::sections;
@@ -77,8 +78,8 @@ fn load(metadata: &Metadata) {
     drift.observe(&features, &probabilities);
     serde_json::to_string(&drift.report()).unwrap();
 
-    let row = serde_json::json!({});
-    let _ = schema.read_rows_with_keys(row, RowsLimits { max_rows: 1 }).unwrap();
+    let parser = RowParser::new(schema.clone());
+    let _ = parser.parse(b"{}", RowsLimits::of_rows(1), true);
 }
 
 fn probability(row: &GoldenRow) -> f32 {

@@ -1,7 +1,8 @@
 //! The body of `POST /outcomes`: every field of every item is checked, and all that is wrong is told.
 
 use chrono::DateTime;
-use onnward_schemas::{RowsForm, Violation, Violations, pointer_to};
+use onnward_rows::BodyShape;
+use onnward_schemas::{Violation, Violations, pointer_to};
 use serde_json::{Map, Value};
 
 use crate::outcomes::id::PredictionId;
@@ -13,7 +14,7 @@ pub struct Received {
     /// The outcomes, in their order.
     pub outcomes: Vec<Outcome>,
     /// Whether one was given or a list.
-    pub form: RowsForm,
+    pub form: BodyShape,
     /// The JSON pointer of the list that holds them.
     pub parent: String,
 }
@@ -39,10 +40,10 @@ pub fn read(
                 let pointer = pointer_to("", other);
                 refuse(&mut violations, None, pointer, "\"outcomes\" as the only field", "another beside it");
             }
-            (fields.get(OUTCOMES).and_then(Value::as_array).map(Vec::as_slice), "/outcomes", RowsForm::Many)
+            (fields.get(OUTCOMES).and_then(Value::as_array).map(Vec::as_slice), "/outcomes", BodyShape::Many)
         }
-        Value::Object(_) => (Some(std::slice::from_ref(body)), "", RowsForm::Single),
-        other => (other.as_array().map(Vec::as_slice), "", RowsForm::Many),
+        Value::Object(_) => (Some(std::slice::from_ref(body)), "", BodyShape::Single),
+        other => (other.as_array().map(Vec::as_slice), "", BodyShape::Many),
     };
     let Some(items) = items else {
         let expected = "an object, an array of objects, or {\"outcomes\": [objects]}";
@@ -72,7 +73,7 @@ pub fn read(
 }
 
 /// What is wrong with a label that the model does not have.
-pub fn wrong_label(wrong: &WrongLabel, parent: &str, form: RowsForm) -> Violation {
+pub fn wrong_label(wrong: &WrongLabel, parent: &str, form: BodyShape) -> Violation {
     let [positive, negative] = &wrong.has;
     Violation {
         pointer: pointer_to(&item_pointer(parent, form, wrong.item), "label"),
@@ -198,8 +199,8 @@ fn refuse(violations: &mut Violations, row: Option<usize>, pointer: String, expe
     violations.push(|| Violation { pointer, row, expected: expected.to_owned(), got: got.to_owned() });
 }
 
-fn item_pointer(parent: &str, form: RowsForm, item: usize) -> String {
-    if form == RowsForm::Single { parent.to_owned() } else { format!("{parent}/{item}") }
+fn item_pointer(parent: &str, form: BodyShape, item: usize) -> String {
+    if form == BodyShape::Single { parent.to_owned() } else { format!("{parent}/{item}") }
 }
 
 /// A value in words, as the violations of rows have it.
