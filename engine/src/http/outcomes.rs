@@ -1,5 +1,6 @@
 //! `POST /outcomes`: what became of customers for whom there are predictions.
 
+mod json;
 mod read;
 
 use std::time::Duration;
@@ -11,9 +12,9 @@ use axum::response::{IntoResponse, Response};
 use onnward_rows::BodyShape;
 use onnward_schemas::Violations;
 use serde::Serialize;
-use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
+use self::json::OutcomesBody;
 pub use self::read::Received;
 use crate::http::access::Handled;
 use crate::http::body::{self, WholeBody};
@@ -85,7 +86,8 @@ pub fn parse_outcomes(
     most: usize,
     now: u64,
 ) -> Result<Received, ApiError> {
-    let body: Value = serde_json::from_str(body::text(bytes)?).map_err(ApiError::of_json)?;
+    let text = body::text(bytes)?;
+    let body = OutcomesBody::parse(text, most).map_err(ApiError::of_json)?;
     read::read(&body, default_model, most, now).map_err(ApiError::InvalidOutcomes)
 }
 

@@ -65,9 +65,7 @@ impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
         let reader = self.reader;
         let mut row = RowReader::start(reader, Place { parent: "", row: None });
         while let Some(field) = fields.next_key_seed(NameSeed { row: &row })? {
-            if let Field::Other(name) = &field
-                && name == INSTANCES
-            {
+            if matches!(field, Field::Instances) {
                 if !row.is_untouched {
                     row.reader.violations.push(|| Violation {
                         pointer: pointer_to("", INSTANCES),

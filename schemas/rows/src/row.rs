@@ -3,7 +3,7 @@
 use std::fmt;
 
 use memchr::arch::all::is_equal;
-use onnward_schemas::{Feature, Mismatch, Value, shorten};
+use onnward_schemas::{Feature, INSTANCES, Mismatch, Value, shorten};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::general::{Place, Reader};
@@ -35,7 +35,11 @@ const FIELDS_BESIDE: usize = 256;
 /// What a field's name means.
 pub enum Field {
     Feature(usize),
-    Other(String),
+    Identifier,
+    /// The name under which a body may hold its rows.
+    Instances,
+    /// No field of the schema; its name, where violations are still listed.
+    Unknown(Option<String>),
 }
 
 impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
@@ -71,7 +75,12 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
         if schema.features.get(self.next).is_some_and(is_named) {
             return Field::Feature(self.next);
         }
-        schema.index_of(name).map_or_else(|| Field::Other(name.to_owned()), Field::Feature)
+        match schema.index_of(name) {
+            Some(index) => Field::Feature(index),
+            None if name == INSTANCES => Field::Instances,
+            None if schema.identifier.as_deref() == Some(name) => Field::Identifier,
+            None => Field::Unknown(self.reader.violations.has_room().then(|| name.to_owned())),
+        }
     }
 
     /// Reads a field's value.
@@ -81,7 +90,12 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
         self.fields_left = self.fields_left.checked_sub(1).ok_or_else(too_many)?;
         match field {
             Field::Feature(index) => self.read_feature(index, fields),
-            Field::Other(name) => self.read_other(&name, fields),
+            Field::Identifier => self.read_identifier(fields),
+            Field::Instances if self.reader.schema.identifier.as_deref() == Some(INSTANCES) => {
+                self.read_identifier(fields)
+            }
+            Field::Instances => self.read_unknown(Some(INSTANCES), fields),
+            Field::Unknown(name) => self.read_unknown(name.as_deref(), fields),
         }
     }
 
@@ -113,17 +127,28 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
         Ok(())
     }
 
-    /// Reads a field that is no feature. The schema's identifier is accepted whatever it holds.
-    fn read_other<'de, A: MapAccess<'de>>(&mut self, name: &str, fields: &mut A) -> Result<(), A::Error> {
-        let schema = self.reader.schema;
-        let is_identifier = schema.identifier.as_deref() == Some(name);
-        if is_identifier && self.reader.keeps_keys {
+    /// Reads the schema's identifier, which is accepted whatever it holds.
+    fn read_identifier<'de, A: MapAccess<'de>>(&mut self, fields: &mut A) -> Result<(), A::Error> {
+        if self.reader.keeps_keys {
             self.key = fields.next_value_seed(KeySeed)?;
             return Ok(());
         }
+        fields.next_value_seed(Skip::default())
+    }
+
+    /// Reads a field that the schema does not have.
+    fn read_unknown<'de, A: MapAccess<'de>>(
+        &mut self,
+        name: Option<&str>,
+        fields: &mut A,
+    ) -> Result<(), A::Error> {
         fields.next_value_seed(Skip::default())?;
-        if !is_identifier {
-            self.reader.reject_field(self.place, || (shorten(name), schema.unknown_field(name)));
+        let schema = self.reader.schema;
+        match name {
+            Some(name) => {
+                self.reader.reject_field(self.place, || (shorten(name), schema.unknown_field(name)));
+            }
+            None => self.reader.violations.add_unlisted(1),
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use onnward_rows::BodyShape;
 use onnward_schemas::{Violation, Violations, pointer_to};
 use serde_json::{Map, Value};
 
+use super::json::{OUTCOMES, OutcomesBody};
 use crate::outcomes::id::PredictionId;
 use crate::outcomes::join::{LabelValue, Outcome, Reference, WrongLabel};
 
@@ -19,8 +20,6 @@ pub struct Received {
     pub parent: String,
 }
 
-/// The key under which a body may hold its items.
-const OUTCOMES: &str = "outcomes";
 const FIELDS: [&str; 6] = ["id", "key", "model", "label", "time", "correct"];
 /// How far ahead of ours a client's clock may be, in milliseconds.
 const CLOCK_SKEW: u64 = 5 * 60 * 1000;
@@ -28,12 +27,13 @@ const CLOCK_SKEW: u64 = 5 * 60 * 1000;
 /// Reads one object, an array of them, or `{"outcomes": [...]}`, of at most `most` items. A key without a model is the default
 /// model's. `now` is the time in milliseconds since 1970.
 pub fn read(
-    body: &Value,
+    body: &OutcomesBody,
     default_model: Option<&str>,
     most: usize,
     now: u64,
 ) -> Result<Received, Violations> {
     let mut violations = Violations::default();
+    let OutcomesBody { value: body, items: count } = body;
     let (items, parent, form) = match body {
         Value::Object(fields) if fields.contains_key(OUTCOMES) => {
             for other in fields.keys().filter(|name| *name != OUTCOMES) {
@@ -50,9 +50,9 @@ pub fn read(
         refuse(&mut violations, None, parent.to_owned(), expected, &describe(body));
         return Err(violations);
     };
-    if items.is_empty() || items.len() > most {
+    if items.is_empty() || *count > most {
         let expected = format!("1 to {most} outcomes");
-        refuse(&mut violations, None, parent.to_owned(), &expected, &format!("{}", items.len()));
+        refuse(&mut violations, None, parent.to_owned(), &expected, &count.to_string());
         return Err(violations);
     }
     let mut outcomes = Vec::with_capacity(items.len());
@@ -190,6 +190,9 @@ impl Reader<'_> {
     }
 
     fn refuse(&mut self, field: &str, expected: &str, got: &str) {
+        if !self.violations.has_room() {
+            return self.violations.add_unlisted(1);
+        }
         let pointer = pointer_to(&self.pointer, field);
         refuse(self.violations, Some(self.item), pointer, expected, got);
     }
