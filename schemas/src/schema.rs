@@ -101,6 +101,9 @@ impl SchemaFile {
 }
 
 impl Schema {
+    /// How many features a schema may have. An engine's configuration may permit fewer: `models.max_features`.
+    pub const MAX_FEATURES: usize = 1_000_000;
+
     /// The schema of a foreign model: its features are the graph's inputs, whose names may be any.
     ///
     /// # Errors

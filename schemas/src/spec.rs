@@ -280,6 +280,20 @@ mod tests {
     }
 
     #[test]
+    fn a_schema_may_be_as_wide_as_an_engine_can_be_configured_to_serve() {
+        let wide = |features: usize| {
+            let feature = |at: usize| format!("[[features]]\nname = \"f{at}\"\ntype = \"numeric\"\n");
+            let features: String = (0..features).map(feature).collect();
+            let head =
+                "name = \"wide\"\nversion = 1\n[label]\ncolumn = \"y\"\npositive = \"1\"\nnegative = \"0\"\n";
+            SchemaFile::parse(&format!("{head}{features}"))
+        };
+        assert_eq!(wide(5000).unwrap().schema.features.len(), 5000);
+        let message = wide(0).unwrap_err().to_string();
+        assert!(message.contains("features"), "{message}");
+    }
+
+    #[test]
     fn an_unknown_key_is_named() {
         let message = SchemaFile::parse(&SMALL.replace("version", "verzion")).unwrap_err().to_string();
         assert!(message.contains("verzion"), "{message}");
