@@ -24,13 +24,14 @@ use onnward_onnx::Artifact;
 use onnward_quality::drift::Drift;
 use onnward_quality::drift::DriftConfig;
 use onnward_records::prediction_id::PredictionId;
+use onnward_rows::{BodyShape, RowParser, RowsLimits};
 use onnward_runtime::backend::{
     Backend, BackendError, BackendKind, Batch, Session, TELEMETRY_SWITCH, Tract, load_onnxruntime,
 };
 use onnward_runtime::costs::BatchCosts;
 use onnward_runtime::description::Description;
 use onnward_runtime::threads::RuntimeThreads;
-use onnward_schemas::{Rows, RowsForm, RowsLimits};
+use onnward_schemas::Rows;
 use onnward_serving::batcher::{Batcher, BatchingConfig, RowWidth};
 use onnward_serving::monitor::Monitor;
 use onnward_serving::registry::ServingModel;
@@ -38,7 +39,7 @@ use onnward_serving::version::ModelVersion;
 use onnward_telemetry::metrics::Metrics;
 use tempfile::TempDir;
 
-const LIMITS: RowsLimits = RowsLimits { max_rows: 1024 };
+const LIMITS: RowsLimits = RowsLimits::of_rows(1024);
 const LONG: Duration = Duration::from_secs(60);
 
 /// Returns the default settings, without a limit of rows per second.
@@ -63,6 +64,7 @@ impl Session for Constant {
 
 struct Data {
     workload: Workload,
+    parser: RowParser,
     artifacts: Vec<(Family, Artifact)>,
 }
 
@@ -73,7 +75,8 @@ impl Data {
         let workload = Workload::new(&schema, None, folder.path()).unwrap();
         let artifact = |family| (family, export(&fit(&workload, family).unwrap()).unwrap());
         let artifacts = Family::COMPARED.map(artifact).into();
-        Self { workload, artifacts }
+        let parser = RowParser::new(workload.schema.clone());
+        Self { workload, parser, artifacts }
     }
 
     fn body(&self, rows: usize) -> Vec<u8> {
@@ -85,7 +88,7 @@ impl Data {
     }
 
     fn read(&self, body: &[u8]) -> Rows {
-        parse_rows(&self.workload.schema, body, LIMITS, false).unwrap()
+        self.parser.parse(body, LIMITS, false).unwrap().rows
     }
 
     fn batcher(&self) -> Batcher {
@@ -114,6 +117,7 @@ impl Data {
             comparison: None,
             identity: Arc::new(ModelVersion::new("churn", 1, &artifact.metadata.schema)),
             description: Description::Artifact(Box::new(artifact.metadata.clone())),
+            parser: self.parser.clone(),
             costs: costs(),
             monitor: monitor(),
             batcher: self.batcher(),
@@ -189,7 +193,7 @@ fn answer_to_json(criterion: &mut Criterion) {
     let data = Data::new();
     let model = data.serving();
     let mut group = criterion.benchmark_group("answer_to_json");
-    for (rows, form) in [(1, RowsForm::Single), (1024, RowsForm::Many)] {
+    for (rows, form) in [(1, BodyShape::Single), (1024, BodyShape::Many)] {
         let probabilities: Vec<f32> = (0..rows).map(|row| (row as f32 + 0.5) / rows as f32).collect();
         let answer =
             Answer { model: &model, probabilities: &probabilities, form, first: Some(PredictionId::now()) };

@@ -13,10 +13,9 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::serve::ListenerExt;
-use tokio::net::TcpListener;
-
 use onnward_harness::HarnessError;
 use row::Row;
+use tokio::net::TcpListener;
 
 /// The engine's answer to one row, with constant numbers.
 const ANSWER: &str = r#"{"model":"churn","version":1,"probability":0.123456789,"churn":false}"#;

@@ -8,14 +8,14 @@ mod observe;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use compare::{CompareArguments, SessionArguments};
+use load::{BareArguments, LoadArguments};
+use observe::ObserveArguments;
 use onnward_harness::HarnessError;
 use onnward_harness::cli::exit_code;
 use onnward_harness::interruption::kill_children_on_signal;
 
 use crate::training::cli::{FitArguments, TrainingArguments};
-use compare::{CompareArguments, SessionArguments};
-use load::{BareArguments, LoadArguments};
-use observe::ObserveArguments;
 
 /// Measure Onnward: its engine beside other servers, its trainer beside scikit-learn, and any server under
 /// load

@@ -19,19 +19,19 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use onnward_models::Family;
-
-use crate::machine::Machine;
 use onnward_harness::HarnessError;
 use onnward_harness::generator::{AGREEING, RunPlan, Schedule, WindowFigures, post, run as put_load};
 use onnward_harness::ports::free_ports;
 use onnward_harness::process::{evict_from_page_cache, pin, processors};
+use onnward_models::Family;
 use peers::{Environment, files_in, size_of};
 use report::{LeftOut, Report, Run, Settings, Start, SubjectInfo};
 use scenario::Scenario;
 use server::{Probe, Server};
 use subject::{Files, Subject};
 use workload::Workload;
+
+use crate::machine::Machine;
 
 /// The most windows of a run that wait for three in a row to agree.
 const MAX_WINDOWS: usize = AGREEING + 2;

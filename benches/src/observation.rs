@@ -7,6 +7,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use onnward_exporter::export::export;
+use onnward_harness::HarnessError;
+use onnward_harness::engine::{EngineCommand, EngineProcess};
+use onnward_harness::figures::median;
+use onnward_harness::generator::{AGREEING, RunPlan, Schedule, WindowFigures, post, run as put_load};
+use onnward_harness::process::{ProcessTree, pin, processors};
+use onnward_harness::requirement::Requirement;
 use onnward_models::Family;
 use serde::Serialize;
 use tempfile::TempDir;
@@ -14,12 +20,6 @@ use tempfile::TempDir;
 use crate::comparison::models::{fit, publish};
 use crate::comparison::workload::{Protocol, Workload};
 use crate::machine::Machine;
-use onnward_harness::HarnessError;
-use onnward_harness::engine::{EngineCommand, EngineProcess};
-use onnward_harness::figures::median;
-use onnward_harness::generator::{AGREEING, RunPlan, Schedule, WindowFigures, post, run as put_load};
-use onnward_harness::process::{ProcessTree, pin, processors};
-use onnward_harness::requirement::Requirement;
 
 /// The settings of the measurement.
 #[derive(Debug, Clone)]

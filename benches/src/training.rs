@@ -9,6 +9,7 @@ mod trainer;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use onnward_harness::HarnessError;
 use onnward_models::{CandidateParams, Family, ForestParams, LogisticParams, SampleFormat, write_sample};
 use onnward_schemas::SchemaFile;
 use tempfile::TempDir;
@@ -17,7 +18,6 @@ pub use self::fit::{FitSettings, fit};
 use self::report::Run;
 pub use self::report::{Measured, TrainingReport};
 use self::trainer::{Measurement, Trainer, measure};
-use onnward_harness::HarnessError;
 
 /// The seeds of the training and the test table.
 const TRAIN_SEED: u64 = 42;

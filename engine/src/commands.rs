@@ -14,11 +14,12 @@ use onnward_http::answer::{Answer, check_finite};
 use onnward_http::auth::KeysFileError;
 use onnward_onnx::{ArtifactError, ModelBounds};
 use onnward_repository::FetchedModel;
+use onnward_rows::{ParseError, ParsedRows, RowsLimits};
 use onnward_runtime::backend::{BackendChoice, BackendKind, load_backends};
 use onnward_runtime::check::check as check_file;
 use onnward_runtime::{Verifier, VerifyError};
 use onnward_schemas::layout::{CONFIG_FILE, parse_version};
-use onnward_schemas::{Manifest, RowsLimits, Violations, sha256_hex};
+use onnward_schemas::{Manifest, Violations, sha256_hex};
 use onnward_serving::batcher::BatchingConfig;
 use onnward_serving::batcher::SubmitError;
 use onnward_serving::loader::{LoadError, Loader};
@@ -55,12 +56,12 @@ pub enum CommandError {
         source: LoadError,
     },
     /// The rows are not JSON.
-    #[error("{path} is not JSON: {source}")]
-    NotJson {
+    #[error("{path} holds no rows: {source}")]
+    NoRows {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: serde_json::Error,
+        source: ParseError,
     },
     /// The rows do not fit the schema.
     #[error("{path} does not fit the model's schema: {}", listed(.violations))]
@@ -155,19 +156,16 @@ pub fn check(file: &Path, output: Output) -> Result<(), CommandError> {
 /// [`CommandError`] when a file cannot be read, a row does not fit the schema, or scoring fails.
 pub fn predict(file: &Path, rows: &Path, output: Output) -> Result<(), CommandError> {
     let model = load(file)?;
-    let not_json = |source| CommandError::NotJson { path: rows.to_owned(), source };
-    let body = read(rows)?;
-    let mut json = serde_json::Deserializer::from_slice(&body);
-    let limits = RowsLimits { max_rows: usize::MAX };
-    let read = model.description.schema().read_rows(&mut json, limits).map_err(not_json)?;
-    json.end().map_err(not_json)?;
     let invalid = |violations| CommandError::InvalidRows { path: rows.to_owned(), violations };
-    let read = read.map_err(invalid)?;
+    let parsed = model.parser.parse(&read(rows)?, RowsLimits::NONE, false).map_err(|error| match error {
+        ParseError::Invalid(violations) => invalid(violations),
+        source => CommandError::NoRows { path: rows.to_owned(), source },
+    });
+    let ParsedRows { rows: encoded, shape: form, .. } = parsed?;
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.map_err(AppError::Setup)?;
-    let form = read.form;
-    let probabilities = runtime.block_on(model.batcher.submit(read, Duration::MAX))?.probabilities;
+    let probabilities = runtime.block_on(model.batcher.submit(encoded, Duration::MAX))?.probabilities;
     check_finite(&probabilities).map_err(invalid)?;
     // Nobody keeps what is predicted here, so it has no id.
     let answer = Answer { model: &model, probabilities: &probabilities, form, first: None };

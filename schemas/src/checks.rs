@@ -8,11 +8,10 @@ use crate::schema::Schema;
 /// Names that mean something else where a feature's or a label's name would stand: the graph's own values, and the
 /// fields of a request and of an answer.
 const RESERVED_FEATURES: [&str; 4] = ["features", "probabilities", "label", INSTANCES];
-/// The field of a request that holds its rows.
-const INSTANCES: &str = "instances";
+/// The field of a request under which it may hold its rows.
+pub const INSTANCES: &str = "instances";
 const RESERVED_PREFIXES: [&str; 2] = ["front/", "core/"];
 const RESERVED_LABELS: [&str; 5] = ["id", "model", "version", "probability", "predictions"];
-const MOST_FEATURES: usize = 4096;
 
 /// Everything by which a schema contradicts itself, or no table and no request could fit it: one sentence each.
 pub(crate) fn problems_of(schema: &Schema) -> Vec<String> {
@@ -96,9 +95,12 @@ fn threshold_problems(schema: &Schema, problems: &mut Vec<String>) {
 }
 
 fn distinct_names<'a>(schema: &'a Schema, problems: &mut Vec<String>) -> HashSet<&'a String> {
-    if schema.features.is_empty() || schema.features.len() > MOST_FEATURES {
-        problems
-            .push(format!("a schema has 1 to {MOST_FEATURES} features, this one {}", schema.features.len()));
+    if schema.features.is_empty() || schema.features.len() > Schema::MAX_FEATURES {
+        problems.push(format!(
+            "a schema has 1 to {} features, this one {}",
+            Schema::MAX_FEATURES,
+            schema.features.len()
+        ));
     }
     let mut seen = HashSet::new();
     for feature in &schema.features {

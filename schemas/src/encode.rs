@@ -41,8 +41,8 @@ impl Value<'_> {
     }
 }
 
-/// Cuts a string of a client's to what a message can carry.
-pub(crate) fn shorten(text: &str) -> String {
+/// Shortens a string that a client made up to what a message can carry: 60 characters.
+pub fn shorten(text: &str) -> String {
     const LONGEST: usize = 60;
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -64,11 +64,15 @@ impl Feature {
     ///
     /// # Errors
     /// What was expected and what came, when the schema does not accept the value.
+    #[inline]
     pub fn encode(&self, value: Value<'_>) -> Result<f32, Mismatch> {
         self.accept(value).ok_or_else(|| self.mismatch(value))
     }
 
-    pub(crate) fn accept(&self, value: Value<'_>) -> Option<f32> {
+    /// Encodes a raw value as [`Feature::encode`] does; `None`, without a message, when the schema does not
+    /// accept the value.
+    #[inline]
+    pub fn accept(&self, value: Value<'_>) -> Option<f32> {
         if value == Value::Missing {
             return (!self.required).then_some(f32::NAN);
         }
@@ -93,9 +97,9 @@ impl Feature {
         }
     }
 
-    /// Why a value is not accepted.
+    /// Says why a value is not accepted.
     #[cold]
-    fn mismatch(&self, value: Value<'_>) -> Mismatch {
+    pub fn mismatch(&self, value: Value<'_>) -> Mismatch {
         let is_too_large = matches!(value, Value::Number(number) if self.kind.has(number));
         let bound = if is_too_large { " that single precision holds, up to 3.4e38" } else { "" };
         Mismatch { expected: self.expected() + bound, got: value.describe() }
@@ -124,6 +128,7 @@ impl Feature {
 
     /// The number that the graph's front computes from a raw value, whatever the schema would refuse: this is how
     /// golden rows are encoded, which hold unknown and missing values on purpose.
+    #[inline]
     pub fn code(&self, value: Value<'_>) -> f32 {
         match (&self.kind, value) {
             (FeatureKind::Categorical { unknown: UnknownPolicy::Keep, .. }, _) => f32::NAN,
@@ -143,11 +148,13 @@ impl Feature {
 
 /// Whether two strings are the same. Names and categories have few bytes, which are compared before the standard library's
 /// comparison, which is a call, would have begun.
-pub(crate) fn same(one: &str, other: &str) -> bool {
+#[inline]
+fn same(one: &str, other: &str) -> bool {
     is_equal(one.as_bytes(), other.as_bytes())
 }
 
 /// A linear scan: for the few values a feature has it takes a fifth of a hash map's time.
+#[inline]
 fn index_of(values: &[String], text: &str) -> f32 {
     values.iter().position(|known| same(known, text)).map_or(UNKNOWN_CATEGORY, |index| index as f32)
 }

@@ -50,6 +50,7 @@ pub enum UnknownPolicy {
 
 impl FeatureKind {
     /// Whether a quantity is in its range, and whole where it must be.
+    #[inline]
     pub(crate) fn has(&self, number: f64) -> bool {
         let Self::Numeric { min, max, integer } = self else { return false };
         let is_in_range = min.is_none_or(|min| number >= min) && max.is_none_or(|max| number <= max);
@@ -59,6 +60,7 @@ impl FeatureKind {
 
 impl Feature {
     /// The values of a categorical feature; `None` for a numeric one.
+    #[inline]
     pub fn categories(&self) -> Option<&[String]> {
         match &self.kind {
             FeatureKind::Categorical { values, .. } => Some(values),
@@ -67,11 +69,13 @@ impl Feature {
     }
 
     /// Whether the feature is a quantity.
+    #[inline]
     pub fn is_numeric(&self) -> bool {
         matches!(self.kind, FeatureKind::Numeric { .. })
     }
 
     /// Whether the feature's values are strings that go to the model as they are.
+    #[inline]
     pub fn is_text(&self) -> bool {
         matches!(self.kind, FeatureKind::Categorical { unknown: UnknownPolicy::Keep, .. })
     }

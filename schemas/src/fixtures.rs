@@ -96,7 +96,11 @@ pub fn metadata(toml: &str) -> Metadata {
     let rows =
         rows.into_iter().map(|values| GoldenRow { probability: probability(&values), values }).collect();
     let features = schema.features.iter().map(|feature| match feature.categories() {
-        Some(values) => FeatureProfile::Categorical { counts: vec![1; values.len()], missing: 0, unknown: 0 },
+        Some(values) => FeatureProfile::Categorical {
+            counts: (0..values.len()).map(|value| u64::from(value < 2)).collect(),
+            missing: 0,
+            unknown: 0,
+        },
         None => FeatureProfile::Numeric {
             edges: vec![1.0],
             counts: vec![1, 1],
@@ -134,5 +138,5 @@ fn evaluation() -> Evaluation {
     };
     let cross_validation =
         CrossValidation { fold_roc_auc: vec![0.84, 0.86], roc_auc_mean: 0.85, roc_auc_std: 0.01 };
-    Evaluation { train_rows: 8, test_rows: 2, cross_validation, test }
+    Evaluation { train_rows: 8, test_rows: 10, cross_validation, test }
 }

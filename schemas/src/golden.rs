@@ -11,6 +11,12 @@ pub struct Golden {
     pub rows: Vec<GoldenRow>,
 }
 
+impl Golden {
+    /// The largest tolerance that a file may state. The trainer writes 1e-6, which two runtimes keep in single
+    /// precision; beyond this, a runtime that computes something else would pass.
+    pub const MAX_TOLERANCE: f64 = 1e-4;
+}
+
 /// A row made from the schema, never a customer's, and the probability that the trainer's own code gives it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GoldenRow {

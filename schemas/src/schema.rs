@@ -6,11 +6,12 @@ use thiserror::Error;
 
 use crate::checks::input_problems;
 use crate::digest::sha256_hex;
+use crate::encode::shorten;
 use crate::feature::{Feature, FeatureKind};
 use crate::feature_keys::feature_key_problems;
-use crate::rows::Literals;
 use crate::sample::SampleModel;
 use crate::spec::SchemaSpec;
+use crate::violation::Mismatch;
 
 /// The checked description of a table of customers: its columns, its label, and how its rows are judged.
 ///
@@ -43,8 +44,6 @@ pub struct Schema {
     pub(crate) index: HashMap<String, usize>,
     /// The indices of the features that keep their strings, in order.
     pub(crate) texts: Vec<usize>,
-    /// How the features stand in a text, in their order.
-    pub(crate) literals: Vec<Literals>,
 }
 
 /// The column to predict.
@@ -102,6 +101,9 @@ impl SchemaFile {
 }
 
 impl Schema {
+    /// How many features a schema may have. An engine's configuration may permit fewer: `models.max_features`.
+    pub const MAX_FEATURES: usize = 1_000_000;
+
     /// The schema of a foreign model: its features are the graph's inputs, whose names may be any.
     ///
     /// # Errors
@@ -122,7 +124,6 @@ impl Schema {
             threshold,
             index: index_of_names(&features),
             texts: text_indices(&features),
-            literals: features.iter().map(Literals::of).collect(),
             features,
             segments: Vec::new(),
             revenue: None,
@@ -140,12 +141,14 @@ impl Schema {
             .map_err(|error| SchemaError::Syntax(error.to_string()))
     }
 
-    /// The index of a feature in the `features` matrix.
+    /// Returns the index of a feature in the `features` matrix.
+    #[inline]
     pub fn index_of(&self, name: &str) -> Option<usize> {
         self.index.get(name).copied()
     }
 
-    /// The indices of the features whose strings the rows carry ([`Feature::is_text`]), in order.
+    /// Returns the indices of the features whose strings the rows carry ([`Feature::is_text`]), in order.
+    #[inline]
     pub fn text_features(&self) -> &[usize] {
         &self.texts
     }
@@ -156,9 +159,26 @@ impl Schema {
         probability >= self.threshold as f32
     }
 
-    /// The place of a feature's string among a row's texts; `None` for a feature that keeps none.
-    pub(crate) fn text_index(&self, feature: usize) -> Option<usize> {
+    /// Returns a feature's place among a row's texts; `None` for a feature that keeps no string.
+    #[inline]
+    pub fn text_index(&self, feature: usize) -> Option<usize> {
         self.texts.binary_search(&feature).ok()
+    }
+
+    /// Says why a field that is no feature is rejected.
+    ///
+    /// The identifier is no feature either, and is accepted: ask only for other fields.
+    pub fn unknown_field(&self, field: &str) -> Mismatch {
+        let expected = if field == self.label.column {
+            "no value for the label, which is what the model predicts".to_owned()
+        } else {
+            let differs_in_case = |feature: &&Feature| feature.name.eq_ignore_ascii_case(field);
+            match self.features.iter().find(differs_in_case) {
+                Some(feature) => format!("a field of the schema, such as \"{}\"", feature.name),
+                None => format!("only fields of the schema {}", self.name),
+            }
+        };
+        Mismatch { expected, got: format!("the unknown field \"{}\"", shorten(field)) }
     }
 
     /// The digest of everything that decides which requests are accepted and how they are encoded: two artifacts with

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::checks::problems_of;
 use crate::feature::{Feature, FeatureKind, UnknownPolicy};
-use crate::rows::Literals;
 use crate::sample::SampleModel;
 use crate::schema::{Label, Schema, SchemaError, index_of_names, text_indices};
 
@@ -151,7 +150,6 @@ impl TryFrom<SchemaSpec> for Schema {
             threshold: spec.threshold,
             index: index_of_names(&features),
             texts: text_indices(&features),
-            literals: features.iter().map(Literals::of).collect(),
             features,
             segments: spec.segments,
             revenue: spec.revenue,
@@ -279,6 +277,20 @@ mod tests {
         }
         let ignoring = SMALL.replace("[\"surname\"]", "[\"\", \"surname\"]");
         assert_eq!(SchemaFile::parse(&ignoring).unwrap().schema.ignored, ["", "surname"]);
+    }
+
+    #[test]
+    fn a_schema_may_be_as_wide_as_an_engine_can_be_configured_to_serve() {
+        let wide = |features: usize| {
+            let feature = |at: usize| format!("[[features]]\nname = \"f{at}\"\ntype = \"numeric\"\n");
+            let features: String = (0..features).map(feature).collect();
+            let head =
+                "name = \"wide\"\nversion = 1\n[label]\ncolumn = \"y\"\npositive = \"1\"\nnegative = \"0\"\n";
+            SchemaFile::parse(&format!("{head}{features}"))
+        };
+        assert_eq!(wide(5000).unwrap().schema.features.len(), 5000);
+        let message = wide(0).unwrap_err().to_string();
+        assert!(message.contains("features"), "{message}");
     }
 
     #[test]

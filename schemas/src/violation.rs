@@ -23,11 +23,27 @@ pub struct Violation {
     pub got: String,
 }
 
-/// The violations of one request, of which only the first [`Violations::LISTED`] are kept: a request of many bad rows
-/// must not make an answer without bound.
+/// The violations of one request. Only the first are listed: at most [`Violations::LISTED`], of at most
+/// [`Violations::LISTED_BYTES`] together. A request of many mistakes must not make an answer without bound.
+///
+/// ```
+/// use onnward_schemas::{Violation, Violations};
+///
+/// let mut violations = Violations::default();
+/// for row in 0..1_000 {
+///     violations.push(|| Violation {
+///         pointer: format!("/{row}"),
+///         row: Some(row),
+///         expected: "an object of fields".to_owned(),
+///         got: "null".to_owned(),
+///     });
+/// }
+/// assert_eq!((violations.listed().len(), violations.total()), (100, 1_000));
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Violations {
     listed: Vec<Violation>,
+    listed_bytes: usize,
     total: usize,
 }
 
@@ -35,25 +51,44 @@ impl Violations {
     /// How many violations are listed at most; the rest are only counted.
     pub const LISTED: usize = 100;
 
-    /// Adds a violation; past the limit it is counted and `make` is not called.
+    /// How many bytes the listed violations have at most. A schema may have long names and categories.
+    pub const LISTED_BYTES: usize = 256 * 1024;
+
+    /// Adds a violation. Once the list is full it is only counted, and `make` is not called.
     pub fn push(&mut self, make: impl FnOnce() -> Violation) {
         self.total += 1;
-        if self.listed.len() < Self::LISTED {
-            self.listed.push(make());
+        if !self.has_room() {
+            return;
+        }
+        let violation = make();
+        let Violation { pointer, row: _, expected, got } = &violation;
+        self.listed_bytes += pointer.len() + expected.len() + got.len();
+        if self.listed_bytes <= Self::LISTED_BYTES {
+            self.listed.push(violation);
         }
     }
 
-    /// The first violations, in the order in which they stand in the body.
+    /// Returns whether the next violation is listed with its message, and not only counted.
+    pub fn has_room(&self) -> bool {
+        self.listed.len() < Self::LISTED && self.listed_bytes <= Self::LISTED_BYTES
+    }
+
+    /// Counts violations that are not listed.
+    pub fn add_unlisted(&mut self, count: usize) {
+        self.total += count;
+    }
+
+    /// Returns the first violations, in the order in which they stand in the body.
     pub fn listed(&self) -> &[Violation] {
         &self.listed
     }
 
-    /// How many violations there are, listed or not.
+    /// Returns how many violations there are, listed or not.
     pub fn total(&self) -> usize {
         self.total
     }
 
-    /// Whether the request is in order.
+    /// Returns whether the request is in order.
     pub fn is_empty(&self) -> bool {
         self.total == 0
     }

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use onnward_harness::HarnessError;
+use onnward_harness::cli::{Output, engine_beside, family, positive, print};
 use onnward_models::Family;
 
 use crate::comparison::scenario::Scenario;
 use crate::comparison::session::{self, SessionPlan};
 use crate::comparison::subject::{Files, Subject};
 use crate::comparison::{ComparisonSettings, Progress, chart, run};
-use onnward_harness::HarnessError;
-use onnward_harness::cli::{Output, engine_beside, family, positive, print};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -6,16 +6,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use serde::Serialize;
-use url::Url;
-
-use crate::bare;
 use onnward_harness::HarnessError;
 use onnward_harness::cli::{Output, positive, print};
 use onnward_harness::generator::{
     AGREEING, Arrivals, Latencies, RunPlan, Schedule, WindowFigures, post, run,
 };
 use onnward_harness::process::{ProcessTree, pin};
+use serde::Serialize;
+use url::Url;
+
+use crate::bare;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

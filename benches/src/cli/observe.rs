@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use onnward_harness::HarnessError;
+use onnward_harness::cli::{CommonArguments, are_met, bar, family, positive, print};
 use onnward_models::Family;
 
 use crate::observation::{self, ObservationSettings};
-use onnward_harness::HarnessError;
-use onnward_harness::cli::{CommonArguments, are_met, bar, family, positive, print};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

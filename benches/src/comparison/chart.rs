@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use askama::Template;
+use onnward_harness::HarnessError;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -10,7 +11,6 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::comparison::report::{Report, SubjectInfo, Summary};
 use crate::comparison::scenario::Scenario;
 use crate::comparison::subject::Subject;
-use onnward_harness::HarnessError;
 
 const WIDTH: u32 = 860;
 const TITLE: i32 = 26;

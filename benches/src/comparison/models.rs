@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use onnward_exporter::export::export;
+use onnward_harness::HarnessError;
+use onnward_harness::publisher::Publisher;
 use onnward_models::{CandidateParams, Family, TrainedModel, TrainingError, TrainingPlan, train};
 use onnward_repository::RepositoryConfig;
 use onnward_schemas::sha256_hex;
@@ -11,8 +13,6 @@ use onnward_schemas::sha256_hex;
 use crate::comparison::peers::Environment;
 use crate::comparison::subject::Files;
 use crate::comparison::workload::Workload;
-use onnward_harness::HarnessError;
-use onnward_harness::publisher::Publisher;
 
 /// Trains a model of each family with the trainer's defaults and publishes them: each in a repository of its
 /// own, and all in one.

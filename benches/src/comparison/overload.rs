@@ -2,14 +2,14 @@
 
 use std::fmt;
 
+use onnward_harness::HarnessError;
+use onnward_harness::generator::{Arrivals, Schedule, WindowFigures};
+use onnward_harness::ports::free_ports;
 use onnward_models::Family;
 use serde::Serialize;
 
 use crate::comparison::subject::Subject;
 use crate::comparison::{Bench, Progress};
-use onnward_harness::HarnessError;
-use onnward_harness::generator::{Arrivals, Schedule, WindowFigures};
-use onnward_harness::ports::free_ports;
 
 /// The factor of the capacity.
 const FACTOR: f64 = 3.0;

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use onnward_harness::figures::median;
+use onnward_harness::generator::{Latencies, Statuses, WindowFigures};
 use onnward_models::Family;
 use serde::Serialize;
 
@@ -13,8 +15,6 @@ use crate::comparison::session::SessionTime;
 use crate::comparison::subject::Subject;
 use crate::comparison::targets::{self, Target};
 use crate::machine::Machine;
-use onnward_harness::figures::median;
-use onnward_harness::generator::{Latencies, Statuses, WindowFigures};
 
 /// The comparison's results.
 #[derive(Debug, Default, Serialize)]

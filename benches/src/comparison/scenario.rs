@@ -1,8 +1,7 @@
 //! The scenarios in which subjects are measured.
 
-use serde::Serialize;
-
 use onnward_harness::generator::{Arrivals, Schedule};
+use serde::Serialize;
 
 /// The batches in flight.
 const BATCHES: usize = 4;

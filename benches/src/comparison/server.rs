@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use onnward_harness::HarnessError;
+use onnward_harness::process::{ProcessTree, spawn_on};
 use serde_json::Value;
 
 use crate::comparison::workload::predictions_in;
-use onnward_harness::HarnessError;
-use onnward_harness::process::{ProcessTree, spawn_on};
 
 /// How long a subject may take to start to answer.
 const TIMEOUT: Duration = Duration::from_secs(90);

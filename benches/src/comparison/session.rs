@@ -9,18 +9,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ndarray::ArrayView2;
+use onnward_harness::HarnessError;
+use onnward_harness::figures::median;
+use onnward_harness::process::pin;
 use onnward_models::Family;
 use onnward_onnx::Artifact;
+use onnward_rows::{RowParser, RowsLimits};
 use onnward_runtime::backend::{Backend, Batch, TELEMETRY_SWITCH, Tract, load_onnxruntime};
-use onnward_schemas::RowsLimits;
 use serde::{Deserialize, Serialize};
 
 use crate::comparison::subject::Subject;
 use crate::comparison::workload::Protocol;
 use crate::comparison::{Bench, Progress};
-use onnward_harness::HarnessError;
-use onnward_harness::figures::median;
-use onnward_harness::process::pin;
 
 /// The least duration of a measurement.
 const LONG_ENOUGH: Duration = Duration::from_millis(500);
@@ -103,9 +103,8 @@ pub fn time(plan: &SessionPlan) -> Result<f64, HarnessError> {
     let artifact = Artifact::decode(&bytes).map_err(|error| unusable(&plan.artifact, error.to_string()))?;
     let schema = &artifact.metadata.schema;
     let body = std::fs::read(&plan.rows).map_err(HarnessError::reading(&plan.rows))?;
-    let limits = RowsLimits { max_rows: usize::MAX };
-    let rows = schema.read_rows(&mut serde_json::Deserializer::from_slice(&body), limits)?;
-    let rows = rows.map_err(|_| unusable(&plan.rows, "the rows violate the model's schema".to_owned()))?;
+    let parsed = RowParser::new(schema.clone()).parse(&body, RowsLimits::NONE, false);
+    let rows = parsed.map_err(|error| unusable(&plan.rows, error.to_string()))?.rows;
     let matrix = ArrayView2::from_shape((rows.len, schema.features.len()), &rows.values);
     let matrix = matrix.map_err(|error| unusable(&plan.rows, error.to_string()))?;
 

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use onnward_harness::HarnessError;
 use onnward_models::Family;
 use serde::Serialize;
 
 use crate::comparison::peers::Environment;
 use crate::comparison::workload::Protocol;
-use onnward_harness::HarnessError;
 
 /// A subject of the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, clap::ValueEnum)]

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
+use onnward_harness::requirement::Requirement;
 use onnward_models::Family;
 use serde::Serialize;
 
 use crate::comparison::report::{Report, Summary};
 use crate::comparison::scenario::Scenario;
 use crate::comparison::subject::Subject;
-use onnward_harness::requirement::Requirement;
 
 /// A target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -3,11 +3,10 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use onnward_harness::HarnessError;
 use onnward_models::{Dataset, OnInvalid, SampleFormat, write_sample};
 use onnward_schemas::{Feature, FeatureKind, Schema, SchemaFile};
 use serde_json::{Map, Value, json};
-
-use onnward_harness::HarnessError;
 
 /// The rows of the sample if no table is given.
 const SAMPLED_ROWS: u64 = 7000;
@@ -165,9 +164,9 @@ mod tests {
     fn the_rows_that_are_sent_are_those_of_the_table() {
         let workload = workload();
         let body = workload.bodies(Protocol::Named, 32).unwrap().remove(0);
-        let mut json = serde_json::Deserializer::from_slice(&body);
-        let limits = onnward_schemas::RowsLimits { max_rows: 32 };
-        let rows = workload.schema.read_rows(&mut json, limits).unwrap().unwrap();
+        let parser = onnward_rows::RowParser::new(workload.schema.clone());
+        let limits = onnward_rows::RowsLimits::of_rows(32);
+        let rows = parser.parse(&body, limits, false).unwrap().rows;
         let same = |(sent, read): (&f32, &f32)| sent == read || (sent.is_nan() && read.is_nan());
         assert_eq!(rows.len, 32);
         assert!(rows.values.iter().zip(&workload.data.features).all(same));

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use onnward_harness::HarnessError;
+use onnward_harness::cli::{Output, are_met, bar, family, print};
 use onnward_models::Family;
 
 use super::{FitSettings, Task, TrainingSettings, fit, run};
-use onnward_harness::HarnessError;
-use onnward_harness::cli::{Output, are_met, bar, family, print};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -1,12 +1,12 @@
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 
+use onnward_harness::HarnessError;
 use onnward_models::{Dataset, Family, OnInvalid, Pipeline, roc_auc};
 use onnward_schemas::SchemaFile;
 
 use super::trainer::Said;
 use super::{TRAIN_SEED, Task};
-use onnward_harness::HarnessError;
 
 /// What one process fits.
 #[derive(Debug, Clone)]

@@ -1,12 +1,12 @@
 use std::fmt;
 
+use onnward_harness::figures::median;
+use onnward_harness::requirement::Requirement;
 use serde::Serialize;
 
 use super::trainer::{Said, Step};
 use super::{Task, TrainingSettings};
 use crate::machine::processor;
-use onnward_harness::figures::median;
-use onnward_harness::requirement::Requirement;
 
 /// The largest difference in ROC AUC that counts as equal: two forests with other seeds differ as much.
 const SAME_AREA: f64 = 0.001;

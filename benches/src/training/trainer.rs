@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
 use onnward_harness::HarnessError;
 use onnward_harness::process::{Usage, reset_peak};
+use serde::{Deserialize, Serialize};
 
 /// A program that reads a table and fits a model, and reports each step.
 #[derive(Debug)]

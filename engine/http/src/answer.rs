@@ -1,7 +1,8 @@
 //! The answer to a prediction.
 
 use onnward_records::prediction_id::{IdText, PredictionId};
-use onnward_schemas::{RowsForm, Violation, Violations};
+use onnward_rows::BodyShape;
+use onnward_schemas::{Violation, Violations};
 use onnward_serving::registry::ServingModel;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -12,7 +13,7 @@ pub struct Answer<'a> {
     /// The probability of the positive label, a row each, in the request's order: `[rows]`.
     pub probabilities: &'a [f32],
     /// How the rows stood in the body.
-    pub form: RowsForm,
+    pub form: BodyShape,
     /// The id of the first prediction; those of the others follow from it. Without one, predictions have none.
     pub first: Option<PredictionId>,
 }
@@ -56,19 +57,19 @@ impl Serialize for Answer<'_> {
         let mut map = serializer.serialize_map(None)?;
         let id = self.first.map(PredictionId::text);
         if let Some(id) = &id
-            && self.form == RowsForm::Single
+            && self.form == BodyShape::Single
         {
             map.serialize_entry("id", id)?;
         }
         map.serialize_entry("model", &self.model.name)?;
         map.serialize_entry("version", &self.model.version)?;
         match self.form {
-            RowsForm::Single => {
+            BodyShape::Single => {
                 for &probability in self.probabilities {
                     self.prediction(None, probability).write(&mut map)?;
                 }
             }
-            RowsForm::Many => map.serialize_entry("predictions", &Predictions(self, id))?,
+            BodyShape::Many => map.serialize_entry("predictions", &Predictions(self, id))?,
         }
         map.end()
     }

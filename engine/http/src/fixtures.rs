@@ -16,6 +16,7 @@ use onnward_records::capture::Capture;
 use onnward_records::ground_truth::{Outcomes, OutcomesConfig};
 use onnward_records::traces::Traces;
 use onnward_repository::{DEFAULT_ALIAS, DecidedBy, Target};
+use onnward_rows::RowParser;
 use onnward_runtime::backend::{BackendError, BackendKind, Batch, Session};
 use onnward_runtime::description::Description;
 pub use onnward_runtime::fixtures::{first_feature_in_hundredths, quick, slow};
@@ -217,6 +218,7 @@ impl Engine {
             backend,
             comparison: None,
             identity: Arc::new(ModelVersion::new(name, 3, &metadata.schema)),
+            parser: RowParser::new(metadata.schema.clone()),
             description: Description::Artifact(Box::new(metadata)),
             costs,
             monitor,

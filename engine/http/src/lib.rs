@@ -24,7 +24,6 @@ pub mod tls;
 pub use admission::rate::RateLimits;
 pub use router::{admin_router, router};
 pub use routes::outcomes::{Received, parse_outcomes};
-pub use routes::predict::parse_rows;
 pub use server::{ConnectionLimits, Server, serve};
 pub use state::{HttpParts, HttpState};
 

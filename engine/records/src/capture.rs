@@ -17,7 +17,7 @@ use std::{fmt, io, thread};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use onnward_repository::{Archive, ArchiveError, RepositoryConfig};
-use onnward_schemas::RowsForm;
+use onnward_rows::BodyShape;
 use onnward_serving::registry::{Registry, ServingModel};
 use onnward_telemetry::metrics::{CaptureLoss, Metrics};
 use onnward_telemetry::share::Share;
@@ -79,7 +79,7 @@ pub struct Prediction {
     /// The request's body.
     pub body: Bytes,
     /// How the rows stand in it.
-    pub form: RowsForm,
+    pub form: BodyShape,
     /// The probability of the positive label for each row: `[rows]`.
     pub probabilities: Vec<f32>,
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use onnward_quality::drift::{Drift, DriftConfig};
 use onnward_quality::estimate::Estimator;
 use onnward_repository::FetchedModel;
+use onnward_rows::RowParser;
 use onnward_runtime::{ModelFile, VerifiedModel, Verifier};
 use onnward_schemas::{Manifest, Metadata};
 use onnward_telemetry::metrics::Metrics;
@@ -92,6 +93,7 @@ impl Loader {
             size_bytes: manifest.size_bytes,
             backend,
             comparison,
+            parser: RowParser::new(description.schema().clone()),
             identity: Arc::new(ModelVersion::new(name, version, description.schema())),
             description,
             costs,

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 pub use onnward_repository::{DEFAULT_ALIAS, DecidedBy, Target};
+use onnward_rows::RowParser;
 use onnward_runtime::backend::BackendKind;
 use onnward_runtime::costs::BatchCosts;
 use onnward_runtime::cross_check::Comparison;
@@ -39,6 +40,8 @@ pub struct ServingModel {
     pub comparison: Option<Comparison>,
     /// What is known of it.
     pub description: Description,
+    /// Reads its rows in requests.
+    pub parser: RowParser,
     /// What batches cost on one of its sessions.
     pub costs: BatchCosts,
     /// What is seen of it while it scores.

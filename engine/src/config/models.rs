@@ -1,4 +1,5 @@
 use onnward_onnx::ModelBounds;
+use onnward_schemas::Schema;
 use serde::Deserialize;
 
 use super::error::Invalid;
@@ -38,7 +39,7 @@ impl RawModels {
             max_nodes: count("models.max_nodes", self.max_nodes, 1..=10_000_000)?,
             max_tree_nodes: count("models.max_tree_nodes", self.max_tree_nodes, 1..=1_000_000_000)?,
             max_tree_depth: count("models.max_tree_depth", self.max_tree_depth, 1..=100_000)?,
-            max_features: count("models.max_features", self.max_features, 1..=1_000_000)?,
+            max_features: count("models.max_features", self.max_features, 1..=Schema::MAX_FEATURES as u64)?,
         })
     }
 }

@@ -1,4 +1,4 @@
-use onnward_schemas::Metadata;
+use onnward_schemas::{Metadata, MetadataError};
 use prost::Message;
 use thiserror::Error;
 
@@ -56,6 +56,9 @@ pub enum ArtifactError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// A figure in the metadata is not one that a trainer writes.
+    #[error("the file's metadata are not usable: {0}; export it again with `onnward-exporter train`")]
+    Metadata(#[from] MetadataError),
     /// Two parts of the file contradict each other.
     #[error("the file contradicts itself: {0}")]
     Inconsistent(String),

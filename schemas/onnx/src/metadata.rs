@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use onnward_schemas::{FORMAT_VERSION, Metadata};
+use onnward_schemas::{FORMAT_VERSION, Metadata, MetadataError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -48,6 +48,9 @@ pub fn read_properties(model: &ModelProto, bounds: &ModelBounds) -> Result<Metad
         model.metadata_props.iter().map(|entry| (entry.key(), entry.value())).collect();
     let version = properties.get(VERSION).ok_or(ArtifactError::Foreign)?;
     let found: u32 = parse(VERSION, version)?;
+    if found == 0 {
+        return Err(MetadataError::new(VERSION, found, "a whole number from 1").into());
+    }
     if found > FORMAT_VERSION {
         return Err(ArtifactError::TooNew { found, known: FORMAT_VERSION });
     }
@@ -63,28 +66,15 @@ pub fn read_properties(model: &ModelProto, bounds: &ModelBounds) -> Result<Metad
     };
     bounds.check_schema(&metadata.schema)?;
     check_golden_rows(metadata.golden.rows.len())?;
-    check(&metadata, text(FINGERPRINT)?)?;
-    Ok(metadata)
+    if metadata.schema.fingerprint() != text(FINGERPRINT)? {
+        return Err(ArtifactError::Inconsistent("the fingerprint is not the schema's".to_owned()));
+    }
+    Ok(metadata.checked()?)
 }
 
 fn parse<T: DeserializeOwned>(key: &'static str, text: &str) -> Result<T, ArtifactError> {
     serde_json::from_str(text).map_err(|source| ArtifactError::Property { key, source })
 }
 
-fn check(metadata: &Metadata, fingerprint: &str) -> Result<(), ArtifactError> {
-    let inconsistent = |what: &str| Err(ArtifactError::Inconsistent(what.to_owned()));
-    let features = metadata.schema.features.len();
-    if metadata.schema.fingerprint() != fingerprint {
-        return inconsistent("the fingerprint is not the schema's");
-    }
-    if metadata.profile.features.len() != features {
-        return inconsistent("the profile does not cover the schema's features");
-    }
-    if metadata.golden.rows.is_empty() {
-        return inconsistent("it has no golden rows");
-    }
-    if metadata.golden.rows.iter().any(|row| row.values.len() != features) {
-        return inconsistent("a golden row does not hold a value for each feature");
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests;

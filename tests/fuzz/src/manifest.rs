@@ -48,7 +48,7 @@ fn config(text: &str) {
     for bytes in FILES {
         if let Ok(model) = ForeignModel::decode(MODEL, bytes, Some(text)) {
             assert!(!model.typical_rows.is_empty());
-            let rows = model.schema.rows_of(&model.typical_rows);
+            let rows = model.schema.encode_rows(&model.typical_rows);
             assert_eq!(rows.values.len(), rows.len * model.schema.features.len());
         }
     }

@@ -7,9 +7,10 @@ use onnward_onnx::proto::{ModelProto, StringStringEntryProto};
 use onnward_onnx::{Artifact, decode_model};
 use onnward_quality::drift::Drift;
 use onnward_quality::drift::DriftConfig;
+use onnward_rows::{RowParser, RowsLimits};
 use onnward_runtime::cross_check::ComparedRows;
 use onnward_runtime::golden::encoded_rows;
-use onnward_schemas::{GoldenRow, Metadata, RowsLimits, Schema};
+use onnward_schemas::{GoldenRow, Metadata, Schema};
 use onnward_serving::version::ModelVersion;
 use onnward_telemetry::metrics::Metrics;
 use prost::Message;
@@ -77,8 +78,8 @@ fn load(metadata: &Metadata) {
     drift.observe(&features, &probabilities);
     serde_json::to_string(&drift.report()).unwrap();
 
-    let row = serde_json::json!({});
-    let _ = schema.read_rows_with_keys(row, RowsLimits { max_rows: 1 }).unwrap();
+    let parser = RowParser::new(schema.clone());
+    let _ = parser.parse(b"{}", RowsLimits::of_rows(1), true);
 }
 
 fn probability(row: &GoldenRow) -> f32 {

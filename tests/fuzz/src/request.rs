@@ -4,10 +4,11 @@ use std::sync::OnceLock;
 
 use onnward_http::{parse_outcomes, parse_rows};
 use onnward_onnx::ForeignModel;
-use onnward_schemas::{Feature, FeatureKind, Rows, RowsForm, RowsLimits, Schema, SchemaFile, UnknownPolicy};
+use onnward_rows::{BodyShape, ParsedRows, RowParser, RowsLimits};
+use onnward_schemas::{Feature, FeatureKind, Schema, SchemaFile, UnknownPolicy};
 use serde_json::Value;
 
-const LIMITS: RowsLimits = RowsLimits { max_rows: 40 };
+const LIMITS: RowsLimits = RowsLimits::of_rows(40);
 
 /// A time in milliseconds since 1970.
 const NOW: u64 = 1_790_000_000_000;
@@ -18,19 +19,19 @@ pub fn run(data: &[u8]) {
     match who {
         b'o' => outcomes(body, Some("churn")),
         b'O' => outcomes(body, None),
-        who => rows(&schemas()[usize::from(*who) % schemas().len()], body),
+        who => rows(&parsers()[usize::from(*who) % parsers().len()], body),
     }
 }
 
 /// Telco's, one of names and values that are hard to write, and that of a foreign file, which keeps strings.
-fn schemas() -> &'static [Schema] {
-    static SCHEMAS: OnceLock<Vec<Schema>> = OnceLock::new();
-    SCHEMAS.get_or_init(|| {
+fn parsers() -> &'static [RowParser] {
+    static PARSERS: OnceLock<Vec<RowParser>> = OnceLock::new();
+    PARSERS.get_or_init(|| {
         let telco = SchemaFile::parse(include_str!("../../../schemas/telco.toml")).unwrap().schema;
         let hard = SchemaFile::parse(HARD).unwrap().schema;
         let foreign = include_bytes!("../../data/foreign/sklearn-pipeline.onnx");
         let foreign = ForeignModel::decode("foreign", foreign, None).unwrap().schema;
-        vec![telco, hard, foreign]
+        [telco, hard, foreign].map(RowParser::new).into()
     })
 }
 
@@ -71,24 +72,24 @@ name = "n"
 type = "numeric"
 "#;
 
-fn rows(schema: &Schema, body: &[u8]) {
-    let read = parse_rows(schema, body, LIMITS, false);
-    let again = parse_rows(schema, body, LIMITS, false);
+fn rows(parser: &RowParser, body: &[u8]) {
+    let read = parser.parse(body, LIMITS, false);
+    let again = parser.parse(body, LIMITS, false);
     assert_eq!(format!("{read:?}"), format!("{again:?}"), "the same body is read differently");
-    let with_keys = parse_rows(schema, body, LIMITS, true);
+    let with_keys = parser.parse(body, LIMITS, true);
     for keeps_keys in [false, true] {
-        check_plain(schema, body, keeps_keys);
+        check_fast_path(parser, body, keeps_keys);
     }
     match read {
-        Ok(rows) => {
+        Ok(read) => {
             match with_keys {
-                Ok(with_keys) => assert!(same_values(&rows, &with_keys), "keys change what is read"),
+                Ok(with_keys) => assert!(same_values(&read, &with_keys), "keys change what is read"),
                 // A key of 1e400 is read only where keys are kept, and there is no such number.
                 Err(error) => assert!(error.to_string().contains("number out of range"), "{error}"),
             }
-            assert!((0..rows.len + 1).all(|row| rows.keys.get(row).is_none()));
-            check_rows(schema, &rows);
-            check_each_alone(schema, body, &rows);
+            assert!((0..read.rows.len + 1).all(|row| read.keys.get(row).is_none()));
+            check_rows(parser.schema(), &read);
+            check_each_alone(parser, body, &read);
         }
         Err(error) => {
             assert!(with_keys.is_err(), "keys make a body right");
@@ -100,23 +101,16 @@ fn rows(schema: &Schema, body: &[u8]) {
     }
 }
 
-/// What is read as plain text, the general reader reads in the same way.
-fn check_plain(schema: &Schema, body: &[u8], keeps_keys: bool) {
+/// Whatever the fast path reads, the general reader reads in the same way.
+fn check_fast_path(parser: &RowParser, body: &[u8], keeps_keys: bool) {
     let Ok(text) = str::from_utf8(body) else { return };
-    let Some(plain) = schema.read_plain_rows(text, LIMITS, keeps_keys) else { return };
-    let mut json = serde_json::Deserializer::from_str(text);
-    let general = if keeps_keys {
-        schema.read_rows_with_keys(&mut json, LIMITS)
-    } else {
-        schema.read_rows(&mut json, LIMITS)
-    };
-    let general = general.unwrap().unwrap();
-    json.end().unwrap();
-    assert!(same_values(&plain, &general) && plain.len == general.len && plain.keys == general.keys);
+    let Some(fast) = parser.parse_fast(text, LIMITS, keeps_keys) else { return };
+    let general = parser.parse_general(text, LIMITS, keeps_keys).unwrap();
+    assert!(same_values(&fast, &general) && fast.rows.len == general.rows.len && fast.keys == general.keys);
 }
 
 /// What was accepted fits the schema.
-fn check_rows(schema: &Schema, rows: &Rows) {
+fn check_rows(schema: &Schema, ParsedRows { rows, .. }: &ParsedRows) {
     assert!((1..=LIMITS.max_rows).contains(&rows.len), "{} rows", rows.len);
     assert_eq!(rows.values.len(), rows.len * schema.features.len());
     assert_eq!(rows.texts.len(), rows.len * schema.text_features().len());
@@ -145,26 +139,29 @@ fn fits(feature: &Feature, value: f32) -> bool {
 }
 
 /// A row is read the same by itself as among others.
-fn check_each_alone(schema: &Schema, body: &[u8], rows: &Rows) {
+fn check_each_alone(parser: &RowParser, body: &[u8], read: &ParsedRows) {
+    let (schema, rows) = (parser.schema(), &read.rows);
     // What the row reader skips, a tree of values may refuse: a number of 400 digits in the identifier.
     let Ok(body) = serde_json::from_slice::<Value>(body) else { return };
-    let items = match (&body, rows.form) {
+    let items = match (&body, read.shape) {
         (Value::Array(items), _) => items.as_slice(),
-        (Value::Object(fields), RowsForm::Many) => fields["instances"].as_array().unwrap().as_slice(),
+        (Value::Object(fields), BodyShape::Many) => fields["instances"].as_array().unwrap().as_slice(),
         (one, _) => std::slice::from_ref(one),
     };
     assert_eq!(items.len(), rows.len);
     let (width, texts) = (schema.features.len(), schema.text_features().len());
     for (index, item) in items.iter().enumerate() {
-        let alone = parse_rows(schema, item.to_string().as_bytes(), LIMITS, false).unwrap();
-        assert_eq!((alone.form, alone.len), (RowsForm::Single, 1));
+        let alone = parser.parse(item.to_string().as_bytes(), LIMITS, false).unwrap();
+        assert_eq!((alone.shape, alone.rows.len), (BodyShape::Single, 1));
+        let alone = alone.rows;
         assert_eq!(bits(&alone.values), bits(&rows.values[index * width..][..width]), "row {index}");
         assert_eq!(alone.texts, rows.texts[index * texts..][..texts], "row {index}");
     }
 }
 
-fn same_values(one: &Rows, other: &Rows) -> bool {
-    bits(&one.values) == bits(&other.values) && one.texts == other.texts && one.form == other.form
+fn same_values(one: &ParsedRows, other: &ParsedRows) -> bool {
+    let same_bits = bits(&one.rows.values) == bits(&other.rows.values);
+    same_bits && one.rows.texts == other.rows.texts && one.shape == other.shape
 }
 
 /// Not a number is equal to itself here.
@@ -179,7 +176,7 @@ fn outcomes(body: &[u8], default_model: Option<&str>) {
     match read {
         Ok(received) => {
             assert!((1..=LIMITS.max_rows).contains(&received.outcomes.len()));
-            assert!(received.form == RowsForm::Many || received.outcomes.len() == 1);
+            assert!(received.form == BodyShape::Many || received.outcomes.len() == 1);
         }
         Err(error) => {
             let shown = format!("{error:?}");

@@ -11,7 +11,8 @@ use onnward_models::{
     train, write_sample,
 };
 use onnward_onnx::Artifact;
-use onnward_schemas::{RowsLimits, Schema, SchemaFile};
+use onnward_rows::{RowParser, RowsLimits};
+use onnward_schemas::{Schema, SchemaFile};
 use tempfile::TempDir;
 
 use crate::error::HarnessError;
@@ -100,10 +101,10 @@ fn requests(file: &SchemaFile, models: &[TrainedModel; 2]) -> Result<Vec<Request
     Ok(requests)
 }
 
-/// Encodes a row as a `features` matrix, `[1, features]`.
+/// Encodes a row as the `features` matrix, `[1, features]`.
 fn encode(schema: &Schema, line: &[u8]) -> Result<Array2<f32>, HarnessError> {
     let unusable = || HarnessError::Settings("a sampled row does not satisfy its own schema".to_owned());
-    let mut json = serde_json::Deserializer::from_slice(line);
-    let rows = schema.read_rows(&mut json, RowsLimits { max_rows: 1 })?.map_err(|_| unusable())?;
+    let parser = RowParser::new(schema.clone());
+    let rows = parser.parse(line, RowsLimits::of_rows(1), false).map_err(|_| unusable())?.rows;
     Array2::from_shape_vec((1, rows.values.len()), rows.values).map_err(|_| unusable())
 }

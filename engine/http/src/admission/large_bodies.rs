@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use onnward_rows::RowsLimits;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
@@ -13,6 +14,10 @@ use crate::problem::ApiError;
 
 /// A body from this size on is large.
 pub const LARGE_BODY_BYTES: usize = 256 * 1024;
+
+/// A body that may stand for more cells than this is large too, however few bytes it has: as many as a body of
+/// [`LARGE_BODY_BYTES`] has at most if it gives every cell a value.
+pub const LARGE_BODY_CELLS: usize = LARGE_BODY_BYTES / RowsLimits::MIN_CELL_BYTES;
 
 /// How many large bodies there may be for each core, from their coming until their rows are scored: as many as the queue has room for
 /// of 1,024 rows.

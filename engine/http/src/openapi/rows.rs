@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use onnward_schemas::{
-    Feature, FeatureKind, GoldenValue, Label, RowsForm, RowsLimits, Schema, UnknownPolicy, Violations,
-};
+use onnward_rows::{BodyShape, ParseError, RowParser, RowsLimits};
+use onnward_schemas::{Feature, FeatureKind, GoldenValue, Label, Schema, UnknownPolicy, Violations};
 use onnward_serving::registry::{DEFAULT_ALIAS, ServingModel};
 use serde_json::{Map, Value, json};
 use utoipa::openapi::example::ExampleBuilder;
@@ -224,7 +223,7 @@ pub fn operation(model: &ServingModel, route: Route) -> Operation {
         .fold(begin(PREDICTIONS, &id, &summary), |operation, parameter| operation.parameter(parameter))
         .request_body(Some(body))
         .response("200", answered);
-    refusals(example.as_ref(), model.description.schema())
+    refusals(example.as_ref(), &model.parser)
         .iter()
         .fold(operation, |operation, (error, description)| refusing(operation, error, &path, description))
         .response("default", problem_response(OTHERWISE, None))
@@ -235,8 +234,8 @@ const OTHERWISE: &str = "Anything else: 400 the body is not JSON, 404 the model,
 did not arrive in time, 413 it is too large, 415 it is not `application/json` or is compressed, 500 the engine failed, \
 504 the rows were not scored in time.";
 
-fn refusals(example: Option<&Example>, schema: &Schema) -> Vec<(ApiError, &'static str)> {
-    let violations = example.and_then(|example| violations(example, schema)).unwrap_or_default();
+fn refusals(example: Option<&Example>, parser: &RowParser) -> Vec<(ApiError, &'static str)> {
+    let violations = example.and_then(|example| violations(example, parser)).unwrap_or_default();
     let full = ApiError::QueueFull { retry_after: Duration::from_secs(1) };
     vec![
         (ApiError::InvalidRows(violations), "Rows do not fit the schema; `errors` lists every violation."),
@@ -246,10 +245,13 @@ fn refusals(example: Option<&Example>, schema: &Schema) -> Vec<(ApiError, &'stat
 }
 
 /// What is wrong with the example once its first feature holds what no feature takes.
-fn violations(example: &Example, schema: &Schema) -> Option<Violations> {
+fn violations(example: &Example, parser: &RowParser) -> Option<Violations> {
     let mut row = example.row.clone();
-    row.insert(schema.features.first()?.name.clone(), json!([]));
-    schema.read_rows(Value::Object(row), RowsLimits { max_rows: 1 }).ok()?.err()
+    row.insert(parser.schema().features.first()?.name.clone(), json!([]));
+    match parser.parse(Value::Object(row).to_string().as_bytes(), RowsLimits::of_rows(1), false) {
+        Err(ParseError::Invalid(violations)) => Some(violations),
+        _ => None,
+    }
 }
 
 fn timeout_parameter() -> Parameter {
@@ -280,7 +282,7 @@ fn example(model: &ServingModel) -> Option<Example> {
     let answer = Answer {
         model,
         probabilities: &[probability],
-        form: RowsForm::Single,
+        form: BodyShape::Single,
         first: Some(outcomes::example_id()),
     };
     // Through text, for a probability is printed in single precision.

@@ -1,5 +1,6 @@
 //! `POST /outcomes`: what became of customers for whom there are predictions.
 
+mod json;
 mod read;
 
 use std::time::Duration;
@@ -11,11 +12,12 @@ use axum::response::{IntoResponse, Response};
 use onnward_quality::time::millis_now;
 use onnward_records::ground_truth::OutcomesError;
 use onnward_records::ground_truth::join::{JoinResult, Joined};
-use onnward_schemas::{RowsForm, Violations};
+use onnward_rows::BodyShape;
+use onnward_schemas::Violations;
 use serde::Serialize;
-use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
+use self::json::OutcomesBody;
 pub use self::read::Received;
 use crate::access::Handled;
 use crate::admission::body::{self, WholeBody};
@@ -58,7 +60,7 @@ pub async fn join(State(state): State<HttpState>, request: Request) -> Result<Re
     let results = joined.map_err(|_| ApiError::OutcomesTimedOut { after: timeout })?;
     let results = results.map_err(|error| refused(error, &parent, form))?;
     let mut response = match (form, results.as_slice()) {
-        (RowsForm::Single, [one]) => Json(one).into_response(),
+        (BodyShape::Single, [one]) => Json(one).into_response(),
         _ => Json(Results { counts: Counts::of(&results), results }).into_response(),
     };
     response.extensions_mut().insert(Handled { rows: len, bytes: size, scoring: None });
@@ -84,11 +86,12 @@ pub fn parse_outcomes(
     most: usize,
     now: u64,
 ) -> Result<Received, ApiError> {
-    let body: Value = serde_json::from_str(body::text(bytes)?).map_err(ApiError::of_json)?;
+    let text = body::text(bytes)?;
+    let body = OutcomesBody::parse(text, most).map_err(ApiError::of_json)?;
     read::read(&body, default_model, most, now).map_err(ApiError::InvalidOutcomes)
 }
 
-fn refused(error: OutcomesError, parent: &str, form: RowsForm) -> ApiError {
+fn refused(error: OutcomesError, parent: &str, form: BodyShape) -> ApiError {
     match error {
         OutcomesError::WrongLabels(wrong) => {
             let mut violations = Violations::default();

@@ -14,8 +14,8 @@ use onnward_records::capture::Prediction;
 use onnward_records::ground_truth::PredictionBatch;
 use onnward_records::prediction_id::PredictionId;
 use onnward_records::traces::{Scoring, Stages};
+use onnward_rows::{ParseError, ParsedRows, RowsLimits};
 use onnward_schemas::layout::parse_version;
-use onnward_schemas::{Rows, RowsLimits, Schema};
 use onnward_serving::batcher::{Scored, SubmitError};
 use onnward_serving::registry::ServingModel;
 use onnward_telemetry::metrics::Stage;
@@ -23,7 +23,7 @@ use tokio::time;
 
 use crate::access::Handled;
 use crate::admission::body::{self, WholeBody};
-use crate::admission::large_bodies::{LARGE_BODY_BYTES, Place};
+use crate::admission::large_bodies::{LARGE_BODY_BYTES, LARGE_BODY_CELLS, Place};
 use crate::answer::{Answer, check_finite};
 use crate::problem::ApiError;
 use crate::request_id::RequestId;
@@ -85,11 +85,11 @@ async fn predict(
     let capture = state.capture.as_deref().zip(id).filter(|(capture, id)| capture.takes(id));
     let captured = capture.map(|_| bytes.clone());
     let size = bytes.len() as u64;
-    let limits = RowsLimits { max_rows: config.max_request_rows };
+    let limits = RowsLimits::of_bodies(config.max_request_rows, config.max_body_bytes);
     let read = Instant::now();
-    let mut rows = read_rows(state, &model, bytes, &mut place, limits).await?;
-    let (len, form) = (rows.len, rows.form);
-    let keys = std::mem::take(&mut rows.keys);
+    let parsed = read_rows(state, &model, bytes, &mut place, limits).await?;
+    let ParsedRows { rows, keys, shape: form } = parsed;
+    let len = rows.len;
     // What is still held stays charged.
     let charged = captured.is_some().then_some(charged);
     let left = deadline.saturating_duration_since(time::Instant::now());
@@ -141,37 +141,22 @@ async fn read_rows(
     bytes: Bytes,
     place: &mut Option<Place>,
     limits: RowsLimits,
-) -> Result<Rows, ApiError> {
+) -> Result<ParsedRows, ApiError> {
     let keeps_keys = state.outcomes.is_some();
-    if bytes.len() < LARGE_BODY_BYTES {
-        return parse_rows(model.description.schema(), &bytes, limits, keeps_keys);
+    if bytes.len() < LARGE_BODY_BYTES && !model.parser.may_exceed_cells(&bytes, LARGE_BODY_CELLS) {
+        return Ok(model.parser.parse(&bytes, limits, keeps_keys)?);
     }
     let model = Arc::clone(model);
-    let parse = move || parse_rows(model.description.schema(), &bytes, limits, keeps_keys);
+    let parse = move || Ok(model.parser.parse(&bytes, limits, keeps_keys)?);
     state.large_bodies.parse(place, parse).await
 }
 
-/// The rows in the body of a prediction, with their keys where these are kept.
-///
-/// # Errors
-/// What is wrong with the body, as its sender reads it.
-pub fn parse_rows(
-    schema: &Schema,
-    bytes: &[u8],
-    limits: RowsLimits,
-    keeps_keys: bool,
-) -> Result<Rows, ApiError> {
-    let text = body::text(bytes)?;
-    if let Some(rows) = schema.read_plain_rows(text, limits, keeps_keys) {
-        return Ok(rows);
+impl From<ParseError> for ApiError {
+    fn from(error: ParseError) -> Self {
+        match error {
+            ParseError::NotUtf8 { offset } => Self::NotUtf8 { offset },
+            ParseError::NotJson(error) | ParseError::TooComplex(error) => Self::of_json(error),
+            ParseError::Invalid(violations) => Self::InvalidRows(violations),
+        }
     }
-    let mut json = serde_json::Deserializer::from_str(text);
-    let rows = if keeps_keys {
-        schema.read_rows_with_keys(&mut json, limits)
-    } else {
-        schema.read_rows(&mut json, limits)
-    };
-    let rows = rows.map_err(ApiError::of_json)?;
-    json.end().map_err(ApiError::of_json)?;
-    rows.map_err(ApiError::InvalidRows)
 }

@@ -267,6 +267,29 @@ async fn a_large_body_that_comes_slowly_keeps_out_another_for_a_moment_at_most()
     slow.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
+/// 60 KB of empty objects are 100,000 cells of a matrix: as much work as a body of 600 KB with all their values.
+#[tokio::test(start_paused = true)]
+async fn a_small_body_that_may_become_a_large_matrix_is_parsed_where_large_ones_are() {
+    let router = Engine::ready().router();
+    let post = |body: Body| Request::post("/models/phone/predict").body(body).unwrap();
+    let empty_rows = || post(Body::from(format!("[{}]", vec!["{}"; 20_000].join(","))));
+    let slow = || post(Body::new(Stalled::after(LARGE_BODY_BYTES / 2, Some(LARGE_BODY_BYTES as u64))));
+    let more_than_places = 100 * available_parallelism().unwrap().get();
+    let slow: Vec<_> =
+        (0..more_than_places).map(|_| tokio::spawn(answered(router.clone(), slow()))).collect();
+    tokio::task::yield_now().await;
+    let refused = answered(router.clone(), empty_rows()).await;
+    assert_eq!(refused.problem(429)["type"], "urn:onnward:problem:bodies-full");
+    let ordinary = format!("[{}]", vec![PHONE_ROW; 100].join(","));
+    assert_eq!(answered(router.clone(), post(Body::from(ordinary))).await.status, 200);
+    slow.iter().for_each(tokio::task::JoinHandle::abort);
+    tokio::time::sleep(COMING_TIME * 2).await;
+    let problem = answered(router, empty_rows()).await.problem(422);
+    let errors = problem["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 100, "{problem}");
+    assert!(problem["violations"].as_u64().unwrap() > 100, "{problem}");
+}
+
 #[tokio::test]
 async fn a_time_limit_of_any_size_only_shortens() {
     let engine = Engine::ready();

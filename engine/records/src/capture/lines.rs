@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use onnward_schemas::{RowsForm, Schema};
+use onnward_rows::BodyShape;
+use onnward_schemas::Schema;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
@@ -73,12 +74,12 @@ pub fn lines(prediction: &Prediction, rules: &CaptureRules) -> Option<Vec<u8>> {
 }
 
 /// The rows of a body that has been answered.
-fn rows(body: &[u8], form: RowsForm) -> Option<Vec<Value>> {
+fn rows(body: &[u8], form: BodyShape) -> Option<Vec<Value>> {
     let whole: Value = serde_json::from_slice(body).ok()?;
     match (form, whole) {
-        (RowsForm::Single, row) => Some(vec![row]),
-        (RowsForm::Many, Value::Array(rows)) => Some(rows),
-        (RowsForm::Many, mut holder) => match holder.get_mut("instances").map(Value::take) {
+        (BodyShape::Single, row) => Some(vec![row]),
+        (BodyShape::Many, Value::Array(rows)) => Some(rows),
+        (BodyShape::Many, mut holder) => match holder.get_mut("instances").map(Value::take) {
             Some(Value::Array(rows)) => Some(rows),
             _ => None,
         },

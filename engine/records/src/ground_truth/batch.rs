@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use onnward_schemas::RowKeys;
+use onnward_rows::RowKeys;
 use onnward_serving::version::ModelVersion;
 
 use crate::prediction_id::PredictionId;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use onnward_schemas::RowKeys;
+use onnward_rows::RowKeys;
 use onnward_serving::version::ModelVersion;
 use tempfile::TempDir;
 

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use onnward_quality::performance::ratio;
+use onnward_quality::time::millis_now;
 use onnward_telemetry::metrics::{Metrics, Unstored};
 
 use super::join::JoinResult;
@@ -15,7 +16,6 @@ use super::queue::{Ask, Queue, Reply, Waiting};
 use super::store::{Bounds, Counted, Store, StoreError, Written};
 use super::window::{Measured, Window, WindowBounds};
 use super::{Joined, OutcomesError, VersionFigures};
-use onnward_quality::time::millis_now;
 
 /// How long predictions are gathered before they are written: what a process loses that is killed.
 const WRITTEN_EVERY: Duration = Duration::from_millis(250);

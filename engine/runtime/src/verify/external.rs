@@ -169,7 +169,7 @@ fn run_typical_rows(
     let (Some(row), Some(probability)) = (rows.first(), alone.first().copied()) else {
         return Err(SmokeTestError::NoRowScored { backend, reason });
     };
-    let batched = session.try_rows(&model.schema.rows_of(&rows)).map_err(SmokeTestError::Backend)?;
+    let batched = session.try_rows(&model.schema.encode_rows(&rows)).map_err(SmokeTestError::Backend)?;
     match alone.iter().zip(&batched).find(|(alone, batched)| (*alone - *batched).abs() > BATCH_TOLERANCE) {
         Some((&alone, &batched)) => Err(SmokeTestError::RowsDiffer { alone, batched }),
         None => Ok(SmokeTest { row: row.clone(), probability, rows: rows.len() }),
@@ -182,7 +182,7 @@ fn try_row(
     model: &ForeignModel,
     row: &[GoldenValue],
 ) -> Result<Result<f32, String>, SmokeTestError> {
-    let scored = session.try_rows(&model.schema.rows_of(&[row.to_vec()]));
+    let scored = session.try_rows(&model.schema.encode_rows(&[row.to_vec()]));
     let number = match scored {
         Ok(numbers) => numbers.first().copied().unwrap_or(f32::NAN),
         Err(BackendError::Run { reason, .. }) => return Ok(Err(reason)),
@@ -215,7 +215,7 @@ fn run(
     row: &[GoldenValue],
     size: usize,
 ) -> Result<(), VerifyError> {
-    let rows = model.schema.rows_of(&vec![row.to_vec(); size]);
+    let rows = model.schema.encode_rows(&vec![row.to_vec(); size]);
     session.try_rows(&rows).map(drop).map_err(|source| VerifyError::WarmUp { rows: size, source })
 }
 

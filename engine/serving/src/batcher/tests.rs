@@ -7,7 +7,6 @@ use std::time::Duration;
 use onnward_runtime::backend::{BackendError, BackendKind, Batch};
 use onnward_runtime::fixtures::{quick, slow};
 use onnward_runtime::threads::RuntimeThreads;
-use onnward_schemas::{RowKeys, RowsForm};
 use onnward_telemetry::metrics::Metrics;
 
 use super::*;
@@ -83,7 +82,7 @@ async fn submit(batcher: &Batcher, rows: Rows) -> Result<Vec<f32>, SubmitError> 
 
 /// Rows without texts.
 fn plain(values: Vec<f32>, len: usize) -> Rows {
-    Rows { values, texts: Vec::new(), keys: RowKeys::default(), len, form: RowsForm::Many }
+    Rows { values, texts: Vec::new(), len }
 }
 
 fn numbers(first: usize, rows: usize) -> Vec<f32> {
@@ -239,9 +238,7 @@ async fn texts_go_with_their_rows_through_batches_and_pieces_of_them() {
     let rows = |texts: &[&str]| Rows {
         values: vec![f32::NAN; texts.len()],
         texts: texts.iter().map(|text| (*text).to_owned()).collect(),
-        keys: RowKeys::default(),
         len: texts.len(),
-        form: RowsForm::Many,
     };
     let (three, one) =
         tokio::join!(submit(&batcher, rows(&["", "a", "bb"])), submit(&batcher, rows(&["cccc"])));

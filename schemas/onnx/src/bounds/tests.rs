@@ -4,6 +4,7 @@ mod trees;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use onnward_schemas::{Feature, FeatureKind, Label, Schema};
 
 use super::*;
 use crate::foreign::{ForeignError, ForeignModel};
@@ -340,4 +341,25 @@ fn a_file_that_is_too_large_is_not_looked_through() {
         "the file has 8000001 bytes, more than the 8000000 that are accepted: make the model smaller, or raise \
          models.max_bytes in the engine's configuration"
     );
+}
+
+#[test]
+fn the_configured_number_of_features_is_the_one_that_counts() {
+    let features = (0..5000).map(|feature| Feature {
+        name: format!("f{feature}"),
+        description: String::new(),
+        required: true,
+        kind: FeatureKind::Numeric { min: None, max: None, integer: false },
+    });
+    let label = Label { column: "y".into(), name: "y".into(), positive: "1".into(), negative: "0".into() };
+    let schema = Schema::of_inputs("wide", label, 0.5, features.collect()).unwrap();
+    for (max_features, is_accepted) in [(4096, false), (4999, false), (5000, true), (1_000_000, true)] {
+        let bounds = ModelBounds { max_features, ..ModelBounds::default() };
+        let checked = bounds.check_schema(&schema);
+        assert_eq!(checked.is_ok(), is_accepted, "{max_features}");
+        if let Err(error) = checked {
+            assert!(error.to_string().contains("raise models.max_features"), "{error}");
+        }
+    }
+    assert!(ModelBounds::default().check_schema(&schema).is_ok(), "10,000 by default");
 }

@@ -1,6 +1,9 @@
 //! Rows that a foreign model can be tried on, although nothing is known of the rows that it was trained on.
 
-use onnward_schemas::{Feature, FeatureKind, GoldenValue, RowsLimits, Schema};
+use onnward_schemas::{
+    Feature, FeatureKind, GoldenValue, Mismatch, Schema, Value as RawValue, Violation, Violations,
+    pointer_to, shorten,
+};
 use toml::{Table, Value};
 
 use super::ForeignError;
@@ -36,13 +39,10 @@ fn typical(feature: &Feature, place: usize) -> GoldenValue {
 }
 
 fn read_example(schema: &Schema, example: &Table) -> Result<Vec<GoldenValue>, ForeignError> {
-    let limits = RowsLimits { max_rows: 1 };
-    let read = schema.read_rows(Value::Table(example.clone()), limits);
-    let read = read.map_err(|error: toml::de::Error| ForeignError::Config {
-        place: " in [example]".to_owned(),
-        problem: error.message().to_owned(),
-    })?;
-    read.map_err(ForeignError::Example)?;
+    let violations = example_violations(schema, example);
+    if !violations.is_empty() {
+        return Err(ForeignError::Example(violations));
+    }
     let value = |feature: &Feature| match example.get(&feature.name) {
         Some(Value::Integer(number)) => GoldenValue::Number(*number as f64),
         Some(Value::Float(number)) => GoldenValue::Number(*number),
@@ -51,4 +51,39 @@ fn read_example(schema: &Schema, example: &Table) -> Result<Vec<GoldenValue>, Fo
         _ => GoldenValue::Missing,
     };
     Ok(schema.features.iter().map(value).collect())
+}
+
+/// Checks the example as a request's row is checked.
+fn example_violations(schema: &Schema, example: &Table) -> Violations {
+    let mut violations = Violations::default();
+    let mut reject = |field: &str, Mismatch { expected, got }: Mismatch| {
+        violations.push(|| Violation { pointer: pointer_to("", field), row: Some(0), expected, got });
+    };
+    for (name, value) in example {
+        match schema.index_of(name).map(|index| &schema.features[index]) {
+            Some(feature) => {
+                if let Err(mismatch) = feature.encode(raw(value)) {
+                    reject(name, mismatch);
+                }
+            }
+            None => reject(&shorten(name), schema.unknown_field(name)),
+        }
+    }
+    for feature in schema.features.iter().filter(|feature| !example.contains_key(&feature.name)) {
+        if let Err(mismatch) = feature.encode(RawValue::Missing) {
+            reject(&feature.name, mismatch);
+        }
+    }
+    violations
+}
+
+fn raw(value: &Value) -> RawValue<'_> {
+    match value {
+        Value::Integer(number) => RawValue::Number(*number as f64),
+        Value::Float(number) => RawValue::Number(*number),
+        Value::Boolean(boolean) => RawValue::Boolean(*boolean),
+        Value::String(text) => RawValue::Text(text),
+        Value::Array(_) => RawValue::Array,
+        Value::Table(_) | Value::Datetime(_) => RawValue::Object,
+    }
 }

@@ -166,7 +166,9 @@ impl Connection {
     fn reconnect(&mut self, registry: &Registry) -> io::Result<()> {
         self.stream = TcpStream::connect(self.address)?;
         self.stream.set_nodelay(true)?;
-        self.reader = ResponseReader { keeps_bodies: self.reader.keeps_bodies, ..ResponseReader::new() };
+        let keeps_bodies = self.reader.keeps_bodies;
+        self.reader = ResponseReader::new();
+        self.reader.keeps_bodies = keeps_bodies;
         registry.register(&mut self.stream, self.token, Interest::READABLE | Interest::WRITABLE)
     }
 }

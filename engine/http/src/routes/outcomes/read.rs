@@ -3,22 +3,22 @@
 use chrono::DateTime;
 use onnward_records::ground_truth::join::{LabelValue, Outcome, Reference, WrongLabel};
 use onnward_records::prediction_id::PredictionId;
-use onnward_schemas::{RowsForm, Violation, Violations, pointer_to};
+use onnward_rows::BodyShape;
+use onnward_schemas::{Violation, Violations, pointer_to};
 use serde_json::{Map, Value};
 
+use super::json::{OUTCOMES, OutcomesBody};
 /// Outcomes, and how they stood in the body.
 #[derive(Debug)]
 pub struct Received {
     /// The outcomes, in their order.
     pub outcomes: Vec<Outcome>,
     /// Whether one was given or a list.
-    pub form: RowsForm,
+    pub form: BodyShape,
     /// The JSON pointer of the list that holds them.
     pub parent: String,
 }
 
-/// The key under which a body may hold its items.
-const OUTCOMES: &str = "outcomes";
 const FIELDS: [&str; 6] = ["id", "key", "model", "label", "time", "correct"];
 /// How far ahead of ours a client's clock may be, in milliseconds.
 const CLOCK_SKEW: u64 = 5 * 60 * 1000;
@@ -26,31 +26,32 @@ const CLOCK_SKEW: u64 = 5 * 60 * 1000;
 /// Reads one object, an array of them, or `{"outcomes": [...]}`, of at most `most` items. A key without a model is the default
 /// model's. `now` is the time in milliseconds since 1970.
 pub fn read(
-    body: &Value,
+    body: &OutcomesBody,
     default_model: Option<&str>,
     most: usize,
     now: u64,
 ) -> Result<Received, Violations> {
     let mut violations = Violations::default();
+    let OutcomesBody { value: body, items: count } = body;
     let (items, parent, form) = match body {
         Value::Object(fields) if fields.contains_key(OUTCOMES) => {
             for other in fields.keys().filter(|name| *name != OUTCOMES) {
                 let pointer = pointer_to("", other);
                 refuse(&mut violations, None, pointer, "\"outcomes\" as the only field", "another beside it");
             }
-            (fields.get(OUTCOMES).and_then(Value::as_array).map(Vec::as_slice), "/outcomes", RowsForm::Many)
+            (fields.get(OUTCOMES).and_then(Value::as_array).map(Vec::as_slice), "/outcomes", BodyShape::Many)
         }
-        Value::Object(_) => (Some(std::slice::from_ref(body)), "", RowsForm::Single),
-        other => (other.as_array().map(Vec::as_slice), "", RowsForm::Many),
+        Value::Object(_) => (Some(std::slice::from_ref(body)), "", BodyShape::Single),
+        other => (other.as_array().map(Vec::as_slice), "", BodyShape::Many),
     };
     let Some(items) = items else {
         let expected = "an object, an array of objects, or {\"outcomes\": [objects]}";
         refuse(&mut violations, None, parent.to_owned(), expected, &describe(body));
         return Err(violations);
     };
-    if items.is_empty() || items.len() > most {
+    if items.is_empty() || *count > most {
         let expected = format!("1 to {most} outcomes");
-        refuse(&mut violations, None, parent.to_owned(), &expected, &format!("{}", items.len()));
+        refuse(&mut violations, None, parent.to_owned(), &expected, &count.to_string());
         return Err(violations);
     }
     let mut outcomes = Vec::with_capacity(items.len());
@@ -71,7 +72,7 @@ pub fn read(
 }
 
 /// What is wrong with a label that the model does not have.
-pub fn wrong_label(wrong: &WrongLabel, parent: &str, form: RowsForm) -> Violation {
+pub fn wrong_label(wrong: &WrongLabel, parent: &str, form: BodyShape) -> Violation {
     let [positive, negative] = &wrong.has;
     Violation {
         pointer: pointer_to(&item_pointer(parent, form, wrong.item), "label"),
@@ -188,6 +189,9 @@ impl Reader<'_> {
     }
 
     fn refuse(&mut self, field: &str, expected: &str, got: &str) {
+        if !self.violations.has_room() {
+            return self.violations.add_unlisted(1);
+        }
         let pointer = pointer_to(&self.pointer, field);
         refuse(self.violations, Some(self.item), pointer, expected, got);
     }
@@ -197,8 +201,8 @@ fn refuse(violations: &mut Violations, row: Option<usize>, pointer: String, expe
     violations.push(|| Violation { pointer, row, expected: expected.to_owned(), got: got.to_owned() });
 }
 
-fn item_pointer(parent: &str, form: RowsForm, item: usize) -> String {
-    if form == RowsForm::Single { parent.to_owned() } else { format!("{parent}/{item}") }
+fn item_pointer(parent: &str, form: BodyShape, item: usize) -> String {
+    if form == BodyShape::Single { parent.to_owned() } else { format!("{parent}/{item}") }
 }
 
 /// A value in words, as the violations of rows have it.

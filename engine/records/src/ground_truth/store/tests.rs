@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use onnward_schemas::RowKeys;
+use onnward_rows::RowKeys;
 use onnward_serving::version::ModelVersion;
 use tempfile::TempDir;
 

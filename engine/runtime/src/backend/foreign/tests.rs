@@ -1,4 +1,4 @@
-use onnward_schemas::RowsLimits;
+use onnward_rows::{RowParser, RowsLimits};
 
 use super::*;
 use crate::fixtures::Scripted;
@@ -17,8 +17,8 @@ fn open(model: &ForeignModel, score: fn(&[Input]) -> Result<Vec<f32>, String>) -
 }
 
 fn read(model: &ForeignModel, body: &str) -> Rows {
-    let limits = RowsLimits { max_rows: 10 };
-    model.schema.read_rows(&mut serde_json::Deserializer::from_str(body), limits).unwrap().unwrap()
+    let parser = RowParser::new(model.schema.clone());
+    parser.parse(body.as_bytes(), RowsLimits::of_rows(10), false).unwrap().rows
 }
 
 /// Scores as a worker does.

@@ -1,7 +1,8 @@
-use crate::{
-    Feature, FeatureKind, GoldenValue, Label, RowKeys, Rows, RowsForm, RowsLimits, Schema, SchemaFile,
-    UnknownPolicy, Violation, Violations,
+use onnward_schemas::{
+    Feature, FeatureKind, GoldenValue, Label, Rows, Schema, SchemaFile, UnknownPolicy, Violation, Violations,
 };
+
+use crate::{BodyShape, ParseError, ParsedRows, RowKeys, RowParser, RowsLimits};
 
 const SHOP: &str = r#"
     name = "shop"
@@ -46,24 +47,37 @@ const SLASH: &str = r#"
     values = ["0", "1"]
 "#;
 
-const LIMITS: RowsLimits = RowsLimits { max_rows: 5 };
+const LIMITS: RowsLimits = RowsLimits::of_rows(5);
 
-fn schema(toml: &str) -> Schema {
-    SchemaFile::parse(toml).unwrap().schema
+fn parser(toml: &str) -> RowParser {
+    RowParser::new(SchemaFile::parse(toml).unwrap().schema)
 }
 
-fn try_read(toml: &str, body: &str) -> serde_json::Result<Result<Rows, Violations>> {
-    let schema = schema(toml);
-    let read = schema.read_rows(&mut serde_json::Deserializer::from_str(body), LIMITS);
-    if let Some(rows) = schema.read_plain_rows(body, LIMITS, false) {
-        let general = read.as_ref().unwrap().as_ref().expect(body);
-        assert_eq!((values(&rows), &rows.texts), (values(general), &general.texts), "{body}");
+/// Reads with the general reader; what the fast path reads as well must be the same.
+fn read_by(
+    parser: &RowParser,
+    body: &str,
+    limits: RowsLimits,
+) -> serde_json::Result<Result<ParsedRows, Violations>> {
+    let read = match parser.parse_general(body, limits, false) {
+        Ok(parsed) => Ok(Ok(parsed)),
+        Err(ParseError::Invalid(violations)) => Ok(Err(violations)),
+        Err(ParseError::NotJson(error) | ParseError::TooComplex(error)) => Err(error),
+        Err(error) => panic!("{error}"),
+    };
+    if let Some(fast) = parser.parse_fast(body, limits, false) {
+        let general = &read.as_ref().unwrap().as_ref().expect(body).rows;
+        assert_eq!((values(&fast.rows), &fast.rows.texts), (values(general), &general.texts), "{body}");
     }
     read
 }
 
+fn try_read(toml: &str, body: &str) -> serde_json::Result<Result<ParsedRows, Violations>> {
+    read_by(&parser(toml), body, LIMITS)
+}
+
 #[track_caller]
-fn accepted(body: &str) -> Rows {
+fn accepted(body: &str) -> ParsedRows {
     try_read(SHOP, body).unwrap().unwrap_or_else(|violations| panic!("{body}: {violations:?}"))
 }
 
@@ -97,12 +111,10 @@ fn a_row_is_encoded_in_the_order_of_the_schema_whatever_the_order_of_its_fields(
         let rows = accepted(body);
         assert_eq!(
             rows,
-            Rows {
-                values: vec![3.0, 1.0, 0.5, 1.0],
-                texts: vec![],
+            ParsedRows {
+                rows: Rows { values: vec![3.0, 1.0, 0.5, 1.0], texts: vec![], len: 1 },
                 keys: RowKeys::default(),
-                len: 1,
-                form: RowsForm::Single
+                shape: BodyShape::Single
             }
         );
     }
@@ -112,10 +124,7 @@ fn a_row_is_encoded_in_the_order_of_the_schema_whatever_the_order_of_its_fields(
 fn keys_are_kept_where_they_are_asked_for_and_whatever_is_no_key_is_accepted_still() {
     let row = |id: &str| ROW.replacen('{', &format!("{{\"id\": {id}, "), 1);
     let ids = [r#""x-1""#, "17", "1.5", r#""""#, "null"].map(row).join(", ");
-    let read = |body: &str| {
-        let mut json = serde_json::Deserializer::from_str(body);
-        schema(SHOP).read_rows_with_keys(&mut json, LIMITS).unwrap().unwrap().keys
-    };
+    let read = |body: &str| parser(SHOP).parse(body.as_bytes(), LIMITS, true).unwrap().keys;
     let keys = read(&format!("[{ids}]"));
     let keys: Vec<_> = (0..6).map(|row| keys.get(row)).collect();
     assert_eq!(keys, [Some("x-1"), Some("17"), Some("1.5"), None, None, None]);
@@ -128,11 +137,11 @@ fn keys_are_kept_where_they_are_asked_for_and_whatever_is_no_key_is_accepted_sti
 #[test]
 fn missing_null_and_unknown_values_have_their_codes() {
     let absent = accepted(r#"{"orders": 0, "plan": "basic"}"#);
-    assert_eq!(values(&absent), [0.0, 0.0, -9.0, -9.0]);
+    assert_eq!(values(&absent.rows), [0.0, 0.0, -9.0, -9.0]);
     let null = accepted(r#"{"orders": 0, "plan": "basic", "score": null, "channel": null}"#);
-    assert_eq!(values(&null), [0.0, 0.0, -9.0, -9.0]);
+    assert_eq!(values(&null.rows), [0.0, 0.0, -9.0, -9.0]);
     let unknown = accepted(r#"{"orders": 0, "plan": "basic", "channel": "fax"}"#);
-    assert_eq!(values(&unknown), [0.0, 0.0, -9.0, -1.0]);
+    assert_eq!(values(&unknown.rows), [0.0, 0.0, -9.0, -1.0]);
 }
 
 #[test]
@@ -140,24 +149,24 @@ fn lists_keep_their_order_bare_and_as_instances() {
     let list = r#"[{"orders": 1, "plan": "basic"}, {"orders": 2, "plan": "full"}]"#;
     let expected = [1.0, 0.0, -9.0, -9.0, 2.0, 1.0, -9.0, -9.0];
     for body in [list.to_owned(), format!(r#"{{"instances": {list}}}"#)] {
-        let rows = accepted(&body);
-        assert_eq!((rows.len, rows.form), (2, RowsForm::Many));
-        assert_eq!(values(&rows), expected);
+        let read = accepted(&body);
+        assert_eq!((read.rows.len, read.shape), (2, BodyShape::Many));
+        assert_eq!(values(&read.rows), expected);
     }
-    assert_eq!(accepted(&format!("[{ROW}]")).form, RowsForm::Many);
+    assert_eq!(accepted(&format!("[{ROW}]")).shape, BodyShape::Many);
 }
 
 #[test]
 fn the_identifier_takes_anything_and_is_not_used() {
     for id in ["1", "null", "\"a\"", "[[1]]", "{\"b\": [{}]}"] {
-        let rows = accepted(&ROW.replacen('{', &format!(r#"{{"id": {id}, "#), 1));
+        let rows = accepted(&ROW.replacen('{', &format!(r#"{{"id": {id}, "#), 1)).rows;
         assert_eq!(rows.values, [3.0, 1.0, 0.5, 1.0], "{id}");
     }
 }
 
 #[test]
 fn keys_and_values_may_be_escaped() {
-    assert_eq!(accepted(r#"{"order\u0073": 1, "pl\u0061n": "f\u0075ll"}"#).values[..2], [1.0, 1.0]);
+    assert_eq!(accepted(r#"{"order\u0073": 1, "pl\u0061n": "f\u0075ll"}"#).rows.values[..2], [1.0, 1.0]);
 }
 
 #[test]
@@ -203,10 +212,7 @@ fn a_field_that_comes_twice_is_refused_even_when_it_says_the_same() {
 #[test]
 fn violations_stand_in_the_order_of_the_body_then_what_is_missing() {
     let body = format!(r#"[{ROW}, {{"plan": 7, "x": 1}}, 3, [], null, {ROW}]"#);
-    let violations = schema(SHOP)
-        .read_rows(&mut serde_json::Deserializer::from_str(&body), RowsLimits { max_rows: 9 })
-        .unwrap()
-        .unwrap_err();
+    let violations = read_by(&parser(SHOP), &body, RowsLimits::of_rows(9)).unwrap().unwrap_err();
     let places: Vec<(&str, Option<usize>)> =
         violations.listed().iter().map(|violation| (violation.pointer.as_str(), violation.row)).collect();
     let expected = [("/1/plan", 1), ("/1/x", 1), ("/1/orders", 1), ("/2", 2), ("/3", 3), ("/4", 4)];
@@ -230,7 +236,7 @@ fn a_schema_without_an_identifier_refuses_one() {
 fn bodies_that_are_no_rows_say_what_rows_are() {
     for (body, got) in [
         ("null", "null"),
-        ("true", "a truth value"),
+        ("true", "a Boolean"),
         ("3", "a number"),
         ("-3", "a number"),
         ("0.5", "a number"),
@@ -263,7 +269,7 @@ fn a_list_holds_one_row_to_the_limit() {
         assert_eq!(only(SHOP, empty).expected, "at least one row");
     }
     let list = |rows: usize| format!("[{}]", vec![ROW; rows].join(","));
-    assert_eq!(accepted(&list(5)).len, 5);
+    assert_eq!(accepted(&list(5)).rows.len, 5);
     let violation = only(SHOP, &list(7));
     assert_eq!((violation.expected.as_str(), violation.got.as_str()), ("at most 5 rows", "7 rows"));
 }
@@ -326,8 +332,7 @@ fn with_texts() -> Schema {
 fn strings_that_are_kept_are_carried_row_after_row_whatever_the_order_of_the_fields() {
     let body =
         r#"[{"city": "Ulm", "features": 1, "label": "a\"b"}, {"label": "", "city": "Bonn", "features": 2}]"#;
-    let read =
-        with_texts().read_rows(&mut serde_json::Deserializer::from_str(body), LIMITS).unwrap().unwrap();
+    let read = read_by(&RowParser::new(with_texts()), body, LIMITS).unwrap().unwrap().rows;
     assert_eq!(read.texts, ["a\"b", "Ulm", "", "Bonn"]);
     assert_eq!(values(&read), [-9.0, 1.0, -9.0, -9.0, 2.0, -9.0]);
 
@@ -336,7 +341,7 @@ fn strings_that_are_kept_are_carried_row_after_row_whatever_the_order_of_the_fie
         vec![text("a\"b"), GoldenValue::Number(1.0), text("Ulm")],
         vec![text(""), GoldenValue::Number(2.0), text("Bonn")],
     ];
-    let of = with_texts().rows_of(&rows);
+    let of = with_texts().encode_rows(&rows);
     assert_eq!((values(&of), of.texts, of.len), (values(&read), read.texts, 2));
 }
 
@@ -345,8 +350,7 @@ fn a_string_that_is_kept_is_required_and_a_string() {
     let schema = with_texts();
     let instances =
         r#"{"instances": [{"label": 3, "features": 1}, {"label": null, "features": "x", "city": "Ulm"}]}"#;
-    let refused =
-        schema.read_rows(&mut serde_json::Deserializer::from_str(instances), LIMITS).unwrap().unwrap_err();
+    let refused = read_by(&RowParser::new(schema.clone()), instances, LIMITS).unwrap().unwrap_err();
     let pointers: Vec<&str> = refused.listed().iter().map(|violation| violation.pointer.as_str()).collect();
     assert_eq!(
         pointers,

@@ -1,40 +1,48 @@
-//! The parts of a plain text of JSON, read one after the other: one line, without escapes.
+//! The tokens of JSON on one line and without escapes, read one after the other.
 
 use memchr::memchr;
 
-use crate::encode::Value;
+use onnward_schemas::Value;
 
-/// A number of so many digits is a whole number that a double holds, divided by a power of ten that a double holds too, so
-/// that the quotient is the nearest double (Clinger, "How to read floating point numbers accurately", 1990).
+/// How many digits a number may have here. It is then an integer that a double holds, divided by a power of ten
+/// that a double holds too, so the quotient is the nearest double (Clinger, "How to read floating point numbers
+/// accurately", 1990).
 const MAX_DIGITS: usize = 15;
 const POWERS_OF_TEN: [f64; MAX_DIGITS] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14];
 
-/// What is left of a text. Everything that is read gives `None` where something else stands there.
+/// JSON's white space (RFC 8259, section 2). A form feed, which Rust counts as white space too, is not in it.
+const WHITE_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+
+/// The rest of a text. Every method that reads returns `None` where something else stands there.
 #[derive(Clone, Copy)]
 pub struct Cursor<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Cursor<'a> {
-    /// `None` for a text with lines or escapes, which is not plain.
+    /// Returns `None` for a text with line breaks or escapes, which only the general reader reads.
     pub fn new(text: &'a str) -> Option<Self> {
-        let rest = text.trim_ascii().as_bytes();
+        let rest = text.trim_matches(WHITE_SPACE).as_bytes();
         let has_controls = rest.iter().fold(false, |found, byte| found | byte.is_ascii_control());
         (!has_controls && memchr(b'\\', rest).is_none()).then_some(Self { rest })
     }
 
-    /// What is left.
+    /// Returns what is left.
+    #[inline]
     pub fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
-    /// Goes on behind so many bytes.
+    /// Skips this many bytes.
+    #[inline]
     pub fn skip(&mut self, bytes: usize) -> Option<()> {
         self.rest = self.rest.get(bytes..)?;
         Some(())
     }
 
+    /// Skips spaces.
+    #[inline]
     pub fn skip_spaces(&mut self) {
         while let [b' ', rest @ ..] = self.rest {
             self.rest = rest;
@@ -48,17 +56,20 @@ impl<'a> Cursor<'a> {
         Some(*byte)
     }
 
+    /// Reads this byte.
+    #[inline]
     pub fn expect(&mut self, byte: u8) -> Option<()> {
         (self.next()? == byte).then_some(())
     }
 
-    /// Whether the end comes, and not a comma and more.
+    /// Reads the end or a comma; whether it was the end.
+    #[inline]
     pub fn ends(&mut self, end: u8) -> Option<bool> {
         let byte = self.next()?;
         (byte == end || byte == b',').then_some(byte == end)
     }
 
-    /// A string, a number, a truth value or nothing.
+    /// Reads a string, a number, a Boolean or null.
     pub fn value(&mut self) -> Option<Value<'a>> {
         self.skip_spaces();
         match self.rest.first()? {
@@ -75,6 +86,8 @@ impl<'a> Cursor<'a> {
         Some(value)
     }
 
+    /// Reads a string and its quotes.
+    #[inline]
     pub fn string(&mut self) -> Option<&'a str> {
         self.expect(b'"')?;
         let (text, rest) = self.rest.split_at_checked(memchr(b'"', self.rest)?)?;
@@ -82,7 +95,7 @@ impl<'a> Cursor<'a> {
         std::str::from_utf8(text).ok()
     }
 
-    // An exponent is what follows a number: neither a comma nor an end.
+    // An exponent is left unread, and then neither a comma nor an end follows.
     fn number(&mut self) -> Option<f64> {
         let is_negative = self.rest.starts_with(b"-");
         let unsigned = self.rest.get(usize::from(is_negative)..)?;
@@ -103,7 +116,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Appends the digits that come first to a number; how many there are, and what follows.
+/// Appends the leading digits of a text to a number, and returns how many there are and what follows.
 fn digits<'a>(mut text: &'a [u8], number: &mut u64) -> (usize, &'a [u8]) {
     let mut count = 0;
     while let [digit @ b'0'..=b'9', rest @ ..] = text {

@@ -1,13 +1,13 @@
-//! Values that nobody asked for, read over without being kept.
+//! Skips values that no field of the schema needs, without keeping them.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// How deep a value may be nested that is read over: no field is nested at all.
+/// How deep a skipped value may be nested. No field of a schema is nested at all.
 const MAX_DEPTH: u32 = 32;
 
-/// Reads over a value, unless it is nested deeper than anything that is meant well.
+/// Skips a value. One that is nested deeper than any honest one is an error.
 pub struct Skip {
     depth_left: u32,
 }
@@ -19,14 +19,14 @@ impl Default for Skip {
 }
 
 impl Skip {
-    /// Reads over the rest of an array.
+    /// Skips the rest of an array.
     pub fn items<'de, A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let depth_left = self.deeper()?;
         while items.next_element_seed(Self { depth_left })?.is_some() {}
         Ok(())
     }
 
-    /// Reads over the rest of an object.
+    /// Skips the rest of an object.
     pub fn fields<'de, A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
         let depth_left = self.deeper()?;
         while fields.next_key::<IgnoredAny>()?.is_some() {

@@ -1,4 +1,4 @@
-//! The clients' own keys of rows: what stands in the schema's identifier.
+//! The clients' own keys of rows: the values of the schema's identifier.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::skip::Skip;
 
-/// The keys of a request's rows, in the order of the rows; a row may have none.
+/// The keys of a request's rows, in the order of the rows. A row may have none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RowKeys {
     /// The keys one after the other: few allocations, however many rows.
@@ -22,19 +22,19 @@ impl RowKeys {
         self.ends.push(self.text.len());
     }
 
-    /// The key of a row; `None` for a row that has none, and for every row where keys were not kept.
+    /// Returns the key of a row; `None` for a row without one, and for every row where keys were not kept.
     pub fn get(&self, row: usize) -> Option<&str> {
         let start = row.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied())?;
         self.text.get(start..*self.ends.get(row)?).filter(|key| !key.is_empty())
     }
 
-    /// Whether no row has a key.
+    /// Returns whether no row has a key.
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()
     }
 }
 
-/// Reads a key: a string or a number. Whatever else stands there is no key.
+/// Reads a key: a string or a number. Any other value is accepted and is no key.
 pub struct KeySeed;
 
 impl<'de> DeserializeSeed<'de> for KeySeed {

@@ -1,4 +1,6 @@
-use crate::{Feature, FeatureKind, Label, Rows, RowsLimits, Schema, SchemaFile, UnknownPolicy};
+use onnward_schemas::{Feature, FeatureKind, Label, Rows, Schema, SchemaFile, UnknownPolicy};
+
+use crate::{ParsedRows, RowParser, RowsLimits};
 
 const SHOP: &str = r#"
     name = "shop"
@@ -34,48 +36,35 @@ const SHOP: &str = r#"
     required = false
 "#;
 
-const LIMITS: RowsLimits = RowsLimits { max_rows: 3 };
+const LIMITS: RowsLimits = RowsLimits::of_rows(3);
 const ROW: &str = r#"{"orders":3,"plan":"full","score":-0.5,"channel":"webs","new":"true"}"#;
 
-fn shop() -> Schema {
-    SchemaFile::parse(SHOP).unwrap().schema
-}
-
-/// What the general reader gives; `None` for what it does not accept.
-fn general(schema: &Schema, text: &str, keeps_keys: bool) -> Option<Rows> {
-    let mut json = serde_json::Deserializer::from_str(text);
-    let rows = if keeps_keys {
-        schema.read_rows_with_keys(&mut json, LIMITS)
-    } else {
-        schema.read_rows(&mut json, LIMITS)
-    };
-    let rows = rows.ok()?.ok()?;
-    json.end().ok()?;
-    Some(rows)
+fn shop() -> RowParser {
+    RowParser::new(SchemaFile::parse(SHOP).unwrap().schema)
 }
 
 fn bits(rows: &Rows) -> Vec<u32> {
     rows.values.iter().map(|value| value.to_bits()).collect()
 }
 
-/// Reads a text as plain, and what is read so must be what the general reader gives.
+/// Reads a text on the fast path; whatever that accepts, the general reader must accept with the same bits.
 #[track_caller]
-fn plain(schema: &Schema, text: &str) -> Option<Rows> {
+fn fast(parser: &RowParser, text: &str) -> Option<ParsedRows> {
     let [without, with] = [false, true].map(|keeps_keys| {
-        let plain = schema.read_plain_rows(text, LIMITS, keeps_keys)?;
-        let general = general(schema, text, keeps_keys);
-        let Some(general) = general else { panic!("only the plain reader accepts {text}") };
-        assert_eq!(bits(&plain), bits(&general), "{text}");
-        let rest = |rows: Rows| (rows.texts, rows.keys, rows.len, rows.form);
-        assert_eq!(rest(plain.clone()), rest(general), "{text}");
-        Some(plain)
+        let fast = parser.parse_fast(text, LIMITS, keeps_keys)?;
+        let general = parser.parse_general(text, LIMITS, keeps_keys);
+        let Ok(general) = general else { panic!("only the fast path accepts {text:?}: {general:?}") };
+        assert_eq!(bits(&fast.rows), bits(&general.rows), "{text:?}");
+        let rest = |read: ParsedRows| (read.rows.texts, read.keys, read.rows.len, read.shape);
+        assert_eq!(rest(fast.clone()), rest(general), "{text:?}");
+        Some(fast)
     });
     with.or(without)
 }
 
 #[test]
-fn what_clients_write_is_plain() {
-    let schema = shop();
+fn what_clients_write_takes_the_fast_path() {
+    let parser = shop();
     let row = |from: &str, to: &str| ROW.replace(from, to);
     let spaced = ROW.replace(',', ", ").replace(':', ": ");
     for text in [
@@ -95,13 +84,13 @@ fn what_clients_write_is_plain() {
         row("\"true\"", "true"),
         row("3", "3.0"),
     ] {
-        assert!(plain(&schema, &text).is_some(), "{text}");
+        assert!(fast(&parser, &text).is_some(), "{text}");
     }
 }
 
 #[test]
-fn whatever_is_not_plain_or_not_accepted_is_left_to_the_general_reader() {
-    let schema = shop();
+fn whatever_else_is_written_is_left_to_the_general_reader() {
+    let parser = shop();
     let row = |from: &str, to: &str| ROW.replace(from, to);
     for text in [
         String::new(),
@@ -133,33 +122,64 @@ fn whatever_is_not_plain_or_not_accepted_is_left_to_the_general_reader() {
         row("{", r#"{"Left":"1","#),
         row("true\"", "true"),
     ] {
-        assert!(plain(&schema, &text).is_none(), "{text}");
+        assert!(fast(&parser, &text).is_none(), "{text}");
     }
 }
 
-#[test]
-fn a_text_that_is_damaged_anywhere_is_never_read_as_something_else() {
-    let schema = shop();
-    let texts = [
-        format!(r#"[{ROW}, {{"id": "x", "plan": "ganz für ältere", "orders": 10.0, "new": null}}]"#),
+/// Every ASCII character, and two that are longer.
+fn characters() -> impl Iterator<Item = char> {
+    ('\0'..='\x7f').chain(['ä', '\u{2028}'])
+}
+
+/// The bodies that are damaged: each shape, with and without spaces, every kind of value.
+fn bodies() -> Vec<String> {
+    let row = r#"{"id": "x", "plan": "ganz für ältere", "orders": 10.0, "new": null}"#;
+    vec![
+        ROW.to_owned(),
+        format!(" {row} "),
+        format!("[{ROW}, {row}]"),
+        format!("[ {row} ,{ROW} ]"),
         format!(r#"{{"instances":[{ROW}]}}"#),
-    ];
-    for text in texts {
-        for (at, here) in text.char_indices() {
-            let (start, end) = (&text[..at], &text[at + here.len_utf8()..]);
-            plain(&schema, start);
-            plain(&schema, &format!("{start}{end}"));
-            for other in "{}[]:,\"\\ \n0-.e9tfä\u{7f}".chars() {
-                plain(&schema, &format!("{start}{other}{end}"));
-                plain(&schema, &format!("{start}{other}{here}{end}"));
+        format!(r#"{{ "instances" : [ {row} ] }}"#),
+    ]
+}
+
+#[test]
+fn both_readers_accept_the_same_language_wherever_a_character_is_put() {
+    let parser = shop();
+    for text in bodies() {
+        assert!(fast(&parser, &text).is_some(), "{text}");
+        let places = text.char_indices().map(|(at, here)| (at, here.len_utf8())).chain([(text.len(), 0)]);
+        for (at, here) in places {
+            let (start, rest, behind) = (&text[..at], &text[at..], &text[at + here..]);
+            fast(&parser, start);
+            fast(&parser, behind);
+            fast(&parser, &format!("{start}{behind}"));
+            for other in characters() {
+                fast(&parser, &format!("{start}{other}{rest}"));
+                fast(&parser, &format!("{start}{other}{behind}"));
             }
         }
     }
 }
 
 #[test]
+fn only_the_white_space_of_json_may_surround_a_body() {
+    let parser = shop();
+    for (one, other) in characters().flat_map(|one| characters().map(move |other| (one, other))) {
+        let is_space = |character: char| [' ', '\t', '\n', '\r'].contains(&character);
+        for text in [format!("{one}{other}{ROW}"), format!("{ROW}{one}{other}"), format!("{one}{ROW}{other}")]
+        {
+            let read = fast(&parser, &text).is_some();
+            let is_list = text == format!("[{ROW}]");
+            assert_eq!(read, is_list || (is_space(one) && is_space(other)), "{text:?}");
+        }
+    }
+}
+
+#[test]
 fn numbers_are_the_nearest_that_there_are() {
-    let schema = shop();
+    let parser = shop();
     let (mut seed, mut read) = (0x9e37_79b9_7f4a_7c15_u64, 0);
     for length in (1..=17).cycle().take(20_000) {
         // Marsaglia's xorshift.
@@ -176,9 +196,9 @@ fn numbers_are_the_nearest_that_there_are() {
             format!("{}.{}", &digits[..point], &digits[point..])
         };
         let row = ROW.replace("-0.5", &format!("{sign}{number}"));
-        read += usize::from(plain(&schema, &row).is_some());
+        read += usize::from(fast(&parser, &row).is_some());
     }
-    assert!(read > 10_000, "only {read} of 20000 numbers are plain");
+    assert!(read > 10_000, "only {read} of 20000 numbers take the fast path");
 }
 
 #[test]
@@ -197,8 +217,8 @@ fn strings_that_are_kept_are_read_too() {
     ];
     let label =
         Label { column: "left".into(), name: "left".into(), positive: "1".into(), negative: "0".into() };
-    let schema = Schema::of_inputs("foreign", label, 0.5, features).unwrap();
-    let rows = plain(&schema, r#"[{"too":"a","kept":"z","listed":"b"},{"listed":"a","kept":"","too":"ö"}]"#);
-    assert_eq!(rows.unwrap().texts, ["z", "a", "", "ö"]);
-    assert!(plain(&schema, r#"{"listed":"a","kept":1,"too":"a"}"#).is_none());
+    let parser = RowParser::new(Schema::of_inputs("external", label, 0.5, features).unwrap());
+    let rows = fast(&parser, r#"[{"too":"a","kept":"z","listed":"b"},{"listed":"a","kept":"","too":"ö"}]"#);
+    assert_eq!(rows.unwrap().rows.texts, ["z", "a", "", "ö"]);
+    assert!(fast(&parser, r#"{"listed":"a","kept":1,"too":"a"}"#).is_none());
 }

@@ -1,76 +1,72 @@
-//! The containers of a body: what holds the rows, and what stands where rows belong.
+//! Reads the containers of a body: the object or the list that holds the rows.
 
 use std::fmt;
 
+use onnward_schemas::{INSTANCES, Violation, pointer_to, shorten};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::row::{Key, KeySeed, RowReader};
-use super::skip::Skip;
-use super::{Place, Reader, RowsForm};
-use crate::encode::shorten;
-use crate::violation::{Violation, pointer_to};
+use crate::general::{Place, Reader};
+use crate::parser::BodyShape;
+use crate::row::{Field, NameSeed, RowReader};
+use crate::skip::Skip;
 
-/// The key under which a body may hold its rows.
-pub const INSTANCES: &str = "instances";
-
+/// Reads a whole body.
 pub struct BodyVisitor<'r, 's> {
     pub reader: &'r mut Reader<'s>,
 }
 
-/// Scalars where a container belongs: each is told to `$refuse` by its name.
-macro_rules! refuse_scalars {
-    ($result:ty, $refuse:ident) => {
+/// Reads scalars where a container belongs: calls `$reject` with the scalar's name.
+macro_rules! reject_scalars {
+    ($result:ty, $reject:ident) => {
         fn visit_bool<E>(self, _: bool) -> Result<$result, E> {
-            Ok(self.$refuse("a truth value"))
+            Ok(self.$reject("a Boolean"))
         }
         fn visit_i64<E>(self, _: i64) -> Result<$result, E> {
-            Ok(self.$refuse("a number"))
+            Ok(self.$reject("a number"))
         }
         fn visit_u64<E>(self, _: u64) -> Result<$result, E> {
-            Ok(self.$refuse("a number"))
+            Ok(self.$reject("a number"))
         }
         fn visit_f64<E>(self, _: f64) -> Result<$result, E> {
-            Ok(self.$refuse("a number"))
+            Ok(self.$reject("a number"))
         }
         fn visit_str<E>(self, _: &str) -> Result<$result, E> {
-            Ok(self.$refuse("a string"))
+            Ok(self.$reject("a string"))
         }
         fn visit_unit<E>(self) -> Result<$result, E> {
-            Ok(self.$refuse("null"))
+            Ok(self.$reject("null"))
         }
     };
 }
 
 impl BodyVisitor<'_, '_> {
-    fn refuse(self, got: &str) -> RowsForm {
+    fn reject(self, got: &str) -> BodyShape {
         let expected = "an object of fields, an array of such objects, or {\"instances\": [such objects]}";
-        self.reader.refuse_body("", expected, got);
-        RowsForm::Single
+        self.reader.reject_body("", expected, got);
+        BodyShape::Single
     }
 }
 
 impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
-    type Value = RowsForm;
+    type Value = BodyShape;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("rows")
     }
 
-    refuse_scalars!(RowsForm, refuse);
+    reject_scalars!(BodyShape, reject);
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<RowsForm, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<BodyShape, A::Error> {
         read_list(self.reader, "", &mut rows)?;
-        Ok(RowsForm::Many)
+        Ok(BodyShape::Many)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<RowsForm, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<BodyShape, A::Error> {
         let reader = self.reader;
         let mut row = RowReader::start(reader, Place { parent: "", row: None });
-        while let Some(key) = fields.next_key_seed(KeySeed { row: &row })? {
-            if let Key::Other(name) = &key
-                && name == INSTANCES
-            {
-                if !row.untouched {
+        while let Some(field) = fields.next_key_seed(NameSeed { row: &row })? {
+            if matches!(field, Field::Instances) {
+                if !row.is_untouched {
                     row.reader.violations.push(|| Violation {
                         pointer: pointer_to("", INSTANCES),
                         row: None,
@@ -80,17 +76,17 @@ impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
                 }
                 let reader = row.abandon();
                 fields.next_value_seed(InstancesSeed { reader })?;
-                refuse_beside_instances(reader, &mut fields)?;
-                return Ok(RowsForm::Many);
+                reject_beside_instances(reader, &mut fields)?;
+                return Ok(BodyShape::Many);
             }
-            row.read(key, &mut fields)?;
+            row.read(field, &mut fields)?;
         }
         row.finish();
-        Ok(RowsForm::Single)
+        Ok(BodyShape::Single)
     }
 }
 
-fn refuse_beside_instances<'de, A: MapAccess<'de>>(
+fn reject_beside_instances<'de, A: MapAccess<'de>>(
     reader: &mut Reader<'_>,
     fields: &mut A,
 ) -> Result<(), A::Error> {
@@ -112,11 +108,11 @@ fn read_list<'de, A: SeqAccess<'de>>(
     rows: &mut A,
 ) -> Result<(), A::Error> {
     loop {
-        let more = if reader.len < reader.limits.max_rows {
+        let more = if reader.len < reader.max_rows {
             let place = Place { parent, row: Some(reader.len) };
             rows.next_element_seed(RowSeed { reader, place })?.is_some()
         } else {
-            // Past the limit rows are only counted, for the message.
+            // Past the limit, rows are only counted for the message.
             rows.next_element_seed(Skip::default())?.is_some()
         };
         if !more {
@@ -131,8 +127,8 @@ struct InstancesSeed<'r, 's> {
 }
 
 impl InstancesSeed<'_, '_> {
-    fn refuse(self, got: &str) {
-        self.reader.refuse_body("/instances", "an array of objects of fields", got);
+    fn reject(self, got: &str) {
+        self.reader.reject_body("/instances", "an array of objects of fields", got);
     }
 }
 
@@ -151,7 +147,7 @@ impl<'de> Visitor<'de> for InstancesSeed<'_, '_> {
         f.write_str("an array of rows")
     }
 
-    refuse_scalars!((), refuse);
+    reject_scalars!((), reject);
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<(), A::Error> {
         read_list(self.reader, "/instances", &mut rows)
@@ -159,7 +155,7 @@ impl<'de> Visitor<'de> for InstancesSeed<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<(), A::Error> {
         Skip::default().fields(fields)?;
-        self.refuse("an object");
+        self.reject("an object");
         Ok(())
     }
 }
@@ -170,7 +166,7 @@ struct RowSeed<'r, 's, 'p> {
 }
 
 impl RowSeed<'_, '_, '_> {
-    fn refuse(self, got: &str) {
+    fn reject(self, got: &str) {
         let place = self.place;
         self.reader.violations.push(|| Violation {
             pointer: place.pointer(),
@@ -196,18 +192,18 @@ impl<'de> Visitor<'de> for RowSeed<'_, '_, '_> {
         f.write_str("an object of fields")
     }
 
-    refuse_scalars!((), refuse);
+    reject_scalars!((), reject);
 
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<(), A::Error> {
         Skip::default().items(items)?;
-        self.refuse("an array");
+        self.reject("an array");
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
         let mut row = RowReader::start(self.reader, self.place);
-        while let Some(key) = fields.next_key_seed(KeySeed { row: &row })? {
-            row.read(key, &mut fields)?;
+        while let Some(field) = fields.next_key_seed(NameSeed { row: &row })? {
+            row.read(field, &mut fields)?;
         }
         row.finish();
         Ok(())

@@ -1,59 +1,66 @@
-//! Rows as nearly every client writes them, read in half the time that a general reader of JSON takes: on one line, without
-//! escapes, nothing nested, nothing wrong.
+//! Reads rows as nearly every client writes them: on one line, without escapes, nothing nested, nothing wrong. It
+//! takes half the time of the general reader.
 //!
-//! What is deliberately absent: any message. A text that is not plain, whatever is the matter with it, is left to the
-//! general reader, which gives the same rows and says what it does not accept.
+//! Deliberately absent: any message. Every other text, whatever it holds, is left to the general reader, which
+//! reads the same rows and says what it does not accept.
 
-use super::body::INSTANCES;
-use super::cursor::Cursor;
-use super::{RowKeys, Rows, RowsForm, RowsLimits};
-use crate::encode::Value;
-use crate::schema::Schema;
+use onnward_schemas::{INSTANCES, Rows, Schema, Value};
 
-impl Schema {
-    /// The rows of a plain text of JSON: what [`Schema::read_rows`], or with `keeps_keys`
-    /// [`Schema::read_rows_with_keys`], gives for it. `None` where only these can tell.
-    pub fn read_plain_rows(&self, text: &str, limits: RowsLimits, keeps_keys: bool) -> Option<Rows> {
+use crate::cursor::Cursor;
+use crate::json_tokens::JsonTokens;
+use crate::keys::RowKeys;
+use crate::limits::RowsLimits;
+use crate::parser::{BodyShape, ParsedRows, RowParser};
+
+impl RowParser {
+    /// Reads the rows of a text as the general reader does; `None` for a text that only that one can judge. Public
+    /// for fuzzers, which compare both readers.
+    #[doc(hidden)]
+    pub fn parse_fast(&self, text: &str, limits: RowsLimits, keeps_keys: bool) -> Option<ParsedRows> {
         let mut text = Cursor::new(text)?;
-        let mut reader = PlainReader {
-            schema: self,
-            limits,
-            keeps_keys: keeps_keys && self.identifier.is_some(),
+        let schema = &*self.schema;
+        let mut parser = FastRowParser {
+            schema,
+            tokens: &self.tokens,
+            max_rows: limits.max_rows_of(schema.features.len()),
+            keeps_keys: keeps_keys && schema.identifier.is_some(),
             values: Vec::new(),
             texts: Vec::new(),
             keys: RowKeys::default(),
-            given: vec![false; self.features.len()],
+            seen: vec![false; schema.features.len()],
             len: 0,
         };
-        let form = reader.body(&mut text)?;
-        let PlainReader { values, texts, keys, len, .. } = reader;
-        text.rest().is_empty().then_some(Rows { values, texts, keys, len, form })
+        let shape = parser.body(&mut text)?;
+        let FastRowParser { values, texts, keys, len, .. } = parser;
+        let rows = Rows { values, texts, len };
+        text.rest().is_empty().then_some(ParsedRows { rows, keys, shape })
     }
 }
 
-struct PlainReader<'a> {
+struct FastRowParser<'a> {
     schema: &'a Schema,
-    limits: RowsLimits,
+    tokens: &'a [JsonTokens],
+    max_rows: usize,
     keeps_keys: bool,
     values: Vec<f32>,
     texts: Vec<String>,
     keys: RowKeys,
-    /// Which features the row that is being read has given.
-    given: Vec<bool>,
+    /// Which features have been seen in the row that is being read.
+    seen: Vec<bool>,
     len: usize,
 }
 
-/// What a field's name stands for.
+/// What a field's name means.
 enum Name {
     Feature(usize),
     Identifier,
 }
 
-impl PlainReader<'_> {
-    fn body(&mut self, text: &mut Cursor<'_>) -> Option<RowsForm> {
+impl FastRowParser<'_> {
+    fn body(&mut self, text: &mut Cursor<'_>) -> Option<BodyShape> {
         if text.rest().starts_with(b"[") {
             self.list(text)?;
-            return Some(RowsForm::Many);
+            return Some(BodyShape::Many);
         }
         let mut instances = *text;
         if instances.expect(b'{').and_then(|()| instances.string()) == Some(INSTANCES) {
@@ -61,15 +68,15 @@ impl PlainReader<'_> {
             self.list(&mut instances)?;
             instances.expect(b'}')?;
             *text = instances;
-            return Some(RowsForm::Many);
+            return Some(BodyShape::Many);
         }
         self.row(text)?;
-        Some(RowsForm::Single)
+        Some(BodyShape::Single)
     }
 
     fn list(&mut self, text: &mut Cursor<'_>) -> Option<()> {
         text.expect(b'[')?;
-        while self.len < self.limits.max_rows {
+        while self.len < self.max_rows {
             self.row(text)?;
             if text.ends(b']')? {
                 return Some(());
@@ -79,20 +86,20 @@ impl PlainReader<'_> {
     }
 
     fn row(&mut self, whole: &mut Cursor<'_>) -> Option<()> {
-        // A copy of its own stays in registers.
+        // A local copy stays in registers.
         let mut text = *whole;
         let start = self.values.len();
-        self.values.resize(start + self.given.len(), f32::NAN);
+        self.values.resize(start + self.seen.len(), f32::NAN);
         let texts_start = self.texts.len();
-        self.texts.resize(texts_start + self.schema.texts.len(), String::new());
-        self.given.fill(false);
+        self.texts.resize(texts_start + self.schema.text_features().len(), String::new());
+        self.seen.fill(false);
         let mut key = None;
         let mut next = 0;
         text.expect(b'{')?;
         loop {
             match self.name(&mut text, next)? {
                 Name::Feature(index) => {
-                    if std::mem::replace(&mut self.given[index], true) {
+                    if std::mem::replace(&mut self.seen[index], true) {
                         return None;
                     }
                     self.values[start + index] = self.code(&mut text, index, texts_start)?;
@@ -105,8 +112,8 @@ impl PlainReader<'_> {
                 break;
             }
         }
-        let mut given = self.schema.features.iter().zip(&self.given);
-        if given.any(|(feature, given)| feature.required && !given) {
+        let mut features = self.schema.features.iter().zip(&self.seen);
+        if features.any(|(feature, seen)| feature.required && !seen) {
             return None;
         }
         if self.keeps_keys {
@@ -117,11 +124,11 @@ impl PlainReader<'_> {
         Some(())
     }
 
-    /// Reads a field's name and its colon. It is mostly that of the next feature.
+    /// Reads a field's name and its colon. Mostly it is the next feature's.
     fn name(&self, text: &mut Cursor<'_>, next: usize) -> Option<Name> {
         text.skip_spaces();
-        let literals = self.schema.literals.get(next);
-        if let Some(len) = literals.and_then(|literals| literals.name_at(text.rest())) {
+        let tokens = self.tokens.get(next);
+        if let Some(len) = tokens.and_then(|tokens| tokens.name_at(text.rest())) {
             text.skip(len)?;
             return Some(Name::Feature(next));
         }
@@ -133,7 +140,7 @@ impl PlainReader<'_> {
         }
     }
 
-    /// Reads the identifier's value. A number is no text yet.
+    /// Reads the identifier's value. Where keys are kept, a number is left to the general reader.
     fn key<'t>(&self, text: &mut Cursor<'t>) -> Option<&'t str> {
         match text.value()? {
             Value::Text(key) => Some(key),
@@ -144,7 +151,7 @@ impl PlainReader<'_> {
     /// Reads a feature's value and encodes it.
     fn code(&mut self, text: &mut Cursor<'_>, index: usize, texts_start: usize) -> Option<f32> {
         text.skip_spaces();
-        if let Some((code, len)) = self.schema.literals[index].category_at(text.rest()) {
+        if let Some((code, len)) = self.tokens[index].category_at(text.rest()) {
             text.skip(len)?;
             return Some(code as f32);
         }

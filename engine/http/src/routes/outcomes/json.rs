@@ -1,0 +1,181 @@
+//! The JSON of a body of outcomes, no more of it than outcomes are made of: a tree of all that a client sends would
+//! take a hundred times the memory of the body.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// The key under which a body may hold its items.
+pub const OUTCOMES: &str = "outcomes";
+
+/// How many fields an object may have before it is not read on: far more than an outcome has.
+const MAX_FIELDS: usize = 256;
+
+/// A body that has been read.
+#[derive(Debug)]
+pub struct OutcomesBody {
+    /// Its JSON, with at most so many items in its list as were asked for, and nothing in what lies in an item.
+    pub value: Value,
+    /// How many items its list has, kept or not.
+    pub items: usize,
+}
+
+impl OutcomesBody {
+    /// Reads a body of at most `most` items; the others are only counted.
+    pub fn parse(text: &str, most: usize) -> serde_json::Result<Self> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        let mut items = 1;
+        let value = Part { holds: Holds::Items { most, counted: &mut items } }.deserialize(&mut json)?;
+        json.end()?;
+        Ok(Self { value, items })
+    }
+}
+
+/// What an array or an object holds at its place.
+enum Holds<'a> {
+    /// The body: an item, a list of items, or an object with such a list.
+    Items { most: usize, counted: &'a mut usize },
+    /// The list of items of an object.
+    List { most: usize, counted: &'a mut usize },
+    /// An item.
+    Fields,
+    /// Nothing that is kept.
+    Nothing,
+}
+
+/// A part of the body.
+struct Part<'a> {
+    holds: Holds<'a>,
+}
+
+impl<'de> DeserializeSeed<'de> for Part<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<Value, D::Error> {
+        value.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Part<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("outcomes")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let (Holds::Items { most, counted } | Holds::List { most, counted }) = self.holds else {
+            while items.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(Value::Array(Vec::new()));
+        };
+        let mut kept = Vec::new();
+        while kept.len() < most {
+            let Some(item) = items.next_element_seed(Part { holds: Holds::Fields })? else { break };
+            kept.push(item);
+        }
+        *counted = kept.len();
+        while items.next_element::<IgnoredAny>()?.is_some() {
+            *counted += 1;
+        }
+        Ok(Value::Array(kept))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> Result<Value, A::Error> {
+        let mut kept = Map::new();
+        if matches!(self.holds, Holds::Nothing | Holds::List { .. }) {
+            while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            return Ok(Value::Object(kept));
+        }
+        let mut seen = 0;
+        while let Some(name) = fields.next_key::<String>()? {
+            seen += 1;
+            if seen > MAX_FIELDS {
+                return Err(A::Error::custom("an object has far more fields than an outcome"));
+            }
+            let holds = match &mut self.holds {
+                Holds::Items { most, counted } if name == OUTCOMES => Holds::List { most: *most, counted },
+                _ => Holds::Nothing,
+            };
+            let value = fields.next_value_seed(Part { holds })?;
+            kept.insert(name, value);
+        }
+        Ok(Value::Object(kept))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_outcomes_are_made_of_is_kept_and_all_else_is_skipped() {
+        let parse = |text: &str| OutcomesBody::parse(text, 2).unwrap();
+        for (text, value, items) in [
+            (r#"{"id": "a", "label": true}"#, json!({"id": "a", "label": true}), 1),
+            (r#"[{"key": 1.5}, {"key": -7}]"#, json!([{"key": 1.5}, {"key": -7}]), 2),
+            (r#"[1, [2, [3]], {"a": {}}, null]"#, json!([1, []]), 4),
+            (
+                r#"{"outcomes": [{"id": [1, {"b": 2}]}, {"id": {"c": []}}, 3]}"#,
+                json!({"outcomes": [{"id": []}, {"id": {}}]}),
+                3,
+            ),
+            (r#"{"outcomes": {"outcomes": [1]}}"#, json!({"outcomes": {}}), 1),
+            (r#"{"outcomes": [1, 1, 1, 1], "outcomes": [2]}"#, json!({"outcomes": [2]}), 1),
+            ("null", json!(null), 1),
+        ] {
+            let body = parse(text);
+            assert_eq!((body.value, body.items), (value, items), "{text}");
+        }
+        for broken in ["", "[", "[1 2]", "{\"a\"}", "[1] 2", &"[".repeat(100_000)] {
+            assert!(OutcomesBody::parse(broken, 2).is_err_and(|error| !error.is_data()), "{broken}");
+        }
+    }
+
+    #[test]
+    fn an_object_of_many_fields_is_not_read_on() {
+        let fields: Vec<String> = (0..=MAX_FIELDS).map(|field| format!("\"f{field}\": 1")).collect();
+        let object = |count: usize| format!("{{{}}}", fields[..count].join(","));
+        assert!(OutcomesBody::parse(&object(MAX_FIELDS), 2).is_ok());
+        for text in [object(MAX_FIELDS + 1), format!("[{}]", object(MAX_FIELDS + 1))] {
+            assert!(OutcomesBody::parse(&text, 2).is_err_and(|error| error.is_data()));
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_no_more_than_was_asked_for_however_much_there_is() {
+        for item in ["{}", "{\"\":0}", "[[],[]]", "{\"id\":[0,0,0,0],\"key\":{\"a\":{\"a\":0}}}"] {
+            let list = format!("[{}]", vec![item; 50_000].join(","));
+            let body = OutcomesBody::parse(&list, 10).unwrap();
+            assert_eq!(body.items, 50_000);
+            let kept = body.value.as_array().unwrap();
+            assert!(kept.len() == 10 && body.value.to_string().len() < 500, "{}", body.value);
+        }
+    }
+}

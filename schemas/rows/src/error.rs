@@ -1,0 +1,28 @@
+use onnward_schemas::Violations;
+use thiserror::Error;
+
+/// Why a body holds no rows for a model.
+#[derive(Debug, Error)]
+pub enum ParseError {
+    /// JSON is UTF-8, and the body is not.
+    #[error("the body is not UTF-8: the byte at offset {offset} does not belong there")]
+    NotUtf8 {
+        /// How many bytes before it are UTF-8.
+        offset: usize,
+    },
+    /// The body is not JSON.
+    #[error("the body is not JSON: {0}")]
+    NotJson(serde_json::Error),
+    /// The body is JSON and far more than rows are: nested too deep, or with far too many fields.
+    #[error("the body is not read on: {0}")]
+    TooComplex(serde_json::Error),
+    /// The rows do not fit the model's schema.
+    #[error("the rows do not fit the model's schema: {} violations", .0.total())]
+    Invalid(Violations),
+}
+
+impl From<serde_json::Error> for ParseError {
+    fn from(error: serde_json::Error) -> Self {
+        if error.is_data() { Self::TooComplex(error) } else { Self::NotJson(error) }
+    }
+}

@@ -1,0 +1,84 @@
+//! How a feature's name and its categories are written in JSON, to be found in a text without searching for
+//! their ends.
+
+use onnward_schemas::Feature;
+
+/// How many bytes a token has at most: two halves that are compared at once.
+const MAX_BYTES: usize = 2 * HALF;
+const HALF: usize = size_of::<u128>();
+/// A feature with more categories has no tokens for them: each needs a bit of a word.
+const MAX_CATEGORIES: usize = u32::BITS as usize;
+
+/// The bytes that come next in a text.
+type Window = [u128; 2];
+
+/// A string that is found in a text by comparing all of its bytes at once.
+#[derive(Debug, Clone, PartialEq)]
+struct Token {
+    bytes: Window,
+    /// Which bytes count: all of them up to its length.
+    mask: Window,
+    len: usize,
+}
+
+impl Token {
+    /// Returns `None` for a text that is too long, or that JSON writes with escapes.
+    fn new(text: &str, quoted: &str) -> Option<Self> {
+        let needs_no_escape = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+        let (mut bytes, mut mask) = ([0; MAX_BYTES], [0; MAX_BYTES]);
+        bytes.get_mut(..quoted.len())?.copy_from_slice(quoted.as_bytes());
+        mask[..quoted.len()].fill(u8::MAX);
+        let [bytes, mask] = [window(&bytes)?, window(&mask)?];
+        text.bytes().all(needs_no_escape).then_some(Self { bytes, mask, len: quoted.len() })
+    }
+
+    fn is_at(&self, [low, high]: Window) -> bool {
+        let differs = [(low ^ self.bytes[0]) & self.mask[0], (high ^ self.bytes[1]) & self.mask[1]];
+        differs[0] | differs[1] == 0
+    }
+}
+
+/// Returns the next bytes of a text; `None` where fewer are left.
+fn window(text: &[u8]) -> Option<Window> {
+    let (low, rest) = text.split_first_chunk::<HALF>()?;
+    Some([u128::from_le_bytes(*low), u128::from_le_bytes(*rest.first_chunk()?)])
+}
+
+/// The tokens of one feature.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JsonTokens {
+    /// `"name":`.
+    name: Option<Token>,
+    /// `"category"`, in the order of their codes: all of them or none.
+    categories: Vec<Token>,
+}
+
+impl JsonTokens {
+    /// Writes down the tokens of a feature.
+    pub fn of(feature: &Feature) -> Self {
+        let name = &feature.name;
+        let category = |value: &String| Token::new(value, &format!("\"{value}\""));
+        let values =
+            feature.categories().filter(|values| !feature.is_text() && values.len() <= MAX_CATEGORIES);
+        let categories = values.and_then(|values| values.iter().map(category).collect());
+        Self { name: Token::new(name, &format!("\"{name}\":")), categories: categories.unwrap_or_default() }
+    }
+
+    /// Returns how many bytes the feature's name has, if the text begins with it.
+    #[inline]
+    pub fn name_at(&self, text: &[u8]) -> Option<usize> {
+        let name = self.name.as_ref()?;
+        name.is_at(window(text)?).then_some(name.len)
+    }
+
+    /// Returns the code of the category that the text begins with, and how many bytes it has.
+    #[inline]
+    pub fn category_at(&self, text: &[u8]) -> Option<(usize, usize)> {
+        let window = window(text)?;
+        // A branch for each would be mispredicted, since any category may come: all are compared, without one.
+        let found = |(code, token): (usize, &Token)| u32::from(token.is_at(window)) << code;
+        let found = self.categories.iter().enumerate().map(found).fold(0, |all, one| all | one);
+        let code = found.trailing_zeros() as usize;
+        self.categories.get(code).map(|token| (code, token.len))
+    }
+}
