@@ -72,7 +72,7 @@ fn the_configuration_works() {
 
 #[test]
 fn the_configuration_of_a_foreign_file_works() {
-    let config = onnward_onnx::ForeignConfig::parse(&block(&readme(), "# config.toml")).unwrap();
+    let config = onnward_onnx::ExternalConfig::parse(&block(&readme(), "# config.toml")).unwrap();
     assert_eq!(config.output.label_name.as_deref(), Some("churn"));
 }
 

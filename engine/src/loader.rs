@@ -68,7 +68,7 @@ impl Loader {
         let _at_work = self.crew.enter();
         match Artifact::decode_within(&fetched.bytes, &self.bounds) {
             Ok(artifact) => self.prove_artifact(name, artifact, fetched),
-            Err(ArtifactError::Foreign) => foreign::prove(self, name, fetched),
+            Err(ArtifactError::External) => foreign::prove(self, name, fetched),
             Err(error) => Err(error.into()),
         }
     }
@@ -130,7 +130,7 @@ impl Loader {
             name,
             sha256: &fetched.manifest.sha256,
             whole: &fetched.bytes,
-            cut: artifact.encode_cut()?,
+            cut: artifact.encode_subgraph()?,
             metadata: &artifact.metadata,
         };
         let (ready, comparison) = self.prove(&candidate)?;

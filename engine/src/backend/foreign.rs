@@ -1,7 +1,7 @@
 //! Foreign graphs: encoded rows become their named inputs.
 
 use ndarray::{ArrayView1, ArrayView2, Axis};
-use onnward_onnx::{Element, ForeignInput, ForeignModel};
+use onnward_onnx::{Element, ExternalInput, ExternalModel};
 use onnward_schemas::{Feature, FeatureKind, Rows, UnknownPolicy};
 
 use super::{Backend, BackendError, BackendKind, Batch, Input, InputValues, Session};
@@ -45,7 +45,7 @@ impl ForeignSession {
     ///
     /// # Errors
     /// [`BackendError::Open`] if the backend cannot read the model or lacks one of its operators.
-    pub fn open(backend: &dyn Backend, model: &ForeignModel, bytes: &[u8]) -> Result<Self, BackendError> {
+    pub fn open(backend: &dyn Backend, model: &ExternalModel, bytes: &[u8]) -> Result<Self, BackendError> {
         let inner = backend.open_output(bytes, &model.output)?;
         let inputs = model.inputs.iter().map(|input| InputPlan::of(input, model)).collect();
         let texts = model.schema.text_features().len();
@@ -127,7 +127,7 @@ pub fn probability(number: f32) -> f32 {
 }
 
 impl InputPlan {
-    fn of(input: &ForeignInput, model: &ForeignModel) -> Self {
+    fn of(input: &ExternalInput, model: &ExternalModel) -> Self {
         let features = model.schema.features.iter().enumerate();
         let features = features.skip(input.features.start).take(input.features.len());
         let texts = model.schema.text_features();

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use onnward_onnx::ForeignModel;
+use onnward_onnx::ExternalModel;
 use onnward_repository::FetchedModel;
 use onnward_schemas::GoldenValue;
 use thiserror::Error;
@@ -60,7 +60,7 @@ pub enum TrialError {
 /// Opens a foreign file on the first backend that can, tries it, and warms a session for each worker.
 pub(super) fn prove(loader: &Loader, name: &str, fetched: &FetchedModel) -> Result<Proven, LoadError> {
     let config = fetched.config.as_deref();
-    let model = ForeignModel::decode_within(name, &fetched.bytes, config, &loader.bounds)?;
+    let model = ExternalModel::decode_within(name, &fetched.bytes, config, &loader.bounds)?;
     let bytes = model.encode();
     let mut errors = Vec::new();
     for backend in &loader.backends {
@@ -83,13 +83,13 @@ pub(super) fn prove(loader: &Loader, name: &str, fetched: &FetchedModel) -> Resu
 ///
 /// # Errors
 /// [`LoadError::Open`], [`LoadError::Trial`].
-pub fn try_on(backend: &dyn Backend, model: &ForeignModel, bytes: &[u8]) -> Result<usize, LoadError> {
+pub fn try_on(backend: &dyn Backend, model: &ExternalModel, bytes: &[u8]) -> Result<usize, LoadError> {
     let mut session = open(backend, model, bytes)?;
     Ok(try_out(&mut session, backend.kind(), model)?.rows)
 }
 
 /// Tells how a file that says little of itself is understood.
-fn announce(name: &str, model: &ForeignModel) {
+fn announce(name: &str, model: &ExternalModel) {
     let fields: Vec<&str> = model.schema.features.iter().map(|feature| feature.name.as_str()).collect();
     tracing::warn!(
         model = name,
@@ -106,7 +106,7 @@ fn prove_on(
     loader: &Loader,
     backend: &dyn Backend,
     bytes: &[u8],
-    model: &ForeignModel,
+    model: &ExternalModel,
     mut session: ForeignSession,
 ) -> Result<Proven, LoadError> {
     let max_batch_rows = loader.batching.max_batch_rows;
@@ -131,7 +131,7 @@ fn prove_on(
     Ok(Proven { backend: backend.kind(), sessions, costs, comparison: None, description })
 }
 
-fn open(backend: &dyn Backend, model: &ForeignModel, bytes: &[u8]) -> Result<ForeignSession, LoadError> {
+fn open(backend: &dyn Backend, model: &ExternalModel, bytes: &[u8]) -> Result<ForeignSession, LoadError> {
     ForeignSession::open(backend, model, bytes).map_err(|error| LoadError::Open(vec![error]))
 }
 
@@ -150,7 +150,7 @@ struct Tried {
 fn try_out(
     session: &mut ForeignSession,
     backend: BackendKind,
-    model: &ForeignModel,
+    model: &ExternalModel,
 ) -> Result<Tried, TrialError> {
     let mut rows = Vec::new();
     let mut alone = Vec::new();
@@ -177,7 +177,7 @@ fn try_out(
 /// The probability of one row, or why there is none: what fails on this row may run on others.
 fn try_row(
     session: &mut ForeignSession,
-    model: &ForeignModel,
+    model: &ExternalModel,
     row: &[GoldenValue],
 ) -> Result<Result<f32, String>, TrialError> {
     let scored = session.try_rows(&model.schema.rows_of(&[row.to_vec()]));
@@ -199,7 +199,7 @@ fn try_row(
 /// Runs the batch sizes that come first, so that no request pays for the first allocation of its size.
 fn warm_up(
     session: &mut ForeignSession,
-    model: &ForeignModel,
+    model: &ExternalModel,
     row: &[GoldenValue],
     max_batch_rows: Option<usize>,
 ) -> Result<(), LoadError> {
@@ -210,7 +210,7 @@ fn warm_up(
 /// Scores one row so many times.
 fn run(
     session: &mut ForeignSession,
-    model: &ForeignModel,
+    model: &ExternalModel,
     row: &[GoldenValue],
     size: usize,
 ) -> Result<(), LoadError> {

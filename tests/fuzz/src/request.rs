@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use onnward_engine::http::{parse_outcomes, parse_rows};
-use onnward_onnx::ForeignModel;
+use onnward_onnx::ExternalModel;
 use onnward_schemas::{Feature, FeatureKind, Rows, RowsForm, RowsLimits, Schema, SchemaFile, UnknownPolicy};
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ fn schemas() -> &'static [Schema] {
         let telco = SchemaFile::parse(include_str!("../../../schemas/telco.toml")).unwrap().schema;
         let hard = SchemaFile::parse(HARD).unwrap().schema;
         let foreign = include_bytes!("../../data/foreign/sklearn-pipeline.onnx");
-        let foreign = ForeignModel::decode("foreign", foreign, None).unwrap().schema;
+        let foreign = ExternalModel::decode("foreign", foreign, None).unwrap().schema;
         vec![telco, hard, foreign]
     })
 }

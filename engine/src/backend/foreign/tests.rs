@@ -8,15 +8,15 @@ const PIPELINE: &[u8] = include_bytes!("../../../../tests/data/foreign/sklearn-p
 /// One matrix of three floats.
 const NETWORK: &[u8] = include_bytes!("../../../../tests/data/foreign/torch-logits.onnx");
 
-fn decode(bytes: &[u8]) -> ForeignModel {
-    ForeignModel::decode("foreign", bytes, None).unwrap()
+fn decode(bytes: &[u8]) -> ExternalModel {
+    ExternalModel::decode("foreign", bytes, None).unwrap()
 }
 
-fn open(model: &ForeignModel, score: fn(&[Input]) -> Result<Vec<f32>, String>) -> ForeignSession {
+fn open(model: &ExternalModel, score: fn(&[Input]) -> Result<Vec<f32>, String>) -> ForeignSession {
     ForeignSession::open(&Scripted { score }, model, &[]).unwrap()
 }
 
-fn read(model: &ForeignModel, body: &str) -> Rows {
+fn read(model: &ExternalModel, body: &str) -> Rows {
     let limits = RowsLimits { max_rows: 10 };
     model.schema.read_rows(&mut serde_json::Deserializer::from_str(body), limits).unwrap().unwrap()
 }
