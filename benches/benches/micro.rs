@@ -174,7 +174,7 @@ fn session(criterion: &mut Criterion) {
     }
     for backend in backends {
         for (family, artifact) in &data.artifacts {
-            let mut session = backend.open(&artifact.encode_cut().unwrap()).unwrap();
+            let mut session = backend.open(&artifact.encode_subgraph().unwrap()).unwrap();
             let mut group = criterion.benchmark_group(format!("session/{}/{family}", backend.kind()));
             for count in [1, 32, 1024] {
                 let rows = data.rows(count);

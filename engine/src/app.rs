@@ -209,7 +209,7 @@ fn watched(
 ) -> watcher::Parts {
     let cache = open_cache(config, &repository);
     watcher::Parts {
-        fetcher: Fetcher::new(repository.clone(), cache).with_max_model_bytes(config.models.max_bytes),
+        fetcher: Fetcher::new(repository.clone(), cache, config.models.max_bytes),
         location: repository.place().to_owned(),
         repository,
         keys,

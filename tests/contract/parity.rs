@@ -78,7 +78,7 @@ fn check(
     expected: &[f64],
 ) {
     let mut whole = backend.open(&artifact.encode()).unwrap();
-    let mut cut = backend.open(&artifact.encode_cut().unwrap()).unwrap();
+    let mut cut = backend.open(&artifact.encode_subgraph().unwrap()).unwrap();
     golden::replay(whole.as_mut(), &model.metadata, GraphForm::Full).unwrap();
     golden::replay(cut.as_mut(), &model.metadata, GraphForm::Subgraph).unwrap();
 

@@ -155,7 +155,7 @@ fn the_configuration_of_tokens_and_stores_works() {
 #[test]
 fn the_configuration_of_a_foreign_file_works() {
     let text = block("schemas/README.md", "# config.toml");
-    let config = onnward_onnx::ForeignConfig::parse(&text).unwrap();
+    let config = onnward_onnx::ExternalConfig::parse(&text).unwrap();
     assert_eq!(config.output.label_name.as_deref(), Some("churn"));
 }
 

@@ -1,4 +1,5 @@
-//! One suite for the model repository, run on every kind of store: memory, a local folder and a real S3 server.
+//! One suite for the model repository, run on every kind of store: memory, a local folder and a real S3
+//! server.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +8,9 @@ use futures_util::TryStreamExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use onnward_repository::{Move, Pointer, Repository, RepositoryConfig, RepositoryError, Target, Watch};
+use onnward_repository::{
+    FetchedModel, Fetcher, Move, Pointer, Repository, RepositoryConfig, RepositoryError, Target, Watch,
+};
 use tempfile::TempDir;
 
 use crate::contract::repository::counted::Counted;
@@ -79,13 +82,17 @@ impl Place {
 
     /// What is to be served of a model to those who follow an alias.
     async fn target(&self, model: &str, alias: &str) -> Option<Target> {
-        let look = Watch::new(self.repository.clone()).look().await.unwrap();
+        let look = Watch::new(self.repository.clone()).snapshot().await.unwrap();
         look.models[model].as_ref().unwrap().target(alias)
     }
 
     async fn publish(&self, model: &str) -> u64 {
         let bytes = b"the model".to_vec();
         self.repository.publish(model, bytes, Some("print".to_owned())).await.unwrap().version
+    }
+
+    async fn fetch(&self, model: &str, version: u64) -> Result<FetchedModel, RepositoryError> {
+        Fetcher::new(self.repository.clone(), None, u64::MAX).fetch(model, version).await
     }
 
     async fn delete(&self, model: &str, version: u64) {

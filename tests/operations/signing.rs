@@ -10,8 +10,8 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use onnward_exporter::export::export;
 use onnward_repository::{
-    FetchedModel, KeyId, NewVersion, Repository, RepositoryConfig, RepositoryError, SignatureError, Signer,
-    Subject, TrustedKeys, generate_key,
+    FetchedModel, Fetcher, KeyId, NewVersion, Repository, RepositoryConfig, RepositoryError, SignatureError,
+    Signer, Subject, TrustedKeys, generate_key,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -58,7 +58,7 @@ async fn a_signed_version_is_signed_before_it_is_there(keys: &Keys, repository: 
     let (bytes, config) = (b"foreign".to_vec(), Some("[output]".to_owned()));
     let new = NewVersion { bytes, config, signer: Some(&keys.release), ..NewVersion::default() };
     assert_eq!(repository.publish_version("churn", new).await.unwrap().version, 2);
-    assert_eq!(repository.fetch("churn", 2).await.unwrap().config.as_deref(), Some("[output]"));
+    assert_eq!(fetch(&repository, "churn", 2).await.unwrap().config.as_deref(), Some("[output]"));
     verify(keys, &repository, "churn", 2).await.unwrap();
 
     assert_eq!(publish(&repository, "churn", None).await, 3);
@@ -92,7 +92,7 @@ async fn what_was_signed_is_all_that_passes(keys: &Keys, repository: Repository)
 
     // Another model: the manifest gives it away, and whoever changes that too is given away by the signature.
     store.put(&model, "the modem".into()).await.unwrap();
-    assert!(matches!(repository.fetch("churn", 1).await, Err(RepositoryError::Mismatch { .. })));
+    assert!(matches!(fetch(&repository, "churn", 1).await, Err(RepositoryError::Mismatch { .. })));
     publish_bytes(&repository, "other", b"the modem", None).await;
     store.copy(&Path::from("other/1/manifest.json"), &manifest).await.unwrap();
     let refused = verify(keys, &repository, "churn", 1).await;
@@ -263,6 +263,10 @@ async fn publish_bytes(repository: &Repository, model: &str, bytes: &[u8], signe
     repository.publish_version(model, new).await.unwrap().version
 }
 
+async fn fetch(repository: &Repository, model: &str, version: u64) -> Result<FetchedModel, RepositoryError> {
+    Fetcher::new(repository.clone(), None, u64::MAX).fetch(model, version).await
+}
+
 /// Verifies a version as an engine does before it serves it.
 async fn verify(
     keys: &Keys,
@@ -271,7 +275,7 @@ async fn verify(
     version: u64,
 ) -> Result<KeyId, SignatureError> {
     let FetchedModel { manifest_text, config, signatures, .. } =
-        repository.fetch(model, version).await.unwrap();
+        fetch(repository, model, version).await.unwrap();
     let subject = Subject { model, version, manifest_text: &manifest_text, config: config.as_deref() };
     keys.trusted.verify(&subject, &signatures)
 }

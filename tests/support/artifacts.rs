@@ -90,7 +90,7 @@ pub fn of_divided_opinions(backend: &dyn Backend) -> Vec<u8> {
     };
     let mut metadata = trained().metadata.clone();
     let bytes = artifact(ending.clone(), metadata.clone());
-    let cut = Artifact::decode(&bytes).unwrap().encode_cut().unwrap();
+    let cut = Artifact::decode(&bytes).unwrap().encode_subgraph().unwrap();
     let rows = golden::encoded_rows(&metadata);
     let scores = backend.open(&cut).unwrap().score(Batch::Features(rows.view())).unwrap();
     for (row, score) in metadata.golden.rows.iter_mut().zip(scores) {

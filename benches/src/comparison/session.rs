@@ -109,7 +109,7 @@ pub fn time(plan: &SessionPlan) -> Result<f64, HarnessError> {
     let matrix = matrix.map_err(|error| unusable(&plan.rows, error.to_string()))?;
 
     let backend = backend(&plan.backend)?;
-    let cut = artifact.encode_cut().map_err(|error| unusable(&plan.artifact, error.to_string()))?;
+    let cut = artifact.encode_subgraph().map_err(|error| unusable(&plan.artifact, error.to_string()))?;
     let mut session = backend.open(&cut).map_err(|error| unusable(&plan.artifact, error.to_string()))?;
     let mut times = Vec::new();
     let start = Instant::now();

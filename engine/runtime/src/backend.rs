@@ -3,7 +3,7 @@
 //! Nothing outside this folder knows ONNX Runtime or tract. A [`Backend`] opens a model's bytes into a [`Session`]; a
 //! session is exclusive, one for each worker thread, and scores a batch.
 
-mod foreign;
+mod external;
 mod forest;
 mod library;
 mod onnxruntime;
@@ -19,7 +19,7 @@ use onnward_onnx::ProbabilityOutput;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use self::foreign::{ForeignSession, probability};
+pub use self::external::{ExternalSession, probability};
 pub use self::library::{LibraryError, TELEMETRY_SWITCH, find_library};
 pub use self::onnxruntime::OnnxRuntime;
 pub use self::tract::Tract;

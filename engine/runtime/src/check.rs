@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use onnward_onnx::{Artifact, ArtifactError, ForeignModel};
+use onnward_onnx::{Artifact, ArtifactError, ExternalModel};
 use onnward_schemas::sha256_hex;
 use serde::Serialize;
 
@@ -94,15 +94,15 @@ pub fn check(
 ) -> Result<CheckReport, VerifyError> {
     match Artifact::decode(bytes) {
         Ok(artifact) => Ok(check_artifact(bytes, &artifact, backends)?),
-        Err(ArtifactError::Foreign) => {
-            let model = ForeignModel::decode("foreign", bytes, config)?;
+        Err(ArtifactError::External) => {
+            let model = ExternalModel::decode("foreign", bytes, config)?;
             Ok(check_foreign(bytes, &model, backends))
         }
         Err(error) => Err(error.into()),
     }
 }
 
-fn check_foreign(bytes: &[u8], model: &ForeignModel, backends: &[Arc<dyn Backend>]) -> CheckReport {
+fn check_foreign(bytes: &[u8], model: &ExternalModel, backends: &[Arc<dyn Backend>]) -> CheckReport {
     let run = model.encode();
     let result = |backend: &Arc<dyn Backend>| CheckResult {
         backend: backend.kind(),
@@ -134,7 +134,7 @@ fn check_artifact(
     artifact: &Artifact,
     backends: &[Arc<dyn Backend>],
 ) -> Result<CheckReport, ArtifactError> {
-    let subgraph = artifact.encode_cut()?;
+    let subgraph = artifact.encode_subgraph()?;
     let metadata = &artifact.metadata;
     let mut results = Vec::new();
     for backend in backends {

@@ -8,12 +8,12 @@ pub enum Description {
     /// An artifact of Onnward's, which describes itself.
     Artifact(Box<Metadata>),
     /// An ONNX file that another program wrote.
-    Foreign(Box<ForeignDescription>),
+    External(Box<ExternalDescription>),
 }
 
 /// What is known of a foreign ONNX file.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ForeignDescription {
+pub struct ExternalDescription {
     /// The schema of its rows, made from its inputs.
     pub schema: Schema,
     /// The program that wrote it, with its version; may be empty.
@@ -31,7 +31,7 @@ impl Description {
     pub fn schema(&self) -> &Schema {
         match self {
             Self::Artifact(metadata) => &metadata.schema,
-            Self::Foreign(foreign) => &foreign.schema,
+            Self::External(foreign) => &foreign.schema,
         }
     }
 
@@ -39,7 +39,7 @@ impl Description {
     pub fn family(&self) -> &str {
         match self {
             Self::Artifact(metadata) => &metadata.family,
-            Self::Foreign(_) => "foreign",
+            Self::External(_) => "foreign",
         }
     }
 
@@ -47,7 +47,7 @@ impl Description {
     pub fn metadata(&self) -> Option<&Metadata> {
         match self {
             Self::Artifact(metadata) => Some(metadata),
-            Self::Foreign(_) => None,
+            Self::External(_) => None,
         }
     }
 
@@ -70,7 +70,7 @@ impl Description {
                 let mut accepted = rows.filter(|row| accepts(&metadata.schema, &row.values));
                 accepted.next().map(|row| (row.values.as_slice(), row.probability as f32))
             }
-            Self::Foreign(foreign) => {
+            Self::External(foreign) => {
                 let (row, probability) = &foreign.example;
                 Some((row, *probability))
             }

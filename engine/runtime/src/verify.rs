@@ -115,7 +115,7 @@ impl Verifier {
         let _guard = self.threads.enter();
         match Artifact::decode_within(file.bytes, &self.bounds) {
             Ok(artifact) => self.verify_artifact(name, artifact, file, replayed),
-            Err(ArtifactError::Foreign) => external::verify(self, name, file),
+            Err(ArtifactError::External) => external::verify(self, name, file),
             Err(error) => Err(error.into()),
         }
     }
@@ -135,7 +135,7 @@ impl Verifier {
             name,
             sha256: file.sha256,
             full_graph: file.bytes,
-            subgraph: artifact.encode_cut()?,
+            subgraph: artifact.encode_subgraph()?,
             metadata: &artifact.metadata,
             max_batch_rows: self.max_batch_rows,
             replayed,

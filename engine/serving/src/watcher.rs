@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onnward_repository::{
-    Fetcher, Look, ModelLook, Remembered, Repository, RepositoryError, TrustedKeys, Watch,
+    Fetcher, LastKnownGood, ModelSnapshot, Repository, RepositoryError, Snapshot, TrustedKeys, Watch,
 };
 use onnward_telemetry::metrics::Metrics;
 use tokio::sync::{Mutex, Semaphore, mpsc, watch};
@@ -47,7 +47,7 @@ pub struct Parts {
     /// The keys of which one must have signed a version, where there are any.
     pub keys: TrustedKeys,
     /// What is served, as it is remembered for a start without the store.
-    pub remembered: Mutex<Remembered>,
+    pub remembered: Mutex<LastKnownGood>,
     /// The alias that is followed.
     pub alias: String,
     /// How many versions of a model stay loaded.
@@ -136,7 +136,7 @@ impl Looker {
 
     /// Looks once, and tells the models' tasks what there is. `retry` has them try again what failed for good.
     async fn look(&mut self, retry: bool) -> Result<(), String> {
-        let looked = if self.is_started { self.watch.look().await } else { self.first_look().await };
+        let looked = if self.is_started { self.watch.snapshot().await } else { self.first_look().await };
         match looked {
             Ok(look) => {
                 self.succeeded(look, retry);
@@ -148,11 +148,12 @@ impl Looker {
 
     /// The first look. A store that does not answer in time does not hold up the start: what was served last is taken
     /// from the cache meanwhile.
-    async fn first_look(&mut self) -> Result<Look, RepositoryError> {
+    async fn first_look(&mut self) -> Result<Snapshot, RepositoryError> {
         self.is_started = true;
         let parts = Arc::clone(&self.parts);
-        *parts.remembered.lock().await = parts.fetcher.recall(&parts.alias).await.unwrap_or_default();
-        let mut look = std::pin::pin!(self.watch.look());
+        *parts.remembered.lock().await =
+            parts.fetcher.load_last_known_good(&parts.alias).await.unwrap_or_default();
+        let mut look = std::pin::pin!(self.watch.snapshot());
         let looked = match tokio::time::timeout(start::PATIENCE, &mut look).await {
             Ok(looked) => looked,
             Err(_) => {
@@ -171,7 +172,7 @@ impl Looker {
         looked
     }
 
-    fn succeeded(&mut self, look: Look, retry: bool) {
+    fn succeeded(&mut self, look: Snapshot, retry: bool) {
         let parts = Arc::clone(&self.parts);
         let Parts { registry, metrics, location, .. } = parts.as_ref();
         let before = registry.repository();
@@ -203,7 +204,7 @@ impl Looker {
         }
     }
 
-    fn tell(&mut self, look: Look, retry: bool) {
+    fn tell(&mut self, look: Snapshot, retry: bool) {
         let number = self.looks;
         let mut seen: BTreeMap<String, Seen> = look.models.into_iter().map(|(n, m)| (n, seen(m))).collect();
         for name in self.parts.registry.slots().keys() {
@@ -282,14 +283,14 @@ impl ModelTask {
 #[derive(Debug, Clone)]
 enum Seen {
     /// What there is of it.
-    There(ModelLook),
+    There(ModelSnapshot),
     /// Why that cannot be read.
     Unreadable(String),
     /// There is nothing of it any more.
     Gone,
 }
 
-fn seen(look: Result<ModelLook, RepositoryError>) -> Seen {
+fn seen(look: Result<ModelSnapshot, RepositoryError>) -> Seen {
     match look {
         Ok(look) => Seen::There(look),
         Err(error) => Seen::Unreadable(error.to_string()),

@@ -31,7 +31,7 @@ async fn what_is_named_is_never_deleted(place: Place) {
     place.step(&alias("challenger"), Move::To(4)).await.unwrap();
     let refused = place.repository.apply_deletion(&deletion).await;
     assert!(matches!(refused, Err(RepositoryError::InUse { version: 4, .. })));
-    place.repository.fetch("churn", 4).await.unwrap();
+    place.fetch("churn", 4).await.unwrap();
     let mut after = place.files().await;
     after.retain(|path, _| !path.starts_with("churn/aliases/challenger/"));
     assert_eq!(after, before);
@@ -45,7 +45,7 @@ async fn a_number_is_never_given_twice(place: Place) {
     }
     place.delete("churn", 3).await;
     assert_eq!(place.versions("churn").await, [2, 1]);
-    assert!(matches!(place.repository.fetch("churn", 3).await, Err(RepositoryError::UnknownVersion { .. })));
+    assert!(matches!(place.fetch("churn", 3).await, Err(RepositoryError::UnknownVersion { .. })));
     assert_eq!(place.publish("churn").await, 4);
 }
 
@@ -105,6 +105,6 @@ async fn deletions_and_promotions_at_once_leave_no_alias_without_its_version(pla
         assert!(deleted.is_err() || promoted.is_err(), "round {round}: both came through");
         let champion = place.state(&alias("champion")).await;
         assert_eq!(champion, if promoted.is_ok() { Some(version) } else { named }, "round {round}");
-        place.repository.fetch("churn", champion.unwrap()).await.unwrap();
+        place.fetch("churn", champion.unwrap()).await.unwrap();
     }
 }

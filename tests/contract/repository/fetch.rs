@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use onnward_repository::{
-    Cache, DEFAULT_ALIAS, DecidedBy, Fetcher, Remembered, RememberedModel, RepositoryError, Target,
+    Cache, CacheRecord, DEFAULT_ALIAS, DecidedBy, Fetcher, LastKnownGood, RepositoryError, Target,
 };
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -20,7 +20,8 @@ pub async fn suite(place: &impl Fn(&str) -> Place) {
     what_its_manifest_does_not_describe_is_not_kept(place("not-kept")).await;
     fetchers_at_once_share_a_cache(place("shared")).await;
     a_cache_that_cannot_be_written_holds_nobody_up(place("unwritable")).await;
-    what_is_remembered_is_there_without_the_store(place("remembered")).await;
+    what_was_served_last_is_loaded_without_the_store(place("last-known-good")).await;
+    one_bound_holds_for_every_way_to_fetch(place("bound")).await;
 }
 
 async fn what_is_in_the_cache_is_not_asked_of_the_store(place: Place) {
@@ -30,11 +31,11 @@ async fn what_is_in_the_cache_is_not_asked_of_the_store(place: Place) {
     place.publish("churn").await;
     place.publish("bank").await;
     let is_artifact = |path: &String| path.ends_with("model.onnx");
-    let fetcher = Fetcher::new(repository.clone(), Some(Cache::open(folder.path(), PLENTY).unwrap()));
+    let fetcher = Fetcher::new(repository.clone(), Some(Cache::open(folder.path(), PLENTY).unwrap()), PLENTY);
     assert!(!fetcher.fetch("churn", 1).await.unwrap().from_cache);
     assert_eq!(store.reads().into_iter().filter(is_artifact).count(), 1);
     // An engine that starts again, on the same version and on others with the same bytes.
-    let fetcher = Fetcher::new(repository, Some(Cache::open(folder.path(), PLENTY).unwrap()));
+    let fetcher = Fetcher::new(repository, Some(Cache::open(folder.path(), PLENTY).unwrap()), PLENTY);
     for (model, version) in [("churn", 1), ("churn", 2), ("bank", 1)] {
         let fetched = fetcher.fetch(model, version).await.unwrap();
         assert_eq!((fetched.bytes.as_slice(), fetched.from_cache), (b"the model".as_slice(), true));
@@ -48,12 +49,12 @@ async fn everything_of_a_version_is_read(place: Place) {
     place.put("churn/1/signatures/b.json", "second").await;
     place.put("churn/1/signatures/a.json", "first").await;
     place.put("churn/1/signatures/notes.txt", "no signature").await;
-    let fetched = place.repository.fetch("churn", 1).await.unwrap();
+    let fetched = place.fetch("churn", 1).await.unwrap();
     assert_eq!(fetched.signatures, ["first", "second"]);
     assert_eq!(fetched.config.as_deref(), Some("a = 1"));
     assert_eq!(fetched.manifest_text, place.get("churn/1/manifest.json").await);
     place.put("churn/1/config.toml", &"x".repeat(1 << 20)).await;
-    let refused = place.repository.fetch("churn", 1).await;
+    let refused = place.fetch("churn", 1).await;
     assert!(matches!(refused, Err(RepositoryError::TooLarge { .. })));
 }
 
@@ -136,42 +137,67 @@ async fn a_cache_that_cannot_be_written_holds_nobody_up(place: Place) {
     assert!(fetcher.fetch("churn", 1).await.unwrap().from_cache, "it recovers by itself");
 }
 
-async fn what_is_remembered_is_there_without_the_store(place: Place) {
+async fn what_was_served_last_is_loaded_without_the_store(place: Place) {
     let (repository, store) = place.counted();
     let folder = TempDir::new().unwrap();
     place.publish("churn").await;
     place.put("churn/1/config.toml", "a = 1").await;
     let cache = || Some(Cache::open(folder.path(), PLENTY).unwrap());
-    let fetcher = Fetcher::new(repository.clone(), cache());
-    assert_eq!(fetcher.recall(DEFAULT_ALIAS).await, None);
+    let fetcher = Fetcher::new(repository.clone(), cache(), PLENTY);
+    assert_eq!(fetcher.load_last_known_good(DEFAULT_ALIAS).await, None);
     let fetched = fetcher.fetch("churn", 1).await.unwrap();
     let target = Target { version: 1, decided_by: DecidedBy::Alias { alias: DEFAULT_ALIAS.to_owned() } };
-    let model = RememberedModel::new(target, &fetched);
-    let remembered = Remembered { models: [("churn".to_owned(), model.clone())].into() };
-    fetcher.remember(DEFAULT_ALIAS, &remembered).await;
+    let model = CacheRecord::new(target, &fetched);
+    let served = LastKnownGood { models: [("churn".to_owned(), model.clone())].into() };
+    fetcher.save_last_known_good(DEFAULT_ALIAS, &served).await;
 
     store.set_down(true);
-    let fetcher = Fetcher::new(repository, cache());
+    let fetcher = Fetcher::new(repository, cache(), PLENTY);
     assert!(fetcher.fetch("churn", 1).await.unwrap_err().is_transient());
-    assert_eq!(fetcher.recall(DEFAULT_ALIAS).await.as_ref(), Some(&remembered));
-    assert_eq!(fetcher.recall("challenger").await, None, "another engine serves another version");
-    let again = fetcher.fetch_remembered("churn", &model).await.unwrap();
+    assert_eq!(fetcher.load_last_known_good(DEFAULT_ALIAS).await.as_ref(), Some(&served));
+    assert_eq!(
+        fetcher.load_last_known_good("challenger").await,
+        None,
+        "another engine serves another version"
+    );
+    let again = fetcher.fetch_cached("churn", &model).await.unwrap();
     assert_eq!((&again.bytes, &again.manifest, again.from_cache), (&fetched.bytes, &fetched.manifest, true));
     assert_eq!((again.manifest_text, again.config), (fetched.manifest_text, fetched.config));
 
     fs::write(objects(folder.path()).first().unwrap(), "damaged").unwrap();
-    let refused = fetcher.fetch_remembered("churn", &model).await;
+    let refused = fetcher.fetch_cached("churn", &model).await;
     assert!(matches!(refused, Err(RepositoryError::NotCached { version: 1, .. })));
     let [state] = files(&folder.path().join("state")).try_into().unwrap();
     let text = fs::read_to_string(&state).unwrap();
     for damage in [&text[..text.len() / 2], &text.replace("\"format\": 1", "\"format\": 0"), ""] {
         fs::write(&state, damage).unwrap();
-        assert_eq!(fetcher.recall(DEFAULT_ALIAS).await, None, "{damage}");
+        assert_eq!(fetcher.load_last_known_good(DEFAULT_ALIAS).await, None, "{damage}");
+    }
+}
+
+async fn one_bound_holds_for_every_way_to_fetch(place: Place) {
+    const BOUND: u64 = 8;
+    let folder = TempDir::new().unwrap();
+    place.publish("churn").await;
+    // A cache that has the artifact from a fetcher with a larger bound.
+    let fetched = fetcher(&place, folder.path()).fetch("churn", 1).await.unwrap();
+    let target = Target { version: 1, decided_by: DecidedBy::HighestVersion };
+    let record = CacheRecord::new(target, &fetched);
+    let cache = Cache::open(folder.path(), PLENTY).unwrap();
+    let bounded = Fetcher::new(place.repository.clone(), Some(cache), BOUND);
+    for refused in [
+        bounded.fetch("churn", 1).await,
+        bounded.fetch_from_store("churn", 1).await,
+        bounded.fetch_cached("churn", &record).await,
+    ] {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, RepositoryError::ModelTooLarge { size: 9, limit: BOUND, .. }), "{error}");
+        assert!(error.to_string().contains("9 bytes, more than the 8 "), "{error}");
     }
 }
 
 fn fetcher(place: &Place, folder: &Path) -> Fetcher {
-    Fetcher::new(place.repository.clone(), Some(Cache::open(folder, PLENTY).unwrap()))
+    Fetcher::new(place.repository.clone(), Some(Cache::open(folder, PLENTY).unwrap()), PLENTY)
 }
 
 fn objects(folder: &Path) -> Vec<PathBuf> {

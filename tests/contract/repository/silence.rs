@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use onnward_repository::{Repository, RepositoryConfig, RepositoryError, S3Config};
+use onnward_repository::{Fetcher, Repository, RepositoryConfig, RepositoryError, S3Config};
 use onnward_schemas::sha256_hex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,7 +23,7 @@ enum Artifact {
 async fn a_transfer_that_stops_ends_with_the_stores_name_and_the_timeout() {
     for artifact in [Artifact::NoAnswer, Artifact::HalfOfIt] {
         let (repository, endpoint) = serve(artifact).await;
-        let error = repository.fetch("churn", 1).await.unwrap_err();
+        let error = Fetcher::new(repository, None, u64::MAX).fetch("churn", 1).await.unwrap_err();
         assert!(matches!(error, RepositoryError::Timeout { .. }) && error.is_transient(), "{error:?}");
         let message = error.to_string();
         for expected in ["churn/1/model.onnx", "s3://bucket/models", &endpoint, "300ms"] {

@@ -1,14 +1,14 @@
 //! Looking at a repository again and again.
 
 use onnward_repository::{
-    DEFAULT_ALIAS, ModelLook, Move, Pointer, Repository, RepositoryConfig, RepositoryError, Stamp, Watch,
+    DEFAULT_ALIAS, ModelSnapshot, Move, Pointer, Repository, RepositoryConfig, RepositoryError, Stamp, Watch,
 };
 use tempfile::TempDir;
 
 use super::{Place, alias};
 
 pub async fn suite(place: &impl Fn(&str) -> Place) {
-    a_look_shows_what_there_is_now(place("look")).await;
+    a_snapshot_shows_what_there_is_now(place("look")).await;
     a_stamp_changes_with_every_file_that_an_engine_reads(place("stamp")).await;
     nothing_is_read_twice(place("twice")).await;
     one_bad_entry_blinds_one_model(place("bad-entry")).await;
@@ -25,7 +25,7 @@ async fn a_local_folder_that_has_gone_is_an_error_until_it_is_back() {
     let mut watch = Watch::new(place.repository.clone());
     let before = churn(&mut watch).await;
     std::fs::rename(&folder, &moved).unwrap();
-    let error = watch.look().await.unwrap_err();
+    let error = watch.snapshot().await.unwrap_err();
     assert!(matches!(error, RepositoryError::NotFound { .. }) && error.is_transient(), "{error}");
     std::fs::rename(&moved, &folder).unwrap();
     assert_eq!(churn(&mut watch).await, before);
@@ -42,25 +42,25 @@ async fn a_local_model_that_cannot_be_listed_hides_no_other() {
     place.publish("churn").await;
     place.publish("bank").await;
     std::os::unix::fs::symlink(folder.path().join("bank"), folder.path().join("bank/1/round")).unwrap();
-    let mut look = Watch::new(place.repository.clone()).look().await.unwrap();
-    assert!(look.models.remove("bank").unwrap().is_err());
-    assert!(look.models.remove("churn").unwrap().unwrap().versions.contains_key(&1));
+    let mut snapshot = Watch::new(place.repository.clone()).snapshot().await.unwrap();
+    assert!(snapshot.models.remove("bank").unwrap().is_err());
+    assert!(snapshot.models.remove("churn").unwrap().unwrap().versions.contains_key(&1));
 }
 
-async fn a_look_shows_what_there_is_now(place: Place) {
+async fn a_snapshot_shows_what_there_is_now(place: Place) {
     let mut watch = Watch::new(place.repository.clone());
-    assert!(watch.look().await.unwrap().models.is_empty());
+    assert!(watch.snapshot().await.unwrap().models.is_empty());
     for _ in 0..3 {
         place.publish("churn").await;
     }
     place.put("churn/4/model.onnx", "half an upload").await;
     place.put("half/1/model.onnx", "half an upload").await;
     place.put("readme.txt", "not a model").await;
-    let mut look = watch.look().await.unwrap();
-    let half = look.models.remove("half").unwrap().unwrap();
+    let mut snapshot = watch.snapshot().await.unwrap();
+    let half = snapshot.models.remove("half").unwrap().unwrap();
     assert!(half.versions.is_empty() && half.target(DEFAULT_ALIAS).is_none());
-    let first = look.models.remove("churn").unwrap().unwrap();
-    assert_eq!((versions(&first), target(&first), look.models.len()), (vec![1, 2, 3], 3, 0));
+    let first = snapshot.models.remove("churn").unwrap().unwrap();
+    assert_eq!((versions(&first), target(&first), snapshot.models.len()), (vec![1, 2, 3], 3, 0));
 
     place.step(&alias(DEFAULT_ALIAS), Move::To(1)).await.unwrap();
     place.step(&alias("challenger"), Move::To(2)).await.unwrap();
@@ -95,10 +95,10 @@ async fn a_stamp_changes_with_every_file_that_an_engine_reads(place: Place) {
         ("signatures/release.json", "{}"),
     ] {
         place.put(&format!("churn/1/{file}"), text).await;
-        let look = churn(&mut watch).await;
-        assert!(!seen.contains(&look.versions[&1]), "{file}");
-        assert_eq!(look.versions[&2], untouched, "{file} of another version");
-        seen.push(look.versions[&1].clone());
+        let snapshot = churn(&mut watch).await;
+        assert!(!seen.contains(&snapshot.versions[&1]), "{file}");
+        assert_eq!(snapshot.versions[&2], untouched, "{file} of another version");
+        seen.push(snapshot.versions[&1].clone());
     }
     place.put("churn/1/notes.txt", "nobody reads this").await;
     assert_eq!(seen.last(), Some(&churn(&mut watch).await.versions[&1]));
@@ -114,7 +114,7 @@ async fn nothing_is_read_twice(place: Place) {
     }
     place.step(&Pointer::Pin, Move::To(2)).await.unwrap();
     let mut watch = Watch::new(repository);
-    watch.look().await.unwrap();
+    watch.snapshot().await.unwrap();
     let mut reads = store.reads();
     reads.sort();
     assert_eq!(
@@ -139,17 +139,17 @@ async fn one_bad_entry_blinds_one_model(place: Place) {
     place.put("shop/pin/00000000000000000001.json", &"x".repeat(100_000)).await;
     let mut watch = Watch::new(place.repository.clone());
     for _ in 0..2 {
-        let mut look = watch.look().await.unwrap();
-        assert_eq!(target(&look.models.remove("churn").unwrap().unwrap()), 1);
+        let mut snapshot = watch.snapshot().await.unwrap();
+        assert_eq!(target(&snapshot.models.remove("churn").unwrap().unwrap()), 1);
         for (model, expected) in [("bank", "bank/aliases/champion"), ("shop", "100000 bytes")] {
-            let error = look.models.remove(model).unwrap().unwrap_err();
+            let error = snapshot.models.remove(model).unwrap().unwrap_err();
             assert!(error.to_string().contains(expected) && !error.is_transient(), "{error}");
         }
     }
     place
         .put("bank/aliases/champion/00000000000000000002.json", r#"{"version": 1, "created": "", "id": ""}"#)
         .await;
-    assert!(watch.look().await.unwrap().models["bank"].is_ok(), "a later entry holds");
+    assert!(watch.snapshot().await.unwrap().models["bank"].is_ok(), "a later entry holds");
 }
 
 async fn a_store_that_fails_is_no_empty_store(place: Place) {
@@ -158,19 +158,19 @@ async fn a_store_that_fails_is_no_empty_store(place: Place) {
     let mut watch = Watch::new(repository);
     let before = churn(&mut watch).await;
     store.set_down(true);
-    assert!(watch.look().await.unwrap_err().is_transient());
+    assert!(watch.snapshot().await.unwrap_err().is_transient());
     store.set_down(false);
     assert_eq!(churn(&mut watch).await, before);
 }
 
-async fn churn(watch: &mut Watch) -> ModelLook {
-    watch.look().await.unwrap().models.remove("churn").unwrap().unwrap()
+async fn churn(watch: &mut Watch) -> ModelSnapshot {
+    watch.snapshot().await.unwrap().models.remove("churn").unwrap().unwrap()
 }
 
-fn versions(look: &ModelLook) -> Vec<u64> {
-    look.versions.keys().copied().collect()
+fn versions(snapshot: &ModelSnapshot) -> Vec<u64> {
+    snapshot.versions.keys().copied().collect()
 }
 
-fn target(look: &ModelLook) -> u64 {
-    look.target(DEFAULT_ALIAS).unwrap().version
+fn target(snapshot: &ModelSnapshot) -> u64 {
+    snapshot.target(DEFAULT_ALIAS).unwrap().version
 }

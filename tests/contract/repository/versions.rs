@@ -44,7 +44,7 @@ async fn versions_count_up_and_are_read_back(place: Place) {
     let status = place.repository.status("churn").await.unwrap();
     let versions: Vec<u64> = status.versions.iter().map(|found| found.version).collect();
     assert_eq!(versions, [11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1]);
-    let fetched = place.repository.fetch("churn", 11).await.unwrap();
+    let fetched = place.fetch("churn", 11).await.unwrap();
     assert_eq!(fetched.bytes, b"the model");
     assert_eq!(Some(&fetched.manifest), status.versions[0].manifest.as_ref());
     assert_eq!(fetched.manifest.fingerprint.as_deref(), Some("print"));
@@ -63,7 +63,7 @@ async fn what_is_not_a_whole_version_does_not_exist(place: Place) {
     assert_eq!(place.repository.models().await.unwrap(), ["churn"]);
     assert_eq!(place.target("churn", DEFAULT_ALIAS).await.unwrap().version, 1);
     assert_eq!(place.versions("churn").await, [1]);
-    let refused = place.repository.fetch("churn", 2).await;
+    let refused = place.fetch("churn", 2).await;
     assert!(matches!(refused, Err(RepositoryError::UnknownVersion { version: 2, .. })));
     assert_eq!(place.publish("churn").await, 3, "a half upload's number is taken");
     place.put("half/1/model.onnx", "half an upload").await;
@@ -81,7 +81,7 @@ async fn a_file_that_its_manifest_does_not_describe_is_refused(place: Place) {
     for (version, expected) in
         [(1, "7 bytes instead of 9"), (2, "sha256"), (3, "not there"), (4, "manifest.json")]
     {
-        let message = place.repository.fetch("churn", version).await.unwrap_err().to_string();
+        let message = place.fetch("churn", version).await.unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
     }
     let status = place.repository.status("churn").await.unwrap();
@@ -98,7 +98,7 @@ async fn publishers_at_once_get_a_version_each(place: Place) {
     versions.sort_unstable();
     assert_eq!(versions, (1..=12).collect::<Vec<u64>>());
     for version in versions {
-        place.repository.fetch("churn", version).await.unwrap();
+        place.fetch("churn", version).await.unwrap();
     }
 }
 
@@ -109,7 +109,7 @@ async fn names_that_could_leave_the_repository_are_refused(place: Place) {
         assert!(matches!(published, Err(RepositoryError::Name(_))), "{name:?}");
         let moved = place.repository.plan_move("churn", &alias(name), Move::To(1)).await;
         assert!(matches!(moved, Err(RepositoryError::Name(_))), "{name:?}");
-        assert!(place.repository.fetch(name, 1).await.is_err());
+        assert!(place.fetch(name, 1).await.is_err());
     }
 }
 

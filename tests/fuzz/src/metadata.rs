@@ -32,7 +32,7 @@ pub fn run(data: &[u8]) {
     let model = ModelProto { metadata_props, ..graph().clone() };
     let Ok(artifact) = Artifact::decode(&model.encode_to_vec()) else { return };
     check_round_trip(&artifact);
-    let _ = artifact.encode_cut();
+    let _ = artifact.encode_subgraph();
     load(&artifact.metadata);
 }
 

@@ -223,7 +223,7 @@ impl<'a> About<'a> {
                 evaluation: &metadata.evaluation,
                 provenance: &metadata.provenance,
             },
-            Description::Foreign(foreign) => Said::Foreign { producer: &foreign.producer },
+            Description::External(foreign) => Said::Foreign { producer: &foreign.producer },
         };
         Self {
             version: model.version,

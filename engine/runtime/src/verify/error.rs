@@ -1,4 +1,4 @@
-use onnward_onnx::{ArtifactError, ForeignError};
+use onnward_onnx::{ArtifactError, ExternalError};
 use thiserror::Error;
 
 use super::SmokeTestError;
@@ -33,7 +33,7 @@ pub enum VerifyError {
     },
     /// A foreign file leaves open how it is to be served.
     #[error("this foreign ONNX file cannot be served: {0}")]
-    Foreign(#[from] ForeignError),
+    External(#[from] ExternalError),
     /// A foreign file does not give probabilities for rows.
     #[error("this foreign ONNX file cannot be served: {0}")]
     SmokeTest(#[from] SmokeTestError),

@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use onnward_onnx::ForeignModel;
+use onnward_onnx::ExternalModel;
 use onnward_schemas::GoldenValue;
 use thiserror::Error;
 
 use super::{ModelFile, VerifiedModel, Verifier, VerifyError, warm_up_sizes};
-use crate::backend::{Backend, BackendError, BackendKind, ForeignSession, Session, probability};
+use crate::backend::{Backend, BackendError, BackendKind, ExternalSession, Session, probability};
 use crate::costs::BatchCosts;
-use crate::description::{Description, ForeignDescription, UNPROVEN};
+use crate::description::{Description, ExternalDescription, UNPROVEN};
 
 /// How much a probability may differ between a row by itself and the same row in a batch: matrix kernels add in another
 /// order when there are more rows.
@@ -62,11 +62,11 @@ pub(super) fn verify(
     name: &str,
     file: &ModelFile<'_>,
 ) -> Result<VerifiedModel, VerifyError> {
-    let model = ForeignModel::decode_within(name, file.bytes, file.config, &verifier.bounds)?;
+    let model = ExternalModel::decode_within(name, file.bytes, file.config, &verifier.bounds)?;
     let bytes = model.encode();
     let mut errors = Vec::new();
     for backend in &verifier.backends {
-        match ForeignSession::open(backend.as_ref(), &model, &bytes) {
+        match ExternalSession::open(backend.as_ref(), &model, &bytes) {
             Ok(session) => {
                 let verified = verify_on(verifier, backend.as_ref(), &bytes, &model, session)?;
                 announce(name, &model);
@@ -85,13 +85,13 @@ pub(super) fn verify(
 ///
 /// # Errors
 /// [`VerifyError::Open`], [`VerifyError::SmokeTest`].
-pub fn smoke_test(backend: &dyn Backend, model: &ForeignModel, bytes: &[u8]) -> Result<usize, VerifyError> {
+pub fn smoke_test(backend: &dyn Backend, model: &ExternalModel, bytes: &[u8]) -> Result<usize, VerifyError> {
     let mut session = open(backend, model, bytes)?;
     Ok(run_typical_rows(&mut session, backend.kind(), model)?.rows)
 }
 
 /// Logs how a file that says little of itself is understood.
-fn announce(name: &str, model: &ForeignModel) {
+fn announce(name: &str, model: &ExternalModel) {
     let fields: Vec<&str> = model.schema.features.iter().map(|feature| feature.name.as_str()).collect();
     tracing::warn!(
         model = name,
@@ -108,8 +108,8 @@ fn verify_on(
     verifier: &Verifier,
     backend: &dyn Backend,
     bytes: &[u8],
-    model: &ForeignModel,
-    mut session: ForeignSession,
+    model: &ExternalModel,
+    mut session: ExternalSession,
 ) -> Result<VerifiedModel, VerifyError> {
     let max_batch_rows = verifier.max_batch_rows;
     let tested = run_typical_rows(&mut session, backend.kind(), model)?;
@@ -125,7 +125,7 @@ fn verify_on(
         warm_up(&mut session, model, &tested.row, max_batch_rows)?;
         sessions.push(Box::new(session));
     }
-    let description = Description::Foreign(Box::new(ForeignDescription {
+    let description = Description::External(Box::new(ExternalDescription {
         schema: model.schema.clone(),
         producer: model.producer.clone(),
         example: (tested.row, tested.probability),
@@ -133,8 +133,8 @@ fn verify_on(
     Ok(VerifiedModel { backend: backend.kind(), sessions, costs, comparison: None, description })
 }
 
-fn open(backend: &dyn Backend, model: &ForeignModel, bytes: &[u8]) -> Result<ForeignSession, VerifyError> {
-    ForeignSession::open(backend, model, bytes).map_err(|error| VerifyError::Open(vec![error]))
+fn open(backend: &dyn Backend, model: &ExternalModel, bytes: &[u8]) -> Result<ExternalSession, VerifyError> {
+    ExternalSession::open(backend, model, bytes).map_err(|error| VerifyError::Open(vec![error]))
 }
 
 /// What the smoke test found.
@@ -150,9 +150,9 @@ struct SmokeTest {
 /// Scores the model's typical rows one by one, and those that are scored together: the graph runs, gives probabilities,
 /// and gives them whatever else is in the batch.
 fn run_typical_rows(
-    session: &mut ForeignSession,
+    session: &mut ExternalSession,
     backend: BackendKind,
-    model: &ForeignModel,
+    model: &ExternalModel,
 ) -> Result<SmokeTest, SmokeTestError> {
     let mut rows = Vec::new();
     let mut alone = Vec::new();
@@ -178,8 +178,8 @@ fn run_typical_rows(
 
 /// The probability of one row, or why there is none: what fails on this row may run on others.
 fn try_row(
-    session: &mut ForeignSession,
-    model: &ForeignModel,
+    session: &mut ExternalSession,
+    model: &ExternalModel,
     row: &[GoldenValue],
 ) -> Result<Result<f32, String>, SmokeTestError> {
     let scored = session.try_rows(&model.schema.encode_rows(&[row.to_vec()]));
@@ -200,8 +200,8 @@ fn try_row(
 
 /// Runs the batch sizes that come first, so that no request pays for the first allocation of its size.
 fn warm_up(
-    session: &mut ForeignSession,
-    model: &ForeignModel,
+    session: &mut ExternalSession,
+    model: &ExternalModel,
     row: &[GoldenValue],
     max_batch_rows: Option<usize>,
 ) -> Result<(), VerifyError> {
@@ -210,8 +210,8 @@ fn warm_up(
 
 /// Scores one row so many times.
 fn run(
-    session: &mut ForeignSession,
-    model: &ForeignModel,
+    session: &mut ExternalSession,
+    model: &ExternalModel,
     row: &[GoldenValue],
     size: usize,
 ) -> Result<(), VerifyError> {

@@ -58,7 +58,7 @@ impl LoadStep {
     /// Returns the step in which a verification failed.
     fn of(error: &VerifyError) -> Self {
         match error {
-            VerifyError::Artifact(_) | VerifyError::Foreign(_) => Self::Artifact,
+            VerifyError::Artifact(_) | VerifyError::External(_) => Self::Artifact,
             VerifyError::Fingerprint { .. } => Self::Fingerprint,
             VerifyError::Open(_) => Self::Open,
             VerifyError::Golden { .. } => Self::Golden,

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onnward_repository::{
-    DecidedBy, FetchedModel, ModelLook, RememberedModel, RepositoryError, Stamp, Subject, Target,
+    CacheRecord, DecidedBy, FetchedModel, ModelSnapshot, RepositoryError, Stamp, Subject, Target,
 };
 use onnward_telemetry::metrics::{LoadedVersion, SwapOutcome};
 use tokio::sync::watch;
@@ -58,7 +58,7 @@ struct Follower {
     /// The stamps of the loaded versions' files when they were last known to be what is loaded.
     stamps: BTreeMap<u64, Stamp>,
     /// What is to be remembered of the loaded versions, should they serve.
-    papers: BTreeMap<u64, RememberedModel>,
+    papers: BTreeMap<u64, CacheRecord>,
 }
 
 /// Why a version was not loaded.
@@ -100,7 +100,7 @@ impl Follower {
         self.report();
     }
 
-    async fn bring_to(&mut self, look: &ModelLook, wishes: &Wishes) {
+    async fn bring_to(&mut self, look: &ModelSnapshot, wishes: &Wishes) {
         let parts = Arc::clone(&self.parts);
         let target = look.target(&parts.alias);
         parts.registry.change(&self.name, |slot| {
@@ -126,7 +126,7 @@ impl Follower {
     }
 
     /// Puts the target into service; whatever fails leaves what is served as it is.
-    async fn serve(&mut self, target: &Target, look: &ModelLook, wishes: &Wishes) {
+    async fn serve(&mut self, target: &Target, look: &ModelSnapshot, wishes: &Wishes) {
         let version = target.version;
         let start = Instant::now();
         if self.slot().version(version).is_none() {
@@ -175,7 +175,7 @@ impl Follower {
     }
 
     /// Fetches, proves and warms a version, and has it reached by its number. `false` if it is not loaded.
-    async fn load(&mut self, version: u64, look: &ModelLook, wishes: &Wishes) -> bool {
+    async fn load(&mut self, version: u64, look: &ModelSnapshot, wishes: &Wishes) -> bool {
         let parts = Arc::clone(&self.parts);
         let stamp = look.versions.get(&version);
         let set_loading = |loading| parts.registry.change(&self.name, |slot| slot.loading = loading);
@@ -211,20 +211,19 @@ impl Follower {
         &self,
         version: u64,
         wishes: &Wishes,
-    ) -> Result<(ServingModel, RememberedModel), Failure> {
+    ) -> Result<(ServingModel, CacheRecord), Failure> {
         let parts = &self.parts;
         let fetched = tokio::select! {
             fetched = parts.fetcher.fetch(&self.name, version) => fetched.map_err(|error| Failure::of_repository(&error))?,
             () = superseded(wishes, version, &parts.alias) => return Err(Failure::Superseded),
         };
-        let papers =
-            RememberedModel::new(Target { version, decided_by: DecidedBy::HighestVersion }, &fetched);
+        let papers = CacheRecord::new(Target { version, decided_by: DecidedBy::HighestVersion }, &fetched);
         Ok((prove(parts, &self.name, version, fetched).await?, papers))
     }
 
     /// Versions are written once. One whose files changed while it was loaded is looked at again, and told of if it is
     /// not what is loaded any more.
-    async fn check_files(&mut self, look: &ModelLook) {
+    async fn check_files(&mut self, look: &ModelSnapshot) {
         let slot = self.slot();
         for version in slot.loaded() {
             let Some(stamp) = look.versions.get(&version) else { continue };
@@ -233,7 +232,9 @@ impl Follower {
                 continue;
             };
             let Some(model) = slot.version(version).filter(|_| known != stamp) else { continue };
-            let reason = match self.parts.repository.fetch(&self.name, version).await {
+            // A changed file may be as large as the one that a load reads.
+            let Ok(_permit) = self.parts.openings.acquire().await else { return };
+            let reason = match self.parts.fetcher.fetch_from_store(&self.name, version).await {
                 Ok(fetched) if fetched.manifest.sha256 == model.sha256 => None,
                 Ok(_) => Some("it is another model now".to_owned()),
                 Err(error) if error.is_transient() => continue,
@@ -297,18 +298,18 @@ impl Follower {
     }
 
     /// Remembers what serves, for a start without the store.
-    async fn remember(&self, papers: Option<RememberedModel>, target: &Target) {
+    async fn remember(&self, papers: Option<CacheRecord>, target: &Target) {
         let Some(papers) = papers else { return };
         let decided_by = target.decided_by.clone();
         let mut remembered = self.parts.remembered.lock().await;
-        remembered.models.insert(self.name.clone(), RememberedModel { decided_by, ..papers });
-        self.parts.fetcher.remember(&self.parts.alias, &remembered).await;
+        remembered.models.insert(self.name.clone(), CacheRecord { decided_by, ..papers });
+        self.parts.fetcher.save_last_known_good(&self.parts.alias, &remembered).await;
     }
 
     async fn forget(&self) {
         let mut remembered = self.parts.remembered.lock().await;
         if remembered.models.remove(&self.name).is_some() {
-            self.parts.fetcher.remember(&self.parts.alias, &remembered).await;
+            self.parts.fetcher.save_last_known_good(&self.parts.alias, &remembered).await;
         }
     }
 

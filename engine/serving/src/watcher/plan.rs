@@ -1,12 +1,12 @@
 use std::collections::BTreeSet;
 
-use onnward_repository::ModelLook;
+use onnward_repository::ModelSnapshot;
 
 use crate::registry::Slot;
 
 /// The versions that stay loaded, the most needed first: the one that is served, the one before it, those that aliases
 /// name, as many as `limit`.
-pub fn kept(slot: &Slot, look: &ModelLook, limit: usize) -> Vec<u64> {
+pub fn kept(slot: &Slot, look: &ModelSnapshot, limit: usize) -> Vec<u64> {
     let serving = slot.serving.as_ref().map(|serving| serving.model.version);
     // A version that is no longer there is not gone back to.
     let previous = slot.previous.filter(|version| look.versions.contains_key(version));

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use onnward_repository::{RememberedModel, Target};
+use onnward_repository::{CacheRecord, Target};
 
 use super::Parts;
 use super::model::{Failure, prove};
@@ -41,10 +41,10 @@ pub async fn from_memory(parts: &Arc<Parts>, why: &str) {
     registry.finish_loading();
 }
 
-async fn serve(parts: &Arc<Parts>, name: &str, model: &RememberedModel) -> Result<(), Failure> {
+async fn serve(parts: &Arc<Parts>, name: &str, model: &CacheRecord) -> Result<(), Failure> {
     let target = Target { version: model.version, decided_by: model.decided_by.clone() };
     parts.registry.change(name, |slot| slot.desired = Some(target.clone()));
-    let fetched = parts.fetcher.fetch_remembered(name, model).await;
+    let fetched = parts.fetcher.fetch_cached(name, model).await;
     let fetched = fetched.map_err(|error| Failure::of_repository(&error))?;
     let loaded = prove(parts, name, model.version, fetched).await?;
     tracing::info!(model = name, version = model.version, "serving from the cache");

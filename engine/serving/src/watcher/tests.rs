@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onnward_repository::{Move, Pointer, Repository, RepositoryConfig, S3Config};
+use onnward_repository::{Cache, Move, Pointer, Repository, RepositoryConfig, S3Config};
 use onnward_runtime::fixtures::{Fake, SERVING, artifact, first_feature_in_hundredths};
 use tempfile::TempDir;
 use tokio::sync::{Mutex, Semaphore};
@@ -14,6 +14,8 @@ use crate::registry::Slot;
 use crate::reload::{self, Reloader};
 
 const INTERVAL: Duration = Duration::from_secs(5);
+/// More than the artifacts of these tests have.
+const MAX_BYTES: u64 = 1_234_567;
 
 /// A watcher of a folder.
 struct Watched {
@@ -22,11 +24,18 @@ struct Watched {
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
     reloader: Reloader,
+    parts: Arc<Parts>,
 }
 
 impl Watched {
     fn new(loaded_versions: usize) -> Self {
+        Self::with_cache(loaded_versions, |_| None)
+    }
+
+    /// `cache` opens a cache in this folder.
+    fn with_cache(loaded_versions: usize, cache: impl FnOnce(&Path) -> Option<Cache>) -> Self {
         let folder = TempDir::new().unwrap();
+        let cache = cache(&folder.path().join(".cache"));
         let repository = Repository::create(&config(folder.path())).unwrap();
         let registry = Arc::new(Registry::new(None, Vec::new()));
         let (reloader, nudges) = reload::channel();
@@ -34,7 +43,7 @@ impl Watched {
         let metrics = Arc::clone(&loader.metrics);
         let parts = Parts {
             location: repository.place().to_owned(),
-            fetcher: Fetcher::new(repository.clone(), None),
+            fetcher: Fetcher::new(repository.clone(), cache, MAX_BYTES),
             repository: repository.clone(),
             keys: TrustedKeys::default(),
             remembered: Mutex::default(),
@@ -46,8 +55,9 @@ impl Watched {
             metrics: Arc::clone(&metrics),
             openings: Semaphore::new(1),
         };
-        tokio::spawn(watch(Arc::new(parts), nudges));
-        Self { folder, repository, registry, metrics, reloader }
+        let parts = Arc::new(parts);
+        tokio::spawn(watch(Arc::clone(&parts), nudges));
+        Self { folder, repository, registry, metrics, reloader, parts }
     }
 
     /// Publishes a version, which differs from every other.
@@ -267,6 +277,52 @@ async fn a_version_that_changes_in_place_is_told_of_and_what_was_loaded_stays() 
     assert_eq!((problem.step, problem.version), ("changed", Some(1)));
     assert!(Arc::ptr_eq(&served, &watched.registry.get("churn").unwrap()));
     assert!(!watched.slot().is_failing);
+}
+
+#[tokio::test]
+async fn a_version_that_changes_to_one_that_is_too_large_is_refused_by_the_configured_bound() {
+    let watched = Watched::new(3);
+    watched.publish("churn").await;
+    watched.reload().await;
+    let manifest = std::fs::read_to_string(watched.file("churn/1/manifest.json")).unwrap();
+    let size = std::fs::metadata(watched.file("churn/1/model.onnx")).unwrap().len();
+    let larger = MAX_BYTES + 1;
+    let manifest = manifest.replace(&format!("\"size_bytes\": {size}"), &format!("\"size_bytes\": {larger}"));
+    std::fs::write(watched.file("churn/1/model.onnx"), vec![0; larger as usize]).unwrap();
+    std::fs::write(watched.file("churn/1/manifest.json"), manifest).unwrap();
+    watched.reload().await;
+    let problem = watched.slot().last_error.clone().unwrap();
+    assert_eq!((problem.step, problem.version), ("changed", Some(1)));
+    let expected = format!("{larger} bytes, more than the {MAX_BYTES} ");
+    assert!(problem.reason.contains(&expected), "{}", problem.reason);
+    assert_eq!(watched.serving(), Some(1));
+}
+
+#[tokio::test]
+async fn a_version_whose_artifact_changes_in_the_store_is_told_of_although_the_cache_has_the_old_one() {
+    let watched = Watched::with_cache(3, |folder| Some(Cache::open(folder, MAX_BYTES).unwrap()));
+    watched.publish("churn").await;
+    watched.reload().await;
+    std::fs::write(watched.file("churn/1/model.onnx"), artifact(77.0)).unwrap();
+    watched.reload().await;
+    let problem = watched.slot().last_error.clone().unwrap();
+    assert_eq!((problem.step, problem.version), ("changed", Some(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_version_is_fetched_once_a_load_permit_is_free() {
+    let watched = Watched::new(3);
+    watched.publish("churn").await;
+    watched.reload().await;
+    let permit = watched.parts.openings.acquire().await.unwrap();
+    std::fs::write(watched.file("churn/1/model.onnx"), artifact(77.0)).unwrap();
+    let mut reload = std::pin::pin!(watched.reloader.reload());
+    // With the only permit taken there is no answer, however long it is waited for.
+    assert!(tokio::time::timeout(INTERVAL, &mut reload).await.is_err());
+    assert!(watched.slot().last_error.is_none());
+    drop(permit);
+    reload.await.unwrap();
+    assert_eq!(watched.slot().last_error.as_ref().unwrap().step, "changed");
 }
 
 #[tokio::test]

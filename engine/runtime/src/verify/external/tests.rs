@@ -11,7 +11,7 @@ fn first_column(inputs: &[Input]) -> Vec<f32> {
 
 /// Tries the network, whose graph is not looked at, with this function in its place.
 fn try_network(score: fn(&[Input]) -> Result<Vec<f32>, String>) -> Result<usize, String> {
-    let model = ForeignModel::decode("foreign", NETWORK, None).unwrap();
+    let model = ExternalModel::decode("foreign", NETWORK, None).unwrap();
     smoke_test(&Scripted { score }, &model, &[]).map_err(|error| error.to_string())
 }
 

@@ -6,8 +6,8 @@ use crate::proto::{
     GraphProto, ModelProto, NodeProto, TensorShapeProto, TypeProto, ValueInfoProto, tensor_proto, type_proto,
 };
 
-/// The part of a graph between [`FEATURES`] and [`PROBABILITIES`], as a model of its own.
-pub fn cut_at_features(model: &ModelProto, features: usize) -> Result<ModelProto, ArtifactError> {
+/// Extracts the model graph: the part between [`FEATURES`] and [`PROBABILITIES`].
+pub fn subgraph_from_features(model: &ModelProto, features: usize) -> Result<ModelProto, ArtifactError> {
     let inconsistent = |what: &str| ArtifactError::Inconsistent(what.to_owned());
     let graph = model.graph.as_ref().ok_or_else(|| inconsistent("it has no graph"))?;
     let is_named = |output: &&ValueInfoProto| output.name() == PROBABILITIES;
@@ -20,7 +20,7 @@ pub fn cut_at_features(model: &ModelProto, features: usize) -> Result<ModelProto
     }
     if let Some(raw) = graph.input.iter().find(|input| needed.contains(input.name())) {
         return Err(ArtifactError::Inconsistent(format!(
-            "the core reads the raw input {:?} past \"features\"",
+            "the model graph reads the raw input {:?} past \"features\"",
             raw.name()
         )));
     }
@@ -36,7 +36,7 @@ pub fn cut_at_features(model: &ModelProto, features: usize) -> Result<ModelProto
     Ok(ModelProto { graph: Some(graph), metadata_props: Vec::new(), ..model.clone_without_graph() })
 }
 
-/// The part of a graph that a value follows from.
+/// The nodes that a value depends on.
 pub struct Needed<'g> {
     /// The nodes, in the graph's order.
     pub nodes: Vec<NodeProto>,
@@ -44,7 +44,7 @@ pub struct Needed<'g> {
     pub values: HashSet<&'g str>,
 }
 
-/// The part of a graph that `value` follows from, up to the value `stop`.
+/// Returns the nodes that `value` depends on, up to the value `stop`.
 pub fn needed_for<'g>(graph: &'g GraphProto, value: &'g str, stop: Option<&str>) -> Needed<'g> {
     let mut values: HashSet<&str> = HashSet::from([value]);
     let mut nodes = Vec::new();
@@ -59,7 +59,7 @@ pub fn needed_for<'g>(graph: &'g GraphProto, value: &'g str, stop: Option<&str>)
     Needed { nodes, values }
 }
 
-/// Adds what a node reads, and what the branches and loop bodies inside it read.
+/// Adds the values that a node reads, and those that the graphs inside it read.
 fn add_read<'g>(node: &'g NodeProto, values: &mut HashSet<&'g str>) {
     values.extend(node.input.iter().map(String::as_str));
     for attribute in &node.attribute {

@@ -1,4 +1,4 @@
-//! Looking around in a graph, of which nothing is small: every question is answered by one way through its nodes.
+//! Queries of a graph. Each takes one pass over the nodes, because graphs can be large.
 
 use std::collections::HashMap;
 
@@ -6,15 +6,15 @@ use crate::proto::tensor_proto::DataType;
 use crate::proto::tensor_shape_proto::dimension;
 use crate::proto::{AttributeProto, GraphProto, NodeProto, ValueInfoProto, type_proto};
 
-/// What a value is declared to be.
+/// The declared type of a value.
 pub struct Declared {
-    /// The type of its elements, where it is one that ONNX names.
+    /// The type of its elements, if ONNX has a name for it.
     pub element: Option<DataType>,
-    /// Its dimensions, each a size where it is fixed; `None` where nothing is said of the shape.
+    /// Its dimensions, each a size where it is fixed; `None` where the shape is unknown.
     pub shape: Option<Vec<Option<i64>>>,
 }
 
-/// What a tensor is declared to be; `None` for what is no tensor.
+/// Returns the declared type of a tensor; `None` for any other value.
 pub fn declared(value: &ValueInfoProto) -> Option<Declared> {
     let Some(type_proto::Value::TensorType(tensor)) = value.r#type.as_ref()?.value.as_ref() else {
         return None;
@@ -31,7 +31,7 @@ pub fn declared(value: &ValueInfoProto) -> Option<Declared> {
     })
 }
 
-/// A shape as people write it.
+/// Writes a shape for people.
 pub fn shape_in_words(shape: &[Option<i64>]) -> String {
     let sizes = shape.iter().map(|size| size.map_or_else(|| "?".to_owned(), |size| size.to_string()));
     format!("[{}]", sizes.collect::<Vec<_>>().join(", "))
@@ -41,7 +41,7 @@ pub fn shape_in_words(shape: &[Option<i64>]) -> String {
 pub struct Makers<'g>(HashMap<&'g str, &'g NodeProto>);
 
 impl<'g> Makers<'g> {
-    /// The nodes of a graph; of several that claim a value the first.
+    /// Collects the nodes of a graph. If several compute a value, the first counts.
     pub fn of(graph: &'g GraphProto) -> Self {
         let outputs = graph
             .node
@@ -51,12 +51,12 @@ impl<'g> Makers<'g> {
         Self(outputs.collect())
     }
 
-    /// The node that computes a value.
+    /// Returns the node that computes a value.
     pub fn find(&self, value: &str) -> Option<&'g NodeProto> {
         self.0.get(value).copied()
     }
 
-    /// The labels of a value's columns: those of the classifier that it comes from.
+    /// Returns the labels of a value's columns, from the classifier that computes it.
     pub fn labels_behind(&self, value: &str) -> Vec<String> {
         let mut value = value;
         // A graph has no cycle, and a chain no more links than the graph has values.
@@ -73,7 +73,7 @@ impl<'g> Makers<'g> {
     }
 }
 
-/// The labels of a classifier's or a ZipMap's columns, as text; empty where the node has none.
+/// Returns the labels of a classifier's or a ZipMap's columns, as text; none where the node has none.
 pub fn class_labels(node: &NodeProto) -> Vec<String> {
     let texts = strings(node, "classlabels_strings");
     if !texts.is_empty() {
@@ -86,7 +86,7 @@ pub fn class_labels(node: &NodeProto) -> Vec<String> {
     numbers.map(|numbers| numbers.iter().map(i64::to_string).collect()).unwrap_or_default()
 }
 
-/// The categories that an input is one-hot encoded by.
+/// The categories of a one-hot encoded input.
 #[derive(Clone)]
 pub struct Categories {
     /// The categories, as text.
@@ -95,8 +95,8 @@ pub struct Categories {
     pub is_closed: bool,
 }
 
-/// The categories of the inputs of one column that go to a `OneHotEncoder` as they are, by the inputs' names; of several such
-/// encoders the first counts.
+/// Returns the categories of the inputs of one column that reach a `OneHotEncoder` unchanged, by the inputs'
+/// names. The first such encoder counts.
 pub fn categories_of<'g>(graph: &'g GraphProto) -> HashMap<&'g str, Categories> {
     const PASSING: [&str; 7] =
         ["Identity", "Cast", "Gather", "Reshape", "ArrayFeatureExtractor", "Flatten", "Squeeze"];

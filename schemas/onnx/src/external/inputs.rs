@@ -1,34 +1,34 @@
-//! The inputs of a foreign graph, as the fields of a request.
+//! The inputs of an external graph, as the fields of a request.
 
 use std::collections::HashSet;
 use std::ops::Range;
 
 use onnward_schemas::{Feature, FeatureKind, UnknownPolicy};
 
-use super::ForeignError;
+use super::ExternalError;
 use super::config::InputsConfig;
 use super::graph::{Categories, Declared, categories_of, declared, shape_in_words};
 use crate::proto::tensor_proto::DataType;
 use crate::proto::tensor_shape_proto::dimension;
 use crate::proto::{GraphProto, ValueInfoProto, type_proto};
 
-/// The largest magnitude up to which the matrix, of single precision, holds every whole number.
+/// The largest magnitude up to which single precision holds every whole number.
 const LARGEST_INTEGER: f64 = 16_777_216.0;
 
-/// An input of a foreign graph and the features that it is made of.
+/// An input of an external graph and the features that make it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ForeignInput {
+pub struct ExternalInput {
     /// The input's name.
     pub name: String,
-    /// What it holds.
+    /// The type of its elements.
     pub element: Element,
-    /// How many columns it has; `None` where its shape is `[rows]`, else it is `[rows, columns]`.
+    /// The number of columns, where the shape is `[rows, columns]`; `None` where it is `[rows]`.
     pub columns: Option<usize>,
-    /// The features, by their indices in the schema: one a column.
+    /// The features, by index in the schema: one a column.
     pub features: Range<usize>,
 }
 
-/// What an input holds.
+/// The type of an input's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Element {
     /// Numbers of single precision; NaN is missing.
@@ -39,7 +39,7 @@ pub enum Element {
     Int32,
     /// Whole numbers of 64 bits.
     Int64,
-    /// Truth values.
+    /// Booleans.
     Boolean,
     /// Strings.
     Text,
@@ -48,27 +48,27 @@ pub enum Element {
 /// The inputs of a graph.
 pub struct Inputs {
     /// The inputs, in the graph's order.
-    pub inputs: Vec<ForeignInput>,
+    pub inputs: Vec<ExternalInput>,
     /// The features, in the order of the inputs and their columns.
     pub features: Vec<Feature>,
     /// Whether the graph takes one row at a time.
     pub one_row_a_run: bool,
 }
 
-/// An input as it is declared.
+/// An input as declared.
 struct Raw<'g> {
     value: &'g ValueInfoProto,
     element: Element,
     rows: Option<i64>,
-    /// `None` for shape `[rows]`; of `[rows, columns]` the columns, where the file says how many.
+    /// `None` for shape `[rows]`. For `[rows, columns]`, the number of columns, if the file declares it.
     columns: Option<Option<usize>>,
 }
 
-/// Reads the inputs; initializers that are listed among them are none.
-pub fn read(graph: &GraphProto, config: &InputsConfig) -> Result<Inputs, ForeignError> {
+/// Reads the inputs of a graph. Initializers that are listed as inputs do not count.
+pub fn read(graph: &GraphProto, config: &InputsConfig) -> Result<Inputs, ExternalError> {
     let raw = real_inputs(graph).map(read_one).collect::<Result<Vec<Raw<'_>>, _>>()?;
     if let Some((input, rows)) = raw.iter().find_map(|raw| Some((raw, raw.rows.filter(|rows| *rows > 1)?))) {
-        return Err(ForeignError::FixedRows { input: input.value.name().to_owned(), rows });
+        return Err(ExternalError::FixedRows { input: input.value.name().to_owned(), rows });
     }
     let matrix = the_matrix(&raw, config)?;
     let categories = categories_of(graph);
@@ -80,10 +80,10 @@ pub fn read(graph: &GraphProto, config: &InputsConfig) -> Result<Inputs, Foreign
         let columns = match (input.columns, named) {
             (Some(Some(columns)), Some(names)) if names.len() != columns => {
                 let (input, names) = (name.to_owned(), names.len());
-                return Err(ForeignError::FeatureCount { input, columns, names });
+                return Err(ExternalError::FeatureCount { input, columns, names });
             }
             (Some(None), Some(names)) => Some(names.len()),
-            (Some(None), None) => return Err(ForeignError::UnknownColumns { input: name.to_owned() }),
+            (Some(None), None) => return Err(ExternalError::UnknownColumns { input: name.to_owned() }),
             (columns, _) => columns.flatten(),
         };
         let start = features.len();
@@ -100,14 +100,14 @@ pub fn read(graph: &GraphProto, config: &InputsConfig) -> Result<Inputs, Foreign
             features.push(feature(input, field, (count > 1).then_some(column), encoder));
         }
         let features = start..features.len();
-        inputs.push(ForeignInput { name: name.to_owned(), element: input.element, columns, features });
+        inputs.push(ExternalInput { name: name.to_owned(), element: input.element, columns, features });
     }
     rename(&mut features, config)?;
     Ok(Inputs { inputs, features, one_row_a_run: raw.iter().any(|input| input.rows == Some(1)) })
 }
 
-/// The inputs that are no initializers, with a name for the number of rows where they have none: what they are given
-/// together has as many.
+/// Returns the inputs that are not initializers, with a name for the number of rows where they have none.
+/// Inputs of a run have the same number of rows.
 pub fn named_rows(graph: &GraphProto) -> Vec<ValueInfoProto> {
     let mut inputs: Vec<ValueInfoProto> = real_inputs(graph).cloned().collect();
     for input in &mut inputs {
@@ -129,9 +129,9 @@ fn real_inputs(graph: &GraphProto) -> impl Iterator<Item = &ValueInfoProto> {
     graph.input.iter().filter(move |input| !constants.contains(input.name()))
 }
 
-fn read_one(value: &ValueInfoProto) -> Result<Raw<'_>, ForeignError> {
+fn read_one(value: &ValueInfoProto) -> Result<Raw<'_>, ExternalError> {
     let input = || value.name().to_owned();
-    let no_field = |found: &str| ForeignError::InputType { input: input(), found: found.to_owned() };
+    let no_field = |found: &str| ExternalError::InputType { input: input(), found: found.to_owned() };
     let Declared { element, shape } = declared(value).ok_or_else(|| no_field("no tensor"))?;
     let element = match element {
         Some(DataType::Float) => Element::Float,
@@ -147,17 +147,17 @@ fn read_one(value: &ValueInfoProto) -> Result<Raw<'_>, ForeignError> {
         Some([rows]) => (*rows, None),
         Some([rows, columns]) => (*rows, Some(columns.and_then(|columns| usize::try_from(columns).ok()))),
         Some(shape) => {
-            return Err(ForeignError::InputShape { input: input(), shape: shape_in_words(shape) });
+            return Err(ExternalError::InputShape { input: input(), shape: shape_in_words(shape) });
         }
         None => {
-            return Err(ForeignError::InputShape { input: input(), shape: "of no known rank".to_owned() });
+            return Err(ExternalError::InputShape { input: input(), shape: "of no known rank".to_owned() });
         }
     };
     Ok(Raw { value, element, rows, columns })
 }
 
-/// The one input whose columns go by names of their own.
-fn the_matrix(raw: &[Raw<'_>], config: &InputsConfig) -> Result<Option<usize>, ForeignError> {
+/// Finds the one input whose columns have names of their own.
+fn the_matrix(raw: &[Raw<'_>], config: &InputsConfig) -> Result<Option<usize>, ExternalError> {
     let is_matrix = |(index, input): (usize, &Raw<'_>)| match input.columns {
         Some(Some(1)) | None => None,
         Some(_) => Some(index),
@@ -167,8 +167,8 @@ fn the_matrix(raw: &[Raw<'_>], config: &InputsConfig) -> Result<Option<usize>, F
         ([only], _) => Ok(Some(*only)),
         ([], Some(_)) if raw.len() == 1 => Ok(Some(0)),
         (_, None) => Ok(None),
-        ([], Some(_)) => Err(ForeignError::NotOneMatrix { found: "none" }),
-        (_, Some(_)) => Err(ForeignError::NotOneMatrix { found: "several" }),
+        ([], Some(_)) => Err(ExternalError::NotOneMatrix { found: "none" }),
+        (_, Some(_)) => Err(ExternalError::NotOneMatrix { found: "several" }),
     }
 }
 
@@ -197,14 +197,14 @@ fn feature(input: &Raw<'_>, name: String, column: Option<usize>, encoder: Option
     Feature { name, description, required: !matches!(input.element, Element::Float | Element::Double), kind }
 }
 
-fn rename(features: &mut [Feature], config: &InputsConfig) -> Result<(), ForeignError> {
+fn rename(features: &mut [Feature], config: &InputsConfig) -> Result<(), ExternalError> {
     let fields: Vec<String> = features.iter().map(|feature| feature.name.clone()).collect();
     for (from, to) in &config.rename {
         // By the names before any renaming, so that two fields can change places.
         let found = fields.iter().position(|field| field == from);
         match found.and_then(|index| features.get_mut(index)) {
             Some(feature) => feature.name.clone_from(to),
-            None => return Err(ForeignError::UnknownRename { name: from.clone(), fields }),
+            None => return Err(ExternalError::UnknownRename { name: from.clone(), fields }),
         }
     }
     Ok(())

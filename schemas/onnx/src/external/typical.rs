@@ -1,4 +1,4 @@
-//! Rows that a foreign model can be tried on, although nothing is known of the rows that it was trained on.
+//! Rows for a smoke test of an external model, although its training data is unknown.
 
 use onnward_schemas::{
     Feature, FeatureKind, GoldenValue, Mismatch, Schema, Value as RawValue, Violation, Violations,
@@ -6,16 +6,19 @@ use onnward_schemas::{
 };
 use toml::{Table, Value};
 
-use super::ForeignError;
+use super::ExternalError;
 
 const ROWS: usize = 16;
 const NUMBERS: [f64; 7] = [0.0, 1.0, -1.0, 0.5, 10.0, 100.0, 1000.0];
 const WHOLE_NUMBERS: [f64; 6] = [0.0, 1.0, 2.0, 3.0, 10.0, 100.0];
 const ANY_TEXT: &str = "a";
 
-/// The example, where there is one; else rows of a few usual magnitudes and of the categories that the graph names, in
-/// which each feature differs from its neighbours.
-pub fn typical_rows(schema: &Schema, example: Option<&Table>) -> Result<Vec<Vec<GoldenValue>>, ForeignError> {
+/// Returns the example, if there is one. If not, rows of common magnitudes and of the categories in the
+/// graph, in which each feature differs from its neighbours.
+pub fn typical_rows(
+    schema: &Schema,
+    example: Option<&Table>,
+) -> Result<Vec<Vec<GoldenValue>>, ExternalError> {
     if let Some(example) = example {
         return Ok(vec![read_example(schema, example)?]);
     }
@@ -38,10 +41,10 @@ fn typical(feature: &Feature, place: usize) -> GoldenValue {
     }
 }
 
-fn read_example(schema: &Schema, example: &Table) -> Result<Vec<GoldenValue>, ForeignError> {
+fn read_example(schema: &Schema, example: &Table) -> Result<Vec<GoldenValue>, ExternalError> {
     let violations = example_violations(schema, example);
     if !violations.is_empty() {
-        return Err(ForeignError::Example(violations));
+        return Err(ExternalError::Example(violations));
     }
     let value = |feature: &Feature| match example.get(&feature.name) {
         Some(Value::Integer(number)) => GoldenValue::Number(*number as f64),

@@ -1,8 +1,8 @@
-//! Which output of a foreign graph is the probability, and of which label.
+//! The choice of the output that is the probability, and of its label.
 
 use onnward_schemas::Label;
 
-use super::ForeignError;
+use super::ExternalError;
 use super::config::OutputConfig;
 use super::graph::{Makers, class_labels, declared};
 use crate::probability::{Activation, ProbabilityOutput};
@@ -13,13 +13,13 @@ use crate::proto::{GraphProto, TypeProto, ValueInfoProto, type_proto};
 const USUAL_NAMES: [&str; 3] = ["probabilities", "output_probability", "probability"];
 const LABEL_NAME: &str = "positive";
 
-/// The output that holds the probability.
+/// The chosen output.
 pub struct ChosenOutput {
-    /// How it is read.
+    /// How to read the probability.
     pub output: ProbabilityOutput,
-    /// The label whose probability it is.
+    /// The label of the probability.
     pub label: Label,
-    /// The output's description, under the name of the tensor itself.
+    /// The description of the output, under the name of the tensor itself.
     pub described: ValueInfoProto,
 }
 
@@ -27,29 +27,29 @@ pub struct ChosenOutput {
 struct Candidate {
     /// The name of the graph's output.
     name: String,
-    /// The name of the tensor: where a ZipMap makes the output, that of its input.
+    /// The name of the tensor; for the output of a ZipMap, that of its input.
     tensor: String,
     element: DataType,
-    /// How many columns it has, where that is known.
+    /// The number of columns, if known.
     columns: Option<usize>,
-    /// The labels of its columns, where the graph lists them.
+    /// The labels of the columns, if the graph lists them.
     labels: Vec<String>,
 }
 
 /// Chooses the output that holds the probability, and its column.
-pub fn choose(graph: &GraphProto, config: &OutputConfig) -> Result<ChosenOutput, ForeignError> {
+pub fn choose(graph: &GraphProto, config: &OutputConfig) -> Result<ChosenOutput, ExternalError> {
     let makers = Makers::of(graph);
     let candidates: Vec<Candidate> =
         graph.output.iter().filter_map(|output| candidate(&makers, output)).collect();
     let candidate = pick(graph, &candidates, config)?;
     let seems_logits = candidate.tensor.to_lowercase().contains("logit");
     if seems_logits && config.activation.is_none() {
-        return Err(ForeignError::Logits { output: candidate.name.clone() });
+        return Err(ExternalError::Logits { output: candidate.name.clone() });
     }
     let column = column_of(candidate, config)?;
     let activation = config.activation.map(Activation::from).unwrap_or_default();
     if activation == Activation::Softmax && candidate.columns == Some(1) {
-        return Err(ForeignError::SoftmaxOfOne { output: candidate.name.clone() });
+        return Err(ExternalError::SoftmaxOfOne { output: candidate.name.clone() });
     }
     Ok(ChosenOutput {
         output: ProbabilityOutput { name: candidate.tensor.clone(), column, activation },
@@ -83,35 +83,35 @@ fn pick<'c>(
     graph: &GraphProto,
     candidates: &'c [Candidate],
     config: &OutputConfig,
-) -> Result<&'c Candidate, ForeignError> {
+) -> Result<&'c Candidate, ExternalError> {
     let names = || candidates.iter().map(|candidate| candidate.name.clone()).collect();
     if candidates.is_empty() {
         let outputs = graph.output.iter().map(|output| output.name().to_owned()).collect();
-        return Err(ForeignError::NoOutput { outputs });
+        return Err(ExternalError::NoOutput { outputs });
     }
     let named = |name: &str| candidates.iter().find(|candidate| candidate.name == name);
     if let Some(name) = &config.name {
         return named(name)
-            .ok_or_else(|| ForeignError::UnknownOutput { name: name.clone(), outputs: names() });
+            .ok_or_else(|| ExternalError::UnknownOutput { name: name.clone(), outputs: names() });
     }
     match (USUAL_NAMES.into_iter().find_map(named), candidates) {
         (Some(usual), _) => Ok(usual),
         (None, [only]) => Ok(only),
-        (None, _) => Err(ForeignError::AmbiguousOutput { outputs: names() }),
+        (None, _) => Err(ExternalError::AmbiguousOutput { outputs: names() }),
     }
 }
 
-fn column_of(candidate: &Candidate, config: &OutputConfig) -> Result<Option<usize>, ForeignError> {
+fn column_of(candidate: &Candidate, config: &OutputConfig) -> Result<Option<usize>, ExternalError> {
     let Candidate { name: output, labels, .. } = candidate;
     let columns = candidate.columns.or(Some(labels.len()).filter(|count| *count > 0));
     let column = match (config.column, &config.label) {
-        (Some(_), Some(_)) => return Err(ForeignError::ColumnAndLabel),
+        (Some(_), Some(_)) => return Err(ExternalError::ColumnAndLabel),
         (Some(column), None) => column,
         (None, Some(_)) if labels.is_empty() => {
-            return Err(ForeignError::NoLabels { output: output.clone() });
+            return Err(ExternalError::NoLabels { output: output.clone() });
         }
         (None, Some(label)) => {
-            labels.iter().position(|known| known == label).ok_or_else(|| ForeignError::UnknownLabel {
+            labels.iter().position(|known| known == label).ok_or_else(|| ExternalError::UnknownLabel {
                 output: output.clone(),
                 label: label.clone(),
                 labels: labels.clone(),
@@ -119,7 +119,7 @@ fn column_of(candidate: &Candidate, config: &OutputConfig) -> Result<Option<usiz
         }
         (None, None) => {
             return match columns {
-                Some(columns) if columns > 2 => Err(ForeignError::AmbiguousColumn {
+                Some(columns) if columns > 2 => Err(ExternalError::AmbiguousColumn {
                     output: output.clone(),
                     columns,
                     labels: labels.clone(),
@@ -130,7 +130,7 @@ fn column_of(candidate: &Candidate, config: &OutputConfig) -> Result<Option<usiz
     };
     match columns {
         Some(columns) if column >= columns => {
-            Err(ForeignError::ColumnBeyond { output: output.clone(), column, columns })
+            Err(ExternalError::ColumnBeyond { output: output.clone(), column, columns })
         }
         _ => Ok(Some(column)),
     }
@@ -148,7 +148,7 @@ fn label_of(labels: &[String], column: Option<usize>, config: &OutputConfig) -> 
     Label { column: name.clone(), name, positive, negative }
 }
 
-/// The output without its shape: what exporters declare is not always what comes out.
+/// Describes the output without its shape, because exporters do not always declare the actual one.
 fn described(candidate: &Candidate) -> ValueInfoProto {
     let tensor = type_proto::Tensor { elem_type: Some(candidate.element as i32), shape: None };
     let value = Some(type_proto::Value::TensorType(tensor));

@@ -8,21 +8,21 @@ const PIPELINE: &[u8] = include_bytes!("../../../../../tests/data/foreign/sklear
 /// One matrix of three floats.
 const NETWORK: &[u8] = include_bytes!("../../../../../tests/data/foreign/torch-logits.onnx");
 
-fn decode(bytes: &[u8]) -> ForeignModel {
-    ForeignModel::decode("foreign", bytes, None).unwrap()
+fn decode(bytes: &[u8]) -> ExternalModel {
+    ExternalModel::decode("foreign", bytes, None).unwrap()
 }
 
-fn open(model: &ForeignModel, score: fn(&[Input]) -> Result<Vec<f32>, String>) -> ForeignSession {
-    ForeignSession::open(&Scripted { score }, model, &[]).unwrap()
+fn open(model: &ExternalModel, score: fn(&[Input]) -> Result<Vec<f32>, String>) -> ExternalSession {
+    ExternalSession::open(&Scripted { score }, model, &[]).unwrap()
 }
 
-fn read(model: &ForeignModel, body: &str) -> Rows {
+fn read(model: &ExternalModel, body: &str) -> Rows {
     let parser = RowParser::new(model.schema.clone());
     parser.parse(body.as_bytes(), RowsLimits::of_rows(10), false).unwrap().rows
 }
 
 /// Scores as a worker does.
-fn score(session: &mut ForeignSession, rows: &Rows) -> Vec<f32> {
+fn score(session: &mut ExternalSession, rows: &Rows) -> Vec<f32> {
     let matrix = ArrayView2::from_shape((rows.len, rows.values.len() / rows.len), &rows.values).unwrap();
     let batch = match rows.texts.is_empty() {
         true => Batch::Features(matrix),

@@ -1,7 +1,7 @@
 //! Foreign graphs: encoded rows become their named inputs.
 
 use ndarray::{ArrayView1, ArrayView2, Axis};
-use onnward_onnx::{Element, ForeignInput, ForeignModel};
+use onnward_onnx::{Element, ExternalInput, ExternalModel};
 use onnward_schemas::{Feature, FeatureKind, Rows, UnknownPolicy};
 
 use super::{Backend, BackendError, BackendKind, Batch, Input, InputValues, Session};
@@ -12,8 +12,8 @@ const ROUNDING: f32 = 1e-5;
 /// A foreign model that is ready to score.
 ///
 /// As a [`Session`] it gives NaN for a row on which the graph fails or for which it gives no probability, so that what one
-/// client sends does not fail the rows of others; [`ForeignSession::try_rows`] gives the reason.
-pub struct ForeignSession {
+/// client sends does not fail the rows of others; [`ExternalSession::try_rows`] gives the reason.
+pub struct ExternalSession {
     backend: BackendKind,
     inner: Box<dyn Session>,
     inputs: Vec<InputPlan>,
@@ -40,12 +40,12 @@ enum Source {
     Text { text: usize },
 }
 
-impl ForeignSession {
+impl ExternalSession {
     /// Opens a foreign model.
     ///
     /// # Errors
     /// [`BackendError::Open`] if the backend cannot read the model or lacks one of its operators.
-    pub fn open(backend: &dyn Backend, model: &ForeignModel, bytes: &[u8]) -> Result<Self, BackendError> {
+    pub fn open(backend: &dyn Backend, model: &ExternalModel, bytes: &[u8]) -> Result<Self, BackendError> {
         let inner = backend.open_output(bytes, &model.output)?;
         let inputs = model.inputs.iter().map(|input| InputPlan::of(input, model)).collect();
         let texts = model.schema.text_features().len();
@@ -111,7 +111,7 @@ impl ForeignSession {
     }
 }
 
-impl Session for ForeignSession {
+impl Session for ExternalSession {
     fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
         match batch {
             Batch::Features(matrix) => self.score_rows(matrix, &[]),
@@ -127,7 +127,7 @@ pub fn probability(number: f32) -> f32 {
 }
 
 impl InputPlan {
-    fn of(input: &ForeignInput, model: &ForeignModel) -> Self {
+    fn of(input: &ExternalInput, model: &ExternalModel) -> Self {
         let features = model.schema.features.iter().enumerate();
         let features = features.skip(input.features.start).take(input.features.len());
         let texts = model.schema.text_features();

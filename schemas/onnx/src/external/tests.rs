@@ -63,13 +63,13 @@ fn graph(inputs: &[ValueInfoProto], outputs: &[ValueInfoProto]) -> GraphProto {
     GraphProto { input: inputs.to_vec(), output: outputs.to_vec(), ..GraphProto::default() }
 }
 
-fn try_decode(graph: GraphProto, config: &str) -> Result<ForeignModel, ForeignError> {
+fn try_decode(graph: GraphProto, config: &str) -> Result<ExternalModel, ExternalError> {
     let model = ModelProto { ir_version: Some(8), graph: Some(graph), ..ModelProto::default() };
-    ForeignModel::decode("churn", &model.encode_to_vec(), Some(config))
+    ExternalModel::decode("churn", &model.encode_to_vec(), Some(config))
 }
 
 #[track_caller]
-fn decode(graph: GraphProto, config: &str) -> ForeignModel {
+fn decode(graph: GraphProto, config: &str) -> ExternalModel {
     try_decode(graph, config).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -78,7 +78,7 @@ fn refused(graph: GraphProto, config: &str) -> String {
     try_decode(graph, config).unwrap_err().to_string()
 }
 
-fn fields(model: &ForeignModel) -> Vec<&str> {
+fn fields(model: &ExternalModel) -> Vec<&str> {
     model.schema.features.iter().map(|feature| feature.name.as_str()).collect()
 }
 
@@ -88,7 +88,8 @@ fn matrix() -> ValueInfoProto {
     value("x", FLOAT, &[0, 3])
 }
 
-/// What scikit-learn's converter writes of a logistic regression: labels, and a ZipMap over the probabilities.
+/// What scikit-learn's converter writes of a logistic regression: labels, and a ZipMap over the
+/// probabilities.
 fn zip_mapped(labels: AttributeProto) -> GraphProto {
     let mut graph = graph(&[matrix()], &[value("label", DataType::Int64, &[0]), map("output_probability")]);
     graph.node = vec![
