@@ -1,4 +1,4 @@
-//! Asks an engine that runs whether it is ready, or to look at its repository: for where there is neither a shell nor curl.
+//! The client of a running engine's health and admin routes, for hosts without a shell or curl.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,43 +13,42 @@ use thiserror::Error;
 
 use crate::config::Addresses;
 
-/// Why an engine has not done what it was asked.
+/// Why a request to an engine failed.
 #[derive(Debug, Error)]
-pub enum RemoteError {
-    /// Nothing can be asked.
-    #[error("nothing can be asked: {0}")]
+pub enum AdminClientError {
+    /// The HTTP client cannot be made.
+    #[error("cannot create an HTTP client: {0}")]
     Setup(#[source] io::Error),
-    /// A client without a certificate is not answered.
+    /// The engine requires client certificates.
     #[error(
-        "the engine answers only clients with a certificate (tls.client_ca_file): let it answer on an address of this machine \
-         too, with admin.listen = \"127.0.0.1:8001\""
+        "the engine requires client certificates (tls.client_ca_file): set admin.listen = \"127.0.0.1:8001\" to reach it locally"
     )]
     NeedsCertificate,
-    /// Nobody knows where it could be asked.
+    /// The admin routes are disabled.
     #[error(
-        "the engine answers administrators nowhere: set admin.listen = \"127.0.0.1:8001\" (ONNWARD_ADMIN__LISTEN) for it and for \
-         this command, or say --url"
+        "the admin routes are disabled: set admin.listen = \"127.0.0.1:8001\" (ONNWARD_ADMIN__LISTEN) for the engine and this \
+         command, or pass --url"
     )]
     NoAdminAddress,
     /// No header can hold the key.
-    #[error("the key has characters that no key has: the file must hold the key alone")]
+    #[error("the key has invalid characters: the file must hold only the key")]
     NoKey,
-    /// It does not answer.
+    /// The engine does not answer.
     #[error("no engine answers at {url}: {reason}")]
     Unreachable {
-        /// What was asked.
+        /// The URL.
         url: String,
-        /// What went wrong.
+        /// The cause.
         reason: String,
     },
-    /// It answers that it does not, or is not ready.
-    #[error("{url} answers {status}: {reason}")]
-    Refused {
-        /// What was asked.
+    /// The engine answers with an error.
+    #[error("{url} answered {status}: {reason}")]
+    Rejected {
+        /// The URL.
         url: String,
         /// The status of the answer.
         status: u16,
-        /// What it says.
+        /// The detail of its answer.
         reason: String,
     },
 }
@@ -60,80 +59,81 @@ struct Problem {
     detail: String,
 }
 
-/// What is asked, of whom.
+/// A request to an engine.
 #[derive(Debug)]
-pub struct Question {
+pub struct AdminRequest {
     method: Method,
     url: String,
-    /// Whether a certificate of that machine is believed whatever it says: the engine here has that of its public name.
-    any_certificate: bool,
+    /// Whether any certificate is accepted: the local engine has one for its public name.
+    skip_certificate_check: bool,
     key: Option<HeaderValue>,
 }
 
-/// What an engine has answered.
+/// An engine's answer.
 #[derive(Debug)]
-pub struct Reply {
-    /// Whether it is still at it.
-    pub goes_on: bool,
+pub struct AdminResponse {
+    /// Whether the work was accepted and continues.
+    pub accepted: bool,
     /// The body.
     pub text: String,
 }
 
-impl Question {
-    /// Whether any engine is ready.
+impl AdminRequest {
+    /// Creates a readiness request for any engine.
     pub fn health(url: String) -> Self {
-        Self { method: Method::GET, url, any_certificate: false, key: None }
+        Self { method: Method::GET, url, skip_certificate_check: false, key: None }
     }
 
-    /// Whether the engine of this machine is ready that has these addresses.
+    /// Creates a readiness request for the local engine with these addresses.
     ///
     /// # Errors
-    /// [`RemoteError::NeedsCertificate`].
-    pub fn health_here(addresses: &Addresses) -> Result<Self, RemoteError> {
+    /// [`AdminClientError::NeedsCertificate`].
+    pub fn local_health(addresses: &Addresses) -> Result<Self, AdminClientError> {
         let Addresses { listen, admin_listen, tls } = addresses;
         let plain_admin = admin_listen.filter(|address| address.ip().is_loopback());
         let (scheme, address) = match (tls, plain_admin) {
             (None, _) => ("http", *listen),
             (Some(TlsConfig { client_ca_file: None, .. }), _) => ("https", *listen),
             (Some(_), Some(admin)) => ("http", admin),
-            (Some(_), None) => return Err(RemoteError::NeedsCertificate),
+            (Some(_), None) => return Err(AdminClientError::NeedsCertificate),
         };
-        let url = format!("{scheme}://{}/health/ready", from_here(address));
+        let url = format!("{scheme}://{}/health/ready", connectable(address));
         // Nothing secret is sent to it.
-        Ok(Self { any_certificate: true, ..Self::health(url) })
+        Ok(Self { skip_certificate_check: true, ..Self::health(url) })
     }
 
-    /// That any engine look at its repository.
+    /// Creates a reload request for any engine.
     pub fn reload(url: String) -> Self {
         Self { method: Method::POST, ..Self::health(url) }
     }
 
-    /// That the engine of this machine look at its repository that has these addresses.
+    /// Creates a reload request for the local engine with these addresses.
     ///
     /// # Errors
-    /// [`RemoteError::NoAdminAddress`].
-    pub fn reload_here(addresses: &Addresses) -> Result<Self, RemoteError> {
-        let admin = addresses.admin_listen.ok_or(RemoteError::NoAdminAddress)?;
+    /// [`AdminClientError::NoAdminAddress`].
+    pub fn local_reload(addresses: &Addresses) -> Result<Self, AdminClientError> {
+        let admin = addresses.admin_listen.ok_or(AdminClientError::NoAdminAddress)?;
         let is_plain = addresses.tls.is_none() || admin.ip().is_loopback();
         let scheme = if is_plain { "http" } else { "https" };
-        let url = format!("{scheme}://{}/admin/reload", from_here(admin));
-        Ok(Self { any_certificate: true, ..Self::reload(url) })
+        let url = format!("{scheme}://{}/admin/reload", connectable(admin));
+        Ok(Self { skip_certificate_check: true, ..Self::reload(url) })
     }
 
-    /// The same with the key, or token, of an administrator: for nobody who only claims to be the engine.
+    /// Adds an administrator's key or token. The server's certificate is then verified, so that the key only reaches the
+    /// engine.
     ///
     /// # Errors
-    /// [`RemoteError::NoKey`].
-    pub fn with_key(self, key: &str) -> Result<Self, RemoteError> {
+    /// [`AdminClientError::NoKey`].
+    pub fn with_key(self, key: &str) -> Result<Self, AdminClientError> {
         let key = HeaderValue::try_from(format!("Bearer {}", key.trim()));
-        let mut key = key.map_err(|_| RemoteError::NoKey)?;
+        let mut key = key.map_err(|_| AdminClientError::NoKey)?;
         key.set_sensitive(true);
-        Ok(Self { any_certificate: false, key: Some(key), ..self })
+        Ok(Self { skip_certificate_check: false, key: Some(key), ..self })
     }
 }
 
-/// Where a program on the same machine finds what listens at this address.
-fn from_here(address: SocketAddr) -> SocketAddr {
+/// Returns the address at which a local program reaches a listener: loopback instead of an unspecified address.
+fn connectable(address: SocketAddr) -> SocketAddr {
     let host = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -145,18 +145,18 @@ fn from_here(address: SocketAddr) -> SocketAddr {
 /// Asks, and gives up after `timeout`.
 ///
 /// # Errors
-/// [`RemoteError`] unless the answer is a success.
-pub fn ask(question: Question, timeout: Duration) -> Result<Reply, RemoteError> {
+/// [`AdminClientError`] unless the answer is a success.
+pub fn ask(question: AdminRequest, timeout: Duration) -> Result<AdminResponse, AdminClientError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(RemoteError::Setup)?.block_on(answer(question, timeout))
+    runtime.map_err(AdminClientError::Setup)?.block_on(answer(question, timeout))
 }
 
-async fn answer(question: Question, timeout: Duration) -> Result<Reply, RemoteError> {
-    let Question { method, url, any_certificate, key } = question;
+async fn answer(question: AdminRequest, timeout: Duration) -> Result<AdminResponse, AdminClientError> {
+    let AdminRequest { method, url, skip_certificate_check, key } = question;
     let unreachable =
-        |error: reqwest::Error| RemoteError::Unreachable { url: url.clone(), reason: innermost(&error) };
+        |error: reqwest::Error| AdminClientError::Unreachable { url: url.clone(), reason: innermost(&error) };
     let client = reqwest::Client::builder().timeout(timeout).no_proxy();
-    let client = client.danger_accept_invalid_certs(any_certificate).build().map_err(unreachable)?;
+    let client = client.danger_accept_invalid_certs(skip_certificate_check).build().map_err(unreachable)?;
     let request = client.request(method, &url);
     let request = match key {
         Some(key) => request.header(AUTHORIZATION, key),
@@ -166,13 +166,13 @@ async fn answer(question: Question, timeout: Duration) -> Result<Reply, RemoteEr
     let status = answer.status();
     let text = answer.text().await.map_err(unreachable)?;
     if status.is_success() {
-        return Ok(Reply { goes_on: status == StatusCode::ACCEPTED, text });
+        return Ok(AdminResponse { accepted: status == StatusCode::ACCEPTED, text });
     }
     let reason = serde_json::from_str(&text).map_or_else(
-        |_| "it is not an engine, or not this path of it".to_owned(),
+        |_| "it is not an engine, or the path is wrong".to_owned(),
         |problem: Problem| problem.detail,
     );
-    Err(RemoteError::Refused { url, status: status.as_u16(), reason })
+    Err(AdminClientError::Rejected { url, status: status.as_u16(), reason })
 }
 
 #[cfg(test)]
@@ -194,8 +194,8 @@ mod tests {
         Addresses { listen: listen.parse().unwrap(), admin_listen, tls }
     }
 
-    fn url(listen: &str, admin: Option<&str>, tls: Option<TlsConfig>) -> Result<String, RemoteError> {
-        Question::health_here(&addresses(listen, admin, tls)).map(|question| question.url)
+    fn url(listen: &str, admin: Option<&str>, tls: Option<TlsConfig>) -> Result<String, AdminClientError> {
+        AdminRequest::local_health(&addresses(listen, admin, tls)).map(|question| question.url)
     }
 
     #[test]
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_look_at_the_repository_is_asked_for_where_administrators_are_answered() {
-        let asked = |admin, tls| Question::reload_here(&addresses("0.0.0.0:443", admin, tls));
+        let asked = |admin, tls| AdminRequest::local_reload(&addresses("0.0.0.0:443", admin, tls));
         let plain = asked(Some("127.0.0.1:8001"), tls(Some("ca.pem"))).unwrap();
         assert_eq!(plain.url, "http://127.0.0.1:8001/admin/reload");
         let encrypted = asked(Some("0.0.0.0:8001"), tls(None)).unwrap();
@@ -233,10 +233,10 @@ mod tests {
     #[test]
     fn a_key_is_printed_nowhere_and_sent_to_no_certificate_that_is_not_the_engines() {
         let url = || "https://127.0.0.1:8001/admin/reload".to_owned();
-        let question = Question { any_certificate: true, ..Question::reload(url()) };
+        let question = AdminRequest { skip_certificate_check: true, ..AdminRequest::reload(url()) };
         let question = question.with_key("an-operators-key\n").unwrap();
-        assert!(!question.any_certificate);
+        assert!(!question.skip_certificate_check);
         assert!(!format!("{question:?}").contains("an-operators-key"));
-        assert!(matches!(Question::reload(url()).with_key("a\nb"), Err(RemoteError::NoKey)));
+        assert!(matches!(AdminRequest::reload(url()).with_key("a\nb"), Err(AdminClientError::NoKey)));
     }
 }

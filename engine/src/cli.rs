@@ -13,13 +13,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use onnward_http::auth::Scope;
 use onnward_runtime::backend::BackendChoice;
 
-use crate::admin_client::{Question, RemoteError};
+use crate::admin_client::{AdminClientError, AdminRequest};
 use crate::app;
 use crate::commands;
 use crate::commands::{CommandError, NewKey};
 use crate::config::{Addresses, Config, ConfigError, Flags};
 
-/// Serves churn models from ONNX files.
+/// Serves models from ONNX files over HTTP.
 #[derive(Debug, Parser)]
 #[command(name = "onnward-engine", version, after_help = EXAMPLES)]
 struct Cli {
@@ -30,6 +30,7 @@ struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   onnward-engine serve --repository model-repository
+  onnward-engine config > engine.toml
   onnward-engine check model-repository/churn/1/model.onnx
   onnward-engine predict model-repository/churn/1/model.onnx rows.json --output json
   onnward-engine health
@@ -40,15 +41,17 @@ Examples:
 enum Command {
     /// Serve the models of a repository over HTTP
     Serve(Serve),
-    /// Prove an ONNX file: replay its golden rows on every runtime that is present
+    /// Verify an ONNX file: replay its golden rows on every available runtime
     Check(Check),
     /// Score the rows of a JSON file without a server
     Predict(Predict),
-    /// Ask a running engine whether it is ready: status 0 if it is, else 1 and the reason
+    /// Print every configuration key with its default, as a configuration file
+    Config(ConfigReference),
+    /// Check whether a running engine is ready (exit status 0) or not (1, with the reason)
     Health(Health),
-    /// Have a running engine look at its repository now, and wait until that has been acted upon
+    /// Make a running engine reload its repository, and wait for the result
     Reload(Reload),
-    /// Make an API key, and the entry by which the engine knows it
+    /// Create an API key and its entry for the keys file
     ApiKey(ApiKey),
 }
 
@@ -93,31 +96,31 @@ struct Serve {
     /// The model repository: a folder, file:///folder or s3://bucket/prefix
     #[arg(long, value_name = "URL")]
     repository: Option<String>,
-    /// The alias whose version is served where a model is not pinned [default: champion]
+    /// Alias whose version is served, unless a model is pinned [default: champion]
     #[arg(long, value_name = "ALIAS")]
     alias: Option<String>,
-    /// The address to listen on [default: 127.0.0.1:8000]
+    /// Address to listen on [default: 127.0.0.1:8000]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// The address of the admin routes; without one there are none
+    /// Address of the admin routes (/admin/*); without it they are disabled
     #[arg(long, value_name = "ADDR")]
     admin_listen: Option<String>,
-    /// The runtime that scores [default: auto]
-    #[arg(long, value_parser = backend_choice())]
+    /// Runtime that scores [default: auto]
+    #[arg(long, value_name = "RUNTIME", value_parser = backend_choice())]
     backend: Option<BackendChoice>,
-    /// A TOML file with the configuration
+    /// Configuration file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 const SERVE_EXAMPLES: &str = "\
-Every key of the configuration file can also be set in the environment: batching.workers is
-ONNWARD_BATCHING__WORKERS. Flags stand over the environment, and the environment over the file.
+Every key of the configuration file can also be set in the environment: batching.workers is ONNWARD_BATCHING__WORKERS. \
+Flags override the environment, which overrides the file. `onnward-engine config` prints all keys.
 
-Of each model one version is served: the one it is pinned to, else the one that the alias names, else the
-highest. An S3 store is reached with the keys of [s3] (endpoint, region, access_key_id, secret_access_key,
-session_token, path_style, allow_http) and what AWS's own environment variables say. Keys in files are named by
-AWS_ACCESS_KEY_ID_FILE, AWS_SECRET_ACCESS_KEY_FILE and AWS_SESSION_TOKEN_FILE.
+One version of each model is served: the pinned one, else the alias's, else the highest.
+
+S3 stores use the [s3] table and AWS's environment variables. AWS_ACCESS_KEY_ID_FILE, AWS_SECRET_ACCESS_KEY_FILE and \
+AWS_SESSION_TOKEN_FILE name files that hold keys.
 
 Examples:
   onnward-engine serve --repository model-repository
@@ -132,10 +135,10 @@ Examples:
   onnward-engine check model.onnx --output json")]
 struct Check {
     /// The ONNX file
-    #[arg(value_name = "FILE.onnx")]
+    #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// How to print the result
-    #[arg(long, value_enum, default_value_t = Output::Text)]
+    /// Output format
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
     output: Output,
 }
 
@@ -148,120 +151,143 @@ Examples:
   onnward-engine predict model.onnx rows.json --output json")]
 struct Predict {
     /// The ONNX file
-    #[arg(value_name = "FILE.onnx")]
+    #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The rows, as JSON
-    #[arg(value_name = "rows.json")]
+    #[arg(value_name = "ROWS")]
     rows: PathBuf,
-    /// How to print the result
-    #[arg(long, value_enum, default_value_t = Output::Text)]
+    /// Output format
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
     output: Output,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without --url it asks the engine of this machine, on the address that `serve` reads from the same configuration
-file and environment; where clients must have certificates, on the address of admin.listen.
+Without --url it calls the local engine at the address that `serve` reads from the same configuration file and \
+environment, or at admin.listen if clients need certificates.
 
 Examples:
   onnward-engine health
   onnward-engine health --url http://10.0.0.7:8000/health/ready --timeout-ms 500")]
 struct Health {
-    /// What to ask [default: /health/ready of the address in the configuration]
-    #[arg(long, value_name = "URL")]
-    url: Option<String>,
-    /// How long to wait for the answer
+    #[command(flatten)]
+    engine: EngineUrl,
+    /// Timeout in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 2000)]
     timeout_ms: u64,
-    /// The TOML file that `serve` is given
+}
+
+/// The running engine that is called.
+#[derive(Debug, Args)]
+struct EngineUrl {
+    /// URL to call [default: the local engine's, from the configuration]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Configuration file of `serve`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
+/// What a running engine is asked.
+#[derive(Debug, Clone, Copy)]
+enum EngineRoute {
+    /// Whether it is ready.
+    Health,
+    /// To reload its repository.
+    Reload,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without --url it asks the engine of this machine, on the address of admin.listen in the same configuration file and
-environment that `serve` reads.
-
 Examples:
-  onnward-engine reload --config engine.toml
-  onnward-engine reload --url https://churn.example.com:8001/admin/reload --key-file operator.key --output json")]
-struct Reload {
-    /// What to ask [default: /admin/reload of admin.listen in the configuration]
-    #[arg(long, value_name = "URL")]
-    url: Option<String>,
-    /// A file with the API key, or token, of an administrator, where the engine asks for one
-    #[arg(long, value_name = "FILE")]
-    key_file: Option<PathBuf>,
-    /// How long to wait for the answer
-    #[arg(long, value_name = "MS", default_value_t = 60_000)]
-    timeout_ms: u64,
-    /// The TOML file that `serve` is given
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// How to print the result
-    #[arg(long, value_enum, default_value_t = Output::Text)]
+  onnward-engine config > engine.toml
+  onnward-engine config --output json")]
+struct ConfigReference {
+    /// Output format
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
     output: Output,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The key is shown once: the file holds its digest alone. The engine reads the file that auth.keys_file names
-every two seconds, so a key is added, or taken out, without a restart.
+Without --url it calls the local engine at admin.listen of the configuration file and environment that `serve` reads.
+
+Examples:
+  onnward-engine reload --config engine.toml
+  onnward-engine reload --url https://churn.example.com:8001/admin/reload --key-file operator.key --output json")]
+struct Reload {
+    #[command(flatten)]
+    engine: EngineUrl,
+    /// File with an admin API key or token, if the engine requires one
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// Timeout in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 60_000)]
+    timeout_ms: u64,
+    /// Output format
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The key is shown once; the file stores only its digest. The engine re-reads the file that auth.keys_file names every two \
+seconds, so keys are added and removed without a restart.
 
 Examples:
   onnward-engine api-key batch-job --scopes predict --file keys.toml
   onnward-engine api-key operator --scopes read,admin --expires 2027-12-31T00:00:00Z --output json")]
 struct ApiKey {
-    /// Whose key it is: a-z, 0-9 and -
+    /// Name of the key (a-z, 0-9, -)
     name: String,
-    /// What its holder may do
-    #[arg(long, value_parser = scope(), value_delimiter = ',', required = true)]
+    /// Scopes of the key
+    #[arg(long, value_name = "SCOPE", value_parser = scope(), value_delimiter = ',', required = true)]
     scopes: Vec<Scope>,
-    /// When it ends, in RFC 3339 [default: never]
+    /// Expiry, in RFC 3339 [default: never]
     #[arg(long, value_name = "TIME")]
     expires: Option<DateTime<Utc>>,
-    /// The file to add the entry to [default: it is printed]
-    #[arg(long, value_name = "FILE.toml")]
+    /// Keys file to append the entry to [default: print it]
+    #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// How to print the result
-    #[arg(long, value_enum, default_value_t = Output::Text)]
+    /// Output format
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
     output: Output,
 }
 
 /// How a command prints its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// Text for people.
     Text,
-    /// For programs: one JSON document.
+    /// One JSON document.
     Json,
 }
 
 const FAILURE: u8 = 1;
-const USAGE: u8 = 2;
+const USAGE_ERROR: u8 = 2;
 
 /// Runs the program with the arguments and the environment of the process.
 pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(serve) => match Config::load(&serve.flags(), environment()) {
             Ok(config) => exit_code(app::serve(config)),
-            Err(error) => fail(&error, USAGE),
+            Err(error) => print_error(&error, USAGE_ERROR),
         },
         Command::Check(Check { file, output }) => exit_code(commands::check(&file, output)),
         Command::Predict(Predict { file, rows, output }) => {
             exit_code(commands::predict(&file, &rows, output))
         }
-        Command::Health(health) => match health.question() {
-            Ok(question) => {
-                let timeout = Duration::from_millis(health.timeout_ms);
-                exit_code(question.and_then(|question| commands::health(question, timeout)))
+        Command::Config(ConfigReference { output }) => exit_code(commands::config_reference(output)),
+        Command::Health(Health { engine, timeout_ms }) => match engine.request(EngineRoute::Health) {
+            Ok(request) => {
+                let timeout = Duration::from_millis(timeout_ms);
+                exit_code(request.and_then(|request| commands::health(request, timeout)))
             }
-            Err(error) => fail(&error, USAGE),
+            Err(error) => print_error(&error, USAGE_ERROR),
         },
-        Command::Reload(reload) => match reload.question() {
-            Ok(question) => exit_code(reload.run(question)),
-            Err(error) => fail(&error, USAGE),
+        Command::Reload(reload) => match reload.engine.request(EngineRoute::Reload) {
+            Ok(request) => exit_code(reload.run(request)),
+            Err(error) => print_error(&error, USAGE_ERROR),
         },
         Command::ApiKey(ApiKey { name, scopes, expires, file, output }) => {
             exit_code(commands::api_key(NewKey { name, scopes, expires }, file.as_deref(), output))
@@ -273,34 +299,30 @@ fn environment() -> impl Iterator<Item = (String, String)> {
     vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-/// Where the engine of this machine answers.
+/// Returns the addresses of the local engine.
 fn addresses(config: Option<PathBuf>) -> Result<Addresses, ConfigError> {
     Config::load_addresses(&Flags { config, ..Flags::default() }, environment())
 }
 
-impl Health {
-    fn question(&self) -> Result<Result<Question, RemoteError>, ConfigError> {
-        Ok(match &self.url {
-            Some(url) => Ok(Question::health(url.clone())),
-            None => Question::health_here(&addresses(self.config.clone())?),
+impl EngineUrl {
+    /// Returns the request to the engine that is meant: the one at `--url`, else the local one.
+    fn request(&self, route: EngineRoute) -> Result<Result<AdminRequest, AdminClientError>, ConfigError> {
+        Ok(match (&self.url, route) {
+            (Some(url), EngineRoute::Health) => Ok(AdminRequest::health(url.clone())),
+            (Some(url), EngineRoute::Reload) => Ok(AdminRequest::reload(url.clone())),
+            (None, EngineRoute::Health) => AdminRequest::local_health(&addresses(self.config.clone())?),
+            (None, EngineRoute::Reload) => AdminRequest::local_reload(&addresses(self.config.clone())?),
         })
     }
 }
 
 impl Reload {
-    fn question(&self) -> Result<Result<Question, RemoteError>, ConfigError> {
-        Ok(match &self.url {
-            Some(url) => Ok(Question::reload(url.clone())),
-            None => Question::reload_here(&addresses(self.config.clone())?),
-        })
-    }
-
-    fn run(self, question: Result<Question, RemoteError>) -> Result<(), CommandError> {
-        let question = match self.key_file {
-            Some(path) => question?.with_key(&commands::read_text(&path)?)?,
-            None => question?,
+    fn run(self, request: Result<AdminRequest, AdminClientError>) -> Result<(), CommandError> {
+        let request = match self.key_file {
+            Some(path) => request?.with_key(&commands::read_text(&path)?)?,
+            None => request?,
         };
-        commands::reload(question, Duration::from_millis(self.timeout_ms), self.output)
+        commands::reload(request, Duration::from_millis(self.timeout_ms), self.output)
     }
 }
 
@@ -314,11 +336,11 @@ impl Serve {
 fn exit_code<E: Error>(result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error, FAILURE),
+        Err(error) => print_error(&error, FAILURE),
     }
 }
 
-fn fail(error: &dyn Error, code: u8) -> ExitCode {
+fn print_error(error: &dyn Error, code: u8) -> ExitCode {
     eprintln!("error: {error}");
     ExitCode::from(code)
 }

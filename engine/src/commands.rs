@@ -1,4 +1,4 @@
-//! What the commands do that serve nothing.
+//! The commands other than `serve`.
 
 mod api_key;
 mod reload;
@@ -29,11 +29,12 @@ pub use reload::reload;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::admin_client::{self, Question, RemoteError};
+use crate::admin_client::{self, AdminClientError, AdminRequest};
 use crate::app::AppError;
 use crate::cli::Output;
+use crate::config::keys;
 
-/// Why a command did not do what it was asked.
+/// Why a command failed.
 #[derive(Debug, Error)]
 pub enum CommandError {
     /// A file cannot be read.
@@ -45,7 +46,7 @@ pub enum CommandError {
         source: io::Error,
     },
     /// A backend does not reproduce the golden rows, or two of them do not agree.
-    #[error("{0} does not pass: a backend computes something else than its trainer or another backend does")]
+    #[error("{0} failed verification: a backend disagrees with the trainer or with another backend")]
     Failed(PathBuf),
     /// The model cannot be loaded.
     #[error("{path}: {source}")]
@@ -64,7 +65,7 @@ pub enum CommandError {
         source: ParseError,
     },
     /// The rows do not fit the schema.
-    #[error("{path} does not fit the model's schema: {}", listed(.violations))]
+    #[error("{path} does not fit the model's schema: {}", format_violations(.violations))]
     InvalidRows {
         /// The file.
         path: PathBuf,
@@ -78,10 +79,10 @@ pub enum CommandError {
     #[error(transparent)]
     Keys(#[from] KeysFileError),
     /// A key cannot have this name.
-    #[error("\"{0}\" cannot name a key: take 1 to 64 of a-z, 0-9 and -")]
+    #[error("\"{0}\" is not a valid key name: use 1 to 64 of a-z, 0-9 and -")]
     KeyName(String),
     /// A key of this name is there already.
-    #[error("{} has a key named {name} already: choose another name, or take that one out", path.display())]
+    #[error("{} already has a key named {name}: choose another name or remove it", path.display())]
     KeyExists {
         /// The file.
         path: PathBuf,
@@ -92,7 +93,7 @@ pub enum CommandError {
     #[error("cannot write the key's entry as TOML: {0}")]
     Toml(toml::ser::Error),
     /// The system gives no random numbers.
-    #[error("the system has no random numbers to make a key of")]
+    #[error("the system has no random numbers")]
     NoRandomness,
     /// A file cannot be written.
     #[error("cannot write {path}: {source}")]
@@ -102,11 +103,11 @@ pub enum CommandError {
         /// What the system says.
         source: io::Error,
     },
-    /// A running engine has not done what it was asked.
+    /// A running engine could not be asked, or refused.
     #[error(transparent)]
-    Remote(#[from] RemoteError),
-    /// It has answered something else than an engine does.
-    #[error("what was asked is not an engine: {0}")]
+    Remote(#[from] AdminClientError),
+    /// The answer is not that of an engine.
+    #[error("the response is not an engine's: {0}")]
     NotAnEngine(serde_json::Error),
     /// The process cannot be set up.
     #[error(transparent)]
@@ -122,17 +123,17 @@ pub enum CommandError {
     Print(io::Error),
 }
 
-/// `health`.
+/// Runs `health`: checks whether an engine is ready.
 ///
 /// # Errors
-/// [`RemoteError`] unless the engine is ready.
-pub fn health(question: Question, timeout: Duration) -> Result<(), RemoteError> {
+/// [`AdminClientError`] unless the engine is ready.
+pub fn health(request: AdminRequest, timeout: Duration) -> Result<(), AdminClientError> {
     onnward_repository::prepare_tls();
-    admin_client::ask(question, timeout).map(drop)
+    admin_client::ask(request, timeout).map(drop)
 }
 
-/// Replays the golden rows of `file` on every backend that is present, whole graph and cut, compares the backends with each
-/// other, and prints how it went.
+/// Verifies `file` on every present backend, with the full graph and the subgraph, cross-checks the backends, and prints
+/// the result.
 ///
 /// # Errors
 /// [`CommandError`] when the file cannot be read or one of the rows comes out differently.
@@ -140,14 +141,20 @@ pub fn check(file: &Path, output: Output) -> Result<(), CommandError> {
     let bytes = read_model(file)?;
     let backends = load_backends(BackendChoice::Auto, None).map_err(AppError::OnnxRuntime)?;
     if backends.iter().all(|backend| backend.kind() != BackendKind::OnnxRuntime) {
-        eprintln!(
-            "warning: checked on tract alone, because ONNX Runtime's library is not found or does not load"
-        );
+        eprintln!("warning: verified on tract only; the ONNX Runtime library was not found or does not load");
     }
     let report = check_file(&bytes, config_beside(file)?.as_deref(), &backends)
         .map_err(|source| CommandError::Load { path: file.to_owned(), source: source.into() })?;
     print(output, &report, &report)?;
     if report.passed() { Ok(()) } else { Err(CommandError::Failed(file.to_owned())) }
+}
+
+/// Prints the reference of the configuration.
+///
+/// # Errors
+/// [`CommandError::Print`].
+pub fn config_reference(output: Output) -> Result<(), CommandError> {
+    print(output, &keys::reference_json(), &keys::reference())
 }
 
 /// Scores the rows of the JSON file `rows` with the model in `file` and prints the answer that the engine would give.
@@ -169,7 +176,7 @@ pub fn predict(file: &Path, rows: &Path, output: Output) -> Result<(), CommandEr
     check_finite(&probabilities).map_err(invalid)?;
     // Nobody keeps what is predicted here, so it has no id.
     let answer = Answer { model: &model, probabilities: &probabilities, form, first: None };
-    print(output, &answer, &Table { model: &model, probabilities: &probabilities })
+    print(output, &answer, &PredictionTable { model: &model, probabilities: &probabilities })
 }
 
 fn load(file: &Path) -> Result<ServingModel, CommandError> {
@@ -194,7 +201,7 @@ fn load(file: &Path) -> Result<ServingModel, CommandError> {
         estimate_rows: 0,
         metrics: Arc::new(Metrics::new()?),
     };
-    let (name, version) = identity(file);
+    let (name, version) = model_and_version(file);
     let fetched = FetchedModel {
         manifest,
         manifest_text: String::new(),
@@ -207,7 +214,7 @@ fn load(file: &Path) -> Result<ServingModel, CommandError> {
     loaded.map_err(|source| CommandError::Load { path: file.to_owned(), source })
 }
 
-/// The text of the `config.toml` beside a file, as in a model repository.
+/// Reads the `config.toml` beside a file, as in a model repository.
 fn config_beside(file: &Path) -> Result<Option<String>, CommandError> {
     let path = file.with_file_name(CONFIG_FILE);
     match std::fs::read_to_string(&path) {
@@ -217,8 +224,8 @@ fn config_beside(file: &Path) -> Result<Option<String>, CommandError> {
     }
 }
 
-/// The model and the version that a path of a model repository names; for any other file, its name and 0.
-fn identity(file: &Path) -> (String, u64) {
+/// Returns the model and the version that a path of a model repository names; for any other file, its name and 0.
+fn model_and_version(file: &Path) -> (String, u64) {
     let parts: Vec<&str> = file.iter().filter_map(|part| part.to_str()).collect();
     if let [.., model, version, _] = parts.as_slice()
         && let Some(version) = parse_version(version)
@@ -228,13 +235,13 @@ fn identity(file: &Path) -> (String, u64) {
     (file.file_stem().unwrap_or_default().to_string_lossy().into_owned(), 0)
 }
 
-/// The answer for people: a line a row.
-struct Table<'a> {
+/// The answer for people, one line per row.
+struct PredictionTable<'a> {
     model: &'a ServingModel,
     probabilities: &'a [f32],
 }
 
-impl fmt::Display for Table<'_> {
+impl fmt::Display for PredictionTable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ServingModel { name, version, backend, description, .. } = self.model;
         let schema = description.schema();
@@ -248,7 +255,7 @@ impl fmt::Display for Table<'_> {
     }
 }
 
-fn listed(violations: &Violations) -> String {
+fn format_violations(violations: &Violations) -> String {
     let each = violations.listed().iter().map(|violation| {
         let place = match (violation.pointer.as_str(), violation.row) {
             ("", Some(row)) => format!("row {row}"),
@@ -262,7 +269,7 @@ fn listed(violations: &Violations) -> String {
     each.collect::<String>() + &more
 }
 
-/// The bytes of a model file, unless there are too many.
+/// Reads a model file up to the size limit.
 fn read_model(path: &Path) -> Result<Vec<u8>, CommandError> {
     let size =
         std::fs::metadata(path).map_err(|source| CommandError::Read { path: path.to_owned(), source })?.len();
@@ -274,7 +281,7 @@ fn read_model(path: &Path) -> Result<Vec<u8>, CommandError> {
     read(path)
 }
 
-/// The text of a file.
+/// Reads a file as text.
 ///
 /// # Errors
 /// [`CommandError::Read`].
@@ -286,7 +293,7 @@ fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
     std::fs::read(path).map_err(|source| CommandError::Read { path: path.to_owned(), source })
 }
 
-/// Prints to standard output; whoever reads it may stop early (`| head`) without that being an error.
+/// Prints to standard output. A closed pipe (`| head`) is not an error.
 fn print(output: Output, json: &impl Serialize, text: &impl fmt::Display) -> Result<(), CommandError> {
     let printed = match output {
         Output::Text => text.to_string(),

@@ -7,6 +7,7 @@ mod auth;
 mod capture;
 mod drift;
 mod error;
+pub mod keys;
 mod layer;
 mod limits;
 mod log;
@@ -173,7 +174,7 @@ fn from_layers<T>(
     layers: impl Iterator<Item = Layer>,
     check: impl FnOnce(raw::RawConfig) -> Result<T, error::Invalid>,
 ) -> Result<T, ConfigError> {
-    let figment = layers.fold(Figment::new(), Figment::merge);
+    let figment = layers.fold(Figment::from(Layer::defaults()?), Figment::merge);
     let raw = figment.extract().map_err(|error| ConfigError::from_figment(error, &figment))?;
     check(raw).map_err(|invalid| invalid.locate(&figment))
 }

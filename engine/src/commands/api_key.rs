@@ -13,7 +13,7 @@ use super::{CommandError, print};
 use crate::cli::Output;
 
 /// Who may read and write a file of keys that is made here.
-const OWNER_ALONE: u32 = 0o600;
+const OWNER_ONLY_MODE: u32 = 0o600;
 
 /// A key that is to be made.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct NewKey {
 
 /// What `api-key` prints.
 #[derive(Serialize)]
-struct Made {
+struct NewKeyOutput {
     key: String,
     entry: String,
     file: Option<PathBuf>,
@@ -53,19 +53,19 @@ pub fn api_key(new: NewKey, file: Option<&Path>, output: Output) -> Result<(), C
             return Err(CommandError::KeyExists { path: path.to_owned(), name });
         }
         // In one piece, so that an engine that reads the file at the same time sees all of the entry or nothing.
-        let options = OpenOptions::new().create(true).append(true).mode(OWNER_ALONE).open(path);
+        let options = OpenOptions::new().create(true).append(true).mode(OWNER_ONLY_MODE).open(path);
         let written = options.and_then(|mut file| file.write_all(format!("{entry}\n").as_bytes()));
         written.map_err(|source| CommandError::Write { path: path.to_owned(), source })?;
     }
-    let made = Made { key, entry, file: file.map(Path::to_owned) };
+    let made = NewKeyOutput { key, entry, file: file.map(Path::to_owned) };
     print(output, &made, &made)
 }
 
-impl fmt::Display for Made {
+impl fmt::Display for NewKeyOutput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, entry, file } = self;
         writeln!(f, "{key}\n")?;
-        writeln!(f, "This is shown once; hand it to its holder over a safe way.")?;
+        writeln!(f, "This key is shown only once. Pass it to its holder over a secure channel.")?;
         match file {
             Some(path) => writeln!(f, "Its digest and scopes are in {}.", path.display()),
             None => writeln!(f, "Add this to the file that auth.keys_file names:\n\n{entry}"),

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{CommandError, print};
-use crate::admin_client::{self, Question, Reply};
+use crate::admin_client::{self, AdminRequest, AdminResponse};
 use crate::cli::Output;
 
 /// What an engine says of its models.
@@ -28,22 +28,22 @@ struct Failed {
     reason: String,
 }
 
-/// Has a running engine look at its repository, and prints what it serves then.
+/// Makes a running engine reload its repository and prints its models.
 ///
 /// # Errors
 /// [`CommandError`] unless the engine has looked.
-pub fn reload(question: Question, timeout: Duration, output: Output) -> Result<(), CommandError> {
+pub fn reload(request: AdminRequest, timeout: Duration, output: Output) -> Result<(), CommandError> {
     onnward_repository::prepare_tls();
-    let Reply { goes_on, text } = admin_client::ask(question, timeout)?;
+    let AdminResponse { accepted, text } = admin_client::ask(request, timeout)?;
     let json: Value = serde_json::from_str(&text).map_err(CommandError::NotAnEngine)?;
     let listing = Listing::deserialize(&json).map_err(CommandError::NotAnEngine)?;
-    print(output, &json, &Lines { listing: &listing, goes_on })
+    print(output, &json, &Lines { listing: &listing, accepted })
 }
 
 /// The answer for people: a line a model.
 struct Lines<'a> {
     listing: &'a Listing,
-    goes_on: bool,
+    accepted: bool,
 }
 
 impl fmt::Display for Lines<'_> {
@@ -58,8 +58,8 @@ impl fmt::Display for Lines<'_> {
         if models.is_empty() && failed.is_empty() {
             writeln!(f, "no models")?;
         }
-        if self.goes_on {
-            writeln!(f, "more is being loaded")?;
+        if self.accepted {
+            writeln!(f, "loading continues")?;
         }
         Ok(())
     }
@@ -71,15 +71,15 @@ mod tests {
 
     #[test]
     fn each_model_has_a_line_that_says_what_is_served_or_why_nothing_is() {
-        let lines = |json: &str, goes_on| {
+        let lines = |json: &str, accepted| {
             let listing: Listing = serde_json::from_str(json).unwrap();
-            Lines { listing: &listing, goes_on }.to_string()
+            Lines { listing: &listing, accepted }.to_string()
         };
         let served = r#"{"name": "churn", "version": 2, "backend": "tract", "default": true}"#;
         let failed = r#"{"name": "credit", "version": 1, "reason": "it is cut short"}"#;
         let both = format!(r#"{{"loading": false, "models": [{served}], "failed": [{failed}]}}"#);
         assert_eq!(lines(&both, false), "churn version 2 on tract\ncredit: it is cut short\n");
         let none = r#"{"models": [], "failed": []}"#;
-        assert_eq!(lines(none, true), "no models\nmore is being loaded\n");
+        assert_eq!(lines(none, true), "no models\nloading continues\n");
     }
 }

@@ -22,8 +22,8 @@ pub struct AuthConfig {
     pub protect: Vec<Protected>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RawAuth {
     keys_file: Option<PathBuf>,
     jwt: RawJwt,

@@ -5,6 +5,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Error, Metadata, Profile, Provider};
 
 use super::error::ConfigError;
+use super::keys;
 
 /// One source of values, under the name that an error calls it by.
 pub struct Layer {
@@ -16,6 +17,11 @@ pub struct Layer {
 const PREFIX: &str = "ONNWARD_";
 
 impl Layer {
+    /// Makes the defaults of the table of keys the lowest layer.
+    pub fn defaults() -> Result<Self, ConfigError> {
+        Ok(Self { source: "default".to_owned(), ..Self::file(Path::new("default"), &keys::reference())? })
+    }
+
     /// The text of a TOML file.
     pub fn file(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let values = toml::from_str(text).map_err(|error| {

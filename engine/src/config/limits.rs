@@ -11,7 +11,7 @@ use super::error::Invalid;
 use super::value::count;
 
 #[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct RawLimits {
     max_connections: u64,
     max_requests: u64,
@@ -25,30 +25,11 @@ pub struct RawLimits {
     trusted_proxies: Vec<String>,
 }
 
-impl Default for RawLimits {
-    fn default() -> Self {
-        let LimitsConfig { max_requests, max_headers, max_header_bytes, max_streams, .. } =
-            LimitsConfig::default();
-        Self {
-            max_connections: 0,
-            max_requests: max_requests as u64,
-            max_headers: max_headers as u64,
-            max_header_bytes: max_header_bytes as u64,
-            max_streams: max_streams.into(),
-            requests_per_second_per_address: 0,
-            burst_per_address: 0,
-            requests_per_second_per_key: 0,
-            burst_per_key: 0,
-            trusted_proxies: Vec::new(),
-        }
-    }
-}
-
 impl RawLimits {
     /// What the keys mean.
     pub fn check(self) -> Result<LimitsConfig, Invalid> {
-        let connections = count("limits.max_connections", self.max_connections, 0..=1_000_000)?;
-        let streams = count("limits.max_streams", self.max_streams, 1..=10_000)?;
+        let connections = count("limits.max_connections", self.max_connections)?;
+        let streams = count("limits.max_streams", self.max_streams)?;
         let address_rate = rate(
             ("limits.requests_per_second_per_address", self.requests_per_second_per_address),
             ("limits.burst_per_address", self.burst_per_address),
@@ -59,10 +40,10 @@ impl RawLimits {
         )?;
         Ok(LimitsConfig {
             max_connections: Some(connections).filter(|connections| *connections > 0),
-            max_requests: count("limits.max_requests", self.max_requests, 1..=1_000_000)?,
-            max_headers: count("limits.max_headers", self.max_headers, 16..=1000)?,
+            max_requests: count("limits.max_requests", self.max_requests)?,
+            max_headers: count("limits.max_headers", self.max_headers)?,
             // Below that, hyper's buffer has no room for a body's pieces.
-            max_header_bytes: count("limits.max_header_bytes", self.max_header_bytes, 8192..=1024 * 1024)?,
+            max_header_bytes: count("limits.max_header_bytes", self.max_header_bytes)?,
             max_streams: u32::try_from(streams).unwrap_or(u32::MAX),
             address_rate,
             key_rate,
@@ -77,8 +58,7 @@ impl RawLimits {
 
 /// A rate; zero a second is none, and a burst that is not set is what may come in a second.
 fn rate(per_second: (&'static str, u64), burst: (&'static str, u64)) -> Result<Option<Rate>, Invalid> {
-    let whole =
-        |(key, value)| count(key, value, 0..=1_000_000).map(|value| u32::try_from(value).unwrap_or(u32::MAX));
+    let whole = |(key, value)| count(key, value).map(|value| u32::try_from(value).unwrap_or(u32::MAX));
     let (rate, burst_value) = (whole(per_second)?, whole(burst)?);
     match (NonZero::new(rate), NonZero::new(burst_value)) {
         (Some(per_second), burst) => Ok(Some(Rate { per_second, burst: burst.unwrap_or(per_second) })),

@@ -6,18 +6,11 @@ use serde::Deserialize;
 use super::error::Invalid;
 
 #[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct RawMetrics {
     enabled: bool,
     risk_bands: Vec<f32>,
     certificates: Vec<PathBuf>,
-}
-
-impl Default for RawMetrics {
-    fn default() -> Self {
-        let MetricsConfig { enabled, risk_bands, certificates } = MetricsConfig::default();
-        Self { enabled, risk_bands, certificates }
-    }
 }
 
 /// How many edges there may be: a dashboard with more bands is not read.

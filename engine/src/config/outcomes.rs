@@ -10,7 +10,7 @@ use super::error::Invalid;
 use super::value::{count, within};
 
 #[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawOutcomes {
     folder: Option<PathBuf>,
     retention_days: u64,
@@ -20,22 +20,9 @@ pub(super) struct RawOutcomes {
     estimate_rows: u64,
 }
 
-impl Default for RawOutcomes {
-    fn default() -> Self {
-        Self {
-            folder: None,
-            retention_days: 90,
-            max_predictions: 10_000_000,
-            window_days: 30,
-            window_outcomes: 10_000,
-            estimate_rows: 10_000,
-        }
-    }
-}
-
 impl RawOutcomes {
     pub(super) fn check(self) -> Result<OutcomesConfig, Invalid> {
-        let days = |key, days| within(key, days, 1..=3650).map(|days| Duration::from_secs(days * 86_400));
+        let days = |key, days| within(key, days).map(|days| Duration::from_secs(days * 86_400));
         if self.folder.as_ref().is_some_and(|folder| folder.as_os_str().is_empty()) {
             let problem = "is empty; name a folder, or leave it out to keep no predictions".to_owned();
             return Err(Invalid { key: "outcomes.folder", problem });
@@ -43,14 +30,10 @@ impl RawOutcomes {
         Ok(OutcomesConfig {
             folder: self.folder,
             retention: days("outcomes.retention_days", self.retention_days)?,
-            max_predictions: within(
-                "outcomes.max_predictions",
-                self.max_predictions,
-                1_000..=10_000_000_000,
-            )?,
+            max_predictions: within("outcomes.max_predictions", self.max_predictions)?,
             window: days("outcomes.window_days", self.window_days)?,
-            window_outcomes: count("outcomes.window_outcomes", self.window_outcomes, 10..=1_000_000)?,
-            estimate_rows: count("outcomes.estimate_rows", self.estimate_rows, 100..=100_000_000)?,
+            window_outcomes: count("outcomes.window_outcomes", self.window_outcomes)?,
+            estimate_rows: count("outcomes.estimate_rows", self.estimate_rows)?,
         })
     }
 }

@@ -6,7 +6,7 @@ use std::thread::available_parallelism;
 
 use onnward_http::lifecycle::ShutdownConfig;
 use onnward_http::settings::{AccessLogConfig, ErrorDetail, HttpConfig};
-use onnward_repository::{DEFAULT_ALIAS, RepositoryConfig, S3Config};
+use onnward_repository::{RepositoryConfig, S3Config};
 use onnward_runtime::backend::BackendChoice;
 use onnward_schemas::layout::is_model_name;
 use onnward_serving::batcher::BatchingConfig;
@@ -24,11 +24,11 @@ use super::models::RawModels;
 use super::outcomes::RawOutcomes;
 use super::tls::RawTls;
 use super::tracing::RawTracing;
-use super::value::{DAY_MS, TEN_MINUTES_MS, count, duration, within};
+use super::value::{count, duration, within};
 use super::{Addresses, CacheConfig, Config};
 
 #[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct RawConfig {
     listen: String,
     repository: Option<String>,
@@ -60,39 +60,39 @@ pub struct RawConfig {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 struct RawWatch {
     interval_ms: u64,
     max_backoff_ms: u64,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 struct RawStore {
     timeout_ms: u64,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 struct RawCache {
     folder: Option<PathBuf>,
     max_bytes: u64,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RawSigning {
     public_keys: Vec<PathBuf>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RawOnnxRuntime {
     library: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 struct RawBatching {
     workers: u64,
     max_batch_rows: Option<u64>,
@@ -101,7 +101,7 @@ struct RawBatching {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 struct RawHttp {
     max_body_bytes: u64,
     max_request_rows: u64,
@@ -110,95 +110,18 @@ struct RawHttp {
     errors: ErrorDetail,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RawAdmin {
     listen: Option<String>,
     audit_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 struct RawShutdown {
     grace_ms: u64,
     drain_timeout_ms: u64,
-}
-
-impl Default for RawConfig {
-    fn default() -> Self {
-        Self {
-            listen: "127.0.0.1:8000".to_owned(),
-            repository: None,
-            alias: DEFAULT_ALIAS.to_owned(),
-            s3: S3Config::default(),
-            backend: BackendChoice::Auto,
-            default_model: None,
-            required_models: Vec::new(),
-            loaded_versions: 3,
-            watch: RawWatch::default(),
-            store: RawStore::default(),
-            cache: RawCache::default(),
-            models: RawModels::default(),
-            signing: RawSigning::default(),
-            onnxruntime: RawOnnxRuntime::default(),
-            batching: RawBatching::default(),
-            http: RawHttp::default(),
-            tls: RawTls::default(),
-            limits: RawLimits::default(),
-            auth: RawAuth::default(),
-            admin: RawAdmin::default(),
-            outcomes: RawOutcomes::default(),
-            shutdown: RawShutdown::default(),
-            metrics: RawMetrics::default(),
-            log: RawLog::default(),
-            capture: RawCapture::default(),
-            drift: RawDrift::default(),
-            tracing: RawTracing::default(),
-        }
-    }
-}
-
-impl Default for RawWatch {
-    fn default() -> Self {
-        Self { interval_ms: 5_000, max_backoff_ms: 60_000 }
-    }
-}
-
-impl Default for RawStore {
-    fn default() -> Self {
-        Self { timeout_ms: 10_000 }
-    }
-}
-
-impl Default for RawCache {
-    fn default() -> Self {
-        Self { folder: None, max_bytes: 10 * 1024 * 1024 * 1024 }
-    }
-}
-
-impl Default for RawBatching {
-    fn default() -> Self {
-        Self { workers: 0, max_batch_rows: None, max_queue_rows: 16_384, max_queue_delay_ms: 0 }
-    }
-}
-
-impl Default for RawHttp {
-    fn default() -> Self {
-        Self {
-            max_body_bytes: 8 * 1024 * 1024,
-            max_request_rows: 10_000,
-            request_timeout_ms: 30_000,
-            cors_origins: Vec::new(),
-            errors: ErrorDetail::Full,
-        }
-    }
-}
-
-impl Default for RawShutdown {
-    fn default() -> Self {
-        // Together below the 30 s that Kubernetes and Docker Swarm leave a container by default.
-        Self { grace_ms: 1_000, drain_timeout_ms: 25_000 }
-    }
 }
 
 impl RawConfig {
@@ -230,7 +153,7 @@ impl RawConfig {
             check_name(key, name)?;
         }
         let (log, access_log) = self.log.check()?;
-        let store_timeout = duration("store.timeout_ms", self.store.timeout_ms, 100..=TEN_MINUTES_MS)?;
+        let store_timeout = duration("store.timeout_ms", self.store.timeout_ms)?;
         let capture = self.capture.check(&self.s3, store_timeout)?;
         Ok(Config {
             listen,
@@ -244,14 +167,14 @@ impl RawConfig {
             backend: self.backend,
             default_model: self.default_model,
             required_models: self.required_models,
-            loaded_versions: count("loaded_versions", self.loaded_versions, 1..=1000)?,
+            loaded_versions: count("loaded_versions", self.loaded_versions)?,
             watch: WatchConfig {
-                interval: duration("watch.interval_ms", self.watch.interval_ms, 10..=DAY_MS)?,
-                max_backoff: duration("watch.max_backoff_ms", self.watch.max_backoff_ms, 10..=DAY_MS)?,
+                interval: duration("watch.interval_ms", self.watch.interval_ms)?,
+                max_backoff: duration("watch.max_backoff_ms", self.watch.max_backoff_ms)?,
             },
             cache: CacheConfig {
                 folder: self.cache.folder,
-                max_bytes: within("cache.max_bytes", self.cache.max_bytes, 0..=u64::MAX >> 1)?,
+                max_bytes: within("cache.max_bytes", self.cache.max_bytes)?,
             },
             models: self.models.check()?,
             public_keys: self.signing.public_keys,
@@ -271,7 +194,7 @@ impl RawConfig {
 
 impl RawBatching {
     fn check(self) -> Result<BatchingConfig, Invalid> {
-        let workers = match count("batching.workers", self.workers, 0..=1024)? {
+        let workers = match count("batching.workers", self.workers)? {
             // Follows the quota of the control group.
             0 => available_parallelism().map_or(1, usize::from),
             workers => workers,
@@ -280,10 +203,10 @@ impl RawBatching {
             workers,
             max_batch_rows: self
                 .max_batch_rows
-                .map(|rows| count("batching.max_batch_rows", rows, 1..=1_000_000))
+                .map(|rows| count("batching.max_batch_rows", rows))
                 .transpose()?,
-            max_queue_rows: count("batching.max_queue_rows", self.max_queue_rows, 1..=100_000_000)?,
-            max_queue_delay: duration("batching.max_queue_delay_ms", self.max_queue_delay_ms, 0..=10_000)?,
+            max_queue_rows: count("batching.max_queue_rows", self.max_queue_rows)?,
+            max_queue_delay: duration("batching.max_queue_delay_ms", self.max_queue_delay_ms)?,
         })
     }
 }
@@ -299,13 +222,9 @@ impl RawHttp {
             }
         }
         Ok(HttpConfig {
-            max_body_bytes: count("http.max_body_bytes", self.max_body_bytes, 1024..=1024 * 1024 * 1024)?,
-            max_request_rows: count("http.max_request_rows", self.max_request_rows, 1..=1_000_000)?,
-            request_timeout: duration(
-                "http.request_timeout_ms",
-                self.request_timeout_ms,
-                1..=TEN_MINUTES_MS,
-            )?,
+            max_body_bytes: count("http.max_body_bytes", self.max_body_bytes)?,
+            max_request_rows: count("http.max_request_rows", self.max_request_rows)?,
+            request_timeout: duration("http.request_timeout_ms", self.request_timeout_ms)?,
             cors_origins: self.cors_origins,
             errors: self.errors,
             access_log,
@@ -316,8 +235,8 @@ impl RawHttp {
 impl RawShutdown {
     fn check(self) -> Result<ShutdownConfig, Invalid> {
         Ok(ShutdownConfig {
-            grace: duration("shutdown.grace_ms", self.grace_ms, 0..=TEN_MINUTES_MS)?,
-            drain_timeout: duration("shutdown.drain_timeout_ms", self.drain_timeout_ms, 0..=TEN_MINUTES_MS)?,
+            grace: duration("shutdown.grace_ms", self.grace_ms)?,
+            drain_timeout: duration("shutdown.drain_timeout_ms", self.drain_timeout_ms)?,
         })
     }
 }

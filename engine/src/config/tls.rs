@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::error::Invalid;
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RawTls {
     certificate_file: Option<PathBuf>,
     private_key_file: Option<PathBuf>,

@@ -9,17 +9,11 @@ use super::error::Invalid;
 use super::value::share;
 
 #[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct RawTracing {
     endpoint: Option<String>,
     sample: f64,
     headers_file: Option<PathBuf>,
-}
-
-impl Default for RawTracing {
-    fn default() -> Self {
-        Self { endpoint: None, sample: 1.0, headers_file: None }
-    }
 }
 
 impl RawTracing {
