@@ -44,7 +44,7 @@ def check_images(resources, root):
 
 
 def routes(root):
-    return re.findall(r'\.route\("([^"]+)"', (root / "engine/src/http/router.rs").read_text()) + ["/docs"]
+    return re.findall(r'\.route\("([^"]+)"', (root / "engine/http/src/router.rs").read_text()) + ["/docs"]
 
 
 def check_probes(resources, root):
@@ -192,7 +192,7 @@ def check_rules(resources, root):
 def check_queue_wait(resources, root):
     values = yaml.safe_load((root / "docker/kubernetes/components/autoscaling/prometheus-adapter.yaml").read_text())
     served = {rule["name"]["as"]: rule for rule in values["rules"]["custom"]}
-    source = (root / "engine/src/metrics/inference.rs").read_text()
+    source = (root / "engine/telemetry/src/metrics/inference.rs").read_text()
     for autoscaler in of_kind(resources, "HorizontalPodAutoscaler"):
         metrics = autoscaler["spec"]["metrics"]
         if {metric["type"] for metric in metrics} != {"ContainerResource", "Pods"}:
