@@ -24,11 +24,12 @@ impl Machine {
     pub fn of_this() -> Self {
         let memory = MemoryRefreshKind::nothing().with_ram();
         let system = System::new_with_specifics(RefreshKind::nothing().with_memory(memory));
+        let memory_bytes = system.map(|system| system.total_memory()).unwrap_or_default();
         let release = System::kernel_version().unwrap_or_default();
         Self {
             processor: processor(),
             processors: processors().len(),
-            memory_bytes: system.total_memory(),
+            memory_bytes,
             kernel: format!("{} {release}", std::env::consts::OS),
             date: chrono::Utc::now().date_naive().to_string(),
         }
@@ -38,6 +39,6 @@ impl Machine {
 /// Returns the processor's name.
 pub fn processor() -> String {
     let system = System::new_with_specifics(RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing()));
-    let brand = system.cpus().first().map(|cpu| cpu.brand().trim()).filter(|brand| !brand.is_empty());
-    brand.unwrap_or("an unnamed processor").to_owned()
+    let brand = system.ok().and_then(|system| Some(system.cpus().first()?.brand().trim().to_owned()));
+    brand.filter(|brand| !brand.is_empty()).unwrap_or_else(|| "an unnamed processor".to_owned())
 }

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::HarnessError;
 use driver::Driver;
-use windows::{Latency, Windows};
+use windows::Windows;
 
 pub use checked::{CONNECTIONS, CheckedFigures, CheckedLoad, CheckedPlan, Phase};
 pub use schedule::{Arrivals, Schedule};

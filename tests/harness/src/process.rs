@@ -51,7 +51,7 @@ impl Resources {
     /// [`HarnessError::System`] if the process has ended.
     pub fn of(id: u32) -> Result<Self, HarnessError> {
         let refresh = ProcessRefreshKind::nothing().with_memory().with_tasks();
-        let system = refreshed(ProcessesToUpdate::Some(&[Pid::from_u32(id)]), refresh);
+        let system = refreshed(ProcessesToUpdate::Some(&[Pid::from_u32(id)]), refresh)?;
         let resources = system.process(Pid::from_u32(id)).and_then(|process| {
             // The main thread is not among the tasks.
             let threads = 1 + process.tasks().map_or(0, |tasks| tasks.len());
@@ -91,7 +91,7 @@ pub fn spawn_on(command: &mut Command, processors: &[usize]) -> io::Result<Child
 /// [`HarnessError::System`] if the process does not exist or the system does not know the signal.
 pub fn send_signal(id: u32, signal: Signal) -> Result<(), HarnessError> {
     let pid = Pid::from_u32(id);
-    let system = refreshed(ProcessesToUpdate::Some(&[pid]), ProcessRefreshKind::nothing());
+    let system = refreshed(ProcessesToUpdate::Some(&[pid]), ProcessRefreshKind::nothing())?;
     let sent = system.process(pid).and_then(|process| process.kill_with(signal));
     let failed = HarnessError::system(format!("send {signal} to process {id}"));
     if sent == Some(true) { Ok(()) } else { Err(failed(io::ErrorKind::NotFound.into())) }
@@ -113,8 +113,11 @@ impl ProcessTree {
     /// assert!(tree.descendants().is_empty());
     /// ```
     pub fn of(id: u32) -> Self {
-        let system = refreshed(ProcessesToUpdate::All, ProcessRefreshKind::nothing());
         let mut ids = vec![id];
+        // Where processes cannot be listed, no descendants are known.
+        let Ok(system) = refreshed(ProcessesToUpdate::All, ProcessRefreshKind::nothing()) else {
+            return Self { ids };
+        };
         let mut seen = 0;
         while let Some(&parent) = ids.get(seen) {
             let parent = Some(Pid::from_u32(parent));
@@ -161,10 +164,11 @@ pub fn reset_peak(id: u32) -> Result<(), HarnessError> {
     platform::reset_peak(id).map_err(cannot_inspect(id))
 }
 
-fn refreshed(processes: ProcessesToUpdate<'_>, refresh: ProcessRefreshKind) -> System {
-    let mut system = System::new();
+fn refreshed(processes: ProcessesToUpdate<'_>, refresh: ProcessRefreshKind) -> Result<System, HarnessError> {
+    let mut system = System::new()
+        .map_err(|error| HarnessError::system("list processes")(io::Error::other(error.to_string())))?;
     system.refresh_processes_specifics(processes, true, refresh);
-    system
+    Ok(system)
 }
 
 fn cannot_inspect(id: u32) -> impl FnOnce(io::Error) -> HarnessError {
