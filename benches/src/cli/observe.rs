@@ -12,8 +12,8 @@ use onnward_harness::cli::{CommonArguments, are_met, bar, family, positive, prin
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Two engines serve one model and take turns under the same load, on one processor, the load on another. Neither writes
-lines of requests, unless --on ONNWARD_LOG__ACCESS_SAMPLE=1.0 says so.
+Two engines serve one model and take turns under the same load, on one processor, with the load on another. Neither \
+writes access log lines, unless --on ONNWARD_LOG__ACCESS_SAMPLE=1.0 is given.
 
 Examples:
   onnward-bench observe
