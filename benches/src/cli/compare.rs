@@ -12,7 +12,7 @@ use crate::comparison::session::{self, SessionPlan};
 use crate::comparison::subject::{Files, Subject};
 use crate::comparison::{ComparisonSettings, Progress, chart, run};
 use onnward_harness::HarnessError;
-use onnward_harness::cli::{Output, engine_beside, family, positive, print};
+use onnward_harness::cli::{Output, family, positive, print, program, variable};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

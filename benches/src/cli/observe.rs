@@ -8,7 +8,8 @@ use onnward_models::Family;
 
 use crate::observation::{self, ObservationSettings};
 use onnward_harness::HarnessError;
-use onnward_harness::cli::{CommonArguments, are_met, bar, family, positive, print};
+use onnward_harness::cli::{CommonArguments, bar, family, positive, print, variable};
+use onnward_harness::requirement::are_met;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

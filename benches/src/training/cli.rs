@@ -8,7 +8,8 @@ use onnward_models::Family;
 
 use super::{FitSettings, Task, TrainingSettings, fit, run};
 use onnward_harness::HarnessError;
-use onnward_harness::cli::{Output, are_met, bar, family, print};
+use onnward_harness::cli::{Output, bar, family, print};
+use onnward_harness::requirement::are_met;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
