@@ -326,11 +326,11 @@ impl Bench<'_> {
             }
             let families: Vec<String> =
                 self.settings.families.iter().map(|family| format!("/models/{family}/predict")).collect();
-            let ports = free_ports()?;
+            let [port] = free_ports()?;
             let repository = self.settings.files.both();
-            let command = self.settings.files.engine_command(subject, &repository, ports[0]);
+            let command = self.settings.files.engine_command(subject, &repository, port);
             let log = self.settings.files.work.join("both.log");
-            let mut server = Server::start(command, ports[0], &self.server_processors, log)?;
+            let mut server = Server::start(command, port, &self.server_processors, log)?;
             for path in &families {
                 for rows in [1, 32, 1024] {
                     for body in self.workload.bodies(subject.protocol(), rows)?.iter().take(64) {

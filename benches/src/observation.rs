@@ -1,4 +1,4 @@
-//! What it costs to see: two engines of one model, one that counts everything and one that does not, take
+//! The cost of observability: two engines of one model, one with metrics, drift and logs and one without, take
 //! turns under the same load.
 
 use std::fmt;
@@ -147,7 +147,7 @@ fn measure(
             let bodies = workload.bodies(Protocol::Named, load.rows)?;
             let mut rounds = Vec::new();
             for round in 0..settings.rounds {
-                // Who begins changes: what the machine does more and more of hits both alike.
+                // The engines take turns to begin, so that a trend of the machine affects both alike.
                 let first = round % ENGINES;
                 let mut sides = [None; ENGINES];
                 for turn in [first, 1 - first] {
@@ -241,13 +241,13 @@ impl fmt::Display for Load {
 
 impl fmt::Display for ObservationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "What it costs to see, {} rounds in turns, a {} model", self.rounds, self.family)?;
+        writeln!(f, "The cost of observability, {} rounds in turns, a {} model", self.rounds, self.family)?;
         for Cost { load, seeing, unseeing, throughput_ratio, throughput_ratio_range, cpu_ratio } in
             &self.costs
         {
             let [smallest, largest] = throughput_ratio_range;
             writeln!(f, "\n{load}")?;
-            for (name, side) in [("seeing", seeing), ("not seeing", unseeing)] {
+            for (name, side) in [("with", seeing), ("without", unseeing)] {
                 let Side { requests_per_second, cpu_us_per_request } = side;
                 writeln!(
                     f,

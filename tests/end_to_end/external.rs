@@ -44,7 +44,7 @@ fn names() -> &'static [&'static str] {
 }
 
 #[test]
-fn foreign_models_answer_as_python_does_and_are_said_to_be_unproven() {
+fn external_models_answer_as_python_does_and_are_reported_as_unproven() {
     let repository = TempDir::new().unwrap();
     for name in names() {
         let published = publish(&repository, name);
@@ -86,7 +86,7 @@ fn foreign_models_answer_as_python_does_and_are_said_to_be_unproven() {
 }
 
 #[test]
-fn what_a_foreign_model_does_not_take_is_told_of_the_field_or_the_row() {
+fn what_an_external_model_does_not_accept_is_reported_by_field_or_row() {
     if !names().contains(&"sklearn-pipeline") {
         return;
     }
@@ -118,7 +118,7 @@ fn what_a_foreign_model_does_not_take_is_told_of_the_field_or_the_row() {
 }
 
 #[test]
-fn what_a_foreign_file_leaves_open_is_asked_for_before_it_serves() {
+fn what_an_external_file_leaves_open_is_required_before_it_is_served() {
     let repository = TempDir::new().unwrap();
     let target = text(repository.path());
     let logits = data("torch-logits.onnx");
@@ -145,7 +145,7 @@ fn what_a_foreign_file_leaves_open_is_asked_for_before_it_serves() {
 }
 
 #[test]
-fn check_predict_and_inspect_read_the_config_beside_a_foreign_file() {
+fn check_predict_and_inspect_read_the_config_beside_an_external_file() {
     let folder = TempDir::new().unwrap();
     let (file, rows) = (folder.path().join("model.onnx"), folder.path().join("rows.json"));
     std::fs::copy(data("torch-logits.onnx"), &file).unwrap();

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use onnward_harness::HarnessError;
-use onnward_harness::cli::{Output, engine_beside, family, positive, print};
 use onnward_models::Family;
 
 use crate::comparison::scenario::Scenario;
 use crate::comparison::session::{self, SessionPlan};
 use crate::comparison::subject::{Files, Subject};
 use crate::comparison::{ComparisonSettings, Progress, chart, run};
+use onnward_harness::HarnessError;
+use onnward_harness::cli::{Output, family, positive, print, program, variable};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The peers' environments are installed once, by pip, into --environments; a peer that cannot be had is left out.
+The peers' environments are installed once, by pip, into --environments. A peer that cannot be installed is left out.
 
 Examples:
   onnward-bench compare
@@ -104,7 +104,7 @@ impl CompareArguments {
         let style = ProgressStyle::with_template("{elapsed:>4} {wide_bar:.cyan/dim} {pos} of {len} {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         let show = |what: String| {
-            // Where there is no terminal to draw on, a line each tells as much.
+            // Without a terminal to draw on, print a line for each step.
             if bar.is_hidden() {
                 eprintln!("{:>5.0} s  {what}", bar.elapsed().as_secs_f64());
             }

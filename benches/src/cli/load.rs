@@ -19,7 +19,7 @@ use crate::bare;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Three windows make a run; it goes on until three in a row agree within 10 % in answers a second, at most twice as long.
+A run ends when three windows in a row agree within 10 % in answers per second, or after twice the duration.
 
 Examples:
   onnward-bench load --url http://127.0.0.1:8000/predict --body row.json --concurrency 64 --seconds 6

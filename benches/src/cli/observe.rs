@@ -4,16 +4,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use onnward_harness::HarnessError;
-use onnward_harness::cli::{CommonArguments, are_met, bar, family, positive, print};
 use onnward_models::Family;
 
 use crate::observation::{self, ObservationSettings};
+use onnward_harness::HarnessError;
+use onnward_harness::cli::{CommonArguments, bar, family, positive, print, variable};
+use onnward_harness::requirement::are_met;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Two engines serve one model and take turns under the same load, on one processor, the load on another. Neither writes
-lines of requests, unless --on ONNWARD_LOG__ACCESS_SAMPLE=1.0 says so.
+Two engines serve one model and take turns under the same load, on one processor, with the load on another. Neither \
+writes access log lines, unless --on ONNWARD_LOG__ACCESS_SAMPLE=1.0 is given.
 
 Examples:
   onnward-bench observe

@@ -187,10 +187,10 @@ fn thousands(figure: f64) -> String {
 fn caption(report: &Report) -> String {
     let machine = &report.machine;
     let versions = report.subjects.iter().flat_map(|info| &info.versions);
-    let told = ["onnward", "fastapi", "onnxruntime", "scikit-learn", "mlserver"];
+    let shown = ["onnward", "fastapi", "onnxruntime", "scikit-learn", "mlserver"];
     let mut versions: Vec<&str> = versions
         .map(String::as_str)
-        .filter(|version| version.split(' ').next().is_some_and(|name| told.contains(&name)))
+        .filter(|version| version.split(' ').next().is_some_and(|name| shown.contains(&name)))
         .collect();
     versions.sort_unstable();
     versions.dedup();

@@ -54,11 +54,11 @@ pub(super) fn measure(bench: &Bench<'_>, turns: &[(Subject, Family)]) -> Result<
             let title = subject.title();
             (bench.tell)(Progress::Doing(format!("{title}, {family}: overload with {rows} rows a request")));
             let max_queue_rows = rows * QUEUED;
-            let ports = free_ports()?;
+            let [port] = free_ports()?;
             let files = &bench.settings.files;
-            let mut command = files.engine_command(subject, &files.repository(family), ports[0]);
+            let mut command = files.engine_command(subject, &files.repository(family), port);
             command.env("ONNWARD_BATCHING__MAX_QUEUE_ROWS", max_queue_rows.to_string());
-            let (server, _) = bench.launch(command, ports[0], subject, &format!("{family}-overload"))?;
+            let (server, _) = bench.launch(command, port, subject, &format!("{family}-overload"))?;
             let closed = bench.load(&server, subject, rows, Schedule::Closed { connections })?;
             let capacity = closed.requests_per_second;
             let rate = capacity * FACTOR;

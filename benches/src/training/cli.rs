@@ -4,15 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use onnward_harness::HarnessError;
-use onnward_harness::cli::{Output, are_met, bar, family, print};
 use onnward_models::Family;
 
 use super::{FitSettings, Task, TrainingSettings, fit, run};
+use onnward_harness::HarnessError;
+use onnward_harness::cli::{Output, bar, family, print};
+use onnward_harness::requirement::are_met;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-scikit-learn runs in the Python that `make bench-train` sets up. Linux alone tells what a process uses.
+scikit-learn runs in the Python environment of `make bench-train`. What a process uses is measured on Linux only.
 
 Examples:
   onnward-bench train
@@ -28,22 +29,22 @@ pub(crate) struct TrainingArguments {
     /// Number of rounds, in which trainers take turns
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     rounds: u64,
-    /// What is fitted
+    /// Tasks to fit
     #[arg(long, value_delimiter = ',', value_parser = task, default_value = "logistic,logistic-splines,forest")]
     tasks: Vec<Task>,
-    /// Run linfa's and smartcore's families as well, which take minutes
+    /// Also run the families of linfa and smartcore, which takes minutes
     #[arg(long)]
     libraries: bool,
-    /// The Python that has scikit-learn
-    #[arg(long, value_name = "PATH", default_value = "target/peers/training/bin/python")]
+    /// Python interpreter with scikit-learn
+    #[arg(long, value_name = "FILE", default_value = "target/peers/training/bin/python")]
     python: PathBuf,
-    /// scikit-learn's side
-    #[arg(long, value_name = "PATH", default_value = "benches/peers/training/train.py")]
+    /// Script that runs scikit-learn
+    #[arg(long, value_name = "FILE", default_value = "benches/peers/training/train.py")]
     script: PathBuf,
-    /// The schema whose sample customers are fitted
+    /// Schema from which rows are sampled
     #[arg(long, value_name = "FILE", default_value = "schemas/telco.toml")]
     schema: PathBuf,
-    /// Where the figures are written as JSON
+    /// JSON file for the figures
     #[arg(long, value_name = "FILE", default_value = "target/bench/training.json")]
     results: PathBuf,
     /// Output format
@@ -72,12 +73,12 @@ impl TrainingArguments {
             self;
         if !python.is_file() {
             let python = python.display();
-            let fix = "run `make bench-train`, which sets it up, or name another one with --python";
+            let fix = "run `make bench-train`, which creates it, or choose another one with --python";
             return Err(HarnessError::Settings(format!("there is no Python at {python}: {fix}")));
         }
         let settings = TrainingSettings { schema, rows, test_rows, rounds, python, script, tasks, libraries };
-        let bar = bar(settings.runs(), "drawing the tables");
-        // A forest of scikit-learn takes minutes, and the time shall be seen to pass.
+        let bar = bar(settings.runs(), "sampling the tables");
+        // A forest of scikit-learn takes minutes: the display shows that time passes.
         bar.enable_steady_tick(Duration::from_secs(1));
         let report = run(&settings, |next| match next {
             Some(next) => bar.set_message(next),
@@ -86,7 +87,7 @@ impl TrainingArguments {
         bar.finish_and_clear();
         if let Some(folder) = results.parent() {
             std::fs::create_dir_all(folder)
-                .map_err(HarnessError::system(format!("make {}", folder.display())))?;
+                .map_err(HarnessError::system(format!("create {}", folder.display())))?;
         }
         let json = serde_json::to_string_pretty(&report)?;
         std::fs::write(&results, json)
@@ -97,7 +98,7 @@ impl TrainingArguments {
 }
 
 impl FitArguments {
-    /// Always true: whoever started this process judges.
+    /// Runs one fit. The parent process evaluates it, so this always returns true.
     pub fn run(self) -> Result<bool, HarnessError> {
         let Self { task, family, schema, train, test } = self;
         fit(&FitSettings { task, family, schema, train, test })?;
@@ -107,5 +108,5 @@ impl FitArguments {
 
 fn task(name: &str) -> Result<Task, String> {
     let found = Task::ALL.into_iter().find(|task| task.name() == name);
-    found.ok_or_else(|| format!("{name:?} is no task: use logistic, logistic-splines or forest"))
+    found.ok_or_else(|| format!("unknown task {name:?}: use logistic, logistic-splines or forest"))
 }

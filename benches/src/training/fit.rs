@@ -23,8 +23,8 @@ pub struct FitSettings {
     pub test: PathBuf,
 }
 
-/// Reads, fits and judges once, stopping after each step so that whoever started this process can take
-/// measure: the same steps as in `benches/peers/training/train.py`.
+/// Reads, fits and evaluates once, and waits after each step so that the parent process can measure it: the
+/// same steps as in `benches/peers/training/train.py`.
 ///
 /// # Errors
 /// [`HarnessError`]: a table cannot be read or fitted.

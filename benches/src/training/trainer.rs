@@ -102,13 +102,13 @@ fn step(wall_s: f64, cpu: Duration, peak_bytes: u64) -> Step {
 struct Talk<'a> {
     name: &'a str,
     said: Lines<BufReader<ChildStdout>>,
-    told: ChildStdin,
+    stdin: ChildStdin,
 }
 
 impl<'a> Talk<'a> {
     fn with(child: &mut Child, name: &'a str) -> Result<Self, HarnessError> {
         match (child.stdout.take(), child.stdin.take()) {
-            (Some(said), Some(told)) => Ok(Self { name, said: BufReader::new(said).lines(), told }),
+            (Some(stdout), Some(stdin)) => Ok(Self { name, said: BufReader::new(stdout).lines(), stdin }),
             _ => Err(HarnessError::Settings(format!("{name} was started without pipes"))),
         }
     }
@@ -134,7 +134,7 @@ impl<'a> Talk<'a> {
 
     fn go_on(&mut self) -> Result<(), HarnessError> {
         let failed = HarnessError::system(format!("talk to {}", self.name));
-        self.told.write_all(b"\n").and_then(|()| self.told.flush()).map_err(failed)
+        self.stdin.write_all(b"\n").and_then(|()| self.stdin.flush()).map_err(failed)
     }
 }
 

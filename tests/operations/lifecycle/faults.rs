@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use super::fixture::{
-    Fixture, answers, eventually, looks, refuses, repository_where, serves, status, status_where,
-};
+use super::fixture::{Fixture, answers, looks, refuses, repository_where, serves, status, status_where};
 use super::{artifacts, run_apart};
 use crate::support::fault_proxy::Fault;
 use crate::support::programs::Engine;
+use crate::support::wait::eventually;
 
 #[test]
 fn a_store_that_fails_changes_nothing_that_is_served() {

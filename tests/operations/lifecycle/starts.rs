@@ -8,6 +8,7 @@ use super::fixture::{Fixture, answers, repository_where, serves, status_where};
 use super::run_apart;
 use crate::support::fault_proxy::Fault;
 use crate::support::programs::Engine;
+use crate::support::wait::eventually;
 
 const MODEL: &str = "model";
 const TRACT: &[&str] = &["--backend", "tract"];

@@ -229,10 +229,14 @@ impl CheckedFigures {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::sync::atomic::AtomicU64;
+
     use bytes::Bytes;
 
     use super::super::tests as server;
     use super::*;
+    use crate::wait::until;
 
     fn request() -> Request {
         Request { body: Bytes::from_static(server::REQUEST), probabilities: [0.25, 0.5] }
@@ -268,36 +272,53 @@ mod tests {
             (200, r#"{"version": 2, "probability": 0.25}"#),
             (503, "no model"),
         ];
+        let answered = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&answered);
         let address = server::server(move |count| {
-            // Every fifth answer is none: the connection is closed.
+            counter.fetch_add(1, Ordering::Relaxed);
+            // Every fifth request gets no answer: the connection is closed.
             answers.get(count).map_or_else(String::new, |(status, body)| {
                 format!("HTTP/1.1 {status} Status\r\ncontent-length: {}\r\n\r\n{body}", body.len())
             })
         });
-        let path = "/predict".to_owned();
-        let plan = CheckedPlan {
-            address,
-            path,
-            rate: 1000.0,
-            requests: vec![request()],
-            versions: [1, 2],
-            key: None,
-        };
+        let wait_for = |count: u64| assert!(until(|| answered.load(Ordering::Relaxed) >= count).is_some());
+        let (path, requests) = ("/predict".to_owned(), vec![request()]);
+        let plan = CheckedPlan { address, path, rate: 1000.0, requests, versions: [1, 2], key: None };
         let load = CheckedLoad::start(plan).unwrap();
+        wait_for(200);
         load.enter(Phase::Quiet);
-        std::thread::sleep(Duration::from_millis(500));
+        wait_for(400);
         load.enter(Phase::Disturbed);
-        std::thread::sleep(Duration::from_millis(100));
+        wait_for(600);
         let CheckedFigures { sent, failed, wrong, answered_by, reasons, quiet, disturbed } =
             load.stop().unwrap();
-        assert_eq!(failed + wrong + answered_by.iter().sum::<u64>(), sent);
-        assert!(answered_by.iter().all(|count| *count > 0) && wrong > 0 && failed > wrong, "{reasons:?}");
-        assert_eq!(reasons["503: no model"] + reasons["unexpected end of file"], failed, "{reasons:?}");
+        let correct = answered_by.iter().sum::<u64>();
+        assert!(sent >= 600 && failed + wrong + correct == sent, "{sent}: {failed}, {wrong}, {correct}");
+        assert!(answered_by.iter().all(|count| *count > 0) && wrong > 0, "{reasons:?}");
         assert!(
-            quiet.len() > disturbed.len() && !disturbed.is_empty(),
-            "{} {}",
-            quiet.len(),
-            disturbed.len()
+            reasons["503: no model"] > 0 && reasons.values().sum::<u64>() == failed + wrong,
+            "{reasons:?}"
         );
+        // Latencies of the first phase are not reported.
+        let reported = quiet.len() + disturbed.len();
+        assert!(!quiet.is_empty() && !disturbed.is_empty() && reported < correct as usize, "{reported}");
+    }
+
+    #[test]
+    fn a_server_that_never_answers_fails_every_request() {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap();
+        let plan = [post_with("test", "/", &[], b"{}")];
+        let schedule = Schedule::Open { rate: 1000.0, arrivals: Arrivals::Constant, connections: 2 };
+        let mut driver = Driver::open(address.local_addr().unwrap(), &plan, schedule).unwrap();
+        let mut failed = 0;
+        let mut on_answer = |answer: Answer| {
+            assert_eq!(answer.result.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+            failed += 1;
+        };
+        for _ in 0..3 {
+            driver.send_until(Instant::now() + CHECK_INTERVAL, &mut on_answer).unwrap();
+            driver.fail_older_than(Duration::ZERO, &mut on_answer).unwrap();
+        }
+        assert!(failed >= 6, "{failed}");
     }
 }

@@ -53,12 +53,12 @@ impl Connection {
         stream.set_nonblocking(true)?;
         let mut stream = TcpStream::from_std(stream);
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Self { address, token, stream, reader: ResponseReader::new(), in_flight: None })
+        Ok(Self { address, token, stream, reader: ResponseReader::new(false), in_flight: None })
     }
 
     /// Has the bodies of answers kept.
     pub fn keep_bodies(&mut self) {
-        self.reader.keeps_bodies = true;
+        self.reader = ResponseReader::new(true);
     }
 
     /// Returns whether a request is in flight.
@@ -166,9 +166,7 @@ impl Connection {
     fn reconnect(&mut self, registry: &Registry) -> io::Result<()> {
         self.stream = TcpStream::connect(self.address)?;
         self.stream.set_nodelay(true)?;
-        let keeps_bodies = self.reader.keeps_bodies;
-        self.reader = ResponseReader::new();
-        self.reader.keeps_bodies = keeps_bodies;
+        self.reader = ResponseReader::new(self.reader.keeps_bodies());
         registry.register(&mut self.stream, self.token, Interest::READABLE | Interest::WRITABLE)
     }
 }

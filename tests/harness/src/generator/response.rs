@@ -17,7 +17,7 @@ pub struct ResponseReader {
     /// The parsed head, once it is complete, and how many bytes of the body are missing.
     body: Option<(Answered, usize)>,
     /// Whether bodies are kept, for [`ResponseReader::take_body`].
-    pub keeps_bodies: bool,
+    keeps_bodies: bool,
     kept: Vec<u8>,
 }
 
@@ -30,17 +30,16 @@ pub struct Answered {
     pub is_last: bool,
 }
 
-impl Default for ResponseReader {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl ResponseReader {
     /// Returns a reader at the beginning of an answer.
-    pub fn new() -> Self {
+    pub fn new(keeps_bodies: bool) -> Self {
         let buffer = vec![0; BUFFER].into_boxed_slice();
-        Self { buffer, filled: 0, body: None, keeps_bodies: false, kept: Vec::new() }
+        Self { buffer, filled: 0, body: None, keeps_bodies, kept: Vec::new() }
+    }
+
+    /// Returns whether bodies are kept.
+    pub fn keeps_bodies(&self) -> bool {
+        self.keeps_bodies
     }
 
     /// Reads what is available. Returns the answer once it is complete, `None` while a part is missing.
@@ -145,7 +144,7 @@ mod tests {
     }
 
     fn statuses(bytes: &[u8], piece: usize) -> Vec<u16> {
-        let mut reader = ResponseReader::new();
+        let mut reader = ResponseReader::new(false);
         let mut stream = Pieces(bytes.chunks(piece).collect(), true);
         let mut statuses = Vec::new();
         while !stream.0.is_empty() {
@@ -166,7 +165,7 @@ mod tests {
     fn bodies_are_kept_on_request() {
         let answers = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
         for keeps_bodies in [false, true] {
-            let mut reader = ResponseReader { keeps_bodies, ..ResponseReader::new() };
+            let mut reader = ResponseReader::new(keeps_bodies);
             let mut stream = Pieces(answers.chunks(1).collect(), true);
             let mut bodies = Vec::new();
             while !stream.0.is_empty() {
@@ -190,7 +189,7 @@ mod tests {
             [("x: close", false), ("connection: keep-alive", false), ("Connection: Close", true)]
         {
             let answer = format!("HTTP/1.1 429 Too Many Requests\r\n{header}\r\ncontent-length: 0\r\n\r\n");
-            let answered = ResponseReader::new().read(&mut Pieces(vec![answer.as_bytes()], true)).unwrap();
+            let answered = ResponseReader::new(false).read(&mut Pieces(vec![answer.as_bytes()], true)).unwrap();
             assert_eq!(answered, Some(Answered { status: 429, is_last }), "{header}");
         }
     }
@@ -202,7 +201,7 @@ mod tests {
             b"SSH-2.0-OpenSSH\r\n",
             b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\ntoo much",
         ] {
-            let mut reader = ResponseReader::new();
+            let mut reader = ResponseReader::new(false);
             let error = reader.read(&mut Pieces(vec![bytes], true)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidData);
         }

@@ -26,7 +26,7 @@ pub struct Served {
     pub took: Vec<Duration>,
 }
 
-/// Served that keep coming.
+/// A thread that opens new connections.
 pub struct NewConnections {
     stops: Arc<AtomicBool>,
     thread: JoinHandle<Served>,

@@ -18,7 +18,7 @@ use onnward_harness::publisher::Publisher;
 use onnward_harness::seaweedfs::SeaweedFs;
 use onnward_harness::versions::TwoVersions;
 
-pub const MODEL: &str = "beset";
+pub const MODEL: &str = "disturbed";
 
 /// Settings, models and random delays of all scenarios.
 pub struct Testbed {

@@ -145,7 +145,7 @@ impl Shared {
 
 /// Returns an error's message with those of its causes.
 fn reason(error: &dyn Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
+    let causes = std::iter::successors(Some(error), |&error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
