@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 use ndarray::Array2;
 use onnward_engine::backend::{self, Backend, Tract};
 use onnward_models::{
-    CandidateParams, Dataset, Family, ForestParams, OnInvalid, SampleFormat, TrainedModel, TrainingPlan,
-    train, write_sample,
+    CandidateParams, Dataset, Estimator, ForestParams, OnInvalid, SampleFormat, Settings, TrainedModel,
+    TrainingPlan, train, write_sample,
 };
 use onnward_schemas::SchemaFile;
 use tempfile::TempDir;
@@ -53,11 +53,12 @@ fn train_all(name: &str, table: Option<PathBuf>) -> Trained {
         path
     });
     let data = Dataset::read(&table, &file.schema, OnInvalid::Fail).unwrap();
-    let candidates = Family::ALL.into_iter().map(|family| match CandidateParams::default_of(family) {
+    let candidates = Estimator::ALL.into_iter().map(CandidateParams::default_of).map(|mut params| {
         // Leaves of one row make the deepest trees and the closest thresholds.
-        CandidateParams::Forest(params) => CandidateParams::Forest(deep(params)),
-        CandidateParams::SmartcoreForest(params) => CandidateParams::SmartcoreForest(deep(params)),
-        other => other,
+        if let Settings::Forest(forest) = &mut params.settings {
+            *forest = deep(forest.clone());
+        }
+        params
     });
     let plan = TrainingPlan { candidates: candidates.collect(), folds: 2, ..TrainingPlan::default() };
     let models = train(&data, &plan, &|_| ()).unwrap().models;

@@ -9,7 +9,9 @@ mod trainer;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use onnward_models::{CandidateParams, Family, ForestParams, LogisticParams, SampleFormat, write_sample};
+use onnward_models::{
+    CandidateParams, Estimator, Family, ForestParams, LogisticParams, SampleFormat, Settings, write_sample,
+};
 use onnward_schemas::SchemaFile;
 use tempfile::TempDir;
 
@@ -68,21 +70,20 @@ impl Task {
         }
     }
 
-    /// The families that can do it, the one that is held against scikit-learn first.
-    fn families(self) -> [Family; 2] {
-        match self {
-            Self::Straight | Self::Bent => [Family::Logistic, Family::LinfaLogistic],
-            Self::Forest => [Family::Forest, Family::SmartcoreForest],
-        }
+    /// The estimators that can do it, the one that is held against scikit-learn first.
+    fn estimators(self) -> Vec<Estimator> {
+        let family = match self {
+            Self::Straight | Self::Bent => Family::Logistic,
+            Self::Forest => Family::Forest,
+        };
+        Estimator::ALL.into_iter().filter(|estimator| estimator.family == family).collect()
     }
 
     /// The settings that all trainers have.
-    fn params(self, family: Family) -> CandidateParams {
-        let mut params = CandidateParams::default_of(family);
-        if let (Self::Straight, CandidateParams::Logistic(params) | CandidateParams::LinfaLogistic(params)) =
-            (self, &mut params)
-        {
-            params.knots = 0;
+    fn params(self, estimator: Estimator) -> CandidateParams {
+        let mut params = CandidateParams::default_of(estimator);
+        if let (Self::Straight, Settings::Logistic(settings)) = (self, &mut params.settings) {
+            settings.knots = 0;
         }
         params
     }
@@ -126,13 +127,13 @@ impl TrainingSettings {
             }
             words
         };
-        let families = task.families();
+        let estimators = task.estimators();
         let own =
-            families.iter().take(if self.libraries { families.len() } else { 1 }).map(|family| Trainer {
-                name: format!("onnward {family}"),
+            estimators.iter().take(if self.libraries { estimators.len() } else { 1 }).map(|estimator| Trainer {
+                name: format!("onnward {estimator}"),
                 is_peer: false,
                 program: None,
-                arguments: files(own_words(task, *family)),
+                arguments: files(own_words(task, *estimator)),
             });
         let peers = task.peers().into_iter().map(|words| Trainer {
             name: match words.iter().position(|word| word == "--matrix") {
@@ -187,6 +188,6 @@ fn words(text: &str) -> Vec<String> {
 }
 
 /// The hidden command of this very program that fits one family.
-fn own_words(task: Task, family: Family) -> Vec<String> {
-    words(&format!("fit-once {} {family}", task.name()))
+fn own_words(task: Task, estimator: Estimator) -> Vec<String> {
+    words(&format!("fit-once {} {estimator}", task.name()))
 }

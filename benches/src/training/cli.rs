@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use onnward_models::Family;
+use onnward_models::Estimator;
 
 use super::{FitSettings, Task, TrainingSettings, fit, run};
-use crate::cli::{Output, are_met, bar, family, print};
+use crate::cli::{Output, are_met, bar, print};
 use crate::error::ProofError;
 
 #[derive(Debug, Args)]
@@ -55,8 +55,7 @@ pub(crate) struct TrainingArguments {
 pub(crate) struct FitArguments {
     #[arg(value_parser = task)]
     task: Task,
-    #[arg(value_parser = family)]
-    family: Family,
+    estimator: Estimator,
     #[arg(long)]
     schema: PathBuf,
     #[arg(long)]
@@ -98,8 +97,8 @@ impl TrainingArguments {
 impl FitArguments {
     /// Always true: whoever started this process judges.
     pub fn run(self) -> Result<bool, ProofError> {
-        let Self { task, family, schema, train, test } = self;
-        fit(&FitSettings { task, family, schema, train, test })?;
+        let Self { task, estimator, schema, train, test } = self;
+        fit(&FitSettings { task, estimator, schema, train, test })?;
         Ok(true)
     }
 }
