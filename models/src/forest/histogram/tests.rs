@@ -4,7 +4,7 @@ use rand::Rng;
 use super::*;
 use crate::fitted::{Node, Tree};
 use crate::fixtures::{AMOUNT, PLAN, schema};
-use crate::forest::pruned;
+use crate::forest::{pruned, round_down};
 
 /// Of few values.
 const SIZE: &str = r#"{ name = "size", type = "numeric" }"#;
