@@ -45,7 +45,8 @@ pub enum Command {
         onnward-exporter train --schema schemas/telco.toml --data customers.csv \\\n      \
         --repository model-repository --model churn --out report\n  \
         onnward-exporter train --schema schemas/bank.toml --data bank.csv --on-invalid skip \\\n      \
-        --candidates forest --forest-trees 300 --repository model-repository --model bank --output json\n  \
+        --candidates forest --forest-trees 300 --output json \\\n      \
+        --repository model-repository --model bank\n  \
         onnward-exporter train --schema schemas/telco.toml --sample 7000 --if-absent \\\n      \
         --repository s3://models/telco --model churn --alias champion")]
     Train(Box<TrainArguments>),
@@ -58,8 +59,10 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         onnward-exporter publish model.onnx --repository model-repository --model churn\n  \
         onnward-exporter publish model.onnx --repository s3://models/telco --model churn --alias champion\n  \
-        onnward-exporter publish sklearn.onnx --repository model-repository --model churn --config config.toml\n  \
-        onnward-exporter publish model.onnx --repository s3://models/telco --model churn --sign-key release.pem")]
+        onnward-exporter publish sklearn.onnx --config config.toml \\\n      \
+        --repository model-repository --model churn\n  \
+        onnward-exporter publish model.onnx --sign-key release.pem \\\n      \
+        --repository s3://models/telco --model churn")]
     Publish(PublishArguments),
     /// Point an alias at a version: engines that follow the alias serve it
     #[command(after_help = "Examples:\n  \
@@ -259,7 +262,7 @@ pub struct TrainingArguments {
     /// The models to compare: logistic, forest, linfa-logistic, smartcore-forest
     #[arg(
         long,
-        value_name = "MODEL",
+        value_name = "NAMES",
         value_delimiter = ',',
         value_parser = estimator,
         default_value = "logistic,forest"
@@ -382,15 +385,32 @@ mod tests {
         assert!(parse("logistic, svm").unwrap_err().to_string().contains("\"svm\" is not a model family"));
     }
 
-    /// Values of options are described (`<FILE>`), not named after the option (`<SCHEMA>`).
+    /// Values of options say what they are (`<FILE>`), and do not repeat the option (`<SCHEMA>`).
     #[test]
     fn every_option_that_takes_a_value_says_what_it_is() {
         fn check(command: &clap::Command) {
+            const KINDS: [&str; 14] = [
+                "ACTION",
+                "C",
+                "COLUMN",
+                "DIR",
+                "FILE",
+                "FILE.toml",
+                "FORMAT",
+                "N",
+                "NAME",
+                "NAMES",
+                "ROWS",
+                "SHARE",
+                "TIME",
+                "URL",
+            ];
             for option in command.get_opts() {
-                let name = option.get_id().as_str().to_uppercase();
+                let what = format!("{} {}", command.get_name(), option.get_id());
                 let values = option.get_value_names().unwrap_or_default();
-                assert!(values.iter().all(|value| value.as_str() != name), "{} {name}", command.get_name());
-                assert!(option.get_help().is_some(), "{} {name}", command.get_name());
+                let takes_value = option.get_action().takes_values();
+                assert!(!takes_value || values.iter().all(|value| KINDS.contains(&value.as_str())), "{what}");
+                assert!(option.get_help().is_some(), "{what}");
             }
             command.get_subcommands().for_each(check);
         }
