@@ -12,8 +12,8 @@ use std::sync::{Arc, OnceLock};
 
 use ndarray::Array2;
 use onnward_models::{
-    CandidateParams, Dataset, Family, ForestParams, OnInvalid, SampleFormat, TrainedModel, TrainingPlan,
-    train, write_sample,
+    CandidateParams, Dataset, Estimator, ForestParams, OnInvalid, SampleFormat, Settings, TrainedModel,
+    TrainingPlan, train, write_sample,
 };
 use onnward_runtime::backend::{self, Backend, Tract};
 use onnward_schemas::SchemaFile;
@@ -74,10 +74,11 @@ fn sample(folder: &Path, name: &str, rows: u64, seed: u64) -> PathBuf {
 
 fn train_on(name: &str, table: &Path, seed: u64, forest: impl Fn(ForestParams) -> ForestParams) -> Trained {
     let data = Dataset::read(table, &schema(name).schema, OnInvalid::Fail).unwrap();
-    let candidates = Family::ALL.into_iter().map(|family| match CandidateParams::default_of(family) {
-        CandidateParams::Forest(params) => CandidateParams::Forest(forest(params)),
-        CandidateParams::SmartcoreForest(params) => CandidateParams::SmartcoreForest(forest(params)),
-        other => other,
+    let candidates = Estimator::ALL.into_iter().map(CandidateParams::default_of).map(|mut params| {
+        if let Settings::Forest(settings) = &mut params.settings {
+            *settings = forest(settings.clone());
+        }
+        params
     });
     let plan = TrainingPlan { candidates: candidates.collect(), folds: 2, seed, ..TrainingPlan::default() };
     let models = train(&data, &plan, &|_| ()).unwrap().models;

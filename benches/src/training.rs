@@ -10,7 +10,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use onnward_harness::HarnessError;
-use onnward_models::{CandidateParams, Family, ForestParams, LogisticParams, SampleFormat, write_sample};
+use onnward_models::{
+    CandidateParams, Estimator, Family, ForestParams, LogisticParams, SampleFormat, Settings, write_sample,
+};
 use onnward_schemas::SchemaFile;
 use tempfile::TempDir;
 
@@ -68,21 +70,20 @@ impl Task {
         }
     }
 
-    /// Returns the families for the task. The first one is compared with scikit-learn.
-    fn families(self) -> [Family; 2] {
-        match self {
-            Self::Straight | Self::Bent => [Family::Logistic, Family::LinfaLogistic],
-            Self::Forest => [Family::Forest, Family::SmartcoreForest],
-        }
+    /// Returns the estimators for the task. The first one is compared with scikit-learn.
+    fn estimators(self) -> Vec<Estimator> {
+        let family = match self {
+            Self::Straight | Self::Bent => Family::Logistic,
+            Self::Forest => Family::Forest,
+        };
+        Estimator::ALL.into_iter().filter(|estimator| estimator.family == family).collect()
     }
 
     /// Returns the settings of all trainers.
-    fn params(self, family: Family) -> CandidateParams {
-        let mut params = CandidateParams::default_of(family);
-        if let (Self::Straight, CandidateParams::Logistic(params) | CandidateParams::LinfaLogistic(params)) =
-            (self, &mut params)
-        {
-            params.knots = 0;
+    fn params(self, estimator: Estimator) -> CandidateParams {
+        let mut params = CandidateParams::default_of(estimator);
+        if let (Self::Straight, Settings::Logistic(settings)) = (self, &mut params.settings) {
+            settings.knots = 0;
         }
         params
     }
@@ -127,13 +128,13 @@ impl TrainingSettings {
             }
             words
         };
-        let families = task.families();
+        let estimators = task.estimators();
         let own =
-            families.iter().take(if self.libraries { families.len() } else { 1 }).map(|family| Trainer {
-                name: format!("onnward {family}"),
+            estimators.iter().take(if self.libraries { estimators.len() } else { 1 }).map(|estimator| Trainer {
+                name: format!("onnward {estimator}"),
                 is_peer: false,
                 program: None,
-                arguments: files(own_words(task, *family)),
+                arguments: files(own_words(task, *estimator)),
             });
         let peers = task.peers().into_iter().map(|words| Trainer {
             name: match words.iter().position(|word| word == "--matrix") {
@@ -187,7 +188,7 @@ fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-/// Returns the hidden command of this program that fits one family.
-fn own_words(task: Task, family: Family) -> Vec<String> {
-    words(&format!("fit-once {} {family}", task.name()))
+/// Returns the hidden command of this program that fits one estimator.
+fn own_words(task: Task, estimator: Estimator) -> Vec<String> {
+    words(&format!("fit-once {} {estimator}", task.name()))
 }

@@ -1,4 +1,4 @@
-//! The command line as it is typed. What it means is decided in [`crate::commands`].
+//! The command line. [`crate::commands`] implements the commands.
 
 pub mod repository;
 pub mod signing;
@@ -6,7 +6,7 @@ pub mod signing;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use onnward_models::{Family, UnknownFamily};
+use onnward_models::{Estimator, ForestParams, LogisticParams, UnknownEstimator};
 
 use self::repository::{
     AliasCommand, AuditArguments, GcArguments, ModelArguments, PromoteArguments, PublishArguments,
@@ -17,13 +17,19 @@ use self::signing::{KeygenArguments, SignArguments};
 /// Train models on a table of customers and export them as ONNX, without Python.
 #[derive(Debug, Parser)]
 #[command(name = "onnward-exporter", version, propagate_version = true)]
+#[command(after_help = "Examples:\n  \
+    onnward-exporter schema infer customers.csv > customers.toml\n  \
+    onnward-exporter train --schema customers.toml --data customers.csv \\\n      \
+    --repository model-repository --model churn --out report\n  \
+    onnward-exporter inspect model-repository/churn/1/model.onnx\n  \
+    onnward-exporter promote churn 1 --repository model-repository")]
 pub struct Arguments {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What the exporter can do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Propose or check the schema of a table
@@ -39,29 +45,32 @@ pub enum Command {
         onnward-exporter train --schema schemas/telco.toml --data customers.csv \\\n      \
         --repository model-repository --model churn --out report\n  \
         onnward-exporter train --schema schemas/bank.toml --data bank.csv --on-invalid skip \\\n      \
-        --candidates forest --forest-trees 300 --repository model-repository --model bank --output json\n  \
+        --candidates forest --forest-trees 300 --output json \\\n      \
+        --repository model-repository --model bank\n  \
         onnward-exporter train --schema schemas/telco.toml --sample 7000 --if-absent \\\n      \
         --repository s3://models/telco --model churn --alias champion")]
     Train(Box<TrainArguments>),
-    /// Show what an ONNX file holds: inputs, operators, schema, figures, digest
+    /// Show the content of an ONNX file: inputs, operators, schema, evaluation, digest
     #[command(after_help = "Examples:\n  \
         onnward-exporter inspect model-repository/churn/1/model.onnx\n  \
         onnward-exporter inspect model.onnx --output json")]
     Inspect(InspectArguments),
-    /// Write an ONNX file into a model repository as the next version of a model
+    /// Publish an ONNX file as the next version of a model
     #[command(after_help = "Examples:\n  \
         onnward-exporter publish model.onnx --repository model-repository --model churn\n  \
         onnward-exporter publish model.onnx --repository s3://models/telco --model churn --alias champion\n  \
-        onnward-exporter publish sklearn.onnx --repository model-repository --model churn --config config.toml\n  \
-        onnward-exporter publish model.onnx --repository s3://models/telco --model churn --sign-key release.pem")]
+        onnward-exporter publish sklearn.onnx --config config.toml \\\n      \
+        --repository model-repository --model churn\n  \
+        onnward-exporter publish model.onnx --sign-key release.pem \\\n      \
+        --repository s3://models/telco --model churn")]
     Publish(PublishArguments),
-    /// Let an alias name a version: the engines that follow it serve that one
+    /// Point an alias at a version: engines that follow the alias serve it
     #[command(after_help = "Examples:\n  \
         onnward-exporter promote churn 4 --repository s3://models/telco --dry-run\n  \
         onnward-exporter promote churn 4 --repository s3://models/telco\n  \
         onnward-exporter promote churn 5 --alias challenger --repository model-repository --output json")]
     Promote(PromoteArguments),
-    /// Let an alias name the version that it named before
+    /// Point an alias back at its previous version
     #[command(after_help = "Examples:\n  \
         onnward-exporter rollback churn --repository s3://models/telco\n  \
         onnward-exporter rollback churn --alias challenger --repository model-repository")]
@@ -69,70 +78,71 @@ pub enum Command {
     /// List, set or delete a model's aliases
     #[command(subcommand)]
     Alias(AliasCommand),
-    /// Make a key to sign versions with: a private and a public file
+    /// Generate a key pair to sign versions with
     #[command(after_help = "Example:\n  \
         onnward-exporter keygen --out release    # writes release.pem and release.pub.pem\n\n\
-        Keys of `openssl genpkey -algorithm ed25519` are as good.")]
+        Keys of `openssl genpkey -algorithm ed25519` work too.")]
     Keygen(KeygenArguments),
-    /// Sign a version that is published, as an approval
+    /// Sign a published version, as an approval
     #[command(after_help = "Examples:\n  \
         onnward-exporter sign churn 4 --key release.pem --repository s3://models/telco --dry-run\n  \
         onnward-exporter sign churn 4 --key release.pem --repository s3://models/telco\n\n\
-        An engine whose signing.public_keys name the public key serves what is signed with it, and nothing else.")]
+        An engine with the public key in signing.public_keys serves only versions that are signed with it.")]
     Sign(SignArguments),
-    /// List a model's versions, what names them and the keys whose signatures lie beside them
+    /// List a model's versions, with their aliases and the keys that signed them
     #[command(after_help = "Example:\n  onnward-exporter versions churn --repository s3://models/telco")]
     Versions(ModelArguments),
-    /// Serve this version whatever the aliases say
+    /// Pin a version: engines serve it, regardless of the aliases
     #[command(after_help = "Example:\n  onnward-exporter pin churn 3 --repository s3://models/telco")]
     Pin(VersionArguments),
-    /// Let the aliases decide again
+    /// Remove the pin
     #[command(after_help = "Example:\n  onnward-exporter unpin churn --repository s3://models/telco")]
     Unpin(UnpinArguments),
-    /// Delete a version that no alias and no pin needs
+    /// Delete a version that no alias or pin uses
     #[command(
         after_help = "Example:\n  onnward-exporter delete-version churn 2 --repository model-repository"
     )]
     DeleteVersion(VersionArguments),
-    /// Delete old versions, but none that an alias or a pin names or a rollback would go to
+    /// Delete old versions that no alias, pin or next rollback uses
     ///
-    /// Of an alias, the next rollback is sure to find its version. Those that a second or third rollback would go to are
-    /// deleted unless they are among the highest, which --keep counts.
+    /// The version that the next rollback of an alias restores is always kept. Those of a second or third
+    /// rollback are deleted, unless they are among the highest versions, which --keep counts.
     #[command(after_help = "Examples:\n  \
         onnward-exporter gc --keep 5 --repository s3://models/telco --dry-run\n  \
         onnward-exporter gc churn --keep 5 --repository s3://models/telco")]
     Gc(GcArguments),
-    /// Show who did what to a repository, when, from where, and how it ended
+    /// Show who changed a repository, when, from where, and with which result
     ///
-    /// Every command that changes something puts that on record before and after. The name is ONNWARD_ACTOR's, or the system's.
+    /// Every command that changes a repository writes a record before and after. The name is the value of
+    /// ONNWARD_ACTOR, or the user's name.
     #[command(after_help = "Examples:\n  \
         onnward-exporter audit --repository s3://models/telco --since 2026-11-01T00:00:00Z\n  \
         onnward-exporter audit --model churn --repository model-repository --output json")]
     Audit(AuditArguments),
 }
 
-/// What can be done with a schema.
+/// The commands on schemas.
 #[derive(Debug, Subcommand)]
 pub enum SchemaCommand {
-    /// Propose a schema for a CSV file, to be read and corrected
+    /// Propose a schema for a CSV file, to be reviewed and corrected
     #[command(
         after_help = "Example:\n  onnward-exporter schema infer customers.csv > schemas/customers.toml"
     )]
     Infer(InferArguments),
-    /// Check a schema, and a table against it if one is given
+    /// Check a schema, and optionally a table against it
     #[command(
         after_help = "Example:\n  onnward-exporter schema check schemas/telco.toml --data customers.csv"
     )]
     Check(CheckArguments),
 }
 
-/// How a result is printed.
+/// The output format of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum OutputFormat {
-    /// For people.
+    /// Text, for people.
     #[default]
     Text,
-    /// One JSON document, for programs.
+    /// A JSON document, for programs.
     Json,
 }
 
@@ -140,12 +150,13 @@ pub enum OutputFormat {
 #[derive(Debug, Args)]
 pub struct InferArguments {
     /// The table, with a header
+    #[arg(value_name = "FILE.csv")]
     pub data: PathBuf,
-    /// The column to predict, where it cannot be guessed
-    #[arg(long)]
+    /// The column to predict [default: found by its name and values]
+    #[arg(long, value_name = "COLUMN")]
     pub label: Option<String>,
     /// The schema's name [default: the file's]
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 }
 
@@ -153,22 +164,23 @@ pub struct InferArguments {
 #[derive(Debug, Args)]
 pub struct CheckArguments {
     /// The schema file
+    #[arg(value_name = "FILE.toml")]
     pub schema: PathBuf,
-    /// A table to read by it
-    #[arg(long)]
+    /// A table to check against it
+    #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
-    /// How the result is printed
-    #[arg(long, value_enum, default_value_t)]
+    /// Output format
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: OutputFormat,
 }
 
-/// The form in which sample customers are written.
+/// The output format of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum SampleFormat {
     /// A table with a header, identifiers and labels, to train on.
     #[default]
     Csv,
-    /// A JSON object of features a line, to post to `/predict`.
+    /// One JSON object of features per line, to post to `/predict`.
     Jsonl,
 }
 
@@ -176,128 +188,184 @@ pub enum SampleFormat {
 #[derive(Debug, Args)]
 pub struct SampleArguments {
     /// The schema file
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     pub schema: PathBuf,
-    /// How many customers to draw
-    #[arg(long, default_value_t = 1000)]
+    /// The number of customers to draw
+    #[arg(long, value_name = "N", default_value_t = 1000)]
     pub rows: u64,
-    /// The same seed draws the same customers
-    #[arg(long, default_value_t = 42)]
+    /// The seed; the same seed draws the same customers
+    #[arg(long, value_name = "N", default_value_t = 42)]
     pub seed: u64,
-    /// The form of the output
-    #[arg(long, value_enum, default_value_t)]
+    /// Output format
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub format: SampleFormat,
     /// The file to write [default: standard output]
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
 
-/// What becomes of a table with invalid rows.
+/// How invalid rows of a table are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum InvalidRows {
-    /// Stop and list them.
+    /// Stop, and list them.
     #[default]
     Fail,
-    /// Leave them out and count them.
+    /// Skip and count them.
     Skip,
 }
 
 /// `train`
 #[derive(Debug, Args)]
 pub struct TrainArguments {
+    /// The table.
+    #[command(flatten)]
+    pub data: DataArguments,
+    /// What is compared, and how.
+    #[command(flatten)]
+    pub training: TrainingArguments,
+    /// The settings of logistic regression.
+    #[command(flatten)]
+    pub logistic: LogisticArguments,
+    /// The settings of the random forest.
+    #[command(flatten)]
+    pub forest: ForestArguments,
+    /// Where the best model goes.
+    #[command(flatten)]
+    pub publishing: PublishingArguments,
+    /// The form of the result.
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+/// The table of `train`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
+pub struct DataArguments {
     /// The schema file
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     pub schema: PathBuf,
     /// The table to train on
-    #[arg(long, required_unless_present = "sample")]
+    #[arg(long, value_name = "FILE", required_unless_present = "sample")]
     pub data: Option<PathBuf>,
-    /// Instead of a table: how many sample customers to draw from the schema and train on
+    /// Train on sample customers drawn from the schema, instead of on a table
     #[arg(long, value_name = "ROWS", conflicts_with = "data")]
     pub sample: Option<u64>,
-    /// The model repository to publish the best model to: a folder, file:///folder or s3://bucket/prefix
+    /// What to do with rows that the schema does not accept
+    #[arg(long, value_name = "ACTION", value_enum, default_value_t)]
+    pub on_invalid: InvalidRows,
+}
+
+/// What `train` compares, and how.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Training")]
+pub struct TrainingArguments {
+    /// The models to compare: logistic, forest, linfa-logistic, smartcore-forest
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        value_parser = estimator,
+        default_value = "logistic,forest"
+    )]
+    pub candidates: Vec<Estimator>,
+    /// The number of folds of the cross-validation
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub folds: usize,
+    /// The share of rows that is held out for the final figures
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
+    pub test_fraction: f64,
+    /// The seed of every random choice; the same data and seed give the same file
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub seed: u64,
+}
+
+/// The settings of logistic regression.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Logistic regression")]
+pub struct LogisticArguments {
+    /// The inverse strength of the L2 penalty
+    #[arg(long, value_name = "C", default_value_t = LogisticParams::default().c)]
+    pub logistic_c: f64,
+    /// The number of knots of the spline of each numeric column; 0 for straight lines
+    #[arg(long, value_name = "N", default_value_t = LogisticParams::default().knots)]
+    pub logistic_knots: usize,
+}
+
+/// The settings of the random forest.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Random forest")]
+pub struct ForestArguments {
+    /// The number of trees
+    #[arg(long, value_name = "N", default_value_t = ForestParams::default().trees)]
+    pub forest_trees: usize,
+    /// The minimum number of rows in a leaf
+    #[arg(long, value_name = "N", default_value_t = ForestParams::default().min_samples_leaf)]
+    pub forest_min_samples_leaf: usize,
+    /// The minimum number of rows in a node that is split
+    #[arg(long, value_name = "N", default_value_t = ForestParams::default().min_samples_split)]
+    pub forest_min_samples_split: usize,
+    /// The maximum depth of a tree [default: no limit]
+    #[arg(long, value_name = "N")]
+    pub forest_max_depth: Option<u16>,
+    /// The number of columns tried at a split [default: the square root of all]
+    #[arg(long, value_name = "N")]
+    pub forest_max_features: Option<usize>,
+}
+
+/// Where `train` publishes the best model.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Publishing")]
+pub struct PublishingArguments {
+    /// The model repository: a folder, file:///folder or s3://bucket/prefix
     #[arg(long, value_name = "URL")]
     pub repository: String,
     /// The model's name in the repository
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     pub model: String,
-    /// The model families to compare: logistic, forest, linfa-logistic, smartcore-forest
-    #[arg(long, value_delimiter = ',', value_parser = family, default_value = "logistic,forest")]
-    pub candidates: Vec<Family>,
-    /// The number of folds of the cross-validation
-    #[arg(long, default_value_t = 5)]
-    pub folds: usize,
-    /// The seed of every random choice; the same data and seed give the same file
-    #[arg(long, default_value_t = 42)]
-    pub seed: u64,
-    /// The share of rows that is held out for the final figures
-    #[arg(long, default_value_t = 0.2)]
-    pub test_fraction: f64,
-    /// What to do with rows that the schema does not accept
-    #[arg(long, value_enum, default_value_t)]
-    pub on_invalid: InvalidRows,
-    /// An alias to move to the new version
-    #[arg(long)]
+    /// An alias to point at the new version
+    #[arg(long, value_name = "NAME")]
     pub alias: Option<String>,
-    /// Do nothing, and succeed, if the model has a version already
+    /// Do nothing, and succeed, if the model already has a version
     #[arg(long)]
     pub if_absent: bool,
     /// A private key to sign the version with
     #[arg(long, value_name = "FILE")]
     pub sign_key: Option<PathBuf>,
-    /// A folder for the report and every candidate's ONNX file
-    #[arg(long)]
+    /// A folder for the report and the ONNX file of every candidate
+    #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// How the result is printed
-    #[arg(long, value_enum, default_value_t)]
-    pub output: OutputFormat,
-    /// The settings of the families.
-    #[command(flatten)]
-    pub settings: FamilySettings,
 }
 
-/// The settings of the model families; whatever is not given has its default.
+/// The form of a result.
 #[derive(Debug, Args)]
-pub struct FamilySettings {
-    /// Logistic regression: the inverse strength of the L2 penalty
-    #[arg(long, value_name = "C")]
-    pub logistic_c: Option<f64>,
-    /// Logistic regression: in how many places the log-odds may bend along a numeric column
-    #[arg(long, value_name = "N")]
-    pub logistic_knots: Option<usize>,
-    /// Forest: the number of trees
-    #[arg(long, value_name = "N")]
-    pub forest_trees: Option<usize>,
-    /// Forest: the fewest rows in a leaf
-    #[arg(long, value_name = "N")]
-    pub forest_min_samples_leaf: Option<usize>,
-    /// Forest: the fewest rows in a node that is split
-    #[arg(long, value_name = "N")]
-    pub forest_min_samples_split: Option<usize>,
-    /// Forest: the greatest depth of a tree [default: no limit]
-    #[arg(long, value_name = "N")]
-    pub forest_max_depth: Option<u16>,
-    /// Forest: how many columns are tried at a split [default: the square root of their number]
-    #[arg(long, value_name = "N")]
-    pub forest_max_features: Option<usize>,
+#[command(next_help_heading = "Output")]
+pub struct OutputArguments {
+    /// Output format
+    #[arg(long = "output", value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: OutputFormat,
 }
 
 /// `inspect`
 #[derive(Debug, Args)]
 pub struct InspectArguments {
     /// The ONNX file
+    #[arg(value_name = "FILE.onnx")]
     pub file: PathBuf,
-    /// How the result is printed
-    #[arg(long, value_enum, default_value_t)]
+    /// Output format
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: OutputFormat,
 }
 
-/// A family's name, with blanks around it: `logistic, forest` is a list too.
-fn family(name: &str) -> Result<Family, UnknownFamily> {
+/// Parses an estimator's name, with blanks around it: `logistic, forest` is a list too.
+fn estimator(name: &str) -> Result<Estimator, UnknownEstimator> {
     name.trim().parse()
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+    use onnward_models::Family;
+
     use super::*;
 
     #[test]
@@ -308,9 +376,56 @@ mod tests {
             Arguments::try_parse_from(required.into_iter().chain(["--candidates", candidates]))
         };
         match parse("logistic, forest").unwrap().command {
-            Command::Train(train) => assert_eq!(train.candidates, [Family::Logistic, Family::Forest]),
+            Command::Train(train) => {
+                let families = [Family::Logistic, Family::Forest].map(Estimator::from);
+                assert_eq!(train.training.candidates, families);
+            }
             other => panic!("{other:?}"),
         }
         assert!(parse("logistic, svm").unwrap_err().to_string().contains("\"svm\" is not a model family"));
+    }
+
+    /// Values of options say what they are (`<FILE>`), and do not repeat the option (`<SCHEMA>`).
+    #[test]
+    fn every_option_that_takes_a_value_says_what_it_is() {
+        fn check(command: &clap::Command) {
+            const KINDS: [&str; 14] = [
+                "ACTION",
+                "C",
+                "COLUMN",
+                "DIR",
+                "FILE",
+                "FILE.toml",
+                "FORMAT",
+                "N",
+                "NAME",
+                "NAMES",
+                "ROWS",
+                "SHARE",
+                "TIME",
+                "URL",
+            ];
+            for option in command.get_opts() {
+                let what = format!("{} {}", command.get_name(), option.get_id());
+                let values = option.get_value_names().unwrap_or_default();
+                let takes_value = option.get_action().takes_values();
+                assert!(!takes_value || values.iter().all(|value| KINDS.contains(&value.as_str())), "{what}");
+                assert!(option.get_help().is_some(), "{what}");
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Arguments::command());
+    }
+
+    #[test]
+    fn the_options_of_train_are_under_headings() {
+        let command = Arguments::command();
+        let train = command.find_subcommand("train").unwrap();
+        let mut headings: Vec<&str> =
+            train.get_opts().filter_map(|option| option.get_help_heading()).collect();
+        assert_eq!(headings.len(), train.get_opts().count());
+        headings.dedup();
+        let expected = ["Data", "Training", "Logistic regression", "Random forest", "Publishing", "Output"];
+        assert_eq!(headings, expected);
     }
 }

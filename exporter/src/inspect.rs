@@ -1,4 +1,4 @@
-//! What an ONNX file holds, for people and for scripts.
+//! The content of an ONNX file, for people and for scripts.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter, Write};
@@ -10,9 +10,9 @@ use onnward_onnx::{Artifact, ArtifactError, ExternalModel, decode_model};
 use onnward_schemas::{Evaluation, FeatureKind, Provenance, Schema, sha256_hex};
 use serde::Serialize;
 
-use crate::foreign::ForeignReading;
+use crate::external::ExternalReading;
 
-/// What an ONNX file holds.
+/// The content of an ONNX file.
 #[derive(Debug, Serialize)]
 pub struct Inspection {
     /// The SHA-256 of the file, in hexadecimal.
@@ -27,14 +27,14 @@ pub struct Inspection {
     pub inputs: Vec<ValueDescription>,
     /// The graph's outputs.
     pub outputs: Vec<ValueDescription>,
-    /// How often each operator occurs.
+    /// The number of nodes of each operator.
     pub operators: BTreeMap<String, usize>,
-    /// What the file says of itself, if Onnward wrote it.
+    /// The metadata that the file carries, if Onnward wrote it.
     pub description: Option<Description>,
-    /// How a foreign file would be served.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub foreign: Option<ForeignReading>,
-    /// Why a foreign file cannot be served as it is.
+    /// How an external file would be served; `foreign` in the output.
+    #[serde(rename = "foreign", skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalReading>,
+    /// Why an external file cannot be served as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -50,29 +50,65 @@ pub struct ValueDescription {
     pub shape: Vec<String>,
 }
 
-/// The part of an artifact's metadata that people ask for.
+/// The part of an artifact's metadata that is shown.
 #[derive(Debug, Serialize)]
 pub struct Description {
-    /// The schema of its rows.
+    /// The schema.
     pub schema: Schema,
     /// The schema's fingerprint.
     pub fingerprint: String,
     /// The model family.
     pub family: String,
-    /// The settings it was fitted with.
+    /// The settings with which it was fitted.
     pub parameters: BTreeMap<String, f64>,
-    /// How good it is.
+    /// The evaluation of the model.
     pub evaluation: Evaluation,
-    /// How many golden rows it carries.
+    /// The number of golden rows.
     pub golden_rows: usize,
-    /// Where it comes from.
+    /// The provenance of the model.
     pub provenance: Provenance,
 }
 
-/// Reads an ONNX file; `config` is the text of the `config.toml` beside a foreign one.
+/// Reads an ONNX file. `config` is the text of the `config.toml` beside an external one.
 ///
 /// # Errors
-/// [`ArtifactError`] if it is not ONNX, or calls itself an artifact and is none.
+/// [`ArtifactError`] if it is not ONNX, or claims to be an artifact and is invalid.
+///
+/// # Examples
+/// ```
+/// use onnward_exporter::export::export;
+/// use onnward_exporter::inspect::inspect;
+///
+/// # use std::path::Path;
+/// # use onnward_models::{CandidateParams, Dataset, Family, OnInvalid, SampleFormat, TrainingPlan};
+/// # use onnward_models::{train, write_sample};
+/// # use onnward_schemas::SchemaFile;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let file = SchemaFile::parse(
+/// #     r#"
+/// #     name = "shop"
+/// #     version = 1
+/// #     label = { column = "left", positive = "yes", negative = "no" }
+/// #     [[features]]
+/// #     name = "age"
+/// #     type = "numeric"
+/// #     min = 18
+/// #     max = 90
+/// #     "#,
+/// # )?;
+/// # let mut table = Vec::new();
+/// # write_sample(&file, 300, 42, SampleFormat::Csv, &mut table, |_| ())?;
+/// # let data = Dataset::parse(&table, Path::new("sample.csv"), &file.schema, OnInvalid::Fail)?;
+/// # let candidates = vec![CandidateParams::default_of(Family::Logistic)];
+/// # let plan = TrainingPlan { candidates, folds: 2, ..TrainingPlan::default() };
+/// let run = train(&data, &plan, &|_| ())?;
+/// let inspection = inspect(&export(&run.models[0])?.encode(), None)?;
+/// assert_eq!(inspection.inputs[0].name, "age");
+/// assert_eq!(inspection.operators["Sigmoid"], 1);
+/// assert_eq!(inspection.description.map(|it| it.family).as_deref(), Some("logistic"));
+/// # Ok(())
+/// # }
+/// ```
 pub fn inspect(bytes: &[u8], config: Option<&str>) -> Result<Inspection, ArtifactError> {
     let model = decode_model(bytes)?;
     let description = match Artifact::decode(bytes) {
@@ -80,10 +116,10 @@ pub fn inspect(bytes: &[u8], config: Option<&str>) -> Result<Inspection, Artifac
         Err(ArtifactError::External) => None,
         Err(error) => return Err(error),
     };
-    let (foreign, problem) = match &description {
+    let (external, problem) = match &description {
         Some(_) => (None, None),
         None => match ExternalModel::decode("foreign", bytes, config) {
-            Ok(model) => (Some(ForeignReading::of(&model)), None),
+            Ok(model) => (Some(ExternalReading::of(&model)), None),
             Err(error) => (None, Some(error.to_string())),
         },
     };
@@ -106,7 +142,7 @@ pub fn inspect(bytes: &[u8], config: Option<&str>) -> Result<Inspection, Artifac
         outputs: graph.output.iter().map(describe_value).collect(),
         operators,
         description,
-        foreign,
+        external,
         problem,
     })
 }
@@ -165,8 +201,8 @@ impl Display for Inspection {
                     f,
                     "\nThe file does not describe itself: it was not written by onnward-exporter.\n"
                 )?;
-                match (&self.foreign, &self.problem) {
-                    (Some(foreign), _) => write!(f, "{foreign}"),
+                match (&self.external, &self.problem) {
+                    (Some(external), _) => write!(f, "{external}"),
                     (None, problem) => {
                         writeln!(
                             f,
@@ -241,15 +277,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_model_is_refused_in_words_for_people() {
-        let refused = |bytes: &[u8]| inspect(bytes, None).unwrap_err().to_string();
-        assert_eq!(refused(b""), "the file is empty: it is not an ONNX model");
-        assert_eq!(refused(b"customerID,gender"), "not an ONNX file");
+    fn files_that_are_not_models_are_rejected_in_plain_words() {
+        let rejected = |bytes: &[u8]| inspect(bytes, None).unwrap_err().to_string();
+        assert_eq!(rejected(b""), "the file is empty: it is not an ONNX model");
+        assert_eq!(rejected(b"customerID,gender"), "not an ONNX file");
         let model = ModelProto { ir_version: Some(8), ..ModelProto::default() };
-        assert_eq!(refused(&model.encode_to_vec()), "the file has no graph: it is not an ONNX model");
+        assert_eq!(rejected(&model.encode_to_vec()), "the file has no graph: it is not an ONNX model");
         let model = ModelProto { graph: Some(GraphProto::default()), ..model };
-        let foreign = inspect(&model.encode_to_vec(), None).unwrap();
-        assert!(foreign.description.is_none());
-        assert!(foreign.to_string().contains("cannot be served as it is: it has no output"), "{foreign}");
+        let external = inspect(&model.encode_to_vec(), None).unwrap();
+        assert!(external.description.is_none());
+        assert!(external.to_string().contains("cannot be served as it is: it has no output"), "{external}");
     }
 }

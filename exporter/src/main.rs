@@ -1,4 +1,4 @@
-//! `onnward-exporter`: from a table of customers to a version in a model repository, without Python.
+//! `onnward-exporter`: trains models on a table of customers, and publishes them, without Python.
 
 use std::process::ExitCode;
 

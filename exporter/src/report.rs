@@ -1,9 +1,9 @@
-//! The report of a training run: `comparison.json` for programs, and `report.html`, one self-contained page, for
-//! people.
+//! The report of a training run: `comparison.json` for programs, and the self-contained page `report.html`
+//! for people.
 //!
-//! The page loads nothing from anywhere and holds no script; it is well-formed XML as well as HTML. The same
-//! comparison gives the same bytes: no time of day and no name of a machine gets in. How long the models took to fit is
-//! part of a comparison, and differs from run to run.
+//! The page loads nothing and has no script. It is well-formed XML as well as HTML. The same comparison gives
+//! the same bytes: the page names neither the time nor the machine. The fit times are part of a comparison,
+//! and differ from run to run.
 
 mod charts;
 mod data;
@@ -29,37 +29,37 @@ use models::{CalibrationRow, FigureRow, ImportancePanel, Model};
 use numbers::{count, exact_percent, share};
 use summary::Summary;
 
-/// Why there is no report.
+/// Why a report cannot be written.
 #[derive(Debug, Error)]
 pub enum ReportError {
-    /// Nothing was compared.
+    /// The comparison is empty.
     #[error("the comparison has no candidate: train at least one model family")]
     NoCandidate,
-    /// A chart could not be drawn.
+    /// A chart cannot be drawn.
     #[error("cannot draw the charts of the report: {0}")]
     Chart(#[source] ChartError),
-    /// The page could not be put together.
-    #[error("cannot put the report's page together: {0}")]
+    /// The page cannot be rendered.
+    #[error("cannot render the page of the report: {0}")]
     Page(#[source] askama::Error),
-    /// The comparison could not be written as JSON.
+    /// The comparison cannot be converted to JSON.
     #[error("cannot write the comparison as JSON: {0}")]
     Json(#[source] serde_json::Error),
-    /// A file or the folder could not be written.
+    /// A file or the folder cannot be written.
     #[error("cannot write {path}: {source}; check that the folder is writable and the disk not full")]
     Write {
-        /// What was to be written.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
-/// Writes `comparison.json` and `report.html` into `folder`, which is made if need be, and gives the page's path.
+/// Writes `comparison.json` and `report.html` into `folder`, and returns the path of the page.
 ///
-/// Each file appears whole or not at all.
+/// The folder is created if it does not exist. Each file appears complete or not at all.
 ///
 /// # Errors
-/// When the comparison has no candidate or a file cannot be written.
+/// [`ReportError`] if the comparison has no candidate, or a file cannot be written.
 pub fn write(comparison: &Comparison, folder: &Path) -> Result<PathBuf, ReportError> {
     let page = render(comparison)?;
     let mut json = serde_json::to_string_pretty(comparison).map_err(ReportError::Json)?;
@@ -78,10 +78,43 @@ fn replace(path: &Path, content: &str) -> Result<(), ReportError> {
         .map_err(|source| ReportError::Write { path: path.to_owned(), source })
 }
 
-/// The report as one HTML page.
+/// Renders the report as one HTML page.
 ///
 /// # Errors
-/// When the comparison has no candidate.
+/// [`ReportError`] if the comparison has no candidate.
+///
+/// # Examples
+/// ```
+/// use onnward_exporter::report::render;
+///
+/// # use std::path::Path;
+/// # use onnward_models::{CandidateParams, Dataset, Family, OnInvalid, SampleFormat, TrainingPlan};
+/// # use onnward_models::{train, write_sample};
+/// # use onnward_schemas::SchemaFile;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let file = SchemaFile::parse(
+/// #     r#"
+/// #     name = "shop"
+/// #     version = 1
+/// #     label = { column = "left", positive = "yes", negative = "no" }
+/// #     [[features]]
+/// #     name = "age"
+/// #     type = "numeric"
+/// #     min = 18
+/// #     max = 90
+/// #     "#,
+/// # )?;
+/// # let mut table = Vec::new();
+/// # write_sample(&file, 300, 42, SampleFormat::Csv, &mut table, |_| ())?;
+/// # let data = Dataset::parse(&table, Path::new("sample.csv"), &file.schema, OnInvalid::Fail)?;
+/// # let candidates = vec![CandidateParams::default_of(Family::Logistic)];
+/// # let plan = TrainingPlan { candidates, folds: 2, ..TrainingPlan::default() };
+/// let run = train(&data, &plan, &|_| ())?;
+/// let page = render(&run.comparison)?;
+/// assert!(page.contains("Logistic regression, put to the test"));
+/// # Ok(())
+/// # }
+/// ```
 pub fn render(comparison: &Comparison) -> Result<String, ReportError> {
     let models = models::models(comparison);
     let winner = models.iter().find(|model| model.selected).ok_or(ReportError::NoCandidate)?;
@@ -104,7 +137,7 @@ pub fn render(comparison: &Comparison) -> Result<String, ReportError> {
     page.render().map_err(ReportError::Page)
 }
 
-/// Everything that the template shows.
+/// The values of the template.
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {
@@ -114,7 +147,7 @@ struct Page<'a> {
     summary: Summary,
     figures: Vec<FigureRow>,
     charts: Charts,
-    /// Lines of one cell for each model.
+    /// Lines with one cell for each model.
     calibration: Vec<Vec<Option<CalibrationRow>>>,
     importance: Vec<ImportancePanel>,
     breakdowns: Breakdowns,

@@ -1,51 +1,52 @@
-//! What a training run found out: the content of `comparison.json` and of the report.
+//! The comparison of a training run: the content of `comparison.json` and of the report.
 
 use std::collections::BTreeMap;
 
 use onnward_schemas::{CrossValidation, Figures};
 use serde::Serialize;
 
-use crate::family::Family;
+use crate::estimator::Estimator;
 
-/// The outcome of a training run: every candidate, side by side on the same folds and the same held-out rows.
+/// All candidates of a training run, evaluated on the same folds and the same held-out rows.
 #[derive(Debug, Clone, Serialize)]
 pub struct Comparison {
     /// The schema's name.
     pub schema: String,
     /// The label's column.
     pub label: String,
-    /// The probability from which a row is judged positive.
+    /// The probability from which a row is predicted positive.
     pub threshold: f64,
     /// The seed of every random choice.
     pub seed: u64,
     /// The table.
     pub data: DataSummary,
-    /// How many rows the models were fitted on.
+    /// The number of rows on which the models were fitted.
     pub train_rows: usize,
-    /// How many rows were held out.
+    /// The number of rows held out.
     pub test_rows: usize,
-    /// The family with the best cross-validated area under the ROC curve.
-    pub selected: Family,
+    /// The estimator with the best cross-validated area under the ROC curve.
+    pub selected: Estimator,
     /// The candidates, best first.
     pub candidates: Vec<Candidate>,
 }
 
-/// One model family's result.
+/// The result of one candidate.
 #[derive(Debug, Clone, Serialize)]
 pub struct Candidate {
-    /// The family.
-    pub family: Family,
-    /// The settings it was fitted with.
+    /// The estimator; `family` in the file.
+    #[serde(rename = "family")]
+    pub estimator: Estimator,
+    /// The settings with which it was fitted.
     pub parameters: BTreeMap<String, f64>,
     /// The cross-validation on the training rows.
     pub cross_validation: CrossValidation,
-    /// The figures on the held-out rows.
+    /// The metrics on the held-out rows.
     pub test: Figures,
     /// The curves on the held-out rows.
     pub curves: Curves,
-    /// What each feature is worth on the held-out rows, most important first.
+    /// The importance of each feature on the held-out rows, most important first.
     pub importance: Vec<Importance>,
-    /// How long the final fit on all training rows took.
+    /// The duration of the final fit, on all training rows.
     pub fit_seconds: f64,
 }
 
@@ -56,11 +57,12 @@ pub struct Curves {
     pub roc: Vec<[f64; 2]>,
     /// Points `[recall, precision]`, recall ascending.
     pub precision_recall: Vec<[f64; 2]>,
-    /// The calibration in at most ten bins of equally many rows, as far as rows of equal probability let them be.
+    /// The calibration in at most ten bins of equally many rows, except that rows of equal probability share
+    /// a bin.
     pub calibration: Vec<CalibrationBin>,
-    /// Histograms of the probability in [`onnward_schemas::SCORE_BINS`] equal bins, by the row's true label.
+    /// The histogram of the positive rows' probabilities in [`onnward_schemas::SCORE_BINS`] equal bins.
     pub positive_scores: Vec<u64>,
-    /// As `positive_scores`, of the negative rows.
+    /// The same of the negative rows.
     pub negative_scores: Vec<u64>,
 }
 
@@ -69,9 +71,9 @@ pub struct Curves {
 pub struct CalibrationBin {
     /// The mean probability of its rows.
     pub predicted: f64,
-    /// The share of positives among them.
+    /// The share of positives among its rows.
     pub observed: f64,
-    /// How many rows it holds.
+    /// The number of its rows.
     pub rows: u64,
 }
 
@@ -86,37 +88,37 @@ pub struct Importance {
     pub roc_auc_drop_std: f64,
 }
 
-/// What the table holds.
+/// A summary of the table.
 #[derive(Debug, Clone, Serialize)]
 pub struct DataSummary {
-    /// How many rows were read.
+    /// The number of rows read.
     pub rows: usize,
-    /// How many rows were left out as invalid.
+    /// The number of rows skipped as invalid.
     pub skipped_rows: usize,
-    /// How many rows are positive.
+    /// The number of positive rows.
     pub positives: usize,
     /// The SHA-256 of the file, in hexadecimal.
     pub sha256: String,
-    /// Each feature.
+    /// The features, in the schema's order.
     pub features: Vec<FeatureSummary>,
 }
 
-/// What a column of the table holds.
+/// A summary of one column.
 #[derive(Debug, Clone, Serialize)]
 pub struct FeatureSummary {
     /// The feature's name.
     pub name: String,
-    /// How many rows have no value.
+    /// The number of rows without a value.
     pub missing: usize,
     /// Its values.
     pub values: ValueSummary,
 }
 
-/// The values of a column.
+/// The distribution of a column's values.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum ValueSummary {
-    /// A quantity.
+    /// A number.
     Numeric {
         /// The smallest value.
         min: f64,
@@ -136,13 +138,13 @@ pub enum ValueSummary {
     },
 }
 
-/// Rows that belong together.
+/// Rows with one value, or in one range of values.
 #[derive(Debug, Clone, Serialize)]
 pub struct Group {
-    /// What they have in common: a value, or a range of values.
+    /// The value, or the range.
     pub name: String,
-    /// How many there are.
+    /// The number of rows.
     pub rows: usize,
-    /// How many of them are positive.
+    /// The number of positive rows.
     pub positives: usize,
 }

@@ -1,4 +1,4 @@
-//! The curves of a report, thinned to what a picture can show.
+//! The curves of a report, thinned to what a chart can show.
 
 use onnward_schemas::SCORE_BINS;
 
@@ -6,12 +6,12 @@ use crate::comparison::{CalibrationBin, Curves};
 use crate::metrics::steps;
 
 const MOST_POINTS: usize = 200;
-/// The step area under a thinned precision-recall curve stays within 5e-4 of the average precision only with more points
-/// than the eye needs.
+/// A chart needs fewer, but the step area under the thinned precision-recall curve must stay within 5e-4 of
+/// the average precision.
 const MOST_PRECISION_POINTS: usize = 800;
 const CALIBRATION_BINS: usize = 10;
 
-/// The curves for rows with these true labels and these probabilities. Both classes must occur.
+/// Computes the curves for rows with these true labels and these probabilities. Both classes must occur.
 pub(crate) fn curves(labels: &[bool], probabilities: &[f64]) -> Curves {
     let (roc, precision_recall) = roc_and_precision_recall(labels, probabilities);
     let of = |class| {
@@ -27,7 +27,7 @@ pub(crate) fn curves(labels: &[bool], probabilities: &[f64]) -> Curves {
     }
 }
 
-/// How many probabilities lie in each of [`SCORE_BINS`] equal bins from 0 to 1; 1 itself lies in the last.
+/// Counts the probabilities in each of [`SCORE_BINS`] equal bins from 0 to 1. The last bin includes 1.
 pub(crate) fn score_histogram(probabilities: impl Iterator<Item = f64>) -> Vec<u64> {
     let mut counts = vec![0; SCORE_BINS];
     for probability in probabilities {
@@ -53,8 +53,8 @@ fn roc_and_precision_recall(labels: &[bool], probabilities: &[f64]) -> (Points, 
     (roc, precision_recall)
 }
 
-/// Bins of equal numbers of rows by ascending probability, as far as that is possible without parting equal
-/// probabilities: which of those rows comes first means nothing.
+/// Divides the rows by ascending probability into bins of equally many rows. Rows of equal probability share
+/// a bin, since their order means nothing.
 fn calibration(labels: &[bool], probabilities: &[f64]) -> Vec<CalibrationBin> {
     let mut rows: Vec<(f64, bool)> = probabilities.iter().copied().zip(labels.iter().copied()).collect();
     rows.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -79,23 +79,23 @@ fn calibration(labels: &[bool], probabilities: &[f64]) -> Vec<CalibrationBin> {
         .collect()
 }
 
-/// At most [`MOST_POINTS`] of the points, evenly spaced along the list, the first and the last among them.
+/// Returns at most [`MOST_POINTS`] of the points, evenly spaced along the list, with the first and the last.
 fn thinned(points: &[[f64; 2]]) -> Points {
     let last = points.len().saturating_sub(1);
     let kept = points.len().min(MOST_POINTS);
     (0..kept).map(|at| points[at * last / (kept - 1).max(1)]).collect()
 }
 
-/// At most [`MOST_PRECISION_POINTS`] of the points, evenly spaced along the curve's length, the first and the last among
-/// them: more of them where precision jumps, at low recall.
+/// Returns at most [`MOST_PRECISION_POINTS`] of the points, evenly spaced along the curve's length, with the
+/// first and the last. So there are more where precision jumps, at low recall.
 fn thinned_by_length(points: &[[f64; 2]]) -> Points {
     let step = |pair: &[[f64; 2]]| match pair {
         [a, b] => (b[0] - a[0]).abs() + (b[1] - a[1]).abs(),
         _ => 0.0,
     };
-    let whole: f64 = points.windows(2).map(step).sum();
-    // Two points are the ends; every stretch of this length between them has one.
-    let stretch = whole / (MOST_PRECISION_POINTS - 2) as f64;
+    let total: f64 = points.windows(2).map(step).sum();
+    // Two points are the ends. Every stretch of this length between them has one.
+    let stretch = total / (MOST_PRECISION_POINTS - 2) as f64;
     if points.len() <= MOST_PRECISION_POINTS {
         return points.to_vec();
     }
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_probabilities_are_never_parted() {
+    fn equal_probabilities_share_a_bin() {
         let labels: Vec<bool> = (0..100).map(|row| row < 30).collect();
         let constant = calibration(&labels, &[0.3; 100]);
         assert_eq!(constant.iter().map(|bin| (bin.observed, bin.rows)).collect::<Vec<_>>(), [(0.3, 100)]);
@@ -160,11 +160,11 @@ mod tests {
             let labels: Vec<bool> = (0..rows)
                 .map(|row| draw(row, 0.754_877_666_247) < probabilities[row as usize].powi(2))
                 .collect();
-            let (_, whole) = roc_and_precision_recall(&labels, &probabilities);
+            let (_, full) = roc_and_precision_recall(&labels, &probabilities);
             let thinned = curves(&labels, &probabilities).precision_recall;
             assert!(thinned.len() <= MOST_PRECISION_POINTS && thinned.len() > 300, "{}", thinned.len());
-            assert_eq!((thinned.first(), thinned.last()), (whole.first(), whole.last()));
-            assert!((area(&thinned) - area(&whole)).abs() < 5e-4, "{} {}", area(&thinned), area(&whole));
+            assert_eq!((thinned.first(), thinned.last()), (full.first(), full.last()));
+            assert!((area(&thinned) - area(&full)).abs() < 5e-4, "{} {}", area(&thinned), area(&full));
         }
     }
 

@@ -8,31 +8,62 @@ use onnward_schemas::{Feature, Schema, UNKNOWN_CATEGORY, sha256_hex};
 
 use crate::dataset_error::{DatasetError, InvalidRows, RowProblem, RowReason};
 
-/// A table of customers whose label is known, checked against its schema and encoded.
+/// A table of customers with known labels, checked against its schema and encoded.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use onnward_models::{Dataset, OnInvalid};
+/// # use onnward_schemas::SchemaFile;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let schema = SchemaFile::parse(
+/// #     r#"
+/// #     name = "shop"
+/// #     version = 1
+/// #     label = { column = "left", positive = "yes", negative = "no" }
+/// #     [[features]]
+/// #     name = "plan"
+/// #     type = "categorical"
+/// #     values = ["basic", "full"]
+/// #     "#,
+/// # )?
+/// # .schema;
+/// let table = "plan,left\nbasic,yes\nfull,no\ngold,no\n";
+/// let data = Dataset::parse(table.as_bytes(), Path::new("shop.csv"), &schema, OnInvalid::Skip)?;
+/// assert_eq!((data.rows(), data.positives()), (2, 1));
+/// assert_eq!(data.features.column(0).to_vec(), [0.0, 1.0]);
+/// assert_eq!(
+///     data.skipped.problems[0].to_string(),
+///     "line 4, column \"plan\": expected one of \"basic\", \"full\", got \"gold\""
+/// );
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    /// The schema by which the table was read.
+    /// The schema of the table.
     pub schema: Schema,
-    /// The encoded features `[rows, features]`, in the schema's order: a number as itself, a category as its index,
-    /// missing as NaN.
+    /// The encoded features `[rows, features]`, in the schema's order: a number as itself, a category as its
+    /// index, a missing value as NaN.
     pub features: Array2<f32>,
     /// Whether each row is positive.
     pub labels: Vec<bool>,
     /// The SHA-256 of the file's bytes, in hexadecimal.
     pub sha256: String,
-    /// How many rows were left out as invalid.
+    /// The number of rows skipped as invalid.
     pub skipped_rows: usize,
-    /// Those rows, with the first of their problems.
+    /// The skipped rows, with the first of their problems.
     pub skipped: InvalidRows,
 }
 
-/// What to do with a table that has invalid rows.
+/// How invalid rows of a table are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnInvalid {
-    /// Refuse the table.
+    /// The table is rejected.
     #[default]
     Fail,
-    /// Leave the invalid rows out and count them.
+    /// Invalid rows are skipped and counted.
     Skip,
 }
 
@@ -46,21 +77,21 @@ pub(crate) struct LabelledRows {
 }
 
 impl Dataset {
-    /// Reads a CSV file (RFC 4180, UTF-8, with a header) by `schema`. The columns may stand in any order.
+    /// Reads a CSV file (RFC 4180, UTF-8, with a header) by `schema`. The columns may have any order.
     ///
     /// # Errors
-    /// [`DatasetError`]: the file, its header or its label cannot be used, or rows are invalid and `on_invalid` is
-    /// [`OnInvalid::Fail`].
+    /// [`DatasetError`] if the file, its header or its label cannot be used, or if rows are invalid and
+    /// `on_invalid` is [`OnInvalid::Fail`].
     pub fn read(path: &Path, schema: &Schema, on_invalid: OnInvalid) -> Result<Self, DatasetError> {
         let bytes =
             fs::read(path).map_err(|source| DatasetError::Unreadable { path: path.to_owned(), source })?;
         Self::parse(&bytes, path, schema, on_invalid)
     }
 
-    /// As [`Dataset::read`], of the bytes of a file; errors call it `path`.
+    /// Reads the bytes of a CSV file, as [`Dataset::read`] does. Errors name the file `path`.
     ///
     /// # Errors
-    /// [`DatasetError`].
+    /// As [`Dataset::read`].
     pub fn parse(
         bytes: &[u8],
         path: &Path,
@@ -82,18 +113,21 @@ impl Dataset {
         table.finish(path, schema, on_invalid, sha256_hex(bytes))
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.labels.len()
     }
 
-    /// How many rows are positive.
+    /// Returns the number of positive rows.
     pub fn positives(&self) -> usize {
         self.labels.iter().filter(|positive| **positive).count()
     }
 
-    /// The names of the features of which no row differs from another as a model sees it, so that nothing can be learned
-    /// from them: numbers of one value or none, missing ones being imputed; categories of one value or none known.
+    /// Returns the names of the features from which nothing can be learned, because every row looks the same
+    /// to a model.
+    ///
+    /// These are numbers with at most one value, since missing ones are imputed, and categories with at most
+    /// one known value.
     pub fn uninformative(&self) -> Vec<String> {
         let differs = |at: usize, feature: &Feature| {
             let column = self.features.column(at);
@@ -111,14 +145,14 @@ impl Dataset {
             .collect()
     }
 
-    /// The rows with these indices.
+    /// Returns the rows with these indices.
     pub(crate) fn select(&self, indices: &[usize]) -> LabelledRows {
         select(&self.features, &self.labels, indices)
     }
 }
 
 impl LabelledRows {
-    /// The rows with these indices.
+    /// Returns the rows with these indices.
     pub(crate) fn select(&self, indices: &[usize]) -> Self {
         select(&self.features, &self.labels, indices)
     }
@@ -131,7 +165,7 @@ fn select(features: &Array2<f32>, labels: &[bool], indices: &[usize]) -> Labelle
     }
 }
 
-/// What a column of the file is to the schema.
+/// The role of a column of the file in the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     Identifier,
@@ -189,18 +223,18 @@ fn role_of(column: &str, schema: &Schema, ignored: &HashSet<&str>) -> Option<Rol
     }
 }
 
-/// Counts lines. The csv crate's own count is of where a record's predecessor ended: blank lines between them, and the
-/// second half of a Windows line end, are not in it.
+/// A counter of lines. The csv crate's own position is where the record before ended: it ignores blank lines
+/// between records, and the second half of a Windows line end.
 struct Lines<'a> {
     bytes: &'a [u8],
-    /// Up to where line ends have been counted.
+    /// The offset up to which line ends have been counted.
     counted: usize,
-    /// The line at that place.
+    /// The line at that offset.
     line: u64,
 }
 
 impl Lines<'_> {
-    /// The line on which a record begins; records come in the order of the file.
+    /// Returns the line on which a record begins. Records must come in the order of the file.
     fn of(&mut self, record: &ByteRecord) -> u64 {
         let start = record.position().map_or(0, |position| position.byte() as usize);
         let blank = |byte: &&u8| matches!(byte, b'\r' | b'\n');
@@ -212,13 +246,13 @@ impl Lines<'_> {
     }
 }
 
-/// The table while it is read.
+/// A table while it is being read.
 #[derive(Default)]
 struct Table {
     /// The encoded features, row after row.
     values: Vec<f32>,
     labels: Vec<bool>,
-    /// The line on which each identifier was first met.
+    /// The line on which each identifier occurred first.
     identifiers: HashMap<String, u64>,
     invalid: InvalidRows,
 }
@@ -254,24 +288,24 @@ impl Table {
         self.values.resize(start + schema.features.len(), f32::NAN);
         let mut label = None;
         for ((cell, role), name) in record.iter().zip(&columns.roles).zip(&columns.names) {
-            let mut refuse = |reason| problems.push(RowProblem { line, column: Some(name.clone()), reason });
+            let mut reject = |reason| problems.push(RowProblem { line, column: Some(name.clone()), reason });
             let Ok(cell) = str::from_utf8(cell) else {
-                refuse(RowReason::NotUtf8);
+                reject(RowReason::NotUtf8);
                 continue;
             };
             match role {
                 Role::Identifier => {
                     if let Some(reason) = self.identify(cell.trim(), line) {
-                        refuse(reason);
+                        reject(reason);
                     }
                 }
                 Role::Label => match read_label(cell.trim(), schema) {
                     Ok(positive) => label = Some(positive),
-                    Err(reason) => refuse(reason),
+                    Err(reason) => reject(reason),
                 },
                 Role::Feature(index) => match schema.features[*index].encode_text(cell) {
                     Ok(value) => self.values[start + index] = value,
-                    Err(mismatch) => refuse(RowReason::Value(mismatch)),
+                    Err(mismatch) => reject(RowReason::Value(mismatch)),
                 },
                 Role::Ignored => {}
             }
@@ -279,7 +313,7 @@ impl Table {
         label
     }
 
-    /// Remembers an identifier; blank ones name nobody and are never the same.
+    /// Records an identifier, and reports one that occurred before. Blank ones are ignored.
     fn identify(&mut self, identifier: &str, line: u64) -> Option<RowReason> {
         if identifier.is_empty() {
             return None;

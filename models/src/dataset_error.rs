@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use onnward_schemas::Mismatch;
 use thiserror::Error;
 
-/// How many characters of a name are shown.
+/// The maximum number of characters shown of a name.
 const LONGEST_NAME: usize = 60;
 
-/// How many columns are listed whose names differ from the schema's by capital letters.
+/// The maximum number of columns listed whose names differ from the schema's only in upper and lower case.
 const LISTED_CASES: usize = 5;
 
 /// Why a table cannot be trained on.
@@ -20,22 +20,22 @@ pub enum DatasetError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The file has no bytes, or only blank lines.
+    /// The file is empty, or has only blank lines.
     #[error("{} is empty: it needs a header line with the columns' names, and rows", path.display())]
     NoHeader {
         /// The file.
         path: PathBuf,
     },
-    /// A column's name is not text.
+    /// The name of a column is not UTF-8.
     #[error("the header of {} is not UTF-8 text: save the file as UTF-8", path.display())]
     HeaderNotUtf8 {
         /// The file.
         path: PathBuf,
     },
-    /// Two columns have one name.
+    /// Two columns have the same name.
     #[error("{} has two columns named {column:?}: remove or rename one of them", path.display())]
     RepeatedColumn {
         /// The file.
@@ -43,7 +43,7 @@ pub enum DatasetError {
         /// The name.
         column: String,
     },
-    /// The schema has columns that the file lacks.
+    /// Columns of the schema are missing from the file.
     #[error(
         "{} lacks the schema's {}: {} (the file's columns are {})",
         path.display(), columns(missing), advice_on_missing(missing, present), quoted(present)
@@ -53,29 +53,29 @@ pub enum DatasetError {
         path: PathBuf,
         /// The columns that are missing.
         missing: Vec<String>,
-        /// The columns that are there.
+        /// The columns of the file.
         present: Vec<String>,
     },
-    /// The file has columns that the schema lacks.
+    /// The file has columns that the schema does not name.
     #[error(
-        "{} has the {}, which the schema does not know: add what is to be learned from as a feature, and list the rest \
+        "{} has the {}, which the schema does not name: add each as a feature to learn from it, or list it \
          under `ignored`{}", path.display(), columns(unknown), advice_on_blank(*blank)
     )]
     UnknownColumns {
         /// The file.
         path: PathBuf,
-        /// The columns that are neither a feature nor the label nor the identifier.
+        /// The columns that the schema does not name.
         unknown: Vec<String>,
-        /// Which column, counted from 1, has no name, where that is one of them.
+        /// The position, counted from 1, of an unknown column without a name.
         blank: Option<usize>,
     },
-    /// There is a header and nothing below it.
-    #[error("{} has a header but no rows: add the customers", path.display())]
+    /// The file has a header and no rows.
+    #[error("{} has a header but no rows: add one row for each customer", path.display())]
     NoRows {
         /// The file.
         path: PathBuf,
     },
-    /// Rows are invalid and were not to be skipped, or no row is valid.
+    /// Rows are invalid and are not skipped, or no row is valid.
     #[error(
         "{} of the {rows} {} of {} {} invalid: {}{invalid}",
         invalid.rows, if *rows == 1 { "row" } else { "rows" }, path.display(),
@@ -84,15 +84,15 @@ pub enum DatasetError {
     InvalidRows {
         /// The file.
         path: PathBuf,
-        /// How many rows the file has.
+        /// The number of rows of the file.
         rows: usize,
-        /// The invalid ones.
+        /// The invalid rows.
         invalid: InvalidRows,
     },
     /// All rows have the same label.
     #[error(
-        "every row of {} has {column} = {only:?}: a model can only be learned from rows of both kinds; add rows with \
-         {other:?}, or correct the schema's label", path.display()
+        "every row of {} has {column} = {only:?}: a model needs rows of both labels; add rows with {other:?}, \
+         or correct the schema's label", path.display()
     )]
     OneClass {
         /// The file.
@@ -106,44 +106,45 @@ pub enum DatasetError {
     },
 }
 
-/// The invalid rows of a table, of whose problems only the first [`InvalidRows::LISTED`] are kept.
+/// The invalid rows of a table. Only the first [`InvalidRows::LISTED`] problems are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InvalidRows {
-    /// How many rows are invalid.
+    /// The number of invalid rows.
     pub rows: usize,
-    /// How many problems they have.
+    /// The number of problems of all these rows.
     pub total_problems: usize,
     /// The first problems, in the order of the file.
     pub problems: Vec<RowProblem>,
 }
 
-/// One thing that is wrong with a row.
+/// A problem of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowProblem {
     /// The line of the file on which the row begins, counted from 1.
     pub line: u64,
-    /// The column; absent where the row as a whole is wrong.
+    /// The column; `None` if the problem is the row itself.
     pub column: Option<String>,
-    /// What is wrong.
+    /// The problem.
     pub reason: RowReason,
 }
 
-/// What is wrong with a row or a cell.
+/// The problem of a row or a cell.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RowReason {
     /// The row is longer or shorter than the header.
     #[error(
         "has {got} {} where the header has {expected}: {}",
         if *got == 1 { "cell" } else { "cells" },
-        if got > expected { "a value with a comma needs quotes around it" } else { "a cell is missing, or the line was cut" }
+        if got > expected { "a value with a comma needs quotes around it" }
+        else { "a cell is missing, or the line is cut off" }
     )]
     Ragged {
-        /// How many cells the header has.
+        /// The number of cells of the header.
         expected: usize,
-        /// How many the row has.
+        /// The number of cells of the row.
         got: usize,
     },
-    /// The cell is no text.
+    /// The cell is not UTF-8.
     #[error("is not UTF-8 text: save the file as UTF-8")]
     NotUtf8,
     /// The schema does not accept the value.
@@ -156,7 +157,7 @@ pub enum RowReason {
         positive: String,
         /// The negative value.
         negative: String,
-        /// What came.
+        /// The value of the row.
         got: String,
     },
     /// An earlier row has the same identifier.
@@ -164,16 +165,16 @@ pub enum RowReason {
     DuplicateIdentifier {
         /// The identifier.
         identifier: String,
-        /// The line where it stands first.
+        /// The line on which it occurs first.
         first_line: u64,
     },
 }
 
 impl InvalidRows {
-    /// How many problems are listed at most; the rest are only counted.
+    /// The maximum number of problems listed. The rest are only counted.
     pub const LISTED: usize = 20;
 
-    /// Counts one invalid row.
+    /// Adds one invalid row.
     pub(crate) fn push(&mut self, problems: Vec<RowProblem>) {
         self.rows += 1;
         self.total_problems += problems.len();
@@ -182,7 +183,7 @@ impl InvalidRows {
 }
 
 impl fmt::Display for InvalidRows {
-    /// One line for each problem, each with a line break before it.
+    /// Writes one line for each problem, each after a line break.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for problem in &self.problems {
             write!(f, "\n  {problem}")?;
@@ -203,10 +204,12 @@ impl fmt::Display for RowProblem {
     }
 }
 
-/// What to do about missing columns, by the likeliest reason.
+/// Advises what to do about missing columns, by the likeliest reason.
 fn advice_on_missing(missing: &[String], present: &[String]) -> String {
     if let Some(separator) = other_separator(present) {
-        return format!("the cells are parted by {separator} and not by commas; save the file with commas");
+        return format!(
+            "the cells are separated by {separator} and not by commas; save the file with commas"
+        );
     }
     let lower: HashMap<String, &String> = present.iter().map(|name| (name.to_lowercase(), name)).collect();
     let same = missing.iter().filter_map(|name| Some((name, lower.get(&name.to_lowercase())?)));
@@ -215,12 +218,12 @@ fn advice_on_missing(missing: &[String], present: &[String]) -> String {
         .map(|(name, other)| format!("{} is {} in the file", quote(name), quote(other)))
         .collect();
     if cased.is_empty() {
-        return "add what is missing, or use the schema that fits".to_owned();
+        return "add them, or use the schema of this table".to_owned();
     }
-    format!("{}; capital and small letters must be the same in both", cased.join(", "))
+    format!("{}; upper and lower case must be the same in both", cased.join(", "))
 }
 
-/// What parts the names of a header that was read as one name.
+/// Returns the separator of a header that was read as one name, if it is not a comma.
 pub(crate) fn other_separator(header: &[String]) -> Option<&'static str> {
     match header {
         [only] if only.contains(';') => Some("semicolons"),
@@ -231,7 +234,7 @@ pub(crate) fn other_separator(header: &[String]) -> Option<&'static str> {
 
 fn advice_on_blank(blank: Option<usize>) -> String {
     let advice = |at| {
-        format!("; column {at} has no name, as an index that pandas wrote: list it as \"\" under `ignored`")
+        format!("; column {at} has no name, like an index that pandas wrote: list it as \"\" under `ignored`")
     };
     blank.map(advice).unwrap_or_default()
 }
@@ -249,7 +252,8 @@ fn columns(names: &[String]) -> String {
     format!("{noun} {}", quoted(names))
 }
 
-/// The names in quotes: the first ten, each cut at [`LONGEST_NAME`] characters, and how many more there are.
+/// Lists the names in quotes: the first ten, each cut at [`LONGEST_NAME`] characters, and the number of the
+/// rest.
 pub(crate) fn quoted(names: &[String]) -> String {
     const MOST_NAMES: usize = 10;
     let mut listed: Vec<String> = names.iter().take(MOST_NAMES).map(|name| quote(name)).collect();
@@ -259,7 +263,7 @@ pub(crate) fn quoted(names: &[String]) -> String {
     listed.join(", ")
 }
 
-/// The name in quotes, cut at [`LONGEST_NAME`] characters.
+/// Returns the name in quotes, cut at [`LONGEST_NAME`] characters.
 fn quote(name: &str) -> String {
     match name.char_indices().nth(LONGEST_NAME) {
         Some((end, _)) => format!("{:?}", format!("{}…", &name[..end])),

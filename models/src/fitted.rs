@@ -1,4 +1,4 @@
-//! Fitted models as plain numbers: what the exporter writes and what the native scorer reads.
+//! Fitted models as plain numbers: the exporter writes them, and the native scorer reads them.
 
 use ndarray::{ArrayView2, CowArray, Ix2};
 
@@ -11,36 +11,38 @@ pub enum FittedModel {
     Forest(FittedForest),
 }
 
-/// `probability = 1 / (1 + exp(-(intercept + weights · [x, segments(x)])))`: a generalised additive model in which the
-/// log-odds are piecewise linear in every numeric column.
+/// `probability = 1 / (1 + exp(-(intercept + weights · [x, segments(x)])))`: a generalised additive model in
+/// which the log-odds are piecewise linear in every numeric column.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FittedLogistic {
-    /// The segments into which columns are cut; may be empty. They follow each other by column and position.
+    /// The segments of the columns that are splines, by column and position. May be empty.
     pub segments: Vec<Segment>,
-    /// One weight for each column of the preprocessed matrix, which is 0 where the column is cut into segments; then one
-    /// for each segment.
+    /// One weight for each column of the preprocessed matrix, 0 if the column has segments; then one for each
+    /// segment.
     pub weights: Vec<f32>,
     /// The log-odds where every column and every segment is 0.
     pub intercept: f32,
 }
 
-/// `min(max(x[column], from), to) − origin` in single precision: how far a value has gone into one segment of a linear
-/// spline, whose weight is the slope there (Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 2nd
-/// ed., 2009, §5.2). Hinges `max(0, x − knot)` would say the same with large weights that cancel, which single precision
-/// cannot afford.
+/// A segment of a linear spline: `min(max(x[column], from), to) − origin` in single precision.
+///
+/// Its weight is the slope of the spline there (Hastie, Tibshirani and Friedman, The Elements of Statistical
+/// Learning, 2nd ed., 2009, §5.2). Hinges `max(0, x − knot)` would be equivalent, but with large weights that
+/// cancel, which costs too much in single precision.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Segment {
     /// The column of the preprocessed matrix.
     pub column: usize,
-    /// Where the segment begins; `f32::MIN` for a column's first.
+    /// The lower bound; `f32::MIN` for the first segment of a column.
     pub from: f32,
-    /// Where it ends; `f32::MAX` for a column's last.
+    /// The upper bound; `f32::MAX` for the last segment of a column.
     pub to: f32,
-    /// The bound that counts as 0: where the segment begins, or ends if it has no beginning.
+    /// The bound at which the value is 0: `from`, or `to` for the first segment of a column.
     pub origin: f32,
 }
 
-/// The probability is the mean over the trees of the class frequency in the leaf that the row reaches.
+/// A random forest. Its probability is the mean, over the trees, of the class frequency in the leaf that the
+/// row reaches.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FittedForest {
     /// The trees.
@@ -57,7 +59,7 @@ pub struct Tree {
 /// A node of a decision tree.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Node {
-    /// Rows with `row[column] <= threshold` go to `below`, all others to `above`.
+    /// A split: rows with `row[column] <= threshold` go to `below`, all others to `above`.
     Split {
         /// The column of the preprocessed matrix.
         column: u32,
@@ -68,15 +70,15 @@ pub enum Node {
         /// The index of the child for large values.
         above: u32,
     },
-    /// The share of positives among the training rows that reached it.
+    /// A leaf, with the share of positives among its training rows.
     Leaf {
-        /// From 0 to 1, rounded so that single precision adds the leaves of all trees without rounding.
+        /// From 0 to 1, rounded so that the sum over all trees is exact in single precision.
         probability: f32,
     },
 }
 
 impl FittedModel {
-    /// The probability of the positive label for each preprocessed row of `[rows, columns]`.
+    /// Returns the probability of the positive label for each preprocessed row of `[rows, columns]`.
     pub fn score_rows(&self, rows: ArrayView2<'_, f32>) -> Vec<f64> {
         let rows = rows.as_standard_layout();
         match self {
@@ -99,19 +101,19 @@ impl FittedLogistic {
 }
 
 impl Segment {
-    /// Its value for one preprocessed row.
+    /// Returns its value for a preprocessed row.
     pub fn of(&self, row: &[f32]) -> f32 {
         self.of_value(row[self.column])
     }
 
-    /// Its value for a value of its column.
+    /// Returns its value for a value of its column.
     pub(crate) fn of_value(&self, value: f32) -> f32 {
         value.max(self.from).min(self.to) - self.origin
     }
 }
 
 impl FittedForest {
-    /// Tree by tree: all rows pass through one while it is in the processor's cache.
+    /// Scores tree by tree: all rows pass through one while it is in the processor's cache.
     fn score_rows(&self, rows: &CowArray<'_, f32, Ix2>) -> Vec<f64> {
         let mut sums = vec![0.0; rows.nrows()];
         for tree in &self.trees {

@@ -1,4 +1,4 @@
-//! The schemas of the trainers' tests.
+//! Schemas for unit tests.
 
 use onnward_schemas::{Schema, SchemaFile};
 
@@ -8,7 +8,7 @@ pub(crate) const PLAN: &str =
 /// A numeric feature that may be missing.
 pub(crate) const AMOUNT: &str = r#"{ name = "amount", type = "numeric", required = false }"#;
 
-/// A schema of these features, each an inline table of TOML.
+/// Makes a schema of these features, each an inline table of TOML.
 pub(crate) fn schema(features: &[&str]) -> Schema {
     let label = r#"{ column = "left", positive = "1", negative = "0" }"#;
     let features = features.join(", ");

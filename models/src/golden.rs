@@ -1,5 +1,5 @@
-//! Golden rows: rows made from the schema that visit every branch of the graph, with the probability that the trainer's
-//! own code gives them.
+//! Golden rows: rows made from the schema, with the probability that the trainer computes. They visit every
+//! branch of the graph, so a runtime that gives the same probabilities computes the whole model right.
 
 use ndarray::Array2;
 use onnward_schemas::{
@@ -12,13 +12,14 @@ use crate::random::{Purpose, generator};
 
 const TOLERANCE: f64 = 1e-6;
 const RANDOM_ROWS: usize = 32;
-/// How many values of a categorical feature are visited one by one.
+/// The maximum number of values of a categorical feature that are tried one by one.
 const MOST_CATEGORIES: usize = 8;
-/// How many values all golden rows together hold at most, so that a wide schema does not swell its artifact.
+/// The maximum number of values in all golden rows together, so that a wide schema does not inflate its
+/// artifact.
 const MOST_VALUES: usize = 100_000;
 const FEWEST_ROWS: usize = 16;
 
-/// Makes the golden rows of a model. The first is complete, valid and ordinary: what a request could carry.
+/// Makes the golden rows of a model. The first is complete, valid and typical, as a request would be.
 pub(crate) fn golden(schema: &Schema, profile: &Profile, pipeline: &Pipeline, seed: u64) -> Golden {
     let features: Vec<Domain<'_>> = schema
         .features
@@ -61,7 +62,7 @@ enum Domain<'a> {
 }
 
 impl<'a> Domain<'a> {
-    /// The schema's range, and where it is open the range that was seen.
+    /// Takes the range of the schema, and the range of the training rows for an open bound.
     fn of(feature: &'a Feature, seen: &FeatureProfile) -> Self {
         match &feature.kind {
             FeatureKind::Numeric { min, max, integer } => {
@@ -71,7 +72,7 @@ impl<'a> Domain<'a> {
                 };
                 let min = min.unwrap_or(lowest.min(max.unwrap_or(lowest)));
                 let max = max.unwrap_or(highest.max(min));
-                // Three digits of the range: tenths for tens, whole numbers for hundreds.
+                // Three digits of the range: one decimal for tens, none for hundreds.
                 let digits = 3.0 - (max - min).max(f64::MIN_POSITIVE).log10().ceil();
                 let decimals = if *integer { 0 } else { digits.clamp(0.0, 9.0) as usize };
                 Self::Numeric { min, typical: median.clamp(min, max), max, decimals }
@@ -81,7 +82,7 @@ impl<'a> Domain<'a> {
                     FeatureProfile::Categorical { counts, .. } => counts.as_slice(),
                     FeatureProfile::Numeric { .. } => &[],
                 };
-                // The first of the most frequent values: a row of such values is an ordinary one.
+                // The most frequent value, or the first of several.
                 let most = counts.iter().max();
                 let typical = counts.iter().position(|count| Some(count) == most).unwrap_or(0);
                 Self::Categorical { values, typical }
@@ -96,7 +97,7 @@ impl<'a> Domain<'a> {
         }
     }
 
-    /// The value at a share of the way through the domain, from 0 to 1.
+    /// Returns the value at a share of the way through the domain, from 0 to 1.
     fn at(&self, share: f64) -> GoldenValue {
         match self {
             Self::Numeric { min, max, decimals, .. } => {
@@ -106,7 +107,7 @@ impl<'a> Domain<'a> {
         }
     }
 
-    /// The values to try one at a time: both ends or the first categories, nothing, and something unknown.
+    /// Returns the values to try one at a time: both ends or the first categories, missing, and unknown.
     fn probes(&self) -> Vec<GoldenValue> {
         match self {
             Self::Numeric { min, max, .. } => {
@@ -121,12 +122,12 @@ impl<'a> Domain<'a> {
     }
 }
 
-/// The number that a person would write: 18.8 for the 18.799999 that single precision makes of it.
+/// Returns the number as a person would write it: 18.8 for the 18.799999 of single precision.
 fn as_written(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(f64::from(value))
 }
 
-/// Rounded through text, so that it reads as it was meant.
+/// Rounds a number through text, so that it is written with as few digits.
 fn number(value: f64, decimals: usize, min: f64, max: f64) -> GoldenValue {
     // Adding 0 makes 0 of -0.
     let rounded = format!("{value:.decimals$}").parse().unwrap_or(value) + 0.0;

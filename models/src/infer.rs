@@ -1,4 +1,5 @@
-//! Proposes a schema from a table: what the columns hold decides what they are for, and comments say what to review.
+//! Proposes a schema from a table: the values of each column decide its role, and comments say what to
+//! review.
 
 mod column;
 mod propose;
@@ -16,12 +17,12 @@ use crate::dataset_error::{RowReason, quoted};
 use column::ColumnStats;
 use propose::{Purpose, propose};
 
-/// What is known of a table before it is read.
+/// The options of [`infer_schema`].
 #[derive(Debug, Clone, Default)]
 pub struct InferOptions {
-    /// The schema's name; the file's name without its extension where there is none.
+    /// The schema's name. The default is the file's name without its extension.
     pub name: Option<String>,
-    /// The label's column; found by its name and its values where there is none.
+    /// The label's column. By default it is found by its name and its values.
     pub label: Option<String>,
 }
 
@@ -32,19 +33,19 @@ pub struct InferredSchema {
     pub schema: Schema,
     /// The schema as the text of a TOML file, with comments on what to review.
     pub toml: String,
-    /// How many rows the table has.
+    /// The number of rows of the table.
     pub rows: u64,
 }
 
 /// Why no schema could be proposed.
 #[derive(Debug, Error)]
 pub enum InferError {
-    /// The file could not be opened.
+    /// The file cannot be opened.
     #[error("cannot open {}: {source}", path.display())]
     Open {
         /// The table.
         path: PathBuf,
-        /// Why not.
+        /// The error of the system.
         source: io::Error,
     },
     /// The file cannot be read to its end.
@@ -52,7 +53,7 @@ pub enum InferError {
     Read {
         /// The table.
         path: PathBuf,
-        /// Why not.
+        /// The error of the CSV reader.
         source: csv::Error,
     },
     /// A row cannot be read.
@@ -62,11 +63,11 @@ pub enum InferError {
         path: PathBuf,
         /// The line near which the row begins, counted from 1.
         line: u64,
-        /// What is wrong with it.
+        /// The problem of the row.
         reason: RowReason,
     },
     /// The file has no rows below its header.
-    #[error("{} has no rows: a schema is proposed from a header and the rows below it", path.display())]
+    #[error("{} has no rows: a schema is proposed from a header and rows below it", path.display())]
     Empty {
         /// The table.
         path: PathBuf,
@@ -79,14 +80,14 @@ pub enum InferError {
         /// The name.
         column: String,
     },
-    /// The column that was named as the label is not there.
-    #[error("{} has no column {column:?} to be the label: it has {}", path.display(), quoted(present))]
+    /// The column that was named as the label does not exist.
+    #[error("{} has no column {column:?} to use as the label: it has {}", path.display(), quoted(present))]
     NoSuchColumn {
         /// The table.
         path: PathBuf,
         /// The name.
         column: String,
-        /// The columns that are there.
+        /// The columns of the table.
         present: Vec<String>,
     },
     /// The column that was named as the label does not have two values.
@@ -94,18 +95,20 @@ pub enum InferError {
     LabelNotBinary {
         /// The column.
         column: String,
-        /// What it has, in words.
+        /// The number of its values, in words.
         found: String,
     },
     /// No column can be the label.
-    #[error("{} has no column with two values, such as Yes and No, that could be the label{hint}", path.display())]
+    #[error(
+        "{} has no column with two values, such as Yes and No, that could be the label{hint}", path.display()
+    )]
     NoLabel {
         /// The table.
         path: PathBuf,
-        /// What else may be wrong; may be empty.
+        /// The likely cause; may be empty.
         hint: &'static str,
     },
-    /// Beside the identifier and the label there is no column of use.
+    /// No column but the identifier and the label is usable.
     #[error("{} has no column from which {label:?} could be predicted", path.display())]
     NoFeatures {
         /// The table.
@@ -113,21 +116,44 @@ pub enum InferError {
         /// The label's column.
         label: String,
     },
-    /// The columns do not make a schema.
+    /// The columns do not make a valid schema.
     #[error("cannot make a schema of {}: {source}", path.display())]
     Schema {
         /// The table.
         path: PathBuf,
-        /// Why not.
+        /// The problem of the schema.
         source: SchemaError,
     },
 }
 
-/// Proposes a schema from the CSV table at `path`: the identifier, the label, which columns are numeric, categorical,
-/// optional, or of no use. The table is read row by row; memory grows with its columns, not with its rows.
+/// Proposes a schema from the CSV table at `path`.
+///
+/// It names the identifier and the label, and says which columns are numeric, categorical, optional, or
+/// ignored. The table is read row by row: memory grows with its columns, not with its rows.
 ///
 /// # Errors
-/// [`InferError`].
+/// [`InferError`] if the table cannot be read, or has no usable label or features.
+///
+/// # Examples
+/// ```
+/// use onnward_models::{InferOptions, infer_schema};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = std::env::temp_dir().join(format!("onnward-infer-doctest-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// let path = folder.join("shop.csv");
+/// let table = "customer_id,plan,age,churned\nc1,basic,30,yes\nc2,full,40.5,no\nc3,basic,50,no\n";
+/// std::fs::write(&path, table)?;
+///
+/// let inferred = infer_schema(&path, &InferOptions::default())?;
+/// assert_eq!(inferred.schema.identifier.as_deref(), Some("customer_id"));
+/// assert_eq!(inferred.schema.label.column, "churned");
+/// assert_eq!(inferred.schema.label.positive, "yes");
+/// assert!(inferred.toml.contains("name = \"age\"\ntype = \"numeric\""));
+/// # std::fs::remove_dir_all(folder)?;
+/// # Ok(())
+/// # }
+/// ```
 pub fn infer_schema(path: &Path, options: &InferOptions) -> Result<InferredSchema, InferError> {
     let columns = read_columns(path)?;
     let proposal = propose(path, &columns, options)?;
@@ -168,7 +194,7 @@ fn read_columns(path: &Path) -> Result<Vec<ColumnStats>, InferError> {
     if empty { Err(InferError::Empty { path: path.to_owned() }) } else { Ok(columns) }
 }
 
-/// The csv crate's error in the words in which a training table is refused.
+/// Converts the csv crate's error to the messages with which a training table is rejected.
 fn unreadable(path: &Path, source: csv::Error) -> InferError {
     let path = path.to_owned();
     let line_of = |position: &Option<csv::Position>| position.as_ref().map_or(1, csv::Position::line);

@@ -1,12 +1,58 @@
-//! The trainer: a table of customers goes in, fitted and evaluated models come out.
+//! The trainer: reads a table of customers, and returns fitted and evaluated models.
 //!
-//! Data flows one way: read, split, preprocess, fit, evaluate, select. Nothing here knows ONNX, storage or HTTP.
+//! Data flows one way: read, split, preprocess, fit, evaluate, select. Nothing here knows ONNX, storage or
+//! HTTP.
+//!
+//! | to do this | call |
+//! |---|---|
+//! | propose a schema for a table | [`infer_schema`] |
+//! | read a table | [`Dataset::read`] |
+//! | draw a table of sample customers | [`write_sample`] |
+//! | compare models, and keep the best | [`train()`] |
+//! | fit one model without evaluating it | [`Pipeline::fit`] |
+//!
+//! A whole run, on sample customers:
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! use onnward_models::{Dataset, OnInvalid, SampleFormat, TrainingPlan, train, write_sample};
+//! use onnward_schemas::SchemaFile;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let file = SchemaFile::parse(
+//!     r#"
+//!     name = "shop"
+//!     version = 1
+//!     label = { column = "left", positive = "yes", negative = "no" }
+//!     [[features]]
+//!     name = "plan"
+//!     type = "categorical"
+//!     values = ["basic", "full"]
+//!     [[features]]
+//!     name = "age"
+//!     type = "numeric"
+//!     min = 18
+//!     max = 90
+//!     "#,
+//! )?;
+//! let mut table = Vec::new();
+//! write_sample(&file, 300, 42, SampleFormat::Csv, &mut table, |_| ())?;
+//! let data = Dataset::parse(&table, Path::new("sample.csv"), &file.schema, OnInvalid::Fail)?;
+//!
+//! let run = train(&data, &TrainingPlan { folds: 2, ..TrainingPlan::default() }, &|_| ())?;
+//! let best = &run.models[0];
+//! assert_eq!(best.metadata.family, run.comparison.selected.name());
+//! assert!(best.metadata.evaluation.test.roc_auc > 0.5);
+//! # Ok(())
+//! # }
+//! ```
 
 mod comparison;
 mod curves;
 mod dataset;
 mod dataset_error;
-mod family;
+mod estimator;
 mod fitted;
 #[cfg(test)]
 mod fixtures;
@@ -14,10 +60,8 @@ mod forest;
 mod golden;
 mod importance;
 mod infer;
-mod linfa_logistic;
 mod logistic;
 mod metrics;
-mod parallel;
 mod parameters;
 mod pipeline;
 mod plan;
@@ -25,8 +69,6 @@ mod preprocess;
 mod profile;
 mod random;
 mod sample;
-mod smartcore_forest;
-mod spline;
 mod split;
 mod summary;
 mod train;
@@ -37,16 +79,16 @@ pub use comparison::{
 };
 pub use dataset::{Dataset, OnInvalid};
 pub use dataset_error::{DatasetError, InvalidRows, RowProblem, RowReason};
-pub use family::{Family, UnknownFamily};
+pub use estimator::{Estimator, Family, Solver, UnknownEstimator, UnknownFamily, UnsupportedSolver};
 pub use fitted::{FittedForest, FittedLogistic, FittedModel, Node, Segment, Tree};
+pub use forest::smartcore::SmartcoreError;
 pub use infer::{InferError, InferOptions, InferredSchema, infer_schema};
 pub use logistic::LogisticError;
 pub use metrics::roc_auc;
-pub use parameters::{CandidateParams, ForestParams, InvalidSetting, LogisticParams};
+pub use parameters::{CandidateParams, ForestParams, InvalidSetting, LogisticParams, Settings};
 pub use pipeline::{Pipeline, TrainedModel};
 pub use plan::{Activity, Progress, TrainingError, TrainingPlan};
 pub use preprocess::{NumericColumn, OneHotColumn, Preprocessor};
 pub use sample::{SampleError, SampleFormat, default_model, write_sample};
-pub use smartcore_forest::SmartcoreError;
 pub use split::Split;
 pub use train::{TrainingRun, train};

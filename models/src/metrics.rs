@@ -1,10 +1,11 @@
-//! The figures of a binary classifier. Definitions: T. Fawcett, An introduction to ROC analysis, Pattern Recognition
-//! Letters 27 (2006), doi:10.1016/j.patrec.2005.10.010, unless another source stands with the figure.
+//! Metrics of a binary classifier. Definitions: T. Fawcett, An introduction to ROC analysis, Pattern
+//! Recognition Letters 27 (2006), doi:10.1016/j.patrec.2005.10.010, unless another source is given.
 
 use onnward_schemas::{Confusion, CrossValidation, Figures};
 
-/// The figures for rows with these true labels and these probabilities of the positive label. A row is judged positive
-/// from `threshold` on. Both classes must occur.
+/// Computes all metrics for rows with these true labels and these probabilities of the positive label.
+///
+/// A row is predicted positive from `threshold` on. Both classes must occur.
 pub(crate) fn figures(labels: &[bool], probabilities: &[f64], threshold: f64) -> Figures {
     let confusion = confusion(labels, probabilities, threshold);
     let Confusion { true_positives, false_positives, true_negatives, false_negatives } = confusion;
@@ -26,13 +27,22 @@ pub(crate) fn figures(labels: &[bool], probabilities: &[f64], threshold: f64) ->
     }
 }
 
-/// The area under the ROC curve: the probability that a positive row scores above a negative one, ties counting half.
-/// Computed from the ranks, which is the Mann–Whitney U statistic divided by P·N (Hanley and McNeil, Radiology 143
-/// (1982), doi:10.1148/radiology.143.1.7063747). 0.5 where a class is absent.
+/// Computes the area under the ROC curve: the probability that a positive row scores above a negative one,
+/// ties counting half. It is 0.5 if a class is absent.
+///
+/// It is computed from the ranks, as the Mann–Whitney U statistic divided by P·N (Hanley and McNeil,
+/// Radiology 143 (1982), doi:10.1148/radiology.143.1.7063747).
+///
+/// ```
+/// let labels = [false, true, false, true];
+/// assert_eq!(onnward_models::roc_auc(&labels, &[0.1, 0.4, 0.35, 0.8]), 1.0);
+/// assert_eq!(onnward_models::roc_auc(&labels, &[0.1, 0.3, 0.35, 0.8]), 0.75);
+/// ```
 pub fn roc_auc(labels: &[bool], probabilities: &[f64]) -> f64 {
     let mut below = 0.0;
     let (mut positives, mut negatives) = (0.0, 0.0);
-    // From the highest score down: each negative is below every positive met before, and half below those it ties with.
+    // From the highest score down, each negative is below every positive before it, and half below those it
+    // ties with.
     for step in steps(labels, probabilities) {
         let (tied_positives, tied_negatives) = (step.positives as f64, step.negatives as f64);
         below += tied_negatives * (positives + tied_positives / 2.0);
@@ -42,20 +52,24 @@ pub fn roc_auc(labels: &[bool], probabilities: &[f64]) -> f64 {
     if positives * negatives == 0.0 { 0.5 } else { below / (positives * negatives) }
 }
 
-/// The average precision, Σ (Rₙ − Rₙ₋₁) Pₙ over the distinct thresholds, without interpolation (scikit-learn's user
-/// guide, §3.4.4.9; Manning, Raghavan and Schütze, Introduction to Information Retrieval, §8.4).
+/// Computes the average precision, Σ (Rₙ − Rₙ₋₁) Pₙ over the distinct thresholds, without interpolation
+/// (scikit-learn's user guide, §3.4.4.9; Manning, Raghavan and Schütze, Introduction to Information
+/// Retrieval, §8.4).
 pub(crate) fn average_precision(labels: &[bool], probabilities: &[f64]) -> f64 {
-    let (mut positives, mut judged, mut sum) = (0.0, 0.0, 0.0);
+    let (mut positives, mut predicted, mut sum) = (0.0, 0.0, 0.0);
     for step in steps(labels, probabilities) {
         positives += step.positives as f64;
-        judged += (step.positives + step.negatives) as f64;
-        sum += step.positives as f64 * positives / judged;
+        predicted += (step.positives + step.negatives) as f64;
+        sum += step.positives as f64 * positives / predicted;
     }
     if positives == 0.0 { 0.0 } else { sum / positives }
 }
 
-/// The mean of −ln p(true label), in nats (Bishop, Pattern Recognition and Machine Learning, 2006, eq. 4.90). As in
-/// scikit-learn, probabilities are held off 0 and 1 by 2.2e-16, so that one certain error is not infinite.
+/// Computes the mean of −ln p(true label), in nats (Bishop, Pattern Recognition and Machine Learning, 2006,
+/// eq. 4.90).
+///
+/// As in scikit-learn, probabilities are kept 2.2e-16 away from 0 and 1, so that one certain error is not
+/// infinite.
 pub(crate) fn log_loss(labels: &[bool], probabilities: &[f64]) -> f64 {
     mean(labels, probabilities, |label, probability| {
         let probability = probability.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
@@ -63,19 +77,19 @@ pub(crate) fn log_loss(labels: &[bool], probabilities: &[f64]) -> f64 {
     })
 }
 
-/// The mean of (p − label)² (G. W. Brier, Monthly Weather Review 78 (1950),
+/// Computes the mean of (p − label)² (G. W. Brier, Monthly Weather Review 78 (1950),
 /// doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2, in its form for one of two classes).
 pub(crate) fn brier(labels: &[bool], probabilities: &[f64]) -> f64 {
     mean(labels, probabilities, |label, probability| (probability - f64::from(u8::from(label))).powi(2))
 }
 
-/// The areas of the folds with their mean and standard deviation.
+/// Summarises the areas of the folds by their mean and standard deviation.
 pub(crate) fn cross_validation(fold_roc_auc: Vec<f64>) -> CrossValidation {
     let (roc_auc_mean, roc_auc_std) = mean_and_std(&fold_roc_auc);
     CrossValidation { fold_roc_auc, roc_auc_mean, roc_auc_std }
 }
 
-/// The mean and the standard deviation of the population.
+/// Computes the mean and the standard deviation of a population.
 pub(crate) fn mean_and_std(values: &[f64]) -> (f64, f64) {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
@@ -85,13 +99,13 @@ pub(crate) fn mean_and_std(values: &[f64]) -> (f64, f64) {
 
 /// Rows that share one score.
 pub(crate) struct Step {
-    /// How many of them are positive.
+    /// The number of positive ones.
     pub positives: u64,
-    /// How many are negative.
+    /// The number of negative ones.
     pub negatives: u64,
 }
 
-/// The rows by distinct score, from the highest down.
+/// Groups the rows by distinct score, from the highest down.
 pub(crate) fn steps(labels: &[bool], probabilities: &[f64]) -> Vec<Step> {
     let mut rows: Vec<(f64, bool)> = probabilities.iter().copied().zip(labels.iter().copied()).collect();
     rows.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
@@ -151,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_threshold_itself_is_positive_and_nothing_judged_positive_is_no_precision() {
+    fn the_threshold_itself_is_positive_and_without_positives_precision_is_0() {
         assert_eq!(figures(&LABELS, &PROBABILITIES, 0.9).confusion.true_positives, 1);
         let strict = figures(&LABELS, &PROBABILITIES, 0.95);
         assert_eq!((strict.precision, strict.recall, strict.f1), (0.0, 0.0, 0.0));
@@ -159,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_that_tell_nothing_and_everything() {
+    fn scores_without_signal_and_perfect_scores() {
         assert_close(roc_auc(&LABELS, &[0.3; 10]), 0.5);
         assert_close(average_precision(&LABELS, &[0.3; 10]), 0.5);
         let perfect = LABELS.map(|label| f64::from(u8::from(label)));

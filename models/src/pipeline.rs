@@ -1,31 +1,33 @@
 use ndarray::{ArrayView2, Axis};
 use onnward_schemas::{Metadata, Schema};
+use rayon::prelude::*;
 
 use crate::dataset::{Dataset, LabelledRows};
+use crate::estimator::{Solver, UnsupportedSolver};
 use crate::fitted::FittedModel;
-use crate::parameters::CandidateParams;
+use crate::parameters::{CandidateParams, Settings};
 use crate::plan::TrainingError;
 use crate::preprocess::Preprocessor;
-use crate::{forest, linfa_logistic, logistic, parallel, smartcore_forest};
+use crate::{forest, logistic};
 
-/// How many rows are preprocessed and scored at a time.
+/// The number of rows that are preprocessed and scored at a time.
 const BLOCK: usize = 4096;
 
-/// How many steps of progress the fit of a logistic regression counts for; that of a forest counts its trees.
+/// The steps of progress of the fit of a logistic regression. That of a forest has one for each tree.
 const LOGISTIC_STEPS: usize = 10;
 
-/// A fitted model with everything that an artifact says about it.
+/// A fitted model with the metadata of its artifact.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainedModel {
-    /// What the artifact says about itself.
+    /// The description that the artifact carries.
     pub metadata: Metadata,
-    /// The preprocessing, learned from the same rows as the model.
+    /// The preprocessing, fitted on the same rows as the model.
     pub preprocessor: Preprocessor,
     /// The model.
     pub model: FittedModel,
 }
 
-/// A preprocessing and the model that was fitted on what it makes.
+/// A preprocessing, and the model that was fitted on its output.
 #[derive(Debug, Clone)]
 pub struct Pipeline {
     /// The preprocessing.
@@ -35,18 +37,50 @@ pub struct Pipeline {
 }
 
 impl TrainedModel {
-    /// The probability of the positive label for each row of a `features` matrix `[rows, features]`.
+    /// Returns the probability of the positive label for each row of a `features` matrix `[rows, features]`.
     pub fn predict(&self, features: ArrayView2<'_, f32>) -> Vec<f64> {
         predict(&self.preprocessor, &self.model, features)
     }
 }
 
 impl Pipeline {
-    /// Fits a candidate on all rows of a table, without judging it; [`train`](crate::train()) does both. `advance` hears of the
-    /// steps done, on several threads.
+    /// Fits a candidate on all rows of a table, without evaluating it. [`train`](crate::train()) does both.
+    ///
+    /// `advance` is called with the number of steps done, from several threads.
     ///
     /// # Errors
-    /// [`TrainingError`]: a setting is not usable, or the model cannot be fitted.
+    /// [`TrainingError`] if a setting is out of range, or the model cannot be fitted.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::path::Path;
+    ///
+    /// use onnward_models::{CandidateParams, Dataset, Family, OnInvalid, Pipeline, roc_auc};
+    /// # use onnward_schemas::SchemaFile;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let schema = SchemaFile::parse(
+    /// #     r#"
+    /// #     name = "shop"
+    /// #     version = 1
+    /// #     label = { column = "left", positive = "yes", negative = "no" }
+    /// #     [[features]]
+    /// #     name = "age"
+    /// #     type = "numeric"
+    /// #     "#,
+    /// # )?
+    /// # .schema;
+    /// let table = "age,left\n20,yes\n30,yes\n40,no\n50,no\n60,no\n";
+    /// let data = Dataset::parse(table.as_bytes(), Path::new("shop.csv"), &schema, OnInvalid::Fail)?;
+    ///
+    /// let params = CandidateParams::default_of(Family::Logistic);
+    /// let pipeline = Pipeline::fit(&data, &params, 42, &|_| ())?;
+    /// let probabilities = pipeline.predict(data.features.view());
+    /// assert!(probabilities[0] > probabilities[4]);
+    /// assert_eq!(roc_auc(&data.labels, &probabilities), 1.0);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn fit(
         data: &Dataset,
         params: &CandidateParams,
@@ -67,28 +101,31 @@ impl Pipeline {
         advance: &(dyn Fn(usize) + Sync),
     ) -> Result<Self, TrainingError> {
         let scaled = Preprocessor::fit(schema, features);
-        // A tree asks on which side of a threshold a value lies, which scaling does not change; left out, it cannot
-        // round a value across a threshold on a runtime that divides differently.
+        // A tree compares values with thresholds, so scaling changes nothing. Without it, no runtime that
+        // divides differently can round a value across a threshold.
         let unscaled = || scaled.clone().without_scaling();
-        let (preprocessor, model) = match params {
-            CandidateParams::Logistic(params) => {
-                let model = logistic::fit(&scaled, features, labels, params)?;
+        let (preprocessor, model) = match (&params.settings, params.solver) {
+            (Settings::Logistic(params), Solver::Own) => {
+                let model = logistic::newton::fit(&scaled, features, labels, params)?;
                 (scaled, FittedModel::Logistic(model))
             }
-            CandidateParams::LinfaLogistic(params) => {
-                let model = linfa_logistic::fit(scaled.transform(features).view(), labels, params)?;
+            (Settings::Logistic(params), Solver::Linfa) => {
+                let model = logistic::linfa::fit(scaled.transform(features).view(), labels, params)?;
                 (scaled, FittedModel::Logistic(model))
             }
-            CandidateParams::Forest(params) => {
+            (Settings::Forest(params), Solver::Own) => {
                 let preprocessor = unscaled();
-                let model = forest::fit(&preprocessor, features, labels, params, seed, advance);
+                let model = forest::histogram::fit(&preprocessor, features, labels, params, seed, advance);
                 (preprocessor, FittedModel::Forest(model))
             }
-            CandidateParams::SmartcoreForest(params) => {
+            (Settings::Forest(params), Solver::Smartcore) => {
                 let preprocessor = unscaled();
                 let matrix = preprocessor.transform(features);
-                let model = smartcore_forest::fit(matrix.view(), labels, params, seed, advance)?;
+                let model = forest::smartcore::fit(matrix.view(), labels, params, seed, advance)?;
                 (preprocessor, FittedModel::Forest(model))
+            }
+            (Settings::Logistic(_), Solver::Smartcore) | (Settings::Forest(_), Solver::Linfa) => {
+                return Err(UnsupportedSolver(params.estimator()).into());
             }
         };
         if let FittedModel::Logistic(_) = model {
@@ -97,7 +134,7 @@ impl Pipeline {
         Ok(Self { preprocessor, model })
     }
 
-    /// The probability of the positive label for each row of a `features` matrix `[rows, features]`.
+    /// Returns the probability of the positive label for each row of a `features` matrix `[rows, features]`.
     pub fn predict(&self, features: ArrayView2<'_, f32>) -> Vec<f64> {
         predict(&self.preprocessor, &self.model, features)
     }
@@ -108,17 +145,17 @@ impl Pipeline {
 }
 
 impl CandidateParams {
-    /// How many steps of progress a fit with these settings takes.
+    /// Returns the number of steps of progress that a fit with these settings takes.
     pub(crate) fn steps(&self) -> usize {
-        match self {
-            Self::Logistic(_) | Self::LinfaLogistic(_) => LOGISTIC_STEPS,
-            Self::Forest(params) | Self::SmartcoreForest(params) => params.trees,
+        match &self.settings {
+            Settings::Logistic(_) => LOGISTIC_STEPS,
+            Settings::Forest(params) => params.trees,
         }
     }
 }
 
 fn predict(preprocessor: &Preprocessor, model: &FittedModel, features: ArrayView2<'_, f32>) -> Vec<f64> {
     let blocks: Vec<_> = features.axis_chunks_iter(Axis(0), BLOCK).collect();
-    let scored = parallel::map(&blocks, |block| model.score_rows(preprocessor.transform(*block).view()));
-    scored.concat()
+    let score = |block: &ArrayView2<'_, f32>| model.score_rows(preprocessor.transform(*block).view());
+    blocks.par_iter().map(score).collect::<Vec<_>>().concat()
 }

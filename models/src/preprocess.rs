@@ -1,14 +1,14 @@
-//! What is learned from the training rows before a model is: medians, means, spreads, and the layout of the
-//! preprocessed matrix.
+//! The preprocessing, which is fitted on the training rows before the model: medians, means, standard
+//! deviations, and the layout of the preprocessed matrix.
 
 use ndarray::{Array2, ArrayView2};
 use onnward_schemas::{FeatureKind, Schema};
 
-/// A fitted preprocessing: median imputation, standard scaling and one-hot encoding, exactly as the graph's core
-/// computes them in single precision.
+/// A fitted preprocessing: median imputation, standard scaling and one-hot encoding, exactly as the model
+/// graph computes them in single precision.
 ///
-/// The preprocessed matrix holds the numeric columns first, in the schema's order, then one column for each value of
-/// each categorical feature. An unknown or missing category is 0 in all of its feature's columns.
+/// The preprocessed matrix holds the numeric columns first, in the schema's order, then one column for each
+/// value of each categorical feature. An unknown or missing category is 0 in all of its feature's columns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preprocessor {
     /// The numeric columns.
@@ -17,21 +17,21 @@ pub struct Preprocessor {
     pub one_hot: Vec<OneHotColumn>,
 }
 
-/// `(value or median − mean) / scale`.
+/// A numeric column: `(value or median − mean) / scale`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NumericColumn {
     /// The index of the feature.
     pub feature: usize,
-    /// What replaces a missing value.
+    /// The value that replaces a missing one.
     pub median: f32,
     /// The mean of the training rows after imputation.
     pub mean: f32,
-    /// Their standard deviation (of the population); 1 where it would be 0 or below the normal numbers of single
-    /// precision, which runtimes may take for 0.
+    /// Their standard deviation (of the population). It is 1 instead of 0 or a subnormal number, which
+    /// runtimes may treat as 0.
     pub scale: f32,
 }
 
-/// 1 where the feature has this code, else 0.
+/// A one-hot column: 1 if the feature has this code, and 0 otherwise.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OneHotColumn {
     /// The index of the feature.
@@ -40,19 +40,19 @@ pub struct OneHotColumn {
     pub code: f32,
 }
 
-/// The one-hot columns of one feature, which stand side by side.
+/// The one-hot columns of one feature, which are adjacent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Category {
     /// The index of the feature.
     pub feature: usize,
     /// The column of its first value, whose code is 0.
     pub first_column: usize,
-    /// How many values it has.
+    /// The number of its values.
     pub values: usize,
 }
 
 impl Preprocessor {
-    /// Learns the preprocessing from the training rows `[rows, features]`.
+    /// Fits the preprocessing on the training rows `[rows, features]`.
     pub fn fit(schema: &Schema, features: ArrayView2<'_, f32>) -> Self {
         let mut fitted = Self { numeric: Vec::new(), one_hot: Vec::new() };
         for (at, feature) in schema.features.iter().enumerate() {
@@ -67,7 +67,7 @@ impl Preprocessor {
         fitted
     }
 
-    /// The same preprocessing without the scaling: the numeric columns keep the features' own units.
+    /// Returns the same preprocessing without the scaling: numeric columns keep the units of their features.
     pub fn without_scaling(mut self) -> Self {
         for column in &mut self.numeric {
             column.mean = 0.0;
@@ -76,17 +76,17 @@ impl Preprocessor {
         self
     }
 
-    /// Whether the numeric columns are scaled.
+    /// Reports whether numeric columns are scaled.
     pub fn scales(&self) -> bool {
         self.numeric.iter().any(|column| column.mean != 0.0 || column.scale != 1.0)
     }
 
-    /// How many columns the preprocessed matrix has.
+    /// Returns the number of columns of the preprocessed matrix.
     pub fn columns(&self) -> usize {
         self.numeric.len() + self.one_hot.len()
     }
 
-    /// The one-hot columns, feature by feature.
+    /// Groups the one-hot columns by feature.
     pub(crate) fn categories(&self) -> Vec<Category> {
         let mut first_column = self.numeric.len();
         let of = |same: &[OneHotColumn]| {
@@ -97,7 +97,7 @@ impl Preprocessor {
         self.one_hot.chunk_by(|a, b| a.feature == b.feature).map(of).collect()
     }
 
-    /// Transforms a `features` matrix `[rows, features]` to the preprocessed one `[rows, columns]`.
+    /// Transforms a `features` matrix `[rows, features]` into the preprocessed matrix `[rows, columns]`.
     pub fn transform(&self, features: ArrayView2<'_, f32>) -> Array2<f32> {
         let mut out = Array2::zeros((features.nrows(), self.columns()));
         for (from, mut to) in features.outer_iter().zip(out.outer_iter_mut()) {
@@ -113,15 +113,15 @@ impl Preprocessor {
 }
 
 impl Category {
-    /// The value with this code, counted from 0; none where it is missing or unknown.
+    /// Returns the index of the value with this code, or `None` if it is missing or unknown.
     pub fn code(&self, code: f32) -> Option<usize> {
-        // What is not a number is in no range.
+        // NaN is in no range.
         (code >= 0.0 && code < self.values as f32).then_some(code as usize)
     }
 }
 
 impl NumericColumn {
-    /// The preprocessed value of a feature's.
+    /// Imputes and scales a value.
     pub(crate) fn transform(&self, value: f32) -> f32 {
         let value = if value.is_nan() { self.median } else { value };
         (value - self.mean) / self.scale
@@ -136,14 +136,14 @@ impl NumericColumn {
         let count = column.len() as f64;
         let mean = imputed().sum::<f64>() / count;
         let variance = imputed().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
-        // Of a column of one value the rounding of its mean can leave a spread that is not quite 0.
+        // Rounding of the mean can give a constant column a spread that is not quite 0.
         let constant = present.first() == present.last();
         let scale = if constant { 1.0 } else { variance.sqrt() as f32 };
         Self { feature, median, mean: mean as f32, scale: if scale.is_normal() { scale } else { 1.0 } }
     }
 }
 
-/// The middle of ascending values, or the mean of the two in the middle; 0 where there are none.
+/// Returns the median of ascending values, or 0 if there are none.
 pub(crate) fn median(sorted: &[f32]) -> f32 {
     match (sorted.get(sorted.len().saturating_sub(1) / 2), sorted.get(sorted.len() / 2)) {
         (Some(low), Some(high)) => ((f64::from(*low) + f64::from(*high)) / 2.0) as f32,

@@ -1,4 +1,4 @@
-//! What the training rows looked like, for comparison with live traffic.
+//! The profile of the training rows, with which live traffic is compared.
 
 use ndarray::{ArrayView1, ArrayView2};
 use onnward_schemas::{Feature, FeatureKind, FeatureProfile, Profile, Schema};
@@ -8,7 +8,8 @@ use crate::preprocess::median;
 
 const QUANTILES: usize = 10;
 
-/// Profiles the training rows `[rows, features]`, and the probabilities that the model gives the `held_out` ones.
+/// Profiles the training rows `[rows, features]`, and the `held_out` probabilities: those of the held-out
+/// rows.
 pub(crate) fn profile(schema: &Schema, features: ArrayView2<'_, f32>, held_out: &[f64]) -> Profile {
     let of = |(feature, column): (&Feature, _)| match &feature.kind {
         FeatureKind::Numeric { .. } => numeric(column),
@@ -21,7 +22,8 @@ pub(crate) fn profile(schema: &Schema, features: ArrayView2<'_, f32>, held_out: 
     }
 }
 
-/// Bins at the deciles; as many fewer as deciles coincide. Everything is 0 where no row has a value.
+/// Counts the values between the deciles. Deciles that coincide share a bin. Everything is 0 if no row has a
+/// value.
 fn numeric(column: ArrayView1<'_, f32>) -> FeatureProfile {
     let mut values: Vec<f32> = column.iter().copied().filter(|value| !value.is_nan()).collect();
     values.sort_unstable_by(f32::total_cmp);
@@ -32,7 +34,7 @@ fn numeric(column: ArrayView1<'_, f32>) -> FeatureProfile {
     let deciles = (1..QUANTILES).map(|decile| (decile * values.len()).div_ceil(QUANTILES).saturating_sub(1));
     let mut edges: Vec<f32> = deciles.filter_map(|at| values.get(at).copied()).collect();
     edges.dedup();
-    // Nothing would lie above an edge at the largest value.
+    // The bin above an edge at the largest value would be empty.
     edges.retain(|edge| *edge < max);
     let mut counts = vec![0; edges.len() + 1];
     for value in &values {

@@ -1,4 +1,4 @@
-//! Draws sample customers from a schema's generative model.
+//! Sample customers, drawn from the generative model of a schema.
 
 mod default;
 mod plan;
@@ -15,43 +15,68 @@ use thiserror::Error;
 pub use default::default_model;
 use plan::{Drawn, Plan};
 
-/// Why no sample could be drawn.
+/// Why no sample can be drawn.
 #[derive(Debug, Error)]
 pub enum SampleError {
-    /// The schema's sample model contradicts its schema; every contradiction is listed.
-    #[error("the sample model of the schema is not usable: {}", .0.join("; "))]
+    /// The sample model contradicts its schema. Every contradiction is listed.
+    #[error("the sample model of the schema is invalid: {}", .0.join("; "))]
     Model(Vec<String>),
-    /// The table could not be written.
+    /// The table cannot be written.
     #[error("cannot write row {row} of the sample: {source}")]
     Write {
         /// The row, counted from 1; 0 is the header.
         row: u64,
-        /// Why not.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
-/// After how many rows `on_rows` is told.
+/// The number of rows between calls of `on_rows`.
 const REPORT_EVERY: u64 = 1024;
 
-/// The form in which sample customers are written.
+/// The output format of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SampleFormat {
-    /// A CSV table in the shape of a real one: the identifier if the schema has one (`C0000001`, `C0000002`, …), the
-    /// features in schema order, the label.
+    /// A CSV table to train on: the identifier if the schema has one (`C0000001`, `C0000002`, …), the
+    /// features in the schema's order, the label.
     Csv,
-    /// A JSON object a line, of the features alone: what a request holds.
+    /// One JSON object per line, with the features alone, as in a request.
     JsonLines,
 }
 
 /// Writes `rows` sample customers.
 ///
-/// The customers follow the file's `[sample]`, or [`default_model`] where it has none. Every row satisfies the schema. One
-/// seed gives the same bytes everywhere, and the first rows of a longer sample are those of a shorter one. Memory does not
-/// grow with `rows`. `on_rows` is told now and then how many rows are written, and at the end.
+/// The customers follow the `[sample]` of the schema file, or [`default_model`] if there is none. Every row
+/// satisfies the schema. The same seed gives the same bytes on every machine, and a longer sample begins with
+/// the rows of a shorter one. Memory does not grow with `rows`. `on_rows` is called regularly with the number
+/// of rows written, and at the end.
 ///
 /// # Errors
-/// [`SampleError`].
+/// [`SampleError`] if the sample model is invalid, or `out` cannot be written.
+///
+/// # Examples
+/// ```
+/// use onnward_models::{SampleFormat, write_sample};
+/// use onnward_schemas::SchemaFile;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let file = SchemaFile::parse(
+///     r#"
+///     name = "shop"
+///     version = 1
+///     label = { column = "left", positive = "yes", negative = "no" }
+///     [[features]]
+///     name = "plan"
+///     type = "categorical"
+///     values = ["basic", "full"]
+///     "#,
+/// )?;
+/// let mut csv = Vec::new();
+/// write_sample(&file, 2, 42, SampleFormat::Csv, &mut csv, |_| ())?;
+/// assert_eq!(String::from_utf8(csv)?.lines().next(), Some("plan,left"));
+/// # Ok(())
+/// # }
+/// ```
 pub fn write_sample(
     file: &SchemaFile,
     rows: u64,
@@ -84,7 +109,7 @@ struct Draws {
 }
 
 impl Draws {
-    /// Draws row after row, counted from 1, and gives each to `write`.
+    /// Draws the rows, counted from 1, and passes each to `write`.
     fn each(
         &self,
         mut write: impl FnMut(u64, &Drawn) -> io::Result<()>,
@@ -146,7 +171,8 @@ fn write_record(
     out.write_field(label).and_then(|()| out.write_record(None::<&[u8]>)).map_err(io_error)
 }
 
-/// The system's own error where there is one: the csv crate's conversion hides its kind, such as a closed pipe.
+/// Returns the error of the system, if there is one. The csv crate's own conversion hides its kind, such as a
+/// closed pipe.
 fn io_error(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
@@ -169,7 +195,7 @@ fn write_lines(
     out.flush().map_err(|source| SampleError::Write { row: draws.rows, source })
 }
 
-/// A drawn value as it is written.
+/// A cell of the output.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Cell<'a> {
@@ -178,8 +204,8 @@ enum Cell<'a> {
     Number(f64),
 }
 
-/// Whole numbers are written as such: `12`, not `12.0`.
-// serde asks for a reference.
+/// Writes whole numbers without a fraction: `12`, not `12.0`.
+// serde requires a reference.
 #[expect(clippy::trivially_copy_pass_by_ref)]
 fn serialize_number<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     const EXACT: f64 = 9_007_199_254_740_992.0;

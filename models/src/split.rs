@@ -3,7 +3,7 @@ use rand::seq::SliceRandom;
 use crate::dataset::Dataset;
 use crate::random::{Purpose, generator};
 
-/// Which rows are fitted on and which are held out, both in the table's order.
+/// The rows that are fitted, and those that are held out, both in the table's order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
     /// The indices of the training rows.
@@ -13,8 +13,10 @@ pub struct Split {
 }
 
 impl Dataset {
-    /// Splits the rows at random so that both parts have the table's share of positives. `test_fraction`, between 0 and
-    /// 1, is held out; of a class with two or more rows each part gets at least one.
+    /// Splits the rows at random so that both parts have the table's share of positives.
+    ///
+    /// `test_fraction`, between 0 and 1, is held out. Each part has at least one row of a class with two or
+    /// more.
     pub fn split(&self, test_fraction: f64, seed: u64) -> Split {
         let mut random = generator(seed, Purpose::Split, 0);
         let mut split = Split { train: Vec::new(), test: Vec::new() };
@@ -29,14 +31,14 @@ impl Dataset {
     }
 }
 
-/// How many of a class's rows are held out.
+/// Returns how many of the `rows` of a class are held out.
 pub(crate) fn held_out(rows: usize, test_fraction: f64) -> usize {
     let share = (rows as f64 * test_fraction).round() as usize;
     share.max(1).min(rows.saturating_sub(1))
 }
 
-/// Deals the rows into `folds` parts of equal size (to within one row) and of equal share of positives; each is once
-/// validated on while the others are fitted on.
+/// Divides the rows into `folds` parts of equal size (to within one row) and equal share of positives. Each
+/// is the test part of one split.
 pub(crate) fn stratified_folds(labels: &[bool], folds: usize, seed: u64) -> Vec<Split> {
     let mut random = generator(seed, Purpose::Folds, 0);
     let mut fold_of = vec![0; labels.len()];
@@ -55,7 +57,7 @@ pub(crate) fn stratified_folds(labels: &[bool], folds: usize, seed: u64) -> Vec<
     (0..folds).map(split).collect()
 }
 
-/// The indices of the negative and of the positive rows.
+/// Returns the indices of the negative and of the positive rows.
 fn classes(labels: &[bool]) -> [Vec<usize>; 2] {
     let (positive, negative) = (0..labels.len()).partition(|row| labels[*row]);
     [negative, positive]

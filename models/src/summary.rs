@@ -7,7 +7,7 @@ use crate::preprocess::median;
 const NUMERIC_BINS: usize = 12;
 
 impl Dataset {
-    /// What the table holds: the distribution of each feature and of the label over it.
+    /// Summarises the table: the distribution of each feature, and the share of positives along it.
     pub fn summary(&self) -> DataSummary {
         DataSummary {
             rows: self.rows(),
@@ -61,7 +61,8 @@ fn summarise_numbers(mut present: Vec<(f32, bool)>, integer: bool) -> ValueSumma
     let mean = values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64;
     let mut bins = empty_bins(min, max, integer);
     let last = bins.len() - 1;
-    // Where each whole number has its own bin, this width is below 1, and still the k-th number falls into bin k.
+    // If each whole number has its own bin, this width is below 1, and the k-th number still falls into bin
+    // k.
     let width = if max > min { (max - min) / bins.len() as f64 } else { 1.0 };
     for (value, positive) in present {
         let bin = ((f64::from(value) - min) / width) as usize;
@@ -70,14 +71,15 @@ fn summarise_numbers(mut present: Vec<(f32, bool)>, integer: bool) -> ValueSumma
     ValueSummary::Numeric { min, mean, median: f64::from(median(&values)), max, bins }
 }
 
-/// One bin for each value where a whole number takes only a few, else [`NUMERIC_BINS`] of equal width.
+/// Makes one bin for each value of a whole number that takes only a few, and otherwise [`NUMERIC_BINS`] of
+/// equal width.
 fn empty_bins(min: f64, max: f64, integer: bool) -> Vec<Group> {
     let span = max - min;
     if span == 0.0 || (integer && span < NUMERIC_BINS as f64) {
         return (0..=span as usize).map(|step| group((min + step as f64).to_string())).collect();
     }
     let width = span / NUMERIC_BINS as f64;
-    // As many decimals as tell two edges apart, and one more digit.
+    // As many decimals as distinguish two edges, and one more.
     let decimals = (1.0 - width.log10().floor()).clamp(0.0, 9.0) as usize;
     let edge = |bin: usize| {
         let text = format!("{:.decimals$}", min + width * bin as f64);

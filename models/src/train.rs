@@ -5,7 +5,7 @@ use onnward_schemas::{CrossValidation, Evaluation, Metadata, Provenance};
 use crate::comparison::{Candidate, Comparison};
 use crate::curves::curves;
 use crate::dataset::{Dataset, LabelledRows};
-use crate::family::Family;
+use crate::estimator::Estimator;
 use crate::golden::golden;
 use crate::importance::permutation_importance;
 use crate::metrics::{cross_validation, figures};
@@ -15,7 +15,7 @@ use crate::plan::{Activity, Progress, TrainingError, TrainingPlan};
 use crate::profile::profile;
 use crate::split::{held_out, stratified_folds};
 
-/// What a training run made: the models and how they compare.
+/// The models of a training run, and their comparison.
 #[derive(Debug, Clone)]
 pub struct TrainingRun {
     /// The comparison, best candidate first.
@@ -24,14 +24,53 @@ pub struct TrainingRun {
     pub models: Vec<TrainedModel>,
 }
 
-/// Trains every candidate of the plan: cross-validates it on the training rows, ranks by the mean area under the ROC
-/// curve, refits on all training rows, and only then scores the held-out rows, once.
+/// Trains and compares the candidates of a plan.
 ///
-/// The models depend on the data, the plan and the versions of the libraries alone: not on the number of cores.
-/// `progress` is called from several threads.
+/// Each is cross-validated on the training rows. They are ranked by their mean area under the ROC curve, and
+/// refitted on all training rows. Only then are the held-out rows scored, once.
+///
+/// The models depend only on the data, the plan and the versions of the libraries, and not on the number of
+/// cores. `progress` is called from several threads.
 ///
 /// # Errors
-/// [`TrainingError`]: the plan does not fit the data, or a model cannot be fitted.
+/// [`TrainingError`] if the plan does not fit the data, or a model cannot be fitted.
+///
+/// # Examples
+/// An artifact carries golden rows: inputs with the probability that the trainer computed. A runtime is
+/// verified on them before it serves the model.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use onnward_models::{Dataset, ForestParams, OnInvalid, TrainingPlan, train};
+/// # use onnward_schemas::SchemaFile;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let schema = SchemaFile::parse(
+/// #     r#"
+/// #     name = "shop"
+/// #     version = 1
+/// #     label = { column = "left", positive = "yes", negative = "no" }
+/// #     [[features]]
+/// #     name = "age"
+/// #     type = "numeric"
+/// #     "#,
+/// # )?
+/// # .schema;
+/// let rows = (18..78).map(|age| format!("{age},{}\n", if age % 3 < 2 && age < 50 { "yes" } else { "no" }));
+/// let table = format!("age,left\n{}", rows.collect::<String>());
+/// let data = Dataset::parse(table.as_bytes(), Path::new("shop.csv"), &schema, OnInvalid::Fail)?;
+///
+/// let forest = ForestParams { trees: 5, ..ForestParams::default() };
+/// let plan = TrainingPlan { candidates: vec![forest.into()], folds: 2, ..TrainingPlan::default() };
+/// let run = train(&data, &plan, &|_| ())?;
+///
+/// let golden = &run.models[0].metadata.golden;
+/// assert!(golden.rows.len() > 30);
+/// assert!(golden.rows.iter().all(|row| (0.0..=1.0).contains(&row.probability)));
+/// # Ok(())
+/// # }
+/// ```
 pub fn train(
     data: &Dataset,
     plan: &TrainingPlan,
@@ -50,7 +89,7 @@ pub fn train(
 
     let test = data.select(&split.test);
     let context = Context { data, plan, train: &train, test: &test, progress };
-    let selected = ranked.first().ok_or(TrainingError::NoCandidates)?.0.family();
+    let selected = ranked.first().ok_or(TrainingError::NoCandidates)?.0.estimator();
     let mut run = TrainingRun { comparison: context.comparison(selected), models: Vec::new() };
     for (params, validation) in ranked {
         let (candidate, model) = context.finish(params, validation)?;
@@ -69,7 +108,8 @@ fn cross_validate(
 ) -> Result<CrossValidation, TrainingError> {
     let mut areas = Vec::with_capacity(plan.folds);
     for (at, fold) in stratified_folds(&train.labels, plan.folds, plan.seed).into_iter().enumerate() {
-        let activity = Activity::CrossValidating { family: params.family(), fold: at + 1, folds: plan.folds };
+        let estimator = params.estimator();
+        let activity = Activity::CrossValidating { estimator, fold: at + 1, folds: plan.folds };
         let advance = |steps| progress(Progress::Advanced { steps: steps as u64, activity });
         let rows = train.select(&fold.train);
         let fitted = Pipeline::fit_rows(
@@ -86,7 +126,7 @@ fn cross_validate(
     Ok(cross_validation(areas))
 }
 
-/// What the last part of a run looks at.
+/// The inputs of the last part of a run.
 struct Context<'a> {
     data: &'a Dataset,
     plan: &'a TrainingPlan,
@@ -96,8 +136,8 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The comparison without its candidates.
-    fn comparison(&self, selected: Family) -> Comparison {
+    /// Starts the comparison, without its candidates.
+    fn comparison(&self, selected: Estimator) -> Comparison {
         let schema = &self.data.schema;
         Comparison {
             schema: schema.name.clone(),
@@ -112,26 +152,26 @@ impl Context<'_> {
         }
     }
 
-    /// Refits a candidate on all training rows and judges it on the held-out ones.
+    /// Refits a candidate on all training rows and evaluates it on the held-out ones.
     fn finish(
         &self,
         params: &CandidateParams,
         cross_validation: CrossValidation,
     ) -> Result<(Candidate, TrainedModel), TrainingError> {
         let Self { data, plan, train, test, progress } = self;
-        let (schema, seed, family) = (&data.schema, plan.seed, params.family());
+        let (schema, seed, estimator) = (&data.schema, plan.seed, params.estimator());
         let advance = |activity| move |steps| progress(Progress::Advanced { steps: steps as u64, activity });
 
         let started = Instant::now();
-        let (features, fitting) = (train.features.view(), advance(Activity::Fitting { family }));
+        let (features, fitting) = (train.features.view(), advance(Activity::Fitting { estimator }));
         let pipeline = Pipeline::fit_rows(schema, features, &train.labels, params, seed, &fitting)?;
         let fit_seconds = started.elapsed().as_secs_f64();
 
         let probabilities = pipeline.predict(test.features.view());
         let figures = figures(&test.labels, &probabilities, schema.threshold);
-        let evaluating = advance(Activity::Evaluating { family });
+        let evaluating = advance(Activity::Evaluating { estimator });
         let candidate = Candidate {
-            family,
+            estimator,
             parameters: params.to_map(),
             cross_validation: cross_validation.clone(),
             test: figures,
@@ -148,7 +188,7 @@ impl Context<'_> {
         Ok((candidate, self.describe(params, pipeline, evaluation, &probabilities)))
     }
 
-    /// Describes a candidate that gives the held-out rows these probabilities.
+    /// Puts a model and its metadata together; `held_out` are its probabilities for the held-out rows.
     fn describe(
         &self,
         params: &CandidateParams,
@@ -159,11 +199,11 @@ impl Context<'_> {
         let schema = &self.data.schema;
         let profile = profile(schema, self.train.features.view(), held_out);
         let golden = golden(schema, &profile, &pipeline, self.plan.seed);
-        let versions = [("onnward", env!("CARGO_PKG_VERSION")), params.family().library()];
+        let versions = [("onnward", env!("CARGO_PKG_VERSION")), params.solver.library()];
         let own = |(name, version): (&str, &str)| (name.to_owned(), version.to_owned());
         let metadata = Metadata {
             schema: schema.clone(),
-            family: params.family().name().to_owned(),
+            family: params.estimator().name().to_owned(),
             parameters: params.to_map(),
             evaluation,
             profile,
@@ -206,7 +246,7 @@ impl TrainingPlan {
         Ok(())
     }
 
-    /// The fewest rows of a class of which a row is left for every fold when some are held out.
+    /// Returns how many rows of a class there must be so that every fold has one after some are held out.
     fn rows_needed(&self) -> usize {
         let enough = |rows: usize| rows - held_out(rows, self.test_fraction) >= self.folds;
         let mut most = self.folds;
@@ -214,7 +254,7 @@ impl TrainingPlan {
             most = most.saturating_mul(2);
         }
         let mut fewest = self.folds;
-        // More rows never leave fewer: the first number that is enough can be found by halving.
+        // More rows never leave fewer, so the first number that is enough is found by bisection.
         while fewest < most {
             let middle = fewest + (most - fewest) / 2;
             if enough(middle) { most = middle } else { fewest = middle + 1 }

@@ -35,7 +35,7 @@ fn the_same_data_and_seed_give_the_same_bytes() {
     for name in ["telco", "bank"] {
         let first = export_all(name, 1);
         let other = export_all(name, 2);
-        assert_eq!(first.len(), Family::ALL.len());
+        assert_eq!(first.len(), Estimator::ALL.len());
         for (((family, bytes), (_, again)), (_, other)) in first.iter().zip(&export_all(name, 1)).zip(&other)
         {
             assert!(bytes == again, "{family} on {name}: two trainings with one seed differ");

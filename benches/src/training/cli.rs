@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use onnward_models::Family;
+use onnward_models::Estimator;
 
 use super::{FitSettings, Task, TrainingSettings, fit, run};
 use onnward_harness::HarnessError;
-use onnward_harness::cli::{Output, bar, family, print};
+use onnward_harness::cli::{Output, bar, print};
 use onnward_harness::requirement::are_met;
 
 #[derive(Debug, Args)]
@@ -56,8 +56,7 @@ pub(crate) struct TrainingArguments {
 pub(crate) struct FitArguments {
     #[arg(value_parser = task)]
     task: Task,
-    #[arg(value_parser = family)]
-    family: Family,
+    estimator: Estimator,
     #[arg(long)]
     schema: PathBuf,
     #[arg(long)]
@@ -100,8 +99,8 @@ impl TrainingArguments {
 impl FitArguments {
     /// Runs one fit. The parent process evaluates it, so this always returns true.
     pub fn run(self) -> Result<bool, HarnessError> {
-        let Self { task, family, schema, train, test } = self;
-        fit(&FitSettings { task, family, schema, train, test })?;
+        let Self { task, estimator, schema, train, test } = self;
+        fit(&FitSettings { task, estimator, schema, train, test })?;
         Ok(true)
     }
 }

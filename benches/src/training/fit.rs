@@ -2,7 +2,7 @@ use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 
 use onnward_harness::HarnessError;
-use onnward_models::{Dataset, Family, OnInvalid, Pipeline, roc_auc};
+use onnward_models::{Dataset, Estimator, OnInvalid, Pipeline, roc_auc};
 use onnward_schemas::SchemaFile;
 
 use super::trainer::Said;
@@ -13,8 +13,8 @@ use super::{TRAIN_SEED, Task};
 pub struct FitSettings {
     /// The task.
     pub task: Task,
-    /// The model family.
-    pub family: Family,
+    /// The estimator.
+    pub estimator: Estimator,
     /// The schema of the tables.
     pub schema: PathBuf,
     /// The training table.
@@ -35,12 +35,12 @@ pub fn fit(settings: &FitSettings) -> Result<(), HarnessError> {
         .schema;
     let train = Dataset::read(&settings.train, &schema, OnInvalid::Fail)?;
     pause("read")?;
-    let params = settings.task.params(settings.family);
+    let params = settings.task.params(settings.estimator);
     let pipeline = Pipeline::fit(&train, &params, TRAIN_SEED, &|_| ())?;
     pause("fitted")?;
     let test = Dataset::read(&settings.test, &schema, OnInvalid::Fail)?;
     let roc_auc = roc_auc(&test.labels, &pipeline.predict(test.features.view()));
-    let (library, version) = settings.family.library();
+    let (library, version) = settings.estimator.solver.library();
     println!("{}", serde_json::to_string(&Said { library: format!("{library} {version}"), roc_auc })?);
     Ok(())
 }

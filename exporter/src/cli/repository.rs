@@ -1,4 +1,4 @@
-//! The commands on a model repository, as they are typed.
+//! The arguments of the commands on a model repository.
 
 use std::path::PathBuf;
 
@@ -8,36 +8,37 @@ use onnward_repository::{DEFAULT_ALIAS, RepositoryConfig};
 
 use super::OutputFormat;
 
-/// Which repository, and how the result is printed.
+/// The repository, and the output format.
 #[derive(Debug, Args)]
 pub struct RepositoryArguments {
-    /// The model repository: a folder, file:///folder or s3://bucket/prefix (with AWS's environment variables)
+    /// The model repository: a folder, file:///folder or s3://bucket/prefix (with the AWS environment
+    /// variables)
     #[arg(long, value_name = "URL")]
     pub repository: String,
-    /// How the result is printed
-    #[arg(long, value_enum, default_value_t)]
+    /// Output format
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: OutputFormat,
 }
 
-/// As [`RepositoryArguments`], for a command that changes something.
+/// The repository of a command that changes it.
 #[derive(Debug, Args)]
 pub struct ChangeArguments {
-    /// Which repository.
+    /// The repository.
     #[command(flatten)]
     pub target: RepositoryArguments,
-    /// Say what would be done, and do nothing
+    /// Print what would be done, without doing it
     #[arg(long)]
     pub dry_run: bool,
 }
 
 impl RepositoryArguments {
-    /// The repository to open.
+    /// Returns the settings of the repository.
     pub fn config(&self) -> RepositoryConfig {
         repository_config(&self.repository)
     }
 }
 
-/// A repository whose settings all come from the environment.
+/// Returns the settings of the repository at this location. All others come from the environment.
 pub fn repository_config(location: &str) -> RepositoryConfig {
     RepositoryConfig { location: location.to_owned(), ..RepositoryConfig::default() }
 }
@@ -49,18 +50,18 @@ pub struct PublishArguments {
     #[arg(value_name = "FILE.onnx")]
     pub file: PathBuf,
     /// The model's name in the repository
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     pub model: String,
-    /// For an ONNX file of another program: the config.toml that says what it leaves open
+    /// The config.toml of an external ONNX file, with what the file does not say itself
     #[arg(long, value_name = "FILE.toml")]
     pub config: Option<PathBuf>,
-    /// An alias to move to the new version
-    #[arg(long)]
+    /// An alias to point at the new version
+    #[arg(long, value_name = "NAME")]
     pub alias: Option<String>,
     /// A private key to sign the version with
     #[arg(long, value_name = "FILE")]
     pub sign_key: Option<PathBuf>,
-    /// Which repository.
+    /// The repository.
     #[command(flatten)]
     pub change: ChangeArguments,
 }
@@ -70,12 +71,12 @@ pub struct PublishArguments {
 pub struct PromoteArguments {
     /// The model
     pub model: String,
-    /// The version that the alias is to name
+    /// The version to point the alias at
     pub version: u64,
     /// The alias
-    #[arg(long, default_value = DEFAULT_ALIAS)]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_ALIAS)]
     pub alias: String,
-    /// Which repository.
+    /// The repository.
     #[command(flatten)]
     pub change: ChangeArguments,
 }
@@ -86,14 +87,14 @@ pub struct RollbackArguments {
     /// The model
     pub model: String,
     /// The alias
-    #[arg(long, default_value = DEFAULT_ALIAS)]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_ALIAS)]
     pub alias: String,
-    /// Which repository.
+    /// The repository.
     #[command(flatten)]
     pub change: ChangeArguments,
 }
 
-/// What can be done with aliases.
+/// The commands on aliases.
 #[derive(Debug, Subcommand)]
 pub enum AliasCommand {
     /// List a model's aliases
@@ -101,12 +102,12 @@ pub enum AliasCommand {
         after_help = "Example:\n  onnward-exporter alias list churn --repository s3://models/telco --output json"
     )]
     List(ModelArguments),
-    /// Let an alias name a version
+    /// Point an alias at a version
     #[command(
         after_help = "Example:\n  onnward-exporter alias set churn challenger 4 --repository model-repository"
     )]
     Set(AliasSetArguments),
-    /// Let an alias name nothing
+    /// Delete an alias
     #[command(
         after_help = "Example:\n  onnward-exporter alias delete churn challenger --repository model-repository"
     )]
@@ -120,9 +121,9 @@ pub struct AliasSetArguments {
     pub model: String,
     /// The alias
     pub alias: String,
-    /// The version that it is to name
+    /// The version to point it at
     pub version: u64,
-    /// Which repository.
+    /// The repository.
     #[command(flatten)]
     pub change: ChangeArguments,
 }
@@ -134,7 +135,7 @@ pub struct AliasDeleteArguments {
     pub model: String,
     /// The alias
     pub alias: String,
-    /// Which repository.
+    /// The repository.
     #[command(flatten)]
     pub change: ChangeArguments,
 }
@@ -144,7 +145,7 @@ pub struct AliasDeleteArguments {
 pub struct ModelArguments {
     /// The model
     pub model: String,
-    /// Which repository.
+    /// The repository.
     #[command(flatten)]
     pub target: RepositoryArguments,
 }
@@ -156,7 +157,7 @@ pub struct VersionArguments {
     pub model: String,
     /// The version
     pub version: u64,
-    /// Which repository.
+    /// The repository.
     #[command(flatten)]
     pub change: ChangeArguments,
 }
@@ -166,7 +167,7 @@ pub struct VersionArguments {
 pub struct UnpinArguments {
     /// The model
     pub model: String,
-    /// Which repository.
+    /// The repository.
     #[command(flatten)]
     pub change: ChangeArguments,
 }
@@ -175,12 +176,12 @@ pub struct UnpinArguments {
 #[derive(Debug, Args)]
 pub struct AuditArguments {
     /// The model [default: every model]
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
-    /// From which time on, in RFC 3339 [default: from the beginning]
+    /// The time of the first entry, in RFC 3339 [default: the beginning]
     #[arg(long, value_name = "TIME")]
     pub since: Option<DateTime<Utc>>,
-    /// Which repository.
+    /// The repository.
     #[command(flatten)]
     pub target: RepositoryArguments,
 }
@@ -190,10 +191,10 @@ pub struct AuditArguments {
 pub struct GcArguments {
     /// The model [default: every model]
     pub model: Option<String>,
-    /// How many of the highest versions stay in any case
+    /// The number of highest versions that are always kept
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub keep: u32,
-    /// Which repository.
+    /// The repository.
     #[command(flatten)]
     pub change: ChangeArguments,
 }

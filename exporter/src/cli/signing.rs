@@ -1,4 +1,4 @@
-//! The commands on keys and signatures, as they are typed.
+//! The arguments of the commands on keys and signatures.
 
 use std::path::PathBuf;
 
@@ -10,11 +10,11 @@ use super::repository::ChangeArguments;
 /// `keygen`
 #[derive(Debug, Args)]
 pub struct KeygenArguments {
-    /// Where the key goes: NAME.pem, which only you can read, and NAME.pub.pem
+    /// The name of the files: NAME.pem, which only you can read, and NAME.pub.pem
     #[arg(long, value_name = "NAME")]
     pub out: PathBuf,
-    /// How the result is printed
-    #[arg(long, value_enum, default_value_t)]
+    /// Output format
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: OutputFormat,
 }
 
@@ -28,7 +28,7 @@ pub struct SignArguments {
     /// The private key: Ed25519, in PEM without a password
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
-    /// Which repository.
+    /// The repository.
     #[command(flatten)]
     pub change: ChangeArguments,
 }

@@ -1,4 +1,4 @@
-//! Who does what to a repository: put on record by the commands that change something, shown by `audit`.
+//! The audit log of a repository: commands that change it write entries, and `audit` shows them.
 
 use std::env;
 use std::fmt::{self, Display, Formatter};
@@ -8,19 +8,20 @@ use rustix::process::getuid;
 use rustix::system::uname;
 use serde::Serialize;
 
+use super::CommandError;
 use super::repository::block_on;
-use super::{CommandError, print};
+use super::stdout::print;
 use crate::cli::repository::AuditArguments;
 
-/// Names whoever acts where the system's own name says nothing, as in a pipeline.
+/// The variable that names the user, where the system's name says nothing, as in a pipeline.
 const ACTOR: &str = "ONNWARD_ACTOR";
 /// The longest name, in characters.
 const MAX_NAME: usize = 128;
 
-/// Does something to the repository and puts it on record; `result` says what came of it.
+/// Runs `work` on the repository, and records it before and after. `result` describes the outcome.
 ///
 /// # Errors
-/// Those of `work`; where nothing can be put on record, that.
+/// Those of `work`, and those of writing the record.
 pub async fn on_record<T>(
     repository: &Repository,
     action: Action,
@@ -30,12 +31,12 @@ pub async fn on_record<T>(
     repository.audited(&actor(), action, work, result).await
 }
 
-/// What is done to a model.
+/// Describes a change of a model.
 pub fn action(command: &'static str, model: &str, what: String) -> Action {
     Action { command, model: Some(model.to_owned()), what }
 }
 
-/// A move of a pointer, by the command that makes it.
+/// Describes a move of an alias or a pin, by the command that makes it.
 pub fn move_action(model: &str, pointer: &Pointer, step: &Move) -> Action {
     let to = match step {
         Move::To(version) => format!("{pointer} to version {version}"),
@@ -52,7 +53,7 @@ pub fn move_action(model: &str, pointer: &Pointer, step: &Move) -> Action {
     action(command, model, to)
 }
 
-/// Who runs this program, and where.
+/// Returns the user of this program, and the host.
 fn actor() -> Actor {
     let named = [ACTOR, "LOGNAME", "USER"]
         .into_iter()
@@ -62,7 +63,7 @@ fn actor() -> Actor {
     Actor { who: who.chars().take(MAX_NAME).collect(), from }
 }
 
-/// What `audit` prints.
+/// The result of `audit`.
 #[derive(Serialize)]
 struct AuditLog {
     entries: Vec<AuditEntry>,
@@ -78,16 +79,16 @@ pub fn audit(arguments: &AuditArguments) -> Result<(), CommandError> {
 impl Display for AuditLog {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if self.entries.is_empty() {
-            return writeln!(f, "nothing is on record");
+            return writeln!(f, "the audit log has no entries");
         }
         for AuditEntry { time, who, from, command, model, what, ending, .. } in &self.entries {
             let model = model.as_deref().unwrap_or("-");
             let ending = match ending {
                 Ending::Done { result } => format!("done: {result}"),
                 Ending::Failed { reason } => format!("failed: {reason}"),
-                Ending::Unknown => "cut off, or under way".to_owned(),
+                Ending::Unknown => "interrupted, or in progress".to_owned(),
             };
-            // Whoever wrote them: nothing in them moves a terminal's cursor.
+            // Control characters in an entry would move the terminal's cursor.
             let line = format!("{time}  {who}@{from}  {command} {model}: {what} → {ending}");
             writeln!(f, "{}", line.replace(char::is_control, "?"))?;
         }

@@ -18,7 +18,7 @@ pub enum CommandError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the file system says.
+        /// The error of the system.
         source: io::Error,
     },
     /// A file cannot be written.
@@ -26,41 +26,41 @@ pub enum CommandError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the file system says.
+        /// The error of the system.
         source: io::Error,
     },
     /// The result cannot be printed.
     #[error("cannot print the result: {0}")]
     Print(io::Error),
-    /// The result cannot be written as JSON.
+    /// The result cannot be converted to JSON.
     #[error("cannot write the result as JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// A schema is not usable.
+    /// A schema file is invalid.
     #[error("{path}: {source}")]
     Schema {
         /// The schema file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         source: SchemaError,
     },
-    /// A file is not an ONNX file that can be inspected.
+    /// A file is not a readable ONNX file.
     #[error("{path}: {source}")]
     Artifact {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         source: ArtifactError,
     },
-    /// A foreign ONNX file could not be served.
+    /// An external ONNX file cannot be served.
     #[error("{path}: {source} (a config.toml is given with --config)")]
-    Foreign {
+    External {
         /// The file.
         path: PathBuf,
-        /// What it leaves open.
+        /// The problem, which a config.toml may solve.
         source: Box<ExternalError>,
     },
-    /// A file that describes itself was to be described by another.
-    #[error("{path} describes itself: leave --config out, which is for ONNX files of other programs")]
+    /// A config.toml was given for a file that needs none.
+    #[error("{path} describes itself: omit --config, which is for external ONNX files")]
     NeedlessConfig {
         /// The file.
         path: PathBuf,
@@ -83,11 +83,13 @@ pub enum CommandError {
     /// The report cannot be written.
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// Something cannot be done in a model repository.
+    /// A model repository reports an error.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
-    /// A version is published, and its alias is where it was.
-    #[error("version {version} of {model} is published, but the alias {alias} does not name it: {source}")]
+    /// A version is published, but its alias was not moved.
+    #[error(
+        "version {version} of {model} is published, but the alias {alias} does not point at it: {source}"
+    )]
     NotPromoted {
         /// The model.
         model: String,
@@ -95,20 +97,20 @@ pub enum CommandError {
         version: u64,
         /// The alias.
         alias: String,
-        /// Why it was not moved.
+        /// The error of the repository.
         source: Box<RepositoryError>,
     },
     /// A key cannot be used.
     #[error(transparent)]
     Signature(#[from] SignatureError),
-    /// A key was to be written over a file.
-    #[error("{path} is there already, and no key is written over a file: choose another name with --out")]
+    /// A new key would overwrite a file.
+    #[error("{path} is there already, and a key never overwrites a file: choose another name with --out")]
     KeyExists {
         /// The file.
         path: PathBuf,
     },
-    /// There is no runtime for input and output.
-    #[error("cannot start the runtime: {0}")]
+    /// The asynchronous runtime cannot be started.
+    #[error("cannot start the asynchronous runtime: {0}")]
     Runtime(io::Error),
 }
 

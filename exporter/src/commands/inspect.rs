@@ -2,7 +2,8 @@ use std::io::ErrorKind;
 
 use onnward_schemas::layout::CONFIG_FILE;
 
-use super::{CommandError, print};
+use super::CommandError;
+use super::stdout::print;
 use crate::cli::InspectArguments;
 use crate::inspect::inspect;
 

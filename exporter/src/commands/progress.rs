@@ -1,7 +1,7 @@
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use onnward_models::Progress;
 
-/// A bar on standard error that follows a training run. It draws nothing where standard error is not a terminal.
+/// A progress bar of a training run, on standard error. It is hidden if standard error is not a terminal.
 pub struct TrainingBar {
     bar: ProgressBar,
 }

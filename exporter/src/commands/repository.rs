@@ -10,15 +10,16 @@ use onnward_repository::{Action, Move, NewVersion, Pointer, Published, Repositor
 use self::results::{
     AliasMove, Aliases, Collected, Deleted, KeptBack, Moved, PublishResult, Versions, described,
 };
+use super::CommandError;
 use super::audit::{action, move_action, on_record};
 use super::signing::signer;
-use super::{CommandError, print};
+use super::stdout::print;
 use crate::cli::repository::{
     AliasCommand, ChangeArguments, GcArguments, ModelArguments, PublishArguments, VersionArguments,
 };
-use crate::foreign::ForeignReading;
+use crate::external::ExternalReading;
 
-/// Runs to its end what talks to a store.
+/// Runs an asynchronous task to its end.
 pub fn block_on<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(CommandError::Runtime)?.block_on(work)
@@ -31,21 +32,21 @@ pub fn publish(arguments: &PublishArguments) -> Result<(), CommandError> {
     let read_text =
         |path: &PathBuf| std::fs::read_to_string(path).map_err(|source| CommandError::reading(path, source));
     let config = config.as_ref().map(read_text).transpose()?;
-    let Contents { fingerprint, foreign } = contents(arguments, &bytes, config.as_deref())?;
+    let Contents { fingerprint, external } = contents(arguments, &bytes, config.as_deref())?;
     let result = block_on(async {
         if change.dry_run {
             let planned = plan_publish(arguments, &bytes, fingerprint, signer.as_ref()).await?;
-            return Ok(PublishResult { foreign, ..planned });
+            return Ok(PublishResult { external, ..planned });
         }
         let repository = Repository::create(&change.target.config())?;
         let new = NewVersion { bytes, fingerprint, config, signer: signer.as_ref() };
         let (published, alias) = publish_new(&repository, "publish", model, new, alias.as_deref()).await?;
-        Ok(PublishResult { published, alias, foreign, dry_run: false })
+        Ok(PublishResult { published, alias, external, dry_run: false })
     })?;
     print(change.target.output, &result)
 }
 
-/// Writes a version, lets the alias name it if there is one, and puts that on record.
+/// Publishes a version, points the alias at it if there is one, and records both.
 pub async fn publish_new(
     repository: &Repository,
     command: &'static str,
@@ -65,7 +66,7 @@ pub async fn publish_new(
     on_record(repository, action(command, model, what), work, |(published, _)| described(published)).await
 }
 
-/// What `publish` would do.
+/// Returns the result that `publish` would have.
 async fn plan_publish(
     arguments: &PublishArguments,
     bytes: &[u8],
@@ -85,10 +86,10 @@ async fn plan_publish(
         let from = aliases.iter().find(|found| found.alias == alias).map(|found| found.version);
         AliasMove { alias, from, to: published.version }
     });
-    Ok(PublishResult { published, alias, foreign: None, dry_run: true })
+    Ok(PublishResult { published, alias, external: None, dry_run: true })
 }
 
-/// Lets the alias, if there is one, name the version that was just published.
+/// Points the alias, if there is one, at the version that was just published.
 async fn promote_new(
     repository: &Repository,
     published: &Published,
@@ -110,14 +111,15 @@ async fn promote_new(
     })
 }
 
-/// What is in a file that is to be published.
+/// The content of a file that is published.
 struct Contents {
-    /// The fingerprint of an artifact's schema.
+    /// The fingerprint of an artifact's schema; `None` for an external file.
     fingerprint: Option<String>,
-    /// How a file that Onnward did not write will be served.
-    foreign: Option<ForeignReading>,
+    /// How an external file is served.
+    external: Option<ExternalReading>,
 }
 
+/// Reads a file that is published: an artifact, or an external file with its config.toml.
 fn contents(
     arguments: &PublishArguments,
     bytes: &[u8],
@@ -127,11 +129,11 @@ fn contents(
     match Artifact::decode(bytes) {
         Ok(_) if config.is_some() => Err(CommandError::NeedlessConfig { path }),
         Ok(artifact) => {
-            Ok(Contents { fingerprint: Some(artifact.metadata.schema.fingerprint()), foreign: None })
+            Ok(Contents { fingerprint: Some(artifact.metadata.schema.fingerprint()), external: None })
         }
         Err(ArtifactError::External) => match ExternalModel::decode(&arguments.model, bytes, config) {
-            Ok(model) => Ok(Contents { fingerprint: None, foreign: Some(ForeignReading::of(&model)) }),
-            Err(source) => Err(CommandError::Foreign { path, source: Box::new(source) }),
+            Ok(model) => Ok(Contents { fingerprint: None, external: Some(ExternalReading::of(&model)) }),
+            Err(source) => Err(CommandError::External { path, source: Box::new(source) }),
         },
         Err(source) => Err(CommandError::Artifact { path, source }),
     }
@@ -227,7 +229,7 @@ async fn collect(repository: &Repository, arguments: &GcArguments) -> Result<Col
     let mut collected = Collected { deleted: Vec::new(), kept_back: Vec::new(), dry_run: *dry_run };
     for name in models {
         let plan = match repository.plan_gc(&name, keep).await {
-            // A folder that is no model's.
+            // The folder is not a model.
             Err(RepositoryError::NoModel { .. }) if model.is_none() => continue,
             plan => plan?,
         };

@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, Write};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use onnward_models::{SampleError, SampleFormat, write_sample};
 
+use super::stdout::is_closed_pipe;
 use super::{CommandError, read_schema};
 use crate::cli;
 
@@ -23,8 +24,7 @@ pub fn run(arguments: &cli::SampleArguments) -> Result<(), CommandError> {
     });
     bar.finish_and_clear();
     match written {
-        // Whoever reads the rows may stop early (`| head`).
-        Err(SampleError::Write { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(SampleError::Write { source, .. }) if is_closed_pipe(&source) => Ok(()),
         other => Ok(other?),
     }
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use onnward_models::{Dataset, InferOptions, OnInvalid, infer_schema};
 use serde::Serialize;
 
-use super::{CommandError, print, print_text, read_schema};
+use super::stdout::{print, print_text};
+use super::{CommandError, read_schema};
 use crate::cli::{CheckArguments, InferArguments};
 
 pub fn infer(arguments: &InferArguments) -> Result<(), CommandError> {
@@ -12,7 +13,7 @@ pub fn infer(arguments: &InferArguments) -> Result<(), CommandError> {
     print_text(&infer_schema(&arguments.data, &options)?.toml)
 }
 
-/// What `schema check` prints.
+/// The result of `schema check`.
 #[derive(Serialize)]
 struct CheckResult {
     schema: PathBuf,

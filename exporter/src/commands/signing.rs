@@ -10,16 +10,17 @@ use std::path::{Path, PathBuf};
 use onnward_repository::{KeyId, Repository, Signed, Signer, generate_key};
 use serde::Serialize;
 
+use super::CommandError;
 use super::audit::{action, on_record};
 use super::repository::block_on;
-use super::{CommandError, print};
+use super::stdout::print;
 use crate::cli::signing::{KeygenArguments, SignArguments};
 
-/// Who may read and write a private key's file, and a public one's.
-const OWNER_ALONE: u32 = 0o600;
-const EVERYBODY: u32 = 0o644;
+/// The modes of the files of a private and of a public key.
+const OWNER_ONLY: u32 = 0o600;
+const PUBLIC: u32 = 0o644;
 
-/// What `keygen` prints.
+/// The result of `keygen`.
 #[derive(Serialize)]
 struct KeygenResult {
     key_id: KeyId,
@@ -27,7 +28,7 @@ struct KeygenResult {
     public_key: PathBuf,
 }
 
-/// What `sign` prints.
+/// The result of `sign`.
 #[derive(Serialize)]
 struct SignResult {
     #[serde(flatten)]
@@ -39,9 +40,9 @@ pub fn keygen(arguments: &KeygenArguments) -> Result<(), CommandError> {
     let key = generate_key()?;
     let private_key = with_ending(&arguments.out, ".pem");
     let public_key = with_ending(&arguments.out, ".pub.pem");
-    write_new(&private_key, OWNER_ALONE, &key.private_pem)?;
-    if let Err(error) = write_new(&public_key, EVERYBODY, &key.public_pem) {
-        // Half a key is of no use, and would be in the way of the next attempt.
+    write_new(&private_key, OWNER_ONLY, &key.private_pem)?;
+    if let Err(error) = write_new(&public_key, PUBLIC, &key.public_pem) {
+        // Half a key pair is useless, and would make the next attempt fail.
         let _ = std::fs::remove_file(&private_key);
         return Err(error);
     }
@@ -63,7 +64,7 @@ pub fn sign(arguments: &SignArguments) -> Result<(), CommandError> {
     print(change.target.output, &SignResult { signed, dry_run: change.dry_run })
 }
 
-/// The key that `--sign-key` names.
+/// Reads the key of `--sign-key`.
 pub fn signer(path: Option<&Path>) -> Result<Option<Signer>, CommandError> {
     Ok(path.map(Signer::read).transpose()?)
 }
@@ -74,7 +75,7 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Writes a file that must not be there yet; one that could not be written whole is not left behind.
+/// Writes a file that must not exist yet. A file that cannot be written completely is removed.
 fn write_new(path: &Path, mode: u32, text: &str) -> Result<(), CommandError> {
     let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     let mut file = file.map_err(|source| match source.kind() {
@@ -91,7 +92,7 @@ impl Display for KeygenResult {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { key_id, private_key, public_key } = self;
         writeln!(f, "key      {key_id}")?;
-        writeln!(f, "private  {}: whoever has it can sign, so keep it to yourself", private_key.display())?;
+        writeln!(f, "private  {}: keep it secret, since anyone who has it can sign", private_key.display())?;
         writeln!(f, "public   {}: for signing.public_keys of the engines", public_key.display())
     }
 }
@@ -100,7 +101,7 @@ impl Display for SignResult {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Signed { model, version, key_id, path, changes } = &self.signed;
         if !changes {
-            return writeln!(f, "{model} version {version} is signed by key {key_id} already: {path}");
+            return writeln!(f, "{model} version {version} is already signed by key {key_id}: {path}");
         }
         let would = if self.dry_run { "would be " } else { "" };
         writeln!(f, "{would}signed  {model} version {version} by key {key_id}: {path}")

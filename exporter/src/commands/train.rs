@@ -3,8 +3,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use onnward_models::{
-    CandidateParams, Comparison, Dataset, Family, OnInvalid, SampleFormat, TrainingPlan, TrainingRun, train,
-    write_sample,
+    CandidateParams, Comparison, Dataset, Estimator, Family, ForestParams, LogisticParams, OnInvalid,
+    SampleFormat, Settings, TrainingPlan, TrainingRun, train, write_sample,
 };
 use onnward_onnx::Artifact;
 use onnward_repository::{
@@ -16,13 +16,14 @@ use super::progress::TrainingBar;
 use super::repository::results::{AliasMove, described};
 use super::repository::{block_on, publish_new};
 use super::signing::signer;
-use super::{CommandError, print, read_schema};
+use super::stdout::print;
+use super::{CommandError, read_schema};
 use crate::cli::repository::repository_config;
-use crate::cli::{FamilySettings, InvalidRows, TrainArguments};
+use crate::cli::{DataArguments, InvalidRows, PublishingArguments, TrainArguments};
 use crate::export::export;
 use crate::report;
 
-/// What `train` prints.
+/// The result of `train`.
 #[derive(Serialize)]
 struct TrainResult<'a> {
     comparison: &'a Comparison,
@@ -32,31 +33,30 @@ struct TrainResult<'a> {
     report: Option<PathBuf>,
 }
 
-/// What `train --if-absent` prints where there is nothing to do.
+/// The result of `train --if-absent` if the model exists.
 #[derive(Serialize)]
 struct Present<'a> {
     model: &'a str,
-    /// The highest version that is there.
+    /// The highest version in the repository.
     present_version: u64,
 }
 
 pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
-    let model = arguments.model.as_str();
-    for name in [Some(model), arguments.alias.as_deref()].into_iter().flatten() {
+    let PublishingArguments { repository, model, alias, if_absent, sign_key, out } = &arguments.publishing;
+    let format = arguments.output.format;
+    for name in [Some(model), alias.as_ref()].into_iter().flatten() {
         check_name(name)?;
     }
-    let signer = signer(arguments.sign_key.as_deref())?;
-    let repository = repository_config(&arguments.repository);
-    if arguments.if_absent
-        && let Some(present_version) = highest_version(&repository, model)?
-    {
-        return print(arguments.output, &Present { model, present_version });
+    let signer = signer(sign_key.as_deref())?;
+    let repository = repository_config(repository);
+    if *if_absent && let Some(present_version) = highest_version(&repository, model)? {
+        return print(format, &Present { model, present_version });
     }
-    let data = read_table(arguments)?;
+    let data = read_table(&arguments.data, arguments.training.seed)?;
     warn(&data);
-    // Whoever cannot reach the repository is told before the training, not after it.
+    // A repository that cannot be reached is reported before the training, not after it.
     block_on(async { Ok(Repository::create(&repository)?.models().await?) })?;
-    if let Some(out) = &arguments.out {
+    if let Some(out) = out {
         make_writable(out).map_err(|source| CommandError::writing(out, source))?;
     }
     let plan = plan_of(arguments);
@@ -66,7 +66,7 @@ pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
     };
 
     let artifacts = run.models.iter().map(export).collect::<Result<Vec<_>, _>>()?;
-    let report = match &arguments.out {
+    let report = match out {
         Some(folder) => {
             let page = report::write(&run.comparison, folder)?;
             write_artifacts(folder, &run, &artifacts)?;
@@ -74,8 +74,8 @@ pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
         }
         None => None,
     };
-    let (published, alias) = publish_best(&repository, arguments, &artifacts, signer.as_ref())?;
-    print(arguments.output, &TrainResult { comparison: &run.comparison, published, alias, report })
+    let (published, alias) = publish_best(&repository, &arguments.publishing, &artifacts, signer.as_ref())?;
+    print(format, &TrainResult { comparison: &run.comparison, published, alias, report })
 }
 
 fn highest_version(repository: &RepositoryConfig, model: &str) -> Result<Option<u64>, CommandError> {
@@ -88,8 +88,8 @@ fn highest_version(repository: &RepositoryConfig, model: &str) -> Result<Option<
     })
 }
 
-/// The table that is trained on: a file, or one drawn from the schema.
-fn read_table(arguments: &TrainArguments) -> Result<Dataset, CommandError> {
+/// Reads the table, or draws one from the schema with this seed.
+fn read_table(arguments: &DataArguments, seed: u64) -> Result<Dataset, CommandError> {
     let file = read_schema(&arguments.schema)?;
     let on_invalid = match arguments.on_invalid {
         InvalidRows::Fail => OnInvalid::Fail,
@@ -100,14 +100,14 @@ fn read_table(arguments: &TrainArguments) -> Result<Dataset, CommandError> {
     }
     let mut table = Vec::new();
     let rows = arguments.sample.unwrap_or_default();
-    write_sample(&file, rows, arguments.seed, SampleFormat::Csv, &mut table, |_| {})?;
+    write_sample(&file, rows, seed, SampleFormat::Csv, &mut table, |_| {})?;
     Ok(Dataset::parse(&table, Path::new("the sample"), &file.schema, on_invalid)?)
 }
 
-/// Says on standard error what a person should know of the table before trusting what follows.
+/// Warns on standard error of skipped rows, and of columns without information.
 fn warn(data: &Dataset) {
     if data.skipped_rows > 0 {
-        eprintln!("warning: {} invalid rows were left out:{}", data.skipped_rows, data.skipped);
+        eprintln!("warning: {} invalid rows were skipped:{}", data.skipped_rows, data.skipped);
     }
     let same = data.uninformative();
     if !same.is_empty() {
@@ -116,45 +116,45 @@ fn warn(data: &Dataset) {
 }
 
 fn plan_of(arguments: &TrainArguments) -> TrainingPlan {
-    let mut families = arguments.candidates.clone();
-    families.sort();
-    families.dedup();
+    let mut estimators = arguments.training.candidates.clone();
+    estimators.sort();
+    estimators.dedup();
     TrainingPlan {
-        candidates: families.into_iter().map(|family| params_of(family, &arguments.settings)).collect(),
-        folds: arguments.folds,
-        seed: arguments.seed,
-        test_fraction: arguments.test_fraction,
+        candidates: estimators.into_iter().map(|estimator| params_of(estimator, arguments)).collect(),
+        folds: arguments.training.folds,
+        seed: arguments.training.seed,
+        test_fraction: arguments.training.test_fraction,
     }
 }
 
-fn params_of(family: Family, settings: &FamilySettings) -> CandidateParams {
-    let mut params = CandidateParams::default_of(family);
-    match &mut params {
-        CandidateParams::Logistic(params) | CandidateParams::LinfaLogistic(params) => {
-            params.c = settings.logistic_c.unwrap_or(params.c);
-            params.knots = settings.logistic_knots.unwrap_or(params.knots);
+fn params_of(estimator: Estimator, arguments: &TrainArguments) -> CandidateParams {
+    let TrainArguments { logistic, forest, .. } = arguments;
+    let settings = match estimator.family {
+        Family::Logistic => {
+            Settings::Logistic(LogisticParams { c: logistic.logistic_c, knots: logistic.logistic_knots })
         }
-        CandidateParams::Forest(params) | CandidateParams::SmartcoreForest(params) => {
-            params.trees = settings.forest_trees.unwrap_or(params.trees);
-            params.min_samples_leaf = settings.forest_min_samples_leaf.unwrap_or(params.min_samples_leaf);
-            params.min_samples_split = settings.forest_min_samples_split.unwrap_or(params.min_samples_split);
-            params.max_depth = settings.forest_max_depth.or(params.max_depth);
-            params.max_features = settings.forest_max_features.or(params.max_features);
-        }
-    }
-    params
+        Family::Forest => Settings::Forest(ForestParams {
+            trees: forest.forest_trees,
+            min_samples_leaf: forest.forest_min_samples_leaf,
+            min_samples_split: forest.forest_min_samples_split,
+            max_depth: forest.forest_max_depth,
+            max_features: forest.forest_max_features,
+        }),
+    };
+    CandidateParams { solver: estimator.solver, settings }
 }
 
-/// Every candidate's file goes beside the report, so that one that was not selected can still be tried;
-/// what an earlier run left of other families goes.
+/// Writes the file of every candidate beside the report, so that one that was not selected can be tried.
+/// Deletes files of candidates that only an earlier run had.
 fn write_artifacts(folder: &Path, run: &TrainingRun, artifacts: &[Artifact]) -> Result<(), CommandError> {
     for (candidate, artifact) in run.comparison.candidates.iter().zip(artifacts) {
-        let path = folder.join(format!("{}.onnx", candidate.family));
+        let path = folder.join(format!("{}.onnx", candidate.estimator));
         std::fs::write(&path, artifact.encode()).map_err(|source| CommandError::writing(&path, source))?;
     }
-    let is_candidate = |family| run.comparison.candidates.iter().any(|candidate| candidate.family == family);
-    for family in Family::ALL.into_iter().filter(|family| !is_candidate(*family)) {
-        let stale = folder.join(format!("{family}.onnx"));
+    let is_candidate =
+        |estimator| run.comparison.candidates.iter().any(|candidate| candidate.estimator == estimator);
+    for estimator in Estimator::ALL.into_iter().filter(|estimator| !is_candidate(*estimator)) {
+        let stale = folder.join(format!("{estimator}.onnx"));
         match std::fs::remove_file(&stale) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(CommandError::writing(&stale, error));
@@ -167,7 +167,7 @@ fn write_artifacts(folder: &Path, run: &TrainingRun, artifacts: &[Artifact]) -> 
 
 fn publish_best(
     repository: &RepositoryConfig,
-    arguments: &TrainArguments,
+    arguments: &PublishingArguments,
     artifacts: &[Artifact],
     signer: Option<&Signer>,
 ) -> Result<(Published, Option<AliasMove>), CommandError> {
@@ -188,7 +188,7 @@ fn publish_best(
 impl fmt::Display for Present<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { model, present_version } = self;
-        writeln!(f, "{model} version {present_version} is there already; nothing was trained")
+        writeln!(f, "{model} already has version {present_version}; nothing was trained")
     }
 }
 
@@ -213,11 +213,11 @@ impl fmt::Display for TrainResult<'_> {
         for candidate in &self.comparison.candidates {
             let (folds, test) = (&candidate.cross_validation, &candidate.test);
             let area = format!("{:.4} ± {:.4}", folds.roc_auc_mean, folds.roc_auc_std);
-            let selected = if candidate.family == self.comparison.selected { "  selected" } else { "" };
+            let selected = if candidate.estimator == self.comparison.selected { "  selected" } else { "" };
             writeln!(
                 f,
                 "{:<16} {area:>16} {:>9.4} {:>9.4} {:>9.4} {:>9.4} {:>9.4} {:>9.4} {:>6.1} s{selected}",
-                candidate.family,
+                candidate.estimator,
                 test.roc_auc,
                 test.average_precision,
                 test.accuracy,

@@ -5,23 +5,23 @@ use onnward_onnx::proto::tensor_proto::DataType;
 use onnward_onnx::proto::{AttributeProto, TensorProto};
 
 use super::ExportError;
-use super::core::add_rows;
 use super::graph::{GraphBuilder, float_tensor, integer, integers, raw_tensor, tensor};
+use super::model_graph::add_rows;
 
-/// The version of the classical machine learning operators that brought `TreeEnsemble`.
+/// The first version of the `ai.onnx.ml` operators with `TreeEnsemble`.
 const TREE_ENSEMBLE_SINCE: i64 = 5;
 
 // Codes of `TreeEnsemble`: https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsemble.html
 const AGGREGATE_SUM: i64 = 1;
 const POST_TRANSFORM_NONE: i64 = 0;
-/// `BRANCH_LEQ`, the one mode that both runtimes read right.
+/// `BRANCH_LEQ`, the only mode that both runtimes read correctly.
 const LEQ: u8 = 0;
 
-/// Adds a forest over the preprocessed columns. The tree operator only sums the probabilities in the leaves, which is what the
-/// runtimes agree on; dividing by the number of trees makes the mean.
+/// Adds a forest over the preprocessed columns.
 ///
-/// `TreeEnsemble` keeps no record of a leaf but its weight, and no text at all: a third of the file that
-/// `TreeEnsembleClassifier` makes, which is opened in half the time.
+/// The tree operator only sums the probabilities of the leaves, on which the runtimes agree. Dividing by the
+/// number of trees makes the mean. `TreeEnsemble` stores nothing of a leaf but its weight, and no text, so
+/// the file has a third of the size that `TreeEnsembleClassifier` would need, and opens in half the time.
 pub fn add(graph: &mut GraphBuilder, columns: &str, forest: &FittedForest) -> Result<(), ExportError> {
     let trees = forest.trees.len();
     if trees == 0 || u16::try_from(trees).is_err() {
@@ -38,7 +38,7 @@ pub fn add(graph: &mut GraphBuilder, columns: &str, forest: &FittedForest) -> Re
     Ok(())
 }
 
-/// The forest as the operator's parallel lists: one entry for each split, and one for each leaf.
+/// The forest as the parallel lists of the operator: one entry for each split, and one for each leaf.
 #[derive(Default)]
 struct Lists {
     roots: Vec<i64>,
@@ -49,7 +49,7 @@ struct Lists {
     weights: Vec<f32>,
 }
 
-/// Where one side of each split leads.
+/// The children on one side of each split.
 #[derive(Default)]
 struct Children {
     /// The index of a split, or of a leaf.
@@ -69,7 +69,7 @@ impl Lists {
     fn push(&mut self, tree: &Tree) {
         let first = self.columns.len();
         self.roots.push(first as i64);
-        // How many splits come before each node of the tree.
+        // The number of splits before each node of the tree.
         let splits = tree.nodes.iter().scan(first, |splits, node| {
             let before = *splits;
             *splits += usize::from(matches!(node, Node::Split { .. }));
@@ -85,7 +85,7 @@ impl Lists {
                         self.push_child(side, tree, child as usize, &splits);
                     }
                 }
-                // The operator knows no tree without a split.
+                // The operator does not allow a tree without a split.
                 Node::Leaf { probability } if tree.nodes.len() == 1 => self.push_constant(probability),
                 Node::Leaf { .. } => {}
             }

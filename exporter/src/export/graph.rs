@@ -1,4 +1,4 @@
-//! A graph while it is being written.
+//! A builder of ONNX graphs.
 
 use bytes::Bytes;
 use onnward_onnx::proto::attribute_proto::AttributeType;
@@ -14,11 +14,12 @@ use onnward_schemas::Schema;
 /// The domain of the classical machine learning operators.
 pub const ML: &str = "ai.onnx.ml";
 
-// The newest that both runtimes read; see ARCHITECTURE.md for the operators that are avoided.
+// The newest versions that both runtimes read. ARCHITECTURE.md lists the operators that are avoided.
 const IR_VERSION: i64 = 10;
 const OPSET: i64 = 21;
 const ML_OPSET: i64 = 3;
 
+/// An ONNX graph while it is being built.
 pub struct GraphBuilder {
     inputs: Vec<ValueInfoProto>,
     nodes: Vec<NodeProto>,
@@ -34,7 +35,7 @@ impl Default for GraphBuilder {
 }
 
 impl GraphBuilder {
-    /// Has the graph ask for this version of the classical machine learning operators at least.
+    /// Requires at least this version of the classical machine learning operators.
     pub fn require_ml(&mut self, version: i64) {
         self.ml_opset = self.ml_opset.max(version);
     }
@@ -44,7 +45,7 @@ impl GraphBuilder {
         self.inputs.push(describe(name, data_type, &[None, Some(1)]));
     }
 
-    /// Adds an operator with one output, which is named and returned.
+    /// Adds a node with one output, and returns the name of the output.
     pub fn node(
         &mut self,
         op: &str,
@@ -56,7 +57,7 @@ impl GraphBuilder {
         output.to_owned()
     }
 
-    /// As [`GraphBuilder::node`], of the classical machine learning operators and with any number of outputs.
+    /// Adds a node of a classical machine learning operator, with any number of outputs.
     pub fn ml_node(&mut self, op: &str, inputs: &[&str], outputs: &[&str], attributes: Vec<AttributeProto>) {
         self.push(ML, op, inputs, outputs, attributes);
     }
@@ -97,7 +98,7 @@ impl GraphBuilder {
         name.to_owned()
     }
 
-    /// Ends the graph.
+    /// Finishes the graph.
     pub fn into_model(self, schema: &Schema) -> ModelProto {
         let graph = GraphProto {
             name: Some(schema.name.clone()),
@@ -125,7 +126,7 @@ impl GraphBuilder {
     }
 }
 
-/// Describes a value; a dimension without a size is the number of rows.
+/// Describes a value. A dimension without a size is the number of rows.
 fn describe(name: &str, data_type: DataType, shape: &[Option<i64>]) -> ValueInfoProto {
     let dimension = |size: &Option<i64>| {
         let rows = || dimension::Value::DimParam("rows".to_owned());
@@ -143,13 +144,13 @@ fn describe(name: &str, data_type: DataType, shape: &[Option<i64>]) -> ValueInfo
     }
 }
 
-/// Float32 numbers as a tensor without a name.
+/// Makes a tensor of float32 numbers, without a name.
 pub fn float_tensor(shape: &[i64], values: &[f32]) -> TensorProto {
     let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
     raw_tensor(DataType::Float, shape, Bytes::from(raw))
 }
 
-/// A tensor without a name; `raw` holds its values, little-endian.
+/// Makes a tensor without a name. `raw` holds its values, little-endian.
 pub fn raw_tensor(data_type: DataType, shape: &[i64], raw: Bytes) -> TensorProto {
     TensorProto {
         data_type: Some(data_type as i32),
@@ -163,22 +164,22 @@ fn attribute(name: &str, r#type: AttributeType) -> AttributeProto {
     AttributeProto { name: Some(name.to_owned()), r#type: Some(r#type as i32), ..AttributeProto::default() }
 }
 
-/// A whole number as an attribute.
+/// Makes an integer attribute.
 pub fn integer(name: &str, value: i64) -> AttributeProto {
     AttributeProto { i: Some(value), ..attribute(name, AttributeType::Int) }
 }
 
-/// A tensor as an attribute.
+/// Makes a tensor attribute.
 pub fn tensor(name: &str, value: TensorProto) -> AttributeProto {
     AttributeProto { t: Some(value), ..attribute(name, AttributeType::Tensor) }
 }
 
-/// Whole numbers as an attribute.
+/// Makes an attribute of integers.
 pub fn integers(name: &str, values: Vec<i64>) -> AttributeProto {
     AttributeProto { ints: values, ..attribute(name, AttributeType::Ints) }
 }
 
-/// Strings as an attribute.
+/// Makes an attribute of strings.
 pub fn strings(name: &str, values: Vec<Bytes>) -> AttributeProto {
     AttributeProto { strings: values, ..attribute(name, AttributeType::Strings) }
 }

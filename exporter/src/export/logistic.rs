@@ -1,8 +1,8 @@
 use onnward_models::{FittedLogistic, Segment};
 use onnward_onnx::PROBABILITIES;
 
-use super::core::add_rows;
 use super::graph::{GraphBuilder, integer};
+use super::model_graph::add_rows;
 
 /// Adds logistic regression over the preprocessed columns and their segments.
 pub fn add(graph: &mut GraphBuilder, columns: &str, model: &FittedLogistic) {
@@ -25,7 +25,7 @@ pub fn add(graph: &mut GraphBuilder, columns: &str, model: &FittedLogistic) {
     graph.node("Concat", &[&negative, &positive], PROBABILITIES, vec![integer("axis", 1)]);
 }
 
-/// `min(max(column, from), to) − origin` for each segment, float32 `[segments, rows]`.
+/// Adds `min(max(column, from), to) − origin` for each segment, float32 `[segments, rows]`.
 fn add_segments(graph: &mut GraphBuilder, columns: &str, segments: &[Segment]) -> String {
     let count = segments.len() as i64;
     let indices: Vec<i64> = segments.iter().map(|segment| segment.column as i64).collect();

@@ -1,8 +1,8 @@
-//! The curve charts as SVG that takes its colours from the page.
+//! The curve charts, as SVG that takes its colours from the page.
 //!
-//! plotters writes whole pixels and plain colours. The canvas is therefore drawn ten times too large, so that curves
-//! are smooth, and every [`Ink`] is a stand-in colour that is replaced by a CSS custom property: that is what lets
-//! one drawing serve light and dark mode.
+//! plotters writes whole pixels and fixed colours. So the canvas is drawn ten times too large, which makes
+//! curves smooth. Every [`Ink`] is a placeholder colour that is replaced by a CSS custom property, so one
+//! drawing serves light and dark mode.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
-/// How many colours the page's style sheet has for models.
+/// The number of colours that the style sheet has for models.
 pub(super) const PALETTE: u8 = 6;
 
 /// Canvas units in one CSS pixel of the drawing at its natural size.
@@ -23,7 +23,7 @@ pub(super) type ChartError = DrawingAreaErrorKind<io::Error>;
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-/// What something is drawn with; the page's style sheet gives it its colour.
+/// The role of a line or an area, which decides its colour in the style sheet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ink {
     Text,
@@ -70,26 +70,26 @@ pub(super) struct Curve<'a> {
     pub(super) form: Form,
 }
 
-/// How a curve gets from point to point.
+/// How the points of a curve are connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// Straight.
+    /// By straight lines.
     Line,
-    /// Straight, with a dot at each point: for few points that stand for many rows each.
+    /// By straight lines, with a dot at each point: for few points that stand for many rows each.
     Dots,
-    /// Upright, then level: no threshold lies between two points, so nothing is reached between them. The area below is
-    /// that of the average precision, which gives each step in recall the precision at its end.
+    /// By steps, vertical and then horizontal: there is no threshold between two points. The area below is
+    /// the average precision, which gives each step in recall the precision at its end.
     Steps,
 }
 
-/// The captions of a chart's axes and what is told to people who cannot see it.
+/// The captions of a chart's axes, and its description for screen readers.
 pub(super) struct Captions {
     pub(super) about: &'static str,
     pub(super) x: &'static str,
     pub(super) y: &'static str,
 }
 
-/// Curves in the unit square, over a dashed reference line.
+/// Draws curves in the unit square, over a dashed reference line.
 pub(super) fn unit_square(
     captions: &Captions,
     reference: [(f64, f64); 2],
@@ -99,7 +99,7 @@ pub(super) fn unit_square(
         let mut chart = axes(canvas, captions, 1.0, &|value| format!("{value:.1}"))?;
         let dashes = DashedLineSeries::new(reference, 5 * UNIT, 5 * UNIT, Ink::Reference.line(13));
         chart.draw_series(dashes)?;
-        // The first curve belongs to the best candidate: it is drawn last, above the others.
+        // The first curve is that of the best candidate, so it is drawn last, above the others.
         for curve in curves.iter().rev() {
             let points = thinned(curve.points);
             let points = if curve.form == Form::Steps { steps(&points) } else { points };
@@ -114,13 +114,13 @@ pub(super) fn unit_square(
     })
 }
 
-/// The histograms of the score of those who left and of those who stayed, each as shares of its own group.
+/// The histograms of the scores of customers who left and of those who stayed, each as shares of its group.
 pub(super) struct Scores<'a> {
     pub(super) left: &'a [u64],
     pub(super) stayed: &'a [u64],
 }
 
-/// A drawing for each of the models' scores, all on one scale, with an upright line at the threshold.
+/// Draws the scores of each model, all on one scale, with a vertical line at the threshold.
 pub(super) fn scores(
     captions: &Captions,
     models: &[Scores<'_>],
@@ -197,7 +197,7 @@ fn draw(
     Ok(themed(&svg, size, about))
 }
 
-/// Lets the drawing scale with the page, and replaces the stand-in colours.
+/// Makes the drawing scale with the page, and replaces the placeholder colours.
 fn themed(svg: &str, (width, height): (u32, u32), about: &str) -> String {
     let content = svg.split_once('>').map_or("", |(_, content)| content);
     let mut page =
@@ -205,13 +205,13 @@ fn themed(svg: &str, (width, height): (u32, u32), about: &str) -> String {
     let inks = [Ink::Text, Ink::Grid, Ink::Reference, Ink::Left, Ink::Stayed];
     for ink in inks.into_iter().chain((0..PALETTE).map(Ink::Model)) {
         let RGBColor(red, green, blue) = ink.color();
-        let stand_in = format!("#{red:02X}{green:02X}{blue:02X}");
-        page = page.replace(&stand_in, &ink.variable());
+        let placeholder = format!("#{red:02X}{green:02X}{blue:02X}");
+        page = page.replace(&placeholder, &ink.variable());
     }
     page
 }
 
-/// The curve without the points that nobody could tell apart.
+/// Drops points that are too close together to be distinguished.
 fn thinned(points: &[[f64; 2]]) -> Vec<(f64, f64)> {
     let mut kept: Vec<(f64, f64)> = Vec::new();
     for (index, &[x, y]) in points.iter().enumerate() {
@@ -225,7 +225,8 @@ fn thinned(points: &[[f64; 2]]) -> Vec<(f64, f64)> {
     kept
 }
 
-/// From each point upright to the height of the next, then level up to it.
+/// Adds the corners of the steps: from each point vertically to the height of the next, then horizontally to
+/// it.
 fn steps(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let corners = points.iter().zip(points.iter().skip(1)).flat_map(|(&(x, _), &next)| [(x, next.1), next]);
     points.first().copied().into_iter().chain(corners).collect()
@@ -236,7 +237,7 @@ fn shares(counts: &[u64]) -> Vec<f64> {
     counts.iter().map(|&count| super::numbers::share(count, total)).collect()
 }
 
-/// The steps of a histogram whose bins divide 0 to 1 equally.
+/// Returns the outline of a histogram with equal bins from 0 to 1.
 fn outline(bins: &[f64]) -> Vec<(f64, f64)> {
     let width = 1.0 / bins.len().max(1) as f64;
     let steps = bins.iter().enumerate().flat_map(|(index, &height)| {

@@ -1,30 +1,30 @@
-//! The table as the page shows it: who left, by feature, and what each column holds.
+//! The table, as the report shows it: the share who left by feature, and a summary of each column.
 
 use onnward_models::{Comparison, FeatureSummary, Group, ValueSummary};
 
 use super::models::Model;
 use super::numbers::{NONE, count, percent, quantity, range, room_for, share};
 
-/// How many values of a category are shown.
+/// The number of values of a category that are shown.
 const SHOWN_VALUES: usize = 10;
-/// How many features are broken down before the rest is folded away.
+/// The number of breakdowns that are shown before the rest is folded.
 const SHOWN_BREAKDOWNS: usize = 6;
-/// How many values of a category stand in the table of columns.
+/// The number of values of a category in the table of columns.
 const LISTED_VALUES: usize = 3;
-/// How many bars a breakdown's heading and the space below it are high.
+/// The height of a breakdown's heading and the space below it, in bars.
 const HEADING_BARS: usize = 3;
 
-/// Who left, by the values of one feature.
+/// The share who left, by the values of one feature.
 pub(super) struct Breakdown {
-    /// Its place by importance, from 0.
+    /// Its rank by importance, from 0.
     pub(super) place: usize,
     pub(super) feature: String,
     pub(super) bars: Vec<GroupBar>,
-    /// How many values are not shown.
+    /// The number of values that are not shown.
     pub(super) more: usize,
 }
 
-/// One value's bars; widths are percentages.
+/// The bars of one value. Widths are percentages.
 pub(super) struct GroupBar {
     pub(super) name: String,
     /// The share who left, in words.
@@ -38,7 +38,7 @@ pub(super) struct GroupBar {
 pub(super) struct Breakdowns {
     pub(super) shown: [Vec<Breakdown>; 2],
     pub(super) folded: [Vec<Breakdown>; 2],
-    /// How many are folded away.
+    /// The number of folded breakdowns.
     pub(super) folded_count: usize,
     /// The share who left over all rows, as a percentage of the bars' width.
     pub(super) overall_width: f64,
@@ -51,15 +51,15 @@ pub(super) struct ColumnRow {
     pub(super) content: ColumnContent,
 }
 
-/// What a column holds.
+/// The values of a column.
 pub(super) enum ColumnContent {
-    /// A quantity: its histogram as heights in percent, and its figures.
+    /// A number: its histogram as heights in percent, and its figures.
     Numeric { heights: Vec<f64>, figures: [String; 4] },
-    /// A category: how many values it has, the most frequent ones, and how many are not listed.
+    /// A category: the number of its values, the most frequent ones, and the number of the others.
     Categorical { values: String, listed: Vec<(String, String)>, more: usize },
 }
 
-/// Who left by each feature, in the winner's order of importance.
+/// Makes the breakdowns of the share who left, in the winner's order of importance.
 pub(super) fn breakdowns(comparison: &Comparison, winner: &Model<'_>) -> Breakdowns {
     let data = &comparison.data;
     let rank = |feature: &FeatureSummary| {
@@ -82,7 +82,7 @@ pub(super) fn breakdowns(comparison: &Comparison, winner: &Model<'_>) -> Breakdo
     }
 }
 
-/// Two columns of about the same height, the order kept in each: every breakdown goes where there is more room.
+/// Arranges breakdowns in two columns of about the same height: each goes to the shorter column.
 fn in_columns(breakdowns: Vec<Breakdown>) -> [Vec<Breakdown>; 2] {
     let (mut left, mut right) = (Vec::new(), Vec::new());
     let (mut left_height, mut right_height) = (0, 0);
@@ -103,7 +103,7 @@ fn share_who_left(group: &Group) -> f64 {
     share(group.positives as u64, group.rows as u64)
 }
 
-/// Every bin of a quantity, the most frequent values of a category.
+/// Returns every bin of a number, or the most frequent values of a category.
 fn shown_groups(feature: &FeatureSummary) -> Vec<&Group> {
     match &feature.values {
         ValueSummary::Numeric { bins, .. } => bins.iter().collect(),
@@ -130,7 +130,7 @@ fn breakdown((place, feature): (usize, &FeatureSummary), rows: usize, scale: f64
     Breakdown { place, feature: feature.name.clone(), more: all.len() - bars.len(), bars }
 }
 
-/// The groups with the most rows, in the order in which they came.
+/// Returns the groups with the most rows, in their original order.
 fn most_frequent(groups: &[Group], most: usize) -> Vec<&Group> {
     let mut order: Vec<usize> = (0..groups.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(groups[index].rows));
@@ -139,7 +139,7 @@ fn most_frequent(groups: &[Group], most: usize) -> Vec<&Group> {
     order.into_iter().map(|index| &groups[index]).collect()
 }
 
-/// The table of columns, in the schema's order.
+/// Makes the table of columns, in the schema's order.
 pub(super) fn columns(comparison: &Comparison) -> Vec<ColumnRow> {
     let rows = comparison.data.rows;
     comparison.data.features.iter().map(|feature| column(feature, rows)).collect()

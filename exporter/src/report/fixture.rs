@@ -152,7 +152,7 @@ fn comparison(
         },
         train_rows: 5634,
         test_rows,
-        selected: candidates[0].family,
+        selected: candidates[0].estimator,
         candidates,
     }
 }
@@ -194,13 +194,13 @@ fn candidate(
         })
         .collect();
     let parameters = match family {
-        Family::Logistic | Family::LinfaLogistic => BTreeMap::from([("alpha".to_owned(), 1.0)]),
-        Family::Forest | Family::SmartcoreForest => {
+        Family::Logistic => BTreeMap::from([("alpha".to_owned(), 1.0)]),
+        Family::Forest => {
             BTreeMap::from([("trees".to_owned(), 300.0), ("min_samples_leaf".to_owned(), 10.0)])
         }
     };
     Candidate {
-        family,
+        estimator: family.into(),
         parameters,
         cross_validation: CrossValidation {
             fold_roc_auc: vec![mean - 0.012, mean + 0.004, mean - 0.003, mean + 0.014, mean - 0.003],
@@ -214,7 +214,8 @@ fn candidate(
     }
 }
 
-/// Rows as (probability, whether positive), highest probability first; the probabilities are right on average.
+/// Rows as (probability, whether positive), highest probability first; the probabilities are right on
+/// average.
 fn simulate(rows: usize, strength: f64, seed: u64) -> Vec<(f64, bool)> {
     let mut state = seed;
     let mut uniform = || {

@@ -1,14 +1,14 @@
-//! The candidates as the page shows them.
+//! The candidates, as the report shows them.
 
-use onnward_models::{Candidate, Comparison, Family, Importance};
+use onnward_models::{Candidate, Comparison, Estimator, Family, Importance, Solver};
 
 use super::charts::PALETTE;
 use super::numbers::{count, duration, exact_percent, fixed, percent, quantity, room_for, share};
 
-/// How many features a panel of importances shows before it folds the rest away.
+/// The number of features that a panel of importances shows before the rest is folded.
 const SHOWN_IMPORTANCES: usize = 15;
 
-/// One candidate with the name and the colour that it has all over the page.
+/// One candidate, with its name and colour on the whole page.
 pub(super) struct Model<'a> {
     pub(super) candidate: &'a Candidate,
     pub(super) title: String,
@@ -16,24 +16,24 @@ pub(super) struct Model<'a> {
     pub(super) selected: bool,
 }
 
-/// One figure of every model.
+/// One metric of every model.
 pub(super) struct FigureRow {
     pub(super) name: &'static str,
     pub(super) explanation: &'static str,
     pub(super) cells: Vec<FigureCell>,
 }
 
-/// One model's figure.
+/// One value of a metric.
 pub(super) struct FigureCell {
     pub(super) text: String,
     pub(super) spread: String,
     pub(super) best: bool,
 }
 
-/// A setting that a model was fitted with.
+/// A setting of a model.
 pub(super) struct Setting {
     pub(super) name: String,
-    /// What it does; empty for one that the page does not know.
+    /// The explanation; empty for a setting that is unknown here.
     pub(super) explanation: &'static str,
     pub(super) value: String,
 }
@@ -43,11 +43,11 @@ pub(super) struct MatrixCell {
     pub(super) meaning: &'static str,
     pub(super) rows: String,
     pub(super) percent: String,
-    /// The share of its matrix row, from 0 to 1: how strongly it is shaded.
+    /// The share of its matrix row, from 0 to 1, which decides the shade.
     pub(super) share: f64,
 }
 
-/// One model's part of a line of the calibration table.
+/// The part of one model in a line of the calibration table.
 pub(super) struct CalibrationRow {
     pub(super) predicted: String,
     pub(super) observed: String,
@@ -64,42 +64,46 @@ pub(super) struct ImportanceBar {
     pub(super) whisker_width: f64,
 }
 
-/// What each feature is worth to one model.
+/// The importance of each feature to one model.
 pub(super) struct ImportancePanel {
     pub(super) shown: Vec<ImportanceBar>,
     pub(super) folded: Vec<ImportanceBar>,
 }
 
-/// The candidates, best first, each with its own title and colour.
+/// Lists the candidates, best first, each with its own title and colour.
 pub(super) fn models(comparison: &Comparison) -> Vec<Model<'_>> {
-    let selected = comparison.candidates.iter().position(|c| c.family == comparison.selected);
+    let selected = comparison.candidates.iter().position(|c| c.estimator == comparison.selected);
     let mut models: Vec<Model<'_>> = Vec::new();
     for (index, candidate) in comparison.candidates.iter().enumerate() {
-        let same = models.iter().filter(|model| model.candidate.family == candidate.family).count();
+        let same = models.iter().filter(|model| model.candidate.estimator == candidate.estimator).count();
         let title = match same {
-            0 => title(candidate.family).to_owned(),
-            _ => format!("{} {}", title(candidate.family), same + 1),
+            0 => title(candidate.estimator),
+            _ => format!("{} {}", title(candidate.estimator), same + 1),
         };
-        let color = color(candidate.family, &models);
+        let color = color(candidate.estimator, &models);
         let selected = index == selected.unwrap_or(0);
         models.push(Model { candidate, title, color, selected });
     }
     models
 }
 
-/// A family's own colour; a further model of the same family gets the first that no family owns and no model has.
-fn color(family: Family, models: &[Model<'_>]) -> u8 {
-    let own = Family::ALL.iter().zip(0..PALETTE).find(|(one, _)| **one == family).map(|(_, color)| color);
-    let further = (0..PALETTE).skip(Family::ALL.len());
+/// Returns the estimator's own colour. A further model of it gets the first colour that no estimator and no
+/// model has.
+fn color(estimator: Estimator, models: &[Model<'_>]) -> u8 {
+    let own =
+        Estimator::ALL.iter().zip(0..PALETTE).find(|(one, _)| **one == estimator).map(|(_, color)| color);
+    let further = (0..PALETTE).skip(Estimator::ALL.len());
     own.into_iter().chain(further).find(|color| models.iter().all(|model| model.color != *color)).unwrap_or(0)
 }
 
-fn title(family: Family) -> &'static str {
-    match family {
+fn title(estimator: Estimator) -> String {
+    let family = match estimator.family {
         Family::Logistic => "Logistic regression",
         Family::Forest => "Random forest",
-        Family::LinfaLogistic => "Logistic regression (linfa)",
-        Family::SmartcoreForest => "Random forest (smartcore)",
+    };
+    match estimator.solver {
+        Solver::Own => family.to_owned(),
+        solver @ (Solver::Linfa | Solver::Smartcore) => format!("{family} ({solver})"),
     }
 }
 
@@ -118,7 +122,8 @@ fn setting(parameter: &str, value: f64) -> Setting {
 }
 
 impl Model<'_> {
-    /// The confusion matrix: first those who left, then those who stayed; in each, first those flagged.
+    /// Returns the confusion matrix: customers who left, then those who stayed; in each row, the flagged ones
+    /// first.
     pub(super) fn matrix(&self) -> [[MatrixCell; 2]; 2] {
         let confusion = self.candidate.test.confusion;
         let cell = |meaning, rows: u64, of: u64| MatrixCell {
@@ -153,7 +158,7 @@ impl Model<'_> {
         fixed(self.candidate.test.brier, 3)
     }
 
-    /// The settings it was fitted with.
+    /// Returns the settings with which it was fitted.
     pub(super) fn settings(&self) -> Vec<Setting> {
         self.candidate.parameters.iter().map(|(name, value)| setting(name, *value)).collect()
     }
@@ -163,7 +168,7 @@ impl Model<'_> {
         folds.map(|auc| fixed(*auc, 3)).collect::<Vec<_>>().join(", ")
     }
 
-    /// Its bars on a scale from `low` to `high`, which all panels of the page share.
+    /// Draws its bars on a scale from `low` to `high`, which all panels share.
     pub(super) fn importance(&self, (low, high): (f64, f64)) -> ImportancePanel {
         let mut shown: Vec<ImportanceBar> =
             self.candidate.importance.iter().map(|one| importance_bar(one, low, high)).collect();
@@ -172,7 +177,7 @@ impl Model<'_> {
     }
 }
 
-/// The calibration table: line by line, each model's bin if it has that many.
+/// Makes the lines of the calibration table. A model with fewer bins has empty cells.
 pub(super) fn calibration_rows(models: &[Model<'_>]) -> Vec<Vec<Option<CalibrationRow>>> {
     let bins = |model: &Model<'_>, index: usize| {
         model.candidate.curves.calibration.get(index).map(|bin| CalibrationRow {
@@ -185,7 +190,7 @@ pub(super) fn calibration_rows(models: &[Model<'_>]) -> Vec<Vec<Option<Calibrati
     (0..lines).map(|index| models.iter().map(|model| bins(model, index)).collect()).collect()
 }
 
-/// The scale that holds every whisker of every model, and 0.
+/// Returns the scale that includes every whisker of every model, and 0.
 pub(super) fn importance_scale(models: &[Model<'_>]) -> (f64, f64) {
     let all = models.iter().flat_map(|model| &model.candidate.importance);
     all.fold((0.0, f64::MIN_POSITIVE), |(low, high), one| {
@@ -212,7 +217,7 @@ fn importance_bar(one: &Importance, low: f64, high: f64) -> ImportanceBar {
     }
 }
 
-/// How a figure is read from a candidate and shown.
+/// A metric: how it is read from a candidate, and how it is shown.
 struct Figure {
     name: &'static str,
     explanation: &'static str,
@@ -221,16 +226,16 @@ struct Figure {
     better: Better,
 }
 
-/// Which of two models' figures is the better one.
+/// Which of two values is better.
 #[derive(Debug, Clone, Copy)]
 enum Better {
     Higher,
     Lower,
-    /// The figure says nothing of the model that another run would confirm.
+    /// Neither: the value differs from run to run.
     Neither,
 }
 
-/// The comparison table: one row for each figure, one cell for each model.
+/// Makes the comparison table: one row for each metric, one cell for each model.
 pub(super) fn figure_rows(models: &[Model<'_>]) -> Vec<FigureRow> {
     let mut rows: Vec<FigureRow> = FIGURES.iter().map(|figure| figure_row(figure, models)).collect();
     if let Some(cross_validated) = rows.first_mut() {
@@ -249,7 +254,7 @@ fn figure_row(figure: &Figure, models: &[Model<'_>]) -> FigureRow {
         Better::Lower => each.reduce(f64::min),
         Better::Neither => None,
     };
-    // What reads the same is equally good.
+    // Values that are shown with the same digits are equally good.
     let best = best.filter(|_| models.len() > 1).map(figure.show);
     let cell = |value: f64| {
         let text = (figure.show)(value);

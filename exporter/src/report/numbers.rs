@@ -1,14 +1,14 @@
-//! Numbers as people read them.
+//! Numbers, formatted for people.
 
-/// Stands where there is no number.
+/// The placeholder for a missing number.
 pub(super) const NONE: &str = "–";
 
-/// A share from 0 to 1 of a whole; 0 where the whole is empty.
-pub(super) fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+/// Returns the share of a part in its total, from 0 to 1; 0 if the total is 0.
+pub(super) fn share(part: u64, total: u64) -> f64 {
+    if total == 0 { 0.0 } else { part as f64 / total as f64 }
 }
 
-/// A number with a fixed count of decimal places, and no minus before a zero.
+/// Formats a number with a fixed number of decimal places, and no minus before a zero.
 pub(super) fn fixed(value: f64, decimals: usize) -> String {
     if !value.is_finite() {
         return NONE.to_owned();
@@ -18,12 +18,12 @@ pub(super) fn fixed(value: f64, decimals: usize) -> String {
     if value < 0.0 && !is_zero { format!("−{text}") } else { text }
 }
 
-/// A share from 0 to 1 in percent, to one decimal place.
+/// Formats a share from 0 to 1 in percent, with one decimal place.
 pub(super) fn exact_percent(share: f64) -> String {
     format!("{}%", fixed(share * 100.0, 1))
 }
 
-/// A share from 0 to 1 in whole percent, more finely where it would otherwise read as 0 or 100 without being it.
+/// Formats a share from 0 to 1 in whole percent, with decimals where rounding would make it 0 or 100.
 pub(super) fn percent(share: f64) -> String {
     match share {
         _ if share > 0.0 && share < 0.001 => "< 0.1%".to_owned(),
@@ -33,17 +33,17 @@ pub(super) fn percent(share: f64) -> String {
     }
 }
 
-/// A count with its digits in groups of three.
+/// Formats a count with its digits in groups of three.
 pub(super) fn count(value: u64) -> String {
     grouped(&value.to_string())
 }
 
-/// A count with its noun: `1 row`, `2,000 rows`.
+/// Formats a count with its noun: `1 row`, `2,000 rows`.
 pub(super) fn counted(value: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(value), if value == 1 { "" } else { "s" })
 }
 
-/// A quantity of unknown size in about four significant digits.
+/// Formats a number of unknown size with about four significant digits.
 pub(super) fn quantity(value: f64) -> String {
     if !value.is_finite() {
         return NONE.to_owned();
@@ -67,7 +67,7 @@ pub(super) fn quantity(value: f64) -> String {
     }
 }
 
-/// A duration in the unit that suits it.
+/// Formats a duration in a suitable unit.
 pub(super) fn duration(seconds: f64) -> String {
     match seconds {
         _ if !seconds.is_finite() => NONE.to_owned(),
@@ -78,8 +78,8 @@ pub(super) fn duration(seconds: f64) -> String {
     }
 }
 
-/// A bin of a quantity in words. Bins hold their lower edge, and the last one its upper edge too; what is no range, or not
-/// of numbers, stays as it is.
+/// Formats the range of a bin. Bins include their lower edge, and the last one its upper edge too. A name
+/// that is not a range of numbers is unchanged.
 pub(super) fn range(name: &str, is_last: bool) -> String {
     let number = |text: &str| text.parse::<f64>().is_ok().then(|| grouped_decimal(text));
     match name.split_once(" – ").map(|(from, to)| (number(from), number(to))) {
@@ -89,7 +89,8 @@ pub(super) fn range(name: &str, is_last: bool) -> String {
     }
 }
 
-/// How many of a list are shown where there is room for some: one that is left over takes no more room than saying so.
+/// Returns how many of a list are shown if there is room for `most`. A single one more is shown too, since a
+/// note about it would take as much room.
 pub(super) fn room_for(all: usize, most: usize) -> usize {
     if all <= most + 1 { all } else { most }
 }

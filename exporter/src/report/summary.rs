@@ -1,4 +1,4 @@
-//! The findings in words, for people who read nothing else.
+//! The summary of the findings, for people who read nothing else.
 
 use onnward_models::{CalibrationBin, Comparison};
 use onnward_schemas::Confusion;
@@ -6,7 +6,7 @@ use onnward_schemas::Confusion;
 use super::models::Model;
 use super::numbers::{NONE, count, fixed, percent, share};
 
-/// Mean scores closer together than this are those of equal scores, but for rounding.
+/// Mean scores closer together than this differ only by rounding.
 const SAME_SCORE: f64 = 1e-9;
 
 /// The top of the page.
@@ -18,14 +18,14 @@ pub(super) struct Summary {
     pub(super) key_figures: Vec<KeyFigure>,
 }
 
-/// A figure worth a tile of its own.
+/// A figure with its own tile.
 pub(super) struct KeyFigure {
     pub(super) value: String,
     pub(super) name: &'static str,
     pub(super) meaning: String,
 }
 
-/// The held-out customers as if they were a hundred.
+/// The held-out customers, scaled to a hundred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hundred {
     pub(super) caught: u64,
@@ -43,7 +43,7 @@ impl Hundred {
         self.caught + self.false_alarms
     }
 
-    /// A hundred dots as their CSS classes, those who left first.
+    /// Returns the CSS classes of a hundred dots, those who left first.
     pub(super) fn dots(&self) -> Vec<&'static str> {
         let kinds = [
             ("left flagged", self.caught),
@@ -55,7 +55,7 @@ impl Hundred {
     }
 }
 
-/// What the page says first.
+/// Makes the top of the page.
 pub(super) fn summary(comparison: &Comparison, models: &[Model<'_>], winner: &Model<'_>) -> Summary {
     let mean = |model: &Model<'_>| model.candidate.cross_validation.roc_auc_mean;
     let others = models.iter().filter(|model| !model.selected);
@@ -70,17 +70,17 @@ pub(super) fn summary(comparison: &Comparison, models: &[Model<'_>], winner: &Mo
     }
 }
 
-/// What the cross-validation says of the candidates.
+/// The finding of the cross-validation.
 enum Finding<'a> {
-    /// Every candidate's mean lies within its spread of a coin toss.
+    /// The mean of every candidate is within one standard deviation of a coin toss.
     CoinToss,
     /// There is one candidate.
     Alone,
-    /// The two best read the same to four digits.
+    /// The two best have the same first four digits.
     Level(&'a Model<'a>),
-    /// They lie no further apart than the folds of one of them.
+    /// Their difference is within the standard deviation of one of them over the folds.
     Narrow(&'a Model<'a>),
-    /// They lie further apart than that.
+    /// Their difference is larger than that.
     Clear(&'a Model<'a>),
 }
 
@@ -187,8 +187,8 @@ fn key_figures(comparison: &Comparison, winner: &Model<'_>) -> Vec<KeyFigure> {
     figures
 }
 
-/// How much more often the customers of the highest bin left than the average one. Bins of the same score are one: which of
-/// their customers come first is chance.
+/// Computes how much more often customers of the highest bin left than the average one. Bins of the same
+/// score count as one, since the order of their customers is random.
 fn lift(calibration: &[CalibrationBin], confusion: &Confusion) -> Option<KeyFigure> {
     let highest = calibration.iter().map(|bin| bin.predicted).reduce(f64::max)?;
     let is_top = |bin: &&CalibrationBin| highest - bin.predicted < SAME_SCORE;
@@ -211,7 +211,7 @@ fn lift(calibration: &[CalibrationBin], confusion: &Confusion) -> Option<KeyFigu
     Some(KeyFigure { value, name: "Lift at the top", meaning })
 }
 
-/// Scales the counts to a hundred; what rounding down leaves over goes to the largest remainders.
+/// Scales the counts to a hundred. The remainder of rounding down goes to the largest fractions.
 fn hundred(confusion: &Confusion) -> Hundred {
     let counts = [
         confusion.true_positives,

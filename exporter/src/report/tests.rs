@@ -8,13 +8,13 @@ use super::fixture::{bank, large, telco};
 use super::numbers::{duration, fixed, percent, quantity, range, room_for};
 use super::{ReportError, render, write};
 
-/// The page is written as XML too, so that a strict parser can say whether every tag and attribute is in order.
+/// Parses the page as XML, which it also is, so that every tag and attribute is checked.
 fn parse(page: &str) -> Document<'_> {
     let options = ParsingOptions { allow_dtd: true, ..ParsingOptions::default() };
     Document::parse_with_options(page, options).unwrap()
 }
 
-/// What a person reads on the page.
+/// Returns the visible text of the page.
 fn texts(page: &str) -> Vec<String> {
     let document = parse(page);
     let body = document.descendants().find(|node| node.has_tag_name("body")).unwrap();
@@ -200,7 +200,7 @@ fn both_files_are_written_and_carry_the_same_figures() {
     let json = fs::read_to_string(folder.join("comparison.json")).unwrap();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     for (candidate, read) in comparison.candidates.iter().zip(json["candidates"].as_array().unwrap()) {
-        assert_eq!(read["family"], candidate.family.name());
+        assert_eq!(read["family"], candidate.estimator.name());
         let figures: onnward_schemas::Figures = serde_json::from_value(read["test"].clone()).unwrap();
         assert_eq!(figures, candidate.test);
     }

@@ -1,26 +1,26 @@
-//! What is remembered of a column while its table is read.
+//! Statistics of a column, collected while its table is read.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use onnward_schemas::is_missing_text;
 
-/// How many different values of a column are remembered.
+/// The maximum number of different values that are recorded.
 const MOST_VALUES: usize = 200;
-/// The longest cell that is remembered as a value, in bytes.
+/// The longest cell that is recorded as a value, in bytes.
 const LONGEST_VALUE: usize = 100;
-/// How many cells are looked at to see whether a column repeats itself.
+/// The number of cells that are checked for repeated values.
 const MOST_UNIQUE: usize = 50_000;
 
-/// What is remembered of a column.
+/// The statistics of a column.
 pub(super) struct ColumnStats {
     pub name: String,
     pub rows: u64,
-    /// How many cells hold no value.
+    /// The number of cells without a value.
     pub missing: u64,
-    /// A word that was read as no value.
+    /// A word that was read as a missing value.
     pub missing_word: Option<String>,
-    /// How many cells hold a number.
+    /// The number of cells with a number.
     pub numbers: u64,
     /// Whether every number is whole.
     pub whole: bool,
@@ -30,9 +30,9 @@ pub(super) struct ColumnStats {
     pub max: f64,
     /// A cell that is not a number.
     pub text: Option<String>,
-    /// Each value with how many cells hold it; `None` where there are too many to remember.
+    /// The number of cells with each value; `None` if there are too many values.
     pub values: Option<BTreeMap<String, u64>>,
-    /// Hashes of the cells; `None` once a cell has come twice, or the column cannot be an identifier.
+    /// Hashes of the cells; `None` once a cell has occurred twice, or if the column cannot be an identifier.
     unique: Option<HashSet<u64>>,
     last: f64,
 }
@@ -56,7 +56,7 @@ impl ColumnStats {
         }
     }
 
-    /// Takes the next cell, without blanks around it.
+    /// Adds the next cell, trimmed.
     pub fn add(&mut self, cell: &str) {
         self.rows += 1;
         if is_missing_text(cell) {
@@ -74,7 +74,7 @@ impl ColumnStats {
                 self.text.get_or_insert_with(|| cell.chars().take(LONGEST_VALUE).collect());
             }
         }
-        self.remember(cell);
+        self.record(cell);
     }
 
     fn add_number(&mut self, number: f64) {
@@ -90,7 +90,7 @@ impl ColumnStats {
         }
     }
 
-    fn remember(&mut self, cell: &str) {
+    fn record(&mut self, cell: &str) {
         if let Some(values) = &mut self.values {
             if let Some(count) = values.get_mut(cell) {
                 *count += 1;
@@ -111,22 +111,22 @@ impl ColumnStats {
         }
     }
 
-    /// How many cells hold a value.
+    /// Returns the number of cells with a value.
     pub fn filled(&self) -> u64 {
         self.rows - self.missing
     }
 
-    /// Whether every cell with a value holds a number.
+    /// Reports whether every value is a number.
     pub fn is_numeric(&self) -> bool {
         self.numbers == self.filled()
     }
 
-    /// Whether each row has a text or a whole number of its own.
+    /// Reports whether each row has a different text or whole number.
     pub fn is_unique(&self) -> bool {
         self.unique.is_some()
     }
 
-    /// The values, numbers by size, then texts by their letters; `None` where there are too many to remember.
+    /// Returns the values, numbers in order, then texts in order; `None` if there are too many.
     pub fn sorted_values(&self) -> Option<Vec<&str>> {
         let mut values: Vec<&str> = self.values.as_ref()?.keys().map(String::as_str).collect();
         let size = |value: &&str| number(value).unwrap_or(f64::INFINITY);
@@ -134,19 +134,19 @@ impl ColumnStats {
         Some(values)
     }
 
-    /// The values of a column that has exactly two.
+    /// Returns the values of a column that has exactly two.
     pub fn pair(&self) -> Option<[&str; 2]> {
         self.sorted_values()?.try_into().ok()
     }
 
-    /// How many cells hold `value`.
+    /// Returns the number of cells with this value.
     pub fn count(&self, value: &str) -> u64 {
         self.values.as_ref().and_then(|values| values.get(value)).copied().unwrap_or_default()
     }
 }
 
-/// The number that a cell holds. A code with leading zeros, such as a postcode, is a text, and so is what single
-/// precision cannot hold.
+/// Parses a number. A code with leading zeros, such as a postcode, is a text, and so is a number beyond
+/// single precision.
 pub(super) fn number(cell: &str) -> Option<f64> {
     let digits = cell.strip_prefix(['-', '+']).unwrap_or(cell).as_bytes();
     if matches!(digits, [b'0', second, ..] if second.is_ascii_digit()) {

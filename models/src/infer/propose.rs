@@ -1,15 +1,15 @@
-//! Decides what each column is for.
+//! Decides the role of each column.
 
 use std::path::Path;
 
 use super::column::{ColumnStats, number};
 use super::{InferError, InferOptions};
 
-/// The most values a categorical feature is proposed with.
+/// The maximum number of values of a proposed categorical feature.
 const MOST_CATEGORIES: usize = 50;
-/// Below this many rows it says little that no value repeats.
+/// With fewer rows, that no value repeats is not significant.
 const FEW_ROWS: u64 = 20;
-/// Whole numbers with at most this many values may be meant as categories.
+/// Whole numbers with at most this many values may be categories.
 const FEW_VALUES: usize = 10;
 
 /// Words that name the outcome and nothing else.
@@ -22,23 +22,23 @@ const NEGATIVE_WORDS: [&str; 11] =
     ["no", "false", "n", "f", "stayed", "existing", "retained", "active", "current", "negative", "loyal"];
 const IDENTIFIER_WORDS: [&str; 6] = ["id", "uuid", "guid", "customerid", "clientid", "userid"];
 
-/// What a table's columns are for, by their position.
+/// The roles of a table's columns, by their position.
 pub(super) struct Proposal {
     pub identifier: Option<usize>,
     pub label: usize,
     pub positive: String,
     pub negative: String,
-    /// What to review about the label.
+    /// Notes on what to review about the label.
     pub label_notes: Vec<String>,
     /// Every other column, in the table's order.
     pub columns: Vec<Proposed>,
 }
 
-/// What a column is for.
+/// The role of a column.
 pub(super) struct Proposed {
     pub column: usize,
     pub purpose: Purpose,
-    /// What to review.
+    /// Notes on what to review.
     pub notes: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ pub(super) enum Purpose {
     Ignored,
 }
 
-/// Decides what each column is for.
+/// Decides the role of each column.
 pub(super) fn propose(
     path: &Path,
     columns: &[ColumnStats],
@@ -96,7 +96,8 @@ fn not_binary(column: &ColumnStats) -> InferError {
     InferError::LabelNotBinary { column: column.name.clone(), found }
 }
 
-/// The first column with two values that is named like an outcome, or else the last one with two values.
+/// Finds the first column with two values that is named like an outcome, or else the last one with two
+/// values.
 fn find_label(path: &Path, columns: &[ColumnStats], notes: &mut Vec<String>) -> Result<usize, InferError> {
     let binary = |index: &usize| columns[*index].pair().is_some();
     let named = |wanted: &[&str]| {
@@ -105,8 +106,11 @@ fn find_label(path: &Path, columns: &[ColumnStats], notes: &mut Vec<String>) -> 
     if let Some(index) = named(&OUTCOME_WORDS).or_else(|| named(&LABEL_WORDS)) {
         return Ok(index);
     }
-    let hint =
-        if columns.len() == 1 { ": its one column suggests that cells are not parted by commas" } else { "" };
+    let hint = if columns.len() == 1 {
+        ": its one column suggests that cells are not separated by commas"
+    } else {
+        ""
+    };
     let last = (0..columns.len()).rfind(binary);
     notes.push(
         "No column is named like an outcome: this is the last one with two values. Is it the label?".into(),
@@ -114,7 +118,8 @@ fn find_label(path: &Path, columns: &[ColumnStats], notes: &mut Vec<String>) -> 
     last.ok_or_else(|| InferError::NoLabel { path: path.to_owned(), hint })
 }
 
-/// The pair with the positive value first: the larger number, the one that says yes, or else the rarer one.
+/// Returns the pair with the positive value first: the larger number, the word for yes, or else the rarer
+/// value.
 fn positive_first(
     column: &ColumnStats,
     [first, second]: [&str; 2],
@@ -137,7 +142,8 @@ fn positive_first(
     (positive.to_owned(), negative.to_owned())
 }
 
-/// The first column without repetition that is named like an identifier, or else the table's first column.
+/// Finds the first column of unique values that is named like an identifier, or else the first column if it
+/// is unique.
 fn find_identifier(columns: &[ColumnStats], label: usize) -> Option<usize> {
     let unique =
         |index: &usize| *index != label && columns[*index].is_unique() && !columns[*index].name.is_empty();
@@ -159,7 +165,7 @@ fn purpose_of(column: &ColumnStats, notes: &mut Vec<String>) -> Purpose {
         notes.push(format!("{word:?} was read as no value: list it among the values if it is a category."));
     }
     let values = column.sorted_values();
-    if column.is_numeric() && !is_switch(column) {
+    if column.is_numeric() && !is_binary(column) {
         let (min, max) = (column.min, column.max);
         notes.push(match values {
             Some(values) if column.whole && values.len() <= FEW_VALUES => {
@@ -200,13 +206,15 @@ fn reason_to_ignore(column: &ColumnStats) -> Option<String> {
     }
 }
 
-/// Whether a column of numbers is a category of two values such as 0 and 1, written as a request's number reads.
-fn is_switch(column: &ColumnStats) -> bool {
+/// Reports whether a column of numbers is a category of two values such as 0 and 1, written as in a JSON
+/// request.
+fn is_binary(column: &ColumnStats) -> bool {
     let plain = |value: &str| number(value).is_some_and(|number| number.to_string() == value);
     column.whole && column.pair().is_some_and(|pair| pair.into_iter().all(plain))
 }
 
-/// Whether `name` has one of the words: `customerID`, `Churn Label` and `churn_label` have two each.
+/// Reports whether `name` has one of the words. `customerID`, `Churn Label` and `churn_label` have two words
+/// each.
 fn has_word(name: &str, wanted: &[&str]) -> bool {
     let mut spaced = String::new();
     let mut after_lower = false;

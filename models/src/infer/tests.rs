@@ -167,7 +167,7 @@ fn tables_without_a_schema_say_why() {
         ("twice", "a,a\n1,2\n", "two columns named \"a\""),
         ("ragged", "a,b\n1,2\n1\n", "line 3: has 1 cell where the header has 2: a cell is missing"),
         ("numbers", "a,b\n1,4\n2,5\n3,6\n", "no column with two values"),
-        ("semicolons", "a;b\n1;4\n2;5\n3;6\n", "not parted by commas"),
+        ("semicolons", "a;b\n1;4\n2;5\n3;6\n", "not separated by commas"),
         ("alone", "churn\nYes\nNo\n", "no column from which \"churn\""),
         ("taken", "features,churn\n2.5,Yes\n3.5,No\n", "\"features\" is taken"),
     ];

@@ -3,11 +3,11 @@
 use super::column::ColumnStats;
 use super::propose::{Proposal, Proposed, Purpose};
 
-/// Categories of more values than this are not worth a breakdown.
+/// The maximum number of values of a feature by which results are broken down.
 const MOST_SEGMENT_VALUES: usize = 10;
 const MOST_SEGMENTS: usize = 3;
 
-/// The text of a schema file, with comments on what to review.
+/// Returns the text of a schema file, with comments on what to review.
 pub(super) fn write(name: &str, file: &str, columns: &[ColumnStats], proposal: &Proposal) -> String {
     let label = &columns[proposal.label];
     let mut lines = vec![
@@ -59,7 +59,7 @@ fn write_ignored(columns: &[ColumnStats], proposal: &Proposal, lines: &mut Vec<S
     lines.push("]".to_owned());
 }
 
-/// The categorical features with the most values, but not too many.
+/// Chooses the categorical features with the most values, up to [`MOST_SEGMENT_VALUES`].
 fn segments(columns: &[ColumnStats], proposal: &Proposal) -> Vec<String> {
     let mut candidates: Vec<(usize, &str)> = Vec::new();
     for proposed in &proposal.columns {
@@ -69,7 +69,7 @@ fn segments(columns: &[ColumnStats], proposal: &Proposal) -> Vec<String> {
             candidates.push((values.len(), &columns[proposed.column].name));
         }
     }
-    // A stable sort: of equals the first in the table.
+    // A stable sort: features with equally many values keep the order of the table.
     candidates.sort_by_key(|(values, _)| std::cmp::Reverse(*values));
     candidates.into_iter().take(MOST_SEGMENTS).map(|(_, name)| quote(name)).collect()
 }
@@ -102,7 +102,8 @@ fn comment(notes: &[String], lines: &mut Vec<String>) {
     lines.extend(notes.iter().map(|note| format!("# {note}")));
 }
 
-/// A TOML basic string. JSON escapes the same characters in the same way, except for DEL, which TOML wants escaped too.
+/// Writes a TOML basic string. JSON escapes the same characters in the same way, except for DEL, which TOML
+/// escapes too.
 fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007F")
 }

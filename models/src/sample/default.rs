@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use onnward_schemas::sample::{Draw, LinearModel, SampleColumn, SampleModel, Term};
 use onnward_schemas::{Feature, FeatureKind, Schema};
 
-/// How wide a numeric feature is drawn where the schema leaves a side open.
+/// The width of the range of a numeric feature that the schema leaves open.
 const OPEN_WIDTH: f64 = 100.0;
 /// The share of blank cells of an optional feature.
 const MISSING: f64 = 0.05;
@@ -12,15 +12,15 @@ const MEAN_LOG_ODDS: f64 = -1.1;
 /// The standard deviation of the log-odds over customers.
 const LOG_ODDS_STD: f64 = 1.5;
 
-/// The sample model of a schema that brings none: it knows the columns but not the customers, and serves to try things out.
+/// Returns the sample model of a schema that has none. It is made from the columns alone, to try things out.
 ///
-/// - A numeric feature is uniform between its `min` and its `max`. Where one is open it lies 100 from the other, and 0 to 100
-///   where both are.
+/// - A numeric feature is uniform between its `min` and its `max`. If one is open, it is 100 from the other;
+///   if both are, the range is 0 to 100.
 /// - A categorical feature takes each of its values equally often.
-/// - Of an optional feature's cells 5 % are blank.
-/// - The label follows from a logistic model in which every feature has a linear effect, categories in the order of the
-///   schema. The effects take turns in sign, and three sizes take turns, so that there is something to learn and to rank.
-///   About three in ten rows are positive.
+/// - 5 % of the cells of an optional feature are blank.
+/// - The label follows a logistic model in which every feature has a linear effect, categories in the order
+///   of the schema. The effects alternate in sign and cycle through three sizes, so that there is something
+///   to learn and to rank. About three in ten rows are positive.
 pub fn default_model(schema: &Schema) -> SampleModel {
     let sizes = [1.0, 0.6, 0.3];
     let strength = |index: usize| -> f64 {
@@ -68,7 +68,7 @@ fn default_range(feature: &Feature) -> (f64, f64) {
     }
 }
 
-/// Adds an effect whose standard deviation over customers is about `strength`, and whose mean is 0.
+/// Adds an effect with mean 0 and a standard deviation over customers of about `strength`.
 fn add_effect(label: &mut LinearModel, feature: &Feature, strength: f64) {
     let column = feature.name.clone();
     // A uniform variable of width 1 has a standard deviation of 1/√12.
@@ -81,7 +81,7 @@ fn add_effect(label: &mut LinearModel, feature: &Feature, strength: f64) {
             label.terms.push(Term { column, per_unit, values: BTreeMap::new() });
         }
         FeatureKind::Categorical { values, .. } => {
-            // Equal steps around 0, from end to end as wide as a uniform variable of the same standard deviation.
+            // Equal steps around 0, with the range of a uniform variable of the same standard deviation.
             let count = values.len() as f64;
             let effect = |index: usize| slope * ((index as f64 + 0.5) / count - 0.5);
             let values = values.iter().enumerate().map(|(index, value)| (value.clone(), effect(index)));

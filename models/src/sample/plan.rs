@@ -1,4 +1,4 @@
-//! A sample model with every name resolved, so that a row costs no look-up.
+//! A sample model with every name resolved, so that drawing a row needs no lookup.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,18 @@ use onnward_schemas::{Feature, FeatureKind, Schema};
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 
-/// One customer.
+/// A drawn customer.
 #[derive(Debug, Default)]
 pub(super) struct Drawn {
-    /// A value for each feature, in schema order: a number, or the index of a category.
+    /// The value of each feature, in the schema's order: a number, or the index of a category.
     pub values: Vec<f64>,
-    /// Whether the value is left out of the table.
+    /// Whether the cell of each feature is blank.
     pub blank: Vec<bool>,
     /// Whether the label is positive.
     pub positive: bool,
 }
 
-/// A sample model that can be drawn from.
+/// A sample model from which customers are drawn.
 pub(super) struct Plan {
     features: usize,
     columns: Vec<Column>,
@@ -46,7 +46,7 @@ struct Linear {
     terms: Vec<Addend>,
 }
 
-/// What a feature adds.
+/// The contribution of a feature to a linear model.
 struct Addend {
     feature: usize,
     effect: Effect,
@@ -57,16 +57,16 @@ enum Effect {
     ByValue(Vec<f64>),
 }
 
-/// Which numbers a feature takes.
+/// The numbers that a feature takes.
 struct Range {
     min: f64,
     max: f64,
-    /// A power of ten: numbers are rounded to a whole number of its reciprocal.
+    /// A power of ten: numbers are rounded to multiples of its reciprocal.
     scale: f64,
 }
 
 impl Plan {
-    /// Resolves a model that has passed [`SampleModel::check`]; what contradicts the schema is left out.
+    /// Resolves a model that has passed [`SampleModel::check`]. Parts that contradict the schema are ignored.
     pub fn new(schema: &Schema, model: &SampleModel) -> Self {
         let columns = model.columns.iter().filter_map(|column| Column::new(schema, column)).collect();
         Self { features: schema.features.len(), columns, label: Linear::new(schema, &model.label) }
@@ -144,7 +144,7 @@ impl Column {
     }
 }
 
-/// The lists in the order of the values of `given`; the one list where nothing is given.
+/// Returns the lists in the order of the values of `given`, or the only list if nothing is given.
 fn by_case(schema: &Schema, given: Option<usize>, lists: &BTreeMap<String, Vec<f64>>) -> Vec<Vec<f64>> {
     match given.and_then(|feature| schema.features.get(feature)?.categories()) {
         Some(values) => values.iter().map(|value| lists.get(value).cloned().unwrap_or_default()).collect(),
@@ -152,13 +152,14 @@ fn by_case(schema: &Schema, given: Option<usize>, lists: &BTreeMap<String, Vec<f
     }
 }
 
-/// The index of the category on which `uniform` falls when the categories share the line from 0 to 1 by weight.
+/// Returns the index of the category on which `uniform` falls when the categories share the range from 0 to 1
+/// by weight.
 fn pick(uniform: f64, weights: &[f64], effects: &[(usize, Vec<Addend>)], values: &[f64]) -> usize {
     let mut weights = weights.to_vec();
     for (value, terms) in effects {
         let effect: f64 = terms.iter().map(|term| term.at(values)).sum();
         if let Some(weight) = weights.get_mut(*value) {
-            // Within bounds in which neither a weight nor their sum overflows.
+            // The bounds keep a weight, and their sum, from overflowing.
             *weight *= effect.clamp(-300.0, 300.0).exp();
         }
     }
@@ -174,8 +175,8 @@ fn pick(uniform: f64, weights: &[f64], effects: &[(usize, Vec<Addend>)], values:
     last
 }
 
-/// The quantile function through `at` (values at equally spaced probabilities), at `probability` from 0 to 1: linear
-/// interpolation.
+/// Interpolates the quantile function through `at` (values at equally spaced probabilities), at `probability`
+/// from 0 to 1.
 fn quantile(at: &[f64], probability: f64) -> f64 {
     let position = probability * at.len().saturating_sub(1) as f64;
     let below = position.floor();
@@ -225,7 +226,7 @@ impl Range {
             FeatureKind::Numeric { min, max, integer } => (min, max, integer),
             FeatureKind::Categorical { .. } => (None, None, false),
         };
-        // What single precision holds, which is how a model takes numbers.
+        // The range of single precision, in which models take numbers.
         let min = min.unwrap_or(f64::MIN).max(f64::from(f32::MIN));
         let max = max.unwrap_or(f64::MAX).min(f64::from(f32::MAX));
         if integer {
@@ -235,12 +236,12 @@ impl Range {
         }
     }
 
-    /// The number the feature takes in place of `value`.
+    /// Rounds a value, and brings it into the range.
     fn fit(&self, value: f64) -> f64 {
         let rounded = (value * self.scale).round() / self.scale;
-        // Unlike `clamp`, this brings NaN into the range too, and has no way to panic.
+        // Unlike `clamp`, this brings NaN into the range too, and cannot panic.
         let fitted = rounded.max(self.min).min(self.max);
-        // Never -0, which is printed with its sign.
+        // Adding 0 makes 0 of -0, which is printed with its sign.
         fitted + 0.0
     }
 }

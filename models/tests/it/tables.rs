@@ -1,4 +1,4 @@
-//! Reading tables: what is accepted, and the sentence that each refusal is met with.
+//! Reading tables: which are accepted, and the message for each that is rejected.
 
 use crate::samples::{BANK, SHOP, schema, table};
 use onnward_models::{Dataset, DatasetError, OnInvalid, RowReason, ValueSummary};
@@ -65,11 +65,11 @@ fn a_header_that_does_not_fit_is_named() {
     assert_says(&wide, &["\"9xxx", "xxx…\", and 19990 more, which"]);
     assert!(wide.len() < 1200 && !wide.contains("\"10xxx"), "{wide}");
     for separator in [";", "\t"] {
-        let parted = message("parted", GOOD.replace(',', separator));
-        assert_says(&parted, &["the cells are parted by", "and not by commas"]);
+        let separated = message("separated", GOOD.replace(',', separator));
+        assert_says(&separated, &["the cells are separated by", "and not by commas"]);
     }
     let cased = GOOD.replace("age", "Age").replace("left\n", "LEFT\n");
-    let said = ["\"age\" is \"Age\" in the file", "\"left\" is \"LEFT\" in the file", "capital"];
+    let said = ["\"age\" is \"Age\" in the file", "\"left\" is \"LEFT\" in the file", "upper and lower case"];
     assert_says(&message("cased", cased), &said);
     let pandas: Vec<String> = GOOD
         .lines()
@@ -135,7 +135,7 @@ fn every_bad_row_is_reported_with_line_column_and_reason() {
 }
 
 #[test]
-fn columns_that_no_row_differs_in_are_named() {
+fn columns_in_which_all_rows_are_equal_are_named() {
     assert_eq!(read("one_spend", GOOD, OnInvalid::Fail).unwrap().uninformative(), ["spend"]);
     let same = "id,plan,age,spend,left\na,basic,30,,yes\nb,basic,40,,no\nc,basic,50,7,no\n";
     assert_eq!(read("same", same, OnInvalid::Fail).unwrap().uninformative(), ["plan", "spend"]);

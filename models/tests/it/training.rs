@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use crate::samples::{BANK, SHOP, bank_rows, schema, shop_rows, table};
 use ndarray::Array2;
 use onnward_models::{
-    CandidateParams, Dataset, Family, ForestParams, LogisticParams, OnInvalid, Progress, TrainedModel,
-    TrainingError, TrainingPlan, TrainingRun, train,
+    CandidateParams, Dataset, Estimator, ForestParams, LogisticParams, OnInvalid, Progress, Settings, Solver,
+    TrainedModel, TrainingError, TrainingPlan, TrainingRun, train,
 };
 use onnward_schemas::{FeatureProfile, GoldenValue, Schema};
 
@@ -22,8 +22,7 @@ fn bank() -> Dataset {
 
 fn small_plan() -> TrainingPlan {
     let forest = ForestParams { trees: 25, ..ForestParams::default() };
-    let candidates =
-        vec![CandidateParams::Logistic(LogisticParams::default()), CandidateParams::Forest(forest)];
+    let candidates = vec![LogisticParams::default().into(), forest.into()];
     TrainingPlan { candidates, ..TrainingPlan::default() }
 }
 
@@ -36,7 +35,7 @@ fn both_families_learn_both_tables_and_the_better_one_comes_first() {
     for data in [shop(), bank()] {
         let run = run(&data);
         let comparison = &run.comparison;
-        assert_eq!(comparison.selected, comparison.candidates[0].family);
+        assert_eq!(comparison.selected, comparison.candidates[0].estimator);
         assert_eq!(comparison.train_rows + comparison.test_rows, data.rows());
         assert_eq!(comparison.train_rows, data.rows() * 4 / 5);
         let [first, second] = &comparison.candidates[..] else { panic!("two candidates") };
@@ -45,7 +44,7 @@ fn both_families_learn_both_tables_and_the_better_one_comes_first() {
             assert!(candidate.cross_validation.roc_auc_mean > 0.7, "{candidate:?}");
             assert!(candidate.test.roc_auc > 0.65, "{candidate:?}");
             assert_eq!(candidate.cross_validation.fold_roc_auc.len(), 5);
-            assert_eq!(candidate.family.name(), model.metadata.family);
+            assert_eq!(candidate.estimator.name(), model.metadata.family);
             assert_eq!(candidate.test, model.metadata.evaluation.test);
             let confusion = candidate.test.confusion;
             let judged = confusion.true_positives
@@ -190,37 +189,67 @@ fn progress_adds_up_to_what_was_announced() {
 }
 
 #[test]
-fn a_plan_that_does_not_fit_the_data_is_refused_in_words() {
+fn a_plan_that_does_not_fit_the_data_is_rejected_in_words() {
     let data = shop();
-    let refused = |plan: TrainingPlan| train(&data, &plan, &|_| ()).unwrap_err().to_string();
+    let rejected = |plan: TrainingPlan| train(&data, &plan, &|_| ()).unwrap_err().to_string();
     let empty = TrainingPlan { candidates: Vec::new(), ..small_plan() };
-    assert!(refused(empty).contains("name one or more candidates"));
-    assert!(refused(TrainingPlan { folds: 1, ..small_plan() }).contains("2 or more folds, not 1"));
-    assert!(refused(TrainingPlan { test_fraction: 1.0, ..small_plan() }).contains("between 0 and 1"));
-    let forest = CandidateParams::Forest(ForestParams { trees: 0, ..ForestParams::default() });
-    let message = refused(TrainingPlan { candidates: vec![forest], ..small_plan() });
+    assert!(rejected(empty).contains("name one or more candidates"));
+    assert!(rejected(TrainingPlan { folds: 1, ..small_plan() }).contains("2 or more folds, not 1"));
+    assert!(rejected(TrainingPlan { test_fraction: 1.0, ..small_plan() }).contains("between 0 and 1"));
+    let forest = ForestParams { trees: 0, ..ForestParams::default() };
+    let message = rejected(TrainingPlan { candidates: vec![forest.into()], ..small_plan() });
     assert_eq!(message, "forest: trees = 0 is not usable: it must be 1 or more");
+
+    let linfa =
+        CandidateParams { solver: Solver::Linfa, settings: Settings::Forest(ForestParams::default()) };
+    let message = rejected(TrainingPlan { candidates: vec![linfa], ..small_plan() });
+    assert_eq!(message, "the solver linfa cannot fit the family forest: use own or smartcore");
 
     let few = table("few", shop_rows(600, 1).lines().take(14).collect::<Vec<_>>().join("\n"));
     let few = Dataset::read(&few, &schema(SHOP), OnInvalid::Fail).unwrap();
     let error = train(&few, &small_plan(), &|_| ()).unwrap_err();
     assert!(matches!(error, TrainingError::TooFewRows { folds: 5, .. }), "{error}");
     assert!(error.to_string().contains("use fewer folds"), "{error}");
-    let message = refused(TrainingPlan { folds: usize::MAX, ..small_plan() });
+    let message = rejected(TrainingPlan { folds: usize::MAX, ..small_plan() });
     assert!(message.contains("18446744073709551615 folds need as many rows"), "{message}");
-    let message = refused(TrainingPlan { test_fraction: 0.999, folds: 2, ..small_plan() });
+    let message = rejected(TrainingPlan { test_fraction: 0.999, folds: 2, ..small_plan() });
     let said = "a share of 0.999 held out and 2 folds take at least 1501";
     assert!(message.contains(said) && message.contains("hold out less"), "{message}");
 }
 
 #[test]
-fn every_family_has_default_settings_that_train() {
+fn every_estimator_has_default_settings_that_train() {
     let data = shop();
-    for family in Family::ALL {
-        let candidates = vec![CandidateParams::default_of(family)];
+    for estimator in Estimator::ALL {
+        let candidates = vec![CandidateParams::default_of(estimator)];
         let run = train(&data, &TrainingPlan { candidates, ..TrainingPlan::default() }, &|_| ()).unwrap();
-        assert_eq!(run.comparison.selected, family);
-        let (library, version) = family.library();
+        assert_eq!(run.comparison.selected, estimator);
+        assert_eq!(run.models[0].metadata.family, estimator.name());
+        let (library, version) = estimator.solver.library();
         assert_eq!(run.models[0].metadata.provenance.versions[library], version);
+    }
+}
+
+/// Rows are divided, and their sums added, by rules that know nothing of threads.
+#[test]
+fn the_number_of_threads_changes_no_model() {
+    let data = bank();
+    let settings = Estimator::ALL.map(|estimator| {
+        let mut params = CandidateParams::default_of(estimator);
+        if let Settings::Forest(forest) = &mut params.settings {
+            *forest = ForestParams { trees: 25, ..forest.clone() };
+        }
+        params
+    });
+    let plan = TrainingPlan { candidates: settings.into(), folds: 2, ..TrainingPlan::default() };
+    let on = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let run = pool.install(|| train(&data, &plan, &|_| ())).unwrap();
+        let importance = run.comparison.candidates.iter().map(|candidate| candidate.importance.clone());
+        (run.models, format!("{:?}", importance.collect::<Vec<_>>()))
+    };
+    let one = on(1);
+    for threads in [2, 7] {
+        assert_eq!(on(threads), one, "{threads} threads");
     }
 }

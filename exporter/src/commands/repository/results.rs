@@ -1,22 +1,22 @@
-//! What the commands print.
+//! The results of the commands on a repository.
 
 use std::fmt::{self, Display, Formatter};
 
 use onnward_repository::{AliasStatus, Deletion, KeyId, ModelStatus, PointerChange, Published};
 use serde::Serialize;
 
-use crate::foreign::ForeignReading;
+use crate::external::ExternalReading;
 
-/// What `publish` prints.
+/// The result of `publish`.
 #[derive(Serialize)]
 pub struct PublishResult {
     #[serde(flatten)]
     pub published: Published,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alias: Option<AliasMove>,
-    /// How a foreign ONNX file will be served.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub foreign: Option<ForeignReading>,
+    /// How an external ONNX file is served; `foreign` in the output.
+    #[serde(rename = "foreign", skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalReading>,
     pub dry_run: bool,
 }
 
@@ -28,7 +28,7 @@ pub struct AliasMove {
     pub to: u64,
 }
 
-/// What a move of an alias or a pin prints.
+/// The result of a move of an alias or a pin.
 #[derive(Serialize)]
 pub struct Moved {
     #[serde(flatten)]
@@ -36,18 +36,18 @@ pub struct Moved {
     pub dry_run: bool,
 }
 
-/// What `alias list` prints.
+/// The result of `alias list`.
 #[derive(Serialize)]
 pub struct Aliases {
     pub model: String,
     pub aliases: Vec<AliasStatus>,
 }
 
-/// What `versions` prints.
+/// The result of `versions`.
 #[derive(Serialize)]
 pub struct Versions(pub ModelStatus);
 
-/// What `delete-version` prints.
+/// The result of `delete-version`.
 #[derive(Serialize)]
 pub struct Deleted {
     #[serde(flatten)]
@@ -55,16 +55,16 @@ pub struct Deleted {
     pub dry_run: bool,
 }
 
-/// What `gc` prints.
+/// The result of `gc`.
 #[derive(Serialize)]
 pub struct Collected {
     pub deleted: Vec<Deletion>,
-    /// What came into use while the others were deleted.
+    /// Versions that came into use while the others were deleted.
     pub kept_back: Vec<KeptBack>,
     pub dry_run: bool,
 }
 
-/// A version that was to be deleted and is not.
+/// A version that is not deleted, because it came into use.
 #[derive(Serialize)]
 pub struct KeptBack {
     pub model: String,
@@ -72,7 +72,7 @@ pub struct KeptBack {
     pub used_as: String,
 }
 
-/// A new version, in words.
+/// Describes a new version in words.
 pub fn described(published: &Published) -> String {
     let Published { model, version, path, manifest, signed_by } = published;
     let signed = signed_by.as_ref().map(|key| format!(", signed by key {key}")).unwrap_or_default();
@@ -86,8 +86,8 @@ impl Display for PublishResult {
         if let Some(alias) = &self.alias {
             writeln!(f, "{would}moved      {alias}")?;
         }
-        match &self.foreign {
-            Some(foreign) => write!(f, "\n{foreign}"),
+        match &self.external {
+            Some(external) => write!(f, "\n{external}"),
             None => Ok(()),
         }
     }

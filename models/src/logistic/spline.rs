@@ -1,4 +1,4 @@
-//! Linear splines: where they bend, and the form in which they are fitted.
+//! Linear splines: where their knots lie, and the matrix on which they are fitted.
 
 use ndarray::ArrayView2;
 use ndarray016::{Array2, ShapeBuilder};
@@ -6,10 +6,11 @@ use ndarray016::{Array2, ShapeBuilder};
 use crate::fitted::Segment;
 use crate::metrics::mean_and_std;
 
-/// Cuts a column of these values into segments at `knots` equally spaced quantiles; where quantiles coincide, or lie at the
-/// smallest or the largest value, there is nothing to cut. So a one-hot column, of two values, stays whole and has no
-/// segments.
-pub(crate) fn cut(column: usize, values: &[f32], knots: usize) -> Vec<Segment> {
+/// Divides a column of these values into segments at `knots` equally spaced quantiles.
+///
+/// Quantiles that coincide, or that lie at the smallest or the largest value, are left out. A column of two
+/// values, such as a one-hot column, has no segments.
+pub(super) fn segments(column: usize, values: &[f32], knots: usize) -> Vec<Segment> {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f32::total_cmp);
     let quantile = |at: usize| sorted.get(at * sorted.len() / (knots + 1)).copied();
@@ -23,21 +24,22 @@ pub(crate) fn cut(column: usize, values: &[f32], knots: usize) -> Vec<Segment> {
     [first].into_iter().chain(inner).chain([last]).collect()
 }
 
-/// Cuts every column of a matrix `[rows, columns]`.
-pub(crate) fn cut_all(rows: ArrayView2<'_, f32>, knots: usize) -> Vec<Segment> {
+/// Divides every column of a matrix `[rows, columns]` into segments.
+pub(super) fn segment_all(rows: ArrayView2<'_, f32>, knots: usize) -> Vec<Segment> {
     let columns = rows.columns().into_iter().enumerate();
-    columns.flat_map(|(column, values)| cut(column, &values.to_vec(), knots)).collect()
+    columns.flat_map(|(column, values)| segments(column, &values.to_vec(), knots)).collect()
 }
 
 /// The matrix on which a spline is fitted, and the way back from its weights.
 ///
-/// The segments of a column differ much in spread and little in shape; unless they are brought to mean 0 and standard
-/// deviation 1 the solver takes ten times as many steps, and the penalty weighs on narrow segments most.
-pub(crate) struct Design {
-    /// `[rows, columns + segments]`, column by column in memory: linfa is several times slower on rows that lie one after
-    /// the other. A column that has segments is 0, since they stand for it.
+/// The segments of a column differ much in spread and little in shape. They are brought to mean 0 and
+/// standard deviation 1. Otherwise the solver takes ten times as many steps, and the penalty falls mostly on
+/// narrow segments.
+pub(super) struct Design {
+    /// `[rows, columns + segments]`, column by column in memory: linfa is several times slower on a row-major
+    /// matrix. A column that has segments is 0, since they replace it.
     pub records: Array2<f64>,
-    /// The mean and the scale by which each column of `records` was standardised.
+    /// The mean and the scale with which each column of `records` was standardised.
     standard: Vec<(f64, f64)>,
 }
 
@@ -65,7 +67,7 @@ impl Design {
         Self { records, standard }
     }
 
-    /// The weights and the intercept for the values as they are, from those for the standardised values.
+    /// Converts weights and intercept for standardised values to those for the values as they are.
     pub fn unstandardised(&self, weights: &[f64], intercept: f64) -> (Vec<f64>, f64) {
         let each = || weights.iter().zip(&self.standard);
         let shift: f64 = each().map(|(weight, (mean, scale))| weight * mean / scale).sum();
@@ -86,14 +88,14 @@ mod tests {
             1 => f32::from(u8::from(row % 3 == 0)),
             _ => (row / 90) as f32 * (row - 89) as f32,
         });
-        let segments = cut_all(rows.view(), 3);
+        let segments = segment_all(rows.view(), 3);
         let bounds: Vec<(usize, f32, f32)> = segments.iter().map(|it| (it.column, it.from, it.to)).collect();
         assert_eq!(bounds, [(0, f32::MIN, 25.0), (0, 25.0, 50.0), (0, 50.0, 75.0), (0, 75.0, f32::MAX)]);
         for x in [-7.0, 0.0, 25.0, 60.5, 75.0, 1000.0] {
             let sum: f32 = segments.iter().map(|segment| segment.of(&[x, 0.0, 0.0])).sum();
             assert!((sum - (x - 25.0)).abs() < 1e-4, "{x}: {sum}");
         }
-        assert!(cut_all(rows.view(), 0).is_empty());
-        assert!(cut(0, &[1.0, 1.0], 5).is_empty());
+        assert!(segment_all(rows.view(), 0).is_empty());
+        assert!(super::segments(0, &[1.0, 1.0], 5).is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Raw named columns become the `features` matrix.
+//! The encoder: turns raw named inputs into the `features` matrix. Its nodes are named `front/…`.
 
 use bytes::Bytes;
 use onnward_onnx::FEATURES;
@@ -7,10 +7,10 @@ use onnward_schemas::{FeatureKind, Schema};
 
 use super::graph::{GraphBuilder, integer, integers, strings};
 
-/// The code of a category that is not listed; the same that `onnward_schemas::UNKNOWN_CATEGORY` is as a float.
+/// The code of a category that is not listed: `onnward_schemas::UNKNOWN_CATEGORY` as an integer.
 const UNKNOWN: i64 = -1;
 
-/// Adds an input for each feature and the value [`FEATURES`], float32 `[rows, features]`.
+/// Adds an input for each feature, and the value [`FEATURES`], float32 `[rows, features]`.
 pub fn add(graph: &mut GraphBuilder, schema: &Schema) {
     let mut columns = Vec::with_capacity(schema.features.len());
     for feature in &schema.features {

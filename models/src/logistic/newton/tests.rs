@@ -3,7 +3,7 @@ use ndarray::{Array2, array};
 use super::*;
 use crate::fitted::FittedModel;
 use crate::fixtures::{AMOUNT, PLAN, schema};
-use crate::linfa_logistic;
+use crate::logistic::linfa;
 
 fn fitted(features: &Array2<f32>, labels: &[bool], c: f64, knots: usize) -> (Preprocessor, FittedLogistic) {
     let preprocessor = Preprocessor::fit(&schema(&[PLAN, AMOUNT]), features.view());
@@ -11,7 +11,8 @@ fn fitted(features: &Array2<f32>, labels: &[bool], c: f64, knots: usize) -> (Pre
     (preprocessor, model)
 }
 
-/// Categories with unknown and missing ones among them, numbers with missing ones, and labels that hang on both.
+/// Categories with unknown and missing ones among them, numbers with missing ones, and labels that hang on
+/// both.
 fn table(rows: usize) -> (Array2<f32>, Vec<bool>) {
     let features = Array2::from_shape_fn((rows, 2), |(row, at)| match (at, row % 50) {
         (0, 7) => -1.0,
@@ -34,7 +35,7 @@ fn the_weights_are_those_that_linfa_finds() {
     for (c, knots) in [(1.0, 0), (1.0, 4), (0.01, 5), (100.0, 3)] {
         let (preprocessor, ours) = fitted(&features, &labels, c, knots);
         let matrix = preprocessor.transform(features.view());
-        let theirs = linfa_logistic::fit(matrix.view(), &labels, &LogisticParams { c, knots }).unwrap();
+        let theirs = linfa::fit(matrix.view(), &labels, &LogisticParams { c, knots }).unwrap();
         assert_eq!(ours.segments, theirs.segments);
         assert_eq!(ours.weights.len(), theirs.weights.len());
         let (ours, theirs) = (FittedModel::Logistic(ours), FittedModel::Logistic(theirs));
@@ -82,14 +83,14 @@ fn the_line_bends_where_the_data_does_and_one_hot_columns_keep_their_weight() {
         );
     // Rare in the middle, certain at neither end: no straight line ranks these rows.
     let labels: Vec<bool> = (0..400).map(|row| !(100..300).contains(&row) && row % 4 != 0).collect();
-    let (_, straight) = fitted(&features, &labels, 1.0, 0);
-    let (preprocessor, bent) = fitted(&features, &labels, 1.0, 3);
-    assert_eq!((straight.segments.len(), bent.segments.len(), bent.weights.len()), (0, 4, 8));
-    assert!(bent.weights[0] == 0.0 && bent.weights[1] != 0.0, "{bent:?}");
+    let (_, linear) = fitted(&features, &labels, 1.0, 0);
+    let (preprocessor, spline) = fitted(&features, &labels, 1.0, 3);
+    assert_eq!((linear.segments.len(), spline.segments.len(), spline.weights.len()), (0, 4, 8));
+    assert!(spline.weights[0] == 0.0 && spline.weights[1] != 0.0, "{spline:?}");
     let score = |model: &FittedLogistic, amount: f32| {
         let row = preprocessor.transform(array![[-1.0, amount]].view());
         FittedModel::Logistic(model.clone()).score_rows(row.view())[0]
     };
-    assert!((score(&straight, 0.0) - score(&straight, 2.0)).abs() < 0.1);
-    assert!(score(&bent, 0.0) > 0.7 && score(&bent, 2.0) < 0.2 && score(&bent, 3.99) > 0.7);
+    assert!((score(&linear, 0.0) - score(&linear, 2.0)).abs() < 0.1);
+    assert!(score(&spline, 0.0) > 0.7 && score(&spline, 2.0) < 0.2 && score(&spline, 3.99) > 0.7);
 }

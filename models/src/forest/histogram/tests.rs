@@ -2,7 +2,9 @@ use ndarray::Array2;
 use rand::Rng;
 
 use super::*;
+use crate::fitted::{Node, Tree};
 use crate::fixtures::{AMOUNT, PLAN, schema};
+use crate::forest::{pruned, round_down};
 
 /// Of few values.
 const SIZE: &str = r#"{ name = "size", type = "numeric" }"#;
@@ -35,13 +37,13 @@ fn fitted(rows: usize, params: &ForestParams, seed: u64) -> FittedForest {
 #[test]
 fn a_forest_has_every_tree_and_each_is_another_one() {
     let (preprocessor, features, labels) = noisy_table(400);
-    let told = std::sync::atomic::AtomicUsize::new(0);
+    let reported = std::sync::atomic::AtomicUsize::new(0);
     let count = |trees| {
-        told.fetch_add(trees, std::sync::atomic::Ordering::Relaxed);
+        reported.fetch_add(trees, std::sync::atomic::Ordering::Relaxed);
     };
     let forest = fit(&preprocessor, features.view(), &labels, &params(25), 42, &count);
     assert_eq!(forest.trees.len(), 25);
-    assert_eq!(told.into_inner(), 25);
+    assert_eq!(reported.into_inner(), 25);
     for (at, tree) in forest.trees.iter().enumerate() {
         assert!(!forest.trees[..at].contains(tree), "tree {at} occurs twice");
     }
@@ -66,8 +68,8 @@ fn a_tree_of_depth_one_splits_once_and_deeper_ones_as_often_as_they_may() {
     assert_eq!(fitted(400, &limited, 42), fitted(400, &params(10), 42));
 }
 
-/// The rule by which the rows were parted while the tree grew is the one by which they are scored: with leaves of one row
-/// and no bootstrap that could leave rows out, every row finds its own label.
+/// The rule by which the rows were parted while the tree grew is the one by which they are scored: with
+/// leaves of one row and no bootstrap that could leave rows out, every row finds its own label.
 #[test]
 fn rows_reach_the_leaves_that_were_grown_for_them() {
     for rows in [200, 3000] {

@@ -1,29 +1,30 @@
-//! Random forests by smartcore, which scans all rows of every column at each split.
+//! A forest grown by smartcore, which scans all rows of every column at each split.
 //!
-//! Its classifier votes with the majority of each leaf and knows no probabilities. Its regressor on 0/1 labels is the
-//! forest that is wanted: the squared error of a 0/1 label is half of Gini's impurity (Breiman et al., Classification
-//! and Regression Trees, 1984, §4.3), so both choose the same splits, and the mean of a leaf is its class frequency.
+//! Its classifier takes the majority vote of the leaves and returns no probabilities. So its regressor is
+//! fitted on 0/1 labels: their squared error is half of Gini's impurity (Breiman et al., Classification and
+//! Regression Trees, 1984, §4.3), so both choose the same splits, and the mean of a leaf is its class
+//! frequency.
 
 use ndarray::ArrayView2;
 use rand::Rng;
+use rayon::prelude::*;
 use serde::Deserialize;
 use smartcore::ensemble::random_forest_regressor::{RandomForestRegressor, RandomForestRegressorParameters};
 use smartcore::linalg::basic::matrix::DenseMatrix;
 use thiserror::Error;
 
+use super::{leaf_steps, pruned, round_down};
 use crate::fitted::{FittedForest, Node, Tree};
-use crate::forest::{leaf_steps, pruned, round_down};
-use crate::parallel;
 use crate::parameters::ForestParams;
 use crate::random::{Purpose, generator};
 
 /// Why no forest could be fitted.
 #[derive(Debug, Error)]
 pub enum SmartcoreError {
-    /// smartcore refused.
+    /// smartcore failed to fit the forest.
     #[error("smartcore could not fit the trees: {0}")]
     Fit(#[from] smartcore::error::Failed),
-    /// What smartcore writes is not what this code reads.
+    /// smartcore's serialised forest does not have the expected shape.
     #[error("the trees that smartcore fitted cannot be read: {0}")]
     Read(#[from] serde_json::Error),
     /// A node points outside its tree or upwards, or holds no finite number.
@@ -34,12 +35,15 @@ pub enum SmartcoreError {
     },
 }
 
-/// How many trees one seed is for. It is fixed, so that the forest does not depend on the number of cores.
+/// The number of trees that share one seed. It is fixed, so that the forest does not depend on the number of
+/// cores.
 const CHUNK: usize = 10;
 
 type Forest = RandomForestRegressor<f32, f64, DenseMatrix<f32>, Vec<f64>>;
 
-/// Fits a forest on the preprocessed rows `[rows, columns]`, on all cores. `progress` hears of every few trees.
+/// Fits a forest on the preprocessed rows `[rows, columns]`, on all cores.
+///
+/// `advance` is called after every few trees with the number of steps done, from several threads.
 ///
 /// # Errors
 /// [`SmartcoreError`].
@@ -48,18 +52,19 @@ pub(crate) fn fit(
     labels: &[bool],
     params: &ForestParams,
     seed: u64,
-    progress: &(dyn Fn(usize) + Sync),
+    advance: &(dyn Fn(usize) + Sync),
 ) -> Result<FittedForest, SmartcoreError> {
     let columns = rows.t().iter().copied().collect();
     let rows = DenseMatrix::new(rows.nrows(), rows.ncols(), columns, true)?;
     let labels: Vec<f64> = labels.iter().map(|label| f64::from(u8::from(*label))).collect();
-    let chunks: Vec<usize> = (0..params.trees.div_ceil(CHUNK)).collect();
-    let fitted = parallel::map(&chunks, |chunk| {
+    let chunks = (0..params.trees.div_ceil(CHUNK)).into_par_iter().with_max_len(1);
+    let fitted = chunks.map(|chunk| {
         let trees = CHUNK.min(params.trees - chunk * CHUNK);
-        let fitted = fit_chunk(&rows, &labels, params, *chunk, trees, seed);
-        progress(trees);
+        let fitted = fit_chunk(&rows, &labels, params, chunk, trees, seed);
+        advance(trees);
         fitted
     });
+    let fitted: Vec<_> = fitted.collect();
     let mut forest = FittedForest { trees: Vec::with_capacity(params.trees) };
     for trees in fitted {
         forest.trees.extend(trees?);
@@ -75,7 +80,7 @@ fn fit_chunk(
     trees: usize,
     seed: u64,
 ) -> Result<Vec<Tree>, SmartcoreError> {
-    // Tree i of a forest is seeded with the forest's seed + i: the seeds of chunks must lie far apart.
+    // smartcore seeds tree i with the forest's seed + i, so the seeds of chunks must lie far apart.
     let seed = generator(seed, Purpose::ForestChunk, chunk as u32).next_u64();
     let parameters = RandomForestRegressorParameters {
         // smartcore counts the root as depth 1.
@@ -94,7 +99,7 @@ fn fit_chunk(
     written.forest_regressor.trees.iter().map(|tree| read_tree(&tree.nodes, steps)).collect()
 }
 
-/// The part of smartcore's serialised forest that holds the trees, whose fields are private in its API.
+/// The part of smartcore's serialised forest that holds the trees. Their fields are private in its API.
 #[derive(Deserialize)]
 struct WrittenForest {
     forest_regressor: WrittenTrees,
@@ -110,7 +115,8 @@ struct WrittenTree {
     nodes: Vec<WrittenNode>,
 }
 
-/// Rows with `row[split_feature] as f64 <= split_value` go to the true child; a node without children is a leaf.
+/// A node: rows with `row[split_feature] as f64 <= split_value` go to the true child. One without children is
+/// a leaf.
 #[derive(Deserialize)]
 struct WrittenNode {
     output: f64,
@@ -120,7 +126,7 @@ struct WrittenNode {
     false_child: Option<usize>,
 }
 
-/// Reads a tree; smartcore goes on splitting pure nodes, which is undone.
+/// Reads a tree. smartcore goes on splitting pure nodes; such subtrees become one leaf.
 fn read_tree(nodes: &[WrittenNode], steps: f32) -> Result<Tree, SmartcoreError> {
     let read = |(index, node): (usize, &WrittenNode)| {
         let in_order = |child: usize| child > index && child < nodes.len();
@@ -178,7 +184,7 @@ mod tests {
         }
     }
 
-    /// The upgrade of smartcore that changes this shape must fail here and nowhere else.
+    /// An upgrade of smartcore that changes this shape fails here.
     #[test]
     fn smartcore_writes_the_shape_that_is_read() {
         let matrix = DenseMatrix::new(4, 1, vec![0.0f32, 1.0, 2.0, 3.0], true).unwrap();

@@ -1,4 +1,4 @@
-//! What surrounds the model in the graph's core: preprocessing before it, the label behind it.
+//! The model graph: the preprocessing before the model, and the label after it. Its nodes are named `core/…`.
 
 use onnward_models::Preprocessor;
 use onnward_onnx::proto::tensor_proto::DataType;
@@ -6,9 +6,11 @@ use onnward_onnx::{FEATURES, LABEL, PROBABILITIES};
 
 use super::graph::{GraphBuilder, integer};
 
-/// Adds imputation, scaling and one-hot encoding of [`FEATURES`] and names the value that holds the preprocessed columns,
-/// float32 `[columns, rows]`, where each lies in one piece: ONNX Runtime gathers piece by piece, and along rows, where a
-/// piece is one number, it would spend most of its time on that.
+/// Adds imputation, scaling and one-hot encoding of [`FEATURES`]. Returns the name of the preprocessed
+/// columns, float32 `[columns, rows]`.
+///
+/// Each column is contiguous, because ONNX Runtime's `Gather` copies contiguous pieces. Along rows a piece
+/// would be one number, and copying would take most of the time.
 pub fn add_preprocessing(graph: &mut GraphBuilder, preprocessor: &Preprocessor) -> String {
     let features = graph.node("Transpose", &[FEATURES], "core/features", vec![]);
     let mut parts = Vec::new();
@@ -27,13 +29,14 @@ pub fn add_preprocessing(graph: &mut GraphBuilder, preprocessor: &Preprocessor) 
     }
 }
 
-/// Adds the matrix that columns are, float32 `[rows, columns]`, which models take.
+/// Transposes columns to the matrix that models take, float32 `[rows, columns]`.
 pub fn add_rows(graph: &mut GraphBuilder, columns: &str) -> String {
     graph.node("Transpose", &[columns], "core/rows", vec![])
 }
 
-/// Scaling is left out where it changes nothing. It divides rather than multiplies by the reciprocal: the trainer divides,
-/// and the two round differently.
+/// Adds imputation and scaling of numeric columns. Scaling is omitted if it changes nothing.
+///
+/// It divides instead of multiplying by the reciprocal, as the trainer does: the two round differently.
 fn add_numeric(graph: &mut GraphBuilder, features: &str, preprocessor: &Preprocessor) -> String {
     let numeric = &preprocessor.numeric;
     let count = numeric.len() as i64;
@@ -56,8 +59,8 @@ fn add_numeric(graph: &mut GraphBuilder, features: &str, preprocessor: &Preproce
     graph.node("Div", &[&centred, &scales], "core/numeric/scaled", vec![])
 }
 
-/// Each category's code is laid beside every code that its feature can have and compared: unknown (−1) and missing
-/// (NaN) equal none of them.
+/// Adds one-hot encoding: the code of each category is compared with every code of its feature. Unknown (−1)
+/// and missing (NaN) equal none of them.
 fn add_one_hot(graph: &mut GraphBuilder, features: &str, preprocessor: &Preprocessor) -> String {
     let one_hot = &preprocessor.one_hot;
     let count = one_hot.len() as i64;
@@ -72,8 +75,9 @@ fn add_one_hot(graph: &mut GraphBuilder, features: &str, preprocessor: &Preproce
     graph.node("Cast", &[&equal], "core/one_hot", vec![integer("to", DataType::Float as i64)])
 }
 
-/// Adds [`LABEL`]: 1 where the positive label is at least as probable as the negative one. It is derived with core
-/// operators because the tree operator's own label differs between runtimes.
+/// Adds [`LABEL`]: 1 if the positive label is at least as probable as the negative one.
+///
+/// It is computed with standard operators, because the label of the tree operator differs between runtimes.
 pub fn add_label(graph: &mut GraphBuilder) {
     let positive = graph.integers("core/label/positive", &[], &[1]);
     let half = graph.floats("core/label/half", &[], &[0.5]);

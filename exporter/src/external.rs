@@ -1,4 +1,4 @@
-//! How an engine would serve an ONNX file that Onnward did not write.
+//! External ONNX files, which Onnward did not write: how an engine would serve them.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -6,20 +6,20 @@ use onnward_onnx::{Activation, ExternalModel};
 use onnward_schemas::Schema;
 use serde::Serialize;
 
-/// How an engine would serve a foreign ONNX file.
+/// How an engine would serve an external ONNX file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ForeignReading {
+pub struct ExternalReading {
     /// The fields of a request.
     pub fields: Vec<Field>,
     /// The output that holds the probability.
     pub output: String,
-    /// What makes probabilities of its numbers: `none`, `sigmoid` or `softmax`.
+    /// The function that makes probabilities of its numbers: `none`, `sigmoid` or `softmax`.
     pub activation: &'static str,
-    /// The label whose probability it is.
+    /// The label whose probability the output holds.
     pub positive: String,
-    /// The key of the decision in an answer.
+    /// The key of the prediction in a response.
     pub label_name: String,
-    /// The probability from which an answer is positive.
+    /// The probability from which the prediction is positive.
     pub threshold: f64,
 }
 
@@ -28,14 +28,14 @@ pub struct ForeignReading {
 pub struct Field {
     /// The name.
     pub name: String,
-    /// What it takes, in words.
+    /// The values that it takes, in words.
     pub takes: String,
-    /// Whether a row without it is refused.
+    /// Whether a row without it is rejected.
     pub required: bool,
 }
 
-impl ForeignReading {
-    /// How this file would be served.
+impl ExternalReading {
+    /// Describes how this file would be served.
     pub fn of(model: &ExternalModel) -> Self {
         let Schema { features, label, threshold, .. } = &model.schema;
         let field = |feature: &onnward_schemas::Feature| Field {
@@ -58,7 +58,7 @@ impl ForeignReading {
     }
 }
 
-impl Display for ForeignReading {
+impl Display for ExternalReading {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { fields, output, activation, positive, label_name, threshold } = self;
         writeln!(f, "fields of a request")?;
@@ -67,7 +67,7 @@ impl Display for ForeignReading {
         }
         let after = if *activation == "none" { String::new() } else { format!(" after {activation}") };
         writeln!(f, "\nprobability  of label {positive:?}, from the output {output:?}{after}")?;
-        writeln!(f, "answer       {label_name:?} is true from a probability of {threshold}")?;
-        writeln!(f, "unproven     a foreign file has no golden rows, so nothing proves a runtime on it")
+        writeln!(f, "response     {label_name:?} is true from a probability of {threshold}")?;
+        writeln!(f, "unverified   an external file has no golden rows, so no runtime can be verified on it")
     }
 }

@@ -1,21 +1,22 @@
 use ndarray::{ArrayView2, Axis};
+use rayon::prelude::*;
 
 use crate::fitted::{FittedLogistic, Segment};
+use crate::logistic::spline;
 use crate::metrics::mean_and_std;
-use crate::parallel;
 use crate::preprocess::{Category, NumericColumn, Preprocessor};
-use crate::spline;
 
-/// Into how many parts the rows are dealt at most to be summed. Their number depends on the table alone, and the parts' sums
-/// are added in their order, so that rounding does not depend on the number of cores.
+/// The maximum number of parts into which the rows are divided to be summed. Their number depends on the
+/// table alone, and their sums are added in order, so that rounding does not depend on the number of cores.
 const MOST_PARTS: usize = 16;
-/// How many numbers the Hessians of all parts hold at most: 128 MiB.
+/// The maximum number of entries in the Hessians of all parts together: 128 MiB.
 const MOST_CELLS: usize = 1 << 24;
 
-/// The design matrix of a logistic regression, of which each row is made when it is needed.
+/// The design matrix of a logistic regression. Each row is computed when it is needed.
 ///
-/// Its columns: the values of numeric columns that have no segments and of all segments ("numbers"), then the one-hot columns,
-/// then the intercept. Segments are divided by their standard deviation, as the penalty is of standardised ones.
+/// Its columns are, in this order: the numbers (numeric columns without segments, and all segments), the
+/// one-hot columns, and the intercept. Segments are divided by their standard deviation, since the penalty is
+/// on standardised ones.
 pub(super) struct Design<'a> {
     features: ArrayView2<'a, f32>,
     labels: &'a [bool],
@@ -27,15 +28,15 @@ pub(super) struct Design<'a> {
 
 /// A column of numbers.
 struct Number {
-    /// The numeric column whose value it is of.
+    /// The index of the numeric column.
     column: usize,
-    /// The part of it; the whole value where absent.
+    /// The segment of the column; `None` for its value.
     segment: Option<Segment>,
-    /// What it is multiplied with.
+    /// The factor by which it is multiplied.
     factor: f64,
 }
 
-/// The loss `Σ −log p(label) + alpha/2 · ‖weights‖²` at some weights, and its derivatives.
+/// The loss `Σ −log p(label) + alpha/2 · ‖weights‖²` at given weights, and its derivatives.
 pub(super) struct Sums {
     pub loss: f64,
     pub gradient: Vec<f64>,
@@ -51,13 +52,12 @@ impl<'a> Design<'a> {
         labels: &'a [bool],
         knots: usize,
     ) -> Self {
-        let columns: Vec<usize> = (0..preprocessor.numeric.len()).collect();
-        let numbers = parallel::map(&columns, |column| {
-            let numeric = &preprocessor.numeric[*column];
+        let numbers = preprocessor.numeric.par_iter().enumerate().map(|(column, numeric)| {
             let feature = features.column(numeric.feature);
             let values: Vec<f32> = feature.iter().map(|value| numeric.transform(*value)).collect();
-            numbers_of(*column, &values, knots)
+            numbers_of(column, &values, knots)
         });
+        let numbers: Vec<Vec<Number>> = numbers.collect();
         Self {
             features,
             labels,
@@ -72,7 +72,7 @@ impl<'a> Design<'a> {
         self.numbers.len() + self.one_hot + 1
     }
 
-    /// The minimum among the weights that are 0 but for the intercept: the log-odds of all rows.
+    /// Returns the weights to start from: 0, and the log-odds of all rows for the intercept.
     pub fn start(&self) -> Vec<f64> {
         let positives = self.labels.iter().filter(|label| **label).count() as f64;
         let mut weights = vec![0.0; self.columns()];
@@ -82,13 +82,14 @@ impl<'a> Design<'a> {
         weights
     }
 
-    /// The sums at these weights, on all cores.
+    /// Computes the sums at these weights, on all cores.
     pub fn sums(&self, weights: &[f64], alpha: f64) -> Sums {
         let parts = (MOST_CELLS / weights.len().pow(2)).clamp(1, MOST_PARTS);
         let rows = self.features.nrows().div_ceil(parts).max(1);
         let parts: Vec<_> =
             self.features.axis_chunks_iter(Axis(0), rows).zip(self.labels.chunks(rows)).collect();
-        let summed = parallel::map(&parts, |(features, labels)| self.sum_part(*features, labels, weights));
+        let summed = parts.par_iter().map(|(features, labels)| self.sum_part(*features, labels, weights));
+        let summed: Vec<Sums> = summed.collect();
         let mut total = Sums::zero(weights.len());
         summed.iter().for_each(|part| total.add(part));
         total.mirror();
@@ -100,7 +101,7 @@ impl<'a> Design<'a> {
         let mut sums = Sums::zero(weights.len());
         let mut row = Row { numbers: vec![0.0; self.numbers.len()], ones: Vec::new() };
         let mut values = vec![0.0; self.numeric.len()];
-        // By how much the one-hot columns lie further right than in the preprocessed matrix.
+        // The one-hot columns are this much further right than in the preprocessed matrix.
         let shift = self.numbers.len() - self.numeric.len();
         for (features, label) in features.outer_iter().zip(labels) {
             for (value, column) in values.iter_mut().zip(self.numeric) {
@@ -121,7 +122,7 @@ impl<'a> Design<'a> {
         sums
     }
 
-    /// The model with these weights.
+    /// Returns the model with these weights.
     pub fn fitted(&self, weights: &[f64]) -> FittedLogistic {
         let columns = self.numeric.len() + self.one_hot;
         // Adding 0 makes 0 of -0.
@@ -149,7 +150,7 @@ impl<'a> Design<'a> {
 
 /// The columns of the design that a numeric column becomes.
 fn numbers_of(column: usize, values: &[f32], knots: usize) -> Vec<Number> {
-    let segments = spline::cut(column, values, knots);
+    let segments = spline::segments(column, values, knots);
     if segments.is_empty() {
         return vec![Number { column, segment: None, factor: 1.0 }];
     }
@@ -162,7 +163,7 @@ fn numbers_of(column: usize, values: &[f32], knots: usize) -> Vec<Number> {
 }
 
 impl Number {
-    /// Its value, from those of the numeric columns.
+    /// Returns its value, given those of the numeric columns.
     fn of(&self, values: &[f32]) -> f64 {
         let value = values[self.column];
         let part = self.segment.map_or(value, |segment| segment.of_value(value));
@@ -170,7 +171,7 @@ impl Number {
     }
 }
 
-/// A row of the design: its numbers, and where it is 1; elsewhere it is 0.
+/// A row of the design matrix: its numbers, and the columns where it is 1. It is 0 elsewhere.
 struct Row {
     numbers: Vec<f64>,
     /// In ascending order.
@@ -182,13 +183,14 @@ impl Sums {
         Self { loss: 0.0, gradient: vec![0.0; columns], hessian: vec![0.0; columns * columns], rows: 0.0 }
     }
 
-    /// Adds one row. Of the Hessian only what is on and left of the diagonal: the intercept and the one-hot columns have
-    /// whole rows of it, of which the numbers are the contiguous beginning.
+    /// Adds one row, on and left of the Hessian's diagonal only. There, the rows of one-hot columns and of
+    /// the intercept begin with the numbers, which are contiguous.
     fn add_row(&mut self, row: &Row, label: bool, weights: &[f64]) {
         let columns = self.gradient.len();
         let of_numbers: f64 = row.numbers.iter().zip(weights).map(|(number, weight)| number * weight).sum();
         let log_odds = of_numbers + row.ones.iter().map(|one| weights[*one]).sum::<f64>();
-        // The loss is ln(1 + exp(−z)), z being the log-odds of the label that is there; written so that nothing overflows.
+        // The loss is ln(1 + exp(−z)), where z is the log-odds of the row's own label; written so that
+        // nothing overflows.
         let agreement = if label { log_odds } else { -log_odds };
         let small = (-agreement.abs()).exp();
         self.loss += small.ln_1p() - agreement.min(0.0);
@@ -219,7 +221,7 @@ impl Sums {
         add_scaled(&mut self.hessian, 1.0, &other.hessian);
     }
 
-    /// Copies what is left of the diagonal to what is right of it.
+    /// Copies the entries left of the diagonal to the right of it.
     fn mirror(&mut self) {
         let columns = self.gradient.len();
         for row in 0..columns {
@@ -229,7 +231,7 @@ impl Sums {
         }
     }
 
-    /// Adds the penalty on all weights but the intercept, the last one.
+    /// Adds the penalty on all weights but the last, the intercept.
     fn penalise(&mut self, weights: &[f64], alpha: f64) {
         let columns = weights.len();
         for (at, weight) in weights.iter().enumerate().take(columns.saturating_sub(1)) {
@@ -239,9 +241,9 @@ impl Sums {
         }
     }
 
-    /// The largest absolute component of the gradient, divided by the number of rows.
+    /// Returns the largest absolute component of the gradient, divided by the number of rows.
     pub fn slope(&self) -> f64 {
-        // Whatever is not a number makes the loss one that is not.
+        // Any NaN among the weights or the sums makes the loss NaN.
         let least = if self.loss.is_nan() { f64::INFINITY } else { 0.0 };
         self.gradient.iter().fold(least, |largest: f64, slope| largest.max(slope.abs())) / self.rows
     }

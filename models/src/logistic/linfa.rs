@@ -1,4 +1,4 @@
-//! Logistic regression by linfa-logistic.
+//! Logistic regression by linfa-logistic, on the preprocessed matrix.
 
 use linfa::DatasetBase;
 use linfa::traits::Fit;
@@ -6,12 +6,12 @@ use linfa_logistic::{FittedLogisticRegression, LogisticRegression};
 use ndarray::ArrayView2;
 use ndarray016::{Array1, Array2};
 
+use super::spline::{self, Design};
+use super::{LogisticError, SLOPE_ACCEPTED, SLOPE_SOUGHT};
 use crate::fitted::{FittedLogistic, Segment};
-use crate::logistic::{LogisticError, SLOPE_ACCEPTED, SLOPE_SOUGHT};
 use crate::parameters::LogisticParams;
-use crate::spline::{self, Design};
 
-/// One round of the solver; the next goes on where it stopped.
+/// The iterations of one round of the solver. The next round starts where it stopped.
 const ITERATIONS_A_ROUND: u64 = 300;
 const ROUNDS: u64 = 10;
 
@@ -26,7 +26,7 @@ pub(crate) fn fit(
 ) -> Result<FittedLogistic, LogisticError> {
     let count = rows.nrows() as f64;
     let alpha = 1.0 / params.c;
-    let segments = spline::cut_all(rows, params.knots);
+    let segments = spline::segment_all(rows, params.knots);
     let design = Design::new(rows, &segments);
     let table = DatasetBase::new(design.records.view(), Array1::from_vec(labels.to_vec()));
     let mut solver = LogisticRegression::default()
@@ -38,7 +38,7 @@ pub(crate) fn fit(
     for _ in 0..ROUNDS {
         let fitted = match (solver.fit(&table), last.take()) {
             (Ok(fitted), _) => fitted,
-            // So close to the minimum that rounding leaves no way down.
+            // The solver fails where it is so close to the minimum that rounding leaves no way down.
             (Err(_), Some(last)) if slope <= SLOPE_ACCEPTED => {
                 return Ok(for_the_positive_label(&last, &design, segments));
             }
@@ -46,7 +46,7 @@ pub(crate) fn fit(
         };
         let before = slope;
         slope = largest_slope(&fitted, &design.records, labels, alpha) / count;
-        // linfa ends without a word at its last iteration, and where rounding hides any further descent.
+        // linfa reports no error at its last iteration, nor where rounding hides any further descent.
         let stuck = slope >= 0.5 * before;
         if slope <= SLOPE_SOUGHT || (stuck && slope <= SLOPE_ACCEPTED) {
             return Ok(for_the_positive_label(&fitted, &design, segments));
@@ -58,7 +58,7 @@ pub(crate) fn fit(
     Err(LogisticError::NotConverged { iterations: ITERATIONS_A_ROUND * ROUNDS, slope, c: params.c })
 }
 
-/// The largest absolute component of the gradient of `Σ −log p(label) + alpha/2 · ‖weights‖²`.
+/// Returns the largest absolute component of the gradient of `Σ −log p(label) + alpha/2 · ‖weights‖²`.
 fn largest_slope(
     fitted: &FittedLogisticRegression<f64, bool>,
     records: &Array2<f64>,
@@ -74,7 +74,7 @@ fn largest_slope(
     weights.iter().chain([&residuals.sum()]).fold(0.0, |largest, slope| slope.abs().max(largest))
 }
 
-/// linfa models the probability of the more frequent label.
+/// Returns the model of the positive label. linfa models the probability of the more frequent one.
 fn for_the_positive_label(
     fitted: &FittedLogisticRegression<f64, bool>,
     design: &Design,
@@ -128,14 +128,14 @@ mod tests {
         });
         // Rare in the middle, certain at neither end: no straight line ranks these rows.
         let labels: Vec<bool> = (0..400).map(|row| !(100..300).contains(&row) && row % 4 != 0).collect();
-        let straight = fit(rows.view(), &labels, &LogisticParams { c: 1.0, knots: 0 }).unwrap();
-        let bent = fit(rows.view(), &labels, &LogisticParams { c: 1.0, knots: 3 }).unwrap();
-        assert_eq!((straight.segments.len(), bent.segments.len(), bent.weights.len()), (0, 4, 6));
-        assert!(bent.weights[0] == 0.0 && bent.weights[1] != 0.0, "{bent:?}");
+        let linear = fit(rows.view(), &labels, &LogisticParams { c: 1.0, knots: 0 }).unwrap();
+        let spline = fit(rows.view(), &labels, &LogisticParams { c: 1.0, knots: 3 }).unwrap();
+        assert_eq!((linear.segments.len(), spline.segments.len(), spline.weights.len()), (0, 4, 6));
+        assert!(spline.weights[0] == 0.0 && spline.weights[1] != 0.0, "{spline:?}");
         let score = |model: &FittedLogistic, x: f32| {
             FittedModel::Logistic(model.clone()).score_rows(array![[x, 0.0]].view())[0]
         };
-        assert!((score(&straight, 0.0) - score(&straight, 2.0)).abs() < 0.1);
-        assert!(score(&bent, 0.0) > 0.7 && score(&bent, 2.0) < 0.2 && score(&bent, 3.99) > 0.7);
+        assert!((score(&linear, 0.0) - score(&linear, 2.0)).abs() < 0.1);
+        assert!(score(&spline, 0.0) > 0.7 && score(&spline, 2.0) < 0.2 && score(&spline, 3.99) > 0.7);
     }
 }

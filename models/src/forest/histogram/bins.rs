@@ -3,24 +3,26 @@ use ndarray::ArrayView2;
 use crate::forest::round_down;
 use crate::preprocess::{NumericColumn, Preprocessor};
 
-/// How many values a byte has, and so the most bins.
+/// The number of values of a byte, and so the maximum number of bins.
 pub(super) const BINS: usize = 256;
 
-/// The rows of a table, a byte a group of columns.
+/// The rows of a table, with one byte for each group of columns.
 pub(super) struct BinnedRows<'a> {
     pub groups: Vec<Group>,
-    /// For each column of the preprocessed matrix, the group that tells its value, and in it the bin of a one-hot column.
+    /// For each column of the preprocessed matrix, its group, and the bin of a one-hot column in it.
     pub columns: Vec<(usize, u8)>,
     /// The bins, row after row.
     bytes: Vec<u8>,
     pub labels: &'a [bool],
 }
 
-/// Columns of which one byte of a row tells all.
+/// Columns whose values in a row are encoded in one byte.
 pub(super) enum Group {
-    /// One numeric column, cut into ranges: the smallest and the largest value of each, in ascending order.
+    /// One numeric column, divided into ranges: the smallest and the largest value of each, in ascending
+    /// order.
     Numeric { lowest: Vec<f32>, highest: Vec<f32> },
-    /// The one-hot columns of some values of a feature: the bin is the value's, or the last for none of them.
+    /// The one-hot columns of some values of a feature. Each value has a bin; the last bin is for all other
+    /// values.
     OneHot { feature: usize, first_code: usize, values: usize },
 }
 
@@ -33,7 +35,7 @@ impl<'a> BinnedRows<'a> {
             groups.push(Group::numeric(column, features));
         }
         for category in preprocessor.categories() {
-            // One bin of each group is left for all values that are not in it.
+            // One bin of each group is for all values that are not in it.
             for first_code in (0..category.values).step_by(BINS - 1) {
                 let values = (category.values - first_code).min(BINS - 1);
                 columns.extend((0..values).map(|bin| (groups.len(), bin as u8)));
@@ -45,7 +47,7 @@ impl<'a> BinnedRows<'a> {
         rows
     }
 
-    /// The bins of one row.
+    /// Returns the bins of one row.
     pub fn row(&self, row: usize) -> &[u8] {
         let width = self.groups.len();
         &self.bytes[row * width..(row + 1) * width]
@@ -72,7 +74,7 @@ impl<'a> BinnedRows<'a> {
 }
 
 impl Group {
-    /// A bin for each value where there are few, else ranges of about as many rows each.
+    /// Makes a bin for each value if there are few, and otherwise ranges of about as many rows each.
     fn numeric(column: &NumericColumn, features: ArrayView2<'_, f32>) -> Self {
         let values = features.column(column.feature);
         let mut sorted: Vec<f32> = values.iter().map(|value| column.transform(*value)).collect();
@@ -96,13 +98,13 @@ impl Group {
         }
     }
 
-    /// The threshold between two bins of a numeric column, halfway between the values nearest to it.
+    /// Returns the threshold between two bins of a numeric column, halfway between the values nearest to it.
     pub fn threshold(&self, below: usize, above: usize) -> f32 {
         match self {
             Self::Numeric { lowest, highest } => {
                 round_down(f64::midpoint(f64::from(highest[below]), f64::from(lowest[above])))
             }
-            // Of columns that are 0 or 1.
+            // The columns are 0 or 1.
             Self::OneHot { .. } => 0.5,
         }
     }

@@ -6,10 +6,11 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::bins::{BINS, BinnedRows, Group};
-use super::{leaf_steps, pruned};
 use crate::fitted::{Node, Tree};
+use crate::forest::{leaf_steps, pruned};
 use crate::parameters::ForestParams;
 
+/// Grows a tree on a bootstrap sample of the rows.
 pub(super) fn tree(rows: &BinnedRows<'_>, params: &ForestParams, mut random: ChaCha8Rng) -> Tree {
     let mut sample = Sample::draw(rows, &mut random);
     let columns: Vec<u32> = (0..rows.columns.len() as u32).collect();
@@ -39,7 +40,7 @@ pub(super) fn tree(rows: &BinnedRows<'_>, params: &ForestParams, mut random: Cha
     pruned(&nodes)
 }
 
-/// A node that is yet to be split or closed, with its part of the sample.
+/// A node that is still to be split or made a leaf, with its part of the sample.
 struct Open {
     node: usize,
     start: usize,
@@ -48,8 +49,8 @@ struct Open {
     counts: Counts,
 }
 
-/// What is counted of records: their number, how often they were drawn, and how often positive ones were. The fourth word
-/// is 0; four are added as fast as one.
+/// Counts of records: how many there are, how often they were drawn, and how often positive ones were drawn.
+/// The fourth word is 0: four are added as fast as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Counts([u32; 4]);
 
@@ -58,7 +59,7 @@ impl Counts {
         Self([1, u32::from(times), u32::from(times * label), 0])
     }
 
-    /// How many different rows there are.
+    /// Returns the number of different rows.
     fn rows(self) -> u32 {
         self.0[0]
     }
@@ -71,7 +72,7 @@ impl Counts {
         self.0[2]
     }
 
-    /// The share of positives among what was drawn.
+    /// Returns the share of positives among the rows drawn.
     fn share(self) -> f64 {
         f64::from(self.positives()) / f64::from(self.drawn().max(1))
     }
@@ -84,20 +85,22 @@ impl Counts {
         self.0 = array::from_fn(|at| self.0[at] + other.0[at]);
     }
 
-    /// The part of Gini's impurity that a split can change, with the sign turned: the more, the purer.
+    /// Returns the part of Gini's impurity that a split can change, negated: the higher, the purer.
     fn purity(self) -> f64 {
         f64::from(self.positives()) * self.share()
     }
 }
 
-/// A bootstrap sample: the bins of each row that was drawn, how often it was, and its label. They lie together in memory,
-/// and the rows of a node side by side, so that the search reads what it needs in the order in which it lies there.
+/// A bootstrap sample: for each row drawn, its bins, how often it was drawn, and its label.
+///
+/// A record holds them side by side, and the records of a node are contiguous, so the search reads memory in
+/// order.
 struct Sample {
     records: Vec<u8>,
     width: usize,
 }
 
-/// What a record has behind its bins.
+/// The number of bytes after the bins of a record: how often it was drawn, and its label.
 const TAIL: usize = 2;
 
 impl Sample {
@@ -135,7 +138,7 @@ impl Sample {
         counts
     }
 
-    /// Moves the records that go below the split before those that go above, and says how many go below.
+    /// Moves the records that go below the split before those that go above. Returns how many go below.
     fn partition(&mut self, start: usize, end: usize, split: &Split) -> usize {
         let width = self.width;
         let records = &mut self.records[start * width..end * width];
@@ -163,7 +166,7 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Gives the bins and the counts of each record.
+    /// Calls `f` with the bins and the counts of each record.
     fn each(&self, mut f: impl FnMut(&[u8], Counts)) {
         for record in self.records.chunks_exact(self.width) {
             if let Some((bins, [times, label])) = record.split_last_chunk::<TAIL>() {
@@ -173,24 +176,24 @@ impl Part<'_> {
     }
 }
 
-/// Where a node is split.
+/// A split of a node.
 #[derive(Debug, Clone, Copy)]
 struct Split {
     column: u32,
     threshold: f32,
     group: usize,
     rule: Rule,
-    /// What goes below.
+    /// The counts of the records that go below.
     below: Counts,
     purity: f64,
 }
 
-/// Which bins go below.
+/// The bins that go below.
 #[derive(Debug, Clone, Copy)]
 enum Rule {
-    /// All up to this one.
+    /// All bins up to this one.
     UpTo(u8),
-    /// All but this one.
+    /// All bins but this one.
     AllBut(u8),
 }
 
@@ -203,8 +206,8 @@ impl Split {
     }
 }
 
-/// What one column offers.
-enum Offer {
+/// The best split on one column, or why there is none.
+enum Candidate {
     /// All rows have the same value.
     Constant,
     /// No split leaves enough rows on both sides.
@@ -220,17 +223,19 @@ struct Search<'a> {
     params: &'a ForestParams,
     /// How many columns are tried at a split.
     tried: usize,
-    /// All columns; each search shuffles as many to the front as it tries.
+    /// All columns. Each search moves those that it tries to the front.
     columns: Vec<u32>,
-    /// Where the histogram of each group is, if this node has one.
+    /// The index of the histogram of each group, if this node has one.
     slot_of: Vec<Option<usize>>,
     histograms: Vec<Histogram>,
     random: ChaCha8Rng,
 }
 
 impl Search<'_> {
-    /// The best split on the columns that are drawn; none if the node is to be a leaf. As in scikit-learn, columns of one
-    /// value count among those tried, and are passed over only as long as nothing else was found.
+    /// Returns the best split on the columns that are drawn, or `None` if the node becomes a leaf.
+    ///
+    /// As in scikit-learn, columns of one value count among those tried; further columns are drawn only if
+    /// all were such.
     fn best_split(&mut self, part: &Part<'_>, depth: u16, counts: Counts) -> Option<Split> {
         let rows = counts.rows() as usize;
         let is_pure = counts.positives() == 0 || counts.positives() == counts.drawn();
@@ -247,13 +252,13 @@ impl Search<'_> {
             self.draw(from, to);
             self.count(part, from, to);
             for at in from..to {
-                match self.offer(self.columns[at], counts) {
-                    Offer::Constant => continue,
-                    Offer::TooFew => {}
-                    Offer::Split(split) if best.is_none_or(|best| split.purity > best.purity) => {
+                match self.best_on(self.columns[at], counts) {
+                    Candidate::Constant => continue,
+                    Candidate::TooFew => {}
+                    Candidate::Split(split) if best.is_none_or(|best| split.purity > best.purity) => {
                         best = Some(split);
                     }
-                    Offer::Split(_) => {}
+                    Candidate::Split(_) => {}
                 }
                 all_constant = false;
             }
@@ -262,7 +267,7 @@ impl Search<'_> {
         best
     }
 
-    /// Draws columns that were not drawn before to these places.
+    /// Draws columns that were not drawn before, and moves them to these places.
     fn draw(&mut self, from: usize, to: usize) {
         for at in from..to {
             let other = self.random.random_range(at..self.columns.len());
@@ -270,7 +275,7 @@ impl Search<'_> {
         }
     }
 
-    /// Makes the histograms that the columns at these places need, in one pass over the records.
+    /// Builds the histograms that the columns at these places need, in one pass over the records.
     fn count(&mut self, part: &Part<'_>, from: usize, to: usize) {
         let mut wanted = Vec::with_capacity(to - from);
         let first = self.slot_of.iter().flatten().count();
@@ -296,32 +301,32 @@ impl Search<'_> {
         });
     }
 
-    fn offer(&self, column: u32, all: Counts) -> Offer {
+    fn best_on(&self, column: u32, all: Counts) -> Candidate {
         let (group, bin) = self.rows.columns[column as usize];
-        let Some(slot) = self.slot_of[group] else { return Offer::Constant };
+        let Some(slot) = self.slot_of[group] else { return Candidate::Constant };
         let of = &self.rows.groups[group];
         let histogram = &self.histograms[slot][..of.bins()];
         match of {
-            Group::Numeric { .. } => self.numeric_offer(column, group, histogram, all),
+            Group::Numeric { .. } => self.best_numeric(column, group, histogram, all),
             Group::OneHot { .. } => {
                 let above = histogram[usize::from(bin)];
                 if above.rows() == 0 || above.rows() == all.rows() {
-                    return Offer::Constant;
+                    return Candidate::Constant;
                 }
                 let below = all.without(above);
                 if !self.leaves_enough(below, above) {
-                    return Offer::TooFew;
+                    return Candidate::TooFew;
                 }
                 let (threshold, rule) = (of.threshold(0, 1), Rule::AllBut(bin));
                 let purity = below.purity() + above.purity();
-                Offer::Split(Split { column, threshold, group, rule, below, purity })
+                Candidate::Split(Split { column, threshold, group, rule, below, purity })
             }
         }
     }
 
-    fn numeric_offer(&self, column: u32, group: usize, histogram: &[Counts], all: Counts) -> Offer {
+    fn best_numeric(&self, column: u32, group: usize, histogram: &[Counts], all: Counts) -> Candidate {
         let mut below = Counts::default();
-        // The last bin that has rows, and the best split so far: its bins on both sides and what goes below.
+        // The last bin that has rows, and the best split so far: its bins on both sides and the counts below.
         let mut last = None;
         let mut best: Option<(f64, usize, usize, Counts)> = None;
         let mut is_constant = true;
@@ -340,10 +345,17 @@ impl Search<'_> {
         match best {
             Some((purity, last, next, below)) => {
                 let threshold = self.rows.groups[group].threshold(last, next);
-                Offer::Split(Split { column, threshold, group, rule: Rule::UpTo(last as u8), below, purity })
+                Candidate::Split(Split {
+                    column,
+                    threshold,
+                    group,
+                    rule: Rule::UpTo(last as u8),
+                    below,
+                    purity,
+                })
             }
-            None if is_constant => Offer::Constant,
-            None => Offer::TooFew,
+            None if is_constant => Candidate::Constant,
+            None => Candidate::TooFew,
         }
     }
 
