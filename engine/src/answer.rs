@@ -1,7 +1,7 @@
 //! The answer to a prediction.
 
 use onnward_rows::BodyShape;
-use onnward_schemas::{Schema, Violation, Violations};
+use onnward_schemas::{Violation, Violations};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::outcomes::id::{IdText, PredictionId};
@@ -36,12 +36,6 @@ pub fn check_finite(probabilities: &[f32]) -> Result<(), Violations> {
         });
     }
     if violations.is_empty() { Ok(()) } else { Err(violations) }
-}
-
-/// The decision that a probability means: in single precision, as it is printed, so that an answer of 0.7 is positive at a
-/// threshold of 0.7.
-pub fn is_positive(schema: &Schema, probability: f32) -> bool {
-    probability >= schema.threshold as f32
 }
 
 /// About how many bytes a prediction has in an answer, and what stands around all of them.
@@ -85,7 +79,7 @@ impl Serialize for Answer<'_> {
 impl<'a> Answer<'a> {
     fn prediction(&self, id: Option<IdText>, probability: f32) -> Prediction<'a> {
         let schema = self.model.description.schema();
-        Prediction { id, label: &schema.label.name, probability, positive: is_positive(schema, probability) }
+        Prediction { id, label: &schema.label.name, probability, positive: schema.is_positive(probability) }
     }
 }
 

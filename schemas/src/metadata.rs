@@ -12,7 +12,7 @@ use crate::schema::Schema;
 /// The version of the artifact format that this code writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// What an artifact says about itself.
+/// An artifact's description of itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metadata {
     /// The schema of the rows that the model scores; its segments are the columns to break results down by.
@@ -21,11 +21,11 @@ pub struct Metadata {
     pub family: String,
     /// The settings with which the model was fitted.
     pub parameters: BTreeMap<String, f64>,
-    /// How good the model is.
+    /// The model's figures on held-out rows.
     pub evaluation: Evaluation,
-    /// What the training rows looked like.
+    /// The distribution of the training rows.
     pub profile: Profile,
-    /// The rows that prove a runtime.
+    /// The rows that verify a runtime.
     pub golden: Golden,
     /// Where the model comes from.
     pub provenance: Provenance,

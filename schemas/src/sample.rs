@@ -1,7 +1,7 @@
-//! The generative model from which sample customers are drawn: pure data, read from a schema file's `[sample]`.
+//! The model from which sample customers are drawn, as a schema file's `[sample]` holds it.
 //!
-//! Columns are drawn in the order in which they are listed, each possibly given an earlier one; the label follows last
-//! from a logistic model of what was drawn.
+//! Columns are drawn in the order in which they are listed, each possibly given an earlier one. The label is drawn
+//! last, from a logistic model of the columns.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -115,7 +115,7 @@ pub struct Term {
 }
 
 impl SampleModel {
-    /// Holds the model against its schema.
+    /// Checks the model against its schema.
     ///
     /// # Errors
     /// Every contradiction, in words.
@@ -141,10 +141,10 @@ impl SampleModel {
     }
 }
 
-/// A model while it is held against its schema.
+/// A model while it is checked against its schema.
 struct Check<'a> {
     schema: &'a Schema,
-    /// The columns before the one that is looked at.
+    /// The columns before the one that is checked.
     drawn: HashSet<&'a str>,
     problems: Vec<String>,
 }
@@ -206,13 +206,13 @@ impl Check<'_> {
         }
     }
 
-    /// A feature that is drawn before the column that is looked at.
+    /// Returns a feature that is drawn before the column that is checked.
     fn earlier(&self, name: &str) -> Option<&Feature> {
         let index = self.schema.index_of(name).filter(|_| self.drawn.contains(name))?;
         self.schema.features.get(index)
     }
 
-    /// Whether there is a list for each value of `given`, or one under `any`.
+    /// Checks that there is a list for each value of `given`, or one under `any`.
     fn cases(&mut self, place: &str, given: Option<&str>, lists: &BTreeMap<String, Vec<f64>>) {
         let any = ["any".to_owned()];
         let expected = match given {

@@ -8,7 +8,6 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
 use super::Prediction;
-use crate::answer::is_positive;
 use crate::config::CaptureRules;
 use crate::outcomes::id::IdText;
 
@@ -66,7 +65,7 @@ pub fn lines(prediction: &Prediction, rules: &CaptureRules) -> Option<Vec<u8>> {
             version: model.version,
             features: Features { row, schema, redact: &rules.redact },
             probability: *probability,
-            decision: is_positive(schema, *probability),
+            decision: schema.is_positive(*probability),
         };
         serde_json::to_writer(&mut written, &line).ok()?;
         written.push(b'\n');

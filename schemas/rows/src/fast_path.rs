@@ -159,7 +159,7 @@ impl FastRowParser<'_> {
         if let (Value::Text(text), Some(at)) = (value, self.schema.text_index(index)) {
             text.clone_into(&mut self.texts[texts_start + at]);
         }
-        self.schema.features[index].accept(value)
+        self.tokens[index].accept(&self.schema.features[index], value)
     }
 }
 

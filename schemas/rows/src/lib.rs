@@ -61,6 +61,7 @@ pub use self::error::ParseError;
 pub use self::keys::RowKeys;
 pub use self::limits::RowsLimits;
 pub use self::parser::{BodyShape, ParsedRows, RowParser};
+pub use self::skip::Skip;
 
 #[cfg(test)]
 mod tests;
