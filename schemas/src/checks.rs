@@ -70,8 +70,8 @@ fn revenue_problem(schema: &Schema) -> Option<String> {
     }
 }
 
-/// Lists the problems of an external model's schema. Its names are the graph's own, and its columns are in no table,
-/// so fewer rules apply than in [`problems_of`].
+/// Lists the problems of an external model's schema. Its names are the graph's own, and its columns are in no
+/// table, so fewer rules apply than in [`problems_of`].
 pub(crate) fn input_problems(schema: &Schema) -> Vec<String> {
     let mut problems = Vec::new();
     threshold_problems(schema, &mut problems);
@@ -130,8 +130,8 @@ fn column_problems(schema: &Schema, problems: &mut Vec<String>) {
 
 const BLANK: &str = "is blank";
 
-/// Says why no cell or name in a table can be this text: they are read without the blanks around them. A control
-/// character could be read, but nobody could see it.
+/// Says why no cell or name in a table can be this text: they are read without the blanks around them. A
+/// control character could be read, but nobody could see it.
 fn text_problem(text: &str) -> Option<&'static str> {
     if text.trim().is_empty() {
         Some(BLANK)

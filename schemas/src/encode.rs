@@ -50,7 +50,8 @@ pub fn shorten(text: &str) -> String {
     }
 }
 
-/// Returns whether a cell of a text table means that there is no value: blank, or one of the usual words for it.
+/// Returns whether a cell of a text table means that there is no value: blank, or one of the usual words for
+/// it.
 pub fn is_missing_text(text: &str) -> bool {
     const WORDS: [&str; 9] = ["na", "n/a", "#n/a", "nan", "null", "none", "nil", "?", "-"];
     let text = text.trim();
@@ -58,9 +59,9 @@ pub fn is_missing_text(text: &str) -> bool {
 }
 
 impl Feature {
-    /// Encodes a raw value as the model's `features` matrix holds it: a number as itself, a category as its index,
-    /// an ignored unknown category as [`UNKNOWN_CATEGORY`], a missing optional value as NaN. A string that is kept has
-    /// no code and is NaN too.
+    /// Encodes a raw value as the model's `features` matrix holds it: a number as itself, a category as its
+    /// index, an ignored unknown category as [`UNKNOWN_CATEGORY`], a missing optional value as NaN. A string
+    /// that is kept has no code and is NaN too.
     ///
     /// # Errors
     /// What was expected and what came, when the schema does not accept the value.
@@ -109,8 +110,8 @@ impl Feature {
         }
     }
 
-    /// Encodes a raw value that is not among a categorical feature's values, as [`Feature::accept`] does once it has
-    /// searched for it. `None` for a numeric feature.
+    /// Encodes a raw value that is not among a categorical feature's values, as [`Feature::accept`] does once
+    /// it has searched for it. `None` for a numeric feature.
     pub fn accept_unlisted(&self, value: Value<'_>) -> Option<f32> {
         match &self.kind {
             FeatureKind::Categorical { unknown, .. } => unlisted(*unknown, value),
@@ -126,7 +127,8 @@ impl Feature {
         Mismatch { expected: self.expected() + bound, got: value.describe() }
     }
 
-    /// Encodes a cell of a text table, where blank and `NA`-like cells are missing unless the schema lists them.
+    /// Encodes a cell of a text table, where blank and `NA`-like cells are missing unless the schema lists
+    /// them.
     ///
     /// # Errors
     /// As [`Feature::encode`].
@@ -147,8 +149,8 @@ impl Feature {
         }
     }
 
-    /// Returns the number that the graph's encoder computes from a raw value, also from one that the schema would
-    /// reject. Golden rows are encoded so: they hold unknown and missing values on purpose.
+    /// Returns the number that the graph's encoder computes from a raw value, also from one that the schema
+    /// would reject. Golden rows are encoded so: they hold unknown and missing values on purpose.
     #[inline]
     pub fn code(&self, value: Value<'_>) -> f32 {
         match (&self.kind, value) {
@@ -167,16 +169,16 @@ impl Feature {
     }
 }
 
-/// Encodes a value that is not listed. Only a string can be a category that is new: neither a blank nor a value of
-/// another type.
+/// Encodes a value that is not listed. Only a string can be a category that is new: neither a blank nor a
+/// value of another type.
 #[inline]
 fn unlisted(policy: UnknownPolicy, value: Value<'_>) -> Option<f32> {
     let may_be_new = || matches!(value, Value::Text(text) if !text.trim().is_empty());
     (policy == UnknownPolicy::Ignore && may_be_new()).then_some(UNKNOWN_CATEGORY)
 }
 
-/// Compares two strings of few bytes, as names and categories are. The standard library's comparison is a call, which
-/// takes longer.
+/// Compares two strings of few bytes, as names and categories are. The standard library's comparison is a
+/// call, which takes longer.
 #[inline]
 fn same(one: &str, other: &str) -> bool {
     is_equal(one.as_bytes(), other.as_bytes())

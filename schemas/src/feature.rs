@@ -45,8 +45,8 @@ pub enum UnknownPolicy {
     Reject,
     /// The row is scored as if none of the known values held.
     Ignore,
-    /// The string goes to the model as it is, listed or not: what an external model's input of strings takes. It has
-    /// no code; [`Rows::texts`](crate::Rows::texts) carries it.
+    /// The string goes to the model as it is, listed or not: what an external model's input of strings takes.
+    /// It has no code; [`Rows::texts`](crate::Rows::texts) carries it.
     Keep,
 }
 

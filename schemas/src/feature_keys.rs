@@ -1,5 +1,5 @@
-//! Checks the keys of `[[features]]`, with messages that name the feature. serde could not: it reads a feature after
-//! its `type`, and has then lost the place.
+//! Checks the keys of `[[features]]`, with messages that name the feature. serde could not: it reads a
+//! feature after its `type`, and has then lost the place.
 
 use toml::{Table, Value};
 

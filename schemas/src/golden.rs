@@ -12,8 +12,8 @@ pub struct Golden {
 }
 
 impl Golden {
-    /// The largest tolerance that a file may state. The trainer writes 1e-6, which two runtimes keep in single
-    /// precision; beyond this, a runtime that computes something else would pass.
+    /// The largest tolerance that a file may state. The trainer writes 1e-6, which two runtimes keep in
+    /// single precision; beyond this, a runtime that computes something else would pass.
     pub const MAX_TOLERANCE: f64 = 1e-4;
 }
 

@@ -21,7 +21,8 @@ pub const MANIFEST_FILE: &str = "manifest.json";
 pub const CONFIG_FILE: &str = "config.toml";
 /// The folder of a version's signatures; optional.
 pub const SIGNATURES_FOLDER: &str = "signatures";
-/// The file that stays in a version's folder once the version is deleted, so that its number is never given again.
+/// The file that stays in a version's folder once the version is deleted, so that its number is never given
+/// again.
 pub const DELETED_FILE: &str = "deleted.json";
 /// The folder of a model's aliases.
 pub const ALIASES_FOLDER: &str = "aliases";
@@ -29,11 +30,12 @@ pub const ALIASES_FOLDER: &str = "aliases";
 pub const PIN_FOLDER: &str = "pin";
 
 const LONGEST_NAME: usize = 64;
-/// The digits of the largest number. Entries are written with all of them, so that a store lists them in order.
+/// The digits of the largest number. Entries are written with all of them, so that a store lists them in
+/// order.
 const ENTRY_DIGITS: usize = 20;
 
-/// Returns whether a model's or an alias's name can be a folder, a path segment of a URL and a metric's label as it is:
-/// 1 to 64 of lower-case letters, digits, `-`, `_` and `.`, a letter or a digit first.
+/// Returns whether a model's or an alias's name can be a folder, a path segment of a URL and a metric's label
+/// as it is: 1 to 64 of lower-case letters, digits, `-`, `_` and `.`, a letter or a digit first.
 pub fn is_model_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.len() <= LONGEST_NAME
@@ -41,8 +43,8 @@ pub fn is_model_name(name: &str) -> bool {
         && name.chars().all(|c| plain(c) || matches!(c, '-' | '_' | '.'))
 }
 
-/// Reads the version that a folder's name means: a whole number from 1 without leading zeros. Every other folder is no
-/// version and is ignored.
+/// Reads the version that a folder's name means: a whole number from 1 without leading zeros. Every other
+/// folder is no version and is ignored.
 pub fn parse_version(folder: &str) -> Option<u64> {
     let digits = !folder.starts_with('0') && folder.bytes().all(|byte| byte.is_ascii_digit());
     if digits { folder.parse().ok() } else { None }
@@ -88,8 +90,8 @@ pub fn entry_file(entry: u64) -> String {
     format!("{entry:0ENTRY_DIGITS$}.json")
 }
 
-/// Reads the entry that a file name means: a number from 1 with all its leading zeros. Every other file is no entry and
-/// is ignored.
+/// Reads the entry that a file name means: a number from 1 with all its leading zeros. Every other file is no
+/// entry and is ignored.
 pub fn parse_entry(file: &str) -> Option<u64> {
     let digits = file.strip_suffix(".json").filter(|digits| digits.len() == ENTRY_DIGITS)?;
     let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());

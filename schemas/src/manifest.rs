@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-/// The content of `manifest.json`, about the `model.onnx` beside it. It is written last: a version without one does not
-/// exist.
+/// The content of `manifest.json`, about the `model.onnx` beside it. It is written last: a version without
+/// one does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The SHA-256 of `model.onnx`, as 64 lower-case hexadecimal digits.

@@ -10,8 +10,8 @@ pub struct Profile {
     pub rows: u64,
     /// One profile for each feature, in the schema's order.
     pub features: Vec<FeatureProfile>,
-    /// The histogram of the model's probability over the held-out rows, in [`SCORE_BINS`] equal bins. The training rows
-    /// would mislead: a model is surer of them than of any that come later.
+    /// The histogram of the model's probability over the held-out rows, in [`SCORE_BINS`] equal bins. The
+    /// training rows would mislead: a model is surer of them than of any that come later.
     pub score: Vec<u64>,
 }
 
@@ -21,8 +21,8 @@ pub struct Profile {
 pub enum FeatureProfile {
     /// A quantity.
     Numeric {
-        /// The inner edges of the bins, ascending: bin `i` holds values `edges[i-1] < x <= edges[i]`, the first and the
-        /// last bin are open.
+        /// The inner edges of the bins, ascending: bin `i` holds values `edges[i-1] < x <= edges[i]`, the
+        /// first and the last bin are open.
         edges: Vec<f32>,
         /// How many values each bin held; one more than there are edges.
         counts: Vec<u64>,

@@ -39,7 +39,8 @@ pub struct Schema {
     pub features: Vec<Feature>,
     /// The categorical features by which results are broken down.
     pub segments: Vec<String>,
-    /// The numeric feature that says what a customer brings in, where there is one: what is at risk with the customer.
+    /// The numeric feature that says what a customer brings in, where there is one: what is at risk with the
+    /// customer.
     pub revenue: Option<String>,
     pub(crate) index: HashMap<String, usize>,
     /// The indices of the features that keep their strings, in order.
@@ -129,7 +130,8 @@ impl SchemaFile {
 }
 
 impl Schema {
-    /// How many features a schema may have. An engine's configuration may permit fewer: `models.max_features`.
+    /// How many features a schema may have. An engine's configuration may permit fewer:
+    /// `models.max_features`.
     pub const MAX_FEATURES: usize = 1_000_000;
 
     /// Returns the schema of an external model: its features are the graph's inputs, whose names may be any.
@@ -230,8 +232,8 @@ impl Schema {
         Mismatch { expected, got: format!("the unknown field \"{}\"", shorten(field)) }
     }
 
-    /// Returns the digest of all that decides which requests are accepted and how they are encoded. Two artifacts with
-    /// the same fingerprint take the same requests.
+    /// Returns the digest of all that decides which requests are accepted and how they are encoded. Two
+    /// artifacts with the same fingerprint take the same requests.
     pub fn fingerprint(&self) -> String {
         let mut text = format!("identifier {:?}\n", self.identifier);
         for feature in &self.features {

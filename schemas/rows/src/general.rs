@@ -40,8 +40,8 @@ pub fn read<'de, D: Deserializer<'de>>(
 
 /// The state of the general reader.
 ///
-/// A row costs the work of the fields that it has, and no more once there is a violation: only its own fields are
-/// marked as seen, what it lacks is counted and not listed, and the matrix is not filled.
+/// A row costs the work of the fields that it has, and no more once there is a violation: only its own fields
+/// are marked as seen, what it lacks is counted and not listed, and the matrix is not filled.
 pub struct Reader<'a> {
     pub schema: &'a Schema,
     pub tokens: &'a [JsonTokens],

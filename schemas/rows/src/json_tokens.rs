@@ -8,7 +8,8 @@ use onnward_schemas::{Feature, Value};
 /// How many bytes a token has at most: two halves that are compared at once.
 const MAX_BYTES: usize = 2 * HALF;
 const HALF: usize = size_of::<u128>();
-/// A feature with more categories has no tokens for them, since each needs a bit of a word, and a hash map instead.
+/// A feature with more categories has no tokens for them, since each needs a bit of a word, and a hash map
+/// instead.
 const MAX_CATEGORIES: usize = u32::BITS as usize;
 
 /// The bytes that come next in a text.
@@ -91,7 +92,8 @@ impl JsonTokens {
         }
     }
 
-    /// Encodes a value as [`Feature::accept`] does. The work does not depend on how many categories there are.
+    /// Encodes a value as [`Feature::accept`] does. The work does not depend on how many categories there
+    /// are.
     #[inline]
     pub fn accept(&self, feature: &Feature, value: Value<'_>) -> Option<f32> {
         match &self.codes {
@@ -111,7 +113,8 @@ impl JsonTokens {
     #[inline]
     pub fn category_at(&self, text: &[u8]) -> Option<(usize, usize)> {
         let window = window(text)?;
-        // A branch for each would be mispredicted, since any category may come: all are compared, without one.
+        // A branch for each would be mispredicted, since any category may come: all are compared, without
+        // one.
         let found = |(code, token): (usize, &Token)| u32::from(token.is_at(window)) << code;
         let found = self.categories.iter().enumerate().map(found).fold(0, |all, one| all | one);
         let code = found.trailing_zeros() as usize;

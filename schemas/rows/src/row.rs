@@ -29,8 +29,8 @@ pub struct RowReader<'r, 's, 'p> {
     pub is_untouched: bool,
 }
 
-/// How many fields a row may have beside those of the schema. They are reported until then; a row with more is not
-/// read to its end.
+/// How many fields a row may have beside those of the schema. They are reported until then; a row with more
+/// is not read to its end.
 const FIELDS_BESIDE: usize = 256;
 
 /// What a field's name means.

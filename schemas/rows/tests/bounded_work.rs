@@ -1,6 +1,9 @@
 //! A body's work is bounded by its bytes and by the cells of its matrix, whatever it holds.
 //!
-//! Work is counted in allocations, which are the same on every machine: each message of a violation makes a few.
+//! Work is counted in allocations, which are the same on every machine: each message of a violation makes a
+//! few.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
 
 use std::alloc::System;
 use std::fmt::Write;
