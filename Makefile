@@ -52,7 +52,7 @@ build: ## compile the programs into target/release
 runtime: ## fetch ONNX Runtime's shared library into .onnxruntime/
 	engine/onnxruntime/fetch.sh
 
-test: ## fetch what the tests need and run them all
+test: ## download what the tests need and run them all
 	engine/onnxruntime/fetch.sh || test -n "$$WITHOUT_ONNXRUNTIME"
 	tests/fetch-seaweedfs.sh || test -n "$$WITHOUT_SEAWEEDFS"
 	tests/fetch-prometheus.sh || test -n "$$WITHOUT_PROMETHEUS"
@@ -65,35 +65,35 @@ bench-train: ## fit a million rows beside scikit-learn: time, memory, ROC AUC (A
 	$(BUILD)
 	$(BIN)/onnward-bench train $(ARGUMENTS)
 
-proof-swaps: ## swap two versions 1,000 times under load: no request fails, memory stays flat (ARGUMENTS="--mode pointer")
+proof-swaps: ## swap two versions 1,000 times under load: no request fails and memory does not grow (ARGUMENTS="--mode pointer")
 	engine/onnxruntime/fetch.sh --optional
 	$(BUILD)
-	$(BIN)/onnward-bench swaps $(ARGUMENTS)
+	$(BIN)/onnward-proofs swaps $(ARGUMENTS)
 
 proof-kills: ## kill engines 200 times while they download from an S3 server (ARGUMENTS="--kills 20")
 	engine/onnxruntime/fetch.sh --optional
 	tests/fetch-seaweedfs.sh
 	$(BUILD)
-	$(BIN)/onnward-bench kills $(ARGUMENTS)
+	$(BIN)/onnward-proofs kills $(ARGUMENTS)
 
 fuzz: ## search for inputs that break the engine (needs cargo-fuzz; ARGUMENTS="--minutes 30 --target request")
 	tests/fuzz/run.sh $(ARGUMENTS)
 
-proof-api: ## send 20,000 requests that Schemathesis makes up from /openapi.json, with and without a key: no 5xx, no failed check
+proof-api: ## send 20,000 requests that Schemathesis generates from /openapi.json, with and without a key: no 5xx, no failed check
 	engine/onnxruntime/fetch.sh --optional
 	$(BUILD)
-	tests/fire/schemathesis.sh
+	tests/api_fuzz/schemathesis.sh
 
-proof-soak: ## twenty minutes at 70 % of capacity with swaps, outcomes, drift and scrapes: nothing fails, nothing grows (ARGUMENTS="--minutes 5")
+proof-soak: ## run twenty minutes at 70 % of capacity with swaps, ground truth, drift and scrapes: nothing fails or grows (ARGUMENTS="--minutes 5")
 	engine/onnxruntime/fetch.sh --optional
 	$(BUILD)
-	$(BIN)/onnward-bench soak $(ARGUMENTS)
+	$(BIN)/onnward-proofs soak $(ARGUMENTS)
 
-proof-chaos: ## signals, kills, a full disk, a clock that jumps, a store that is away, slow and idle clients (ARGUMENTS="clock --output json")
+proof-chaos: ## inject faults: signals, kills, a full disk, clock jumps, store outages, slow and idle clients (ARGUMENTS="clock --output json")
 	engine/onnxruntime/fetch.sh --optional
 	tests/fetch-seaweedfs.sh
 	$(BUILD)
-	$(BIN)/onnward-bench chaos $(ARGUMENTS)
+	$(BIN)/onnward-proofs chaos $(ARGUMENTS)
 
 proof-stack: ## run compose.yaml with local stand-ins: promote, kill, reload and replace under load, and take it down
 	tests/stack/with-docker.sh tests/stack/prove.sh
@@ -101,7 +101,7 @@ proof-stack: ## run compose.yaml with local stand-ins: promote, kill, reload and
 proof-deploy: ## release versions over SSH under load, good ones and bad ones, which are rolled back (after proof-stack)
 	tests/stack/with-docker.sh tests/stack/deploy.sh
 
-bench: ## compare Onnward with its peers side by side, about a quarter of an hour (PROFILE=dist as it ships, DATA=, ARGUMENTS="--quick")
+bench: ## compare Onnward with other servers side by side, about a quarter of an hour (PROFILE=dist as it ships, DATA=, ARGUMENTS="--quick")
 	engine/onnxruntime/fetch.sh --optional
 	$(BUILD)
 	$(BIN)/onnward-bench compare $(if $(DATA),--data $(call quote,$(DATA))) $(ARGUMENTS)
@@ -117,7 +117,7 @@ prometheus: ## watch the engine on 127.0.0.1:8000 by a real Prometheus on 127.0.
 
 dashboards: ## write Grafana's dashboards from their source, and hold them against Grafana's own types
 	python3 -B monitoring/grafana/source
-	tests/monitoring/grafana/check.sh
+	tests/grafana/check.sh
 
 lint: fmt-check clippy ## check the format and run clippy, warnings being errors
 

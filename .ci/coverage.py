@@ -1,4 +1,4 @@
-"""Prints cargo-llvm-cov's summary as a Markdown table by crate; exits with 1 below a share of the lines.
+"""Prints cargo-llvm-cov's summary as a Markdown table by crate; exits with 1 below a minimum share of the lines.
 
 usage: coverage.py SUMMARY.json MINIMUM_PERCENT
 """

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts beside it share; they source it.
+# Functions shared by the scripts beside it, which source it.
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 
@@ -8,18 +8,27 @@ fail() {
     exit 1
 }
 
-# left_out WHAT WHY: says so where a check cannot be run. On CI nothing may be left out.
+# left_out WHAT WHY: reports a check that cannot run. On CI that is an error.
 left_out() {
     [[ -z ${GITHUB_ACTIONS:-} ]] || fail "$1 could not be checked: $2"
     echo "Left out: $1 ($2)."
 }
 
-# provide_linters: puts the programs that .ci/requirements.txt pins on the path; fails where they cannot be had.
+# known PATTERN…: prints the files that Git tracks or would track, except for deleted ones.
+known() {
+    git ls-files --cached --others --exclude-standard --deduplicate -- "$@" | while IFS= read -r file; do
+        if [[ -f $file ]]; then
+            echo "$file"
+        fi
+    done
+}
+
+# provide_linters: adds the programs pinned in .ci/requirements.txt to PATH; fails if they cannot be installed.
 provide_linters() {
     provide_python_tools target/ci-tools .ci/requirements.txt
 }
 
-# provide_python_tools FOLDER REQUIREMENTS: installs what is pinned, unless it is there, and puts it on the path.
+# provide_python_tools FOLDER REQUIREMENTS: installs pinned packages, unless they are current, and adds them to PATH.
 provide_python_tools() {
     local folder=$PWD/$1
     export PATH=$folder/bin:$PATH PYTHONPATH=$folder${PYTHONPATH:+:$PYTHONPATH}
@@ -30,8 +39,8 @@ provide_python_tools() {
     cp "$2" "$folder/requirements.txt"
 }
 
-# provide_cargo_tool NAME VERSION: takes what is installed, else builds it, which takes minutes. On GitHub it goes to where the
-# cache of Cargo looks.
+# provide_cargo_tool NAME VERSION: uses the installed tool, else builds it, which takes minutes. On GitHub it is installed where
+# the Cargo cache keeps it.
 provide_cargo_tool() {
     local root=$PWD/target/cargo-tools
     [[ -z ${GITHUB_ACTIONS:-} ]] || root=${CARGO_HOME:-$HOME/.cargo}
@@ -39,7 +48,7 @@ provide_cargo_tool() {
     command -v "$1" >/dev/null || cargo install --quiet --locked --root "$root" "$1@$2"
 }
 
-# The tests that want the real Telco table take it from TELCO_CSV; a `data` folder beside the checkout may hold it.
+# Sets TELCO_CSV, from which tests read the real Telco table, if a `data` folder beside the checkout contains it.
 use_real_table() {
     local table
     for table in ../*/data/telco-churn.csv; do

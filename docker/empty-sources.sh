@@ -11,7 +11,7 @@ for manifest in */Cargo.toml */*/Cargo.toml; do
     mkdir "$source"
     : >"$source/lib.rs"
 done
-for source in engine exporter benches; do
+for source in engine exporter benches tests/proofs; do
     echo 'fn main() {}' >"$source/src/main.rs"
 done
 mkdir benches/benches

@@ -1,30 +1,10 @@
-//! Tests that cross crates, and tests that run the two programs as a user would.
+//! Integration tests in one binary, by what they answer: does the code keep its contract, does the whole path
+//! work, and can it be operated?
 
 // A test fails by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod capture;
-mod comparison;
-mod demo;
-mod drift;
-mod fault_proxy;
-mod foreign;
-mod fuzzing;
-mod journey;
-mod layers;
-mod lifecycle;
-mod loading;
-mod logs;
-mod metrics;
-mod monitoring;
-mod outcomes;
-mod parity;
-mod programs;
-mod promotion;
-mod proofs;
-mod readme;
-mod repository;
-mod seaweedfs;
-mod signing;
+mod contract;
+mod end_to_end;
+mod operations;
 mod support;
-mod traces;

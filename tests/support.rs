@@ -1,88 +1,105 @@
-//! What several tests need: tables, trained models, backends.
+//! What several tests need: tables, trained models, backends, and the programs.
+
+pub mod artifacts;
+pub mod fault_proxy;
+pub mod programs;
+pub mod seaweedfs;
+pub mod wait;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use ndarray::Array2;
-use onnward_engine::backend::{self, Backend, Tract};
 use onnward_models::{
     CandidateParams, Dataset, Family, ForestParams, OnInvalid, SampleFormat, TrainedModel, TrainingPlan,
     train, write_sample,
 };
+use onnward_runtime::backend::{self, Backend, Tract};
 use onnward_schemas::SchemaFile;
 use tempfile::TempDir;
 
-/// The workspace's folder.
+/// Returns the workspace's folder.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// A schema that ships with the project.
+/// Reads a schema that ships with the project.
 pub fn schema(name: &str) -> SchemaFile {
     let path = root().join("schemas").join(name).with_extension("toml");
     SchemaFile::parse(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// A table to train on and the models trained on it.
+/// A table and the models trained on it.
 pub struct Trained {
     /// The table.
     pub data: Dataset,
-    /// One model a family.
+    /// One model per family.
     pub models: Vec<TrainedModel>,
 }
 
-/// Models of the real Telco table where `TELCO_CSV` names it, else of sampled customers.
+/// Returns models of the real Telco table if `TELCO_CSV` is its path, else of sampled rows.
 pub fn telco() -> &'static Trained {
     static TRAINED: OnceLock<Trained> = OnceLock::new();
     TRAINED.get_or_init(|| train_all("telco", std::env::var_os("TELCO_CSV").map(PathBuf::from)))
 }
 
-/// Models of sampled bank customers.
+/// Returns models of sampled bank customers.
 pub fn bank() -> &'static Trained {
     static TRAINED: OnceLock<Trained> = OnceLock::new();
     TRAINED.get_or_init(|| train_all("bank", None))
 }
 
 fn train_all(name: &str, table: Option<PathBuf>) -> Trained {
-    let file = schema(name);
     let folder = TempDir::new().unwrap();
-    let table = table.unwrap_or_else(|| {
-        let path = folder.path().join("customers.csv");
-        write_sample(&file, 3000, 42, SampleFormat::Csv, File::create(&path).unwrap(), |_| ()).unwrap();
-        path
-    });
-    let data = Dataset::read(&table, &file.schema, OnInvalid::Fail).unwrap();
+    let table = table.unwrap_or_else(|| sample(folder.path(), name, 3000, 42));
+    // Leaves of one row make the deepest trees and the closest thresholds.
+    let deep = |params| ForestParams { trees: 40, min_samples_leaf: 1, min_samples_split: 2, ..params };
+    train_on(name, &table, TrainingPlan::default().seed, deep)
+}
+
+/// Samples few rows and trains small models on them, one a family, all with this seed.
+pub fn train_small(name: &str, seed: u64) -> Trained {
+    let folder = TempDir::new().unwrap();
+    let table = sample(folder.path(), name, 400, seed);
+    train_on(name, &table, seed, |params| ForestParams { trees: 5, ..params })
+}
+
+fn sample(folder: &Path, name: &str, rows: u64, seed: u64) -> PathBuf {
+    let path = folder.join("rows.csv");
+    let table = File::create(&path).unwrap();
+    write_sample(&schema(name), rows, seed, SampleFormat::Csv, table, |_| ()).unwrap();
+    path
+}
+
+fn train_on(name: &str, table: &Path, seed: u64, forest: impl Fn(ForestParams) -> ForestParams) -> Trained {
+    let data = Dataset::read(table, &schema(name).schema, OnInvalid::Fail).unwrap();
     let candidates = Family::ALL.into_iter().map(|family| match CandidateParams::default_of(family) {
-        // Leaves of one row make the deepest trees and the closest thresholds.
-        CandidateParams::Forest(params) => CandidateParams::Forest(deep(params)),
-        CandidateParams::SmartcoreForest(params) => CandidateParams::SmartcoreForest(deep(params)),
+        CandidateParams::Forest(params) => CandidateParams::Forest(forest(params)),
+        CandidateParams::SmartcoreForest(params) => CandidateParams::SmartcoreForest(forest(params)),
         other => other,
     });
-    let plan = TrainingPlan { candidates: candidates.collect(), folds: 2, ..TrainingPlan::default() };
+    let plan = TrainingPlan { candidates: candidates.collect(), folds: 2, seed, ..TrainingPlan::default() };
     let models = train(&data, &plan, &|_| ()).unwrap().models;
     Trained { data, models }
 }
 
-fn deep(params: ForestParams) -> ForestParams {
-    ForestParams { trees: 40, min_samples_leaf: 1, min_samples_split: 2, ..params }
-}
-
-/// Every backend. ONNX Runtime must be among them unless `WITHOUT_ONNXRUNTIME` is set, so that a missing
-/// library cannot make the tests pass by testing nothing.
+/// Returns every backend. ONNX Runtime must be among them unless `WITHOUT_ONNXRUNTIME` is set, so that tests
+/// cannot pass because the library is missing.
 pub fn backends() -> Vec<Arc<dyn Backend>> {
     let tract: Arc<dyn Backend> = Arc::new(Tract::new());
     match backend::load_onnxruntime(None) {
         Ok(runtime) => vec![runtime, tract],
         Err(reason) => {
             let allowed = std::env::var_os("WITHOUT_ONNXRUNTIME").is_some();
-            assert!(allowed, "run `make test`, which fetches the library: {reason}");
+            assert!(allowed, "run `make test`, which downloads the library: {reason}");
             vec![tract]
         }
     }
 }
 
-/// The rows of a table followed by its first rows with each feature missing in turn and each category unknown in turn.
+/// Returns the rows of a table, followed by its first rows with each feature missing in turn and each
+/// category unknown in turn.
 pub fn rows_with_gaps(trained: &Trained) -> Array2<f32> {
     const REPEATED: usize = 25;
     let table = trained.data.features.view();

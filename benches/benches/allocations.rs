@@ -1,6 +1,7 @@
-//! How many allocations a request costs: those of the whole engine, which serves in this process, on all of its threads.
+//! The number of allocations of a request, by the whole engine, which serves in this process on all of its
+//! threads.
 //!
-//! The generator allocates nothing for a request, so that what is counted is the engine's.
+//! The generator allocates nothing for a request, so that all counted allocations are the engine's.
 
 // A bench fails by panicking.
 #![allow(clippy::unwrap_used)]
@@ -14,18 +15,19 @@ use std::time::{Duration, Instant};
 use onnward_benches::comparison::models::{fit, publish};
 use onnward_benches::comparison::workload::{Protocol, Workload};
 use onnward_benches::generator::{ResponseReader, post};
-use onnward_engine::config::{BackendChoice, Config, Flags};
+use onnward_engine::config::{Config, Flags};
 use onnward_exporter::export::export;
 use onnward_models::Family;
+use onnward_runtime::backend::BackendChoice;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tempfile::TempDir;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// How many requests are counted.
+/// The number of counted requests.
 const REQUESTS: usize = 10_000;
-/// How many are sent before, for what is allocated once.
+/// The requests before them, for what is allocated once.
 const WARM_UP: usize = 1000;
 
 fn main() {

@@ -1,7 +1,7 @@
-//! The parts of a request, one by one: JSON → features, the hand-over through the batcher, the session's run, the answer →
-//! JSON. All data is made before the clock runs, from fixed seeds.
+//! The parts of a request, one by one: JSON → features, the hand-over through the batcher, the session's run,
+//! the answer → JSON. All data is made before the clock runs, from fixed seeds.
 //!
-//! ONNX Runtime is only measured where its telemetry is off before the process starts, as `make bench-micro` sees to.
+//! ONNX Runtime is measured only if its telemetry is off before the process starts, as in `make bench-micro`.
 
 // A bench fails by panicking, and criterion's macros make functions without comments.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
@@ -16,31 +16,33 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use ndarray::ArrayView2;
 use onnward_benches::comparison::models::fit;
 use onnward_benches::comparison::workload::{Protocol, Workload};
-use onnward_engine::answer::Answer;
-use onnward_engine::backend::{
-    Backend, BackendError, BackendKind, Batch, Session, TELEMETRY_SWITCH, Tract, load_onnxruntime,
-};
-use onnward_engine::batcher::costs::BatchCosts;
-use onnward_engine::batcher::{Batcher, RowWidth};
-use onnward_engine::config::{BatchingConfig, DriftConfig};
-use onnward_engine::crew::Crew;
-use onnward_engine::drift::Drift;
-use onnward_engine::metrics::Metrics;
-use onnward_engine::monitor::Monitor;
-use onnward_engine::outcomes::id::PredictionId;
-use onnward_engine::outcomes::version::ModelVersion;
-use onnward_engine::registry::{Description, ServingModel};
 use onnward_exporter::export::export;
+use onnward_http::answer::Answer;
+use onnward_http::parse_rows;
 use onnward_models::Family;
 use onnward_onnx::Artifact;
+use onnward_quality::drift::Drift;
+use onnward_quality::drift::DriftConfig;
+use onnward_records::prediction_id::PredictionId;
 use onnward_rows::{BodyShape, RowParser, RowsLimits};
+use onnward_runtime::backend::{
+    Backend, BackendError, BackendKind, Batch, Session, TELEMETRY_SWITCH, Tract, load_onnxruntime,
+};
+use onnward_runtime::costs::BatchCosts;
+use onnward_runtime::description::Description;
+use onnward_runtime::threads::RuntimeThreads;
 use onnward_schemas::Rows;
+use onnward_serving::batcher::{Batcher, BatchingConfig, RowWidth};
+use onnward_serving::monitor::Monitor;
+use onnward_serving::registry::ServingModel;
+use onnward_serving::version::ModelVersion;
+use onnward_telemetry::metrics::Metrics;
 use tempfile::TempDir;
 
 const LIMITS: RowsLimits = RowsLimits::of_rows(1024);
 const LONG: Duration = Duration::from_secs(60);
 
-/// The defaults, without a bound on the rows a second.
+/// Returns the default settings, without a limit of rows per second.
 const DRIFT: DriftConfig = DriftConfig {
     window_rows: 10_000,
     window: Duration::from_secs(86_400),
@@ -51,7 +53,7 @@ const DRIFT: DriftConfig = DriftConfig {
     psi_threshold: 0.1,
 };
 
-/// What a session would give if it took no time.
+/// A session that takes no time.
 struct Constant;
 
 impl Session for Constant {
@@ -100,7 +102,8 @@ impl Data {
         let width = RowWidth::of(&self.workload.schema);
         let sessions: Vec<Box<dyn Session>> = vec![Box::new(Constant)];
         let costs = costs();
-        Batcher::start("constant", sessions, &costs, width, &config, monitor, &Crew::default()).unwrap()
+        Batcher::start("constant", sessions, &costs, width, &config, monitor, &RuntimeThreads::default())
+            .unwrap()
     }
 
     fn serving(&self) -> ServingModel {
@@ -122,12 +125,12 @@ impl Data {
     }
 }
 
-/// Counts what nobody reads.
+/// An observer whose counts nobody reads.
 fn monitor() -> Arc<Monitor> {
     Arc::new(Monitor::new(Metrics::new().unwrap().inference("churn", 1, "tract")))
 }
 
-/// Of a session that takes next to no time up to 128 rows.
+/// The efficient batch size of a session that takes almost no time for up to 128 rows.
 fn costs() -> BatchCosts {
     BatchCosts::measure(|rows| Ok::<_, Infallible>(Duration::from_nanos(1000 * rows as u64))).unwrap()
 }
@@ -171,7 +174,7 @@ fn session(criterion: &mut Criterion) {
     }
     for backend in backends {
         for (family, artifact) in &data.artifacts {
-            let mut session = backend.open(&artifact.encode_cut().unwrap()).unwrap();
+            let mut session = backend.open(&artifact.encode_subgraph().unwrap()).unwrap();
             let mut group = criterion.benchmark_group(format!("session/{}/{family}", backend.kind()));
             for count in [1, 32, 1024] {
                 let rows = data.rows(count);
@@ -200,7 +203,7 @@ fn answer_to_json(criterion: &mut Criterion) {
     }
 }
 
-/// What a scored batch costs to be counted for drift: every row of it, and one in ten.
+/// Times counting a scored batch for drift: every row, and one in ten.
 fn drift(criterion: &mut Criterion) {
     let data = Data::new();
     let (_, artifact) = &data.artifacts[0];

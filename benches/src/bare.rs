@@ -1,4 +1,5 @@
-//! The limit of the HTTP stack: a handler of plain axum that parses the request into typed rows and answers constants.
+//! The limit of the HTTP stack: a plain axum handler that parses the request into typed rows and returns
+//! constants.
 
 #[path = "../peers/bare/row.rs"]
 mod row;
@@ -12,25 +13,24 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::serve::ListenerExt;
+use onnward_harness::HarnessError;
+use row::Row;
 use tokio::net::TcpListener;
 
-use crate::error::ProofError;
-use row::Row;
-
-/// The engine's answer to one row, but for its numbers.
+/// The engine's answer to one row, with constant numbers.
 const ANSWER: &str = r#"{"model":"churn","version":1,"probability":0.123456789,"churn":false}"#;
-/// How its answer to many rows begins, what it says of each, and how it ends.
+/// The beginning of its answer to many rows, the part for each row, and the end.
 const MANY: [&str; 3] =
     [r#"{"model":"churn","version":1,"predictions":["#, r#"{"probability":0.123456789,"churn":false}"#, "]}"];
 
-/// Serves until the process ends; says on standard output where.
+/// Serves until the process ends. Prints the address to standard output.
 ///
 /// # Errors
-/// [`ProofError::System`] if it cannot listen.
-pub fn serve(listen: SocketAddr) -> Result<(), ProofError> {
+/// [`HarnessError::System`] if it cannot listen.
+pub fn serve(listen: SocketAddr) -> Result<(), HarnessError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(ProofError::system("start the bare handler"))?.block_on(async {
-        let doing = || ProofError::system(format!("listen on {listen}"));
+    runtime.map_err(HarnessError::system("start the bare handler"))?.block_on(async {
+        let doing = || HarnessError::system(format!("listen on {listen}"));
         let listener = TcpListener::bind(listen).await.map_err(doing())?;
         println!("listening on http://{}", listener.local_addr().map_err(doing())?);
         let listener = listener.tap_io(|stream| {

@@ -1,7 +1,7 @@
-//! The comparison: who serves a tabular model, side by side in one run on one machine, with the same rows.
+//! The comparison of servers of tabular models, side by side in one run on one machine, with the same rows.
 //!
-//! Each subject has the same processors and the generator others. They take turns in rounds, so that what else the machine
-//! does hits all alike; the figures are the medians of the rounds.
+//! Each subject has the same processors and the generator others. They take turns in rounds, so that what
+//! else the machine does hits all alike; the figures are the medians of the rounds.
 
 pub mod chart;
 pub mod models;
@@ -19,67 +19,68 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use onnward_harness::HarnessError;
+use onnward_harness::generator::{AGREEING, RunPlan, Schedule, WindowFigures, post, run as put_load};
+use onnward_harness::ports::free_ports;
+use onnward_harness::process::{evict_from_page_cache, pin, processors};
 use onnward_models::Family;
-
-use crate::error::ProofError;
-use crate::generator::{AGREEING, RunPlan, Schedule, WindowFigures, post, run as put_load};
-use crate::machine::Machine;
-use crate::process::{drop_from_memory, pin, processors};
 use peers::{Environment, files_in, size_of};
 use report::{LeftOut, Report, Run, Settings, Start, SubjectInfo};
 use scenario::Scenario;
-use server::{Probe, Server, free_ports};
+use server::{Probe, Server};
 use subject::{Files, Subject};
 use workload::Workload;
 
-/// How many windows are tried until three in a row agree.
+use crate::machine::Machine;
+
+/// The most windows of a run that wait for three in a row to agree.
 const MAX_WINDOWS: usize = AGREEING + 2;
-/// How often a subject is asked everything before it is measured, for what it loads at first use.
+/// How often each body is sent before a measurement, for what a subject loads at first use.
 const REHEARSALS: usize = 3;
-/// How many more times the quick starters are started, to know how long it takes.
+/// How many more starts of fast starters are timed.
 const STARTS: usize = 4;
 
-/// What is compared, and for how long.
+/// The settings of the comparison.
 #[derive(Debug, Clone)]
 pub struct ComparisonSettings {
     /// The programs and folders.
     pub files: Files,
     /// The schema of the table.
     pub schema: PathBuf,
-    /// The table; one is drawn from the schema where none is given.
+    /// The table; if absent, one is sampled from the schema.
     pub table: Option<PathBuf>,
     /// The folder of the peers' environments.
     pub environments: PathBuf,
-    /// The Python that makes them.
+    /// The Python interpreter that creates them.
     pub python: String,
-    /// Who is compared.
+    /// A subject of the comparison.
     pub subjects: Vec<Subject>,
-    /// Which families.
+    /// The model families.
     pub families: Vec<Family>,
-    /// In which ways.
+    /// The scenarios.
     pub scenarios: Vec<Scenario>,
-    /// How often everything is measured.
+    /// The number of rounds.
     pub rounds: usize,
-    /// How long a window is.
+    /// The length of a window.
     pub window: Duration,
-    /// How long is sent before anything counts.
+    /// The warm-up.
     pub warm_up: Duration,
-    /// Whether Onnward is measured under three times its capacity.
+    /// Whether Onnward is also measured at three times its capacity.
     pub overload: bool,
 }
 
-/// What goes on, for a display.
+/// The progress, for a display.
 #[derive(Debug, Clone)]
 pub enum Progress {
-    /// Something that takes its time and is not counted.
+    /// A step that is not counted.
     Doing(String),
-    /// Measurements begin, so many.
+    /// Measurements begin; this is their number.
     Begins(u64),
-    /// One of them.
+    /// One measurement begins.
     Measuring(String),
 }
 
-/// Everything that a measurement needs.
+/// What all measurements share.
 pub(crate) struct Bench<'a> {
     settings: &'a ComparisonSettings,
     workload: Workload,
@@ -91,10 +92,11 @@ pub(crate) struct Bench<'a> {
 /// Runs the comparison.
 ///
 /// # Errors
-/// [`ProofError`]. A peer that cannot be had on this machine is no error: the report says that it was left out, and why.
-pub fn run(settings: &ComparisonSettings, tell: &dyn Fn(Progress)) -> Result<Report, ProofError> {
+/// [`HarnessError`]. A peer that cannot be had on this machine is no error: the report says that it was left
+/// out, and why.
+pub fn run(settings: &ComparisonSettings, tell: &dyn Fn(Progress)) -> Result<Report, HarnessError> {
     let work = &settings.files.work;
-    std::fs::create_dir_all(work).map_err(ProofError::system(format!("make {}", work.display())))?;
+    std::fs::create_dir_all(work).map_err(HarnessError::system(format!("make {}", work.display())))?;
     tell(Progress::Doing("training the models".to_owned()));
     let workload = Workload::new(&settings.schema, settings.table.as_deref(), work)?;
     models::train_onnward(&settings.files, &workload, &settings.families)?;
@@ -118,7 +120,7 @@ pub fn run(settings: &ComparisonSettings, tell: &dyn Fn(Progress)) -> Result<Rep
     Ok(report)
 }
 
-/// The processors of the server and those of the generator: apart where there are two.
+/// Splits the processors between the server and the generator, if there are two.
 fn divided(all: &[usize]) -> (Vec<usize>, Vec<usize>) {
     match all {
         [first, .., last] => (vec![*first], vec![*last]),
@@ -157,7 +159,7 @@ fn environments(
 }
 
 impl Bench<'_> {
-    fn measure(&self, left_out: &mut Vec<LeftOut>) -> Result<Report, ProofError> {
+    fn measure(&self, left_out: &mut Vec<LeftOut>) -> Result<Report, HarnessError> {
         let mut report = Report::default();
         let mut turns = self.turns(left_out);
         let per_turn = self.settings.scenarios.len();
@@ -187,7 +189,7 @@ impl Bench<'_> {
         Ok(report)
     }
 
-    /// Who is measured in a round; the bare handler, which has no model, once.
+    /// Returns what is measured in a round. The bare handler has no model and runs once.
     fn turns(&self, left_out: &[LeftOut]) -> Vec<(Subject, Family)> {
         let subjects = self.settings.subjects.iter().copied();
         let present = subjects.filter(|subject| left_out.iter().all(|missing| missing.subject != *subject));
@@ -204,7 +206,7 @@ impl Bench<'_> {
         family: Family,
         round: usize,
         report: &mut Report,
-    ) -> Result<(), ProofError> {
+    ) -> Result<(), HarnessError> {
         let title = subject.title();
         (self.tell)(Progress::Doing(format!("round {}: {title}, {family}: starting", round + 1)));
         let (server, start) = self.start(subject, family)?;
@@ -230,17 +232,18 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Starts a subject twice, as what a start takes depends on where its files are: from the disk, and then from memory.
-    fn start(&self, subject: Subject, family: Family) -> Result<(Server, Start), ProofError> {
-        let is_on_disk = self.drop_from_memory(subject, family)?;
+    /// Starts a subject twice, since the time depends on where its files are: from disk, and then from the
+    /// page cache.
+    fn start(&self, subject: Subject, family: Family) -> Result<(Server, Start), HarnessError> {
+        let is_on_disk = self.evict_from_page_cache(subject, family)?;
         let (_, first) = self.start_once(subject, family)?;
         let (server, seconds) = self.start_once(subject, family)?;
         let from_disk_seconds = is_on_disk.then_some(first);
         Ok((server, Start { subject, family, seconds, from_disk_seconds, resident_bytes: None }))
     }
 
-    /// Has the system drop a subject's files from memory: whether it did.
-    fn drop_from_memory(&self, subject: Subject, family: Family) -> Result<bool, ProofError> {
+    /// Evicts a subject's files from the page cache, and returns whether that worked.
+    fn evict_from_page_cache(&self, subject: Subject, family: Family) -> Result<bool, HarnessError> {
         let library = library();
         let environment = self.environments.get(&subject);
         let installed = self.settings.files.installed(subject, environment, library.as_deref());
@@ -248,14 +251,14 @@ impl Bench<'_> {
         let mut is_on_disk = true;
         for path in installed.into_iter().chain(model.as_deref()) {
             for file in files_in(path)? {
-                is_on_disk &= drop_from_memory(&file).is_ok();
+                is_on_disk &= evict_from_page_cache(&file).is_ok();
             }
         }
         Ok(is_on_disk)
     }
 
-    /// Starts a subject: it, and how long it took until it answered.
-    fn start_once(&self, subject: Subject, family: Family) -> Result<(Server, f64), ProofError> {
+    /// Starts a subject. Returns it and the time until its first answer.
+    fn start_once(&self, subject: Subject, family: Family) -> Result<(Server, f64), HarnessError> {
         let ports = free_ports()?;
         let environment = self.environments.get(&subject);
         let command = self.settings.files.command(subject, family, environment, ports)?;
@@ -268,7 +271,7 @@ impl Bench<'_> {
         port: u16,
         subject: Subject,
         name: &str,
-    ) -> Result<(Server, f64), ProofError> {
+    ) -> Result<(Server, f64), HarnessError> {
         let log =
             self.settings.files.work.join(format!("{}-{name}.log", subject.title().replace([' ', ','], "")));
         let bodies = self.workload.bodies(subject.protocol(), 1)?;
@@ -284,7 +287,7 @@ impl Bench<'_> {
         subject: Subject,
         rows: usize,
         schedule: Schedule,
-    ) -> Result<WindowFigures, ProofError> {
+    ) -> Result<WindowFigures, HarnessError> {
         let bodies = self.workload.bodies(subject.protocol(), rows)?;
         let host = server.address.to_string();
         let plan = RunPlan {
@@ -299,8 +302,8 @@ impl Bench<'_> {
         put_load(&plan, || processes.cpu())
     }
 
-    /// Starts those again that are quick, for the time that they need until they are ready.
-    fn start_again(&self, turns: &[(Subject, Family)], report: &mut Report) -> Result<(), ProofError> {
+    /// Starts fast subjects again, to time more starts.
+    fn start_again(&self, turns: &[(Subject, Family)], report: &mut Report) -> Result<(), HarnessError> {
         for &(subject, family) in turns.iter().filter(|(subject, _)| subject.peer().is_none()) {
             (self.tell)(Progress::Doing(format!("{}, {family}: starting again", subject.title())));
             for _ in 0..STARTS {
@@ -311,8 +314,11 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// How much memory Onnward holds that serves a model of each family, after it has scored with both.
-    fn resident_with_both(&self, turns: &[(Subject, Family)]) -> Result<BTreeMap<Subject, u64>, ProofError> {
+    /// Measures the memory of an Onnward that serves a model of each family, after it has scored with both.
+    fn resident_with_both(
+        &self,
+        turns: &[(Subject, Family)],
+    ) -> Result<BTreeMap<Subject, u64>, HarnessError> {
         let mut found = BTreeMap::new();
         for &subject in &self.settings.subjects {
             if subject.backend().is_none() || turns.iter().all(|(present, _)| *present != subject) {
@@ -338,7 +344,7 @@ impl Bench<'_> {
         Ok(found)
     }
 
-    fn infos(&self, left_out: &[LeftOut]) -> Result<Vec<SubjectInfo>, ProofError> {
+    fn infos(&self, left_out: &[LeftOut]) -> Result<Vec<SubjectInfo>, HarnessError> {
         let library = library();
         let present = self
             .settings
@@ -365,7 +371,7 @@ impl Bench<'_> {
     }
 }
 
-/// ONNX Runtime's library, where there is one.
+/// Finds ONNX Runtime's library.
 fn library() -> Option<PathBuf> {
-    onnward_engine::backend::find_library(None).ok()
+    onnward_runtime::backend::find_library(None).ok()
 }

@@ -1,17 +1,17 @@
-//! On what machine and when it was measured.
+//! The machine and the day of a measurement.
 
+use onnward_harness::process::processors;
 use serde::Serialize;
+use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
-use crate::process::processors;
-
-/// A machine, as its system tells.
+/// A machine, as its system describes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Machine {
     /// The processor's name.
     pub processor: String,
-    /// How many processors there are.
+    /// The number of processors.
     pub processors: usize,
-    /// Bytes of memory.
+    /// Memory, in bytes.
     pub memory_bytes: u64,
     /// The kernel's name and version.
     pub kernel: String,
@@ -20,29 +20,25 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// This one, today. What the system does not tell is empty.
+    /// Describes this machine, today. What the system does not say is empty.
     pub fn of_this() -> Self {
-        let memory = told("/proc/meminfo", "MemTotal").unwrap_or_default();
-        let kib: u64 = memory.trim_end_matches("kB").trim().parse().unwrap_or_default();
-        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let memory = MemoryRefreshKind::nothing().with_ram();
+        let system = System::new_with_specifics(RefreshKind::nothing().with_memory(memory));
+        let memory_bytes = system.map(|system| system.total_memory()).unwrap_or_default();
+        let release = System::kernel_version().unwrap_or_default();
         Self {
             processor: processor(),
             processors: processors().len(),
-            memory_bytes: kib * 1024,
-            kernel: format!("{} {}", std::env::consts::OS, release.trim()),
-            date: chrono::Utc::now().format("%Y-%m-%d").to_string(),
+            memory_bytes,
+            kernel: format!("{} {release}", std::env::consts::OS),
+            date: chrono::Utc::now().date_naive().to_string(),
         }
     }
 }
 
-/// The processor's name, where Linux has one.
+/// Returns the processor's name.
 pub fn processor() -> String {
-    told("/proc/cpuinfo", "model name").unwrap_or_else(|| "an unnamed processor".to_owned())
-}
-
-/// The first value of this name in a file of lines `name: value`.
-fn told(path: &str, name: &str) -> Option<String> {
-    let text = std::fs::read_to_string(path).ok()?;
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.split_once(':'));
-    value.map(|(_, value)| value.trim().to_owned())
+    let system = System::new_with_specifics(RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing()));
+    let brand = system.ok().and_then(|system| Some(system.cpus().first()?.brand().trim().to_owned()));
+    brand.filter(|brand| !brand.is_empty()).unwrap_or_else(|| "an unnamed processor".to_owned())
 }

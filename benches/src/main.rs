@@ -1,4 +1,4 @@
-//! `onnward-bench`: runs a proof and prints its figures.
+//! `onnward-bench`: runs a measurement and prints its figures.
 
 use std::process::ExitCode;
 

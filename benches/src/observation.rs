@@ -1,5 +1,5 @@
-//! What it costs to see: two engines of one model, one that counts everything and one that does not, take turns under the
-//! same load.
+//! What it costs to see: two engines of one model, one that counts everything and one that does not, take
+//! turns under the same load.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -7,44 +7,44 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use onnward_exporter::export::export;
+use onnward_harness::HarnessError;
+use onnward_harness::engine::{EngineCommand, EngineProcess};
+use onnward_harness::figures::median;
+use onnward_harness::generator::{AGREEING, RunPlan, Schedule, WindowFigures, post, run as put_load};
+use onnward_harness::process::{ProcessTree, pin, processors};
+use onnward_harness::requirement::Requirement;
 use onnward_models::Family;
 use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::comparison::models::{fit, publish};
 use crate::comparison::workload::{Protocol, Workload};
-use crate::engine::{EngineCommand, EngineProcess};
-use crate::error::ProofError;
-use crate::figures::median;
-use crate::generator::{AGREEING, RunPlan, Schedule, WindowFigures, post, run as put_load};
 use crate::machine::Machine;
-use crate::process::{ProcessTree, pin, processors};
-use crate::verdict::Requirement;
 
-/// What is measured, and for how long.
+/// The settings of the measurement.
 #[derive(Debug, Clone)]
 pub struct ObservationSettings {
     /// The engine's program.
     pub engine: PathBuf,
-    /// The program of the engine that does not see, if it is another.
+    /// The program of the other engine, if it differs.
     pub unseeing_engine: Option<PathBuf>,
-    /// The schema whose sample customers are trained on and asked for.
+    /// The schema whose sampled rows are used for training and requests.
     pub schema: PathBuf,
     /// The model's family.
     pub family: Family,
-    /// Variables of the engine that sees.
+    /// Environment variables of the observing engine.
     pub on: Vec<(String, String)>,
-    /// Variables of the one that does not.
+    /// Environment variables of the other engine.
     pub off: Vec<(String, String)>,
-    /// How often both are measured.
+    /// The number of rounds.
     pub rounds: usize,
-    /// How long one of a measurement's three windows is.
+    /// The length of each of a measurement's three windows.
     pub window: Duration,
 }
 
-/// How both are asked: so many rows a request on so many connections, in a closed loop.
+/// The loads: rows per request and connections of a closed loop.
 const LOADS: [Load; 2] = [Load { rows: 1, connections: 64 }, Load { rows: 1024, connections: 4 }];
-/// How much of the throughput everything together may cost.
+/// The largest loss of throughput, in percent.
 const MOST_COST_PERCENT: f64 = 5.0;
 const WARM_UP: Duration = Duration::from_millis(500);
 const MODEL: &str = "churn";
@@ -55,29 +55,29 @@ struct Load {
     connections: usize,
 }
 
-/// What it costs.
+/// The results.
 #[derive(Debug, Serialize)]
 pub struct ObservationReport {
     machine: Machine,
     family: &'static str,
     rounds: usize,
     costs: Vec<Cost>,
-    /// What must hold.
+    /// The requirements.
     pub requirements: Vec<Requirement>,
 }
 
-/// What it costs under one load: medians over the rounds.
+/// The cost under one load, as medians over the rounds.
 #[derive(Debug, Serialize)]
 struct Cost {
     #[serde(flatten)]
     load: Load,
     seeing: Side,
     unseeing: Side,
-    /// The median of the rounds' ratios of requests a second, seeing to not seeing.
+    /// The median of the rounds' ratios of requests per second, with observation to without.
     throughput_ratio: f64,
-    /// The smallest and the largest of them.
+    /// The smallest and the largest of these ratios.
     throughput_ratio_range: [f64; 2],
-    /// The median of the rounds' ratios of processor time a request.
+    /// The median of the rounds' ratios of processor time per request.
     cpu_ratio: f64,
 }
 
@@ -87,24 +87,24 @@ struct Side {
     cpu_us_per_request: f64,
 }
 
-/// An engine that is measured.
+/// A measured engine.
 struct Measured {
     process: EngineProcess,
     address: SocketAddr,
     tree: ProcessTree,
 }
 
-/// How many measurements are made.
+/// Returns the number of measurements.
 pub fn measurements(settings: &ObservationSettings) -> u64 {
     (settings.rounds * LOADS.len() * ENGINES) as u64
 }
 
-/// Measures it. `progress` is called after each measurement.
+/// Measures the cost. Calls `progress` after each measurement.
 ///
 /// # Errors
-/// [`ProofError`]: an engine cannot be had or does not answer.
-pub fn run(settings: &ObservationSettings, progress: impl Fn()) -> Result<ObservationReport, ProofError> {
-    let folder = TempDir::new().map_err(ProofError::system("make a temporary folder"))?;
+/// [`HarnessError`] if an engine does not start or answer.
+pub fn run(settings: &ObservationSettings, progress: impl Fn()) -> Result<ObservationReport, HarnessError> {
+    let folder = TempDir::new().map_err(HarnessError::system("make a temporary folder"))?;
     let workload = Workload::new(&settings.schema, None, folder.path())?;
     let artifact = export(&fit(&workload, settings.family)?)?;
     let fingerprint = artifact.metadata.schema.fingerprint();
@@ -115,7 +115,7 @@ pub fn run(settings: &ObservationSettings, progress: impl Fn()) -> Result<Observ
     let (server, generator) = match all.as_slice() {
         [first, .., last] => ([*first], [*last]),
         [only] => ([*only], [*only]),
-        [] => return Err(ProofError::Settings("the system does not tell its processors".to_owned())),
+        [] => return Err(HarnessError::Settings("the system does not tell its processors".to_owned())),
     };
     let repository = repository.display().to_string();
     let unseeing = settings.unseeing_engine.as_ref().unwrap_or(&settings.engine);
@@ -132,7 +132,7 @@ pub fn run(settings: &ObservationSettings, progress: impl Fn()) -> Result<Observ
     Ok(ObservationReport { machine, family, rounds: settings.rounds, costs, requirements })
 }
 
-/// How many engines take turns: the one that sees, and the one that does not.
+/// The number of engines: with observation and without.
 const ENGINES: usize = 2;
 
 fn measure(
@@ -140,7 +140,7 @@ fn measure(
     workload: &Workload,
     engines: &[Measured; ENGINES],
     progress: impl Fn(),
-) -> Result<Vec<Cost>, ProofError> {
+) -> Result<Vec<Cost>, HarnessError> {
     LOADS
         .into_iter()
         .map(|load| {
@@ -168,21 +168,18 @@ impl Measured {
         program: &std::path::Path,
         repository: &str,
         variables: &[(String, String)],
-    ) -> Result<Self, ProofError> {
+    ) -> Result<Self, HarnessError> {
         let no_request_lines = ("ONNWARD_LOG__ACCESS_SAMPLE".to_owned(), "0.0".to_owned());
         let environment = [&[no_request_lines][..], variables].concat();
-        let command =
-            EngineCommand { program: program.to_owned(), repository: repository.to_owned(), environment };
+        let command = EngineCommand::new(program, repository).with_environment(environment);
         let mut process = command.start()?;
         process.wait_until_serving(MODEL, 1)?;
-        let address = process.url().trim_start_matches("http://").parse();
-        let address =
-            address.map_err(|_| ProofError::Settings(format!("{} is no address", process.url())))?;
+        let address = process.address()?;
         let tree = ProcessTree::of(process.id());
         Ok(Self { process, address, tree })
     }
 
-    fn measure(&self, load: Load, bodies: &[Vec<u8>], window: Duration) -> Result<Side, ProofError> {
+    fn measure(&self, load: Load, bodies: &[Vec<u8>], window: Duration) -> Result<Side, HarnessError> {
         let host = self.address.to_string();
         let plan = RunPlan {
             address: self.address,
@@ -195,7 +192,7 @@ impl Measured {
         let WindowFigures { requests_per_second, seconds, statuses, server_cpu_seconds, .. } =
             put_load(&plan, || self.tree.cpu())?;
         if statuses.rejected + statuses.other + statuses.failed > 0 {
-            return Err(ProofError::Answer {
+            return Err(HarnessError::Answer {
                 request: "/predict".to_owned(),
                 answer: format!("{statuses:?}; the end of the engine's log:\n{}", self.process.log()),
             });

@@ -1,5 +1,5 @@
-//! Training side by side: Onnward's families and scikit-learn's pipelines fit the same table with the same settings on the
-//! same cores, each in a process of its own that is measured from outside.
+//! Training side by side: Onnward's families and scikit-learn's pipelines fit the same table with the same
+//! settings on the same cores, each in a process of its own that is measured from outside.
 
 pub(crate) mod cli;
 mod fit;
@@ -9,6 +9,7 @@ mod trainer;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use onnward_harness::HarnessError;
 use onnward_models::{CandidateParams, Family, ForestParams, LogisticParams, SampleFormat, write_sample};
 use onnward_schemas::SchemaFile;
 use tempfile::TempDir;
@@ -17,34 +18,33 @@ pub use self::fit::{FitSettings, fit};
 use self::report::Run;
 pub use self::report::{Measured, TrainingReport};
 use self::trainer::{Measurement, Trainer, measure};
-use crate::error::ProofError;
 
-/// The seeds of the two tables.
+/// The seeds of the training and the test table.
 const TRAIN_SEED: u64 = 42;
 const TEST_SEED: u64 = 43;
 
-/// What is compared.
+/// The settings of the comparison.
 #[derive(Debug, Clone)]
 pub struct TrainingSettings {
-    /// The schema whose sample customers are fitted.
+    /// The schema from which rows are sampled.
     pub schema: PathBuf,
-    /// How many rows are fitted.
+    /// The rows of the training table.
     pub rows: u64,
-    /// How many other rows the fitted models are judged by.
+    /// The rows of the test table.
     pub test_rows: u64,
-    /// How often each trainer runs; they take turns.
+    /// The number of rounds, in which trainers take turns.
     pub rounds: u64,
-    /// The Python that has what `benches/peers/training/requirements.txt` lists.
+    /// The Python interpreter, with the packages of `benches/peers/training/requirements.txt`.
     pub python: PathBuf,
     /// The program that runs scikit-learn, `benches/peers/training/train.py`.
     pub script: PathBuf,
-    /// What is fitted.
+    /// The tasks.
     pub tasks: Vec<Task>,
-    /// Whether linfa's and smartcore's families run too.
+    /// Whether the families of linfa and smartcore also run.
     pub libraries: bool,
 }
 
-/// What all trainers are asked for, with the same settings.
+/// A task for all trainers, with the same settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
     /// Logistic regression, C = 1, straight lines.
@@ -56,10 +56,10 @@ pub enum Task {
 }
 
 impl Task {
-    /// Every task.
+    /// All tasks.
     pub const ALL: [Self; 3] = [Self::Straight, Self::Bent, Self::Forest];
 
-    /// Its name, as on the command line.
+    /// Returns the name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Straight => "logistic",
@@ -68,7 +68,7 @@ impl Task {
         }
     }
 
-    /// The families that can do it, the one that is held against scikit-learn first.
+    /// Returns the families for the task. The first one is compared with scikit-learn.
     fn families(self) -> [Family; 2] {
         match self {
             Self::Straight | Self::Bent => [Family::Logistic, Family::LinfaLogistic],
@@ -76,7 +76,7 @@ impl Task {
         }
     }
 
-    /// The settings that all trainers have.
+    /// Returns the settings of all trainers.
     fn params(self, family: Family) -> CandidateParams {
         let mut params = CandidateParams::default_of(family);
         if let (Self::Straight, CandidateParams::Logistic(params) | CandidateParams::LinfaLogistic(params)) =
@@ -87,7 +87,8 @@ impl Task {
         params
     }
 
-    /// What scikit-learn is told. For logistic regression both forms of its matrix run, and the quicker one counts.
+    /// Returns scikit-learn's arguments. For logistic regression dense and sparse matrices run, and the
+    /// faster one counts.
     fn peers(self) -> Vec<Vec<String>> {
         let logistic = |knots: usize| {
             let of =
@@ -108,7 +109,7 @@ impl Task {
 }
 
 impl TrainingSettings {
-    /// How many processes are measured in all.
+    /// Returns the number of measured processes.
     pub fn runs(&self) -> u64 {
         let trainers: usize = self.tasks.iter().map(|task| self.trainers(*task, Path::new("")).len()).sum();
         self.rounds * trainers as u64
@@ -151,12 +152,12 @@ impl TrainingSettings {
 /// has run, nothing.
 ///
 /// # Errors
-/// [`ProofError`]: a table cannot be drawn, or a trainer does not come to its end.
+/// [`HarnessError`] if a table cannot be sampled, or a trainer fails.
 pub fn run(
     settings: &TrainingSettings,
     mut on_run: impl FnMut(Option<String>),
-) -> Result<TrainingReport, ProofError> {
-    let folder = TempDir::new().map_err(ProofError::system("make a temporary folder"))?;
+) -> Result<TrainingReport, HarnessError> {
+    let folder = TempDir::new().map_err(HarnessError::system("make a temporary folder"))?;
     sample(settings, &folder.path().join("train.csv"), settings.rows, TRAIN_SEED)?;
     sample(settings, &folder.path().join("test.csv"), settings.test_rows, TEST_SEED)?;
     let mut runs = Vec::new();
@@ -174,11 +175,11 @@ pub fn run(
     Ok(TrainingReport::new(settings, &runs))
 }
 
-fn sample(settings: &TrainingSettings, path: &Path, rows: u64, seed: u64) -> Result<(), ProofError> {
-    let text = std::fs::read_to_string(&settings.schema).map_err(ProofError::reading(&settings.schema))?;
+fn sample(settings: &TrainingSettings, path: &Path, rows: u64, seed: u64) -> Result<(), HarnessError> {
+    let text = std::fs::read_to_string(&settings.schema).map_err(HarnessError::reading(&settings.schema))?;
     let file = SchemaFile::parse(&text)
-        .map_err(|source| ProofError::Schema { path: settings.schema.clone(), source })?;
-    let table = File::create(path).map_err(ProofError::system(format!("write {}", path.display())))?;
+        .map_err(|source| HarnessError::Schema { path: settings.schema.clone(), source })?;
+    let table = File::create(path).map_err(HarnessError::system(format!("write {}", path.display())))?;
     Ok(write_sample(&file, rows, seed, SampleFormat::Csv, table, |_| ())?)
 }
 
@@ -186,7 +187,7 @@ fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-/// The hidden command of this very program that fits one family.
+/// Returns the hidden command of this program that fits one family.
 fn own_words(task: Task, family: Family) -> Vec<String> {
     words(&format!("fit-once {} {family}", task.name()))
 }

@@ -9,29 +9,30 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use onnward_http::auth::{AuthError, Authenticator};
+use onnward_http::lifecycle::{Ending, Lifecycle, catch_signals, conduct};
+use onnward_http::tls::TlsError;
+use onnward_http::{HttpParts, HttpState};
+use onnward_records::capture::CaptureError;
+use onnward_records::ground_truth;
+use onnward_records::traces::TracesError;
 use onnward_repository::{Cache, Fetcher, Repository, RepositoryError, SignatureError, TrustedKeys};
+use onnward_runtime::Verifier;
+use onnward_runtime::backend::{LibraryError, load_backends};
+use onnward_runtime::threads::RuntimeThreads;
+use onnward_serving::loader::Loader;
+use onnward_serving::registry::Registry;
+use onnward_serving::reload;
+use onnward_serving::watcher;
+use onnward_telemetry::audit::{Audit, AuditError};
+use onnward_telemetry::logging;
+use onnward_telemetry::metrics::{Metrics, MetricsError};
 use thiserror::Error;
 use tokio::sync::{Mutex, Semaphore};
 
 use self::listeners::Listeners;
 use self::records::Records;
-use crate::audit::{Audit, AuditError};
-use crate::auth::{AuthError, Authenticator};
-use crate::backend::{self, Backend, LibraryError};
-use crate::capture::CaptureError;
-use crate::config::{BackendChoice, CacheConfig, Config, OnnxRuntimeConfig};
-use crate::crew::Crew;
-use crate::http::{HttpParts, HttpState};
-use crate::loader::Loader;
-use crate::logging;
-use crate::metrics::{Metrics, MetricsError};
-use crate::outcomes;
-use crate::registry::Registry;
-use crate::reload;
-use crate::shutdown::{Ending, Lifecycle, catch_signals, conduct};
-use crate::tls::TlsError;
-use crate::traces::TracesError;
-use crate::watcher;
+use crate::config::{CacheConfig, Config};
 
 /// Why the engine does not serve.
 #[derive(Debug, Error)]
@@ -62,7 +63,7 @@ pub enum AppError {
     Capture(#[from] CaptureError),
     /// The store of predictions cannot be had.
     #[error(transparent)]
-    Outcomes(#[from] outcomes::StartError),
+    Outcomes(#[from] ground_truth::StartError),
     /// Traces cannot be sent.
     #[error(transparent)]
     Traces(#[from] TracesError),
@@ -98,8 +99,8 @@ pub fn serve(config: Config) -> Result<(), AppError> {
     }
     let runtime = runtime().map_err(AppError::Setup)?;
     let registry = Arc::new(Registry::new(config.default_model.clone(), config.required_models.clone()));
-    let crew = Crew::default();
-    let result = runtime.block_on(run(config, Arc::clone(&registry), crew.clone()));
+    let threads = RuntimeThreads::default();
+    let result = runtime.block_on(run(config, Arc::clone(&registry), threads.clone()));
     // What was cut off must not hold up the end, and no session may run when the runtimes' libraries are taken down.
     runtime.shutdown_background();
     for slot in registry.slots().values() {
@@ -107,7 +108,7 @@ pub fn serve(config: Config) -> Result<(), AppError> {
             model.batcher.stop();
         }
     }
-    if !crew.wait_until_idle(LAST_WORK) {
+    if !threads.wait_until_idle(LAST_WORK) {
         tracing::warn!("a model is still being run or opened; the end does not wait for it");
     }
     result
@@ -134,13 +135,14 @@ const LOOK_AT_KEYS: Duration = Duration::from_secs(2);
 /// How long the end waits for a model that is being run or opened.
 const LAST_WORK: Duration = Duration::from_secs(5);
 
-async fn run(mut config: Config, registry: Arc<Registry>, crew: Crew) -> Result<(), AppError> {
+async fn run(mut config: Config, registry: Arc<Registry>, threads: RuntimeThreads) -> Result<(), AppError> {
     let signals = catch_signals().map_err(AppError::Setup)?;
     let repository = Repository::open(&config.repository)?;
     let keys = TrustedKeys::read(&config.public_keys)?;
     onnward_repository::prepare_tls();
     let auth = Authenticator::open(config.auth.keys_file.as_deref(), config.auth.jwt.clone())?.map(Arc::new);
-    let backends = backends(config.backend, &config.onnxruntime)?;
+    let library = config.onnxruntime_library.as_deref();
+    let backends = load_backends(config.backend, library).map_err(AppError::OnnxRuntime)?;
     // Its own certificate is watched like the others.
     config.metrics.certificates.extend(config.tls.iter().map(|tls| tls.certificate_file.clone()));
     let metrics = Arc::new(Metrics::configured(&config.metrics)?);
@@ -149,13 +151,17 @@ async fn run(mut config: Config, registry: Arc<Registry>, crew: Crew) -> Result<
     let lifecycle = Arc::new(Lifecycle::default());
     let records = Records::start(&config, &registry, &metrics)?;
     let loader = Loader {
-        backends,
-        bounds: config.models,
+        verifier: Verifier {
+            backends,
+            bounds: config.models,
+            sessions: config.batching.workers,
+            max_batch_rows: config.batching.max_batch_rows,
+            threads,
+        },
         batching: config.batching,
         drift: config.drift,
         estimate_rows: config.outcomes.estimate_rows,
         metrics: Arc::clone(&metrics),
-        crew,
     };
     let parts = watched(&config, repository, keys, loader, &registry);
     let (reloader, nudges) = reload::channel();
@@ -203,7 +209,7 @@ fn watched(
 ) -> watcher::Parts {
     let cache = open_cache(config, &repository);
     watcher::Parts {
-        fetcher: Fetcher::new(repository.clone(), cache).with_max_model_bytes(config.models.max_bytes),
+        fetcher: Fetcher::new(repository.clone(), cache, config.models.max_bytes),
         location: repository.place().to_owned(),
         repository,
         keys,
@@ -246,26 +252,6 @@ fn default_cache_folder() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;
     folder.is_absolute().then(|| folder.join("onnward"))
-}
-
-/// The backends that models are opened on, the preferred one first. Where tract is chosen, ONNX Runtime is not touched.
-pub(crate) fn backends(
-    choice: BackendChoice,
-    onnxruntime: &OnnxRuntimeConfig,
-) -> Result<Vec<Arc<dyn Backend>>, AppError> {
-    let tract = || Arc::new(backend::Tract::new()) as Arc<dyn Backend>;
-    if choice == BackendChoice::Tract {
-        return Ok(vec![tract()]);
-    }
-    match (choice, backend::load_onnxruntime(onnxruntime.library.as_deref())) {
-        (BackendChoice::OnnxRuntime, Ok(runtime)) => Ok(vec![runtime]),
-        (BackendChoice::OnnxRuntime, Err(error)) => Err(AppError::OnnxRuntime(error)),
-        (_, Ok(runtime)) => Ok(vec![runtime, tract()]),
-        (_, Err(error)) => {
-            tracing::warn!(%error, "models are served by tract, which is built in");
-            Ok(vec![tract()])
-        }
-    }
 }
 
 fn bind_advice(key: &str, error: &io::Error) -> String {

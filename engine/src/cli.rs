@@ -8,13 +8,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use onnward_http::auth::Scope;
+use onnward_runtime::backend::BackendChoice;
 
-use crate::auth::Scope;
+use crate::admin_client::{Question, RemoteError};
+use crate::app;
+use crate::commands;
 use crate::commands::{CommandError, NewKey};
-use crate::config::{Addresses, BackendChoice, Config, ConfigError, Flags};
-use crate::remote::{Question, RemoteError};
-use crate::{app, commands};
+use crate::config::{Addresses, Config, ConfigError, Flags};
 
 /// Serves churn models from ONNX files.
 #[derive(Debug, Parser)]
@@ -49,6 +52,41 @@ enum Command {
     ApiKey(ApiKey),
 }
 
+/// Returns a parser of names, each with what it means.
+fn names<T: Copy + Send + Sync + 'static, const N: usize>(
+    values: [(T, &'static str, &'static str); N],
+) -> impl TypedValueParser<Value = T> {
+    let possible = values.map(|(_, name, help)| PossibleValue::new(name).help(help));
+    PossibleValuesParser::new(possible).try_map(move |given| {
+        values
+            .iter()
+            .find(|(_, name, _)| *name == given)
+            .map(|(value, ..)| *value)
+            .ok_or("not one of the names")
+    })
+}
+
+fn backend_choice() -> impl TypedValueParser<Value = BackendChoice> {
+    let help = |choice| match choice {
+        BackendChoice::Auto => {
+            "ONNX Runtime where its library is found, but tract for a model that it runs in less than half the time; \
+             else tract"
+        }
+        BackendChoice::OnnxRuntime => "ONNX Runtime",
+        BackendChoice::Tract => "tract",
+    };
+    names(BackendChoice::ALL.map(|choice| (choice, choice.name(), help(choice))))
+}
+
+fn scope() -> impl TypedValueParser<Value = Scope> {
+    let help = |scope| match scope {
+        Scope::Predict => "Score rows, and report what became of them",
+        Scope::Read => "Read models, their performance and their drift, and what is protected beside them",
+        Scope::Admin => "Make the engine do something",
+    };
+    names(Scope::ALL.map(|scope| (scope, scope.name(), help(scope))))
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = SERVE_EXAMPLES)]
 struct Serve {
@@ -65,7 +103,7 @@ struct Serve {
     #[arg(long, value_name = "ADDR")]
     admin_listen: Option<String>,
     /// The runtime that scores [default: auto]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = backend_choice())]
     backend: Option<BackendChoice>,
     /// A TOML file with the configuration
     #[arg(long, value_name = "FILE")]
@@ -178,7 +216,7 @@ struct ApiKey {
     /// Whose key it is: a-z, 0-9 and -
     name: String,
     /// What its holder may do
-    #[arg(long, value_enum, value_delimiter = ',', required = true)]
+    #[arg(long, value_parser = scope(), value_delimiter = ',', required = true)]
     scopes: Vec<Scope>,
     /// When it ends, in RFC 3339 [default: never]
     #[arg(long, value_name = "TIME")]

@@ -9,30 +9,29 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use api_key::{NewKey, api_key};
+use onnward_http::answer::{Answer, check_finite};
+use onnward_http::auth::KeysFileError;
 use onnward_onnx::{ArtifactError, ModelBounds};
 use onnward_repository::FetchedModel;
 use onnward_rows::{ParseError, ParsedRows, RowsLimits};
+use onnward_runtime::backend::{BackendChoice, BackendKind, load_backends};
+use onnward_runtime::check::check as check_file;
+use onnward_runtime::{Verifier, VerifyError};
 use onnward_schemas::layout::{CONFIG_FILE, parse_version};
 use onnward_schemas::{Manifest, Violations, sha256_hex};
+use onnward_serving::batcher::BatchingConfig;
+use onnward_serving::batcher::SubmitError;
+use onnward_serving::loader::{LoadError, Loader};
+use onnward_serving::registry::ServingModel;
+use onnward_telemetry::metrics::{Metrics, MetricsError};
+pub use reload::reload;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::answer::{Answer, check_finite};
-use crate::app::{AppError, backends};
-use crate::auth::KeysFileError;
-use crate::backend::BackendKind;
-use crate::batcher::SubmitError;
-use crate::check::check as check_file;
+use crate::admin_client::{self, Question, RemoteError};
+use crate::app::AppError;
 use crate::cli::Output;
-use crate::config::{BackendChoice, BatchingConfig, OnnxRuntimeConfig};
-use crate::crew::Crew;
-use crate::loader::{LoadError, Loader};
-use crate::metrics::{Metrics, MetricsError};
-use crate::registry::ServingModel;
-use crate::remote::{self, Question, RemoteError};
-
-pub use api_key::{NewKey, api_key};
-pub use reload::reload;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, Error)]
@@ -129,7 +128,7 @@ pub enum CommandError {
 /// [`RemoteError`] unless the engine is ready.
 pub fn health(question: Question, timeout: Duration) -> Result<(), RemoteError> {
     onnward_repository::prepare_tls();
-    remote::ask(question, timeout).map(drop)
+    admin_client::ask(question, timeout).map(drop)
 }
 
 /// Replays the golden rows of `file` on every backend that is present, whole graph and cut, compares the backends with each
@@ -139,14 +138,14 @@ pub fn health(question: Question, timeout: Duration) -> Result<(), RemoteError> 
 /// [`CommandError`] when the file cannot be read or one of the rows comes out differently.
 pub fn check(file: &Path, output: Output) -> Result<(), CommandError> {
     let bytes = read_model(file)?;
-    let backends = backends(BackendChoice::Auto, &OnnxRuntimeConfig { library: None })?;
+    let backends = load_backends(BackendChoice::Auto, None).map_err(AppError::OnnxRuntime)?;
     if backends.iter().all(|backend| backend.kind() != BackendKind::OnnxRuntime) {
         eprintln!(
             "warning: checked on tract alone, because ONNX Runtime's library is not found or does not load"
         );
     }
     let report = check_file(&bytes, config_beside(file)?.as_deref(), &backends)
-        .map_err(|source| CommandError::Load { path: file.to_owned(), source })?;
+        .map_err(|source| CommandError::Load { path: file.to_owned(), source: source.into() })?;
     print(output, &report, &report)?;
     if report.passed() { Ok(()) } else { Err(CommandError::Failed(file.to_owned())) }
 }
@@ -187,15 +186,13 @@ fn load(file: &Path) -> Result<ServingModel, CommandError> {
         max_queue_rows: usize::MAX,
         max_queue_delay: Duration::ZERO,
     };
-    let backends = backends(BackendChoice::Auto, &OnnxRuntimeConfig { library: None })?;
+    let backends = load_backends(BackendChoice::Auto, None).map_err(AppError::OnnxRuntime)?;
     let loader = Loader {
-        backends,
-        bounds: ModelBounds::default(),
+        verifier: Verifier::new(backends),
         batching: no_queue,
         drift: None,
         estimate_rows: 0,
         metrics: Arc::new(Metrics::new()?),
-        crew: Crew::default(),
     };
     let (name, version) = identity(file);
     let fetched = FetchedModel {
@@ -271,7 +268,7 @@ fn read_model(path: &Path) -> Result<Vec<u8>, CommandError> {
         std::fs::metadata(path).map_err(|source| CommandError::Read { path: path.to_owned(), source })?.len();
     let too_large = |source| CommandError::Load {
         path: path.to_owned(),
-        source: LoadError::Artifact(ArtifactError::Bounds(source)),
+        source: VerifyError::Artifact(ArtifactError::Bounds(source)).into(),
     };
     ModelBounds::default().check_size(size).map_err(too_large)?;
     read(path)

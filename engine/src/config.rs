@@ -14,31 +14,31 @@ mod metrics;
 mod models;
 mod outcomes;
 mod raw;
-mod share;
 mod tls;
 mod tracing;
+mod value;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use figment::Figment;
-use onnward_onnx::ModelBounds;
-use onnward_repository::RepositoryConfig;
-
-pub use self::tracing::TracingConfig;
-pub use auth::{AuthConfig, Protected};
-pub use capture::{CaptureConfig, CaptureRules};
-pub use drift::DriftConfig;
+pub use auth::AuthConfig;
 pub use error::ConfigError;
+use figment::Figment;
 use layer::Layer;
-pub use limits::{LimitsConfig, Rate};
-pub use log::{AccessLogConfig, LogConfig, LogFormat, LogLevel};
-pub use metrics::MetricsConfig;
-pub use outcomes::OutcomesConfig;
-pub use raw::{BackendChoice, ErrorDetail};
-pub use share::Share;
-pub use tls::{TlsConfig, TlsVersion};
+use onnward_http::lifecycle::ShutdownConfig;
+use onnward_http::settings::{HttpConfig, LimitsConfig};
+use onnward_http::tls::TlsConfig;
+use onnward_onnx::ModelBounds;
+use onnward_quality::drift::DriftConfig;
+use onnward_records::capture::CaptureConfig;
+use onnward_records::ground_truth::OutcomesConfig;
+use onnward_records::traces::TracingConfig;
+use onnward_repository::RepositoryConfig;
+use onnward_runtime::backend::BackendChoice;
+use onnward_serving::batcher::BatchingConfig;
+use onnward_serving::watcher::WatchConfig;
+use onnward_telemetry::logging::LogConfig;
+use onnward_telemetry::metrics::MetricsConfig;
 
 /// The checked configuration of `serve`.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,8 +65,8 @@ pub struct Config {
     pub models: ModelBounds,
     /// The files of the public keys of which one must have signed a version; empty: none need have.
     pub public_keys: Vec<PathBuf>,
-    /// ONNX Runtime.
-    pub onnxruntime: OnnxRuntimeConfig,
+    /// The shared library of ONNX Runtime; without one it is searched for.
+    pub onnxruntime_library: Option<PathBuf>,
     /// The batching of requests.
     pub batching: BatchingConfig,
     /// The HTTP side.
@@ -97,15 +97,6 @@ pub struct Config {
     pub tracing: Option<TracingConfig>,
 }
 
-/// How often the repository is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WatchConfig {
-    /// From one look to the next, give or take a fifth.
-    pub interval: Duration,
-    /// The longest wait after looks that failed.
-    pub max_backoff: Duration,
-}
-
 /// Where fetched models are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheConfig {
@@ -113,43 +104,6 @@ pub struct CacheConfig {
     pub folder: Option<PathBuf>,
     /// How large it may become.
     pub max_bytes: u64,
-}
-
-/// Where ONNX Runtime is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OnnxRuntimeConfig {
-    /// The shared library; without one, the system's search path is tried.
-    pub library: Option<PathBuf>,
-}
-
-/// How requests become batches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BatchingConfig {
-    /// How many worker threads score, each with its own session; at least 1.
-    pub workers: usize,
-    /// How many rows a batch holds at most; without it, as many as pay, which is measured for each model.
-    pub max_batch_rows: Option<usize>,
-    /// How many rows may wait; more are refused.
-    pub max_queue_rows: usize,
-    /// How long a batch that is not full waits for more rows; zero does not wait.
-    pub max_queue_delay: Duration,
-}
-
-/// What bounds a request, and what it leaves in the log.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HttpConfig {
-    /// The largest body read, in bytes.
-    pub max_body_bytes: usize,
-    /// How many rows one request may hold.
-    pub max_request_rows: usize,
-    /// How long a request may take from its head to its answer.
-    pub request_timeout: Duration,
-    /// The origins whose pages may call the engine; empty: none. `*` stands for every origin.
-    pub cors_origins: Vec<String>,
-    /// How much an error tells whoever made the request.
-    pub errors: ErrorDetail,
-    /// Which requests leave a line in the log, and what it holds.
-    pub access_log: AccessLogConfig,
 }
 
 /// Where the engine answers, and how it is spoken to there.
@@ -161,15 +115,6 @@ pub struct Addresses {
     pub admin_listen: Option<SocketAddr>,
     /// How the engine speaks TLS.
     pub tls: Option<TlsConfig>,
-}
-
-/// How the engine stops.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ShutdownConfig {
-    /// How long connections are still accepted after readiness has turned, so that balancers notice.
-    pub grace: Duration,
-    /// How long requests in flight may then take to end.
-    pub drain_timeout: Duration,
 }
 
 /// What the command line sets; each value stands over every other source.

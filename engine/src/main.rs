@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
-use onnward_engine::backend::TELEMETRY_SWITCH;
+use onnward_runtime::backend::TELEMETRY_SWITCH;
 
 // A request makes some hundred small allocations, which it hands out in less time than the system's.
 #[global_allocator]

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use onnward_onnx::{Activation, ForeignModel};
+use onnward_onnx::{Activation, ExternalModel};
 use onnward_schemas::Schema;
 use serde::Serialize;
 
@@ -36,7 +36,7 @@ pub struct Field {
 
 impl ForeignReading {
     /// How this file would be served.
-    pub fn of(model: &ForeignModel) -> Self {
+    pub fn of(model: &ExternalModel) -> Self {
         let Schema { features, label, threshold, .. } = &model.schema;
         let field = |feature: &onnward_schemas::Feature| Field {
             name: feature.name.clone(),

@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter, Write};
 use onnward_onnx::proto::tensor_proto::DataType;
 use onnward_onnx::proto::tensor_shape_proto::dimension;
 use onnward_onnx::proto::{ValueInfoProto, type_proto};
-use onnward_onnx::{Artifact, ArtifactError, ForeignModel, decode_model};
+use onnward_onnx::{Artifact, ArtifactError, ExternalModel, decode_model};
 use onnward_schemas::{Evaluation, FeatureKind, Provenance, Schema, sha256_hex};
 use serde::Serialize;
 
@@ -77,12 +77,12 @@ pub fn inspect(bytes: &[u8], config: Option<&str>) -> Result<Inspection, Artifac
     let model = decode_model(bytes)?;
     let description = match Artifact::decode(bytes) {
         Ok(artifact) => Some(describe(artifact)),
-        Err(ArtifactError::Foreign) => None,
+        Err(ArtifactError::External) => None,
         Err(error) => return Err(error),
     };
     let (foreign, problem) = match &description {
         Some(_) => (None, None),
-        None => match ForeignModel::decode("foreign", bytes, config) {
+        None => match ExternalModel::decode("foreign", bytes, config) {
             Ok(model) => (Some(ForeignReading::of(&model)), None),
             Err(error) => (None, Some(error.to_string())),
         },

@@ -16,6 +16,8 @@ mod encode;
 mod evaluation;
 mod feature;
 mod feature_keys;
+#[cfg(any(test, feature = "test-util"))]
+pub mod fixtures;
 mod golden;
 pub mod layout;
 mod manifest;

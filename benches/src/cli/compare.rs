@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use onnward_harness::HarnessError;
+use onnward_harness::cli::{Output, engine_beside, family, positive, print};
 use onnward_models::Family;
 
-use crate::cli::{Output, engine_beside, family, positive, print};
 use crate::comparison::scenario::Scenario;
 use crate::comparison::session::{self, SessionPlan};
 use crate::comparison::subject::{Files, Subject};
 use crate::comparison::{ComparisonSettings, Progress, chart, run};
-use crate::error::ProofError;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -23,74 +23,74 @@ Examples:
   onnward-bench compare --data customers.csv --publish benches/results
   onnward-bench compare --quick --only bare onnward-onnxruntime --families logistic")]
 pub struct CompareArguments {
-    /// The sample table, a CSV file [default: customers drawn from the schema]
+    /// The table, a CSV file [default: rows sampled from the schema]
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// A short look, whose figures vary more
+    /// Measure for a short time; the figures vary more
     #[arg(long)]
     quick: bool,
-    /// Who is compared [default: all]
+    /// Subjects to compare [default: all]
     #[arg(long, value_enum, num_args = 1.., value_name = "WHO")]
     only: Vec<Subject>,
-    /// The model families
+    /// Model families
     #[arg(long, num_args = 1.., value_parser = family, default_values = ["logistic", "forest"], value_name = "FAMILY")]
     families: Vec<Family>,
-    /// How often everything is measured, in turn [default: 3, or 1 with --quick]
+    /// Number of rounds, in which subjects take turns [default: 3, or 1 with --quick]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: Option<u16>,
-    /// How long a window is, in seconds; three make a run [default: 0.5, or 0.25 with --quick]
+    /// Length of a window, in seconds; three make a run [default: 0.5, or 0.25 with --quick]
     #[arg(long, value_parser = positive)]
     window: Option<f64>,
-    /// Leave out what three times the capacity does to Onnward
+    /// Skip the measurement at three times Onnward's capacity
     #[arg(long)]
     no_overload: bool,
-    /// A variable that the engine gets
+    /// Environment variable of the engine; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     engine_env: Vec<(String, String)>,
-    /// Write the results into this folder too, such as benches/results
+    /// Also write the results into this folder, such as benches/results
     #[arg(long, value_name = "FOLDER")]
     publish: Option<PathBuf>,
     /// The engine's program [default: onnward-engine beside this program]
     #[arg(long, value_name = "PATH")]
     engine: Option<PathBuf>,
-    /// The Python that makes the peers' environments
+    /// Python interpreter for the peers' environments
     #[arg(long, default_value = "python3")]
     python: String,
-    /// The folder of the peers' sources
+    /// Folder of the peers' sources
     #[arg(long, value_name = "FOLDER", default_value = "benches/peers")]
     peers: PathBuf,
-    /// The folder of the peers' environments
+    /// Folder of the peers' environments
     #[arg(long, value_name = "FOLDER", default_value = "target/peers")]
     environments: PathBuf,
-    /// The folder of models, logs and results
+    /// Folder for models, logs and results
     #[arg(long, value_name = "FOLDER", default_value = "target/comparison")]
     work: PathBuf,
-    /// The sample table's schema
+    /// Schema of the table
     #[arg(long, value_name = "FILE", default_value = "schemas/telco.toml")]
     schema: PathBuf,
-    /// How the figures are printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
 
 #[derive(Debug, Args)]
 pub struct SessionArguments {
-    /// The backend: onnxruntime or tract
+    /// Backend: onnxruntime or tract
     #[arg(long)]
     backend: String,
     /// The artifact
     #[arg(long, value_name = "FILE")]
     artifact: PathBuf,
-    /// The rows, as the body of a request
+    /// Rows, as the body of a request
     #[arg(long, value_name = "FILE")]
     rows: PathBuf,
-    /// The processors to run on
+    /// Processors to run on; may be repeated
     #[arg(long)]
     processor: Vec<usize>,
 }
 
 impl SessionArguments {
-    pub fn run(self) -> Result<bool, ProofError> {
+    pub fn run(self) -> Result<bool, HarnessError> {
         let Self { backend, artifact, rows, processor: processors } = self;
         println!("{}", session::time(&SessionPlan { backend, artifact, rows, processors })?);
         Ok(true)
@@ -98,7 +98,7 @@ impl SessionArguments {
 }
 
 impl CompareArguments {
-    pub fn run(self) -> Result<bool, ProofError> {
+    pub fn run(self) -> Result<bool, HarnessError> {
         let (settings, folders, output) = (self.settings()?, self.folders(), self.output);
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("{elapsed:>4} {wide_bar:.cyan/dim} {pos} of {len} {msg}");
@@ -133,12 +133,12 @@ impl CompareArguments {
         [Some(self.work.clone()), self.publish.clone()].into_iter().flatten().collect()
     }
 
-    fn settings(&self) -> Result<ComparisonSettings, ProofError> {
+    fn settings(&self) -> Result<ComparisonSettings, HarnessError> {
         let (rounds, window, warm_up) = if self.quick { (1, 0.25, 0.1) } else { (3, 0.5, 0.3) };
-        let bench = std::env::current_exe().map_err(ProofError::system("find this program"))?;
+        let bench = std::env::current_exe().map_err(HarnessError::system("find this program"))?;
         Ok(ComparisonSettings {
             files: Files {
-                engine: engine_beside(self.engine.as_deref())?,
+                engine: program("onnward-engine", self.engine.as_deref())?,
                 bench,
                 peers: self.peers.clone(),
                 work: self.work.clone(),
@@ -157,9 +157,4 @@ impl CompareArguments {
             overload: !self.no_overload,
         })
     }
-}
-
-fn variable(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("it must be of the form NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
 }

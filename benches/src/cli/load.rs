@@ -1,4 +1,4 @@
-//! `onnward-bench load` and `onnward-bench bare`: one server and the load on it, by hand.
+//! `onnward-bench load` and `onnward-bench bare`: load on one server, and a server for comparison.
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -6,14 +6,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use onnward_harness::HarnessError;
+use onnward_harness::cli::{Output, positive, print};
+use onnward_harness::generator::{
+    AGREEING, Arrivals, Latencies, RunPlan, Schedule, WindowFigures, post, run,
+};
+use onnward_harness::process::{ProcessTree, pin};
 use serde::Serialize;
 use url::Url;
 
 use crate::bare;
-use crate::cli::{Output, positive, print};
-use crate::error::ProofError;
-use crate::generator::{AGREEING, Arrivals, Latencies, RunPlan, Schedule, WindowFigures, post, run};
-use crate::process::{ProcessTree, pin};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -23,62 +25,62 @@ Examples:
   onnward-bench load --url http://127.0.0.1:8000/predict --body row.json --concurrency 64 --seconds 6
   onnward-bench load --url http://127.0.0.1:8000/predict --body a.json b.json --rate 20000 --poisson --pid 4711")]
 pub struct LoadArguments {
-    /// Where the requests are posted
+    /// URL to which requests are posted
     #[arg(long)]
     url: Url,
-    /// Files whose contents are posted in turn; a file that ends in .jsonl holds a body on each line
+    /// Files that are posted in turn; a .jsonl file has a body on each line
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     body: Vec<PathBuf>,
-    /// Closed loop: how many requests are on their way at a time
+    /// Closed loop: number of requests in flight
     #[arg(long, default_value_t = 64, conflicts_with = "rate", value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
-    /// Open loop: how many requests begin each second, whatever becomes of those before
+    /// Open loop: requests per second, whether or not earlier ones are answered
     #[arg(long, value_parser = positive)]
     rate: Option<f64>,
-    /// The requests of an open loop begin as independent clients' would, not at even distances
+    /// Begin the requests of an open loop as independent clients do, not at constant intervals
     #[arg(long, requires = "rate")]
     poisson: bool,
-    /// How many requests of an open loop may be on their way at a time
+    /// Most requests in flight in an open loop
     #[arg(long, default_value_t = 512, requires = "rate", value_parser = clap::value_parser!(u16).range(1..))]
     connections: u16,
-    /// How long is measured, in seconds
+    /// Duration of the measurement, in seconds
     #[arg(long, default_value_t = 6.0, value_parser = positive)]
     seconds: f64,
     /// How long is sent before anything counts, in seconds
     #[arg(long, default_value_t = 1.0, value_parser = positive)]
     warm_up: f64,
-    /// The server's process, whose processor time and memory are told with those that it started
+    /// Process id of the server, to report its processor time and memory with its descendants'
     #[arg(long)]
     pid: Option<u32>,
-    /// The processor on which the generator runs
+    /// Processor on which the generator runs
     #[arg(long)]
     processor: Option<usize>,
-    /// How the figures are printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
 
 #[derive(Debug, Args)]
 pub struct BareArguments {
-    /// Where it listens; port 0 lets the system choose one
+    /// Address to listen on; with port 0 the system chooses one
     #[arg(long, default_value = "127.0.0.1:8001")]
     listen: SocketAddr,
 }
 
 impl BareArguments {
-    pub fn run(self) -> Result<bool, ProofError> {
+    pub fn run(self) -> Result<bool, HarnessError> {
         bare::serve(self.listen)?;
         Ok(true)
     }
 }
 
 impl LoadArguments {
-    /// Whether every request was answered.
-    pub fn run(self) -> Result<bool, ProofError> {
+    /// Runs the load and returns whether every request was answered.
+    pub fn run(self) -> Result<bool, HarnessError> {
         if let Some(processor) = self.processor
             && !pin(&[processor])
         {
-            return Err(ProofError::Settings(format!("processor {processor} cannot be had")));
+            return Err(HarnessError::Settings(format!("processor {processor} cannot be had")));
         }
         let plan = self.plan()?;
         let tree = self.pid.map(ProcessTree::of);
@@ -90,13 +92,13 @@ impl LoadArguments {
         Ok(report.figures.statuses.failed == 0)
     }
 
-    fn plan(&self) -> Result<RunPlan, ProofError> {
+    fn plan(&self) -> Result<RunPlan, HarnessError> {
         let unusable =
-            || ProofError::Settings(format!("{} is not of the form http://HOST:PORT/PATH", self.url));
+            || HarnessError::Settings(format!("{} is not of the form http://HOST:PORT/PATH", self.url));
         let host = self.url.host_str().filter(|_| self.url.scheme() == "http").ok_or_else(unusable)?;
         let port = self.url.port_or_known_default().ok_or_else(unusable)?;
         let mut addresses =
-            (host, port).to_socket_addrs().map_err(ProofError::system(format!("find {host}")))?;
+            (host, port).to_socket_addrs().map_err(HarnessError::system(format!("find {host}")))?;
         let address = addresses.next().ok_or_else(unusable)?;
         let authority = format!("{host}:{port}");
         let bodies = self.bodies()?;
@@ -117,10 +119,10 @@ impl LoadArguments {
         })
     }
 
-    fn bodies(&self) -> Result<Vec<Vec<u8>>, ProofError> {
+    fn bodies(&self) -> Result<Vec<Vec<u8>>, HarnessError> {
         let mut bodies = Vec::new();
         for path in &self.body {
-            let content = std::fs::read(path).map_err(ProofError::reading(path))?;
+            let content = std::fs::read(path).map_err(HarnessError::reading(path))?;
             if path.extension().is_some_and(|extension| extension == "jsonl") {
                 let lines = content.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
                 bodies.extend(lines.map(<[u8]>::to_vec));
@@ -132,12 +134,12 @@ impl LoadArguments {
     }
 }
 
-/// What is told of one run.
+/// The report of one run.
 #[derive(Debug, Serialize)]
 struct LoadReport {
     #[serde(flatten)]
     figures: WindowFigures,
-    /// The memory that the server holds at the end.
+    /// The server's memory at the end.
     resident_bytes: Option<u64>,
     /// The processor time of the generator over its whole life.
     generator_cpu_seconds: f64,

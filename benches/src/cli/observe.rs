@@ -1,13 +1,13 @@
-//! `onnward-bench observe`: what it costs to see.
+//! `onnward-bench observe`: the cost of metrics, drift and logs.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use onnward_harness::HarnessError;
+use onnward_harness::cli::{CommonArguments, are_met, bar, family, positive, print};
 use onnward_models::Family;
 
-use crate::cli::{CommonArguments, are_met, bar, family, positive, print};
-use crate::error::ProofError;
 use crate::observation::{self, ObservationSettings};
 
 #[derive(Debug, Args)]
@@ -21,23 +21,23 @@ Examples:
   onnward-bench observe --on ONNWARD_LOG__ACCESS_SAMPLE=1.0
   onnward-bench observe --unseeing-engine ../before/target/release/onnward-engine --off ONNWARD_METRICS__ENABLED=false")]
 pub struct ObserveArguments {
-    /// A variable of the engine that sees, for what is off by default
+    /// Environment variable of the observing engine, for what is off by default; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     on: Vec<(String, String)>,
-    /// A variable of the engine that does not see
+    /// Environment variable of the other engine; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable,
           default_values = ["ONNWARD_METRICS__ENABLED=false", "ONNWARD_DRIFT__ENABLED=false"])]
     off: Vec<(String, String)>,
-    /// The program of the engine that does not see, if it is another
+    /// Program of the other engine, if it differs
     #[arg(long, value_name = "PATH")]
     unseeing_engine: Option<PathBuf>,
-    /// The model's family: logistic or forest
+    /// Model family: logistic or forest
     #[arg(long, value_parser = family, default_value = "logistic")]
     family: Family,
-    /// How often both are measured
+    /// Number of rounds, in which the engines take turns
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u8).range(1..))]
     rounds: u8,
-    /// How long one of a measurement's three windows is, in seconds
+    /// Length of each of a measurement's three windows, in seconds
     #[arg(long, default_value_t = 1.0, value_parser = positive)]
     window: f64,
     #[command(flatten)]
@@ -45,8 +45,8 @@ pub struct ObserveArguments {
 }
 
 impl ObserveArguments {
-    /// Whether it costs no more than it may.
-    pub fn run(self) -> Result<bool, ProofError> {
+    /// Runs the measurement and returns whether all requirements are met.
+    pub fn run(self) -> Result<bool, HarnessError> {
         let Self { on, off, unseeing_engine, family, rounds, window, common } = self;
         let settings = ObservationSettings {
             engine: common.engine()?,
@@ -65,9 +65,4 @@ impl ObserveArguments {
         print(common.output, &report)?;
         Ok(are_met(&report.requirements))
     }
-}
-
-fn variable(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("it is not of the form NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
 }

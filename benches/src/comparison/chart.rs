@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use askama::Template;
+use onnward_harness::HarnessError;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -10,16 +11,15 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::comparison::report::{Report, SubjectInfo, Summary};
 use crate::comparison::scenario::Scenario;
 use crate::comparison::subject::Subject;
-use crate::error::ProofError;
 
 const WIDTH: u32 = 860;
 const TITLE: i32 = 26;
 const BAR: i32 = 12;
-/// From one subject to the next: two bars and a gap.
+/// The distance between subjects: two bars and a gap.
 const STEP: i32 = 36;
-/// Where the bars begin, below the subjects' names.
+/// The left edge of the bars.
 const LEFT: i32 = 180;
-/// How long the longest bar is; its figure stands to the right of it.
+/// The length of the longest bar. Its figure is to the right of it.
 const LENGTH: f64 = 560.0;
 const MARGIN: i32 = 10;
 
@@ -30,7 +30,7 @@ const PEER: RGBColor = RGBColor(200, 120, 40);
 
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// What a panel of the chart shows: its scenario, its title and the figure.
+/// A panel of the chart: its scenario, title and figure.
 type Panel = (Scenario, &'static str, fn(&Summary) -> f64);
 
 const PANELS: [Panel; 2] = [
@@ -40,20 +40,20 @@ const PANELS: [Panel; 2] = [
     (Scenario::Batch1024, "Batches of 1,024 rows as JSON: rows a second", |summary| summary.rows_per_second),
 ];
 
-/// Writes the files into `folder`, which is made if need be.
+/// Writes the files into `folder`, which is created if it is missing.
 ///
 /// # Errors
-/// [`ProofError::System`], [`ProofError::Json`], or [`ProofError::Settings`] if nothing can be drawn.
-pub fn write(report: &Report, folder: &Path) -> Result<(), ProofError> {
-    std::fs::create_dir_all(folder).map_err(ProofError::system(format!("make {}", folder.display())))?;
+/// [`HarnessError::System`], [`HarnessError::Json`], or [`HarnessError::Settings`] if nothing can be drawn.
+pub fn write(report: &Report, folder: &Path) -> Result<(), HarnessError> {
+    std::fs::create_dir_all(folder).map_err(HarnessError::system(format!("make {}", folder.display())))?;
     let svg = draw(report)?;
     let page = Page { report, svg: &svg, caption: caption(report) };
     let html =
-        page.render().map_err(|error| ProofError::Settings(format!("cannot make the page: {error}")))?;
+        page.render().map_err(|error| HarnessError::Settings(format!("cannot make the page: {error}")))?;
     let json = serde_json::to_string_pretty(report)? + "\n";
     for (name, content) in [("results.json", json), ("comparison.svg", svg), ("comparison.html", html)] {
         let path = folder.join(name);
-        std::fs::write(&path, content).map_err(ProofError::system(format!("write {}", path.display())))?;
+        std::fs::write(&path, content).map_err(HarnessError::system(format!("write {}", path.display())))?;
     }
     Ok(())
 }
@@ -72,11 +72,11 @@ impl Page<'_> {
     }
 }
 
-/// The chart: for each subject a bar for each family, on a logarithmic scale.
+/// Draws the chart: a bar for each subject and family, on a logarithmic scale.
 ///
 /// # Errors
-/// [`ProofError::Settings`] if it cannot be drawn.
-pub fn draw(report: &Report) -> Result<String, ProofError> {
+/// [`HarnessError::Settings`] if it cannot be drawn.
+pub fn draw(report: &Report) -> Result<String, HarnessError> {
     let mut panels = PANELS.map(|panel| (panel, bars(report, panel)));
     panels.iter_mut().for_each(|(_, bars)| bars.sort_by(|one, other| other.best().total_cmp(&one.best())));
     let height_of = |bars: &[Bars]| if bars.is_empty() { 0 } else { TITLE * 2 + STEP * bars.len() as i32 };
@@ -103,15 +103,15 @@ pub fn draw(report: &Report) -> Result<String, ProofError> {
                 })
             })
             .and_then(|()| canvas.present())
-            .map_err(|error| ProofError::Settings(format!("cannot draw the chart: {error}")))
+            .map_err(|error| HarnessError::Settings(format!("cannot draw the chart: {error}")))
     };
     drawn.map(|()| svg)
 }
 
-/// One subject's figures.
+/// The bars of a subject.
 struct Bars {
     subject: Subject,
-    /// The family's name, empty where it does not matter, the figure, and whether it was stable.
+    /// The family's name, or an empty one if it does not matter; the figure; and whether it was stable.
     figures: Vec<(&'static str, f64, bool)>,
 }
 
@@ -170,7 +170,7 @@ fn write_text(canvas: &Canvas<'_>, text: &str, at: (i32, i32), size: u32, anchor
     canvas.draw(&Text::new(text.to_owned(), at, style))
 }
 
-/// A figure with commas between thousands.
+/// Formats a figure with commas between thousands.
 fn thousands(figure: f64) -> String {
     let digits = format!("{figure:.0}");
     let mut text = String::new();
@@ -183,7 +183,7 @@ fn thousands(figure: f64) -> String {
     text
 }
 
-/// The machine, the day and the versions.
+/// Describes the machine, the day and the versions.
 fn caption(report: &Report) -> String {
     let machine = &report.machine;
     let versions = report.subjects.iter().flat_map(|info| &info.versions);
@@ -204,7 +204,7 @@ fn caption(report: &Report) -> String {
     )
 }
 
-/// Lines of at most so many characters.
+/// Wraps text to lines of at most so many characters.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {

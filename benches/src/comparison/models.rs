@@ -1,9 +1,11 @@
-//! The models that are served: Onnward's, and those of the peers.
+//! The models: Onnward's and the peers'.
 
 use std::fs;
 use std::path::Path;
 
 use onnward_exporter::export::export;
+use onnward_harness::HarnessError;
+use onnward_harness::publisher::Publisher;
 use onnward_models::{CandidateParams, Family, TrainedModel, TrainingError, TrainingPlan, train};
 use onnward_repository::RepositoryConfig;
 use onnward_schemas::sha256_hex;
@@ -11,22 +13,20 @@ use onnward_schemas::sha256_hex;
 use crate::comparison::peers::Environment;
 use crate::comparison::subject::Files;
 use crate::comparison::workload::Workload;
-use crate::error::ProofError;
-use crate::publisher::Publisher;
 
-/// Trains a model of each family with the trainer's defaults and publishes them: each in a repository of its own, and all
-/// in one.
+/// Trains a model of each family with the trainer's defaults and publishes them: each in a repository of its
+/// own, and all in one.
 ///
 /// # Errors
-/// [`ProofError`]: what the trainer, the exporter or the repository says.
-pub fn train_onnward(files: &Files, workload: &Workload, families: &[Family]) -> Result<(), ProofError> {
+/// [`HarnessError`] of the trainer, the exporter or the repository.
+pub fn train_onnward(files: &Files, workload: &Workload, families: &[Family]) -> Result<(), HarnessError> {
     let _ = fs::remove_dir_all(files.both());
     for &family in families {
         let model = fit(workload, family)?;
         let artifact = export(&model)?;
         let (bytes, fingerprint) = (artifact.encode(), artifact.metadata.schema.fingerprint());
         let path = files.work.join(format!("{}.onnx", family.name()));
-        fs::write(&path, &bytes).map_err(ProofError::system(format!("write {}", path.display())))?;
+        fs::write(&path, &bytes).map_err(HarnessError::system(format!("write {}", path.display())))?;
         let own = files.repository(family);
         let _ = fs::remove_dir_all(&own);
         publish(&own, "churn", bytes.clone(), &fingerprint)?;
@@ -38,8 +38,8 @@ pub fn train_onnward(files: &Files, workload: &Workload, families: &[Family]) ->
 /// Trains a model of a family with the trainer's defaults.
 ///
 /// # Errors
-/// [`ProofError::Training`].
-pub fn fit(workload: &Workload, family: Family) -> Result<TrainedModel, ProofError> {
+/// [`HarnessError::Training`].
+pub fn fit(workload: &Workload, family: Family) -> Result<TrainedModel, HarnessError> {
     let candidates = vec![CandidateParams::default_of(family)];
     let plan = TrainingPlan { candidates, folds: 2, ..TrainingPlan::default() };
     let trained = train(&workload.data, &plan, &|_| ())?.models;
@@ -49,14 +49,14 @@ pub fn fit(workload: &Workload, family: Family) -> Result<TrainedModel, ProofErr
 /// Publishes an artifact as the next version of a model in a repository in `folder`, and promotes it.
 ///
 /// # Errors
-/// [`ProofError::Repository`], [`ProofError::System`].
+/// [`HarnessError::Repository`], [`HarnessError::System`].
 pub fn publish(
     folder: &Path,
     model: &'static str,
     artifact: Vec<u8>,
     fingerprint: &str,
-) -> Result<(), ProofError> {
-    fs::create_dir_all(folder).map_err(ProofError::system(format!("make {}", folder.display())))?;
+) -> Result<(), HarnessError> {
+    fs::create_dir_all(folder).map_err(HarnessError::system(format!("make {}", folder.display())))?;
     let location = folder.display().to_string();
     let config = RepositoryConfig { location, ..RepositoryConfig::default() };
     let publisher = Publisher::open(&config, model)?;
@@ -64,10 +64,10 @@ pub fn publish(
     publisher.promote(version)
 }
 
-/// The file beside the peers' models that says what they were fitted from.
+/// The file beside the peers' models with digests of what they were fitted from.
 const INPUTS: &str = "inputs.sha256";
 
-/// Fits the peers' models with scikit-learn on the same table, unless those are there that were fitted from it.
+/// Fits the peers' models with scikit-learn on the same table, unless they were already fitted from it.
 ///
 /// # Errors
 /// A sentence that says why there are none.
@@ -92,7 +92,7 @@ pub fn train_peers(
         .map_err(|error| format!("cannot write {}: {error}", fitted_from.display()))
 }
 
-/// A line for each file: the SHA-256 of its content.
+/// Returns a line with the SHA-256 of each file.
 fn digests(files: &[&Path]) -> Result<String, String> {
     let digest = |file: &&Path| {
         let bytes = fs::read(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;

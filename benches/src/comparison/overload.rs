@@ -1,47 +1,48 @@
-//! Onnward under three times its capacity: it goes on answering what it can, and refuses the rest at once.
+//! Onnward at three times its capacity: it answers as much as it can, and rejects the rest at once.
 
 use std::fmt;
 
+use onnward_harness::HarnessError;
+use onnward_harness::generator::{Arrivals, Schedule, WindowFigures};
+use onnward_harness::ports::free_ports;
 use onnward_models::Family;
 use serde::Serialize;
 
-use crate::comparison::server::free_ports;
 use crate::comparison::subject::Subject;
 use crate::comparison::{Bench, Progress};
-use crate::error::ProofError;
-use crate::generator::{Arrivals, Schedule, WindowFigures};
 
-/// How many times its capacity.
+/// The factor of the capacity.
 const FACTOR: f64 = 3.0;
-/// How many rows a request has, and how many requests are on their way while the capacity is measured: as many as are all answered.
+/// How many rows a request has, and how many requests are on their way while the capacity is measured: as
+/// many as are all answered.
 const AT_CAPACITY: [(usize, usize); 3] = [(1, 64), (32, 64), (1024, 4)];
-/// How many requests may be on their way under overload: more than the queue holds.
+/// The most requests in flight under overload: more than the queue holds.
 const CONNECTIONS: usize = 1024;
-/// How many requests the queue of the engine holds, in both measurements.
+/// The requests that the engine's queue holds, in both measurements.
 const QUEUED: usize = 128;
 
-/// What came of three times the capacity.
+/// The results at three times the capacity.
 #[derive(Debug, Clone, Serialize)]
 pub struct Overload {
-    /// Which Onnward.
+    /// The subject.
     pub subject: Subject,
     /// The model's family.
     pub family: Family,
-    /// How many rows a request has.
+    /// The rows of a request.
     pub rows: usize,
-    /// How many rows the queue holds.
+    /// The rows that the queue holds.
     pub max_queue_rows: usize,
-    /// Answers with 200 a second in a closed loop.
+    /// Answers with 200 per second in a closed loop.
     pub capacity: f64,
-    /// Requests a second that were begun.
+    /// Requests per second.
     pub rate: f64,
-    /// What came of them.
+    /// The results.
     #[serde(flatten)]
     pub figures: WindowFigures,
 }
 
-/// Measures Onnward.
-pub(super) fn measure(bench: &Bench<'_>, turns: &[(Subject, Family)]) -> Result<Vec<Overload>, ProofError> {
+/// Measures Onnward under overload.
+pub(super) fn measure(bench: &Bench<'_>, turns: &[(Subject, Family)]) -> Result<Vec<Overload>, HarnessError> {
     let mut found = Vec::new();
     // As it comes, where that is compared: a runtime alone adds nothing.
     let as_it_comes = turns.iter().any(|(subject, _)| *subject == Subject::Onnward);
@@ -70,12 +71,12 @@ pub(super) fn measure(bench: &Bench<'_>, turns: &[(Subject, Family)]) -> Result<
 }
 
 impl Overload {
-    /// The share of the capacity that is still answered with 200.
+    /// Returns the share of the capacity that is still answered with 200.
     pub fn goodput(&self) -> f64 {
         self.figures.requests_per_second / self.capacity
     }
 
-    /// How long a full queue takes at the capacity, in microseconds.
+    /// Returns how long a full queue takes at the capacity, in microseconds.
     pub fn queue_us(&self) -> f64 {
         self.max_queue_rows as f64 / (self.capacity * self.rows as f64) * 1e6
     }

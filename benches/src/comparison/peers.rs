@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::error::ProofError;
+use onnward_harness::HarnessError;
 
 /// A Python environment that is ready.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ impl Environment {
     /// Runs a script to its end.
     ///
     /// # Errors
-    /// What it wrote last, if it fails.
+    /// The last output, if the script fails.
     pub fn run(&self, script: &Path, arguments: &[&Path]) -> Result<(), String> {
         finish(Command::new(self.program("python")).arg(script).args(arguments))
     }
@@ -69,24 +69,24 @@ fn finish(command: &mut Command) -> Result<(), String> {
     Err(format!("{program} has failed: {}", last.trim()))
 }
 
-/// How many bytes the files in a folder have, not counting those that it links to.
+/// Returns the size of the files in a folder, without those that it links to.
 ///
 /// # Errors
 /// The system's.
-pub fn size_of(path: &Path) -> Result<u64, ProofError> {
+pub fn size_of(path: &Path) -> Result<u64, HarnessError> {
     let mut bytes = 0;
     for file in files_in(path)? {
-        bytes += fs::symlink_metadata(&file).map_err(ProofError::reading(&file))?.len();
+        bytes += fs::symlink_metadata(&file).map_err(HarnessError::reading(&file))?.len();
     }
     Ok(bytes)
 }
 
-/// The files in a folder, without those that it links to; a file is the only one in itself.
+/// Returns the files in a folder, without those that it links to. For a file, returns that file.
 ///
 /// # Errors
 /// The system's.
-pub fn files_in(path: &Path) -> Result<Vec<PathBuf>, ProofError> {
-    let reading = || ProofError::reading(path);
+pub fn files_in(path: &Path) -> Result<Vec<PathBuf>, HarnessError> {
+    let reading = || HarnessError::reading(path);
     if !fs::metadata(path).map_err(reading())?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }

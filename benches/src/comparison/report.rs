@@ -1,8 +1,10 @@
-//! What the comparison found: every run, and the medians over the rounds.
+//! The comparison's results: every run, and the medians over the rounds.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use onnward_harness::figures::median;
+use onnward_harness::generator::{Latencies, Statuses, WindowFigures};
 use onnward_models::Family;
 use serde::Serialize;
 
@@ -12,48 +14,46 @@ use crate::comparison::scenario::Scenario;
 use crate::comparison::session::SessionTime;
 use crate::comparison::subject::Subject;
 use crate::comparison::targets::{self, Target};
-use crate::figures::median;
-use crate::generator::{Latencies, Statuses, WindowFigures};
 use crate::machine::Machine;
 
-/// What the comparison found.
+/// The comparison's results.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
-    /// Where and when.
+    /// The machine and the day.
     pub machine: Machine,
-    /// How long and with what.
+    /// The settings.
     pub settings: Settings,
-    /// Who was compared.
+    /// A subject that was measured.
     pub subjects: Vec<SubjectInfo>,
-    /// Who was not, and why.
+    /// The subjects that were left out.
     pub left_out: Vec<LeftOut>,
-    /// What Onnward is to reach beside the others, and whether it does.
+    /// The targets, and whether Onnward reaches them.
     pub targets: Vec<Target>,
     /// The medians over the rounds.
     pub summaries: Vec<Summary>,
-    /// How long a start takes, and how much memory is held after the load.
+    /// Start times, and memory after the load.
     pub starts: Vec<StartSummary>,
-    /// The memory that Onnward holds with a model of each family, in bytes.
+    /// Onnward's memory with a model of each family, in bytes.
     pub both_resident_bytes: BTreeMap<Subject, u64>,
-    /// How long the session alone takes.
+    /// The times of sessions without a server.
     pub sessions: Vec<SessionTime>,
-    /// Three times the capacity.
+    /// The results at three times the capacity.
     pub overload: Vec<Overload>,
-    /// Everything that the summaries are made of.
+    /// All runs, of which the summaries are medians.
     pub runs: Vec<Run>,
-    /// Everything that `starts` is made of.
+    /// All starts, of which `starts` are medians.
     #[serde(rename = "all_starts")]
     pub all_starts: Vec<Start>,
 }
 
-/// How long was measured and with what.
+/// The settings of the comparison.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Settings {
-    /// How many rounds.
+    /// The number of rounds.
     pub rounds: usize,
-    /// How long a window is, in seconds.
+    /// The length of a window, in seconds.
     pub window_seconds: f64,
-    /// How long is sent before anything counts, in seconds.
+    /// The warm-up, in seconds.
     pub warm_up_seconds: f64,
     /// The processors of the servers.
     pub server_processors: Vec<usize>,
@@ -61,102 +61,102 @@ pub struct Settings {
     pub generator_processors: Vec<usize>,
     /// The rows of the table.
     pub table_rows: usize,
-    /// Whether the table was drawn from the schema.
+    /// Whether the table was sampled from the schema.
     pub sampled: bool,
-    /// Variables that the engine was given beside its own.
+    /// More environment variables of the engine.
     pub engine_environment: Vec<(String, String)>,
 }
 
-/// Who was compared.
+/// A subject that was measured.
 #[derive(Debug, Clone, Serialize)]
 pub struct SubjectInfo {
-    /// Its short name.
+    /// The short name.
     pub subject: Subject,
-    /// Its name.
+    /// The name.
     pub title: &'static str,
-    /// How it is set up.
+    /// The setup.
     pub settings: &'static str,
-    /// The versions of what it is made of.
+    /// The versions of its parts.
     pub versions: Vec<String>,
     /// What must be installed to run it, without Python itself.
     pub installed_bytes: Option<u64>,
 }
 
-/// Who was not compared.
+/// A subject that was left out.
 #[derive(Debug, Clone, Serialize)]
 pub struct LeftOut {
-    /// Who.
+    /// The subject.
     pub subject: Subject,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// One measurement.
+/// A run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Run {
-    /// Who.
+    /// The subject.
     pub subject: Subject,
-    /// The model's family; the bare handler's runs bear the first.
+    /// The model's family; the first one for the bare handler.
     pub family: Family,
-    /// Which round, from 0.
+    /// The round, from 0.
     pub round: usize,
-    /// How it was asked.
+    /// The scenario.
     pub scenario: Scenario,
-    /// Requests a second that were begun, of an open loop.
+    /// Requests per second, in an open loop.
     pub rate: Option<f64>,
-    /// What came of it.
+    /// The results.
     #[serde(flatten)]
     pub figures: WindowFigures,
 }
 
-/// One start.
+/// A start.
 #[derive(Debug, Clone, Serialize)]
 pub struct Start {
-    /// Who.
+    /// The subject.
     pub subject: Subject,
     /// The model's family.
     pub family: Family,
-    /// From the start of the process to its first answer to a prediction, its files in memory.
+    /// The time from the start of the process to its first prediction, with its files in the page cache.
     pub seconds: f64,
-    /// The same, its files on the disk; `None` where the system could not be had drop them from memory.
+    /// The same with its files on disk only; `None` if the system could not evict them from the page cache.
     pub from_disk_seconds: Option<f64>,
-    /// The memory that it held after the round's load, where there was one.
+    /// The memory after the round's load, if there was one.
     pub resident_bytes: Option<u64>,
 }
 
-/// The medians over one subject's starts.
+/// The medians of a subject's starts.
 #[derive(Debug, Clone, Serialize)]
 pub struct StartSummary {
-    /// Who.
+    /// The subject.
     pub subject: Subject,
     /// The model's family.
     pub family: Family,
-    /// From the start of the process to its first answer to a prediction, its files in memory.
+    /// The time from the start of the process to its first prediction, with its files in the page cache.
     pub seconds: f64,
-    /// The same, its files on the disk.
+    /// The same with its files on disk only.
     pub from_disk_seconds: f64,
-    /// The memory that it holds after load.
+    /// The memory after the load.
     pub resident_bytes: f64,
 }
 
-/// The medians over the rounds of one subject, family and scenario.
+/// The medians over the rounds of a subject, family and scenario.
 #[derive(Debug, Clone, Serialize)]
 pub struct Summary {
-    /// Who.
+    /// The subject.
     pub subject: Subject,
     /// The model's family.
     pub family: Family,
-    /// How it was asked.
+    /// The scenario.
     pub scenario: Scenario,
     /// Whether every round's run was stable.
     pub stable: bool,
-    /// Answers with 200 a second.
+    /// Answers with 200 per second.
     pub requests_per_second: f64,
-    /// Rows that were answered with 200 a second.
+    /// Rows answered with 200 per second.
     pub rows_per_second: f64,
-    /// How long answers took.
+    /// The latencies.
     pub latency_us: Option<Latencies>,
-    /// The server's processor time for a request, in microseconds.
+    /// The server's processor time per request, in microseconds.
     pub cpu_us_per_request: f64,
     /// The server's processor time for a million rows, in seconds.
     pub cpu_seconds_per_million_rows: f64,

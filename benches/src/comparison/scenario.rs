@@ -1,17 +1,16 @@
-//! In which ways the subjects are asked.
+//! The scenarios in which subjects are measured.
 
+use onnward_harness::generator::{Arrivals, Schedule};
 use serde::Serialize;
 
-use crate::generator::{Arrivals, Schedule};
-
-/// How many batches are on their way at a time.
+/// The batches in flight.
 const BATCHES: usize = 4;
-/// How many requests of an open loop may be.
+/// The most requests in flight in an open loop.
 const CONNECTIONS: usize = 256;
-/// The share of its own capacity that a subject is given in an open loop.
+/// The share of a subject's own capacity that an open loop requests.
 const SHARE: f64 = 0.5;
 
-/// One way in which a subject is asked.
+/// A scenario in which subjects are measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scenario {
@@ -19,20 +18,20 @@ pub enum Scenario {
     SingleAt1,
     /// Closed loop, single rows, 16 at a time.
     SingleAt16,
-    /// Closed loop, single rows, 64 at a time: what a subject answers then is its capacity.
+    /// Closed loop, single rows, 64 at a time: the subject's throughput here is its capacity.
     SingleAt64,
     /// Closed loop, 32 rows a request, four at a time.
     Batch32,
     /// Closed loop, 1,024 rows a request, four at a time.
     Batch1024,
-    /// Open loop, single rows at even distances, at half of the subject's own capacity.
+    /// Open loop, single rows at constant intervals, at half of the subject's own capacity.
     Constant,
     /// Open loop, single rows as independent clients send them, at half of the subject's own capacity.
     Poisson,
 }
 
 impl Scenario {
-    /// All, in the order in which they are run: an open loop needs the capacity of a closed one.
+    /// All scenarios, in the order in which they run: an open loop needs the capacity from a closed one.
     pub const ALL: [Self; 7] = [
         Self::SingleAt1,
         Self::SingleAt16,
@@ -42,11 +41,11 @@ impl Scenario {
         Self::Constant,
         Self::Poisson,
     ];
-    /// Those of a quick run.
+    /// The scenarios of a quick run.
     pub const QUICK: [Self; 5] =
         [Self::SingleAt1, Self::SingleAt64, Self::Batch32, Self::Batch1024, Self::Poisson];
 
-    /// How many rows a request has.
+    /// The rows of a request.
     pub fn rows(self) -> usize {
         match self {
             Self::Batch32 => 32,
@@ -55,7 +54,7 @@ impl Scenario {
         }
     }
 
-    /// When requests begin, for a subject that answers `capacity` single rows a second.
+    /// Returns when requests begin, for a subject that answers `capacity` single rows per second.
     pub fn schedule(self, capacity: f64) -> Schedule {
         let open =
             |rate: f64, arrivals| Schedule::Open { rate: rate.max(1.0), arrivals, connections: CONNECTIONS };
@@ -69,7 +68,7 @@ impl Scenario {
         }
     }
 
-    /// What it is called in a table.
+    /// Returns the name in tables.
     pub fn title(self) -> &'static str {
         match self {
             Self::SingleAt1 => "single rows, 1 at a time",

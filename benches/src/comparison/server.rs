@@ -1,98 +1,73 @@
-//! A subject that runs, on processors of its own.
+//! A running subject, on processors of its own.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use onnward_harness::HarnessError;
+use onnward_harness::process::{ProcessTree, spawn_on};
 use serde_json::Value;
 
 use crate::comparison::workload::predictions_in;
-use crate::error::ProofError;
-use crate::process::{ProcessTree, pin};
 
-/// How long a subject may take until it answers.
+/// How long a subject may take to start to answer.
 const TIMEOUT: Duration = Duration::from_secs(90);
-/// How often it is asked whether it answers.
-const PAUSE: Duration = Duration::from_millis(1);
+/// The time between two checks whether it answers.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// A subject that runs; it is ended when this is dropped.
+/// A running subject. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
     log: PathBuf,
     agent: ureq::Agent,
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: SocketAddr,
     started: Instant,
 }
 
-/// One request, and how many predictions its answer must hold.
+/// A request, and the number of predictions in a correct answer.
 #[derive(Debug, Clone)]
 pub struct Probe<'a> {
-    /// Where it is posted.
+    /// The path.
     pub path: &'a str,
     /// The body.
     pub body: &'a [u8],
-    /// How many rows it has.
+    /// The number of rows in the body.
     pub rows: usize,
 }
 
-/// Ports of 127.0.0.1 that are free now.
-///
-/// # Errors
-/// [`ProofError::System`].
-pub fn free_ports() -> Result<[u16; 3], ProofError> {
-    let reserve = || -> std::io::Result<(TcpListener, u16)> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let port = listener.local_addr()?.port();
-        Ok((listener, port))
-    };
-    let find = || -> std::io::Result<_> { Ok([reserve()?, reserve()?, reserve()?]) };
-    let reserved = find().map_err(ProofError::system("find a free port"))?;
-    Ok(reserved.map(|(_, port)| port))
-}
-
 impl Server {
-    /// Starts it on these processors. It may not answer yet.
+    /// Starts a subject on these processors, without waiting until it answers.
     ///
     /// # Errors
-    /// [`ProofError::Start`], [`ProofError::System`].
+    /// [`HarnessError::Start`], [`HarnessError::System`].
     pub fn start(
         mut command: Command,
         port: u16,
         processors: &[usize],
         log: PathBuf,
-    ) -> Result<Self, ProofError> {
-        let writing = || ProofError::system(format!("write {}", log.display()));
+    ) -> Result<Self, HarnessError> {
+        let writing = || HarnessError::system(format!("write {}", log.display()));
         let out = File::create(&log).map_err(writing())?;
         let errors = out.try_clone().map_err(writing())?;
         command.stdin(Stdio::null()).stdout(out).stderr(errors);
         let program = PathBuf::from(command.get_program());
         let started = Instant::now();
-        // A process may run where the thread may that starts it.
-        let spawned = std::thread::scope(|scope| {
-            scope
-                .spawn(|| {
-                    pin(processors);
-                    command.spawn()
-                })
-                .join()
-        });
-        let child = spawned
-            .unwrap_or_else(|_| Err(std::io::Error::other("the thread that starts it has failed")))
-            .map_err(|source| ProofError::Start { program, source })?;
+        let child =
+            spawn_on(&mut command, processors).map_err(|source| HarnessError::Start { program, source })?;
         let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT));
         let agent = agent.build().into();
         Ok(Self { child, log, agent, address: SocketAddr::from(([127, 0, 0, 1], port)), started })
     }
 
-    /// Waits until it answers a request with its predictions; gives the time since it was started.
+    /// Waits until the subject answers with predictions. Returns the time since its start.
     ///
     /// # Errors
-    /// [`ProofError::Ended`], or what it answers after all patience.
-    pub fn wait_until_ready(&mut self, probe: &Probe<'_>) -> Result<Duration, ProofError> {
+    /// [`HarnessError::Ended`], or its last answer after the time limit.
+    pub fn wait_until_ready(&mut self, probe: &Probe<'_>) -> Result<Duration, HarnessError> {
         loop {
             match self.check(probe) {
                 Ok(()) => return Ok(self.started.elapsed()),
@@ -101,20 +76,20 @@ impl Server {
             }
             if !matches!(self.child.try_wait(), Ok(None)) {
                 let program = self.log.display().to_string();
-                return Err(ProofError::Ended { program, log: self.end_of_log() });
+                return Err(HarnessError::Ended { program, log: self.end_of_log() });
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 
-    /// Whether it answers a request with a prediction for each row.
+    /// Checks that the subject answers with a prediction for each row.
     ///
     /// # Errors
-    /// [`ProofError::Answer`] if it does not.
-    pub fn check(&self, probe: &Probe<'_>) -> Result<(), ProofError> {
+    /// [`HarnessError::Answer`] if it does not.
+    pub fn check(&self, probe: &Probe<'_>) -> Result<(), HarnessError> {
         let Probe { path, body, rows } = *probe;
         let wrong =
-            |answer: String| ProofError::Answer { request: format!("{path} with {rows} rows"), answer };
+            |answer: String| HarnessError::Answer { request: format!("{path} with {rows} rows"), answer };
         let request =
             self.agent.post(format!("http://{}{path}", self.address)).content_type("application/json");
         let mut response = request.send(body).map_err(|error| wrong(error.to_string()))?;
@@ -127,7 +102,7 @@ impl Server {
         Err(wrong(format!("{}: {shown}", response.status())))
     }
 
-    /// Its process and those that it has started.
+    /// Returns its process and all descendants.
     pub fn processes(&self) -> ProcessTree {
         ProcessTree::of(self.child.id())
     }

@@ -1,7 +1,7 @@
-//! How long a session takes alone, in the process that calls it: what no server can do without.
+//! The time of a session without a server, which every server needs at least.
 //!
-//! It is measured in a process of its own, on the processors of the servers: ONNX Runtime's telemetry must be off before
-//! a process has a second thread.
+//! It is measured in a process of its own, on the processors of the servers: ONNX Runtime's telemetry must be
+//! off before a process has a second thread.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,36 +9,36 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ndarray::ArrayView2;
-use onnward_engine::backend::{Backend, Batch, TELEMETRY_SWITCH, Tract, load_onnxruntime};
+use onnward_harness::HarnessError;
+use onnward_harness::figures::median;
+use onnward_harness::process::pin;
 use onnward_models::Family;
 use onnward_onnx::Artifact;
 use onnward_rows::{RowParser, RowsLimits};
+use onnward_runtime::backend::{Backend, Batch, TELEMETRY_SWITCH, Tract, load_onnxruntime};
 use serde::{Deserialize, Serialize};
 
 use crate::comparison::subject::Subject;
 use crate::comparison::workload::Protocol;
 use crate::comparison::{Bench, Progress};
-use crate::error::ProofError;
-use crate::figures::median;
-use crate::process::pin;
 
-/// How long is measured at least.
+/// The least duration of a measurement.
 const LONG_ENOUGH: Duration = Duration::from_millis(500);
-/// How many runs are measured at least.
+/// The least number of runs.
 const MIN_RUNS: usize = 20;
-/// For how many rows.
+/// The numbers of rows.
 const ROWS: [usize; 3] = [1, 32, 1024];
 
-/// How long one run of a session takes.
+/// The time of one run of a session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SessionTime {
     /// Onnward's backend.
     pub backend: String,
     /// The model's family.
     pub family: String,
-    /// How many rows a run scores.
+    /// The rows of a run.
     pub rows: usize,
-    /// The median over the runs, in microseconds.
+    /// The median of the runs, in microseconds.
     pub us: f64,
 }
 
@@ -55,11 +55,11 @@ pub struct SessionPlan {
     pub processors: Vec<usize>,
 }
 
-/// Times the sessions of Onnward's backends that are compared.
+/// Times the sessions of the compared Onnward backends.
 pub(super) fn measure(
     bench: &Bench<'_>,
     turns: &[(Subject, Family)],
-) -> Result<Vec<SessionTime>, ProofError> {
+) -> Result<Vec<SessionTime>, HarnessError> {
     let files = &bench.settings.files;
     let mut times = Vec::new();
     for &(subject, family) in turns {
@@ -68,7 +68,7 @@ pub(super) fn measure(
         for rows in ROWS {
             let body = bench.workload.bodies(Protocol::Named, rows)?.into_iter().next().unwrap_or_default();
             let path = files.work.join(format!("rows-{rows}.json"));
-            std::fs::write(&path, body).map_err(ProofError::system(format!("write {}", path.display())))?;
+            std::fs::write(&path, body).map_err(HarnessError::system(format!("write {}", path.display())))?;
             let artifact = files.work.join(format!("{}.onnx", family.name()));
             let mut command = Command::new(&files.bench);
             command.args(["session", "--backend", backend]).env(TELEMETRY_SWITCH, "1");
@@ -76,10 +76,10 @@ pub(super) fn measure(
             for processor in &bench.server_processors {
                 command.args(["--processor", &processor.to_string()]);
             }
-            let output = command.output().map_err(ProofError::system("start the session"))?;
+            let output = command.output().map_err(HarnessError::system("start the session"))?;
             if !output.status.success() {
                 let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-                return Err(ProofError::Settings(format!("the session cannot be timed: {reason}")));
+                return Err(HarnessError::Settings(format!("the session cannot be timed: {reason}")));
             }
             let us: f64 = serde_json::from_slice(&output.stdout)?;
             let (backend, family) = (backend.to_owned(), family.name().to_owned());
@@ -89,27 +89,27 @@ pub(super) fn measure(
     Ok(times)
 }
 
-/// Times a session in this process: the median of its runs in microseconds.
+/// Times a session in this process. Returns the median of its runs in microseconds.
 ///
 /// # Errors
-/// [`ProofError::Settings`] if the model or the rows cannot be used.
-pub fn time(plan: &SessionPlan) -> Result<f64, ProofError> {
+/// [`HarnessError::Settings`] if the model or the rows cannot be used.
+pub fn time(plan: &SessionPlan) -> Result<f64, HarnessError> {
     if !plan.processors.is_empty() {
         pin(&plan.processors);
     }
     let unusable =
-        |what: &Path, reason: String| ProofError::Settings(format!("{}: {reason}", what.display()));
-    let bytes = std::fs::read(&plan.artifact).map_err(ProofError::reading(&plan.artifact))?;
+        |what: &Path, reason: String| HarnessError::Settings(format!("{}: {reason}", what.display()));
+    let bytes = std::fs::read(&plan.artifact).map_err(HarnessError::reading(&plan.artifact))?;
     let artifact = Artifact::decode(&bytes).map_err(|error| unusable(&plan.artifact, error.to_string()))?;
     let schema = &artifact.metadata.schema;
-    let body = std::fs::read(&plan.rows).map_err(ProofError::reading(&plan.rows))?;
+    let body = std::fs::read(&plan.rows).map_err(HarnessError::reading(&plan.rows))?;
     let parsed = RowParser::new(schema.clone()).parse(&body, RowsLimits::NONE, false);
     let rows = parsed.map_err(|error| unusable(&plan.rows, error.to_string()))?.rows;
     let matrix = ArrayView2::from_shape((rows.len, schema.features.len()), &rows.values);
     let matrix = matrix.map_err(|error| unusable(&plan.rows, error.to_string()))?;
 
     let backend = backend(&plan.backend)?;
-    let cut = artifact.encode_cut().map_err(|error| unusable(&plan.artifact, error.to_string()))?;
+    let cut = artifact.encode_subgraph().map_err(|error| unusable(&plan.artifact, error.to_string()))?;
     let mut session = backend.open(&cut).map_err(|error| unusable(&plan.artifact, error.to_string()))?;
     let mut times = Vec::new();
     let start = Instant::now();
@@ -122,9 +122,9 @@ pub fn time(plan: &SessionPlan) -> Result<f64, ProofError> {
     Ok(median(times))
 }
 
-fn backend(name: &str) -> Result<Arc<dyn Backend>, ProofError> {
+fn backend(name: &str) -> Result<Arc<dyn Backend>, HarnessError> {
     if name == "tract" {
         return Ok(Arc::new(Tract::new()));
     }
-    load_onnxruntime(None).map_err(|error| ProofError::Settings(error.to_string()))
+    load_onnxruntime(None).map_err(|error| HarnessError::Settings(error.to_string()))
 }

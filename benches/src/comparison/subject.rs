@@ -1,22 +1,22 @@
-//! Who is compared, and how each is started.
+//! The subjects of the comparison, and how each is started.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use onnward_harness::HarnessError;
 use onnward_models::Family;
 use serde::Serialize;
 
 use crate::comparison::peers::Environment;
 use crate::comparison::workload::Protocol;
-use crate::error::ProofError;
 
-/// Who is compared.
+/// A subject of the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Subject {
     /// The limit of the HTTP stack: it computes nothing.
     Bare,
-    /// Onnward as it comes: each model on the runtime that is faster.
+    /// Onnward with its defaults: each model on the faster runtime.
     Onnward,
     /// Onnward with ONNX Runtime.
     OnnwardOnnxruntime,
@@ -31,7 +31,7 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// All, in the order in which they are shown.
+    /// All subjects, in the order of tables.
     pub const ALL: [Self; 7] = [
         Self::Bare,
         Self::Onnward,
@@ -42,7 +42,7 @@ impl Subject {
         Self::Mlserver,
     ];
 
-    /// What it is called in a table.
+    /// Returns the name in tables.
     pub fn title(self) -> &'static str {
         match self {
             Self::Bare => "bare axum handler",
@@ -55,7 +55,7 @@ impl Subject {
         }
     }
 
-    /// The folder of its requirements, of one that is written in Python.
+    /// Returns the folder of a Python subject's requirements.
     pub fn peer(self) -> Option<&'static str> {
         match self {
             Self::Bare | Self::Onnward | Self::OnnwardOnnxruntime | Self::OnnwardTract => None,
@@ -65,7 +65,7 @@ impl Subject {
         }
     }
 
-    /// The backend, of Onnward.
+    /// Returns the backend, for Onnward.
     pub fn backend(self) -> Option<&'static str> {
         match self {
             Self::Onnward => Some("auto"),
@@ -75,17 +75,17 @@ impl Subject {
         }
     }
 
-    /// Whether it computes with a model, so that the model's family matters.
+    /// Returns whether the subject scores with a model, so that the model's family matters.
     pub fn has_model(self) -> bool {
         self != Self::Bare
     }
 
-    /// How it wants to be asked.
+    /// Returns the format of its requests.
     pub fn protocol(self) -> Protocol {
         if self == Self::Mlserver { Protocol::Columns } else { Protocol::Named }
     }
 
-    /// Where so many rows are posted.
+    /// Returns the path to which this many rows are posted.
     pub fn path(self, rows: usize) -> &'static str {
         match self {
             Self::Mlserver => "/v2/models/churn/infer",
@@ -95,7 +95,7 @@ impl Subject {
         }
     }
 
-    /// How it is set up, for the report.
+    /// Describes the subject's setup, for the report.
     pub fn settings(self) -> &'static str {
         match self {
             Self::Bare => "axum, hyper, tokio and serde as they come; TCP_NODELAY; no middleware",
@@ -118,53 +118,54 @@ impl Subject {
     }
 }
 
-/// The files that the subjects are started from.
+/// The programs and folders from which subjects are started.
 #[derive(Debug, Clone)]
 pub struct Files {
     /// The engine's program.
     pub engine: PathBuf,
-    /// This program, which is the bare handler too.
+    /// This program, which is also the bare handler.
     pub bench: PathBuf,
     /// The folder of the peers' sources.
     pub peers: PathBuf,
-    /// The folder in which everything is made.
+    /// The folder for everything that is generated.
     pub work: PathBuf,
-    /// Variables that the engine gets beside its own.
+    /// More environment variables of the engine.
     pub engine_environment: Vec<(String, String)>,
 }
 
 impl Files {
-    /// The model repository that holds one family's model.
+    /// Returns the model repository with one family's model.
     pub fn repository(&self, family: Family) -> PathBuf {
         self.work.join("repositories").join(family.name())
     }
 
-    /// The model repository that holds a model of each family.
+    /// Returns the model repository with a model of each family.
     pub fn both(&self) -> PathBuf {
         self.work.join("repositories").join("both")
     }
 
-    /// The folder of the models that the peers serve.
+    /// Returns the folder of the peers' models.
     pub fn peer_models(&self) -> PathBuf {
         self.work.join("peer-models")
     }
 
-    /// A file of the models that the peers serve.
+    /// Returns a file of the peers' models.
     pub fn peer_model(&self, family: Family, file: &str) -> PathBuf {
         self.peer_models().join(family.name()).join(file)
     }
 
-    /// What starts a subject, to listen on a port of 127.0.0.1. `second` and `third` are ports that it may need beside.
+    /// Returns the command that starts a subject on a port of 127.0.0.1. `second` and `third` are more ports
+    /// that it may need.
     ///
     /// # Errors
-    /// [`ProofError::System`] if its settings cannot be put in place.
+    /// [`HarnessError::System`] if its settings cannot be put in place.
     pub fn command(
         &self,
         subject: Subject,
         family: Family,
         environment: Option<&Environment>,
         ports: [u16; 3],
-    ) -> Result<Command, ProofError> {
+    ) -> Result<Command, HarnessError> {
         let [port, second, third] = ports;
         let program =
             |name: &str| environment.map_or_else(|| PathBuf::from(name), |found| found.program(name));
@@ -206,7 +207,7 @@ impl Files {
         Ok(command)
     }
 
-    /// What starts the engine on a repository.
+    /// Returns the command that starts the engine on a repository.
     pub fn engine_command(&self, subject: Subject, repository: &Path, port: u16) -> Command {
         let mut command = Command::new(&self.engine);
         command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--repository"]).arg(repository);
@@ -217,7 +218,7 @@ impl Files {
         command
     }
 
-    /// What must be installed to run it, without Python itself and without models.
+    /// Returns what must be installed to run a subject, without Python itself and without models.
     pub fn installed<'a>(
         &'a self,
         subject: Subject,
@@ -234,7 +235,7 @@ impl Files {
         }
     }
 
-    /// The model that it serves; none for the bare handler.
+    /// Returns the model that a subject serves; `None` for the bare handler.
     pub fn model(&self, subject: Subject, family: Family) -> Option<PathBuf> {
         if subject.backend().is_some() {
             return Some(self.repository(family));
@@ -243,6 +244,6 @@ impl Files {
     }
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, ProofError> {
-    std::path::absolute(path).map_err(ProofError::system(format!("find {}", path.display())))
+fn absolute(path: &Path) -> Result<PathBuf, HarnessError> {
+    std::path::absolute(path).map_err(HarnessError::system(format!("find {}", path.display())))
 }

@@ -1,24 +1,24 @@
-//! What Onnward is to reach, as ratios within one run, and whether it does.
+//! Targets for Onnward, as ratios within one run, and whether it reaches them.
 
 use std::fmt;
 
+use onnward_harness::requirement::Requirement;
 use onnward_models::Family;
 use serde::Serialize;
 
 use crate::comparison::report::{Report, Summary};
 use crate::comparison::scenario::Scenario;
 use crate::comparison::subject::Subject;
-use crate::verdict::Requirement;
 
-/// One target.
+/// A target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Target {
     /// Both sides were measured.
     Judged(Requirement),
-    /// Something that it needs was not.
+    /// Something that it needs was not measured.
     NotMeasured {
-        /// What is required.
+        /// The requirements.
         required: String,
         /// What is missing.
         missing: String,
@@ -36,10 +36,10 @@ impl fmt::Display for Target {
     }
 }
 
-/// A ratio that is to be reached.
+/// A ratio to reach.
 struct Ratio {
     what: String,
-    /// Of which subject the other side is.
+    /// The subject of the other side.
     to: Subject,
     value: fn(&Summary) -> f64,
     scenario: Scenario,
@@ -68,7 +68,8 @@ impl Limit {
     }
 }
 
-/// Holds the report's figures against the targets: those of Onnward as it comes or, where that was not measured, on one runtime.
+/// Compares the report's figures with the targets: those of Onnward with its defaults or, if not measured, on
+/// one runtime.
 pub fn judge(report: &Report) -> Vec<Target> {
     let measured = |subject: &Subject| report.runs.iter().any(|run| run.subject == *subject);
     let Some(onnward) =
@@ -133,8 +134,8 @@ impl Ratio {
     }
 }
 
-/// Parsing, encoding, running and answering together, by the server's processor time, beside ONNX Runtime's run alone: what a
-/// program pays that has the rows as a matrix and calls the runtime itself.
+/// Parsing, encoding, running and answering together, by the server's processor time, beside ONNX Runtime's
+/// run alone: what a program pays that has the rows as a matrix and calls the runtime itself.
 fn whole_batch(report: &Report, onnward: Subject, family: Family) -> Option<Target> {
     // It is required of the forest; a logistic session takes less time than reading its rows.
     let mut sessions = report.sessions.iter().filter(|_| family == Family::Forest);
@@ -161,7 +162,8 @@ fn starts(report: &Report, onnward: Subject, family: Family) -> Vec<Target> {
     places.filter(|(_, seconds)| seconds.is_finite()).map(judge).collect()
 }
 
-/// How much longer than a full queue takes an admitted request may wait: it is in a batch that runs, and its answer is sent.
+/// The factor of a full queue's time that an admitted request may take: it is also in a running batch, and
+/// its answer is sent.
 const ABOVE_THE_QUEUE: f64 = 1.5;
 
 fn overload(report: &Report, onnward: Subject) -> Vec<Target> {

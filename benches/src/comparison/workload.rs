@@ -1,37 +1,36 @@
-//! The rows that all subjects are asked for, and the bodies in which each takes them.
+//! The rows that all subjects score, and the request bodies in each subject's format.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use onnward_harness::HarnessError;
 use onnward_models::{Dataset, OnInvalid, SampleFormat, write_sample};
 use onnward_schemas::{Feature, FeatureKind, Schema, SchemaFile};
 use serde_json::{Map, Value, json};
 
-use crate::error::ProofError;
-
-/// How many customers are drawn where no table is given.
+/// The rows of the sample if no table is given.
 const SAMPLED_ROWS: u64 = 7000;
 /// The seed of that sample.
 const SEED: u64 = 42;
-/// How many different rows are sent.
+/// The number of different rows.
 const SENT_ROWS: usize = 2048;
-/// How many different bodies of one row are sent at most.
+/// The most different bodies of one row.
 const SINGLE_BODIES: usize = 512;
 
-/// The table that is trained on, and rows of it to ask for.
+/// The training table, and rows of it to request.
 #[derive(Debug)]
 pub struct Workload {
     /// The schema of the table.
     pub schema: Schema,
     /// The table, a CSV file.
     pub table: PathBuf,
-    /// The same, read.
+    /// The parsed table.
     pub data: Dataset,
-    /// The rows that are sent, each a value for every feature.
+    /// The rows to send, with a value for every feature.
     rows: Vec<Vec<Value>>,
 }
 
-/// How a service wants to be asked.
+/// The format of a service's requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// An object of named fields, or an array of such objects.
@@ -41,19 +40,19 @@ pub enum Protocol {
 }
 
 impl Workload {
-    /// Reads the table; where none is given, draws one into `folder`.
+    /// Reads the table. If none is given, samples one into `folder`.
     ///
     /// # Errors
-    /// [`ProofError`]: the schema or the table cannot be used.
-    pub fn new(schema: &Path, table: Option<&Path>, folder: &Path) -> Result<Self, ProofError> {
-        let text = std::fs::read_to_string(schema).map_err(ProofError::reading(schema))?;
+    /// [`HarnessError`]: the schema or the table cannot be used.
+    pub fn new(schema: &Path, table: Option<&Path>, folder: &Path) -> Result<Self, HarnessError> {
+        let text = std::fs::read_to_string(schema).map_err(HarnessError::reading(schema))?;
         let file = SchemaFile::parse(&text)
-            .map_err(|source| ProofError::Schema { path: schema.to_owned(), source })?;
+            .map_err(|source| HarnessError::Schema { path: schema.to_owned(), source })?;
         let table = match table {
             Some(table) => table.to_owned(),
             None => {
                 let path = folder.join("customers.csv");
-                let writing = ProofError::system(format!("write {}", path.display()));
+                let writing = HarnessError::system(format!("write {}", path.display()));
                 let out = File::create(&path).map_err(writing)?;
                 write_sample(&file, SAMPLED_ROWS, SEED, SampleFormat::Csv, out, |_| ())?;
                 path
@@ -65,11 +64,11 @@ impl Workload {
         Ok(Self { schema: file.schema, table, data, rows })
     }
 
-    /// Bodies of `rows` rows each; of a single row, no list.
+    /// Returns bodies with `rows` rows each. A single row is not in a list.
     ///
     /// # Errors
-    /// [`ProofError::Json`].
-    pub fn bodies(&self, protocol: Protocol, rows: usize) -> Result<Vec<Vec<u8>>, ProofError> {
+    /// [`HarnessError::Json`].
+    pub fn bodies(&self, protocol: Protocol, rows: usize) -> Result<Vec<Vec<u8>>, HarnessError> {
         let count = (SENT_ROWS / rows.max(1)).clamp(1, SINGLE_BODIES);
         let mut endless = self.rows.iter().cycle();
         (0..count)
@@ -83,7 +82,7 @@ impl Workload {
             .collect()
     }
 
-    fn named(&self, rows: &[&[Value]]) -> Result<Vec<u8>, ProofError> {
+    fn named(&self, rows: &[&[Value]]) -> Result<Vec<u8>, HarnessError> {
         let objects = rows.iter().map(|row| {
             let field = |(feature, value): (&Feature, &Value)| {
                 Ok(format!("{}:{value}", serde_json::to_string(&feature.name)?))
@@ -119,7 +118,7 @@ impl Workload {
     }
 }
 
-/// The JSON value that is encoded as this number.
+/// Returns the JSON value that is encoded as a number.
 fn value((feature, &code): (&Feature, &f32)) -> Value {
     match &feature.kind {
         FeatureKind::Categorical { values, .. } => values
@@ -136,7 +135,7 @@ fn value((feature, &code): (&Feature, &f32)) -> Value {
     }
 }
 
-/// How many rows an answer has probabilities for, in any of the subjects' forms.
+/// Returns for how many rows an answer has probabilities, in any subject's format.
 pub fn predictions_in(answer: &Value) -> usize {
     if answer.get("probability").is_some_and(Value::is_number) {
         return 1;

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use onnward_harness::HarnessError;
+use onnward_harness::cli::{Output, are_met, bar, family, print};
 use onnward_models::Family;
 
 use super::{FitSettings, Task, TrainingSettings, fit, run};
-use crate::cli::{Output, are_met, bar, family, print};
-use crate::error::ProofError;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -19,13 +19,13 @@ Examples:
   onnward-bench train --tasks forest --rounds 1 --libraries
   onnward-bench train --rows 100000 --output json")]
 pub(crate) struct TrainingArguments {
-    /// How many sampled rows are fitted
+    /// Rows of the sampled training table
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1000..))]
     rows: u64,
-    /// How many other rows the models are judged by
+    /// Rows of the sampled test table
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1000..))]
     test_rows: u64,
-    /// How often each trainer runs; they take turns
+    /// Number of rounds, in which trainers take turns
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     rounds: u64,
     /// What is fitted
@@ -46,7 +46,7 @@ pub(crate) struct TrainingArguments {
     /// Where the figures are written as JSON
     #[arg(long, value_name = "FILE", default_value = "target/bench/training.json")]
     results: PathBuf,
-    /// How the figures are printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
@@ -66,14 +66,14 @@ pub(crate) struct FitArguments {
 }
 
 impl TrainingArguments {
-    /// Whether all is as it must be.
-    pub fn run(self) -> Result<bool, ProofError> {
+    /// Runs the command and returns whether all requirements are met.
+    pub fn run(self) -> Result<bool, HarnessError> {
         let Self { rows, test_rows, rounds, tasks, libraries, python, script, schema, results, output } =
             self;
         if !python.is_file() {
             let python = python.display();
             let fix = "run `make bench-train`, which sets it up, or name another one with --python";
-            return Err(ProofError::Settings(format!("there is no Python at {python}: {fix}")));
+            return Err(HarnessError::Settings(format!("there is no Python at {python}: {fix}")));
         }
         let settings = TrainingSettings { schema, rows, test_rows, rounds, python, script, tasks, libraries };
         let bar = bar(settings.runs(), "drawing the tables");
@@ -86,10 +86,11 @@ impl TrainingArguments {
         bar.finish_and_clear();
         if let Some(folder) = results.parent() {
             std::fs::create_dir_all(folder)
-                .map_err(ProofError::system(format!("make {}", folder.display())))?;
+                .map_err(HarnessError::system(format!("make {}", folder.display())))?;
         }
         let json = serde_json::to_string_pretty(&report)?;
-        std::fs::write(&results, json).map_err(ProofError::system(format!("write {}", results.display())))?;
+        std::fs::write(&results, json)
+            .map_err(HarnessError::system(format!("write {}", results.display())))?;
         print(output, &report)?;
         Ok(are_met(&report.requirements))
     }
@@ -97,7 +98,7 @@ impl TrainingArguments {
 
 impl FitArguments {
     /// Always true: whoever started this process judges.
-    pub fn run(self) -> Result<bool, ProofError> {
+    pub fn run(self) -> Result<bool, HarnessError> {
         let Self { task, family, schema, train, test } = self;
         fit(&FitSettings { task, family, schema, train, test })?;
         Ok(true)

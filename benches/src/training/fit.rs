@@ -1,37 +1,37 @@
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 
+use onnward_harness::HarnessError;
 use onnward_models::{Dataset, Family, OnInvalid, Pipeline, roc_auc};
 use onnward_schemas::SchemaFile;
 
 use super::trainer::Said;
 use super::{TRAIN_SEED, Task};
-use crate::error::ProofError;
 
 /// What one process fits.
 #[derive(Debug, Clone)]
 pub struct FitSettings {
-    /// What is asked for.
+    /// The task.
     pub task: Task,
-    /// Who does it.
+    /// The model family.
     pub family: Family,
     /// The schema of the tables.
     pub schema: PathBuf,
-    /// The table that is fitted.
+    /// The training table.
     pub train: PathBuf,
-    /// The table by which the model is judged.
+    /// The test table.
     pub test: PathBuf,
 }
 
-/// Reads, fits and judges once, stopping after each step so that whoever started this process can take measure: the same
-/// steps as in `benches/peers/training/train.py`.
+/// Reads, fits and judges once, stopping after each step so that whoever started this process can take
+/// measure: the same steps as in `benches/peers/training/train.py`.
 ///
 /// # Errors
-/// [`ProofError`]: a table cannot be read or fitted.
-pub fn fit(settings: &FitSettings) -> Result<(), ProofError> {
-    let text = std::fs::read_to_string(&settings.schema).map_err(ProofError::reading(&settings.schema))?;
+/// [`HarnessError`]: a table cannot be read or fitted.
+pub fn fit(settings: &FitSettings) -> Result<(), HarnessError> {
+    let text = std::fs::read_to_string(&settings.schema).map_err(HarnessError::reading(&settings.schema))?;
     let schema = SchemaFile::parse(&text)
-        .map_err(|source| ProofError::Schema { path: settings.schema.clone(), source })?
+        .map_err(|source| HarnessError::Schema { path: settings.schema.clone(), source })?
         .schema;
     let train = Dataset::read(&settings.train, &schema, OnInvalid::Fail)?;
     pause("read")?;
@@ -45,11 +45,14 @@ pub fn fit(settings: &FitSettings) -> Result<(), ProofError> {
     Ok(())
 }
 
-fn pause(said: &str) -> Result<(), ProofError> {
+fn pause(said: &str) -> Result<(), HarnessError> {
     let mut out = io::stdout();
     writeln!(out, "{said}")
         .and_then(|()| out.flush())
-        .map_err(ProofError::system("write to the benchmark"))?;
-    io::stdin().lock().read_line(&mut String::new()).map_err(ProofError::system("wait for the benchmark"))?;
+        .map_err(HarnessError::system("write to the benchmark"))?;
+    io::stdin()
+        .lock()
+        .read_line(&mut String::new())
+        .map_err(HarnessError::system("wait for the benchmark"))?;
     Ok(())
 }

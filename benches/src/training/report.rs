@@ -1,17 +1,17 @@
 use std::fmt;
 
+use onnward_harness::figures::median;
+use onnward_harness::requirement::Requirement;
 use serde::Serialize;
 
 use super::trainer::{Said, Step};
 use super::{Task, TrainingSettings};
-use crate::figures::median;
 use crate::machine::processor;
-use crate::verdict::Requirement;
 
-/// How much less of the area under the ROC curve is still the same quality: two forests of other seeds differ so far.
+/// The largest difference in ROC AUC that counts as equal: two forests with other seeds differ as much.
 const SAME_AREA: f64 = 0.001;
 
-/// One process.
+/// The results of one process.
 #[derive(Debug)]
 pub(super) struct Run {
     pub task: Task,
@@ -22,26 +22,26 @@ pub(super) struct Run {
     pub fit: Step,
 }
 
-/// How Onnward's training compares with scikit-learn's.
+/// The comparison of Onnward's training with scikit-learn's.
 #[derive(Debug, Clone, Serialize)]
 pub struct TrainingReport {
-    /// How many rows were fitted.
+    /// The rows of the training table.
     pub rows: u64,
-    /// How many rows the models were judged by.
+    /// The rows of the test table.
     pub test_rows: u64,
     /// How often each trainer ran.
     pub rounds: u64,
-    /// How many cores there were.
+    /// The number of cores.
     pub cores: usize,
-    /// The processor, as Linux names it.
+    /// The processor's name.
     pub processor: String,
     /// The medians of each trainer.
     pub measured: Vec<Measured>,
-    /// What is required.
+    /// The requirements.
     pub requirements: Vec<Requirement>,
 }
 
-/// A trainer at a task: medians over the rounds.
+/// A trainer's results for a task, as medians over the rounds.
 #[derive(Debug, Clone, Serialize)]
 pub struct Measured {
     /// The task.
@@ -50,13 +50,13 @@ pub struct Measured {
     pub trainer: String,
     /// Its library and version.
     pub library: String,
-    /// Whether it is not ours.
+    /// Whether the trainer is not Onnward's.
     pub is_peer: bool,
     /// From the start of the process to the table in memory.
     pub read: Step,
     /// From the table in memory to the fitted pipeline.
     pub fit: Step,
-    /// Both: the whole process until the pipeline is fitted.
+    /// Both: from the start of the process to the fitted pipeline.
     pub whole: Step,
     /// The area under the ROC curve on the held-out rows.
     pub roc_auc: f64,
@@ -115,7 +115,7 @@ fn median_step(runs: &[&Run], step: impl Fn(&Run) -> Step) -> Step {
     Step { wall_s: of(|step| step.wall_s), cpu_s: of(|step| step.cpu_s), peak_mib: of(|step| step.peak_mib) }
 }
 
-/// Our first trainer against the best that scikit-learn shows, figure by figure.
+/// Compares Onnward's first trainer with scikit-learn's best result for each figure.
 fn requirements(task: Task, measured: &[Measured]) -> Vec<Requirement> {
     let at_task = || measured.iter().filter(|it| it.task == task.name());
     let peers = || at_task().filter(|it| it.is_peer);

@@ -5,35 +5,34 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use onnward_harness::HarnessError;
+use onnward_harness::process::{Usage, reset_peak};
 use serde::{Deserialize, Serialize};
 
-use crate::error::ProofError;
-use crate::process::{Used, forget_peak};
-
-/// A program that reads a table and fits a model, saying when it has.
+/// A program that reads a table and fits a model, and reports each step.
 #[derive(Debug)]
 pub(super) struct Trainer {
-    /// What it is called in the report.
+    /// The name in the report.
     pub name: String,
-    /// Whether it is not ours.
+    /// Whether the trainer is not Onnward's.
     pub is_peer: bool,
-    /// The program; this very one where absent.
+    /// The program; the running one if absent.
     pub program: Option<PathBuf>,
     pub arguments: Vec<String>,
 }
 
-/// What a step of a trainer took.
+/// What a step of a trainer used.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Step {
-    /// The seconds that went by.
+    /// Wall-clock time, in seconds.
     pub wall_s: f64,
-    /// The seconds of CPU time, of all its threads, in user and kernel mode.
+    /// Processor time of all threads in user and kernel mode, in seconds.
     pub cpu_s: f64,
-    /// The largest resident memory during the step, in MiB.
+    /// The peak of resident memory during the step, in MiB.
     pub peak_mib: f64,
 }
 
-/// What a trainer says at its end.
+/// What a trainer reports at its end.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Said {
     /// The library's name and version.
@@ -52,19 +51,19 @@ pub(super) struct Measurement {
     pub fit: Step,
 }
 
-/// Runs a trainer to its end.
+/// Runs a trainer and measures its steps.
 ///
 /// # Errors
-/// [`ProofError`]: it does not start, fails, or says something else than it should.
-pub(super) fn measure(trainer: &Trainer) -> Result<Measurement, ProofError> {
+/// [`HarnessError`] if the trainer does not start, fails, or breaks the protocol.
+pub(super) fn measure(trainer: &Trainer) -> Result<Measurement, HarnessError> {
     let program = match &trainer.program {
         Some(program) => program.clone(),
-        None => std::env::current_exe().map_err(ProofError::system("find this program"))?,
+        None => std::env::current_exe().map_err(HarnessError::system("find this program"))?,
     };
     let mut command = Command::new(&program);
     command.args(&trainer.arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
     let started = Instant::now();
-    let mut child = command.spawn().map_err(|source| ProofError::Start { program, source })?;
+    let mut child = command.spawn().map_err(|source| HarnessError::Start { program, source })?;
     let result = follow(&mut child, &trainer.name, started);
     if result.is_err() {
         // What has ended by itself needs no killing.
@@ -74,19 +73,19 @@ pub(super) fn measure(trainer: &Trainer) -> Result<Measurement, ProofError> {
     result
 }
 
-fn follow(child: &mut Child, name: &str, started: Instant) -> Result<Measurement, ProofError> {
+fn follow(child: &mut Child, name: &str, started: Instant) -> Result<Measurement, HarnessError> {
     let id = child.id();
     let mut talk = Talk::with(child, name)?;
     talk.expect("read")?;
     let read_s = started.elapsed().as_secs_f64();
-    let read = Used::by(id)?;
-    forget_peak(id)?;
+    let read = Usage::of(id)?;
+    reset_peak(id)?;
 
     let started = Instant::now();
     talk.go_on()?;
     talk.expect("fitted")?;
     let fit_s = started.elapsed().as_secs_f64();
-    let fitted = Used::by(id)?;
+    let fitted = Usage::of(id)?;
     talk.go_on()?;
     Ok(Measurement {
         said: serde_json::from_str(&talk.line()?)?,
@@ -99,7 +98,7 @@ fn step(wall_s: f64, cpu: Duration, peak_bytes: u64) -> Step {
     Step { wall_s, cpu_s: cpu.as_secs_f64(), peak_mib: peak_bytes as f64 / f64::from(1 << 20) }
 }
 
-/// The two pipes to a trainer.
+/// The pipes from and to a trainer.
 struct Talk<'a> {
     name: &'a str,
     said: Lines<BufReader<ChildStdout>>,
@@ -107,34 +106,34 @@ struct Talk<'a> {
 }
 
 impl<'a> Talk<'a> {
-    fn with(child: &mut Child, name: &'a str) -> Result<Self, ProofError> {
+    fn with(child: &mut Child, name: &'a str) -> Result<Self, HarnessError> {
         match (child.stdout.take(), child.stdin.take()) {
             (Some(said), Some(told)) => Ok(Self { name, said: BufReader::new(said).lines(), told }),
-            _ => Err(ProofError::Settings(format!("{name} was started without pipes"))),
+            _ => Err(HarnessError::Settings(format!("{name} was started without pipes"))),
         }
     }
 
-    fn line(&mut self) -> Result<String, ProofError> {
+    fn line(&mut self) -> Result<String, HarnessError> {
         let failed = || format!("listen to {}", self.name);
         match self.said.next() {
-            Some(line) => line.map_err(ProofError::system(failed())),
+            Some(line) => line.map_err(HarnessError::system(failed())),
             None => {
                 let log = "its errors are above".to_owned();
-                Err(ProofError::Ended { program: self.name.to_owned(), log })
+                Err(HarnessError::Ended { program: self.name.to_owned(), log })
             }
         }
     }
 
-    fn expect(&mut self, expected: &str) -> Result<(), ProofError> {
+    fn expect(&mut self, expected: &str) -> Result<(), HarnessError> {
         let line = self.line()?;
         if line == expected {
             return Ok(());
         }
-        Err(ProofError::Settings(format!("{} says {line:?} where {expected:?} was expected", self.name)))
+        Err(HarnessError::Settings(format!("{} says {line:?} where {expected:?} was expected", self.name)))
     }
 
-    fn go_on(&mut self) -> Result<(), ProofError> {
-        let failed = ProofError::system(format!("talk to {}", self.name));
+    fn go_on(&mut self) -> Result<(), HarnessError> {
+        let failed = HarnessError::system(format!("talk to {}", self.name));
         self.told.write_all(b"\n").and_then(|()| self.told.flush()).map_err(failed)
     }
 }

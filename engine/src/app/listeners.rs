@@ -3,16 +3,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use onnward_http::lifecycle::Lifecycle;
+use onnward_http::tls::ServerTls;
+use onnward_http::{ConnectionLimits, HttpState, Server};
+use onnward_telemetry::metrics::Metrics;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 
 use super::{AppError, LOOK_AT_KEYS};
 use crate::config::Config;
 use crate::file_handles;
-use crate::http::{self, ConnectionLimits, HttpState, Server};
-use crate::metrics::Metrics;
-use crate::shutdown::Lifecycle;
-use crate::tls::ServerTls;
 
 /// What the engine listens on.
 pub struct Listeners {
@@ -76,21 +76,21 @@ impl Listeners {
         let address = everybody.address;
         let everybody = Server {
             listener: everybody.listener,
-            router: http::router(state.clone()),
+            router: onnward_http::router(state.clone()),
             tls: everybody.tls,
             limits,
             metrics: metrics.connections("main"),
         };
-        let mut servers = vec![tokio::spawn(http::serve(everybody, Arc::clone(lifecycle)))];
+        let mut servers = vec![tokio::spawn(onnward_http::serve(everybody, Arc::clone(lifecycle)))];
         if let Some(Listener { listener, address, tls }) = admin {
             let admin = Server {
                 listener,
-                router: http::admin_router(state.clone()),
+                router: onnward_http::admin_router(state.clone()),
                 tls,
                 limits: ConnectionLimits { max_connections: ADMIN_CONNECTIONS, ..limits },
                 metrics: metrics.connections("admin"),
             };
-            servers.push(tokio::spawn(http::serve(admin, Arc::clone(lifecycle))));
+            servers.push(tokio::spawn(onnward_http::serve(admin, Arc::clone(lifecycle))));
             tracing::info!(%address, "listening for administrators");
         }
         tracing::info!(%address, docs = %format_args!("{scheme}://{address}/docs"), "listening");

@@ -1,16 +1,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use onnward_http::lifecycle::Ending;
+use onnward_records::capture::Capture;
+use onnward_records::ground_truth::Outcomes;
+use onnward_records::traces::Traces;
+use onnward_serving::registry::Registry;
+use onnward_telemetry::metrics::Metrics;
 use tokio::task::spawn_blocking;
 
 use super::AppError;
-use crate::capture::Capture;
 use crate::config::Config;
-use crate::metrics::Metrics;
-use crate::outcomes::Outcomes;
-use crate::registry::Registry;
-use crate::shutdown::Ending;
-use crate::traces::Traces;
 
 /// What keeps or sends something of requests beyond their answer, each where it is configured.
 pub struct Records {

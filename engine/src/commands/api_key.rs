@@ -5,11 +5,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+use onnward_http::auth::{Keys, RawEntry, RawKeys, Scope, generate, is_key_name};
 use onnward_schemas::sha256_hex;
 use serde::Serialize;
 
 use super::{CommandError, print};
-use crate::auth::{Keys, RawEntry, RawKeys, Scope, generate, is_key_name};
 use crate::cli::Output;
 
 /// Who may read and write a file of keys that is made here.

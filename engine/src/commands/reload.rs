@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{CommandError, print};
+use crate::admin_client::{self, Question, Reply};
 use crate::cli::Output;
-use crate::remote::{self, Question, Reply};
 
 /// What an engine says of its models.
 #[derive(Deserialize)]
@@ -34,7 +34,7 @@ struct Failed {
 /// [`CommandError`] unless the engine has looked.
 pub fn reload(question: Question, timeout: Duration, output: Output) -> Result<(), CommandError> {
     onnward_repository::prepare_tls();
-    let Reply { goes_on, text } = remote::ask(question, timeout)?;
+    let Reply { goes_on, text } = admin_client::ask(question, timeout)?;
     let json: Value = serde_json::from_str(&text).map_err(CommandError::NotAnEngine)?;
     let listing = Listing::deserialize(&json).map_err(CommandError::NotAnEngine)?;
     print(output, &json, &Lines { listing: &listing, goes_on })

@@ -5,11 +5,11 @@ mod jwt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use onnward_http::auth::{Protected, TokenRules};
 use serde::Deserialize;
 
 use self::jwt::RawJwt;
 use super::error::Invalid;
-use crate::auth::TokenRules;
 
 /// Who may call the engine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,16 +20,6 @@ pub struct AuthConfig {
     pub jwt: Option<TokenRules>,
     /// What is for those who may read, beside the models.
     pub protect: Vec<Protected>,
-}
-
-/// What is open unless it is protected, although there are keys or tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protected {
-    /// `/metrics`.
-    Metrics,
-    /// `/docs` and `/openapi.json`.
-    Docs,
 }
 
 #[derive(Debug, Default, Deserialize)]

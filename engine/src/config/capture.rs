@@ -1,40 +1,14 @@
 //! `[capture]`: which predictions are written down for a retraining job, where, and without which values.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
+use onnward_records::capture::{CaptureConfig, CaptureRules};
 use onnward_repository::{RepositoryConfig, S3Config};
 use serde::Deserialize;
 
 use super::error::Invalid;
-use super::raw::{DAY_MS, count, duration};
-use super::share::Share;
-
-/// Which predictions are captured, and where they are written.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CaptureConfig {
-    /// The place, reached as the model repository is.
-    pub place: RepositoryConfig,
-    /// What is captured.
-    pub rules: CaptureRules,
-    /// From how many bytes on a file is written.
-    pub max_file_bytes: usize,
-    /// How long after its first line a file is written at the latest.
-    pub max_file_age: Duration,
-    /// How much may wait in memory to be written; more is lost.
-    pub max_waiting_bytes: usize,
-}
-
-/// What is captured of which predictions.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CaptureRules {
-    /// The share of the answered requests, by their ids.
-    pub sample: Share,
-    /// The features whose values are left out.
-    pub redact: BTreeSet<String>,
-    /// Whether the identifier is written.
-    pub identifier: bool,
-}
+use super::value::share;
+use super::value::{DAY_MS, count, duration};
 
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -73,7 +47,7 @@ impl RawCapture {
                 timeout,
             },
             rules: CaptureRules {
-                sample: Share::check("capture.sample", self.sample)?,
+                sample: share("capture.sample", self.sample)?,
                 redact: self.redact.into_iter().collect(),
                 identifier: self.identifier,
             },

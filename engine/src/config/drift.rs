@@ -1,28 +1,10 @@
 use std::time::Duration;
 
+use onnward_quality::drift::DriftConfig;
 use serde::Deserialize;
 
 use super::error::Invalid;
-use super::raw::{count, within};
-
-/// How live rows are compared with the training rows.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct DriftConfig {
-    /// How many rows a window holds at most.
-    pub window_rows: usize,
-    /// How long a window lasts at most.
-    pub window: Duration,
-    /// With fewer rows than these a window says nothing; at most `window_rows`.
-    pub min_rows: usize,
-    /// The share of the rows that is looked at, above 0 and up to 1.
-    pub sample: f64,
-    /// How many rows a second are looked at at most, of each version.
-    pub max_rows_per_second: usize,
-    /// The rate of false alarms: of windows of rows like the training rows, at most this share shows drift anywhere.
-    pub alpha: f64,
-    /// Below this population stability index a difference is too small to matter.
-    pub psi_threshold: f64,
-}
+use super::value::{count, number, within};
 
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -79,11 +61,4 @@ impl RawDrift {
         };
         Ok(self.enabled.then_some(config))
     }
-}
-
-fn number(key: &'static str, value: f64, from: f64, to: f64) -> Result<f64, Invalid> {
-    if (from..=to).contains(&value) {
-        return Ok(value);
-    }
-    Err(Invalid { key, problem: format!("is {value}, but must be a number from {from} to {to}") })
 }

@@ -4,55 +4,11 @@ use std::net::IpAddr;
 use std::num::NonZero;
 
 use ipnet::IpNet;
+use onnward_http::settings::{LimitsConfig, Rate};
 use serde::Deserialize;
 
 use super::error::Invalid;
-use super::raw::count;
-
-/// What one client may take from the others.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LimitsConfig {
-    /// How many connections there may be; without it, as many as the process may have open.
-    pub max_connections: Option<usize>,
-    /// How many requests may be answered at once, beside those of probes.
-    pub max_requests: usize,
-    /// How many fields the head of a request may have.
-    pub max_headers: usize,
-    /// How many bytes the head of a request may have.
-    pub max_header_bytes: usize,
-    /// How many requests may be under way on one HTTP/2 connection.
-    pub max_streams: u32,
-    /// How often each address may ask; `None`: as often as it likes.
-    pub address_rate: Option<Rate>,
-    /// How often the holder of each key or token may ask; `None`: as often as they like.
-    pub key_rate: Option<Rate>,
-    /// Who is believed when they say for whom they ask.
-    pub trusted_proxies: Vec<IpNet>,
-}
-
-/// A token bucket: so many requests at once, and then so many a second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// How many tokens are added in a second.
-    pub per_second: NonZero<u32>,
-    /// How many tokens the bucket holds.
-    pub burst: NonZero<u32>,
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self {
-            max_connections: None,
-            max_requests: 16_384,
-            max_headers: 64,
-            max_header_bytes: 32 * 1024,
-            max_streams: 128,
-            address_rate: None,
-            key_rate: None,
-            trusted_proxies: Vec::new(),
-        }
-    }
-}
+use super::value::count;
 
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]

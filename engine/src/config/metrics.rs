@@ -1,25 +1,9 @@
 use std::path::PathBuf;
 
+use onnward_telemetry::metrics::MetricsConfig;
 use serde::Deserialize;
 
 use super::error::Invalid;
-
-/// What is counted, and what `/metrics` watches beside the models.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MetricsConfig {
-    /// Whether requests, predictions and their stages are counted; the process and the models' states always are.
-    pub enabled: bool,
-    /// The probabilities at which a band of risk begins, ascending; one to four, which make two to five bands.
-    pub risk_bands: Vec<f32>,
-    /// The PEM files whose first certificate's end is told of.
-    pub certificates: Vec<PathBuf>,
-}
-
-impl Default for MetricsConfig {
-    fn default() -> Self {
-        Self { enabled: true, risk_bands: vec![0.3, 0.6], certificates: Vec::new() }
-    }
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]

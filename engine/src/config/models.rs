@@ -3,7 +3,7 @@ use onnward_schemas::Schema;
 use serde::Deserialize;
 
 use super::error::Invalid;
-use super::raw::{count, within};
+use super::value::{count, within};
 
 /// How large a model file and what is in it may be.
 #[derive(Debug, Deserialize)]

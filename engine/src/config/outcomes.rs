@@ -3,27 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use onnward_records::ground_truth::OutcomesConfig;
 use serde::Deserialize;
 
 use super::error::Invalid;
-use super::raw::{count, within};
-
-/// What is kept of predictions so that outcomes can be joined to them, and over what their figures are made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutcomesConfig {
-    /// The folder of the store; without one, no prediction is kept.
-    pub folder: Option<PathBuf>,
-    /// How long a prediction is kept.
-    pub retention: Duration,
-    /// How many predictions are kept; the oldest go first.
-    pub max_predictions: u64,
-    /// How long an outcome counts.
-    pub window: Duration,
-    /// How many outcomes of a version count, the last ones.
-    pub window_outcomes: usize,
-    /// How many of the last scores of a version an estimate covers at least.
-    pub estimate_rows: usize,
-}
+use super::value::{count, within};
 
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -1,14 +1,16 @@
 //! The keys as they are written down, and their defaults; [`RawConfig::check`] turns them into what they mean.
 
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
-use std::time::Duration;
 
-use clap::ValueEnum;
+use onnward_http::lifecycle::ShutdownConfig;
+use onnward_http::settings::{AccessLogConfig, ErrorDetail, HttpConfig};
 use onnward_repository::{DEFAULT_ALIAS, RepositoryConfig, S3Config};
+use onnward_runtime::backend::BackendChoice;
 use onnward_schemas::layout::is_model_name;
+use onnward_serving::batcher::BatchingConfig;
+use onnward_serving::watcher::WatchConfig;
 use serde::Deserialize;
 
 use super::auth::RawAuth;
@@ -22,45 +24,8 @@ use super::models::RawModels;
 use super::outcomes::RawOutcomes;
 use super::tls::RawTls;
 use super::tracing::RawTracing;
-use super::{
-    AccessLogConfig, Addresses, BatchingConfig, CacheConfig, Config, HttpConfig, OnnxRuntimeConfig,
-    ShutdownConfig, WatchConfig,
-};
-
-/// Which runtime scores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-#[value(rename_all = "lowercase")]
-pub enum BackendChoice {
-    /// ONNX Runtime where its library is found, but tract for a model that it runs in less than half the time; else tract.
-    Auto,
-    /// ONNX Runtime.
-    OnnxRuntime,
-    /// tract.
-    Tract,
-}
-
-impl BackendChoice {
-    /// The name in a configuration file and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::OnnxRuntime => "onnxruntime",
-            Self::Tract => "tract",
-        }
-    }
-}
-
-/// How much an error tells whoever made the request.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ErrorDetail {
-    /// All that helps: the fields that are wrong, what was expected of them, which models there are.
-    #[default]
-    Full,
-    /// What kind of error it is: no field of a schema, no model's name, nothing of what is inside.
-    Terse,
-}
+use super::value::{DAY_MS, TEN_MINUTES_MS, count, duration, within};
+use super::{Addresses, CacheConfig, Config};
 
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -290,7 +255,7 @@ impl RawConfig {
             },
             models: self.models.check()?,
             public_keys: self.signing.public_keys,
-            onnxruntime: OnnxRuntimeConfig { library: self.onnxruntime.library },
+            onnxruntime_library: self.onnxruntime.library,
             batching: self.batching.check()?,
             http: self.http.check(access_log)?,
             outcomes: self.outcomes.check()?,
@@ -303,9 +268,6 @@ impl RawConfig {
         })
     }
 }
-
-pub(super) const TEN_MINUTES_MS: u64 = 600_000;
-pub(super) const DAY_MS: u64 = 86_400_000;
 
 impl RawBatching {
     fn check(self) -> Result<BatchingConfig, Invalid> {
@@ -373,27 +335,6 @@ fn check_name(key: &'static str, name: &str) -> Result<(), Invalid> {
         "is \"{name}\", but a name has 1 to 64 of a-z, 0-9, `-`, `_` and `.`, a letter or digit first"
     );
     Err(Invalid { key, problem })
-}
-
-pub(super) fn within(key: &'static str, value: u64, range: RangeInclusive<u64>) -> Result<u64, Invalid> {
-    if range.contains(&value) {
-        return Ok(value);
-    }
-    let problem = format!("is {value}, but must be a whole number from {} to {}", range.start(), range.end());
-    Err(Invalid { key, problem })
-}
-
-pub(super) fn count(key: &'static str, value: u64, range: RangeInclusive<u64>) -> Result<usize, Invalid> {
-    // Every range fits 32 bits.
-    within(key, value, range).map(|value| usize::try_from(value).unwrap_or(usize::MAX))
-}
-
-pub(super) fn duration(
-    key: &'static str,
-    value: u64,
-    range: RangeInclusive<u64>,
-) -> Result<Duration, Invalid> {
-    within(key, value, range).map(Duration::from_millis)
 }
 
 /// A scheme, a host and perhaps a port, as browsers write an origin: visible ASCII, lower case, no path.

@@ -1,3 +1,6 @@
+use onnward_http::settings::Rate;
+use onnward_http::tls::TlsVersion;
+
 use super::*;
 
 fn load(toml: &str, variables: &[(&str, &str)], flags: &Flags) -> Result<Config, String> {

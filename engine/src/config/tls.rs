@@ -2,34 +2,10 @@
 
 use std::path::PathBuf;
 
+use onnward_http::tls::{TlsConfig, TlsVersion};
 use serde::Deserialize;
 
 use super::error::Invalid;
-
-/// How the engine speaks TLS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsConfig {
-    /// The certificate and those that vouch for it, in PEM.
-    pub certificate_file: PathBuf,
-    /// The certificate's private key, in PEM.
-    pub private_key_file: PathBuf,
-    /// Those whose certificates clients must have, in PEM; without it clients need none.
-    pub client_ca_file: Option<PathBuf>,
-    /// The oldest version of TLS that is spoken.
-    pub min_version: TlsVersion,
-}
-
-/// A version of TLS. Older ones are not spoken by anything that this program is made of.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-pub enum TlsVersion {
-    /// TLS 1.2, without its weak ciphers.
-    #[default]
-    #[serde(rename = "1.2")]
-    V1_2,
-    /// TLS 1.3.
-    #[serde(rename = "1.3")]
-    V1_3,
-}
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -2,21 +2,11 @@
 
 use std::path::PathBuf;
 
+use onnward_records::traces::TracingConfig;
 use serde::Deserialize;
 
 use super::error::Invalid;
-use super::share::Share;
-
-/// Where traces are sent.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TracingConfig {
-    /// The URL that takes traces by OTLP over HTTP: the collector's, with `/v1/traces`.
-    pub endpoint: String,
-    /// The share of the requests that are traced, of those that come without a decision of their caller's.
-    pub sample: Share,
-    /// A file of lines `name: value`, sent as headers: what the collector knows its senders by.
-    pub headers_file: Option<PathBuf>,
-}
+use super::value::share;
 
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -35,7 +25,7 @@ impl Default for RawTracing {
 impl RawTracing {
     /// What the keys mean; `None` without an endpoint.
     pub fn check(self) -> Result<Option<TracingConfig>, Invalid> {
-        let sample = Share::check("tracing.sample", self.sample)?;
+        let sample = share("tracing.sample", self.sample)?;
         let Some(endpoint) = self.endpoint.filter(|endpoint| !endpoint.trim().is_empty()) else {
             return Ok(None);
         };

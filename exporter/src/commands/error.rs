@@ -2,7 +2,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use onnward_models::{DatasetError, InferError, SampleError, TrainingError};
-use onnward_onnx::{ArtifactError, ForeignError};
+use onnward_onnx::{ArtifactError, ExternalError};
 use onnward_repository::{RepositoryError, SignatureError};
 use onnward_schemas::SchemaError;
 use thiserror::Error;
@@ -57,7 +57,7 @@ pub enum CommandError {
         /// The file.
         path: PathBuf,
         /// What it leaves open.
-        source: Box<ForeignError>,
+        source: Box<ExternalError>,
     },
     /// A file that describes itself was to be described by another.
     #[error("{path} describes itself: leave --config out, which is for ONNX files of other programs")]

@@ -4,7 +4,7 @@ pub mod results;
 
 use std::path::PathBuf;
 
-use onnward_onnx::{Artifact, ArtifactError, ForeignModel};
+use onnward_onnx::{Artifact, ArtifactError, ExternalModel};
 use onnward_repository::{Action, Move, NewVersion, Pointer, Published, Repository, RepositoryError, Signer};
 
 use self::results::{
@@ -129,7 +129,7 @@ fn contents(
         Ok(artifact) => {
             Ok(Contents { fingerprint: Some(artifact.metadata.schema.fingerprint()), foreign: None })
         }
-        Err(ArtifactError::Foreign) => match ForeignModel::decode(&arguments.model, bytes, config) {
+        Err(ArtifactError::External) => match ExternalModel::decode(&arguments.model, bytes, config) {
             Ok(model) => Ok(Contents { fingerprint: None, foreign: Some(ForeignReading::of(&model)) }),
             Err(source) => Err(CommandError::Foreign { path, source: Box::new(source) }),
         },

@@ -3,11 +3,11 @@ use prost::Message;
 use thiserror::Error;
 
 use crate::bounds::{BoundsError, ModelBounds, decode_model_within};
-use crate::cut::cut_at_features;
 use crate::metadata::{properties_of, read_properties};
 use crate::proto::{ModelProto, StringStringEntryProto};
+use crate::subgraph::subgraph_from_features;
 
-/// The value in which the graph's front ends and its core begins: float32 `[rows, features]`, in the schema's order.
+/// The value between the encoders and the model graph: float32 `[rows, features]`, in the schema's order.
 pub const FEATURES: &str = "features";
 /// The output that holds the probabilities of the negative and the positive label: float32 `[rows, 2]`.
 pub const PROBABILITIES: &str = "probabilities";
@@ -15,6 +15,78 @@ pub const PROBABILITIES: &str = "probabilities";
 pub const LABEL: &str = "label";
 
 /// An ONNX file that describes itself.
+///
+/// ```
+/// # use onnward_onnx::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, ValueInfoProto};
+/// # use onnward_schemas::{Feature, FeatureKind, Label, Metadata, Schema};
+/// use onnward_onnx::{Artifact, FEATURES, PROBABILITIES, decode_model};
+///
+/// # fn value(name: &str) -> ValueInfoProto {
+/// #     ValueInfoProto { name: Some(name.to_owned()), ..Default::default() }
+/// # }
+/// # fn node(operator: &str, input: &str, output: &str) -> NodeProto {
+/// #     let names = |name: &str| vec![name.to_owned()];
+/// #     let (input, output) = (names(input), names(output));
+/// #     NodeProto { op_type: Some(operator.to_owned()), input, output, ..Default::default() }
+/// # }
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let graph = ModelProto {
+/// #     ir_version: Some(10),
+/// #     opset_import: vec![OperatorSetIdProto { version: Some(21), ..Default::default() }],
+/// #     graph: Some(GraphProto {
+/// #         node: vec![node("Identity", "age", FEATURES), node("Sigmoid", FEATURES, PROBABILITIES)],
+/// #         input: vec![value("age")],
+/// #         output: vec![value(PROBABILITIES)],
+/// #         ..Default::default()
+/// #     }),
+/// #     ..Default::default()
+/// # };
+/// # let kind = FeatureKind::Numeric { min: None, max: None, integer: false };
+/// # let features =
+/// #     vec![Feature { name: "age".to_owned(), description: String::new(), required: true, kind }];
+/// # let text = |text: &str| text.to_owned();
+/// # let label = Label { column: text("y"), name: text("y"), positive: text("yes"), negative: text("no") };
+/// # let figures = serde_json::json!({
+/// #     "accuracy": 0.5, "precision": 0.5, "recall": 0.5, "roc_auc": 0.5, "average_precision": 0.5,
+/// #     "log_loss": 0.7, "brier": 0.25,
+/// #     "confusion": {
+/// #         "true_positives": 1, "false_positives": 1, "true_negatives": 1, "false_negatives": 1
+/// #     },
+/// # });
+/// # let metadata = Metadata {
+/// #     schema: Schema::of_inputs("churn", label, 0.5, features)?,
+/// #     family: text("logistic"),
+/// #     parameters: Default::default(),
+/// #     evaluation: serde_json::from_value(serde_json::json!({
+/// #         "train_rows": 16, "test_rows": 4, "test": figures,
+/// #         "cross_validation": { "fold_roc_auc": [0.5], "roc_auc_mean": 0.5, "roc_auc_std": 0.0 },
+/// #     }))?,
+/// #     profile: serde_json::from_value(serde_json::json!({
+/// #         "rows": 4, "score": vec![0; 20],
+/// #         "features": [{
+/// #             "type": "numeric", "edges": [], "counts": [4], "missing": 0,
+/// #             "min": 0.0, "median": 0.0, "mean": 0.0, "max": 0.0,
+/// #         }],
+/// #     }))?,
+/// #     golden: serde_json::from_value(serde_json::json!({
+/// #         "tolerance": 1e-6, "rows": [{ "values": [0.0], "probability": 0.5 }],
+/// #     }))?,
+/// #     provenance: serde_json::from_value(
+/// #         serde_json::json!({ "data_sha256": "", "seed": 1, "versions": {} }),
+/// #     )?,
+/// # };
+/// let file = Artifact::new(graph, metadata)?.encode();
+///
+/// let artifact = Artifact::decode(&file)?;
+/// assert_eq!(artifact.metadata.schema.name, "churn");
+/// assert_eq!(artifact.encode(), file);
+///
+/// // The model graph alone reads encoded rows.
+/// let subgraph = decode_model(&artifact.encode_subgraph()?)?.graph.unwrap_or_default();
+/// assert_eq!(subgraph.input[0].name(), FEATURES);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Artifact {
     /// What the file says about itself.
@@ -22,21 +94,22 @@ pub struct Artifact {
     model: ModelProto,
 }
 
-/// Why bytes are no artifact.
+/// Why bytes are not an artifact.
 #[derive(Debug, Error)]
 pub enum ArtifactError {
-    /// There are no bytes.
+    /// The file is empty.
     #[error("the file is empty: it is not an ONNX model")]
     Empty,
-    /// The bytes are not an ONNX model; what the decoder says of them helps only people who know the wire format.
+    /// The bytes are not an ONNX model. The decoder's own message would help only people who know the wire
+    /// format.
     #[error("not an ONNX file")]
     NotOnnx,
-    /// The bytes decode, as many do, but hold no graph.
+    /// The bytes can be decoded, as many can, but hold no graph.
     #[error("the file has no graph: it is not an ONNX model")]
     NoGraph,
-    /// An ONNX model without Onnward's metadata.
-    #[error("the file has no metadata of Onnward's: export it with `onnward-exporter train`")]
-    Foreign,
+    /// An ONNX model without Onnward's metadata: an external one.
+    #[error("the file has no Onnward metadata: export it with `onnward-exporter train`")]
+    External,
     /// The file is newer than this program.
     #[error("the file has format version {found}, this program reads up to {known}: use a newer release")]
     TooNew {
@@ -45,11 +118,11 @@ pub enum ArtifactError {
         /// The newest version that is known.
         known: u32,
     },
-    /// A property that every artifact has is not there.
+    /// A property that every artifact has is missing.
     #[error("the metadata property {0:?} is missing")]
     Missing(&'static str),
-    /// A property does not read.
-    #[error("the metadata property {key:?} does not read: {source}")]
+    /// A property cannot be parsed.
+    #[error("the metadata property {key:?} cannot be parsed: {source}")]
     Property {
         /// The property's key.
         key: &'static str,
@@ -60,9 +133,9 @@ pub enum ArtifactError {
     #[error("the file's metadata are not usable: {0}; export it again with `onnward-exporter train`")]
     Metadata(#[from] MetadataError),
     /// Two parts of the file contradict each other.
-    #[error("the file contradicts itself: {0}")]
+    #[error("the file is inconsistent: {0}")]
     Inconsistent(String),
-    /// The file is not one that is even tried.
+    /// The file is outside the bounds.
     #[error(transparent)]
     Bounds(#[from] BoundsError),
 }
@@ -73,22 +146,31 @@ impl From<prost::DecodeError> for ArtifactError {
     }
 }
 
-/// Reads an ONNX model, whoever wrote it, within the usual bounds.
+/// Decodes an ONNX model, whoever wrote it, within the default bounds.
+///
+/// ```
+/// use onnward_onnx::decode_model;
+///
+/// let error = decode_model(b"PK not ONNX").err().map(|error| error.to_string());
+/// assert_eq!(error.as_deref(), Some("not an ONNX file"));
+/// ```
 ///
 /// # Errors
-/// [`ArtifactError::Empty`], [`ArtifactError::NotOnnx`], [`ArtifactError::NoGraph`] or [`ArtifactError::Bounds`].
+/// [`ArtifactError::Empty`], [`ArtifactError::NotOnnx`], [`ArtifactError::NoGraph`] or
+/// [`ArtifactError::Bounds`].
 pub fn decode_model(bytes: &[u8]) -> Result<ModelProto, ArtifactError> {
     decode_model_within(bytes, &ModelBounds::default())
 }
 
 impl Artifact {
-    /// Joins a graph with its description; properties that the graph already has under other keys are kept.
+    /// Creates an artifact from a graph and its description. Properties that the graph has under other keys
+    /// are kept.
     ///
     /// # Errors
     /// [`ArtifactError::Inconsistent`] if the graph has no value named [`FEATURES`] or no output named
     /// [`PROBABILITIES`]; [`ArtifactError::Property`] if the metadata cannot be written as JSON.
     pub fn new(mut model: ModelProto, metadata: Metadata) -> Result<Self, ArtifactError> {
-        cut_at_features(&model, metadata.schema.features.len())?;
+        subgraph_from_features(&model, metadata.schema.features.len())?;
         for (key, value) in properties_of(&metadata)? {
             model
                 .metadata_props
@@ -97,7 +179,7 @@ impl Artifact {
         Ok(Self { metadata, model })
     }
 
-    /// Reads an artifact from the bytes of its file, within the usual bounds.
+    /// Decodes an artifact within the default bounds.
     ///
     /// # Errors
     /// As [`Artifact::decode_within`].
@@ -105,32 +187,32 @@ impl Artifact {
         Self::decode_within(bytes, &ModelBounds::default())
     }
 
-    /// Reads an artifact from the bytes of its file, if it is within these bounds.
+    /// Decodes an artifact within `bounds`.
     ///
     /// # Errors
-    /// [`ArtifactError`]; [`ArtifactError::Foreign`] for an ONNX file that does not describe itself.
+    /// [`ArtifactError`]; [`ArtifactError::External`] for an ONNX file that does not describe itself.
     pub fn decode_within(bytes: &[u8], bounds: &ModelBounds) -> Result<Self, ArtifactError> {
         let model = decode_model_within(bytes, bounds)?;
         let metadata = read_properties(&model, bounds)?;
         Ok(Self { metadata, model })
     }
 
-    /// The bytes of the artifact's file; the same artifact always gives the same bytes.
+    /// Encodes the artifact's file. The same artifact always gives the same bytes.
     pub fn encode(&self) -> Vec<u8> {
         self.model.encode_to_vec()
     }
 
-    /// The whole graph, with raw named columns as its inputs.
+    /// Returns the full graph, whose inputs are the raw columns by name.
     pub fn model(&self) -> &ModelProto {
         &self.model
     }
 
-    /// The bytes of the graph cut at [`FEATURES`]: its only input is the encoded matrix, its only output
-    /// [`PROBABILITIES`], and the metadata is left out.
+    /// Encodes the model graph alone: the subgraph from [`FEATURES`], its only input, to [`PROBABILITIES`],
+    /// its only output. The metadata is left out.
     ///
     /// # Errors
-    /// [`ArtifactError::Inconsistent`] if the graph cannot be cut there.
-    pub fn encode_cut(&self) -> Result<Vec<u8>, ArtifactError> {
-        Ok(cut_at_features(&self.model, self.metadata.schema.features.len())?.encode_to_vec())
+    /// [`ArtifactError::Inconsistent`] if the graph has no such subgraph.
+    pub fn encode_subgraph(&self) -> Result<Vec<u8>, ArtifactError> {
+        Ok(subgraph_from_features(&self.model, self.metadata.schema.features.len())?.encode_to_vec())
     }
 }

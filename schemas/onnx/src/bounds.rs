@@ -1,9 +1,9 @@
-//! What an ONNX file may be: model files are untrusted input, and a runtime is not what finds out.
+//! Bounds on ONNX files. Model files are untrusted input, and a runtime must not be the first to find out.
 //!
-//! A file is looked through before anything is built of it ([`wire`]), so that a small one cannot take much memory by being
-//! decoded. What was decoded is then held against the bounds: graphs with all that is nested in them ([`graph`]), tensors
-//! ([`tensor`]), trees ([`trees`]) and what is made out of nothing ([`sizes`]). What a graph computes while it runs is more than can be
-//! told from the file.
+//! A file is scanned before anything is built of it ([`wire`]), so that a small one cannot take much memory
+//! by being decoded. The decoded file is then checked: graphs and all that is nested in them ([`graph`]),
+//! tensors ([`tensor`]), trees ([`trees`]), and tensors that the graph itself creates ([`sizes`]). What a
+//! graph computes while it runs cannot all be told from the file.
 
 mod error;
 mod graph;
@@ -19,19 +19,28 @@ pub use self::error::BoundsError;
 use crate::artifact::ArtifactError;
 use crate::proto::ModelProto;
 
-/// How large an ONNX file and what is in it may be. Whatever lies outside of a version's one file, and whatever is not an
-/// operator of ONNX's own, is refused whatever the bounds are.
+/// Limits of an ONNX file and its parts. Data outside of the one file, and operators that are not ONNX's own,
+/// are refused whatever the limits are.
+///
+/// ```
+/// use onnward_onnx::{Artifact, ModelBounds};
+///
+/// let bounds = ModelBounds { max_bytes: 1_000_000, ..ModelBounds::default() };
+/// let refused = Artifact::decode_within(&vec![0; 1_000_001], &bounds);
+/// let message = refused.err().map(|error| error.to_string()).unwrap_or_default();
+/// assert!(message.contains("more than the 1000000") && message.contains("models.max_bytes"));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ModelBounds {
-    /// The size of the file.
+    /// The largest file, in bytes.
     pub max_bytes: u64,
-    /// How many nodes its graph has, those of nested graphs included.
+    /// The most nodes, those of nested graphs included.
     pub max_nodes: usize,
-    /// How many nodes all its decision trees have together; leaves are counted where a tree has them as nodes.
+    /// The most nodes of all decision trees together. Leaves count where a tree stores them as nodes.
     pub max_tree_nodes: usize,
-    /// How many decisions a tree takes at most.
+    /// The most decisions on a path through a tree.
     pub max_tree_depth: usize,
-    /// How many features a row has: fields of a request.
+    /// The most features of a row: fields of a request.
     pub max_features: usize,
 }
 
@@ -47,17 +56,18 @@ impl Default for ModelBounds {
     }
 }
 
-/// How large the metadata may be.
+/// The largest metadata, in bytes.
 const MAX_METADATA_BYTES: usize = 32 * 1024 * 1024;
-/// How many golden rows there may be; the exporter writes a few dozen.
+/// The most golden rows; the exporter writes a few dozen.
 const MAX_GOLDEN_ROWS: usize = 10_000;
-/// How many categories all features may have together: each is searched for the values of a row.
+/// The most categories of all features together: each is searched for the values of a row.
 const MAX_CATEGORIES: usize = 100_000;
 
-/// Reads an ONNX model, whoever wrote it, that is within the bounds.
+/// Decodes an ONNX model, whoever wrote it, that is within the bounds.
 ///
 /// # Errors
-/// [`ArtifactError::Empty`], [`ArtifactError::NotOnnx`], [`ArtifactError::NoGraph`] or [`ArtifactError::Bounds`].
+/// [`ArtifactError::Empty`], [`ArtifactError::NotOnnx`], [`ArtifactError::NoGraph`] or
+/// [`ArtifactError::Bounds`].
 pub fn decode_model_within(bytes: &[u8], bounds: &ModelBounds) -> Result<ModelProto, ArtifactError> {
     if bytes.is_empty() {
         return Err(ArtifactError::Empty);
@@ -100,7 +110,7 @@ pub(crate) fn check_golden_rows(rows: usize) -> Result<(), BoundsError> {
     within("golden rows", rows, MAX_GOLDEN_ROWS, None)
 }
 
-/// Refuses more of something than the limit, which the key raises, if one does.
+/// Refuses a count above its limit; `key` is the configuration key that raises the limit, if one does.
 fn within(
     what: &'static str,
     found: usize,

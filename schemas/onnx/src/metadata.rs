@@ -1,5 +1,5 @@
-//! The metadata as `metadata_props`: one property a part, so that a tool that knows nothing of Onnward can still read
-//! the figures or the schema.
+//! The metadata as `metadata_props`: one property a part. So a tool that does not know Onnward can read the
+//! figures or the schema.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ const PROFILE: &str = "onnward.profile";
 const GOLDEN: &str = "onnward.golden";
 const PROVENANCE: &str = "onnward.provenance";
 
-/// The properties of an artifact, in the order in which they are written.
+/// Returns the properties of an artifact, in the order in which they are written.
 pub fn properties_of(metadata: &Metadata) -> Result<Vec<(&'static str, String)>, ArtifactError> {
     Ok(vec![
         (VERSION, FORMAT_VERSION.to_string()),
@@ -42,11 +42,11 @@ fn json(key: &'static str, value: &impl Serialize) -> Result<String, ArtifactErr
     serde_json::to_string(value).map_err(|source| ArtifactError::Property { key, source })
 }
 
-/// Reads an artifact's properties back and holds them against each other.
+/// Parses an artifact's properties and checks that they agree with each other.
 pub fn read_properties(model: &ModelProto, bounds: &ModelBounds) -> Result<Metadata, ArtifactError> {
     let properties: HashMap<&str, &str> =
         model.metadata_props.iter().map(|entry| (entry.key(), entry.value())).collect();
-    let version = properties.get(VERSION).ok_or(ArtifactError::Foreign)?;
+    let version = properties.get(VERSION).ok_or(ArtifactError::External)?;
     let found: u32 = parse(VERSION, version)?;
     if found == 0 {
         return Err(MetadataError::new(VERSION, found, "a whole number from 1").into());

@@ -5,16 +5,16 @@ use crate::artifact::PROBABILITIES;
 pub struct ProbabilityOutput {
     /// The output's name. It holds float or double numbers of shape `[rows]` or `[rows, columns]`.
     pub name: String,
-    /// The column of the positive label; where it is absent, the only one of one, or the second of two.
+    /// The column of the positive label; by default, the only column or the second of two.
     pub column: Option<usize>,
-    /// What makes probabilities of the numbers.
+    /// The function that turns the numbers into probabilities.
     pub activation: Activation,
 }
 
-/// What makes a probability of what a graph puts out.
+/// The function that turns an output into probabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Activation {
-    /// Nothing: the output holds probabilities.
+    /// The output holds probabilities.
     #[default]
     None,
     /// 1 / (1 + exp(−x)), of each number by itself.
@@ -24,13 +24,13 @@ pub enum Activation {
 }
 
 impl ProbabilityOutput {
-    /// The output of an artifact of Onnward's: the second column of [`PROBABILITIES`].
+    /// Returns the output of Onnward's own artifacts: the second column of [`PROBABILITIES`].
     pub fn of_artifact() -> Self {
         Self { name: PROBABILITIES.to_owned(), column: Some(1), activation: Activation::None }
     }
 
-    /// The probability of the positive label for each row, from the output's numbers, row after row; `None` if their
-    /// shape is not one that holds it.
+    /// Returns the probability of the positive label for each row. `numbers` are the output's, row by row.
+    /// Returns `None` if their shape does not fit.
     pub fn read(&self, rows: usize, shape: &[usize], numbers: &[f32]) -> Option<Vec<f32>> {
         let columns = match shape {
             [count] if *count == rows => 1,
@@ -63,7 +63,7 @@ impl ProbabilityOutput {
     }
 }
 
-/// The share of one logit of its row; the largest is subtracted, so that nothing overflows.
+/// Returns the softmax of one logit of a row. The largest logit is subtracted, so that nothing overflows.
 fn softmax(row: &[f32], logit: f32) -> f32 {
     let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f32 = row.iter().map(|other| (other - largest).exp()).sum();

@@ -5,22 +5,23 @@ use crate::config::RepositoryConfig;
 use crate::error::RepositoryError;
 use crate::store::Repository;
 
-/// A place to put files in, and never to change them: a folder or the prefix of an object store, opened as a model repository is.
+/// A folder, or a prefix of an object store, for files that are written once. It is opened as a model
+/// repository is.
 #[derive(Debug, Clone)]
 pub struct Archive(Repository);
 
-/// Why a file is not in an archive.
+/// Why a file could not be put into an archive.
 #[derive(Debug, Error)]
 pub enum ArchiveError {
-    /// It names no place, or a folder that cannot be written.
+    /// The location is none, or a folder that cannot be written.
     #[error("cannot open {location} to write to it: {problem}")]
     Open {
-        /// The place, without credentials.
+        /// The location, without credentials.
         location: String,
         /// What is wrong with it.
         problem: String,
     },
-    /// The store failed or was silent; the file may be there all the same.
+    /// The store failed or did not answer. The file may be there all the same.
     #[error("cannot write {path} to {place}: {source}")]
     Write {
         /// The file.
@@ -30,7 +31,7 @@ pub enum ArchiveError {
         /// What the store says.
         source: Box<RepositoryError>,
     },
-    /// Another file has this path.
+    /// Another file has this path already.
     #[error("cannot write {path} to {place}: another file is there already")]
     Taken {
         /// The file.
@@ -41,7 +42,8 @@ pub enum ArchiveError {
 }
 
 impl Archive {
-    /// Opens the place; a local folder that is not there is made. Nothing is asked of an object store yet.
+    /// Opens an archive, and creates a local folder that does not exist. No request is sent to an object
+    /// store yet.
     ///
     /// # Errors
     /// [`ArchiveError::Open`].
@@ -55,13 +57,28 @@ impl Archive {
         })
     }
 
-    /// Where it is, to be shown: the folder, or the URL and the endpoint.
+    /// Returns the location for display: the folder, or the URL and the endpoint.
     pub fn place(&self) -> &str {
         self.0.place()
     }
 
-    /// Puts a whole file under a path of its own, such as `churn/2026-11-22/104501-3f1c-1.jsonl`. It may be put again after an
-    /// error, which can mean that only the answer was lost.
+    /// Writes a whole file under a path of its own, such as `churn/2026-11-22/104501-3f1c-1.jsonl`. After an
+    /// error it may be written again: the error can mean that only the response was lost.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use onnward_repository::{Archive, ArchiveError, RepositoryConfig};
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let location = folder.path().display().to_string();
+    /// let archive = Archive::open(&RepositoryConfig { location, ..RepositoryConfig::default() })?;
+    /// archive.put("churn/2026-11-22/1.jsonl", "{}\n".into()).await?;
+    /// let refused = archive.put("churn/2026-11-22/1.jsonl", "another".into()).await;
+    /// assert!(matches!(refused, Err(ArchiveError::Taken { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`ArchiveError::Write`], [`ArchiveError::Taken`].

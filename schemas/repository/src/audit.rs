@@ -1,12 +1,12 @@
-//! Who did what to a repository: for each action a file that says that it begins, written before anything is done, and one that says how
-//! it ended. So nothing is done of which there is no trace, and an action without an end was cut off.
+//! The audit log of a repository. Each action has a file that is written before anything is done, and one
+//! that says how it ended. So nothing is done without a trace, and an action without an end was interrupted.
 //!
-//! The files lie in a folder whose name can be no model's, and are written once like all others. Whoever may write to the store may
-//! also delete there: what must hold against them is the store's own log.
+//! The files are in a folder whose name cannot be a model's, and are written once like all others. A user who
+//! may write to the store may also delete there. Only the store's own log protects against that.
 
 use std::fmt::Display;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use rand::random;
@@ -15,52 +15,53 @@ use serde::{Deserialize, Serialize};
 use crate::error::RepositoryError;
 use crate::inventory::READS_AT_A_TIME;
 use crate::store::Repository;
+use crate::time;
 
 const FOLDER: &str = "_audit";
 const BEGUN: &str = "1-begun.json";
 const ENDED: &str = "2-ended.json";
-/// How large a file is read: what is larger was not written by us.
+/// The largest file that is read, in bytes. This crate writes none that is larger.
 const MAX_ENTRY_BYTES: u64 = 64 * 1024;
-/// The longest reason that is kept, in characters.
+/// The longest reason that is stored, in characters.
 const MAX_REASON: usize = 2000;
 
-/// Who acts, and from where, as they say themselves; the store knows them by their keys.
+/// The user and machine behind an action, as they name themselves. The store knows them by their keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// The name.
+    /// The user's name.
     pub who: String,
     /// The machine.
     pub from: String,
 }
 
-/// What is to be done.
+/// An action on a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Action {
     /// The command.
     pub command: &'static str,
-    /// The model, where it is one.
+    /// The model, if the action is about one.
     pub model: Option<String>,
-    /// What with it, in words.
+    /// A description for people.
     pub what: String,
 }
 
-/// An action that is on record.
+/// An action in the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AuditEntry {
-    /// What tells it from all others.
+    /// The unique id of the action.
     pub id: String,
     /// When it began, in RFC 3339 and UTC.
     pub time: String,
-    /// Who.
+    /// The user.
     pub who: String,
-    /// From which machine.
+    /// The machine.
     pub from: String,
     /// The command.
     pub command: String,
-    /// The model, where it was one.
+    /// The model, if the action was about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// What with it, in words.
+    /// A description for people.
     pub what: String,
     /// How it ended.
     #[serde(flatten)]
@@ -73,15 +74,15 @@ pub struct AuditEntry {
 pub enum Ending {
     /// It was done.
     Done {
-        /// What came of it, in words.
+        /// The result, for people.
         result: String,
     },
-    /// It was not done, or not all of it.
+    /// It failed, and may be done in part.
     Failed {
-        /// Why.
+        /// The error message.
         reason: String,
     },
-    /// Nothing says how: it was cut off, or is under way.
+    /// There is no record of an end: it was interrupted, or is under way.
     Unknown,
 }
 
@@ -104,8 +105,8 @@ struct Ended {
 }
 
 impl Repository {
-    /// Does something to the repository, and puts on record that it begins and how it ended; `result` says what came of it. What
-    /// cannot be put on record is not done.
+    /// Runs `work` and records its beginning and its end; `result` describes what it returned. If the
+    /// beginning cannot be recorded, `work` does not run.
     ///
     /// # Errors
     /// Those of `work`; those of writing.
@@ -122,7 +123,7 @@ impl Repository {
         let now = Utc::now();
         let id = format!("{}-{:016x}", name_of(now), random::<u64>());
         let begun = Begun {
-            time: written(now),
+            time: time::in_millis(now),
             who: actor.who.clone(),
             from: actor.from.clone(),
             command: action.command.to_owned(),
@@ -135,7 +136,7 @@ impl Repository {
             Ok(value) => Ending::Done { result: result(value) },
             Err(error) => Ending::Failed { reason: error.to_string().chars().take(MAX_REASON).collect() },
         };
-        let ended = self.put_on_record(&id, ENDED, &Ended { time: written(Utc::now()), ending }).await;
+        let ended = self.put_on_record(&id, ENDED, &Ended { time: time::now_in_millis(), ending }).await;
         // What went wrong with the work itself is what its caller must hear.
         let value = done?;
         ended?;
@@ -157,7 +158,7 @@ impl Repository {
         }
     }
 
-    /// What is on record, the oldest first, from a time on where one is given.
+    /// Returns the recorded actions, the oldest first; with `since`, those from that time on.
     ///
     /// # Errors
     /// Those of reading; [`RepositoryError::Json`] for a file that is no entry.
@@ -177,7 +178,7 @@ impl Repository {
         entries.buffered(READS_AT_A_TIME).try_collect().await
     }
 
-    /// The entry whose files begin so.
+    /// Reads the entry whose files' names begin with `stem`.
     async fn audit_entry(&self, stem: &str, names: &[String]) -> Result<AuditEntry, RepositoryError> {
         let begun: Begun = self.read_json(&format!("{stem}{BEGUN}")).await?;
         let ended = format!("{stem}{ENDED}");
@@ -197,11 +198,7 @@ impl Repository {
     }
 }
 
-fn written(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Millis, true)
-}
-
-/// A time as it stands in names of files, which are listed in its order.
+/// Writes a time for a file's name. Names sort by time.
 fn name_of(time: DateTime<Utc>) -> String {
     time.format("%Y%m%dT%H%M%S%3fZ").to_string()
 }

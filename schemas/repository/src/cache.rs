@@ -1,8 +1,8 @@
-//! Artifacts on a local disk, each under its digest.
+//! A cache of artifacts on a local disk, each under its digest.
 //!
-//! Several engines may share a folder, and each may be killed at any point. A file is written whole under another name,
-//! held by a lock, and then renamed: what has its final name is whole, and what has another name and no lock has lost its
-//! writer. And every file is held against its digest whenever it is read, so that nothing rests on that.
+//! Several engines may share a folder, and each may be killed at any point. A file is written under another
+//! name, held by a lock, and then renamed. So a file with its final name is complete, and one with another
+//! name and no lock has lost its writer. Every file is also checked against its digest when it is read.
 
 use std::fs::{self, DirBuilder, File, FileTimes, TryLockError};
 use std::io::{self, Read, Write};
@@ -14,16 +14,16 @@ use tempfile::NamedTempFile;
 
 use crate::error::RepositoryError;
 
-/// Whole artifacts, named by their digests.
+/// Complete artifacts, named by their digests.
 const OBJECTS: &str = "objects";
-/// What was served last.
+/// The versions that were served last.
 const STATE: &str = "state";
-/// What is being written.
+/// Files that are being written.
 const PARTIAL: &str = "partial";
-/// How often a new name is tried for a file that is to be written.
+/// How often a new name is tried for a file.
 const ATTEMPTS: usize = 4;
 
-/// A folder of artifacts that have been downloaded, bounded in size. A clone is the same cache.
+/// A folder of downloaded artifacts, with a bound on its size. A clone is the same cache.
 #[derive(Debug, Clone)]
 pub struct Cache {
     folder: PathBuf,
@@ -39,8 +39,8 @@ struct Object {
 }
 
 impl Cache {
-    /// Opens a cache and makes its folder if it is not there, for this user alone. Removes what writers who are gone have
-    /// left unfinished, and what is over the bound.
+    /// Opens a cache and creates its folder, for this user alone. Removes the unfinished files of writers
+    /// that have ended, and artifacts beyond the bound.
     ///
     /// # Errors
     /// [`RepositoryError::Cache`] if the folder can neither be found nor made.
@@ -53,7 +53,7 @@ impl Cache {
         Ok(cache)
     }
 
-    /// The artifact of this digest, of at most `limit` bytes. One that is not what its name says is removed.
+    /// Reads the artifact with this digest, of at most `limit` bytes. A file with another digest is removed.
     pub(crate) fn read(&self, digest: &str, limit: u64) -> Option<Vec<u8>> {
         let path = self.object_path(digest)?;
         let problem = match read_whole(&path, limit) {
@@ -70,7 +70,8 @@ impl Cache {
         None
     }
 
-    /// Keeps an artifact whose digest has been checked. One that cannot be kept is a warning: whoever asked has it.
+    /// Stores an artifact whose digest has been checked. A failure is logged as a warning, because the caller
+    /// has the artifact anyway.
     pub(crate) fn keep(&self, digest: &str, bytes: &[u8]) {
         let Some(path) = self.object_path(digest) else { return };
         let size = bytes.len() as u64;
@@ -87,17 +88,17 @@ impl Cache {
         self.make_room(0);
     }
 
-    /// Where the state of this key is written.
+    /// Returns the path of the state with this key.
     pub(crate) fn state_path(&self, key: &str) -> PathBuf {
         self.folder.join(STATE).join(format!("{key}.json"))
     }
 
-    /// Every state that is written.
+    /// Returns the paths of all states.
     pub(crate) fn states(&self) -> Vec<PathBuf> {
         files(&self.folder.join(STATE))
     }
 
-    /// Writes a file so that it is whole or not there, whenever this is cut short.
+    /// Writes a file atomically: if this is interrupted, the file is complete or not there.
     pub(crate) fn write_whole(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         self.make_folders()?;
         let mut file = self.partial_file()?;
@@ -107,7 +108,8 @@ impl Cache {
         Ok(())
     }
 
-    /// Where an artifact lies; none for what is no digest, which could lead anywhere.
+    /// Returns the path of an artifact; `None` if `digest` is not a digest, since it could point outside the
+    /// folder.
     fn object_path(&self, digest: &str) -> Option<PathBuf> {
         is_digest(digest).then(|| self.folder.join(OBJECTS).join(digest))
     }
@@ -120,7 +122,7 @@ impl Cache {
         [OBJECTS, STATE, PARTIAL].iter().try_for_each(|part| builder.create(self.folder.join(part)))
     }
 
-    /// A new file to write, locked and readable by this user alone, which goes when it is dropped.
+    /// Creates a locked file that only this user can read, and that is removed when it is dropped.
     fn partial_file(&self) -> io::Result<NamedTempFile> {
         for _ in 0..ATTEMPTS {
             let file = NamedTempFile::new_in(self.folder.join(PARTIAL))?;
@@ -135,7 +137,7 @@ impl Cache {
         Err(io::Error::other("its unfinished files are removed as soon as they are made"))
     }
 
-    /// Removes the unfinished files of writers who are gone.
+    /// Removes the unfinished files of writers that have ended.
     fn remove_leftovers(&self) {
         for path in files(&self.folder.join(PARTIAL)) {
             let Ok(file) = File::open(&path) else { continue };
@@ -145,22 +147,21 @@ impl Cache {
         }
     }
 
-    /// Removes artifacts until `incoming` bytes more are within the bound: first those that nobody remembers as served,
-    /// and of these first the one that was not used for longest.
+    /// Removes artifacts until `incoming` more bytes fit: first those that no engine served last, and of
+    /// these first the least recently used.
     fn make_room(&self, incoming: u64) {
         let mut objects = self.objects();
         let mut total = objects.iter().fold(incoming, |sum, object| sum.saturating_add(object.size));
         if total <= self.max_bytes {
             return;
         }
-        let remembered = self.remembered_digests();
+        let served = self.last_known_good_digests();
         let now = SystemTime::now();
         for object in objects.iter().filter(|object| object.used > now) {
             // A clock was wrong. From here on it ages like the others.
             touch(&object.path);
         }
-        objects
-            .sort_by_key(|object| (remembered.contains(&object.digest), object.used.min(now), object.used));
+        objects.sort_by_key(|object| (served.contains(&object.digest), object.used.min(now), object.used));
         for object in objects {
             if total <= self.max_bytes {
                 return;
@@ -181,7 +182,7 @@ impl Cache {
     }
 }
 
-/// A file's bytes, if there are no more than `limit`.
+/// Reads a file of at most `limit` bytes.
 pub(crate) fn read_whole(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();
@@ -193,19 +194,19 @@ pub(crate) fn read_whole(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The files in a folder; none if it cannot be read.
+/// Returns the files in a folder; none if it cannot be read.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect()
 }
 
-/// Notes that a file was used just now. Whoever may read it need not be allowed to.
+/// Sets the time at which a file was used to now. A user who may only read the file need not be allowed to.
 fn touch(path: &Path) {
     let times = FileTimes::new().set_modified(SystemTime::now());
     let _ = File::open(path).and_then(|file| file.set_times(times));
 }
 
-/// Removes a file; whether it is gone.
+/// Removes a file and returns whether it is gone.
 fn remove(path: &Path) -> bool {
     match fs::remove_file(path) {
         Ok(()) => true,

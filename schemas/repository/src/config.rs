@@ -5,14 +5,15 @@ use serde::Deserialize;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where a model repository is and how to reach it.
+/// The location of a model repository and how to reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepositoryConfig {
-    /// A folder, `file:///folder` or `s3://bucket/prefix`; `gs://` and `az://` where the features are compiled in.
+    /// A folder, `file:///folder` or `s3://bucket/prefix`; `gs://` and `az://` where the features are
+    /// compiled in.
     pub location: String,
-    /// What an S3 store needs beside its location.
+    /// Settings of an S3 store beside its location.
     pub s3: S3Config,
-    /// How long an object store may take for a connection, and how long it may be silent while something is read.
+    /// The longest time for a connection to an object store, and the longest silence while something is read.
     pub timeout: Duration,
 }
 
@@ -22,35 +23,35 @@ impl Default for RepositoryConfig {
     }
 }
 
-/// How to reach an S3 store. Whatever is not set comes from the usual environment of AWS (`AWS_REGION`,
-/// `AWS_ACCESS_KEY_ID` or the file that `AWS_ACCESS_KEY_ID_FILE` names, `AWS_ENDPOINT_URL`, web identities, container and
-/// instance roles, …).
+/// How to reach an S3 store. A setting that is absent comes from AWS's usual environment: `AWS_REGION`,
+/// `AWS_ACCESS_KEY_ID` or the file named by `AWS_ACCESS_KEY_ID_FILE`, `AWS_ENDPOINT_URL`, web identities,
+/// container and instance roles, and so on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct S3Config {
-    /// The store's URL, for one that is not AWS's own.
+    /// The store's URL, unless it is AWS itself.
     pub endpoint: Option<String>,
     /// The region.
     pub region: Option<String>,
-    /// The identity of the key.
+    /// The access key's id.
     pub access_key_id: Option<Secret>,
-    /// The key.
+    /// The secret access key.
     pub secret_access_key: Option<Secret>,
-    /// The token that comes with a temporary key.
+    /// The session token of a temporary key.
     pub session_token: Option<Secret>,
-    /// Whether the bucket is in the path of a URL (the default) and not in its host name.
+    /// Whether the bucket is in a URL's path (the default) or in its host name.
     pub path_style: Option<bool>,
-    /// Whether the store may be spoken to without TLS.
+    /// Whether plain HTTP is allowed.
     pub allow_http: Option<bool>,
 }
 
-/// A text that is never shown.
+/// A text that is never printed.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself, for whoever has to send it.
+    /// Returns the text, for the request that needs it.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }

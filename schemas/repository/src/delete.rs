@@ -1,32 +1,34 @@
-use chrono::{SecondsFormat, Utc};
 use futures_util::TryStreamExt;
 use object_store::path::Path;
 use onnward_schemas::layout::{DELETED_FILE, deleted_path, manifest_path};
 use serde::Serialize;
 
 use crate::error::RepositoryError;
+use crate::intent::MoveIntent;
 use crate::inventory::Inventory;
 use crate::store::Repository;
+use crate::time;
 
-/// A version that is to be deleted; nothing has been yet.
+/// A planned deletion of a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Deletion {
     /// The model.
     pub model: String,
     /// The version.
     pub version: u64,
-    /// How much room its files take.
+    /// The size of its files in bytes.
     pub size_bytes: u64,
 }
 
-/// What a version is used as, in words.
+/// A use of a version, described for people.
 struct Use {
     version: u64,
     used_as: String,
 }
 
 impl Repository {
-    /// Looks whether a version can be deleted: one that was published, or one whose upload or deletion was cut short.
+    /// Plans the deletion of a version that was published, or whose upload or deletion was interrupted.
+    /// Nothing is deleted.
     ///
     /// # Errors
     /// [`RepositoryError::InUse`], [`RepositoryError::UnknownVersion`]; those of reading.
@@ -40,9 +42,9 @@ impl Repository {
         Ok(Deletion { model: model.to_owned(), version, size_bytes })
     }
 
-    /// The versions of a model that nothing needs: all but the `keep` highest, those that a pointer names, and those that
-    /// an alias would be rolled back to. What is uploaded in part may still be on its way and is left alone; what is
-    /// deleted in part is deleted.
+    /// Plans the deletion of all versions of a model that nothing needs. It keeps the `keep` highest, those
+    /// that a pointer names, and those that a rollback of an alias would go to. A version that is uploaded in
+    /// part may still be on its way and is kept; the rest of an interrupted deletion is deleted.
     ///
     /// # Errors
     /// [`RepositoryError::NoModel`]; those of reading.
@@ -59,24 +61,45 @@ impl Repository {
         Ok(to_go.map(|(version, files)| deletion(*version, files.size_bytes)).collect())
     }
 
-    /// Deletes a version, unless a pointer has come to name it. Its number is not given again.
+    /// Deletes a version, unless a pointer names it by now. Its number is never given again.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use onnward_repository::{Move, Pointer, RepositoryError};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let location = folder.path().display().to_string();
+    /// # let config = onnward_repository::RepositoryConfig { location, ..Default::default() };
+    /// # let repository = onnward_repository::Repository::create(&config)?;
+    /// # for _ in 0..2 {
+    /// #     repository.publish("churn", b"an ONNX file".to_vec(), None).await?;
+    /// # }
+    /// # let champion = Pointer::Alias("champion".to_owned());
+    /// let promotion = repository.plan_move("churn", &champion, Move::To(2)).await?;
+    /// repository.apply_move(&promotion).await?;
+    ///
+    /// let deletion = repository.plan_deletion("churn", 1).await?;
+    /// repository.apply_deletion(&deletion).await?;
+    /// let refused = repository.plan_deletion("churn", 2).await;
+    /// assert!(matches!(refused, Err(RepositoryError::InUse { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`RepositoryError::InUse`], after which the version is as it was; those of reading and writing.
     pub async fn apply_deletion(&self, deletion: &Deletion) -> Result<(), RepositoryError> {
         let Deletion { model, version, .. } = deletion;
-        let mark = deleted_path(model, *version);
-        let now = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
-        let text = format!("{{\"deleted\": \"{now}\"}}\n");
-        // First the mark, then the look for pointers; `apply_move` does it the other way round.
-        let is_ours = self.create_file(&mark, text.clone().into()).await?;
-        let inventory = self.inventory(model).await?;
-        if let Err(error) = self.refuse_if_used(model, *version, &inventory).await {
-            if is_ours {
-                self.remove_file(&Path::from(mark)).await?;
-            }
+        let intent = self.announce_deletion(model, *version).await?;
+        if let Err(error) = self.refuse_if_used_now(model, *version).await {
+            self.withdraw(intent).await;
             return Err(error);
         }
+        let text = format!("{{\"deleted\": \"{}\"}}\n", time::now_in_seconds());
+        // Nobody removes this file. If writing it fails it may be there all the same, so the intent stays
+        // until a retry.
+        self.create_file(&deleted_path(model, *version), text.into()).await?;
         // Without its manifest the version is gone, whatever remains of it if this is cut short.
         self.remove_file(&Path::from(manifest_path(model, *version))).await?;
         let folder = Path::from(format!("{model}/{version}"));
@@ -85,9 +108,18 @@ impl Repository {
         for file in files.iter().filter(|file| file.location.filename() != Some(DELETED_FILE)) {
             self.remove_file(&file.location).await?;
         }
-        // Another who wanted to delete it and could not may have taken the mark away.
-        self.create_file(&mark, text.into()).await?;
         Ok(())
+    }
+
+    /// Refuses a version that is used now.
+    async fn refuse_if_used_now(&self, model: &str, version: u64) -> Result<(), RepositoryError> {
+        // A move replaces its intent by an entry. A listing takes time and might miss both, the entry because
+        // it was not there yet and the intent because it was gone; so intents are listed first and entries
+        // afterwards.
+        let moves = self.inventory(model).await?.moves;
+        let mut inventory = self.inventory(model).await?;
+        inventory.moves.extend(moves);
+        self.refuse_if_used(model, version, &inventory).await
     }
 
     async fn refuse_if_used(
@@ -105,7 +137,7 @@ impl Repository {
         Err(RepositoryError::InUse { model: model.to_owned(), version, used_as: uses.join(" and ") })
     }
 
-    /// What pointers need.
+    /// Returns what the pointers of a model use.
     async fn uses(&self, model: &str, inventory: &Inventory) -> Result<Vec<Use>, RepositoryError> {
         let mut uses = Vec::new();
         for alias in self.aliases(model, inventory).await? {
@@ -118,6 +150,9 @@ impl Repository {
         }
         if let Some(version) = self.pin(model, inventory).await?.version() {
             uses.push(Use { version, used_as: "what the model is pinned to".to_owned() });
+        }
+        for MoveIntent { pointer, version, .. } in inventory.moves_under_way() {
+            uses.push(Use { version: *version, used_as: format!("what the {pointer} is being moved to") });
         }
         Ok(uses)
     }

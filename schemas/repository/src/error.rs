@@ -7,70 +7,70 @@ use thiserror::Error;
 use crate::pointer::Pointer;
 use crate::signature::SignatureError;
 
-/// Why something cannot be done in a model repository.
+/// Why an operation on a model repository failed.
 #[derive(Debug, Error)]
 pub enum RepositoryError {
-    /// The local folder is not there.
+    /// The local folder does not exist.
     #[error(
-        "there is no model repository at {path}: name a folder with --repository, or train into it first"
+        "there is no model repository at {path}: name another folder with --repository, or train into this \
+         one first"
     )]
     NotFound {
         /// The folder.
         path: String,
     },
-    /// The place cannot be a repository, or cannot be reached with these settings.
+    /// The location is not a repository's, or cannot be reached with these settings.
     #[error("cannot open the model repository {location}: {problem}")]
     Location {
-        /// The place, without credentials.
+        /// The location, without credentials.
         location: String,
         /// What is wrong with it.
         problem: String,
     },
-    /// A name cannot be a folder's.
+    /// A name cannot be a folder's name.
     #[error(
-        "{0:?} cannot name a model or an alias: use 1 to 64 of a-z, 0-9, '-', '_' and '.', a letter or a digit first"
+        "{0:?} cannot name a model or an alias: use 1 to 64 of a-z, 0-9, '-', '_' and '.', a letter or a \
+         digit first"
     )]
     Name(String),
-    /// The store failed while something was read.
+    /// The store failed while a file was read.
     #[error("cannot read {path} from the model repository: {}", reason(.source))]
     Read {
-        /// What was read.
+        /// The file.
         path: String,
         /// What the store says.
         source: object_store::Error,
     },
-    /// The store failed while something was written or deleted.
+    /// The store failed while a file was written or deleted.
     #[error("cannot write {path} to the model repository: {}", reason(.source))]
     Write {
-        /// What was written.
+        /// The file.
         path: String,
         /// What the store says.
         source: object_store::Error,
     },
-    /// The store does not answer, or has stopped in the middle of a file.
+    /// The store does not answer, or stopped in the middle of a file.
     #[error(
         "cannot {what}: the store {store} was silent for {timeout:?}: check the network and the endpoint"
     )]
     Timeout {
-        /// What was being done: `read` or `write`, and the file.
+        /// The operation: `read` or `write`, and the file.
         what: String,
         /// The store.
         store: String,
-        /// How long it was waited for.
+        /// The longest silence that is accepted.
         timeout: Duration,
     },
-    /// The repository has nothing of this model.
+    /// The repository has no files of this model.
     #[error("the model repository has no model {model}: publish a version of it first")]
     NoModel {
         /// The model.
         model: String,
     },
     /// A model has no version with a manifest.
-    #[error(
-        "it has no version with a manifest.json: the manifest is written last, so publishing has not ended"
-    )]
+    #[error("no version has a manifest.json: the manifest is written last, so publishing has not finished")]
     NoVersion,
-    /// A version is not there, or has been published only in part.
+    /// A version does not exist, or was published only in part.
     #[error(
         "{model} has no version {version} with a manifest.json: list what there is with \
          `onnward-exporter versions {model}`"
@@ -104,7 +104,7 @@ pub enum RepositoryError {
         /// The limit in bytes.
         limit: u64,
     },
-    /// A manifest or a pointer's entry does not read.
+    /// A manifest or a pointer's entry cannot be parsed.
     #[error("{path} is not what it should be: {source}")]
     Malformed {
         /// The file.
@@ -126,10 +126,10 @@ pub enum RepositoryError {
         /// How the two differ.
         what: String,
     },
-    /// A pointer was moved by another since it was looked at.
+    /// A pointer was moved by somebody else since the move was planned.
     #[error(
-        "{pointer} of {model} was moved by somebody else at the same time, so nothing was changed: look at it with \
-         `onnward-exporter versions {model}` and decide again"
+        "{pointer} of {model} was moved by somebody else at the same time, so nothing was changed: check it \
+         with `onnward-exporter versions {model}` and decide again"
     )]
     Conflict {
         /// The model.
@@ -137,7 +137,7 @@ pub enum RepositoryError {
         /// The pointer.
         pointer: Pointer,
     },
-    /// A pointer that is not set was to be moved back or deleted.
+    /// A pointer that is not set cannot be moved back or deleted.
     #[error("{model} has no {pointer}: set it with `onnward-exporter {}`", .pointer.command(.model))]
     NotSet {
         /// The model.
@@ -145,7 +145,7 @@ pub enum RepositoryError {
         /// The pointer.
         pointer: Pointer,
     },
-    /// There is nothing to roll back to.
+    /// There is no earlier version to roll back to.
     #[error(
         "{pointer} of {model} has named no version before {version}: to change it, promote another version"
     )]
@@ -154,50 +154,55 @@ pub enum RepositoryError {
         model: String,
         /// The pointer.
         pointer: Pointer,
-        /// What it names.
+        /// The version that it names.
         version: u64,
     },
-    /// A version that is in use was to be deleted.
+    /// A version that is in use cannot be deleted.
     #[error("version {version} of {model} is not deleted: it is {used_as}")]
     InUse {
         /// The model.
         model: String,
         /// The version.
         version: u64,
-        /// What it is used as, in words.
+        /// Its use, described for people.
         used_as: String,
     },
-    /// A version was deleted while a pointer was moved to it.
-    #[error("version {version} of {model} was deleted at the same time, so nothing was changed")]
+    /// A pointer cannot be moved to a version that is being deleted.
+    #[error(
+        "a deletion of version {version} of {model} is under way, so nothing was changed: name another \
+         version; if the deletion was interrupted, run `onnward-exporter delete-version {model} {version}` \
+         again, or remove {model}/{version}/deleting-*.json to keep the version"
+    )]
     Deleted {
         /// The model.
         model: String,
         /// The version.
         version: u64,
     },
-    /// A version's manifest was written by somebody else.
+    /// A file of a new version was written by somebody else.
     #[error("{path} is there already, though its version was new: publish again")]
     Taken {
         /// The file.
         path: String,
     },
-    /// A model's versions have reached the largest number.
+    /// A model has a version with the largest number.
     #[error(
-        "there is no version left for {model}: delete the folder with the largest number, or use another name"
+        "there is no version number left for {model}: delete the folder with the largest number, or use \
+         another name"
     )]
     NoNumberLeft {
         /// The model.
         model: String,
     },
-    /// A version that was to be taken from the cache alone is not there.
-    #[error("version {version} of {model} is not in the cache, and the model repository cannot be asked")]
+    /// A version that can be read from the cache alone is not there.
+    #[error("version {version} of {model} is not in the cache, and the model repository cannot be reached")]
     NotCached {
         /// The model.
         model: String,
         /// The version.
         version: u64,
     },
-    /// A folder cannot be a cache.
+    /// A folder cannot be used as a cache.
     #[error("cannot use {folder} as a cache: {source}: name a folder that this user may write")]
     Cache {
         /// The folder.
@@ -208,7 +213,7 @@ pub enum RepositoryError {
     /// A version cannot be signed.
     #[error(transparent)]
     Signature(SignatureError),
-    /// Something cannot be written as JSON.
+    /// A file cannot be written as JSON, or is not the JSON that it should be.
     #[error("cannot write {path} as JSON: {source}")]
     Json {
         /// The file.
@@ -219,8 +224,8 @@ pub enum RepositoryError {
 }
 
 impl RepositoryError {
-    /// Whether the store failed, or refused the credentials, and the same may well succeed later. Everything else stays
-    /// wrong until a file in the repository changes.
+    /// Returns whether the store failed, or refused the credentials, so that the same operation may succeed
+    /// later. Every other error stays until a file in the repository changes.
     pub fn is_transient(&self) -> bool {
         use object_store::Error;
         match self {
@@ -241,7 +246,7 @@ const NOT_PERMITTED: &str =
     "the store does not permit it: check the credentials and what they may do in this bucket";
 const NOT_THERE: &str = "it is not there: check the location";
 
-/// What a store says, as part of a sentence: without the pages of XML that S3 sends, and with what to do about it.
+/// Describes a store's error as part of a sentence: without the XML that S3 sends, and with advice.
 pub(crate) fn reason(error: &object_store::Error) -> String {
     use object_store::Error;
     match error {
@@ -276,7 +281,7 @@ pub(crate) fn reason(error: &object_store::Error) -> String {
     }
 }
 
-/// The status of the store's own failure, without what differs from one attempt to the next.
+/// Returns the status of a failure of the store, without what differs between attempts.
 fn failed_status(cause: &str) -> Option<&str> {
     let (_, status) = cause.split_once("status code: ")?;
     let end = status.find([':', '\n', '<']).unwrap_or(status.len());
@@ -284,7 +289,7 @@ fn failed_status(cause: &str) -> Option<&str> {
     status.starts_with('5').then_some(status)
 }
 
-/// Whether it was waited for the store in vain.
+/// Returns whether the store did not answer in time.
 pub(crate) fn is_timeout(error: &object_store::Error) -> bool {
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -296,7 +301,7 @@ pub(crate) fn is_timeout(error: &object_store::Error) -> bool {
     false
 }
 
-/// What an error and all its causes say.
+/// Returns the messages of an error and all its causes.
 fn causes(error: &object_store::Error) -> Vec<String> {
     let mut causes = vec![error.to_string()];
     let mut cause = error.source();

@@ -10,34 +10,32 @@ use onnward_schemas::{Manifest, sha256_hex};
 
 use crate::cache::Cache;
 use crate::error::RepositoryError;
-use crate::remembered::{Remembered, RememberedModel};
+use crate::last_known_good::{CacheRecord, LastKnownGood};
 use crate::store::{Repository, check_name};
 
 const MAX_MANIFEST_BYTES: u64 = 64 * 1024;
 const MAX_CONFIG_BYTES: u64 = 64 * 1024;
 pub(crate) const MAX_SIGNATURE_BYTES: u64 = 64 * 1024;
 const MAX_SIGNATURES: usize = 32;
-/// The largest artifact that is read, unless less or more is allowed.
-const MAX_MODEL_BYTES: u64 = 1024 * 1024 * 1024;
 
-/// Everything that there is of a version; the artifact agrees with the manifest.
+/// All files of a version; the artifact agrees with the manifest.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FetchedModel {
     /// The manifest.
     pub manifest: Manifest,
-    /// The manifest as it is written, which is what signatures are made over.
+    /// The manifest's text, which signatures cover.
     pub manifest_text: String,
-    /// The texts of the signatures, by the names of their files. They have not been verified.
+    /// The texts of the signatures, in the order of their files' names. They have not been verified.
     pub signatures: Vec<String>,
     /// The text of `config.toml`, where there is one.
     pub config: Option<String>,
     /// The artifact; its digest and size are the manifest's.
     pub bytes: Vec<u8>,
-    /// Whether the artifact was in the cache and has not been asked of the store.
+    /// Whether the artifact came from the cache and not from the store.
     pub from_cache: bool,
 }
 
-/// Without what may be a gigabyte.
+/// Shows everything but the bytes of the files.
 impl fmt::Debug for FetchedModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { manifest, signatures, config, from_cache, .. } = self;
@@ -47,7 +45,28 @@ impl fmt::Debug for FetchedModel {
     }
 }
 
-/// Reads versions, through a cache where there is one. A clone reads through the same.
+/// A reader of versions, with a cache where there is one, and with one bound for every artifact. A clone
+/// shares the cache.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use onnward_repository::{Cache, Fetcher, Repository, RepositoryConfig};
+///
+/// let folder = tempfile::tempdir()?;
+/// let location = folder.path().join("models").display().to_string();
+/// let repository = Repository::create(&RepositoryConfig { location, ..RepositoryConfig::default() })?;
+/// repository.publish("churn", b"an ONNX file".to_vec(), None).await?;
+///
+/// let cache = Cache::open(&folder.path().join("cache"), 1 << 30)?;
+/// let fetcher = Fetcher::new(repository, Some(cache), 512 << 20);
+/// let first = fetcher.fetch("churn", 1).await?;
+/// let second = fetcher.fetch("churn", 1).await?;
+/// assert_eq!(second.bytes, b"an ONNX file");
+/// assert!(!first.from_cache && second.from_cache);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Fetcher {
     repository: Repository,
@@ -64,31 +83,54 @@ pub(crate) struct Texts {
 }
 
 impl Fetcher {
-    /// Reads from `repository`; what has been read is kept in `cache` and not asked of the store again.
-    pub fn new(repository: Repository, cache: Option<Cache>) -> Self {
-        Self { repository, cache, max_model_bytes: MAX_MODEL_BYTES }
+    /// Creates a fetcher for `repository` that keeps artifacts in `cache` and refuses any of more than
+    /// `max_model_bytes`.
+    pub fn new(repository: Repository, cache: Option<Cache>, max_model_bytes: u64) -> Self {
+        Self { repository, cache, max_model_bytes }
     }
 
-    /// Reads no artifact of more bytes than these.
-    pub fn with_max_model_bytes(self, max_model_bytes: u64) -> Self {
-        Self { max_model_bytes, ..self }
-    }
-
-    /// Reads a version and holds the artifact against its manifest. An artifact that the cache has is not asked of the
-    /// store; a cache that fails costs the time of a download, and a warning in the log.
+    /// Reads a version and checks the artifact against its manifest. An artifact that is in the cache is not
+    /// downloaded. If the cache fails, the artifact is downloaded and a warning is logged.
     ///
     /// # Errors
-    /// [`RepositoryError::UnknownVersion`] without a manifest, [`RepositoryError::Mismatch`] if the artifact is another
-    /// than the manifest describes, [`RepositoryError::ModelTooLarge`], [`RepositoryError::TooLarge`],
+    /// [`RepositoryError::UnknownVersion`] without a manifest, [`RepositoryError::Mismatch`] if the manifest
+    /// describes another artifact, [`RepositoryError::ModelTooLarge`], [`RepositoryError::TooLarge`],
     /// [`RepositoryError::Malformed`], [`RepositoryError::NotText`]; those of reading.
     pub async fn fetch(&self, model: &str, version: u64) -> Result<FetchedModel, RepositoryError> {
-        let texts = self.repository.texts(model, version).await?;
-        self.check_size(model, version, &texts.manifest)?;
+        let texts = self.texts(model, version).await?;
         if let Some(bytes) = self.cached(&texts.manifest).await? {
             return Ok(texts.with(bytes, true));
         }
+        self.download(model, version, texts, self.cache.clone()).await
+    }
+
+    /// Reads a version from the store alone, to find out whether its files still are what they were. The
+    /// cache is neither asked nor changed.
+    ///
+    /// # Errors
+    /// Those of [`Fetcher::fetch`].
+    pub async fn fetch_from_store(&self, model: &str, version: u64) -> Result<FetchedModel, RepositoryError> {
+        let texts = self.texts(model, version).await?;
+        self.download(model, version, texts, None).await
+    }
+
+    /// Reads the small files of a version whose artifact is not too large.
+    async fn texts(&self, model: &str, version: u64) -> Result<Texts, RepositoryError> {
+        let texts = self.repository.texts(model, version).await?;
+        self.check_size(model, version, &texts.manifest)?;
+        Ok(texts)
+    }
+
+    /// Reads the artifact that the manifest describes, and keeps it in `cache`.
+    async fn download(
+        &self,
+        model: &str,
+        version: u64,
+        texts: Texts,
+        cache: Option<Cache>,
+    ) -> Result<FetchedModel, RepositoryError> {
         let bytes = self.repository.artifact(model, version, &texts.manifest).await?;
-        let (cache, manifest) = (self.cache.clone(), texts.manifest.clone());
+        let manifest = texts.manifest.clone();
         let path = model_path(model, version);
         let bytes = blocking(move || {
             check_digest(&path, &manifest, &bytes)?;
@@ -101,16 +143,17 @@ impl Fetcher {
         Ok(texts.with(bytes, false))
     }
 
-    /// A version as it was remembered, with its artifact from the cache alone: the store is not asked.
+    /// Reads a version from the cache alone, as `record` describes it. The store is not asked.
     ///
     /// # Errors
-    /// [`RepositoryError::NotCached`] if the cache no longer has the artifact; [`RepositoryError::Malformed`].
-    pub async fn fetch_remembered(
+    /// [`RepositoryError::NotCached`] if the cache no longer has the artifact;
+    /// [`RepositoryError::Malformed`].
+    pub async fn fetch_cached(
         &self,
         model: &str,
-        remembered: &RememberedModel,
+        record: &CacheRecord,
     ) -> Result<FetchedModel, RepositoryError> {
-        let RememberedModel { version, manifest_text, signatures, config, .. } = remembered.clone();
+        let CacheRecord { version, manifest_text, signatures, config, .. } = record.clone();
         let manifest = parse_manifest(&manifest_path(model, version), &manifest_text)?;
         self.check_size(model, version, &manifest)?;
         let bytes = self.cached(&manifest).await?;
@@ -118,26 +161,25 @@ impl Fetcher {
         Ok(Texts { manifest, manifest_text, signatures, config }.with(bytes, true))
     }
 
-    /// Writes into the cache what is being served to those who follow `alias`, for a start while the store is down. What
-    /// cannot be written is a warning in the log; without a cache nothing happens.
-    pub async fn remember(&self, alias: &str, remembered: &Remembered) {
+    /// Saves into the cache which versions an engine that follows `alias` serves, for a start while the store
+    /// is down. A failure is logged as a warning; without a cache nothing happens.
+    pub async fn save_last_known_good(&self, alias: &str, served: &LastKnownGood) {
         let Some(cache) = self.cache.clone() else { return };
-        let (place, alias, remembered) =
-            (self.repository.place().to_owned(), alias.to_owned(), remembered.clone());
-        if let Err(error) = blocking(move || cache.remember(&place, &alias, &remembered)).await {
-            tracing::warn!(%error, "what is served could not be remembered");
+        let (place, alias, served) = (self.repository.place().to_owned(), alias.to_owned(), served.clone());
+        if let Err(error) = blocking(move || cache.save(&place, &alias, &served)).await {
+            tracing::warn!(%error, "the served versions cannot be saved for a start without the store");
         }
     }
 
-    /// What [`Fetcher::remember`] wrote last for this repository and alias, by this engine or another that shares the
-    /// cache. What cannot be read is a warning in the log.
-    pub async fn recall(&self, alias: &str) -> Option<Remembered> {
+    /// Loads what [`Fetcher::save_last_known_good`] saved last for this repository and alias, in this engine
+    /// or in another that shares the cache. A failure is logged as a warning.
+    pub async fn load_last_known_good(&self, alias: &str) -> Option<LastKnownGood> {
         let (cache, alias) = (self.cache.clone()?, alias.to_owned());
         let place = self.repository.place().to_owned();
-        blocking(move || cache.recall(&place, &alias)).await.ok().flatten()
+        blocking(move || cache.load(&place, &alias)).await.ok().flatten()
     }
 
-    /// Refuses an artifact that its manifest calls too large: nothing of it is asked for.
+    /// Refuses an artifact that is too large by its manifest, before any of it is read.
     fn check_size(&self, model: &str, version: u64, manifest: &Manifest) -> Result<(), RepositoryError> {
         let (size, limit) = (manifest.size_bytes, self.max_model_bytes);
         if size <= limit {
@@ -146,6 +188,7 @@ impl Fetcher {
         Err(RepositoryError::ModelTooLarge { path: model_path(model, version), size, limit })
     }
 
+    /// Returns the artifact from the cache, where it is there.
     async fn cached(&self, manifest: &Manifest) -> Result<Option<Vec<u8>>, RepositoryError> {
         let Some(cache) = self.cache.clone() else { return Ok(None) };
         let (digest, size) = (manifest.sha256.clone(), manifest.size_bytes);
@@ -164,15 +207,7 @@ impl Texts {
 }
 
 impl Repository {
-    /// As [`Fetcher::fetch`] without a cache.
-    ///
-    /// # Errors
-    /// Those of [`Fetcher::fetch`].
-    pub async fn fetch(&self, model: &str, version: u64) -> Result<FetchedModel, RepositoryError> {
-        Fetcher::new(self.clone(), None).fetch(model, version).await
-    }
-
-    /// A version's manifest.
+    /// Reads a version's manifest.
     pub(crate) async fn manifest(&self, model: &str, version: u64) -> Result<Manifest, RepositoryError> {
         Ok(self.manifest_and_text(model, version).await?.0)
     }
@@ -193,7 +228,7 @@ impl Repository {
         Ok((parse_manifest(&path, &text)?, text))
     }
 
-    /// The small files of a version.
+    /// Reads the small files of a version.
     pub(crate) async fn texts(&self, model: &str, version: u64) -> Result<Texts, RepositoryError> {
         let (manifest, manifest_text) = self.manifest_and_text(model, version).await?;
         let folder = Path::from(format!("{model}/{version}"));
@@ -217,7 +252,7 @@ impl Repository {
         Ok(Texts { manifest, manifest_text, signatures, config })
     }
 
-    /// A version's artifact, of the size that its manifest says.
+    /// Reads a version's artifact, of the size that its manifest says.
     async fn artifact(
         &self,
         model: &str,
@@ -237,13 +272,13 @@ impl Repository {
             return Err(RepositoryError::Mismatch { path, what });
         }
         if !self.is_object_store() {
-            // A local file is read up to the size that was announced, and at once.
+            // A local file is read in one piece, up to the size that its metadata said.
             return Ok(found.bytes().await.map_err(|source| self.reading(&path, source))?.into());
         }
         self.collect(&path, found.into_stream(), size).await
     }
 
-    /// A file's bytes, of which there are as many as were announced: a store that sends more is not read further.
+    /// Collects a file of `size` bytes, and stops reading if the store sends more.
     async fn collect(
         &self,
         path: &str,
@@ -261,6 +296,7 @@ impl Repository {
         Ok(bytes)
     }
 
+    /// Reads a text file of at most `limit` bytes.
     pub(crate) async fn read_text(&self, path: &str, limit: u64) -> Result<String, RepositoryError> {
         let bytes = self.read(path, limit).await?;
         String::from_utf8(bytes).map_err(|_| RepositoryError::NotText { path: path.to_owned() })
@@ -271,6 +307,7 @@ fn parse_manifest(path: &str, text: &str) -> Result<Manifest, RepositoryError> {
     serde_json::from_str(text).map_err(|source| RepositoryError::Malformed { path: path.to_owned(), source })
 }
 
+/// Compares an artifact with the digest in its manifest.
 fn check_digest(path: &str, manifest: &Manifest, bytes: &[u8]) -> Result<(), RepositoryError> {
     let digest = sha256_hex(bytes);
     if digest == manifest.sha256 {
@@ -280,7 +317,7 @@ fn check_digest(path: &str, manifest: &Manifest, bytes: &[u8]) -> Result<(), Rep
     Err(RepositoryError::Mismatch { path: path.to_owned(), what })
 }
 
-/// Runs what blocks or computes for a while where it holds nobody up.
+/// Runs work that blocks, or computes for a while, on a thread for that.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, RepositoryError> {

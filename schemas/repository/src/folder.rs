@@ -1,14 +1,15 @@
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Makes a folder if it is not there, and proves that files can be written into it.
+use tempfile::NamedTempFile;
+
+/// Creates a folder if it does not exist, and checks that files can be written into it.
 ///
 /// # Errors
-/// What the file system says.
+/// Those of the file system.
 pub fn make_writable(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let probe = folder.join(format!(".probe-{}.tmp", std::process::id()));
-    OpenOptions::new().write(true).create(true).truncate(true).open(&probe)?;
-    fs::remove_file(probe)
+    // The name is random: several programs may check the same folder at once.
+    NamedTempFile::new_in(folder)?.close()
 }

@@ -1,4 +1,4 @@
-//! Everything that there is of a model, by one listing.
+//! The files of models, by one listing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,12 +13,13 @@ use onnward_schemas::layout::{
 use serde::Serialize;
 
 use crate::error::RepositoryError;
+use crate::intent::MoveIntent;
 use crate::pointer::{Pointer, State};
 use crate::signature::KeyId;
 use crate::stamp::{FileStamp, Stamp};
 use crate::store::{Repository, check_name};
 
-/// What there is of a model.
+/// The versions, aliases and pin of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ModelStatus {
     /// The model's name.
@@ -36,10 +37,11 @@ pub struct ModelStatus {
 pub struct VersionStatus {
     /// The version.
     pub version: u64,
-    /// What its manifest says, where it can be read.
+    /// Its manifest, where it can be read.
     #[serde(flatten)]
     pub manifest: Option<Manifest>,
-    /// The keys whose signatures lie there, by id; whether they are right is for [`crate::TrustedKeys`] to say.
+    /// The ids of the keys that have signed it. [`crate::TrustedKeys`] tells whether the signatures are
+    /// valid.
     pub signed_by: Vec<KeyId>,
     /// Why the manifest cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,7 +57,7 @@ pub struct AliasStatus {
     pub version: u64,
     /// The version that a rollback goes to, where there is one.
     pub previous: Option<u64>,
-    /// When it was moved last, in RFC 3339 and UTC.
+    /// The time of the last move, in RFC 3339 and UTC.
     pub moved: String,
 }
 
@@ -64,19 +66,21 @@ pub struct AliasStatus {
 pub struct PinStatus {
     /// The version that is served whatever the aliases say.
     pub version: u64,
-    /// When it was set, in RFC 3339 and UTC.
+    /// The time at which it was set, in RFC 3339 and UTC.
     pub moved: String,
 }
 
 /// The files of a model.
 #[derive(Debug, Default)]
 pub(crate) struct Inventory {
-    /// Every folder of a version.
+    /// The versions that have a folder.
     pub versions: BTreeMap<u64, VersionFiles>,
     /// The last entry of every alias.
     pub aliases: BTreeMap<String, LastEntry>,
     /// The last entry of the pin.
     pub pin: Option<LastEntry>,
+    /// The announced moves of pointers; some may have ended.
+    pub moves: Vec<MoveIntent>,
 }
 
 /// The files of a version.
@@ -84,14 +88,14 @@ pub(crate) struct Inventory {
 pub(crate) struct VersionFiles {
     pub has_manifest: bool,
     pub is_deleted: bool,
-    /// The sizes of all of them, but for the mark of a deletion.
+    /// The total size in bytes, without `deleted.json`.
     pub size_bytes: u64,
-    /// The keys whose signatures lie there, in order.
+    /// The ids of the keys that have signed it, in order.
     pub signed_by: BTreeSet<KeyId>,
     pub stamp: Stamp,
 }
 
-/// The entry of a pointer that holds.
+/// The last entry of a pointer, which is the one that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LastEntry {
     pub number: u64,
@@ -99,7 +103,7 @@ pub(crate) struct LastEntry {
 }
 
 impl Inventory {
-    /// The versions that are there: with a manifest, and not deleted.
+    /// Returns the versions that exist: with a manifest, and not deleted.
     pub fn published(&self) -> impl DoubleEndedIterator<Item = (u64, &VersionFiles)> {
         let is_there = |files: &VersionFiles| files.has_manifest && !files.is_deleted;
         self.versions
@@ -108,21 +112,36 @@ impl Inventory {
             .map(|(version, files)| (*version, files))
     }
 
-    /// Every pointer that was ever set, with its last entry.
+    /// Returns every pointer that was ever set, with its last entry.
     pub fn pointers(&self) -> impl Iterator<Item = (Pointer, &LastEntry)> {
         let aliases = self.aliases.iter().map(|(alias, last)| (Pointer::Alias(alias.clone()), last));
         aliases.chain(self.pin.iter().map(|last| (Pointer::Pin, last)))
     }
 
-    /// Takes a file in; `path` is its path within the model's folder.
+    /// Returns the moves that have not ended: those whose entry the pointer does not have yet.
+    pub fn moves_under_way(&self) -> impl Iterator<Item = &MoveIntent> {
+        self.moves.iter().filter(|intent| {
+            let last = match &intent.pointer {
+                Pointer::Alias(alias) => self.aliases.get(alias),
+                Pointer::Pin => self.pin.as_ref(),
+            };
+            last.is_none_or(|last| last.number < intent.entry)
+        })
+    }
+
+    /// Adds a file; `path` is its path within the model's folder.
     fn add(&mut self, path: &[&str], file: &ObjectMeta) {
         match path {
             [ALIASES_FOLDER, alias, name] if is_model_name(alias) => {
+                self.moves.extend(MoveIntent::parse(Pointer::Alias((*alias).to_owned()), name));
                 let last = self.aliases.remove(*alias);
                 let last = LastEntry::later(last, name, file);
                 self.aliases.extend(last.map(|last| ((*alias).to_owned(), last)));
             }
-            [PIN_FOLDER, name] => self.pin = LastEntry::later(self.pin.take(), name, file),
+            [PIN_FOLDER, name] => {
+                self.moves.extend(MoveIntent::parse(Pointer::Pin, name));
+                self.pin = LastEntry::later(self.pin.take(), name, file);
+            }
             [version, rest @ ..] => {
                 let Some(version) = parse_version(version) else { return };
                 let files = self.versions.entry(version).or_default();
@@ -142,7 +161,7 @@ impl Inventory {
 }
 
 impl LastEntry {
-    /// The later of an entry and a file, if that is one.
+    /// Returns the later of an entry and a file, if the file is an entry.
     fn later(last: Option<Self>, name: &str, file: &ObjectMeta) -> Option<Self> {
         let Some(number) = parse_entry(name) else { return last };
         match last {
@@ -152,11 +171,11 @@ impl LastEntry {
     }
 }
 
-/// How many small files are read at a time.
+/// How many small files are read at the same time.
 pub(crate) const READS_AT_A_TIME: usize = 16;
 
 impl Repository {
-    /// The names of the models, in order; folders whose name is no model's are ignored.
+    /// Returns the names of the models, in order. Folders with other names are ignored.
     ///
     /// # Errors
     /// [`RepositoryError::Read`].
@@ -169,7 +188,22 @@ impl Repository {
         Ok(names)
     }
 
-    /// Everything that there is of a model.
+    /// Returns the versions, aliases and pin of a model.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let location = folder.path().display().to_string();
+    /// # let config = onnward_repository::RepositoryConfig { location, ..Default::default() };
+    /// # let repository = onnward_repository::Repository::create(&config)?;
+    /// repository.publish("churn", b"an ONNX file".to_vec(), None).await?;
+    /// let status = repository.status("churn").await?;
+    /// assert_eq!((status.versions[0].version, status.aliases.len()), (1, 0));
+    /// assert_eq!(status.versions[0].manifest.as_ref().map(|manifest| manifest.size_bytes), Some(12));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`RepositoryError::NoModel`]; those of reading.
@@ -194,7 +228,7 @@ impl Repository {
         })
     }
 
-    /// As [`Repository::inventory`], of a model that must be there.
+    /// Lists the files of a model that must exist.
     pub(crate) async fn known(&self, model: &str) -> Result<Inventory, RepositoryError> {
         check_name(model)?;
         let inventory = self.inventory(model).await?;
@@ -204,7 +238,7 @@ impl Repository {
         Ok(inventory)
     }
 
-    /// The files of a model.
+    /// Lists the files of a model.
     pub(crate) async fn inventory(&self, model: &str) -> Result<Inventory, RepositoryError> {
         let mut inventory = Inventory::default();
         let mut files = self.store.list(Some(&Path::from(model)));
@@ -216,7 +250,7 @@ impl Repository {
         Ok(inventory)
     }
 
-    /// The files of every model, by one listing. What cannot be listed of one model does not hide the others.
+    /// Lists the files of every model at once. A model that cannot be listed does not hide the others.
     pub(crate) async fn inventories(
         &self,
     ) -> Result<BTreeMap<String, Result<Inventory, RepositoryError>>, RepositoryError> {
@@ -246,8 +280,8 @@ impl Repository {
         Ok(inventories.into_iter().map(|(model, inventory)| (model, Ok(inventory))).collect())
     }
 
-    /// Whether a listing may have ended for what lies in one folder: one of a local disk that cannot be read, or a key
-    /// that is no path.
+    /// Returns whether a listing may have failed because of one model's folder: a folder of a local disk that
+    /// cannot be read, or a key that is not a path.
     fn is_local_to_a_model(&self, error: &object_store::Error) -> bool {
         self.root.is_some() || matches!(error, object_store::Error::InvalidPath { .. })
     }
@@ -264,7 +298,7 @@ impl Repository {
         Ok(inventories)
     }
 
-    /// The aliases that name a version.
+    /// Reads the aliases that name a version.
     pub(crate) async fn aliases(
         &self,
         model: &str,
@@ -277,7 +311,7 @@ impl Repository {
         Ok(aliases.into_iter().flatten().collect())
     }
 
-    /// The state of the pin.
+    /// Reads the state of the pin.
     pub(crate) async fn pin(&self, model: &str, inventory: &Inventory) -> Result<State, RepositoryError> {
         match &inventory.pin {
             Some(last) => self.state_at(model, &Pointer::Pin, last.number).await,

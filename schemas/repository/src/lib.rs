@@ -1,10 +1,17 @@
 //! The model repository: versions of models and the pointers to them, in a local folder or an object store.
 //!
-//! Every file is written once and never changed, which is all that every store can promise: local disks have no
-//! conditional update, only "create if it is not there". A version is `model.onnx` and, written last, `manifest.json`. A
-//! [`Pointer`] (an alias, or the pin) is a folder of numbered entries of which the highest holds; whoever moves one
-//! writes the entry after the one that they saw. Of two who do so at once one finds the number taken, and nothing of
-//! theirs has happened. The entries are the pointer's history, which is what a rollback goes back in.
+//! Every file is created if it does not exist, and never changed. This is the one conditional write that
+//! every store has: local disks have no conditional update.
+//!
+//! - A version is `model.onnx` and `manifest.json`, which is written last ([`Repository::publish`]).
+//! - A [`Pointer`] is an alias or the pin: a folder of numbered entries, of which the highest counts. A move
+//!   writes the entry after the one that was seen ([`Repository::plan_move`]). Of two moves at once, one
+//!   finds the number taken and changes nothing. The entries are the history that a rollback goes back in.
+//! - A deletion and a move of a pointer announce themselves before they check for each other
+//!   ([`Repository::apply_deletion`], [`Repository::apply_move`]). So a pointer never names a deleted
+//!   version.
+//! - A [`Fetcher`] reads versions through a [`Cache`], and a [`Watch`] finds out which version is to be
+//!   served.
 
 mod archive;
 mod audit;
@@ -14,13 +21,15 @@ mod delete;
 mod error;
 mod fetch;
 mod folder;
+mod intent;
 mod inventory;
+mod last_known_good;
 mod pointer;
 mod publish;
-mod remembered;
 mod signature;
 mod stamp;
 mod store;
+mod time;
 mod watch;
 
 pub use archive::{Archive, ArchiveError};
@@ -32,15 +41,15 @@ pub use error::RepositoryError;
 pub use fetch::{FetchedModel, Fetcher};
 pub use folder::make_writable;
 pub use inventory::{AliasStatus, ModelStatus, PinStatus, VersionStatus};
+pub use last_known_good::{CacheRecord, LastKnownGood};
 pub use pointer::{Move, Pointer, PointerChange};
 pub use publish::{NewVersion, Published};
-pub use remembered::{Remembered, RememberedModel};
 pub use signature::{
     KeyId, NewKey, Signature, SignatureError, Signed, Signer, Subject, TrustedKeys, generate_key,
 };
 pub use stamp::Stamp;
 pub use store::{Repository, check_name, prepare_tls};
-pub use watch::{DecidedBy, Look, ModelLook, Target, Watch};
+pub use watch::{DecidedBy, ModelSnapshot, Snapshot, Target, Watch};
 
 /// The alias that an engine follows and that a promotion moves, unless another is named.
 pub const DEFAULT_ALIAS: &str = "champion";

@@ -1,40 +1,39 @@
-//! Aliases and pins: names for versions that move.
+//! Aliases and pins: names for versions that can be moved.
 
 use std::fmt;
 
-use chrono::{SecondsFormat, Utc};
 use object_store::path::Path;
-use onnward_schemas::layout::{
-    alias_folder, deleted_path, entry_file, manifest_path, parse_entry, pin_folder,
-};
+use onnward_schemas::layout::{alias_folder, entry_file, parse_entry, pin_folder};
 use serde::{Deserialize, Serialize};
 
 use crate::error::RepositoryError;
+use crate::intent::{MoveIntent, new_id};
 use crate::store::{Repository, check_name};
+use crate::time;
 
 pub(crate) const MAX_ENTRY_BYTES: u64 = 4 * 1024;
 
-/// A name for a version that can be moved to another.
+/// A name for a version that can be moved to another version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pointer {
-    /// A name of people's choice, such as `champion`.
+    /// A name that users choose, such as `champion`.
     Alias(String),
-    /// The version that is served whatever the aliases say; a model has one or none.
+    /// The version that is served whatever the aliases say. A model has at most one pin.
     Pin,
 }
 
-/// What a pointer is to do.
+/// A way to move a pointer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Move {
-    /// Name this version.
+    /// To this version.
     To(u64),
-    /// Name the version that it named before.
+    /// Back to the version before, which is a rollback.
     Back,
-    /// Name none.
+    /// To no version.
     Clear,
 }
 
-/// A pointer's move as it was planned: nothing has been written.
+/// A planned move of a pointer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PointerChange {
     /// The model.
@@ -42,11 +41,11 @@ pub struct PointerChange {
     /// The alias; absent for the pin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alias: Option<String>,
-    /// The version that it names.
+    /// The version that it names now.
     pub from: Option<u64>,
-    /// The version that it is to name.
+    /// The version that it will name.
     pub to: Option<u64>,
-    /// Whether it names another version afterwards.
+    /// Whether the move changes what it names.
     pub changes: bool,
     #[serde(skip)]
     seen: State,
@@ -54,17 +53,17 @@ pub struct PointerChange {
     rollback_to: Option<u64>,
 }
 
-/// One move of a pointer, as it is stored.
+/// One move of a pointer, as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
-    /// What the pointer names; nothing after it was deleted.
+    /// The version that the pointer names; absent after it was deleted.
     pub version: Option<u64>,
     /// The entry that a rollback restores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_to: Option<u64>,
-    /// When it was moved, in RFC 3339 and UTC.
+    /// The time of the move, in RFC 3339 and UTC.
     pub created: String,
-    /// Random digits, by which a writer knows its own entry.
+    /// Random digits, by which a writer recognizes its own entry.
     id: String,
 }
 
@@ -76,7 +75,7 @@ pub(crate) struct State {
 }
 
 impl Entry {
-    /// Reads the text of the entry at `path`.
+    /// Parses the entry at `path`.
     pub fn parse(path: &str, text: &[u8]) -> Result<Self, RepositoryError> {
         serde_json::from_slice(text)
             .map_err(|source| RepositoryError::Malformed { path: path.to_owned(), source })
@@ -84,7 +83,7 @@ impl Entry {
 }
 
 impl State {
-    /// The version that the pointer names.
+    /// Returns the version that the pointer names.
     pub fn version(&self) -> Option<u64> {
         self.entry.as_ref()?.version
     }
@@ -98,12 +97,12 @@ impl Pointer {
         }
     }
 
-    /// The path of an entry, from the repository's root.
+    /// Returns the path of an entry, from the repository's root.
     pub(crate) fn entry_path(&self, model: &str, number: u64) -> String {
         format!("{}/{}", self.folder(model), entry_file(number))
     }
 
-    /// The arguments that set it.
+    /// Returns the arguments of the command that sets it.
     pub(crate) fn command(&self, model: &str) -> String {
         match self {
             Self::Alias(alias) => format!("alias set {model} {alias} VERSION"),
@@ -122,18 +121,47 @@ impl fmt::Display for Pointer {
 }
 
 impl PointerChange {
-    /// The pointer that moves.
+    /// Returns the pointer that moves.
     pub fn pointer(&self) -> Pointer {
         self.alias.clone().map_or(Pointer::Pin, Pointer::Alias)
     }
 }
 
 impl Repository {
-    /// Looks at a pointer and works out a move of it. Nothing is written.
+    /// Plans a move of a pointer. Nothing is written.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use onnward_repository::{Move, Pointer};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let location = folder.path().display().to_string();
+    /// # let config = onnward_repository::RepositoryConfig { location, ..Default::default() };
+    /// # let repository = onnward_repository::Repository::create(&config)?;
+    /// # for _ in 0..2 {
+    /// #     repository.publish("churn", b"an ONNX file".to_vec(), None).await?;
+    /// # }
+    /// // An alias is promoted to version 1, then to 2, and rolled back.
+    /// let champion = Pointer::Alias("champion".to_owned());
+    /// for step in [Move::To(1), Move::To(2), Move::Back] {
+    ///     let change = repository.plan_move("churn", &champion, step).await?;
+    ///     repository.apply_move(&change).await?;
+    /// }
+    /// // A pin overrides every alias.
+    /// let change = repository.plan_move("churn", &Pointer::Pin, Move::To(2)).await?;
+    /// repository.apply_move(&change).await?;
+    ///
+    /// let status = repository.status("churn").await?;
+    /// assert_eq!((status.aliases[0].version, status.pin.map(|pin| pin.version)), (1, Some(2)));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`RepositoryError::UnknownVersion`] if the version to be named is not there, [`RepositoryError::NotSet`] and
-    /// [`RepositoryError::NoHistory`] if there is nothing to clear or to go back to; those of reading.
+    /// [`RepositoryError::UnknownVersion`] if the version to be named is not there,
+    /// [`RepositoryError::NotSet`] and [`RepositoryError::NoHistory`] if there is nothing to clear or to go
+    /// back to; those of reading.
     pub async fn plan_move(
         &self,
         model: &str,
@@ -177,11 +205,11 @@ impl Repository {
         Ok(PointerChange { model: model.to_owned(), alias, from, to, changes: from != to, seen, rollback_to })
     }
 
-    /// Makes a planned move, unless the pointer has moved since it was planned.
+    /// Applies a planned move, unless the pointer has moved since.
     ///
     /// # Errors
-    /// [`RepositoryError::Conflict`] and [`RepositoryError::Deleted`], after which the pointer is as the other left it;
-    /// those of writing.
+    /// [`RepositoryError::Conflict`] and [`RepositoryError::Deleted`], after which the pointer is as the
+    /// other left it; those of writing.
     pub async fn apply_move(&self, change: &PointerChange) -> Result<(), RepositoryError> {
         if !change.changes {
             return Ok(());
@@ -189,22 +217,28 @@ impl Repository {
         let PointerChange { model, seen, .. } = change;
         let pointer = change.pointer();
         let number = seen.number.saturating_add(1);
-        if !self.append(model, &pointer, number, change.to, change.rollback_to).await? {
-            return Err(RepositoryError::Conflict { model: model.clone(), pointer });
+        let Some(version) = change.to else {
+            return self.append(model, &pointer, number, None, None).await;
+        };
+        let intent = MoveIntent { pointer: pointer.clone(), entry: number, version };
+        let intent = self.announce_move(model, &intent).await?;
+        let allowed = self.can_be_named(model, version).await;
+        if !matches!(allowed, Ok(true)) {
+            self.withdraw(intent).await;
+            return Err(allowed.err().unwrap_or(RepositoryError::Deleted { model: model.clone(), version }));
         }
-        // Whoever deletes a version marks it and then looks for pointers to it; here it is the other way round, so that of
-        // the two at least one sees the other.
-        let Some(version) = change.to else { return Ok(()) };
-        if self.has_version(model, version).await? {
-            return Ok(());
+        let moved = self.append(model, &pointer, number, change.to, change.rollback_to).await;
+        // If writing the entry failed it may be there all the same, now or later, so the intent stays.
+        if matches!(moved, Ok(()) | Err(RepositoryError::Conflict { .. })) {
+            self.withdraw(intent).await;
         }
-        let (before, rollback_to) = (seen.version(), seen.entry.as_ref().and_then(|entry| entry.rollback_to));
-        // If the pointer has been moved on meanwhile, there is nothing to undo.
-        self.append(model, &pointer, number.saturating_add(1), before, rollback_to).await?;
-        Err(RepositoryError::Deleted { model: model.clone(), version })
+        moved
     }
 
-    /// Writes the entry of this number; `false` if somebody else has.
+    /// Writes the entry of this number.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Conflict`] if somebody else has; those of writing.
     async fn append(
         &self,
         model: &str,
@@ -212,16 +246,18 @@ impl Repository {
         number: u64,
         version: Option<u64>,
         rollback_to: Option<u64>,
-    ) -> Result<bool, RepositoryError> {
-        let created = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
-        let entry = Entry { version, rollback_to, created, id: format!("{:016x}", rand::random::<u64>()) };
+    ) -> Result<(), RepositoryError> {
+        let entry = Entry { version, rollback_to, created: time::now_in_millis(), id: new_id() };
         let path = pointer.entry_path(model, number);
         let text = serde_json::to_vec_pretty(&entry);
         let text = text.map_err(|source| RepositoryError::Json { path: path.clone(), source })?;
-        self.create_own_file(&path, text.into()).await
+        match self.create_own_file(&path, text.into()).await? {
+            true => Ok(()),
+            false => Err(RepositoryError::Conflict { model: model.to_owned(), pointer: pointer.clone() }),
+        }
     }
 
-    /// The last entry of a pointer.
+    /// Reads the last entry of a pointer.
     pub(crate) async fn state(&self, model: &str, pointer: &Pointer) -> Result<State, RepositoryError> {
         let folder = pointer.folder(model);
         let listing = self.store.list_with_delimiter(Some(&Path::from(folder.as_str()))).await;
@@ -233,7 +269,7 @@ impl Repository {
         }
     }
 
-    /// A pointer whose last entry has this number.
+    /// Reads the state of a pointer whose last entry has this number.
     pub(crate) async fn state_at(
         &self,
         model: &str,
@@ -243,7 +279,7 @@ impl Repository {
         Ok(State { number, entry: Some(self.entry(model, pointer, number).await?) })
     }
 
-    /// An entry of a pointer.
+    /// Reads an entry of a pointer.
     pub(crate) async fn entry(
         &self,
         model: &str,
@@ -253,11 +289,5 @@ impl Repository {
         let path = pointer.entry_path(model, number);
         let text = self.read(&path, MAX_ENTRY_BYTES).await?;
         Entry::parse(&path, &text)
-    }
-
-    /// Whether a version is there: with a manifest, and not deleted.
-    pub(crate) async fn has_version(&self, model: &str, version: u64) -> Result<bool, RepositoryError> {
-        Ok(self.has_file(&manifest_path(model, version)).await?
-            && !self.has_file(&deleted_path(model, version)).await?)
     }
 }

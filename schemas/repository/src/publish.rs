@@ -1,5 +1,4 @@
 use bytes::Bytes;
-use chrono::{SecondsFormat, Utc};
 use object_store::path::Path;
 use onnward_schemas::layout::{config_path, manifest_path, model_path, parse_version};
 use onnward_schemas::{Manifest, sha256_hex};
@@ -8,21 +7,22 @@ use serde::Serialize;
 use crate::error::RepositoryError;
 use crate::signature::{KeyId, Signer, Subject};
 use crate::store::{Repository, check_name};
+use crate::time;
 
-/// What is to be a new version.
+/// The files of a new version.
 #[derive(Debug, Default)]
 pub struct NewVersion<'a> {
     /// The artifact.
     pub bytes: Vec<u8>,
-    /// The fingerprint of its schema; absent for a foreign ONNX file.
+    /// The fingerprint of its schema; absent for an external ONNX file.
     pub fingerprint: Option<String>,
-    /// The text of its `config.toml`, for a foreign ONNX file that needs one.
+    /// The text of its `config.toml`, for an external ONNX file that needs one.
     pub config: Option<String>,
-    /// Who vouches for it.
+    /// The key that signs it.
     pub signer: Option<&'a Signer>,
 }
 
-/// A version that has been written, or would be.
+/// A version that was published, or is planned to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Published {
     /// The model's name.
@@ -33,13 +33,13 @@ pub struct Published {
     pub path: String,
     /// The manifest beside it.
     pub manifest: Manifest,
-    /// The key that it is signed with, where it is.
+    /// The key that signed it, if one did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed_by: Option<KeyId>,
 }
 
 impl Repository {
-    /// What [`Repository::publish`] would write now. Nothing is written.
+    /// Returns what [`Repository::publish`] would write now. Nothing is written.
     ///
     /// # Errors
     /// [`RepositoryError::Name`]; those of reading.
@@ -54,15 +54,30 @@ impl Repository {
             sha256: sha256_hex(bytes),
             size_bytes: bytes.len() as u64,
             fingerprint,
-            created: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
+            created: time::now_in_seconds(),
         };
         let version = next(model, self.highest_folder(model).await?)?;
         let path = model_path(model, version);
         Ok(Published { model: model.to_owned(), version, path, manifest, signed_by: None })
     }
 
-    /// Writes an artifact as the next version of a model. The manifest comes last: until it is there, the version does
-    /// not exist for an engine. Two publishers at once get two versions.
+    /// Publishes an artifact as the next version of a model. The manifest is written last: engines ignore a
+    /// version without one. Two publishers at once get two versions.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let location = folder.path().display().to_string();
+    /// # let config = onnward_repository::RepositoryConfig { location, ..Default::default() };
+    /// # let repository = onnward_repository::Repository::create(&config)?;
+    /// let first = repository.publish("churn", b"an ONNX file".to_vec(), None).await?;
+    /// let second = repository.publish("churn", b"a better one".to_vec(), None).await?;
+    /// assert_eq!((first.version, second.version), (1, 2));
+    /// assert_eq!(second.path, "churn/2/model.onnx");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`RepositoryError::Name`]; those of reading and writing.
@@ -75,8 +90,8 @@ impl Repository {
         self.publish_version(model, NewVersion { bytes, fingerprint, ..NewVersion::default() }).await
     }
 
-    /// As [`Repository::publish`], with all that a version may hold. A signature is written before the manifest as well, so
-    /// that a version that is to be signed is never seen without.
+    /// Publishes a version with all files that it may have. The signature is written before the manifest, so
+    /// that a signed version is never seen without it.
     ///
     /// # Errors
     /// Those of [`Repository::publish`].
@@ -109,7 +124,7 @@ impl Repository {
         Ok(published)
     }
 
-    /// Writes a file into the folder of a version that is this publisher's own.
+    /// Writes a file into the folder of a version that this publisher has created.
     async fn create_for_publish(&self, path: String, text: String) -> Result<(), RepositoryError> {
         match self.create_own_file(&path, text.into()).await? {
             true => Ok(()),
@@ -117,7 +132,8 @@ impl Repository {
         }
     }
 
-    /// The highest version that has a folder, with or without a manifest, deleted or not; 0 if there is none.
+    /// Returns the highest version that has a folder, with or without a manifest, deleted or not; 0 if there
+    /// is none.
     async fn highest_folder(&self, model: &str) -> Result<u64, RepositoryError> {
         let listing = self.store.list_with_delimiter(Some(&Path::from(model))).await;
         let listing = listing.map_err(|source| self.reading(model, source))?;

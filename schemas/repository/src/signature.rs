@@ -1,9 +1,9 @@
-//! Who vouches for a version: detached Ed25519 signatures (RFC 8032), `<model>/<version>/signatures/<key id>.json`.
+//! Signatures of versions: detached Ed25519 (RFC 8032), in `<model>/<version>/signatures/<key id>.json`.
 //!
-//! What is signed is a statement ([`Subject::statement`]), a few lines of text that bind the model's name, the version and
-//! the digests of all that decides what is served: of the manifest's exact bytes, which hold the digest of the model, and of
-//! `config.toml`. So a signed file cannot pass as another version or another model, and `openssl pkeyutl -verify -rawin`
-//! can check it too.
+//! The signed text is a statement of a few lines ([`Subject::statement`]). It binds the model's name, the
+//! version and the digests of `manifest.json`, which holds the model's digest, and of `config.toml`. So a
+//! signed file cannot pass as another version or another model, and `openssl pkeyutl -verify -rawin` can
+//! check it too.
 
 mod error;
 mod key;
@@ -15,21 +15,21 @@ use std::path::PathBuf;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use chrono::{SecondsFormat, Utc};
-use onnward_schemas::sha256_hex;
-use serde::{Deserialize, Serialize};
-
 pub use error::SignatureError;
 use key::PublicKey;
 pub use key::{NewKey, Signer, generate_key};
+use onnward_schemas::sha256_hex;
 pub use repository::Signed;
+use serde::{Deserialize, Serialize};
 
-/// The first line of every statement: a signature made with the same key for another purpose is none of ours.
+use crate::time;
+
+/// The first line of every statement. A signature by the same key for another purpose has another one.
 const DOMAIN: &str = "onnward-manifest-signature-v1";
 const KEY_ID_DIGITS: usize = 16;
 
-/// What tells keys apart: the first 16 hexadecimal digits of the SHA-256 of the public key's SubjectPublicKeyInfo in DER.
-/// It names a key and proves nothing.
+/// The id of a key: the first 16 hexadecimal digits of the SHA-256 of the public key's SubjectPublicKeyInfo
+/// in DER. It names a key and proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct KeyId(String);
@@ -41,39 +41,70 @@ enum Algorithm {
     Ed25519,
 }
 
-/// A signature of a version as it is stored.
+/// A signature of a version, as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
     key_id: KeyId,
     algorithm: Algorithm,
     /// 64 bytes in base64.
     signature: String,
-    /// When it was signed, in RFC 3339 and UTC; the signature covers it.
+    /// The time of signing, in RFC 3339 and UTC; the signature covers it.
     signed: String,
 }
 
-/// What is vouched for.
+/// The files that a signature covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subject<'a> {
     /// The model's name.
     pub model: &'a str,
     /// The version.
     pub version: u64,
-    /// Its `manifest.json` as it is written.
+    /// The text of its `manifest.json`.
     pub manifest_text: &'a str,
-    /// Its `config.toml` as it is written, where there is one.
+    /// The text of its `config.toml`, if it has one.
     pub config: Option<&'a str>,
 }
 
-/// The public keys of those whose word is taken. Without any, no version passes.
+/// The public keys that are trusted. Without any, no version passes.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use onnward_repository::{Fetcher, NewVersion, Signer, Subject, TrustedKeys, generate_key};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let location = folder.path().display().to_string();
+/// # let config = onnward_repository::RepositoryConfig { location, ..Default::default() };
+/// # let repository = onnward_repository::Repository::create(&config)?;
+/// let key = generate_key()?;
+/// let [private, public] = ["release.key", "release.pub"].map(|file| folder.path().join(file));
+/// std::fs::write(&private, &key.private_pem)?;
+/// std::fs::write(&public, &key.public_pem)?;
+///
+/// let signer = Signer::read(&private)?;
+/// let bytes = b"an ONNX file".to_vec();
+/// let version = NewVersion { bytes, signer: Some(&signer), ..NewVersion::default() };
+/// repository.publish_version("churn", version).await?;
+///
+/// let fetched = Fetcher::new(repository, None, 512 << 20).fetch("churn", 1).await?;
+/// let subject = Subject { model: "churn", version: 1, manifest_text: &fetched.manifest_text, config: None };
+/// let trusted = TrustedKeys::read(&[public])?;
+/// assert_eq!(trusted.verify(&subject, &fetched.signatures)?, key.key_id);
+/// // The same files are no version 2.
+/// let moved = Subject { version: 2, ..subject };
+/// assert!(trusted.verify(&moved, &fetched.signatures).is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedKeys(BTreeMap<KeyId, PublicKey>);
 
 impl TrustedKeys {
-    /// Reads public keys from PEM files (SubjectPublicKeyInfo, `BEGIN PUBLIC KEY`); a file may hold several.
+    /// Reads public keys from PEM files (SubjectPublicKeyInfo, `BEGIN PUBLIC KEY`). A file may hold several.
     ///
     /// # Errors
-    /// [`SignatureError::ReadKey`]; [`SignatureError::Key`] for a file with none, or with one that is not Ed25519.
+    /// [`SignatureError::ReadKey`]; [`SignatureError::Key`] for a file with none, or with one that is not
+    /// Ed25519.
     pub fn read(paths: &[PathBuf]) -> Result<Self, SignatureError> {
         let mut trusted = BTreeMap::new();
         for path in paths {
@@ -82,25 +113,25 @@ impl TrustedKeys {
         Ok(Self(trusted))
     }
 
-    /// The public half of one key.
+    /// Trusts the public half of one key.
     fn of(signer: &Signer) -> Self {
         Self(BTreeMap::from([(signer.key_id().clone(), signer.public_key())]))
     }
 
-    /// Whether there is none.
+    /// Returns whether no key is trusted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The keys' ids, in order.
+    /// Returns the ids of the keys, in order.
     pub fn key_ids(&self) -> impl Iterator<Item = &KeyId> {
         self.0.keys()
     }
 
-    /// Checks that one of the trusted keys vouches for a version, and says which. `signatures` are the texts of its
-    /// signature files, in any order; of several, one has to be right.
+    /// Verifies that one of the trusted keys has signed a version, and returns which. `signatures` are the
+    /// texts of its signature files, in any order. One valid signature is enough.
     ///
-    /// That the model's file is the manifest's is not checked here: [`crate::Fetcher::fetch`] does.
+    /// The model's file is not checked against the manifest here: [`crate::Fetcher::fetch`] does that.
     ///
     /// # Errors
     /// [`SignatureError::Unsigned`], [`SignatureError::Untrusted`], [`SignatureError::Wrong`],
@@ -134,9 +165,9 @@ impl TrustedKeys {
 }
 
 impl Signer {
-    /// Vouches for a version.
+    /// Signs a version.
     pub fn sign(&self, subject: &Subject<'_>) -> Signature {
-        let signed = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
+        let signed = time::now_in_seconds();
         let bytes = self.sign_bytes(subject.statement(&signed).as_bytes());
         Signature {
             key_id: self.key_id().clone(),
@@ -148,7 +179,7 @@ impl Signer {
 }
 
 impl Subject<'_> {
-    /// What is signed: a line for each thing that it binds, of which none but the last can hold the end of a line.
+    /// Returns the signed text: a line for each item. Only the last item may hold the end of a line.
     fn statement(&self, signed: &str) -> String {
         let Self { model, version, manifest_text, config } = self;
         let manifest = sha256_hex(manifest_text.as_bytes());
@@ -161,7 +192,7 @@ impl Subject<'_> {
 }
 
 impl Signature {
-    /// Reads a signature's file: what it says, and the signature's bytes.
+    /// Parses a signature's file and decodes its bytes.
     fn parse(text: &str) -> Result<(Self, Vec<u8>), String> {
         let signature: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let bytes = BASE64_STANDARD.decode(&signature.signature);
@@ -171,7 +202,7 @@ impl Signature {
 }
 
 impl KeyId {
-    /// The key that a signature's file is named after.
+    /// Returns the key that a signature's file is named after.
     pub(crate) fn of_file(file: &str) -> Option<Self> {
         Self::try_from(file.strip_suffix(".json")?.to_owned()).ok()
     }
@@ -180,7 +211,7 @@ impl KeyId {
         Self(sha256_hex(der).chars().take(KEY_ID_DIGITS).collect())
     }
 
-    /// The digits.
+    /// Returns the digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -194,7 +225,9 @@ impl TryFrom<String> for KeyId {
         if text.len() == KEY_ID_DIGITS && text.bytes().all(is_digit) {
             Ok(Self(text))
         } else {
-            Err(format!("{text:?} is no key id: it has {KEY_ID_DIGITS} hexadecimal digits"))
+            Err(format!(
+                "{text:?} is not a key id: a key id has {KEY_ID_DIGITS} lower-case hexadecimal digits"
+            ))
         }
     }
 }

@@ -15,24 +15,23 @@ use url::Url;
 use crate::config::RepositoryConfig;
 use crate::error::{RepositoryError, is_timeout};
 use crate::folder::make_writable;
-use crate::store::remote::{Purpose, Remote, remote};
-
 pub use crate::store::remote::prepare_tls;
+use crate::store::remote::{Purpose, Remote, remote};
 
 mod remote;
 
-/// A model repository that is open.
+/// An open model repository.
 #[derive(Clone)]
 pub struct Repository {
     pub(crate) store: Arc<dyn ObjectStore>,
-    /// The folder, of a local one.
+    /// The folder, if the repository is a local one.
     pub(crate) root: Option<PathBuf>,
     place: String,
-    /// How long the store may be silent.
+    /// The longest silence of the store that is accepted.
     timeout: Duration,
 }
 
-/// Without the store's settings, which hold keys.
+/// Shows the store without its settings, which hold keys.
 impl fmt::Debug for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Repository({})", self.store)
@@ -40,8 +39,8 @@ impl fmt::Debug for Repository {
 }
 
 impl Repository {
-    /// Opens a repository to read it; a local folder must be there. What `config` does not say about an object store
-    /// comes from the environment. Nothing is asked of the store yet.
+    /// Opens a repository for reading. A local folder must exist. Settings of an object store that `config`
+    /// does not hold come from the environment. No request is sent yet.
     ///
     /// # Errors
     /// [`RepositoryError::NotFound`] for a local folder that is not there, [`RepositoryError::Location`].
@@ -49,8 +48,8 @@ impl Repository {
         Self::open_for(config, Purpose::Reading)
     }
 
-    /// As [`Repository::open`], to plan what [`Repository::create`] would write to: a local folder that is not there, but
-    /// could be made, is taken for an empty repository and is not made.
+    /// Opens a repository to plan what [`Repository::create`] would write to. A local folder that does not
+    /// exist, but could be created, counts as an empty repository and is not created.
     ///
     /// # Errors
     /// [`RepositoryError::Location`].
@@ -63,8 +62,21 @@ impl Repository {
         }
     }
 
-    /// As [`Repository::open`], to write as well: a local folder that is not there is made, and one that
-    /// cannot be written is refused before anybody works for hours on what is to go there.
+    /// Opens a repository for writing. A local folder is created if it does not exist. One that cannot be
+    /// written is refused now, not after hours of training.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use onnward_repository::{Repository, RepositoryConfig};
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let location = folder.path().join("models").display().to_string();
+    /// let repository = Repository::create(&RepositoryConfig { location, ..RepositoryConfig::default() })?;
+    /// assert!(repository.models().await?.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`RepositoryError::Location`].
@@ -86,28 +98,28 @@ impl Repository {
         }
     }
 
-    /// A repository in a store that is open already.
+    /// Uses a store that is open already.
     pub fn from_store(store: Arc<dyn ObjectStore>) -> Self {
         let place = store.to_string();
         Self { store, root: None, place, timeout: Duration::MAX }
     }
 
-    /// Where it is, to be shown: the folder, or the URL and the endpoint.
+    /// Returns the location for display: the folder, or the URL and the endpoint.
     pub fn place(&self) -> &str {
         &self.place
     }
 
-    /// Whether it is in an object store, and not in a local folder.
+    /// Returns whether the repository is in an object store, and not in a local folder.
     pub fn is_object_store(&self) -> bool {
         self.root.is_none()
     }
 
-    /// The store, for what this crate does not do.
+    /// Returns the store, for operations that this crate does not have.
     pub fn store(&self) -> &Arc<dyn ObjectStore> {
         &self.store
     }
 
-    /// The error of a store that failed while it was read.
+    /// Returns the error for a store that failed while it was read.
     pub(crate) fn reading(&self, path: &str, source: object_store::Error) -> RepositoryError {
         if is_timeout(&source) {
             return self.silent(format!("read {path}"));
@@ -115,7 +127,7 @@ impl Repository {
         RepositoryError::Read { path: path.to_owned(), source }
     }
 
-    /// The error of a store that failed while it was written.
+    /// Returns the error for a store that failed while it was written.
     pub(crate) fn writing(&self, path: &str, source: object_store::Error) -> RepositoryError {
         if is_timeout(&source) {
             return self.silent(format!("write {path}"));
@@ -127,7 +139,7 @@ impl Repository {
         RepositoryError::Timeout { what, store: self.place.clone(), timeout: self.timeout }
     }
 
-    /// Writes a new file; `false` if there is one already.
+    /// Creates a file; returns `false` if there is one already.
     pub(crate) async fn create_file(&self, path: &str, bytes: Bytes) -> Result<bool, RepositoryError> {
         let options = PutOptions::from(PutMode::Create);
         match self.store.put_opts(&Path::from(path), PutPayload::from(bytes), options).await {
@@ -137,8 +149,8 @@ impl Repository {
         }
     }
 
-    /// As [`Repository::create_file`], for bytes that nobody else writes: if they are there already, an earlier attempt
-    /// had come through and only its answer was lost.
+    /// Creates a file whose content nobody else writes. If the same content is there already, an earlier
+    /// attempt had succeeded and only its response was lost.
     pub(crate) async fn create_own_file(&self, path: &str, bytes: Bytes) -> Result<bool, RepositoryError> {
         if self.create_file(path, bytes.clone()).await? {
             return Ok(true);
@@ -147,7 +159,7 @@ impl Repository {
         Ok(found.is_ok_and(|found| found == bytes))
     }
 
-    /// Removes a file; one that is not there is no error.
+    /// Removes a file. A file that does not exist is no error.
     pub(crate) async fn remove_file(&self, path: &Path) -> Result<(), RepositoryError> {
         match self.store.delete(path).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -155,7 +167,7 @@ impl Repository {
         }
     }
 
-    /// Whether a file is there.
+    /// Returns whether a file exists.
     pub(crate) async fn has_file(&self, path: &str) -> Result<bool, RepositoryError> {
         match self.store.head(&Path::from(path)).await {
             Ok(_) => Ok(true),
@@ -164,7 +176,7 @@ impl Repository {
         }
     }
 
-    /// Refuses a local folder that has gone since it was opened.
+    /// Refuses a local folder that was removed after it was opened.
     pub(crate) async fn check_root(&self) -> Result<(), RepositoryError> {
         let Some(root) = self.root.clone() else { return Ok(()) };
         let path = root.display().to_string();
@@ -174,8 +186,9 @@ impl Repository {
         }
     }
 
-    /// Whether an error in reading a file that was just listed says that the store as a whole is down. A file of a local
-    /// disk that cannot be read speaks for itself alone, as does one that a store refuses to give.
+    /// Returns whether an error in reading a file that was just listed means that the whole store is down. An
+    /// unreadable file of a local disk, or a file that a store refuses to give, says nothing about the
+    /// others.
     pub(crate) fn is_down(&self, error: &RepositoryError) -> bool {
         let is_general = match error {
             RepositoryError::Timeout { .. } => true,
@@ -185,7 +198,7 @@ impl Repository {
         self.root.is_none() && is_general
     }
 
-    /// A file's bytes.
+    /// Reads a file of at most `limit` bytes.
     pub(crate) async fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, RepositoryError> {
         let fail = |source| self.reading(path, source);
         let found = self.store.get(&Path::from(path)).await.map_err(fail)?;

@@ -1,4 +1,4 @@
-//! What there is to be served, looked at again and again.
+//! Snapshots of a repository: which versions there are, and which is to be served.
 
 use std::collections::BTreeMap;
 
@@ -11,44 +11,64 @@ use crate::pointer::{Entry, MAX_ENTRY_BYTES, Pointer};
 use crate::stamp::{FileStamp, Stamp};
 use crate::store::Repository;
 
-/// Looks at a repository again and again. A look costs one listing; small files are read when they are new, and never
-/// twice.
+/// A source of snapshots of a repository. A snapshot costs one listing. Small files are read once, when they
+/// are new.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use onnward_repository::{DEFAULT_ALIAS, DecidedBy, Watch};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let location = folder.path().display().to_string();
+/// # let config = onnward_repository::RepositoryConfig { location, ..Default::default() };
+/// # let repository = onnward_repository::Repository::create(&config)?;
+/// repository.publish("churn", b"an ONNX file".to_vec(), None).await?;
+/// let mut watch = Watch::new(repository);
+/// let mut snapshot = watch.snapshot().await?;
+/// let churn = snapshot.models.remove("churn").ok_or("no such model")??;
+/// let target = churn.target(DEFAULT_ALIAS).ok_or("no version")?;
+/// assert_eq!((target.version, target.decided_by), (1, DecidedBy::HighestVersion));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Watch {
     repository: Repository,
-    /// The entries of pointers that have been read and still hold, by path.
+    /// The last entries of pointers that were read, by path.
     entries: BTreeMap<String, (FileStamp, Vec<u8>)>,
 }
 
-/// What was in a repository at one time.
+/// The models of a repository at one time.
 #[derive(Debug)]
-pub struct Look {
-    /// Every model, by name, or why it cannot be made out: a pointer of it that cannot be read.
-    pub models: BTreeMap<String, Result<ModelLook, RepositoryError>>,
+pub struct Snapshot {
+    /// The models by name; an error for a model with a pointer that cannot be read.
+    pub models: BTreeMap<String, Result<ModelSnapshot, RepositoryError>>,
 }
 
-/// What was in a model's folder at one time.
+/// The versions and pointers of a model at one time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ModelLook {
-    /// The versions that are there, with a manifest and not deleted. The stamp of one is another as soon as a file of it
-    /// has changed.
+pub struct ModelSnapshot {
+    /// The versions that exist, with a manifest and not deleted. A version's stamp changes when a file of it
+    /// changes.
     pub versions: BTreeMap<u64, Stamp>,
-    /// What the aliases name; a version that is named need not be there.
+    /// The versions that the aliases name. A named version need not exist.
     pub aliases: BTreeMap<String, u64>,
-    /// The version that the model is pinned to; it need not be there either.
+    /// The version that the model is pinned to. It need not exist.
     pub pin: Option<u64>,
 }
 
-/// The version that is to be served.
+/// The version that an engine should serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// The version.
     pub version: u64,
-    /// Why this one.
+    /// The rule that chose it.
     pub decided_by: DecidedBy,
 }
 
-/// What decides which version is served: a pin, else the alias that is asked for, else the highest version.
+/// The rule that chooses the version to serve: a pin, else the alias that is followed, else the highest
+/// version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "rule", rename_all = "kebab-case")]
 pub enum DecidedBy {
@@ -64,27 +84,29 @@ pub enum DecidedBy {
 }
 
 impl Watch {
-    /// A watch that has seen nothing yet.
+    /// Creates a watch that has seen nothing yet.
     pub fn new(repository: Repository) -> Self {
         Self { repository, entries: BTreeMap::new() }
     }
 
-    /// What is there now.
+    /// Takes a snapshot of what is there now.
     ///
     /// # Errors
-    /// The store cannot be listed, or fails while a new entry of a pointer is read; [`RepositoryError::NotFound`] if a
-    /// local folder has gone. What is wrong with one model is told of that model alone.
-    pub async fn look(&mut self) -> Result<Look, RepositoryError> {
+    /// The store cannot be listed, or fails while a new entry of a pointer is read;
+    /// [`RepositoryError::NotFound`] if a local folder is gone. A problem of one model is reported for that
+    /// model alone.
+    pub async fn snapshot(&mut self) -> Result<Snapshot, RepositoryError> {
         let inventories = self.repository.inventories().await?;
         let mut failed = self.read_entries(&inventories).await?;
         let models = inventories.into_iter().map(|(model, inventory)| {
-            let look = inventory.and_then(|inventory| self.resolve(&model, &inventory, &mut failed));
-            (model, look)
+            let snapshot = inventory.and_then(|inventory| self.resolve(&model, &inventory, &mut failed));
+            (model, snapshot)
         });
-        Ok(Look { models: models.collect() })
+        Ok(Snapshot { models: models.collect() })
     }
 
-    /// Reads the entries that are new and forgets those that no longer hold; gives those that cannot be read.
+    /// Reads the entries that are new, and drops those that are no longer the last. Returns those that cannot
+    /// be read.
     async fn read_entries(
         &mut self,
         inventories: &BTreeMap<String, Result<Inventory, RepositoryError>>,
@@ -123,15 +145,15 @@ impl Watch {
         Ok(failed)
     }
 
-    /// What is there of a model, once its entries have been read.
+    /// Builds the snapshot of a model, once its entries have been read.
     fn resolve(
         &self,
         model: &str,
         inventory: &Inventory,
         failed: &mut BTreeMap<String, RepositoryError>,
-    ) -> Result<ModelLook, RepositoryError> {
+    ) -> Result<ModelSnapshot, RepositoryError> {
         let versions = inventory.published().map(|(version, files)| (version, files.stamp.clone()));
-        let mut look = ModelLook { versions: versions.collect(), ..ModelLook::default() };
+        let mut snapshot = ModelSnapshot { versions: versions.collect(), ..ModelSnapshot::default() };
         for (pointer, LastEntry { number, .. }) in inventory.pointers() {
             let path = pointer.entry_path(model, *number);
             if let Some(error) = failed.remove(&path) {
@@ -140,18 +162,18 @@ impl Watch {
             let text = self.entries.get(&path).map(|(_, text)| text.as_slice());
             let version = Entry::parse(&path, text.unwrap_or_default())?.version;
             match pointer {
-                Pointer::Pin => look.pin = version,
-                Pointer::Alias(alias) => look.aliases.extend(version.map(|version| (alias, version))),
+                Pointer::Pin => snapshot.pin = version,
+                Pointer::Alias(alias) => snapshot.aliases.extend(version.map(|version| (alias, version))),
             }
         }
-        Ok(look)
+        Ok(snapshot)
     }
 }
 
-impl ModelLook {
-    /// The version that is to be served by those who follow `alias`: the pin's, else the alias's, else the highest; none
-    /// if there is no version at all. A pin or an alias may name a version that is not there, and no other one takes its
-    /// place.
+impl ModelSnapshot {
+    /// Returns the version for engines that follow `alias`: the pin's, else the alias's, else the highest;
+    /// `None` if there is no version. If a pin or an alias names a version that does not exist, no other
+    /// takes its place.
     pub fn target(&self, alias: &str) -> Option<Target> {
         if let Some(version) = self.pin {
             return Some(Target { version, decided_by: DecidedBy::Pin });

@@ -1,7 +1,6 @@
 //! The tokens of JSON on one line and without escapes, read one after the other.
 
 use memchr::memchr;
-
 use onnward_schemas::Value;
 
 /// How many digits a number may have here. It is then an integer that a double holds, divided by a power of

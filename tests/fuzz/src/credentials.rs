@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use onnward_engine::auth::{
+use onnward_http::auth::{
     Authenticator, Caller, Credential, JwksPlace, Keys, Refusal, TokenAlgorithm, TokenRules,
 };
 use tempfile::TempDir;

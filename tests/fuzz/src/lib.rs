@@ -1,7 +1,7 @@
 //! What is fuzzed: each module takes bytes that anybody may have sent or written, does with them what the programs do, and
 //! asserts what must hold whatever the bytes are.
 //!
-//! The fuzzers of `targets/` call these functions, and so does a plain test (`tests/fuzzing.rs`) with every file under
+//! The fuzzers of `targets/` call these functions, and so does a plain test (`tests/contract/fuzzing.rs`) with every file under
 //! `corpus/`: what was found once stays found without a fuzzer.
 
 pub mod credentials;

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
-use onnward_onnx::{ForeignConfig, ForeignModel};
-use onnward_repository::{FetchedModel, Move, Pointer, Repository, Subject, TrustedKeys, Watch};
+use onnward_onnx::{ExternalConfig, ExternalModel};
+use onnward_repository::{FetchedModel, Fetcher, Move, Pointer, Repository, Subject, TrustedKeys, Watch};
 use onnward_schemas::{SchemaFile, sha256_hex};
 use tokio::runtime::{Builder, Runtime};
 
@@ -38,15 +38,15 @@ fn runtime() -> &'static Runtime {
 
 /// What is said of a foreign file, of each that there is.
 fn config(text: &str) {
-    let Ok(read) = ForeignConfig::parse(text) else { return };
-    assert_eq!(ForeignConfig::parse(text).unwrap(), read);
+    let Ok(read) = ExternalConfig::parse(text) else { return };
+    assert_eq!(ExternalConfig::parse(text).unwrap(), read);
     const FILES: [&[u8]; 3] = [
         include_bytes!("../../data/foreign/torch-logits.onnx"),
         include_bytes!("../../data/foreign/sklearn-pipeline.onnx"),
         include_bytes!("../../data/foreign/lightgbm.onnx"),
     ];
     for bytes in FILES {
-        if let Ok(model) = ForeignModel::decode(MODEL, bytes, Some(text)) {
+        if let Ok(model) = ExternalModel::decode(MODEL, bytes, Some(text)) {
             assert!(!model.typical_rows.is_empty());
             let rows = model.schema.encode_rows(&model.typical_rows);
             assert_eq!(rows.values.len(), rows.len * model.schema.features.len());
@@ -66,14 +66,15 @@ async fn look_around(files: &[(&str, &str)]) {
         let _ = store.put(&path, PutPayload::from(text)).await;
     }
     let repository = Repository::from_store(store as Arc<dyn ObjectStore>);
+    let fetcher = Fetcher::new(repository.clone(), None, 1 << 20);
     let mut watch = Watch::new(repository.clone());
-    let look = watch.look().await.unwrap();
-    let again = watch.look().await.unwrap();
+    let look = watch.snapshot().await.unwrap();
+    let again = watch.snapshot().await.unwrap();
     assert_eq!(format!("{look:?}"), format!("{again:?}"), "nothing has changed");
     for (model, look) in look.models {
         let Ok(look) = look else { continue };
         for version in look.versions.keys() {
-            if let Ok(fetched) = repository.fetch(&model, *version).await {
+            if let Ok(fetched) = fetcher.fetch(&model, *version).await {
                 check_fetched(&model, *version, &fetched);
             }
         }

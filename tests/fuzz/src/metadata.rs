@@ -3,16 +3,16 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use onnward_engine::config::DriftConfig;
-use onnward_engine::differential::ComparedRows;
-use onnward_engine::drift::Drift;
-use onnward_engine::golden::encoded_rows;
-use onnward_engine::metrics::Metrics;
-use onnward_engine::outcomes::version::ModelVersion;
 use onnward_onnx::proto::{ModelProto, StringStringEntryProto};
 use onnward_onnx::{Artifact, decode_model};
+use onnward_quality::drift::Drift;
+use onnward_quality::drift::DriftConfig;
 use onnward_rows::{RowParser, RowsLimits};
+use onnward_runtime::cross_check::ComparedRows;
+use onnward_runtime::golden::encoded_rows;
 use onnward_schemas::{GoldenRow, Metadata, Schema};
+use onnward_serving::version::ModelVersion;
+use onnward_telemetry::metrics::Metrics;
 use prost::Message;
 
 use super::sections::sections;
@@ -32,7 +32,7 @@ pub fn run(data: &[u8]) {
     let model = ModelProto { metadata_props, ..graph().clone() };
     let Ok(artifact) = Artifact::decode(&model.encode_to_vec()) else { return };
     check_round_trip(&artifact);
-    let _ = artifact.encode_cut();
+    let _ = artifact.encode_subgraph();
     load(&artifact.metadata);
 }
 

@@ -5,9 +5,9 @@
 use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
 
-use onnward_engine::backend::{Backend, BackendError, BackendKind, Batch, Session, Tract};
-use onnward_engine::check::check;
 use onnward_onnx::ProbabilityOutput;
+use onnward_runtime::backend::{Backend, BackendError, BackendKind, Batch, Session, Tract};
+use onnward_runtime::check::check;
 
 /// The bytes of an ONNX file.
 pub fn run(data: &[u8]) {

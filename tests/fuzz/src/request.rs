@@ -2,8 +2,8 @@
 
 use std::sync::OnceLock;
 
-use onnward_engine::http::parse_outcomes;
-use onnward_onnx::ForeignModel;
+use onnward_http::{parse_outcomes, parse_rows};
+use onnward_onnx::ExternalModel;
 use onnward_rows::{BodyShape, ParsedRows, RowParser, RowsLimits};
 use onnward_schemas::{Feature, FeatureKind, Schema, SchemaFile, UnknownPolicy};
 use serde_json::Value;
@@ -30,7 +30,7 @@ fn parsers() -> &'static [RowParser] {
         let telco = SchemaFile::parse(include_str!("../../../schemas/telco.toml")).unwrap().schema;
         let hard = SchemaFile::parse(HARD).unwrap().schema;
         let foreign = include_bytes!("../../data/foreign/sklearn-pipeline.onnx");
-        let foreign = ForeignModel::decode("foreign", foreign, None).unwrap().schema;
+        let foreign = ExternalModel::decode("foreign", foreign, None).unwrap().schema;
         [telco, hard, foreign].map(RowParser::new).into()
     })
 }

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use onnward_http::auth::{JwksPlace, TokenAlgorithm, TokenRules};
 use reqwest::Url;
 use serde::Deserialize;
 
-use crate::auth::{JwksPlace, TokenAlgorithm, TokenRules};
 use crate::config::error::Invalid;
-use crate::config::raw::within;
+use crate::config::value::within;
 
 /// An issuer's clock may not be off by more.
 const MAX_LEEWAY_S: u64 = 300;

@@ -1,29 +1,29 @@
 use thiserror::Error;
 
-/// Why an ONNX file is not even tried, in a sentence that says what to do about it.
+/// Why an ONNX file is refused before it is opened, with advice.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum BoundsError {
-    /// There is more of something than is accepted.
+    /// A count is above its limit.
     #[error("the file has {found} {what}, more than the {limit} that are accepted: {}", remedy(.key))]
     TooMany {
-        /// Of what.
+        /// The items that were counted.
         what: &'static str,
-        /// How many there are; where counting ends at the limit, one more than that.
+        /// The count; one more than the limit where counting ends there.
         found: u64,
-        /// How many are accepted.
+        /// The limit.
         limit: u64,
-        /// The key of the engine's configuration that sets the limit, if one does.
+        /// The engine's configuration key that sets the limit, if one does.
         key: Option<&'static str>,
     },
     /// Decoded, the file would take many times its own size.
     #[error(
-        "the file has {bytes} bytes and would take more than {limit} once it is decoded, as no exporter's does: export the \
-         model again"
+        "the file has {bytes} bytes and would take more than {limit} bytes of memory, which no exporter \
+         causes: export the model again"
     )]
     Inflated {
         /// The file's size.
         bytes: usize,
-        /// How much memory it may take.
+        /// The memory that it may take.
         limit: usize,
     },
     /// Its messages are nested too deeply.
@@ -31,13 +31,13 @@ pub enum BoundsError {
         "the file nests graphs or types more than {limit} deep: export the model without nested control flow"
     )]
     Nested {
-        /// How deep they may lie.
+        /// The deepest nesting that is accepted.
         limit: usize,
     },
     /// The weights are not in the file.
     #[error(
-        "its weights {tensor:?} lie in another file, {file:?}, and a version is one file: export it as one (in PyTorch: \
-         `torch.onnx.export(…, external_data=False)`)"
+        "its weights {tensor:?} are in another file, {file:?}, and a version is one file: export it as one \
+         (in PyTorch: `torch.onnx.export(…, external_data=False)`)"
     )]
     ExternalData {
         /// The tensor.
@@ -45,18 +45,18 @@ pub enum BoundsError {
         /// The other file.
         file: String,
     },
-    /// Something that no model needs that is served.
+    /// The file holds something that a served model does not need.
     #[error("the file holds {what}, which is not served: {fix}")]
     NotServed {
-        /// What it is.
+        /// The unneeded part.
         what: String,
-        /// What to do.
+        /// The advice.
         fix: &'static str,
     },
-    /// An operator that is not one of ONNX's own.
+    /// The graph uses an operator that is not ONNX's own.
     #[error(
-        "its operator {operator:?} is of the domain {domain:?}, and only those of ONNX itself are run (ai.onnx, ai.onnx.ml): \
-         export the model with these alone"
+        "its operator {operator:?} is of the domain {domain:?}, and only those of ONNX itself are run \
+         (ai.onnx, ai.onnx.ml): export the model with these alone"
     )]
     CustomOperator {
         /// The operator.
@@ -64,56 +64,57 @@ pub enum BoundsError {
         /// Its domain.
         domain: String,
     },
-    /// A version of the operators that nobody has published.
+    /// The file asks for a version of the operators that does not exist.
     #[error(
-        "it asks for version {version} of the operators of {domain}, and 1 to {newest} are accepted: export the model for one \
-         of these"
+        "it asks for version {version} of the operators of {domain}, and 1 to {newest} are accepted: export \
+         the model for one of these"
     )]
     Opset {
         /// The operators' domain.
         domain: &'static str,
         /// The version.
         version: i64,
-        /// The newest that is accepted.
+        /// The newest version that is accepted.
         newest: i64,
     },
-    /// A tensor's description and its content do not fit.
-    #[error("its tensor {tensor:?} contradicts itself: {problem}; export the model again")]
+    /// A tensor's content does not fit its description.
+    #[error("its tensor {tensor:?} is inconsistent: {problem}; export the model again")]
     Tensor {
         /// The tensor.
         tensor: String,
-        /// How.
+        /// The contradiction.
         problem: String,
     },
-    /// A node makes a tensor that is too large.
+    /// A node creates a tensor that is too large.
     #[error(
-        "its node {node:?} ({operator}) can make a tensor of more than {limit} elements for a row: make the model smaller, or \
-         export it again"
+        "its node {node:?} ({operator}) can create a tensor of more than {limit} elements for a row: make \
+         the model smaller, or export it again"
     )]
     Made {
         /// The node.
         node: String,
         /// Its operator.
         operator: String,
-        /// How many elements are accepted.
+        /// The most elements that are accepted.
         limit: u64,
     },
-    /// A node reads what comes after it, or never.
+    /// A node reads a value that no earlier node computes.
     #[error(
-        "its node {node:?} reads {value:?}, which no node before it makes, and ONNX wants nodes in order: export the model again"
+        "its node {node:?} reads {value:?}, which no earlier node computes, and ONNX requires nodes in \
+         order: export the model again"
     )]
     Unsorted {
         /// The node.
         node: String,
-        /// What it reads.
+        /// The value.
         value: String,
     },
-    /// Trees that are none.
-    #[error("the trees in its node {node:?} contradict themselves: {problem}; export the model again")]
+    /// Decision trees are inconsistent.
+    #[error("the trees in its node {node:?} are inconsistent: {problem}; export the model again")]
     Trees {
         /// The node.
         node: String,
-        /// How.
+        /// The contradiction.
         problem: String,
     },
 }

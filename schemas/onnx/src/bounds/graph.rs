@@ -1,4 +1,4 @@
-//! Graphs, and the graphs in them.
+//! Checks of graphs and the graphs in them.
 
 use std::collections::HashSet;
 
@@ -6,18 +6,19 @@ use super::{BoundsError, ModelBounds, tensor, trees, within};
 use crate::proto::tensor_shape_proto::dimension;
 use crate::proto::{AttributeProto, GraphProto, NodeProto, OperatorSetIdProto, ValueInfoProto, type_proto};
 
-/// The domains of ONNX's own operators, and the newest version of them that is accepted: above what there is today, and far
-/// below what overflows.
+/// The domains of ONNX's own operators, and the newest version that is accepted. It is above what there is
+/// today, and far below what overflows.
 const DOMAINS: [(&str, i64); 3] = [("", 40), ("ai.onnx", 40), (ML, 10)];
 const ML: &str = "ai.onnx.ml";
 
-/// How deep graphs may be nested: a branch in a branch is more than any classifier has.
+/// The deepest nesting of graphs: a branch in a branch is more than any classifier has.
 const MAX_NESTING: usize = 4;
 
-/// How many outputs a graph has at most: one of them is served.
+/// The most outputs of a graph; one of them is served.
 const MAX_OUTPUTS: usize = 1000;
 
-/// Refuses versions of operators that there are none of. A domain that no node uses does no harm; exporters list many.
+/// Refuses versions of operators that do not exist. A domain that no node uses does no harm: exporters list
+/// many.
 pub fn check_opsets(opsets: &[OperatorSetIdProto]) -> Result<(), BoundsError> {
     for opset in opsets {
         let known = DOMAINS.iter().find(|(domain, _)| *domain == opset.domain());
@@ -31,7 +32,7 @@ pub fn check_opsets(opsets: &[OperatorSetIdProto]) -> Result<(), BoundsError> {
     Ok(())
 }
 
-/// Refuses a graph that is outside of the bounds, or holds what no file may.
+/// Refuses a graph that is outside of the bounds or holds something that no file may.
 pub fn check(graph: &GraphProto, bounds: &ModelBounds) -> Result<(), BoundsError> {
     check_inputs(graph, bounds)?;
     within("outputs", graph.output.len(), MAX_OUTPUTS, None)?;
@@ -39,7 +40,8 @@ pub fn check(graph: &GraphProto, bounds: &ModelBounds) -> Result<(), BoundsError
     walk.graph(graph, 0)
 }
 
-/// Refuses inputs of more columns than there may be features. Initializers that are listed among them are none.
+/// Refuses inputs with more columns than there may be features. Initializers that are listed as inputs do not
+/// count.
 fn check_inputs(graph: &GraphProto, bounds: &ModelBounds) -> Result<(), BoundsError> {
     let constants: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name()).collect();
     let real = graph.input.iter().filter(|input| !constants.contains(input.name()));
@@ -59,7 +61,7 @@ fn columns(input: &ValueInfoProto) -> usize {
 
 struct Walk<'b> {
     bounds: &'b ModelBounds,
-    /// How many nodes the trees have that have been passed.
+    /// The nodes of the trees so far.
     tree_nodes: usize,
 }
 

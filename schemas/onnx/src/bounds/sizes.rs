@@ -1,8 +1,8 @@
-//! What a graph makes out of nothing: a few bytes can ask for a tensor of any size, and a runtime that folds constants makes it
-//! while it opens the file.
+//! Estimates of the tensors that a graph creates. A few bytes can ask for a tensor of any size, and a runtime
+//! that folds constants creates it while it opens the file.
 //!
-//! The largest number that a value can hold is estimated node by node, from the constants that it follows from. Sizes that
-//! follow from the rows count as 1: these are for the limits of requests.
+//! The largest number that a value can hold is estimated node by node, from the constants behind it. Sizes
+//! that depend on the rows count as 1, because the limits of requests bound those.
 
 use std::collections::HashMap;
 
@@ -10,16 +10,16 @@ use super::{BoundsError, tensor};
 use crate::proto::tensor_proto::DataType;
 use crate::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
-/// How many elements a tensor may have that is made for a row: 256 MiB of single precision.
+/// The most elements of a tensor that is created for a row: 256 MiB of single precision.
 const MAX_ELEMENTS: f64 = 67_108_864.0;
 
-/// A tensor of more elements than these says no shape.
+/// The most elements of a tensor that can be a shape.
 const LONGEST_SHAPE: u64 = 64;
 
-/// Operators whose output is as large as all that they read says.
+/// Operators whose output size is given by all inputs.
 const BY_ALL_INPUTS: [&str; 6] =
     ["BlackmanWindow", "ConstantOfShape", "HammingWindow", "HannWindow", "MelWeightMatrix", "Range"];
-/// Operators whose output is as large as what they read beside their data says.
+/// Operators whose output size is given by the inputs after the first, which is the data.
 const BY_OTHER_INPUTS: [&str; 11] = [
     "AffineGrid",
     "CenterCropPad",
@@ -33,7 +33,7 @@ const BY_OTHER_INPUTS: [&str; 11] = [
     "Tile",
     "Upsample",
 ];
-/// Attributes that say a size.
+/// Attributes that give a size.
 const ATTRIBUTES: [&str; 11] = [
     "height_scale",
     "output_height",
@@ -47,7 +47,7 @@ const ATTRIBUTES: [&str; 11] = [
     "sizes",
     "width_scale",
 ];
-/// Operators that hand on some of the numbers that they read first.
+/// Operators that pass on some of the numbers of their first input.
 const SELECTING: [&str; 10] = [
     "Cast",
     "Flatten",
@@ -61,10 +61,11 @@ const SELECTING: [&str; 10] = [
     "Unsqueeze",
 ];
 
-/// The estimates of the values that are known, by name.
+/// The estimates of known values, by name.
 pub type Estimates<'g> = HashMap<&'g str, f64>;
 
-/// Refuses a graph that makes a larger tensor than may be, or whose nodes do not come after what they read.
+/// Refuses a graph that creates a tensor that is too large, or whose nodes do not follow the nodes that they
+/// read.
 pub fn check<'g>(graph: &'g GraphProto, outer: &Estimates<'g>) -> Result<(), BoundsError> {
     let mut known = outer.clone();
     known.extend(graph.input.iter().map(|input| (input.name(), 1.0)));
@@ -105,7 +106,7 @@ fn check_made(node: &NodeProto, inputs: &[f64]) -> Result<(), BoundsError> {
     Err(BoundsError::Made { node, operator, limit: MAX_ELEMENTS as u64 })
 }
 
-/// The largest product of numbers that a node can put out, as far as its inputs' go.
+/// Estimates the largest product of numbers that a node can output, from the estimates of its inputs.
 fn of_node(node: &NodeProto, inputs: &[f64]) -> f64 {
     match node.op_type() {
         "Constant" => node.attribute.iter().map(of_attribute).product(),
@@ -124,7 +125,8 @@ fn of_attribute(attribute: &AttributeProto) -> f64 {
     of_numbers(ints.chain(floats)) * attribute.t.as_ref().map_or(1.0, of_tensor)
 }
 
-/// The product of a tensor's numbers; of a large one, which says no shape, the largest of them.
+/// Returns the product of a tensor's numbers; the largest of them for a tensor that is too large to be a
+/// shape.
 fn of_tensor(tensor: &TensorProto) -> f64 {
     let numbers = numbers(tensor);
     match tensor::elements(&tensor.dims) {
@@ -161,7 +163,7 @@ fn of_numbers(numbers: impl Iterator<Item = f64>) -> f64 {
     numbers.map(size).product()
 }
 
-/// How much a number can add to a size. Small fractions can too: as steps.
+/// Returns how much a number can add to a size. A small fraction can too, as a step.
 fn size(number: f64) -> f64 {
     let number = number.abs();
     if number == 0.0 { 1.0 } else { number.max(number.recip()) }

@@ -4,7 +4,7 @@ use super::BoundsError;
 use crate::proto::TensorProto;
 use crate::proto::tensor_proto::{DataLocation, DataType};
 
-/// Refuses a tensor whose content is not in it, or not what its description says.
+/// Refuses a tensor whose content is missing or does not fit its description.
 pub fn check(tensor: &TensorProto) -> Result<(), BoundsError> {
     if tensor.data_location() == DataLocation::External || !tensor.external_data.is_empty() {
         let location = tensor.external_data.iter().find(|entry| entry.key() == "location");
@@ -46,12 +46,12 @@ pub fn check(tensor: &TensorProto) -> Result<(), BoundsError> {
     if is_whole { Ok(()) } else { Err(contradicts(format!("it does not hold its {elements} elements"))) }
 }
 
-/// How many elements a tensor of these dimensions has; `None` if there is no such tensor.
+/// Returns how many elements a tensor of these dimensions has; `None` if there is no such tensor.
 pub fn elements(dims: &[i64]) -> Option<u64> {
     dims.iter().try_fold(1_u64, |elements, dim| elements.checked_mul(u64::try_from(*dim).ok()?))
 }
 
-/// The lists that elements may be in.
+/// The list that holds a tensor's elements.
 #[derive(PartialEq, Eq)]
 enum List {
     Float,
@@ -62,15 +62,15 @@ enum List {
     Uint64,
 }
 
-/// How elements of a type are written.
+/// How elements of a type are stored.
 struct Layout {
-    /// How many bits one takes in raw data; `None` where there can be none.
+    /// The bits of an element in raw data; `None` where there can be no raw data.
     bits: Option<u64>,
-    /// The list where they are that are not in raw data.
+    /// The list for elements that are not in raw data.
     list: List,
-    /// How many numbers of the list an element is.
+    /// The numbers of the list that make an element.
     numbers: u64,
-    /// How many elements a number of the list holds.
+    /// The elements that a number of the list holds.
     packed: u64,
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use onnward_schemas::{Feature, FeatureKind, Label, Schema};
 
 use super::*;
-use crate::foreign::{ForeignError, ForeignModel};
+use crate::external::{ExternalError, ExternalModel};
 use crate::proto::tensor_proto::{DataLocation, DataType};
 use crate::proto::tensor_shape_proto::{Dimension, dimension};
 use crate::proto::{
@@ -252,9 +252,9 @@ fn inputs_that_claim_billions_of_columns_are_refused_before_a_field_is_made_of_e
     accepted(graph(vec![input(15), input(15)]));
     for columns in [31, 4_000_000_000, i64::MAX] {
         let bytes = encoded(graph(vec![input(columns)]));
-        let error = ForeignModel::decode_within("x", &bytes, None, &BOUNDS).unwrap_err();
+        let error = ExternalModel::decode_within("x", &bytes, None, &BOUNDS).unwrap_err();
         assert!(
-            matches!(error, ForeignError::Onnx(ArtifactError::Bounds(BoundsError::TooMany { .. }))),
+            matches!(error, ExternalError::Onnx(ArtifactError::Bounds(BoundsError::TooMany { .. }))),
             "{error}"
         );
         assert!(error.to_string().contains("raise models.max_features"), "{error}");
@@ -338,8 +338,8 @@ fn a_file_that_is_too_large_is_not_looked_through() {
     let error = refused_bytes(&vec![0xff; 8_000_001]);
     assert_eq!(
         error.to_string(),
-        "the file has 8000001 bytes, more than the 8000000 that are accepted: make the model smaller, or raise \
-         models.max_bytes in the engine's configuration"
+        "the file has 8000001 bytes, more than the 8000000 that are accepted: make the model smaller, or \
+         raise models.max_bytes in the engine's configuration"
     );
 }
 

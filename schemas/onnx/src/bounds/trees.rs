@@ -1,4 +1,5 @@
-//! Decision trees: every runtime walks them as they are written, and not every one looks where a child leads.
+//! Checks of decision trees. Runtimes walk trees as they are written, and not every runtime checks where a
+//! branch leads.
 
 use std::collections::HashMap;
 
@@ -6,7 +7,7 @@ use super::tensor::elements;
 use super::{BoundsError, ModelBounds, within};
 use crate::proto::{AttributeProto, NodeProto};
 
-/// Holds the trees of a node against the bounds, if it has any, and counts their nodes.
+/// Checks the trees of a node, if it has any, and returns how many nodes they have.
 pub fn check(node: &NodeProto, bounds: &ModelBounds) -> Result<usize, BoundsError> {
     let contradicts =
         |problem: &str| BoundsError::Trees { node: node.name().to_owned(), problem: problem.to_owned() };
@@ -25,7 +26,7 @@ pub fn check(node: &NodeProto, bounds: &ModelBounds) -> Result<usize, BoundsErro
     Ok(count)
 }
 
-/// What is wrong with trees, in words.
+/// A problem of trees, in words.
 type Problem = &'static str;
 
 const LENGTHS: Problem = "its lists of nodes are not of one length";
@@ -33,15 +34,16 @@ const NOWHERE: Problem = "a branch leads to a node that is not there";
 const NO_COLUMN: Problem = "a node compares a column that no row has";
 const NO_LEAF: Problem = "a leaf's weight is of a node, a class or a target that is not there";
 
-/// The children of every node, by their indices.
+/// The children of every node, by index.
 struct Trees {
     children: Vec<[Option<u32>; 2]>,
-    /// Whether leaves are nodes, without children; else every node decides, and where it has no child there is a leaf.
+    /// Whether leaves are nodes without children. If not, every node decides, and a missing child is a leaf.
     has_leaf_nodes: bool,
 }
 
 impl Trees {
-    /// The trees of the operators up to ai.onnx.ml 4: a node is known by its tree and its number in that.
+    /// Reads the trees of the operators up to ai.onnx.ml 4: a node is identified by its tree and its number
+    /// in the tree.
     fn of_lists(attributes: &Attributes<'_>, weights: &str, bounds: &ModelBounds) -> Result<Self, Problem> {
         let ints = |name: &str| attributes.ints(name);
         let (trees, ids) = (ints("nodes_treeids"), ints("nodes_nodeids"));
@@ -80,7 +82,7 @@ impl Trees {
         Ok(Self { children, has_leaf_nodes: true })
     }
 
-    /// The trees of ai.onnx.ml 5: decisions and leaves are numbered by themselves.
+    /// Reads the trees of ai.onnx.ml 5: decisions and leaves are numbered separately.
     fn of_ensemble(attributes: &Attributes<'_>, bounds: &ModelBounds) -> Result<Self, Problem> {
         let ints = |name: &str| attributes.ints(name);
         let columns = ints("nodes_featureids");
@@ -123,7 +125,7 @@ impl Trees {
         Ok(Self { children, has_leaf_nodes: false })
     }
 
-    /// The most decisions that a row meets on its way; `None` if it could go round and round.
+    /// Returns the most decisions on a path through the trees; `None` if there is a cycle.
     fn depth(&self) -> Option<usize> {
         let mut depths = vec![Depth::Unknown; self.children.len()];
         let mut deepest = 0;
@@ -158,11 +160,11 @@ impl Trees {
     }
 }
 
-/// How many decisions there are from a node on.
+/// The number of decisions below a node.
 #[derive(Clone, Copy)]
 enum Depth {
     Unknown,
-    /// The node is on the way to the one that is looked at.
+    /// The node is on the path that is being walked.
     Open,
     Known(u32),
 }
@@ -176,7 +178,7 @@ impl Depth {
     }
 }
 
-/// Refuses lists that a runtime reads beside the others, where they are there and of another length.
+/// Refuses optional lists of another length than the others.
 fn check_optional_lists(attributes: &Attributes<'_>, count: usize) -> Result<(), Problem> {
     let tracks = attributes.ints("nodes_missing_value_tracks_true").len();
     let hit_rates = attributes.floats("nodes_hitrates");
@@ -186,7 +188,7 @@ fn check_optional_lists(attributes: &Attributes<'_>, count: usize) -> Result<(),
     Ok(())
 }
 
-/// Refuses weights of leaves, classes or targets that there are none of. `prefix` is `class` or `target`.
+/// Refuses weights for leaves, classes or targets that do not exist. `prefix` is `class` or `target`.
 fn check_leaf_weights(
     attributes: &Attributes<'_>,
     prefix: &str,
@@ -219,14 +221,14 @@ fn check_column(column: i64, bounds: &ModelBounds) -> Result<(), Problem> {
     if is_below(column, most) { Ok(()) } else { Err(NO_COLUMN) }
 }
 
-/// How many columns a feature makes on average at most.
+/// The most columns that a feature becomes on average.
 const COLUMNS_A_FEATURE: usize = 100;
 
 fn is_below(index: i64, count: usize) -> bool {
     usize::try_from(index).is_ok_and(|index| index < count)
 }
 
-/// The attributes of a node, by their names.
+/// The attributes of a node, by name.
 struct Attributes<'n>(&'n [AttributeProto]);
 
 impl<'n> Attributes<'n> {
@@ -238,7 +240,7 @@ impl<'n> Attributes<'n> {
         self.find(name).map(|attribute| attribute.ints.as_slice()).unwrap_or_default()
     }
 
-    /// How many numbers there are in an attribute, or in the tensor that may stand in its place for double precision.
+    /// Returns how many numbers an attribute has, or the tensor that replaces it for double precision.
     fn floats(&self, name: &str) -> usize {
         match self.find(name).map_or(0, |attribute| attribute.floats.len()) {
             0 => self.tensor(&format!("{name}_as_tensor")).unwrap_or(0),
@@ -246,7 +248,7 @@ impl<'n> Attributes<'n> {
         }
     }
 
-    /// How many elements the tensor in an attribute has.
+    /// Returns how many elements the tensor in an attribute has.
     fn tensor(&self, name: &str) -> Option<usize> {
         usize::try_from(elements(&self.find(name)?.t.as_ref()?.dims)?).ok()
     }

@@ -1,7 +1,7 @@
-//! A look through the encoding of a model, before anything is built of it.
+//! A scan of a model's encoding, before anything is built of it.
 //!
-//! In memory an empty message takes hundreds of times the two bytes that it takes in the file. So what decoding would take is
-//! added up first, and a file that would take many times its own size is refused.
+//! In memory an empty message takes hundreds of times the two bytes that it takes in the file. So the memory
+//! for decoding is added up first, and a file that would take many times its own size is refused.
 
 use super::{BoundsError, ModelBounds, within};
 use crate::artifact::ArtifactError;
@@ -11,16 +11,17 @@ use crate::proto::{
     tensor_proto, tensor_shape_proto, type_proto,
 };
 
-/// How many times its size a decoded file may take, beside [`FREE_BYTES`]. Forests, which take the most, take three times.
+/// The memory of a decoded file as a multiple of its size, beside [`FREE_BYTES`]. Forests take the most:
+/// three times.
 const INFLATION: usize = 4;
-/// What every file may take.
+/// The memory that every file may take.
 const FREE_BYTES: usize = 64 * 1024 * 1024;
-/// How deep messages may lie; a nested graph is three deeper than the one around it.
+/// The deepest nesting of messages. A nested graph is three deeper than the one around it.
 const MAX_DEPTH: usize = 32;
-/// What a text or a list of bytes takes beside its content.
+/// The memory of a text or a list of bytes beside its content.
 const TEXT_BYTES: usize = size_of::<bytes::Bytes>();
 
-/// The messages of a model, as far as they hold others.
+/// The kinds of messages in a model, as far as they hold others.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Model,
@@ -34,21 +35,21 @@ enum Kind {
     /// The type of a tensor.
     TensorType,
     Shape,
-    /// The type of a sequence, an optional value or a map: what it holds has a type too.
+    /// The type of a sequence, an optional value or a map, which holds a type too.
     OuterType,
     Annotation,
-    /// A message without messages, and how much memory it takes.
+    /// A message without messages, and the memory that it takes.
     Leaf(usize),
 }
 
-/// What a field of a message holds.
+/// The content of a field.
 enum Content {
     Message(Kind),
-    /// Whole numbers one after the other, each in as many bytes as it needs.
+    /// Whole numbers, each in as many bytes as it needs.
     Numbers,
     /// Numbers of single or double precision.
     Floats,
-    /// Texts, bytes, and what decoding skips.
+    /// Texts, bytes, and fields that decoding skips.
     Text,
 }
 
@@ -70,7 +71,7 @@ impl Kind {
         }
     }
 
-    /// What a field holds, by its number in onnx.proto.
+    /// Returns the content of a field, by its number in onnx.proto.
     fn content(self, field: u64) -> Content {
         use Content::{Floats, Message, Numbers, Text};
         const ENTRY: Kind = Kind::Leaf(size_of::<StringStringEntryProto>());
@@ -104,7 +105,8 @@ impl Kind {
     }
 }
 
-/// Refuses what is no protobuf, what holds what is never served, and what would take too much memory.
+/// Refuses bytes that are not protobuf, parts that are never served, and files that would take too much
+/// memory.
 pub fn scan(bytes: &[u8], bounds: &ModelBounds) -> Result<(), ArtifactError> {
     let limit = bytes.len().saturating_mul(INFLATION).saturating_add(FREE_BYTES);
     let mut reader = Reader { bytes, at: 0 };
@@ -173,14 +175,14 @@ enum WireType {
     Length,
 }
 
-/// Reads protobuf's encoding.
+/// A reader of protobuf's encoding.
 struct Reader<'b> {
     bytes: &'b [u8],
     at: usize,
 }
 
 impl<'b> Reader<'b> {
-    /// A field's number and how its value is written. Groups, which ONNX has none of, are no key.
+    /// Reads a field's number and how its value is written. Groups are rejected: ONNX has none.
     fn key(&mut self) -> Option<(u64, WireType)> {
         let key = self.varint()?;
         let wire_type = match key & 7 {
@@ -206,7 +208,7 @@ impl<'b> Reader<'b> {
         None
     }
 
-    /// The next bytes, up to `end` at most, which are not passed yet.
+    /// Returns the next bytes, up to `end` at most, without moving on.
     fn look(&self, length: usize, end: usize) -> Option<&'b [u8]> {
         let after = self.at.checked_add(length).filter(|after| *after <= end)?;
         self.bytes.get(self.at..after)

@@ -3,7 +3,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::remembered::{Remembered, RememberedModel};
+use crate::last_known_good::{CacheRecord, LastKnownGood};
 use crate::watch::DecidedBy;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -67,17 +67,17 @@ fn a_file_from_the_future_ages_like_the_others() {
 }
 
 #[test]
-fn what_is_remembered_as_served_goes_last() {
+fn an_artifact_that_was_served_last_is_evicted_last() {
     let (_folder, cache) = open(20);
     let served = keep(&cache, 1, DAY * 100);
-    let model = RememberedModel {
+    let model = CacheRecord {
         version: 1,
         decided_by: DecidedBy::HighestVersion,
         manifest_text: format!(r#"{{"sha256": "{served}", "size_bytes": 10, "created": ""}}"#),
         signatures: Vec::new(),
         config: None,
     };
-    cache.remember("somewhere", "champion", &Remembered { models: [("churn".to_owned(), model)].into() });
+    cache.save("somewhere", "champion", &LastKnownGood { models: [("churn".to_owned(), model)].into() });
     for byte in 2..6 {
         keep(&cache, byte, Duration::ZERO);
     }

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::KeyId;
 
-/// Why a key cannot be used, or a version is not taken for signed.
+/// Why a key cannot be used, or a version is not accepted as signed.
 #[derive(Debug, Error)]
 pub enum SignatureError {
     /// A key's file cannot be read.
@@ -21,15 +21,15 @@ pub enum SignatureError {
     Key {
         /// The file.
         path: PathBuf,
-        /// What it was wanted for.
+        /// The purpose of the key.
         purpose: &'static str,
         /// What is wrong with it, and what to do.
         problem: &'static str,
     },
-    /// The system has no random numbers to make a key of.
+    /// The system gives no random numbers for a key.
     #[error("cannot make a key: the system gives no random numbers")]
     NoRandomNumbers,
-    /// Nobody has signed the version.
+    /// The version is not signed.
     #[error(
         "version {version} of {model} is not signed, and a signature by {} is required: sign it with \
          `onnward-exporter sign {model} {version} --key FILE --repository URL`",
@@ -40,13 +40,14 @@ pub enum SignatureError {
         model: String,
         /// The version.
         version: u64,
-        /// Whose signature would do.
+        /// The keys that are trusted.
         trusted: Vec<KeyId>,
     },
-    /// None of those who have signed the version is trusted.
+    /// The version is signed, but by no trusted key.
     #[error(
-        "version {version} of {model} is signed by {} alone, and a signature by {} is required: sign it with \
-         `onnward-exporter sign {model} {version} --key FILE --repository URL`, or trust the key that it is signed with",
+        "version {version} of {model} is signed by {} only, and a signature by {} is required: sign it with \
+         `onnward-exporter sign {model} {version} --key FILE --repository URL`, or trust the key that it is \
+         signed with",
         list(.signed_by), list(.trusted)
     )]
     Untrusted {
@@ -54,28 +55,29 @@ pub enum SignatureError {
         model: String,
         /// The version.
         version: u64,
-        /// Who has signed it.
+        /// The keys that have signed it.
         signed_by: Vec<KeyId>,
-        /// Whose signature would do.
+        /// The keys that are trusted.
         trusted: Vec<KeyId>,
     },
-    /// A signature was made of something else.
+    /// A signature is invalid for these files.
     #[error(
-        "the signature of version {version} of {model} by key {key_id} is wrong, so its manifest.json, its config.toml, its \
-         place or the signature is not what was signed: find out who changed it, and publish and sign the model as a new version"
+        "the signature of version {version} of {model} by key {key_id} is invalid: manifest.json, \
+         config.toml, the model's name, the version or the signature was changed after signing: find out who \
+         changed it, and publish and sign the model as a new version"
     )]
     Wrong {
         /// The model.
         model: String,
         /// The version.
         version: u64,
-        /// The key that is said to have signed it.
+        /// The key that is named in the signature.
         key_id: KeyId,
     },
-    /// A signature's file does not read.
+    /// A signature's file cannot be parsed.
     #[error(
-        "a signature of version {version} of {model} does not read ({problem}): delete its file from the version's \
-         folder signatures, and sign the version again"
+        "a signature of version {version} of {model} cannot be parsed ({problem}): delete its file from the \
+         version's folder signatures, and sign the version again"
     )]
     Malformed {
         /// The model.

@@ -13,18 +13,18 @@ use rustls::pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
 use super::{KeyId, SignatureError};
 
 const KEY_BYTES: usize = 32;
-/// What stands before the 32 bytes of a public key in its SubjectPublicKeyInfo; in DER there is one way to write it.
+/// The bytes before the 32 bytes of a public key in its SubjectPublicKeyInfo. DER has one way to write them.
 const PUBLIC_KEY_PREFIX: [u8; 12] = *b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
 /// The same for a private key in PKCS#8, version 1.
 const PRIVATE_KEY_PREFIX: [u8; 16] = *b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
 
-/// A key that signs versions.
+/// A private key that signs versions.
 pub struct Signer {
     key_id: KeyId,
     pair: Ed25519KeyPair,
 }
 
-/// A key that has just been made, as the two files that hold it.
+/// A new key, as the two files that hold it.
 pub struct NewKey {
     /// The key's id.
     pub key_id: KeyId,
@@ -66,7 +66,7 @@ impl Signer {
         Ok(Self { key_id: PublicKey::of(&pair).id(), pair })
     }
 
-    /// The key's id.
+    /// Returns the key's id.
     pub fn key_id(&self) -> &KeyId {
         &self.key_id
     }
@@ -75,20 +75,20 @@ impl Signer {
         PublicKey::of(&self.pair)
     }
 
-    /// The 64 bytes of a signature.
+    /// Returns the 64 bytes of a signature.
     pub(super) fn sign_bytes(&self, message: &[u8]) -> Vec<u8> {
         self.pair.sign(message).as_ref().to_vec()
     }
 }
 
-/// Without the key.
+/// Shows the id alone.
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Signer({})", self.key_id)
     }
 }
 
-/// Makes a new key from the system's random numbers.
+/// Generates a key from the system's random numbers.
 ///
 /// # Errors
 /// [`SignatureError::NoRandomNumbers`].
@@ -104,7 +104,7 @@ pub fn generate_key() -> Result<NewKey, SignatureError> {
     })
 }
 
-/// The public keys in a PEM file; at least one.
+/// Reads the public keys in a PEM file; at least one.
 pub(super) fn read_public_keys(path: &Path) -> Result<Vec<PublicKey>, SignatureError> {
     let purpose = "check signatures";
     let wrong = |problem| SignatureError::Key { path: path.to_owned(), purpose, problem };
@@ -154,7 +154,7 @@ fn read(path: &Path) -> Result<Vec<u8>, SignatureError> {
     std::fs::read(path).map_err(|source| SignatureError::ReadKey { path: path.to_owned(), source })
 }
 
-/// Whether a PEM file has a section of this kind.
+/// Returns whether a PEM file has a section of this kind.
 fn has(text: &[u8], kind: &str) -> bool {
     String::from_utf8_lossy(text).lines().any(|line| line.starts_with("-----BEGIN") && line.contains(kind))
 }

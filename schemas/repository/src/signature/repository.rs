@@ -6,7 +6,7 @@ use crate::error::RepositoryError;
 use crate::fetch::{MAX_SIGNATURE_BYTES, Texts};
 use crate::store::Repository;
 
-/// A signature of a version by one key, which has been added, or would be.
+/// A signature of a version by one key, added or planned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Signed {
     /// The model.
@@ -15,14 +15,14 @@ pub struct Signed {
     pub version: u64,
     /// The key.
     pub key_id: KeyId,
-    /// Where the signature lies, from the repository's root.
+    /// The signature's path, from the repository's root.
     pub path: String,
-    /// Whether anything is written: the key may have signed the version before.
+    /// Whether anything is written. The key may have signed the version before.
     pub changes: bool,
 }
 
 impl Repository {
-    /// What [`Repository::sign`] would write now. Nothing is written.
+    /// Returns what [`Repository::sign`] would write now. Nothing is written.
     ///
     /// # Errors
     /// Those of [`Repository::sign`], but for writing.
@@ -35,11 +35,12 @@ impl Repository {
         Ok(self.look_for_signature(model, version, signer).await?.0)
     }
 
-    /// Adds a signature to a version that is there. One by the same key that is there already is left as it is.
+    /// Adds a signature to a version that exists. A signature by the same key that is there already stays as
+    /// it is.
     ///
     /// # Errors
-    /// [`RepositoryError::UnknownVersion`]; [`RepositoryError::Signature`] if what is there under the key's name is not
-    /// its signature of this version; those of reading and writing.
+    /// [`RepositoryError::UnknownVersion`]; [`RepositoryError::Signature`] if what is there under the key's
+    /// name is not its signature of this version; those of reading and writing.
     pub async fn sign(&self, model: &str, version: u64, signer: &Signer) -> Result<Signed, RepositoryError> {
         let (signed, Texts { manifest_text, config, .. }) =
             self.look_for_signature(model, version, signer).await?;
@@ -55,7 +56,7 @@ impl Repository {
         Ok(signed)
     }
 
-    /// Looks whether a key has signed a version, and reads what there is to sign.
+    /// Finds out whether a key has signed a version, and reads the files to sign.
     async fn look_for_signature(
         &self,
         model: &str,
@@ -81,7 +82,7 @@ impl Repository {
 }
 
 impl Signature {
-    /// The file of a signature: its path from the repository's root, and its text.
+    /// Returns the path of a signature's file, from the repository's root, and its text.
     pub(crate) fn to_file(&self, model: &str, version: u64) -> Result<(String, String), RepositoryError> {
         let path = signature_path(model, version, self.key_id.as_str());
         match serde_json::to_string_pretty(self) {

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use key_files::KeyFiles;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
@@ -9,34 +10,33 @@ use url::Url;
 
 use crate::config::{RepositoryConfig, S3Config, Secret};
 use crate::error::RepositoryError;
-use key_files::KeyFiles;
 
 mod key_files;
 
-/// How long a file may take to be uploaded.
+/// The longest time of an upload.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
-/// How long an upload that fails at once is tried again.
+/// How long an upload that fails at once is retried.
 const UPLOAD_RETRY_TIMEOUT: Duration = Duration::from_secs(20);
-/// How often a request is tried again: a store may answer 503 now and then. Whoever polls asks again anyway.
+/// How often a request is retried: a store may answer 503 now and then. A poller asks again anyway.
 const MAX_RETRIES: usize = 3;
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 
-/// What a store is opened for.
+/// The purpose of an open store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// To read, and to write small files.
+    /// Reading, and writing small files.
     Reading,
-    /// To write large files too.
+    /// Writing large files too.
     Uploading,
 }
 
-/// An object store that is open.
+/// An open object store.
 pub struct Remote {
     /// The store, under the URL's path.
     pub store: Arc<dyn ObjectStore>,
-    /// Its endpoint, where one was named.
+    /// Its endpoint, if one was named.
     pub endpoint: Option<String>,
-    /// How long it may be silent.
+    /// The longest silence that is accepted.
     pub timeout: Duration,
 }
 
@@ -46,13 +46,13 @@ struct Limits {
     timeout: Duration,
 }
 
-/// Gives TLS its cryptography, for every client of this process: none of them brings its own.
+/// Installs the cryptography of TLS for every client of this process. No client brings its own.
 pub fn prepare_tls() {
     // The one that is there already is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// Opens the store of a URL. Nothing is asked of it yet.
+/// Opens the store of a URL. No request is sent yet.
 pub fn remote(url: &Url, config: &RepositoryConfig, purpose: Purpose) -> Result<Remote, RepositoryError> {
     let wrong = |problem: String| RepositoryError::Location { location: config.location.clone(), problem };
     prepare_tls();
@@ -92,7 +92,7 @@ pub fn remote(url: &Url, config: &RepositoryConfig, purpose: Purpose) -> Result<
     Ok(Remote { store, endpoint, timeout })
 }
 
-/// The store under the URL's path.
+/// Returns the store under the URL's path.
 fn rooted(store: impl ObjectStore, url: &Url) -> Arc<dyn ObjectStore> {
     match Path::from_url_path(url.path()) {
         Ok(prefix) if !prefix.as_ref().is_empty() => Arc::new(PrefixStore::new(store, prefix)),
@@ -166,7 +166,7 @@ fn revealed(secret: &Secret) -> String {
     secret.reveal().to_owned()
 }
 
-/// What is wrong with the endpoint, without what it says: it may hold a password.
+/// Checks the endpoint. The error does not repeat it, since it may hold a password.
 fn check_endpoint(builder: &AmazonS3Builder) -> Result<(), &'static str> {
     let Some(endpoint) = endpoint_of(builder) else { return Ok(()) };
     let allows_http = builder
@@ -191,12 +191,13 @@ fn endpoint_of(builder: &AmazonS3Builder) -> Option<String> {
     keys.iter().find_map(|key| builder.get_config_value(key))
 }
 
-/// How long a store is waited for.
+/// Returns the timeouts and retries of a store.
 fn limits(timeout: Duration, purpose: Purpose) -> Limits {
     let backoff = BackoffConfig { max_backoff: LONGEST_BACKOFF, ..BackoffConfig::default() };
     let client = ClientOptions::new().with_connect_timeout(timeout);
     match purpose {
-        // A large artifact over a slow line may take any time, as long as it moves. Retries end with the first silence.
+        // A large artifact over a slow line may take any time, as long as it moves. Retries end with the
+        // first silence.
         Purpose::Reading => Limits {
             client: client.with_read_timeout(timeout).with_timeout_disabled(),
             retries: RetryConfig { backoff, max_retries: MAX_RETRIES, retry_timeout: timeout },

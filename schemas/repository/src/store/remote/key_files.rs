@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use object_store::aws::AwsCredential;
 use object_store::{CredentialProvider, Error, Result};
 
-/// The variables that name files, and the one that each stands in for.
+/// The variables that name files, instead of holding the values.
 const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID_FILE";
 const SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY_FILE";
 const SESSION_TOKEN: &str = "AWS_SESSION_TOKEN_FILE";
 
-/// The keys of an S3 store in files, as container platforms hand out secrets. They are read for each request, so that a key
-/// is changed without a restart.
+/// The keys of an S3 store in files, as container platforms hand out secrets. The files are read for each
+/// request, so that a key can be changed without a restart.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyFiles {
     access_key_id: PathBuf,
@@ -27,10 +27,10 @@ impl fmt::Debug for KeyFiles {
 }
 
 impl KeyFiles {
-    /// The files that the environment names, where it names any; they must be readable.
+    /// Returns the files that the environment names, if it names any. They must be readable.
     ///
     /// # Errors
-    /// A sentence for whoever set the variables.
+    /// A sentence about the variable that is wrong.
     pub fn from_environment(environment: &[(String, String)]) -> std::result::Result<Option<Self>, String> {
         let value = |name: &str| {
             let set = environment.iter().find(|(found, value)| found == name && !value.is_empty());

@@ -1,0 +1,310 @@
+//! What the tests share: an engine to send requests to, and the models that it serves.
+
+pub mod issuer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use axum::{Router, body};
+use ndarray::ArrayView2;
+use onnward_quality::drift::{Drift, DriftConfig};
+use onnward_quality::estimate::Estimator;
+use onnward_records::capture::Capture;
+use onnward_records::ground_truth::{Outcomes, OutcomesConfig};
+use onnward_records::traces::Traces;
+use onnward_repository::{DEFAULT_ALIAS, DecidedBy, Target};
+use onnward_rows::RowParser;
+use onnward_runtime::backend::{BackendError, BackendKind, Batch, Session};
+use onnward_runtime::description::Description;
+pub use onnward_runtime::fixtures::{first_feature_in_hundredths, quick, slow};
+use onnward_runtime::threads::RuntimeThreads;
+pub use onnward_schemas::fixtures::{BANK, BANK_ROW, PHONE, PHONE_ROW, metadata, schema};
+use onnward_schemas::sha256_hex;
+use onnward_serving::batcher::{Batcher, BatchingConfig, RowWidth};
+use onnward_serving::monitor::Monitor;
+use onnward_serving::registry::{Registry, ServingModel};
+use onnward_serving::reload::{self, Reloader};
+use onnward_serving::version::ModelVersion;
+use onnward_telemetry::audit::Audit;
+use onnward_telemetry::logging::keep_events_on;
+pub use onnward_telemetry::logging::{CapturedLog as Log, captured_log};
+use onnward_telemetry::metrics::Metrics;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use crate::auth::{Authenticator, Protected, generate};
+use crate::lifecycle::Lifecycle;
+use crate::settings::{AccessLogConfig, ErrorDetail, HttpConfig, LimitsConfig};
+use crate::{HttpParts, HttpState, admin_router, router};
+
+/// How many rows wait at most for a gated model.
+pub const GATED_QUEUE_ROWS: usize = 20;
+
+/// A session that scores by a function, each batch only once its gate lets it.
+struct Scorer<F> {
+    score: F,
+    gate: Option<mpsc::Receiver<()>>,
+}
+
+impl<F: Fn(ArrayView2<'_, f32>) -> Vec<f32> + Send> Session for Scorer<F> {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+        let Batch::Features(matrix) = batch else { panic!("a batcher gives encoded rows") };
+        if let Some(gate) = &self.gate {
+            // The gate is gone with its test.
+            gate.recv().map_err(|_| BackendError::Run {
+                backend: BackendKind::Tract,
+                reason: "the test is over".to_owned(),
+            })?;
+        }
+        Ok((self.score)(matrix))
+    }
+}
+
+/// How [`PHONE`]'s rows are compared with training; [`BANK`]'s are not.
+const DRIFT: DriftConfig = DriftConfig {
+    window_rows: 100,
+    window: Duration::from_secs(60),
+    min_rows: 10,
+    sample: 1.0,
+    max_rows_per_second: 1_000_000,
+    alpha: 0.01,
+    psi_threshold: 0.1,
+};
+
+/// A new key, as its holder presents it and as a file of keys has it; `scopes` and `rest` are TOML.
+pub fn api_key(name: &str, scopes: &str, rest: &str) -> (String, String) {
+    let key = generate(name).unwrap();
+    let sha256 = sha256_hex(key.as_bytes());
+    let entry = format!("[[keys]]\nname = '{name}'\nsha256 = '{sha256}'\nscopes = [{scopes}]\n{rest}\n");
+    (key, entry)
+}
+
+/// An engine without a listener.
+pub struct Engine {
+    pub registry: Arc<Registry>,
+    pub lifecycle: Arc<Lifecycle>,
+    pub config: HttpConfig,
+    pub limits: LimitsConfig,
+    pub over_tls: bool,
+    /// The keys that are asked for; by default there are none.
+    pub auth: Option<Arc<Authenticator>>,
+    pub protect: Vec<Protected>,
+    pub audit_file: Option<PathBuf>,
+    pub reloader: Reloader,
+    pub capture: Option<Arc<Capture>>,
+    pub metrics: Arc<Metrics>,
+    /// The store of predictions; without one, as by default, none are kept.
+    pub outcomes: Option<Arc<Outcomes>>,
+    pub traces: Option<Arc<Traces>>,
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub struct Answered {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Engine {
+    /// One that is still loading.
+    pub fn loading() -> Self {
+        keep_events_on();
+        Self {
+            // Nobody receives.
+            reloader: reload::channel().0,
+            metrics: Arc::new(Metrics::new().unwrap()),
+            registry: Arc::new(Registry::new(None, Vec::new())),
+            lifecycle: Arc::new(Lifecycle::default()),
+            outcomes: None,
+            config: HttpConfig {
+                max_body_bytes: 8 * 1024 * 1024,
+                max_request_rows: 100,
+                request_timeout: Duration::from_secs(30),
+                cors_origins: Vec::new(),
+                errors: ErrorDetail::Full,
+                access_log: AccessLogConfig::default(),
+            },
+            limits: LimitsConfig::default(),
+            over_tls: false,
+            auth: None,
+            protect: Vec::new(),
+            audit_file: None,
+            capture: None,
+            traces: None,
+        }
+    }
+
+    /// One that serves [`BANK`] as `bank` and [`PHONE`] as `phone`, version 3 each; `bank` is the default.
+    pub fn ready() -> Self {
+        let engine = Self::loading();
+        engine.serve("phone", PHONE, Scorer { score: first_feature_in_hundredths, gate: None });
+        engine.serve("bank", BANK, Scorer { score: first_feature_in_hundredths, gate: None });
+        engine.registry.finish_loading();
+        engine
+    }
+
+    /// As [`Engine::ready`], and keeps predictions in a folder.
+    pub fn keeping(folder: &Path) -> Self {
+        let mut engine = Self::ready();
+        let config = OutcomesConfig {
+            folder: Some(folder.to_owned()),
+            retention: Duration::from_secs(90 * 86_400),
+            max_predictions: 100_000,
+            window: Duration::from_secs(30 * 86_400),
+            window_outcomes: 1_000,
+            estimate_rows: 1_000,
+        };
+        engine.outcomes = Outcomes::start(&config, Arc::clone(&engine.metrics)).unwrap().map(Arc::new);
+        engine
+    }
+
+    /// One that serves [`PHONE`] as `phone` with this score.
+    pub fn scoring(score: impl Fn(ArrayView2<'_, f32>) -> Vec<f32> + Send + 'static) -> Self {
+        let engine = Self::loading();
+        engine.serve("phone", PHONE, Scorer { score, gate: None });
+        engine.registry.finish_loading();
+        engine
+    }
+
+    /// One that serves [`PHONE`] as `phone`, and scores a batch each time that it is sent leave.
+    pub fn gated() -> (Self, mpsc::Sender<()>) {
+        let (leave, gate) = mpsc::channel();
+        let engine = Self::loading();
+        engine.serve("phone", PHONE, Scorer { score: first_feature_in_hundredths, gate: Some(gate) });
+        engine.registry.finish_loading();
+        (engine, leave)
+    }
+
+    fn serve<F>(&self, name: &str, toml: &str, scorer: Scorer<F>)
+    where
+        F: Fn(ArrayView2<'_, f32>) -> Vec<f32> + Send + 'static,
+    {
+        let metadata = metadata(toml);
+        let batching = BatchingConfig {
+            workers: 1,
+            max_batch_rows: Some(100),
+            max_queue_rows: if scorer.gate.is_some() { GATED_QUEUE_ROWS } else { 100_000 },
+            max_queue_delay: Duration::ZERO,
+        };
+        let backend = BackendKind::Tract;
+        let inference = self.metrics.inference(name, 3, backend.name());
+        let business = self.metrics.business(name, 3, &metadata.schema);
+        let drift = (name == "phone").then(|| Drift::new(&metadata.schema, &metadata.profile, DRIFT));
+        let estimator = Estimator::new(metadata.schema.threshold, 1000);
+        let monitor = Monitor::new(inference).with_business(business).with_drift(drift);
+        let monitor = Arc::new(monitor.with_estimator(estimator));
+        let width = RowWidth::of(&metadata.schema);
+        let costs = if scorer.gate.is_some() { slow() } else { quick() };
+        let sessions: Vec<Box<dyn Session>> = vec![Box::new(scorer)];
+        let batcher = Batcher::start(
+            name,
+            sessions,
+            &costs,
+            width,
+            &batching,
+            Arc::clone(&monitor),
+            &RuntimeThreads::default(),
+        )
+        .unwrap();
+        self.registry.insert(ServingModel {
+            name: name.to_owned(),
+            version: 3,
+            sha256: "cd".repeat(32),
+            size_bytes: 1234,
+            backend,
+            comparison: None,
+            identity: Arc::new(ModelVersion::new(name, 3, &metadata.schema)),
+            parser: RowParser::new(metadata.schema.clone()),
+            description: Description::Artifact(Box::new(metadata)),
+            costs,
+            monitor,
+            batcher,
+        });
+        self.registry.change(name, |slot| slot.aliases.insert(DEFAULT_ALIAS.to_owned(), 3));
+        let decided_by = DecidedBy::Alias { alias: DEFAULT_ALIAS.to_owned() };
+        let target = Target { version: 3, decided_by };
+        self.registry.change(name, |slot| slot.desired = Some(target.clone()));
+        assert!(self.registry.serve(name, &target));
+    }
+
+    /// The routes for those who use models.
+    pub fn router(&self) -> Router {
+        router(self.state())
+    }
+
+    /// The routes for those who run the engine.
+    pub fn admin_router(&self) -> Router {
+        admin_router(self.state())
+    }
+
+    fn state(&self) -> HttpState {
+        HttpState::new(HttpParts {
+            config: self.config.clone(),
+            limits: self.limits.clone(),
+            over_tls: self.over_tls,
+            auth: self.auth.clone(),
+            protect: self.protect.clone(),
+            audit: Audit::open(self.audit_file.as_deref()).unwrap(),
+            registry: Arc::clone(&self.registry),
+            metrics: Arc::clone(&self.metrics),
+            lifecycle: Arc::clone(&self.lifecycle),
+            reloader: self.reloader.clone(),
+            capture: self.capture.clone(),
+            outcomes: self.outcomes.clone(),
+            traces: self.traces.clone(),
+        })
+    }
+
+    /// Sends a request to where its path is: `/admin/…` has a listener of its own.
+    pub async fn send(&self, request: Request<Body>) -> Answered {
+        let is_admin = request.uri().path().starts_with("/admin");
+        answered(if is_admin { self.admin_router() } else { self.router() }, request).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answered {
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    /// Posts a JSON body.
+    pub async fn post(&self, path: &str, body: impl Into<Body>) -> Answered {
+        self.send(Request::post(path).header("content-type", "application/json").body(body.into()).unwrap())
+            .await
+    }
+}
+
+/// Sends one request to a router that keeps its metrics between requests.
+pub async fn answered(router: Router, request: Request<Body>) -> Answered {
+    let response = router.oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = body::to_bytes(body, usize::MAX).await.unwrap();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Answered { status: parts.status, headers: parts.headers, text }
+}
+
+impl Answered {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The problem's fields, after making sure that it is a whole one.
+    #[track_caller]
+    pub fn problem(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        let problem = self.json();
+        assert_eq!(problem["status"], status);
+        for field in ["type", "title", "detail", "instance", "request_id"] {
+            assert!(problem[field].as_str().is_some_and(|text| !text.is_empty()), "{field}: {problem}");
+        }
+        assert_eq!(problem["request_id"].as_str(), self.header("x-request-id"));
+        problem
+    }
+}

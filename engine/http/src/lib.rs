@@ -1,0 +1,33 @@
+//! The HTTP side: routes, admission, authentication and TLS. It knows the registry, the schemas and the batcher's
+//! `submit`, and neither a runtime nor a repository.
+
+mod access;
+mod admission;
+pub mod answer;
+mod audit;
+pub mod auth;
+mod guard;
+pub mod lifecycle;
+mod openapi;
+mod periodic;
+mod problem;
+mod request_id;
+pub mod root_cause;
+mod router;
+mod routes;
+mod security;
+mod server;
+pub mod settings;
+mod state;
+pub mod tls;
+
+pub use admission::rate::RateLimits;
+pub use router::{admin_router, router};
+pub use routes::outcomes::{Received, parse_outcomes};
+pub use server::{ConnectionLimits, Server, serve};
+pub use state::{HttpParts, HttpState};
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! The description of the API, made from the schemas of the models that are served, and the page that shows it.
+
+mod drift;
+mod outcomes;
+mod routes;
+mod rows;
+mod security;
+mod shapes;
+
+use axum::extract::State;
+use axum::{Json, Router};
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{Components, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Paths};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use crate::state::HttpState;
+
+/// `GET /openapi.json`.
+pub async fn serve(State(state): State<HttpState>) -> Json<OpenApi> {
+    Json(document(&state))
+}
+
+/// `/docs`: Swagger UI, from the program itself.
+pub fn page() -> Router<HttpState> {
+    let config = Config::from("/openapi.json")
+        .try_it_out_enabled(true)
+        .use_base_layout()
+        .display_request_duration(true)
+        .default_models_expand_depth(0)
+        // By default the page would send the document to a validator on the internet.
+        .validator_url("none");
+    SwaggerUi::new("/docs").config(config).into()
+}
+
+/// The OpenAPI 3.1 document of what is served now.
+fn document(state: &HttpState) -> OpenApi {
+    let models = state.registry.serving();
+    let default = state.registry.default_model();
+    let max_rows = state.config.max_request_rows;
+    let mut paths = Paths::new();
+    let mut components = Components::new();
+    components.schemas.insert(shapes::PROBLEM.to_owned(), shapes::problem_schema());
+    if let Some(model) = &default {
+        paths.add_path_operation("/predict", vec![rows::POST], rows::operation(model, rows::Route::Default));
+    }
+    for model in &models {
+        components.schemas.extend(rows::components(model, max_rows));
+        for route in rows::Route::NAMED {
+            paths.add_path_operation(
+                route.path(&model.name),
+                vec![rows::POST],
+                rows::operation(model, route),
+            );
+        }
+    }
+    outcomes::add(&mut paths, &models, max_rows);
+    routes::add(&mut paths, &models);
+    if let Some(auth) = &state.auth {
+        security::add(&mut paths, &mut components, auth, &state.protect);
+    }
+    let tag =
+        |name: &str, description: &str| TagBuilder::new().name(name).description(Some(description)).build();
+    OpenApiBuilder::new()
+        .info(
+            InfoBuilder::new()
+                .title("Onnward")
+                .version(env!("CARGO_PKG_VERSION"))
+                .description(Some(ABOUT))
+                .license(Some(
+                    LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build(),
+                ))
+                .build(),
+        )
+        .paths(paths)
+        .components(Some(components))
+        .tags(Some([
+            tag(shapes::PREDICTIONS, "Score customers."),
+            tag(shapes::OUTCOMES, "What became of them, and how good the predictions were."),
+            tag(shapes::MODELS, "What is served."),
+            tag(shapes::OPERATIONS, "Probes and figures."),
+        ]))
+        .build()
+}
+
+const ABOUT: &str = "Predictions by the models that this engine serves. Every error is a problem document \
+(RFC 9457); a row that does not fit its model's schema is told everything that is wrong with it at once.";

@@ -1,0 +1,76 @@
+//! Which operations ask for a key or a token, and how it is sent.
+
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::{Components, Paths};
+
+use super::shapes::problem_response;
+use crate::auth::Protected;
+use crate::auth::{Authenticator, Scope};
+use crate::guard::API_KEY;
+use crate::problem::{self, ApiError};
+
+/// The ways to say who one is.
+const BEARER: &str = "key";
+const HEADER: &str = "header";
+const TOKEN: &str = "token";
+
+/// Says of every operation that asks who calls that it does, how it is told, and which scope it takes.
+pub fn add(paths: &mut Paths, components: &mut Components, auth: &Authenticator, protect: &[Protected]) {
+    let schemes = schemes(auth);
+    let ways: Vec<&str> = schemes.iter().map(|(way, _)| *way).collect();
+    components
+        .security_schemes
+        .extend(schemes.into_iter().map(|(way, scheme)| (way.to_owned(), scheme.into())));
+    for (path, item) in &mut paths.paths {
+        let Some(scope) = scope_of(path, protect) else { continue };
+        for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+            guard(operation, path, scope, &ways);
+        }
+    }
+}
+
+fn schemes(auth: &Authenticator) -> Vec<(&'static str, SecurityScheme)> {
+    let bearer = || HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+    let mut schemes = Vec::new();
+    if auth.takes_keys() {
+        let key = bearer().description(Some("An API key: `authorization: Bearer KEY`."));
+        let header =
+            ApiKeyValue::with_description(API_KEY.as_str(), "The same API key, for those behind a proxy.");
+        schemes.push((BEARER, SecurityScheme::Http(key.build())));
+        schemes.push((HEADER, SecurityScheme::ApiKey(ApiKey::Header(header))));
+    }
+    if auth.takes_tokens() {
+        let described =
+            "A token of the issuer that the engine's operator has chosen: `authorization: Bearer TOKEN`.";
+        let token = bearer().bearer_format("JWT").description(Some(described));
+        schemes.push((TOKEN, SecurityScheme::Http(token.build())));
+    }
+    schemes
+}
+
+/// What the router asks of a path that the document has.
+fn scope_of(path: &str, protect: &[Protected]) -> Option<Scope> {
+    match path {
+        "/metrics" => protect.contains(&Protected::Metrics).then_some(Scope::Read),
+        _ if path.starts_with("/health") => None,
+        _ if path.ends_with("/predict") || path == "/outcomes" => Some(Scope::Predict),
+        _ => Some(Scope::Read),
+    }
+}
+
+fn guard(operation: &mut Operation, path: &str, scope: Scope, ways: &[&str]) {
+    let needs = ways.iter().map(|way| SecurityRequirement::new(*way, Vec::<String>::new()));
+    operation.security = Some(needs.collect());
+    let refusals = [
+        (ApiError::NoKey, "There is no valid API key or token with the request.".to_owned()),
+        (ApiError::MissingScope { scope }, format!("The key or token has not the scope `{}`.", scope.name())),
+    ];
+    for (error, description) in refusals {
+        let (status, example) = problem::example(&error, path);
+        let response = problem_response(&description, Some(example));
+        operation.responses.responses.insert(status.as_str().to_owned(), response.into());
+    }
+}

@@ -1,0 +1,160 @@
+//! The building blocks of the document: small schemas, responses, the problem document.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use onnward_serving::registry::ServingModel;
+use serde_json::Value;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{AdditionalProperties, SchemaType};
+use utoipa::openapi::{
+    ArrayBuilder, ContentBuilder, ObjectBuilder, Ref, RefOr, Required, Response, ResponseBuilder, Schema,
+    Type,
+};
+
+use crate::problem::{self, ApiError, PROBLEM_JSON};
+
+pub const PROBLEM: &str = "Problem";
+pub const JSON: &str = "application/json";
+
+pub const PREDICTIONS: &str = "predictions";
+pub const MODELS: &str = "models";
+pub const OUTCOMES: &str = "outcomes";
+pub const OPERATIONS: &str = "operations";
+
+pub type AnySchema = RefOr<Schema>;
+
+/// A schema of one type.
+pub fn typed(r#type: Type, description: &str) -> ObjectBuilder {
+    let description = (!description.is_empty()).then_some(description);
+    ObjectBuilder::new().schema_type(r#type).description(description)
+}
+
+/// A string.
+pub fn string(description: &str) -> AnySchema {
+    typed(Type::String, description).into()
+}
+
+/// A string of a closed set.
+pub fn one_of<S: Into<Value>>(values: impl IntoIterator<Item = S>, description: &str) -> AnySchema {
+    typed(Type::String, description).enum_values(Some(values)).into()
+}
+
+/// A whole number of at least `minimum`.
+pub fn count(minimum: usize, description: &str) -> AnySchema {
+    typed(Type::Integer, description).minimum(Some(minimum)).into()
+}
+
+/// The number of a version that is asked for: what every JSON reader takes for a whole number.
+pub fn version(description: &str) -> AnySchema {
+    const LARGEST: u64 = (1 << 53) - 1;
+    typed(Type::Integer, description).minimum(Some(1)).maximum(Some(LARGEST)).into()
+}
+
+/// A truth value.
+pub fn boolean(description: &str) -> AnySchema {
+    typed(Type::Boolean, description).into()
+}
+
+/// An object whose fields are told elsewhere.
+pub fn free_object(description: &str) -> AnySchema {
+    typed(Type::Object, description).additional_properties(Some(AdditionalProperties::FreeForm(true))).into()
+}
+
+/// A list.
+pub fn list(items: impl Into<AnySchema>, description: &str) -> ArrayBuilder {
+    let description = (!description.is_empty()).then_some(description);
+    ArrayBuilder::new().items(items.into()).description(description)
+}
+
+/// An object with exactly these fields, all of them required.
+pub fn object<'a>(fields: impl IntoIterator<Item = (&'a str, AnySchema)>) -> ObjectBuilder {
+    fields.into_iter().fold(ObjectBuilder::new().schema_type(Type::Object), |object, (name, schema)| {
+        object.property(name, schema).required(name)
+    })
+}
+
+/// A schema that takes any of these types.
+pub fn types(types: impl IntoIterator<Item = Type>) -> SchemaType {
+    let mut types: Vec<Type> = types.into_iter().collect();
+    match types.pop() {
+        Some(only) if types.is_empty() => SchemaType::Type(only),
+        last => SchemaType::Array(types.into_iter().chain(last).collect()),
+    }
+}
+
+/// A reference to a component.
+pub fn component(name: &str) -> AnySchema {
+    Ref::from_schema_name(name).into()
+}
+
+/// An operation that has everything but its responses.
+pub fn operation(tag: &str, id: &str, summary: &str) -> OperationBuilder {
+    OperationBuilder::new().tag(tag).operation_id(Some(id)).summary(Some(summary))
+}
+
+/// A successful response with a JSON body.
+pub fn answer(description: &str, schema: AnySchema, example: Option<Value>) -> Response {
+    let content = ContentBuilder::new().schema(Some(schema)).example(example).build();
+    ResponseBuilder::new().description(description).content(JSON, content).build()
+}
+
+/// A GET without parameters that answers with JSON.
+pub fn get(tag: &str, id: &str, summary: &str, description: &str, schema: AnySchema) -> Operation {
+    operation(tag, id, summary).response("200", answer(description, schema, None)).build()
+}
+
+/// The name of one of the models, in a path.
+pub fn model_name(models: &[Arc<ServingModel>]) -> Parameter {
+    let names = one_of(models.iter().map(|model| model.name.as_str()), "");
+    let name = ParameterBuilder::new().name("name").parameter_in(ParameterIn::Path);
+    name.required(Required::True).schema(Some(names)).build()
+}
+
+/// An operation with one more refusal, shown as a request to `instance` would get it.
+pub fn refusing(
+    operation: OperationBuilder,
+    error: &ApiError,
+    instance: &str,
+    description: &str,
+) -> OperationBuilder {
+    let (status, example) = problem::example(error, instance);
+    let mut response = problem_response(description, Some(example));
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        let wait = HeaderBuilder::new()
+            .schema(Some(count(1, "")))
+            .description(Some("How many seconds to wait before the request is sent again."))
+            .build();
+        response.headers.insert("Retry-After".to_owned(), wait.into());
+    }
+    operation.response(status.as_str(), response)
+}
+
+/// A response with a problem document.
+pub fn problem_response(description: &str, example: Option<Value>) -> Response {
+    let content = ContentBuilder::new().schema(Some(component(PROBLEM))).example(example).build();
+    ResponseBuilder::new().description(description).content(PROBLEM_JSON, content).build()
+}
+
+/// Problem details, RFC 9457.
+pub fn problem_schema() -> AnySchema {
+    let violation = object([
+        ("pointer", string("Where it is: a JSON pointer (RFC 6901) into the body.")),
+        ("expected", string("What was expected, in words.")),
+        ("got", string("What came, in words.")),
+    ])
+    .property("row", count(0, "The row's index; absent where it concerns the body as a whole."));
+    object([
+        ("type", string("The kind of problem, a stable URI.")),
+        ("title", string("The status in words.")),
+        ("status", count(400, "The HTTP status.")),
+        ("detail", string("What is wrong and what to do about it.")),
+        ("instance", string("The request's path.")),
+        ("request_id", string("The request's id, as in the log and in `x-request-id`.")),
+    ])
+    .property("violations", count(1, "How many violations the rows have; at most 100 of them are listed."))
+    .property("errors", list(violation, "The violations, in the order in which they stand in the body."))
+    .description(Some("Problem details (RFC 9457)."))
+    .into()
+}

@@ -1,0 +1,414 @@
+//! The one place where errors become responses: problem details, as RFC 9457 defines them.
+//!
+//! A handler returns an [`ApiError`]; its response carries the error itself, and [`finish`], which knows the request,
+//! writes the body. Error responses of axum's own and of its layers are given a body there too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use onnward_schemas::{Violation, Violations};
+use onnward_serving::batcher::SubmitError;
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::auth::Scope;
+use crate::settings::ErrorDetail;
+
+/// Why a request is not answered. Displays as the sentence that its sender reads.
+#[derive(Debug, Clone, Error)]
+pub enum ApiError {
+    #[error("There is nothing at this path; GET / lists what there is.")]
+    UnknownPath,
+    #[error("This path does not take this method; the Allow header lists those that it takes.")]
+    MethodNotAllowed,
+    #[error("No model of this name is served; {}.", served(.serving))]
+    UnknownModel { serving: Vec<String> },
+    #[error("The model {name} is in the repository and could not be loaded: {reason}.")]
+    ModelFailed { name: String, reason: String },
+    #[error("Version {version} of {name} is not loaded: {}.", there_is(.loaded))]
+    VersionNotLoaded { name: String, version: u64, loaded: Vec<u64> },
+    #[error("The model has no such alias: {}.", known_aliases(.aliases))]
+    UnknownAlias { aliases: Vec<String> },
+    #[error("A version is a whole number from 1, as in /models/NAME/versions/3/predict.")]
+    BadVersion,
+    #[error("Version {version} of {name} is not watched for drift: {reason}.")]
+    NoDrift { name: String, version: u64, reason: &'static str },
+    #[error("The parameter `{parameter}` in the query {valid}.")]
+    BadParameter { parameter: String, valid: &'static str },
+    #[error("Models that the configuration requires are not served: {}; GET /models says why.", .missing.join(", "))]
+    RequiredModels { missing: Vec<String> },
+    #[error("The model repository cannot be read: {reason}.")]
+    RepositoryUnreachable { reason: String },
+    #[error(
+        "Too many reloads are waiting already, or the engine is stopping; try again after the time in Retry-After."
+    )]
+    ReloadRefused,
+    #[error("The default model is not served; post to /models/NAME/predict: {}.", served(.serving))]
+    NoDefaultModel { serving: Vec<String> },
+    #[error(
+        "This needs an API key or a token: send it with `authorization: Bearer …`, or a key with `x-api-key: KEY`."
+    )]
+    NoKey,
+    #[error("This API key or token is not valid, or not any more; ask whoever runs the engine for another.")]
+    WrongKey,
+    #[error("The token has expired; get another from where it comes from.")]
+    TokenExpired,
+    #[error(
+        "Tokens cannot be checked yet: the keys of their issuer have not been fetched; try again after the time in Retry-After."
+    )]
+    NoTokenKeys,
+    #[error("This API key or token may not do that: it lacks the scope `{}`.", .scope.name())]
+    MissingScope { scope: Scope },
+    #[error("The models are being loaded; try again shortly.")]
+    Loading,
+    #[error("No model is served; GET /models says what is in the repository and what is wrong with it.")]
+    NoModels,
+    #[error("The engine is stopping; send the request to another instance.")]
+    Stopping,
+    #[error("The body must be JSON: send it with `content-type: application/json`.")]
+    NotJsonType,
+    #[error("The body must not be compressed: send it without `content-encoding`.")]
+    Compressed,
+    #[error("`x-request-timeout-ms` must be a whole number of milliseconds of at least 1.")]
+    BadTimeout,
+    #[error("The body is larger than {limit} bytes; send fewer rows in a request.")]
+    BodyTooLarge { limit: usize },
+    #[error("Too many large bodies are being read already; try again after the time in Retry-After.")]
+    BodiesFull,
+    #[error("The body did not arrive within {} ms.", .after.as_millis())]
+    BodyTimedOut { after: Duration },
+    #[error("The body ended before it was whole.")]
+    BodyBroken,
+    #[error(
+        "The body is empty; send an object of fields, an array of such objects, or {{\"instances\": [...]}}."
+    )]
+    BodyEmpty,
+    #[error("The body is not UTF-8: the byte at offset {offset} does not belong there.")]
+    NotUtf8 { offset: usize },
+    #[error("The body is not JSON: {reason}.")]
+    NotJson { reason: String },
+    #[error("The body is not read on: {reason}.")]
+    TooComplex { reason: String },
+    #[error("The rows do not fit the model's schema; `errors` lists what is wrong.")]
+    InvalidRows(Violations),
+    #[error("The outcomes are not as they should be, and none was joined; `errors` lists what is wrong.")]
+    InvalidOutcomes(Violations),
+    #[error(
+        "This engine keeps no predictions to which outcomes could be joined: set outcomes.folder in its configuration."
+    )]
+    NoOutcomes,
+    #[error("The store of predictions cannot be used: {reason}.")]
+    OutcomesFailed { reason: String },
+    #[error("Too many outcomes are waiting already; try again after the time in Retry-After.")]
+    OutcomesFull { retry_after: Duration },
+    #[error(
+        "The outcomes were not written within {} ms; send them again: one that has been joined is answered as a duplicate.",
+        .after.as_millis()
+    )]
+    OutcomesTimedOut { after: Duration },
+    #[error("Nothing is known of version {version} of {name}: {}.", there_is(.known))]
+    UnknownVersion { name: String, version: u64, known: Vec<u64> },
+    #[error("That is too often; try again after the time in Retry-After.")]
+    TooOften { retry_after: Duration },
+    #[error("Too many requests are being answered already; try again after the time in Retry-After.")]
+    Busy,
+    #[error("Too many rows are waiting already; try again after the time in Retry-After.")]
+    QueueFull { retry_after: Duration },
+    #[error("{rows} rows are more than the queue ever holds; send at most {limit} in a request.")]
+    TooManyRows { rows: usize, limit: usize },
+    #[error("The rows were not scored within {} ms; send fewer rows or allow more time.", .after.as_millis())]
+    TimedOut { after: Duration },
+    #[error("The engine failed; the log has the reason under this request's id.")]
+    Failed { reason: String },
+    #[error("The request was refused.")]
+    Other(StatusCode),
+}
+
+impl From<SubmitError> for ApiError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::QueueFull { retry_after } => Self::QueueFull { retry_after },
+            SubmitError::TooManyRows { rows, limit } => Self::TooManyRows { rows, limit },
+            SubmitError::TimedOut { after } => Self::TimedOut { after },
+            SubmitError::ShuttingDown => Self::Stopping,
+            SubmitError::Failed(reason) => Self::Failed { reason },
+        }
+    }
+}
+
+/// How long a client waits when nothing better is known.
+const RETRY_SOON: Duration = Duration::from_secs(1);
+/// A model that could not be loaded is not there soon.
+const RETRY_LATER: Duration = Duration::from_secs(30);
+
+impl ApiError {
+    /// What keeps a body from being read: its syntax, or what it makes of it.
+    pub fn of_json(error: serde_json::Error) -> Self {
+        let reason = error.to_string();
+        if error.is_data() { Self::TooComplex { reason } } else { Self::NotJson { reason } }
+    }
+
+    /// The problem's stable name, the end of its `type`.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::UnknownPath => "unknown-path",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::UnknownModel { .. } => "unknown-model",
+            Self::ModelFailed { .. } => "model-failed",
+            Self::VersionNotLoaded { .. } => "version-not-loaded",
+            Self::UnknownAlias { .. } => "unknown-alias",
+            Self::BadVersion => "bad-version",
+            Self::NoDrift { .. } => "no-drift",
+            Self::BadParameter { .. } => "bad-parameter",
+            Self::RequiredModels { .. } => "required-models",
+            Self::RepositoryUnreachable { .. } => "repository-unreachable",
+            Self::ReloadRefused => "reload-refused",
+            Self::NoDefaultModel { .. } => "no-default-model",
+            Self::NoKey => "no-key",
+            Self::WrongKey => "wrong-key",
+            Self::TokenExpired => "token-expired",
+            Self::NoTokenKeys => "no-token-keys",
+            Self::MissingScope { .. } => "missing-scope",
+            Self::Loading => "loading",
+            Self::NoModels => "no-models",
+            Self::Stopping => "stopping",
+            Self::NotJsonType => "not-json-type",
+            Self::Compressed => "compressed",
+            Self::BadTimeout => "bad-timeout",
+            Self::BodyTooLarge { .. } => "body-too-large",
+            Self::BodiesFull => "bodies-full",
+            Self::BodyTimedOut { .. } => "body-timed-out",
+            Self::BodyBroken => "body-broken",
+            Self::BodyEmpty => "body-empty",
+            Self::NotUtf8 { .. } => "not-utf8",
+            Self::NotJson { .. } => "not-json",
+            Self::TooComplex { .. } => "too-complex",
+            Self::InvalidRows(_) => "invalid-rows",
+            Self::InvalidOutcomes(_) => "invalid-outcomes",
+            Self::NoOutcomes => "no-outcomes",
+            Self::OutcomesFailed { .. } => "outcomes-failed",
+            Self::OutcomesFull { .. } => "outcomes-full",
+            Self::OutcomesTimedOut { .. } => "outcomes-timed-out",
+            Self::UnknownVersion { .. } => "unknown-version",
+            Self::TooOften { .. } => "too-often",
+            Self::Busy => "busy",
+            Self::QueueFull { .. } => "queue-full",
+            Self::TooManyRows { .. } => "too-many-rows",
+            Self::TimedOut { .. } => "timed-out",
+            Self::Failed { .. } => "failed",
+            Self::Other(_) => "refused",
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::UnknownPath
+            | Self::UnknownModel { .. }
+            | Self::VersionNotLoaded { .. }
+            | Self::UnknownVersion { .. }
+            | Self::UnknownAlias { .. }
+            | Self::NoDrift { .. } => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NoKey | Self::WrongKey | Self::TokenExpired => StatusCode::UNAUTHORIZED,
+            Self::MissingScope { .. } => StatusCode::FORBIDDEN,
+            Self::ModelFailed { .. }
+            | Self::RequiredModels { .. }
+            | Self::RepositoryUnreachable { .. }
+            | Self::ReloadRefused
+            | Self::Busy
+            | Self::NoTokenKeys
+            | Self::OutcomesFailed { .. }
+            | Self::NoDefaultModel { .. }
+            | Self::Loading
+            | Self::NoModels
+            | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotJsonType | Self::Compressed => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BodyTooLarge { .. } | Self::TooManyRows { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTimedOut { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::BadTimeout
+            | Self::BadVersion
+            | Self::BadParameter { .. }
+            | Self::BodyBroken
+            | Self::BodyEmpty
+            | Self::NotUtf8 { .. }
+            | Self::NotJson { .. }
+            | Self::TooComplex { .. } => StatusCode::BAD_REQUEST,
+            Self::InvalidRows(_) | Self::InvalidOutcomes(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooOften { .. } | Self::QueueFull { .. } | Self::BodiesFull | Self::OutcomesFull { .. } => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::NoOutcomes => StatusCode::NOT_IMPLEMENTED,
+            // As google.rpc.Code maps DEADLINE_EXCEEDED.
+            Self::TimedOut { .. } | Self::OutcomesTimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Failed { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Other(status) => *status,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooOften { retry_after }
+            | Self::QueueFull { retry_after }
+            | Self::OutcomesFull { retry_after } => Some(*retry_after),
+            Self::BodiesFull => Some(RETRY_SOON),
+            Self::ModelFailed { .. }
+            | Self::NoDefaultModel { .. }
+            | Self::NoModels
+            | Self::OutcomesFailed { .. } => Some(RETRY_LATER),
+            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some(RETRY_SOON),
+            _ => None,
+        }
+    }
+
+    /// What is told where nothing of schemas, models or the inside may be; `None` where the whole sentence tells nothing of them.
+    fn terse(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::UnknownModel { .. } => "No model of this name is served.",
+            Self::ModelFailed { .. } => "The model could not be loaded.",
+            Self::VersionNotLoaded { .. } => "This version of the model is not loaded.",
+            Self::UnknownVersion { .. } => "Nothing is known of this version of the model.",
+            Self::UnknownAlias { .. } => "The model has no such alias.",
+            Self::NoDrift { .. } => "This version of the model is not watched for drift.",
+            Self::RequiredModels { .. } | Self::NoModels => "The engine is not ready.",
+            Self::RepositoryUnreachable { .. } => "The model repository cannot be read.",
+            Self::NoDefaultModel { .. } => "The default model is not served.",
+            Self::InvalidRows(_) => "The rows do not fit the model's schema.",
+            Self::InvalidOutcomes(_) => "The outcomes are not as they should be, and none was joined.",
+            Self::OutcomesFailed { .. } => "The store of predictions cannot be used.",
+            _ => return None,
+        })
+    }
+
+    /// Whether the body may still be coming, which nobody wants: the connection ends with the answer.
+    pub(super) fn leaves_body(&self) -> bool {
+        matches!(self, Self::BodyTooLarge { .. } | Self::BodiesFull | Self::BodyTimedOut { .. })
+    }
+
+    /// How to authenticate, as RFC 6750 has it.
+    fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::NoKey => Some("Bearer realm=\"onnward\""),
+            Self::WrongKey => Some("Bearer realm=\"onnward\", error=\"invalid_token\""),
+            Self::TokenExpired => Some(
+                "Bearer realm=\"onnward\", error=\"invalid_token\", error_description=\"The token has expired\"",
+            ),
+            Self::MissingScope { .. } => Some("Bearer realm=\"onnward\", error=\"insufficient_scope\""),
+            _ => None,
+        }
+    }
+
+    /// What happened inside, for the log alone.
+    fn inside(&self) -> Option<&str> {
+        match self {
+            Self::Failed { reason } => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+fn there_is(versions: &[u64]) -> String {
+    let versions: Vec<String> = versions.iter().map(u64::to_string).collect();
+    if versions.is_empty() { "none is".to_owned() } else { format!("there is {}", versions.join(", ")) }
+}
+
+fn known_aliases(names: &[String]) -> String {
+    if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) }
+}
+
+fn served(names: &[String]) -> String {
+    if names.is_empty() { "none is".to_owned() } else { format!("there is {}", names.join(", ")) }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        if let Some(wait) = self.retry_after() {
+            // Whole seconds, rounded up: 0 would ask for a retry at once.
+            let seconds = wait.as_millis().div_ceil(1000).max(1);
+            response
+                .headers_mut()
+                .extend(HeaderValue::try_from(seconds.to_string()).map(|s| (RETRY_AFTER, s)));
+        }
+        if let Some(challenge) = self.challenge() {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if self.leaves_body() {
+            // HTTP/2 has no such header, and hyper leaves it out there.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: String,
+    instance: &'a str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    violations: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<&'a [Violation]>,
+}
+
+impl<'a> Problem<'a> {
+    fn of(error: &'a ApiError, instance: &'a str, request_id: &'a str, told: ErrorDetail) -> Self {
+        let violations = match error {
+            ApiError::InvalidRows(violations) | ApiError::InvalidOutcomes(violations) => Some(violations),
+            _ => None,
+        };
+        let status = error.status();
+        let is_terse = told == ErrorDetail::Terse;
+        let terse = error.terse().filter(|_| is_terse);
+        Self {
+            r#type: format!("urn:onnward:problem:{}", error.name()),
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: terse.map_or_else(|| error.to_string(), str::to_owned),
+            instance,
+            request_id,
+            violations: violations.map(Violations::total),
+            errors: violations.filter(|_| !is_terse).map(Violations::listed),
+        }
+    }
+}
+
+/// What the sender of a request to `instance` is shown, for the description of the API.
+pub fn example(error: &ApiError, instance: &str) -> (StatusCode, serde_json::Value) {
+    let problem = Problem::of(error, instance, "3f1c6a52-7d0e-4f0e-9d55-0c1d2e3f4a5b", ErrorDetail::Full);
+    (error.status(), serde_json::to_value(problem).unwrap_or_default())
+}
+
+/// Gives an error response its body; every other response is returned as it is. `instance` is the request's path.
+pub fn finish(mut response: Response, instance: &str, request_id: &str, told: ErrorDetail) -> Response {
+    let error = match response.extensions_mut().remove::<Arc<ApiError>>() {
+        Some(error) => error,
+        None if is_bare_error(&response) => Arc::new(ApiError::Other(response.status())),
+        None => return response,
+    };
+    if let Some(reason) = error.inside() {
+        tracing::error!(request_id, reason, "a request failed");
+    }
+    // Strings and numbers always become JSON.
+    let body = serde_json::to_vec(&Problem::of(&error, instance, request_id, told)).unwrap_or_default();
+    response.headers_mut().remove(CONTENT_LENGTH);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    *response.body_mut() = Body::from(body);
+    response
+}
+
+/// The media type of problem details.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+fn is_bare_error(response: &Response) -> bool {
+    let status = response.status();
+    status.is_client_error() || status.is_server_error()
+}

@@ -1,0 +1,242 @@
+//! `GET /models` and `GET /models/{name}`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use onnward_runtime::costs::BatchCosts;
+use onnward_runtime::description::Description;
+use onnward_schemas::{Evaluation, Provenance, Schema};
+use onnward_serving::registry::{
+    DecidedBy, FailedModel, Loading, Problem, RepositoryState, ServingModel, Slot, Target,
+};
+use onnward_telemetry::metrics::Role;
+use serde::Serialize;
+
+use crate::problem::ApiError;
+use crate::state::HttpState;
+
+/// What is in the repository.
+#[derive(Serialize)]
+pub struct Models {
+    /// Whether the first load is still going on, so that more may come.
+    loading: bool,
+    /// How the last look at the repository went.
+    repository: Arc<RepositoryState>,
+    /// The models that answer predictions, by name.
+    models: Vec<Summary>,
+    /// What is to be served and is not.
+    failed: Vec<FailedModel>,
+}
+
+/// A model that answers predictions.
+#[derive(Serialize)]
+pub struct Summary {
+    pub name: String,
+    pub version: u64,
+    /// Whether `POST /predict` goes to it.
+    pub default: bool,
+    /// The model family; `foreign` for an ONNX file that does not say it.
+    pub family: String,
+    /// How many golden rows prove it; 0 for a foreign file, which has none.
+    pub golden_rows: usize,
+    pub backend: &'static str,
+    pub predict: String,
+    /// Where its rows are compared with those of training, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<String>,
+}
+
+/// A model's state, and everything that the served version says about itself but for its golden rows and its profile.
+#[derive(Serialize)]
+struct Details<'a> {
+    name: &'a str,
+    /// The version that is to be served, and why.
+    desired: Option<Desired<'a>>,
+    /// The version that is on its way.
+    loading: Option<&'a Loading>,
+    /// The version that is served.
+    serving: Option<Served<'a>>,
+    /// The version that was served before and stays warm.
+    previous: Option<u64>,
+    /// Every loaded version.
+    loaded: Vec<Loaded<'a>>,
+    /// The version that each alias names.
+    aliases: &'a BTreeMap<String, u64>,
+    /// What went wrong last.
+    last_error: Option<&'a Problem>,
+    /// Whether the desired version is not served because of the last error.
+    failing: bool,
+    #[serde(flatten)]
+    model: Option<About<'a>>,
+}
+
+#[derive(Serialize)]
+struct Desired<'a> {
+    version: u64,
+    decided_by: &'a DecidedBy,
+}
+
+#[derive(Serialize)]
+struct Served<'a> {
+    version: u64,
+    decided_by: &'a DecidedBy,
+    since: &'a str,
+}
+
+#[derive(Serialize)]
+struct Loaded<'a> {
+    version: u64,
+    role: Role,
+    backend: &'static str,
+    sha256: &'a str,
+    predict: String,
+}
+
+/// What the served version says about itself.
+#[derive(Serialize)]
+struct About<'a> {
+    version: u64,
+    backend: &'static str,
+    sha256: &'a str,
+    size_bytes: u64,
+    family: &'a str,
+    /// How many golden rows the runtime has reproduced.
+    golden_rows: usize,
+    /// Why nothing proves the runtime on it, where that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unproven: Option<&'static str>,
+    batching: Batching<'a>,
+    fingerprint: String,
+    schema: &'a Schema,
+    #[serde(flatten)]
+    said: Said<'a>,
+}
+
+/// How requests become batches.
+#[derive(Serialize)]
+struct Batching<'a> {
+    /// How many rows a batch holds at most.
+    max_batch_rows: usize,
+    /// What a row costs in batches of different sizes, measured when the model was loaded.
+    costs: &'a BatchCosts,
+}
+
+/// What a file says of itself.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Said<'a> {
+    Artifact {
+        parameters: &'a BTreeMap<String, f64>,
+        evaluation: &'a Evaluation,
+        provenance: &'a Provenance,
+    },
+    Foreign {
+        /// The program that wrote it.
+        producer: &'a str,
+    },
+}
+
+/// The models that are served and those that could not be loaded.
+pub async fn list(State(state): State<HttpState>) -> Json<Models> {
+    Json(listing(&state))
+}
+
+/// What is in the repository, and what has become of it.
+pub fn listing(state: &HttpState) -> Models {
+    Models {
+        loading: !state.registry.is_loaded(),
+        repository: state.registry.repository(),
+        models: summaries(state),
+        failed: state.registry.failed(),
+    }
+}
+
+/// One model.
+pub async fn one(
+    State(state): State<HttpState>,
+    Path(name): Path<String>,
+) -> Result<Json<serde_json::Value>, ApiError> {
+    let slot = state.slot(&name)?;
+    let details = serde_json::to_value(Details::of(&name, &slot));
+    details.map(Json).map_err(|error| ApiError::Failed { reason: error.to_string() })
+}
+
+/// The models that answer predictions, by name.
+pub fn summaries(state: &HttpState) -> Vec<Summary> {
+    let default = state.registry.default_model();
+    let is_default = |name: &str| default.as_ref().is_some_and(|model| model.name == name);
+    let models = state.registry.serving();
+    models
+        .iter()
+        .map(|model| Summary {
+            name: model.name.clone(),
+            version: model.version,
+            default: is_default(&model.name),
+            family: model.description.family().to_owned(),
+            golden_rows: model.description.golden_rows(),
+            backend: model.backend.name(),
+            predict: format!("/models/{}/predict", model.name),
+            drift: model.monitor.drift().map(|_| format!("/models/{}/drift", model.name)),
+        })
+        .collect()
+}
+
+impl<'a> Details<'a> {
+    fn of(name: &'a str, slot: &'a Slot) -> Self {
+        let desired = |Target { version, decided_by }: &'a Target| Desired { version: *version, decided_by };
+        let loaded = slot.loaded().into_iter().filter_map(|version| Some((version, slot.version(version)?)));
+        Self {
+            name,
+            desired: slot.desired.as_ref().map(desired),
+            loading: slot.loading.as_ref(),
+            serving: slot.serving.as_ref().map(|serving| Served {
+                version: serving.model.version,
+                decided_by: &serving.decided_by,
+                since: &serving.since,
+            }),
+            previous: slot.previous,
+            loaded: loaded
+                .map(|(version, model)| Loaded {
+                    version,
+                    role: slot.role(version),
+                    backend: model.backend.name(),
+                    sha256: &model.sha256,
+                    predict: format!("/models/{name}/versions/{version}/predict"),
+                })
+                .collect(),
+            aliases: &slot.aliases,
+            last_error: slot.last_error.as_ref(),
+            failing: slot.is_failing,
+            model: slot.serving.as_ref().map(|serving| About::of(&serving.model)),
+        }
+    }
+}
+
+impl<'a> About<'a> {
+    fn of(model: &'a ServingModel) -> Self {
+        let description = &model.description;
+        let said = match description {
+            Description::Artifact(metadata) => Said::Artifact {
+                parameters: &metadata.parameters,
+                evaluation: &metadata.evaluation,
+                provenance: &metadata.provenance,
+            },
+            Description::External(foreign) => Said::Foreign { producer: &foreign.producer },
+        };
+        Self {
+            version: model.version,
+            backend: model.backend.name(),
+            sha256: &model.sha256,
+            size_bytes: model.size_bytes,
+            family: description.family(),
+            golden_rows: description.golden_rows(),
+            unproven: description.unproven(),
+            batching: Batching { max_batch_rows: model.batcher.max_batch_rows(), costs: &model.costs },
+            fingerprint: description.schema().fingerprint(),
+            schema: description.schema(),
+            said,
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The body of `POST /outcomes`: every field of every item is checked, and all that is wrong is told.
+
+use chrono::DateTime;
+use onnward_records::ground_truth::join::{LabelValue, Outcome, Reference, WrongLabel};
+use onnward_records::prediction_id::PredictionId;
+use onnward_rows::BodyShape;
+use onnward_schemas::{Violation, Violations, pointer_to};
+use serde_json::{Map, Value};
+
+use super::json::{OUTCOMES, OutcomesBody};
+/// Outcomes, and how they stood in the body.
+#[derive(Debug)]
+pub struct Received {
+    /// The outcomes, in their order.
+    pub outcomes: Vec<Outcome>,
+    /// Whether one was given or a list.
+    pub form: BodyShape,
+    /// The JSON pointer of the list that holds them.
+    pub parent: String,
+}
+
+const FIELDS: [&str; 6] = ["id", "key", "model", "label", "time", "correct"];
+/// How far ahead of ours a client's clock may be, in milliseconds.
+const CLOCK_SKEW: u64 = 5 * 60 * 1000;
+
+/// Reads one object, an array of them, or `{"outcomes": [...]}`, of at most `most` items. A key without a model is the default
+/// model's. `now` is the time in milliseconds since 1970.
+pub fn read(
+    body: &OutcomesBody,
+    default_model: Option<&str>,
+    most: usize,
+    now: u64,
+) -> Result<Received, Violations> {
+    let mut violations = Violations::default();
+    let OutcomesBody { value: body, items: count } = body;
+    let (items, parent, form) = match body {
+        Value::Object(fields) if fields.contains_key(OUTCOMES) => {
+            for other in fields.keys().filter(|name| *name != OUTCOMES) {
+                let pointer = pointer_to("", other);
+                refuse(&mut violations, None, pointer, "\"outcomes\" as the only field", "another beside it");
+            }
+            (fields.get(OUTCOMES).and_then(Value::as_array).map(Vec::as_slice), "/outcomes", BodyShape::Many)
+        }
+        Value::Object(_) => (Some(std::slice::from_ref(body)), "", BodyShape::Single),
+        other => (other.as_array().map(Vec::as_slice), "", BodyShape::Many),
+    };
+    let Some(items) = items else {
+        let expected = "an object, an array of objects, or {\"outcomes\": [objects]}";
+        refuse(&mut violations, None, parent.to_owned(), expected, &describe(body));
+        return Err(violations);
+    };
+    if items.is_empty() || *count > most {
+        let expected = format!("1 to {most} outcomes");
+        refuse(&mut violations, None, parent.to_owned(), &expected, &count.to_string());
+        return Err(violations);
+    }
+    let mut outcomes = Vec::with_capacity(items.len());
+    for (item, value) in items.iter().enumerate() {
+        let pointer = item_pointer(parent, form, item);
+        let Value::Object(fields) = value else {
+            refuse(&mut violations, Some(item), pointer, "an object", &describe(value));
+            continue;
+        };
+        let mut reader = Reader { fields, pointer, item, violations: &mut violations };
+        outcomes.extend(reader.outcome(default_model, now));
+    }
+    if violations.is_empty() {
+        Ok(Received { outcomes, form, parent: parent.to_owned() })
+    } else {
+        Err(violations)
+    }
+}
+
+/// What is wrong with a label that the model does not have.
+pub fn wrong_label(wrong: &WrongLabel, parent: &str, form: BodyShape) -> Violation {
+    let [positive, negative] = &wrong.has;
+    Violation {
+        pointer: pointer_to(&item_pointer(parent, form, wrong.item), "label"),
+        row: Some(wrong.item),
+        expected: format!("true, false, or a value of the model's label, \"{positive}\" or \"{negative}\""),
+        got: "another value".to_owned(),
+    }
+}
+
+/// One item.
+struct Reader<'a> {
+    fields: &'a Map<String, Value>,
+    pointer: String,
+    item: usize,
+    violations: &'a mut Violations,
+}
+
+impl Reader<'_> {
+    /// The outcome, unless something is wrong with it.
+    fn outcome(&mut self, default_model: Option<&str>, now: u64) -> Option<Outcome> {
+        for name in self.fields.keys().filter(|name| !FIELDS.contains(&name.as_str())) {
+            self.refuse(name, "only id, key, model, label, time and correct", "an unknown field");
+        }
+        let of = self.reference(default_model);
+        let label = self.label();
+        let millis = self.millis(now);
+        let corrects = self.corrects();
+        Some(Outcome { of: of?, label: label?, millis: millis?, corrects: corrects? })
+    }
+
+    fn reference(&mut self, default_model: Option<&str>) -> Option<Reference> {
+        let got = |name| self.fields.get(name).filter(|value| !value.is_null());
+        match (got("id"), got("key"), got("model")) {
+            (Some(id), None, None) => {
+                let read = id.as_str().and_then(PredictionId::parse);
+                if read.is_none() {
+                    self.refuse("id", "the id of a prediction, as its answer had it", &describe(id));
+                }
+                read.map(Reference::Id)
+            }
+            (None, Some(key), model) => {
+                let read = text_of(key).filter(|text| !text.is_empty());
+                if read.is_none() {
+                    self.refuse("key", "a string or a number, as the row had it", &describe(key));
+                }
+                let model = match model {
+                    Some(Value::String(model)) => Some(model.clone()),
+                    Some(other) => {
+                        self.refuse("model", "a model's name", &describe(other));
+                        None
+                    }
+                    None if default_model.is_none() => {
+                        self.refuse("model", "a model's name, as there is no default model", "nothing");
+                        None
+                    }
+                    None => default_model.map(str::to_owned),
+                };
+                Some(Reference::Key { model: model?, key: read? })
+            }
+            (Some(_), Some(_), _) => {
+                self.refuse("key", "either an id or a key", "both");
+                None
+            }
+            (Some(_), None, Some(_)) => {
+                self.refuse("model", "no model beside an id, which has one", "a model");
+                None
+            }
+            (None, None, _) => {
+                self.refuse("id", "the prediction's id, or a key", "neither");
+                None
+            }
+        }
+    }
+
+    fn label(&mut self) -> Option<LabelValue> {
+        match self.fields.get("label") {
+            Some(Value::Bool(positive)) => Some(LabelValue::Truth(*positive)),
+            Some(value) if text_of(value).is_some() => text_of(value).map(LabelValue::Value),
+            other => {
+                let got = other.map_or_else(|| "nothing".to_owned(), describe);
+                self.refuse("label", "true, false, or a value of the model's label", &got);
+                None
+            }
+        }
+    }
+
+    /// The inner option is empty where no time is told.
+    fn millis(&mut self, now: u64) -> Option<Option<u64>> {
+        let value = match self.fields.get("time") {
+            None | Some(Value::Null) => return Some(None),
+            Some(value) => value,
+        };
+        let time = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+        // What turned out before 1970 turned out before every prediction, as what turned out then.
+        match time.map(|time| u64::try_from(time.timestamp_millis()).unwrap_or(0)) {
+            None => self.refuse("time", "a time as in RFC 3339, 2026-05-31T12:00:00Z", &describe(value)),
+            Some(millis) if millis > now.saturating_add(CLOCK_SKEW) => {
+                self.refuse("time", "a time that has passed", &describe(value));
+            }
+            Some(millis) => return Some(Some(millis)),
+        }
+        None
+    }
+
+    fn corrects(&mut self) -> Option<bool> {
+        match self.fields.get("correct") {
+            None | Some(Value::Null) => Some(false),
+            Some(Value::Bool(corrects)) => Some(*corrects),
+            Some(other) => {
+                self.refuse("correct", "true or false", &describe(other));
+                None
+            }
+        }
+    }
+
+    fn refuse(&mut self, field: &str, expected: &str, got: &str) {
+        if !self.violations.has_room() {
+            return self.violations.add_unlisted(1);
+        }
+        let pointer = pointer_to(&self.pointer, field);
+        refuse(self.violations, Some(self.item), pointer, expected, got);
+    }
+}
+
+fn refuse(violations: &mut Violations, row: Option<usize>, pointer: String, expected: &str, got: &str) {
+    violations.push(|| Violation { pointer, row, expected: expected.to_owned(), got: got.to_owned() });
+}
+
+fn item_pointer(parent: &str, form: BodyShape, item: usize) -> String {
+    if form == BodyShape::Single { parent.to_owned() } else { format!("{parent}/{item}") }
+}
+
+/// A value in words, as the violations of rows have it.
+fn describe(value: &Value) -> String {
+    match value {
+        Value::Null => onnward_schemas::Value::Missing,
+        Value::Bool(truth) => onnward_schemas::Value::Boolean(*truth),
+        Value::Number(number) => onnward_schemas::Value::Number(number.as_f64().unwrap_or_default()),
+        Value::String(text) => onnward_schemas::Value::Text(text),
+        Value::Array(_) => onnward_schemas::Value::Array,
+        Value::Object(_) => onnward_schemas::Value::Object,
+    }
+    .describe()
+}
+
+/// A string or a number as text, as rows' keys are read.
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) if number.is_f64() => number.as_f64().map(|number| number.to_string()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}

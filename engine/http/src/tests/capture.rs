@@ -1,0 +1,169 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::DateTime;
+use onnward_records::capture::{Capture, CaptureConfig, CaptureRules};
+use onnward_repository::RepositoryConfig;
+use onnward_telemetry::metrics::Metrics;
+use onnward_telemetry::share::Share;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::fixtures::{BANK_ROW, Engine, PHONE_ROW};
+
+/// An engine that captures into a folder of its own.
+struct Capturing {
+    engine: Engine,
+    metrics: Arc<Metrics>,
+    folder: TempDir,
+}
+
+impl Capturing {
+    fn start(change: impl FnOnce(&mut CaptureConfig)) -> Self {
+        let folder = TempDir::new().unwrap();
+        let location = folder.path().join("captures").display().to_string();
+        let mut config = CaptureConfig {
+            place: RepositoryConfig { location, ..RepositoryConfig::default() },
+            rules: CaptureRules { sample: Share::ALL, redact: BTreeSet::new(), identifier: false },
+            max_file_bytes: 1 << 20,
+            max_file_age: Duration::from_secs(3600),
+            max_waiting_bytes: 1 << 20,
+        };
+        change(&mut config);
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let mut engine = Engine::ready();
+        let capture = Capture::start(config, Arc::clone(&engine.registry), Arc::clone(&metrics)).unwrap();
+        engine.capture = Some(Arc::new(capture));
+        Self { engine, metrics, folder }
+    }
+
+    /// Ends the capture and gives what it has written, file by file in the order of their paths.
+    fn finish(&self) -> Vec<(String, Vec<Value>)> {
+        self.engine.capture.as_ref().unwrap().finish(Duration::from_secs(10));
+        let mut files = Vec::new();
+        read(&self.folder.path().join("captures"), "", &mut files);
+        files.sort_by(|one, other| one.0.cmp(&other.0));
+        files
+    }
+
+    #[track_caller]
+    fn counts(&self, line: &str) {
+        let text = String::from_utf8(self.metrics.render(&[]).unwrap()).unwrap();
+        assert!(text.lines().any(|printed| printed == line), "{line} is not in\n{text}");
+    }
+}
+
+fn read(folder: &Path, prefix: &str, files: &mut Vec<(String, Vec<Value>)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let path = format!("{prefix}/{}", entry.file_name().into_string().unwrap());
+        if entry.path().is_dir() {
+            read(&entry.path(), &path, files);
+        } else {
+            let text = std::fs::read_to_string(entry.path()).unwrap();
+            files.push((path, text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_line_holds_a_row_as_it_was_sent_and_what_was_answered() {
+    let capturing = Capturing::start(|_| ());
+    let engine = &capturing.engine;
+    let sparse = r#"{"id": "hidden", "months": 60, "plan": "basic", "senior": "0", "region": "east"}"#;
+    let single = engine.post("/models/phone/predict", PHONE_ROW).await;
+    let many = engine.post("/models/phone/predict", format!("[{PHONE_ROW}, {sparse}]")).await;
+    engine.post("/models/phone/predict", format!(r#"{{"instances": [{sparse}]}}"#)).await;
+    engine.post("/predict", BANK_ROW).await;
+    assert_eq!(engine.post("/models/phone/predict", r#"{"months": 1}"#).await.status, 422);
+
+    let files = capturing.finish();
+    assert_eq!(files.len(), 2, "{files:?}");
+    assert!(files[0].0.starts_with("/bank/20") && files[1].0.ends_with(".jsonl"), "{files:?}");
+    let lines = &files[1].1;
+    assert_eq!(lines.len(), 4);
+    let mut first = lines[0].clone();
+    let time = first.as_object_mut().unwrap().remove("time").unwrap();
+    assert!(DateTime::parse_from_rfc3339(time.as_str().unwrap()).is_ok());
+    let expected = json!({
+        "request_id": single.header("x-request-id").unwrap(), "id": single.json()["id"], "model": "phone", "version": 3,
+        "features": {"months": 12, "charges": 70.5, "plan": "full", "senior": 1, "region": "north"},
+        "probability": single.json()["probability"], "decision": single.json()["churn"],
+    });
+    assert_eq!(first, expected);
+    assert_eq!(
+        (&lines[2]["id"], &lines[2]["features"]["charges"]),
+        (&many.json()["predictions"][1]["id"], &Value::Null)
+    );
+    assert_eq!(lines[2]["request_id"], many.header("x-request-id").unwrap());
+    assert_eq!(lines[2]["decision"], true);
+    assert!(!lines.iter().any(|line| line.to_string().contains("hidden")), "{lines:?}");
+    capturing.counts(r#"onnward_captured_requests_total{model="phone"} 3"#);
+    capturing.counts(r#"onnward_captured_requests_total{model="bank"} 1"#);
+}
+
+/// What was captured can be sent again, and is answered the same.
+#[tokio::test]
+async fn a_captured_row_is_a_request() {
+    let capturing = Capturing::start(|_| ());
+    capturing.engine.post("/models/phone/predict", PHONE_ROW).await;
+    let line = &capturing.finish()[0].1[0];
+    let again = Engine::ready().post("/models/phone/predict", line["features"].to_string()).await;
+    assert_eq!(again.json()["probability"], line["probability"]);
+}
+
+#[tokio::test]
+async fn values_that_are_to_be_left_out_are_not_there_and_the_identifier_only_on_request() {
+    let row = r#"{"id": 17, "months": 12, "plan": "full", "senior": 1, "region": "north"}"#;
+    for (redact, identifier, id) in
+        [(vec!["months"], false, None), (vec!["months"], true, Some(17)), (vec!["months", "id"], true, None)]
+    {
+        let capturing = Capturing::start(|config| {
+            config.rules.redact = redact.into_iter().map(str::to_owned).collect();
+            config.rules.identifier = identifier;
+        });
+        capturing.engine.post("/models/phone/predict", row).await;
+        let line = &capturing.finish()[0].1[0];
+        assert!(line["features"].get("months").is_none() && line["features"]["plan"] == "full", "{line}");
+        assert_eq!(line.get("identifier").and_then(Value::as_i64), id);
+    }
+}
+
+#[tokio::test]
+async fn a_share_of_the_requests_is_captured() {
+    let capturing = Capturing::start(|config| config.rules.sample = Share::of(0.25));
+    for _ in 0..400 {
+        assert_eq!(capturing.engine.post("/models/phone/predict", PHONE_ROW).await.status, 200);
+    }
+    let captured = capturing.finish()[0].1.len();
+    // Four standard deviations.
+    assert!((65..=135).contains(&captured), "{captured}");
+}
+
+#[tokio::test]
+async fn what_has_no_room_is_lost_and_counted_and_answered_all_the_same() {
+    let capturing = Capturing::start(|config| config.max_waiting_bytes = 10);
+    assert_eq!(capturing.engine.post("/models/phone/predict", PHONE_ROW).await.status, 200);
+    assert_eq!(capturing.finish().len(), 0);
+    capturing.counts(r#"onnward_capture_lost_total{model="phone",reason="no_room"} 1"#);
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_before_the_end_is_lost_and_counted_and_room_is_given_back() {
+    let capturing = Capturing::start(|config| config.max_file_bytes = 1);
+    let place = capturing.folder.path().join("captures");
+    std::fs::remove_dir(&place).unwrap();
+    std::fs::write(&place, "in the way").unwrap();
+    for _ in 0..3 {
+        assert_eq!(capturing.engine.post("/models/phone/predict", PHONE_ROW).await.status, 200);
+    }
+    let capture = capturing.engine.capture.as_ref().unwrap();
+    capture.finish(Duration::from_millis(50));
+    capturing.counts(r#"onnward_capture_lost_total{model="phone",reason="stopped"} 3"#);
+    assert_eq!(capture.waiting_bytes(), 0);
+    // Whatever comes after the end has nobody to take it.
+    assert_eq!(capturing.engine.post("/models/phone/predict", PHONE_ROW).await.status, 200);
+    capturing.counts(r#"onnward_capture_lost_total{model="phone",reason="no_room"} 1"#);
+}

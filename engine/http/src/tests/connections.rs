@@ -1,0 +1,170 @@
+//! Real connections: what a router alone cannot show.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::fixtures::{Engine, PHONE_ROW};
+use crate::lifecycle::ShutdownConfig;
+use crate::lifecycle::{Ending, Phase, conduct};
+use crate::tls::ServerTls;
+use crate::{ConnectionLimits, Server, serve};
+
+pub const LIMITS: ConnectionLimits = ConnectionLimits {
+    max_connections: 100,
+    max_headers: 64,
+    max_header_bytes: 32 * 1024,
+    max_streams: 128,
+    busy: Duration::from_secs(60),
+};
+
+pub async fn listen(engine: &Engine) -> (SocketAddr, JoinHandle<()>) {
+    listen_with(engine, LIMITS, None).await
+}
+
+pub async fn listen_with(
+    engine: &Engine,
+    limits: ConnectionLimits,
+    tls: Option<Arc<ServerTls>>,
+) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Server {
+        listener,
+        router: engine.router(),
+        tls,
+        limits,
+        metrics: engine.metrics.connections("test"),
+    };
+    (address, tokio::spawn(serve(server, Arc::clone(&engine.lifecycle))))
+}
+
+pub async fn connect(address: SocketAddr, text: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    stream
+}
+
+pub async fn read_to_end(mut stream: TcpStream) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+fn post(body: &str, length: usize) -> String {
+    format!(
+        "POST /predict HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n{body}"
+    )
+}
+
+#[tokio::test]
+async fn ten_megabytes_are_answered_with_413_and_not_with_a_broken_connection() {
+    let (address, _server) = listen(&Engine::ready()).await;
+    let body = "x".repeat(10_000_000);
+    let answer = read_to_end(connect(address, &post(&body, body.len())).await).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert!(answer.contains("application/problem+json") && answer.contains("body-too-large"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_watches_for_it_is_told_413_while_it_sends() {
+    let (address, _server) = listen(&Engine::ready()).await;
+    let mut stream = connect(address, &post(&"x".repeat(100_000), 10_000_000)).await;
+    let mut answer = String::new();
+    while !answer.contains("body-too-large") {
+        let mut piece = [0; 1024];
+        let bytes = stream.read(&mut piece).await.unwrap();
+        assert!(bytes > 0, "closed after {answer:?}");
+        answer.push_str(std::str::from_utf8(&piece[..bytes]).unwrap());
+    }
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("connection: close"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_asks_first_is_told_413_before_it_sends() {
+    let (address, _server) = listen(&Engine::ready()).await;
+    let head = post("", 10_000_000).replacen("host: x", "host: x\r\nexpect: 100-continue", 1);
+    let answer = read_to_end(connect(address, &head).await).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_408() {
+    let mut engine = Engine::ready();
+    engine.config.request_timeout = Duration::from_millis(1);
+    let (address, _server) = listen(&engine).await;
+    let answer = read_to_end(connect(address, &post("{", 100)).await).await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_send_no_head_are_closed() {
+    let (address, _server) = listen(&Engine::ready()).await;
+    for beginning in ["", "P", "PRI * HTTP/2", "GET / HTTP/1.1\r\nhost:"] {
+        // Without a bound on the server's side this read would never end.
+        read_to_end(connect(address, beginning).await).await;
+    }
+}
+
+#[tokio::test]
+async fn http2_is_spoken_too() {
+    let (address, _server) = listen(&Engine::ready()).await;
+    // The preface and an empty SETTINGS frame, which the server answers with its own.
+    let mut stream = connect(address, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0").await;
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await.unwrap();
+    assert_eq!(head[3], 4, "a SETTINGS frame");
+}
+
+pub fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_turns_readiness_first_and_lets_the_last_requests_end() {
+    let (engine, leave) = Engine::gated();
+    // While a blocking task runs, the paused clock stands still but for `advance`.
+    let (_hold, held) = std::sync::mpsc::channel::<()>();
+    let _standing = tokio::task::spawn_blocking(move || held.recv());
+    let (address, server) = listen(&engine).await;
+    let (signal, signals) = mpsc::channel(2);
+    let config = ShutdownConfig { grace: Duration::from_secs(5), drain_timeout: Duration::from_secs(20) };
+    let lifecycle = Arc::clone(&engine.lifecycle);
+    let conductor =
+        tokio::spawn(
+            async move { conduct(signals, config, &lifecycle, async { server.await.unwrap() }).await },
+        );
+    let in_flight = connect(address, &post(PHONE_ROW, PHONE_ROW.len())).await;
+    let idle = TcpStream::connect(address).await.unwrap();
+
+    signal.send("SIGTERM").await.unwrap();
+    engine.lifecycle.reached(Phase::Grace).await;
+    let ready = read_to_end(connect(address, &get("/health/ready")).await).await;
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("retry-after: 1"), "{ready}");
+    let live = read_to_end(connect(address, &get("/health/live")).await).await;
+    assert!(live.starts_with("HTTP/1.1 200"), "{live}");
+    // A client that would keep its connection is told to open its next one elsewhere.
+    let kept = get("/health/live").replace("connection: close\r\n", "");
+    let told = read_to_end(connect(address, &kept).await).await;
+    assert!(told.starts_with("HTTP/1.1 200") && told.contains("connection: close"), "{told}");
+
+    tokio::time::advance(config.grace).await;
+    engine.lifecycle.reached(Phase::Draining).await;
+    leave.send(()).unwrap();
+    let answer = read_to_end(in_flight).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    while !conductor.is_finished() {
+        // One wait begins where another ends, and sockets do not heed the paused clock.
+        std::thread::sleep(Duration::from_millis(1));
+        tokio::time::advance(Duration::from_millis(50)).await;
+    }
+    assert_eq!(conductor.await.unwrap(), Ending::Clean);
+    assert_eq!(read_to_end(idle).await, "");
+    assert!(TcpStream::connect(address).await.is_err(), "the listener is closed");
+}

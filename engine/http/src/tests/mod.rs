@@ -1,0 +1,16 @@
+mod answers;
+mod bodies;
+mod callers;
+mod capture;
+mod connections;
+mod documents;
+mod drift;
+mod limits;
+mod log;
+mod outcomes;
+mod refusals;
+mod security;
+mod status;
+mod tls;
+mod tokens;
+mod versions;

@@ -1,0 +1,227 @@
+//! Connections that are encrypted, and those that are turned away.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use onnward_telemetry::logging::LogFormat;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::version::TLS12;
+use rustls::{ClientConfig, RootCertStore};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::connections::{LIMITS, connect, get, listen_with, read_to_end};
+use crate::ConnectionLimits;
+use crate::fixtures::{Engine, captured_log};
+use crate::tls::ServerTls;
+use crate::tls::{TlsConfig, TlsVersion};
+
+/// One who vouches for certificates.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate and its key, in PEM.
+struct Pair {
+    certificate: String,
+    key: String,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    fn vouches_for(&self, name: &str) -> Pair {
+        let key = KeyPair::generate().unwrap();
+        let certificate =
+            CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &self.0).unwrap();
+        Pair { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.pem().as_bytes()).unwrap()).unwrap();
+        roots
+    }
+}
+
+/// A folder with a certificate and its key.
+struct Place {
+    folder: TempDir,
+    config: TlsConfig,
+}
+
+impl Place {
+    fn new(pair: &Pair) -> Self {
+        let folder = TempDir::new().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let config = TlsConfig {
+            certificate_file: path("certificate.pem"),
+            private_key_file: path("key.pem"),
+            client_ca_file: None,
+            min_version: TlsVersion::V1_2,
+        };
+        let place = Self { folder, config };
+        place.put(pair);
+        place
+    }
+
+    fn put(&self, pair: &Pair) {
+        fs::write(&self.config.certificate_file, &pair.certificate).unwrap();
+        fs::write(&self.config.private_key_file, &pair.key).unwrap();
+    }
+
+    fn asking_for_certificates_of(mut self, authority: &Authority) -> Self {
+        let path = self.folder.path().join("clients.pem");
+        fs::write(&path, authority.pem()).unwrap();
+        self.config.client_ca_file = Some(path);
+        self
+    }
+
+    async fn serve(&self) -> (SocketAddr, Arc<ServerTls>) {
+        let tls = Arc::new(ServerTls::open(self.config.clone()).unwrap());
+        let (address, _) = listen_with(&Engine::ready(), LIMITS, Some(Arc::clone(&tls))).await;
+        (address, tls)
+    }
+}
+
+fn client(roots: RootCertStore) -> ClientConfig {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots).with_no_client_auth()
+}
+
+fn client_with(roots: RootCertStore, pair: &Pair) -> ClientConfig {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+    let chain = vec![CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap()];
+    builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap()).unwrap()
+}
+
+/// The answer to one request of this client.
+async fn ask(address: SocketAddr, config: ClientConfig) -> io::Result<String> {
+    let stream = TcpStream::connect(address).await?;
+    let name = ServerName::try_from("engine.example").unwrap();
+    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    stream.write_all(get("/health/ready").as_bytes()).await?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await?;
+    Ok(text)
+}
+
+#[tokio::test]
+async fn who_trusts_the_authority_is_answered_over_tls_and_nobody_in_the_clear() {
+    let authority = Authority::new();
+    let (address, _) = Place::new(&authority.vouches_for("engine.example")).serve().await;
+    assert!(ask(address, client(authority.roots())).await.unwrap().starts_with("HTTP/1.1 200"));
+    assert!(ask(address, client(Authority::new().roots())).await.is_err());
+    let in_the_clear = read_to_end(connect(address, &get("/health/ready")).await).await;
+    assert!(!in_the_clear.contains("HTTP/1.1"), "{in_the_clear}");
+}
+
+#[tokio::test]
+async fn only_clients_with_a_certificate_of_their_authority_are_answered_where_that_is_asked() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let place = Place::new(&authority.vouches_for("engine.example")).asking_for_certificates_of(&clients);
+    let (address, _) = place.serve().await;
+    let known = client_with(authority.roots(), &clients.vouches_for("a client"));
+    assert!(ask(address, known).await.unwrap().starts_with("HTTP/1.1 200"));
+    assert!(ask(address, client(authority.roots())).await.is_err(), "no certificate");
+    // Neither one that somebody else vouches for, nor the engine's own.
+    for stranger in [Authority::new().vouches_for("a client"), authority.vouches_for("a client")] {
+        assert!(ask(address, client_with(authority.roots(), &stranger)).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_changed_certificate_is_taken_without_a_restart_and_a_broken_one_is_not() {
+    let (log, _guard) = captured_log(LogFormat::Json);
+    let (before, after) = (Authority::new(), Authority::new());
+    let place = Place::new(&before.vouches_for("engine.example"));
+    let (address, tls) = place.serve().await;
+    assert!(ask(address, client(before.roots())).await.is_ok());
+
+    // Between the two files, the key does not belong to the certificate.
+    let next = after.vouches_for("engine.example");
+    fs::write(&place.config.certificate_file, &next.certificate).unwrap();
+    tls.refresh();
+    tls.refresh();
+    assert!(ask(address, client(before.roots())).await.is_ok(), "what there was goes on");
+    assert_eq!(log.text().matches("cannot be used together").count(), 1, "{}", log.text());
+
+    place.put(&next);
+    tls.refresh();
+    assert!(ask(address, client(after.roots())).await.is_ok());
+    assert!(ask(address, client(before.roots())).await.is_err());
+
+    fs::remove_file(&place.config.private_key_file).unwrap();
+    tls.refresh();
+    assert!(ask(address, client(after.roots())).await.is_ok());
+    assert!(!log.text().contains("PRIVATE KEY"), "{}", log.text());
+}
+
+#[tokio::test]
+async fn older_versions_of_tls_are_not_spoken_where_the_newer_is_asked_for() {
+    let authority = Authority::new();
+    let older = || {
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_protocol_versions(&[&TLS12]).unwrap();
+        builder.with_root_certificates(authority.roots()).with_no_client_auth()
+    };
+    let mut place = Place::new(&authority.vouches_for("engine.example"));
+    let (address, _) = place.serve().await;
+    assert!(ask(address, older()).await.is_ok());
+    place.config.min_version = TlsVersion::V1_3;
+    let (address, _) = place.serve().await;
+    assert!(ask(address, older()).await.is_err());
+    assert!(ask(address, client(authority.roots())).await.is_ok());
+}
+
+#[tokio::test]
+async fn who_does_not_get_through_the_handshake_makes_room() {
+    let authority = Authority::new();
+    let place = Place::new(&authority.vouches_for("engine.example"));
+    let tls = Arc::new(ServerTls::open(place.config.clone()).unwrap());
+    let limits = ConnectionLimits { max_connections: 2, ..LIMITS };
+    let (address, _) = listen_with(&Engine::ready(), limits, Some(tls)).await;
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let mut other = TcpStream::connect(address).await.unwrap();
+    assert!(ask(address, client(authority.roots())).await.unwrap().starts_with("HTTP/1.1 200"));
+    // They came within a millisecond: neither has been silent for longer.
+    let (mut of_silent, mut of_other) = ([0], [0]);
+    let end = tokio::select! {
+        end = silent.read(&mut of_silent) => end,
+        end = other.read(&mut of_other) => end,
+    };
+    assert_eq!(end.unwrap(), 0);
+}
+
+#[test]
+fn what_is_wrong_with_the_files_is_said_without_what_they_hold() {
+    let pair = Authority::new().vouches_for("engine.example");
+    let place = Place::new(&pair);
+    let refusal = || ServerTls::open(place.config.clone()).unwrap_err().to_string();
+    fs::write(&place.config.private_key_file, Authority::new().vouches_for("other").key).unwrap();
+    assert!(refusal().contains("cannot be used together"), "{}", refusal());
+    // The two files the wrong way round.
+    place.put(&Pair { certificate: pair.key.clone(), key: pair.certificate.clone() });
+    assert!(refusal().contains("certificate.pem holds no certificate in PEM"), "{}", refusal());
+    fs::write(&place.config.certificate_file, &pair.certificate).unwrap();
+    assert!(refusal().contains("key.pem holds no private key in PEM"), "{}", refusal());
+    fs::remove_file(&place.config.certificate_file).unwrap();
+    assert!(refusal().contains("cannot read the certificate"), "{}", refusal());
+    for line in pair.key.lines().chain(pair.certificate.lines()).filter(|line| !line.starts_with("--")) {
+        assert!(!refusal().contains(line));
+    }
+}

@@ -1,0 +1,94 @@
+//! Held against what scikit-learn computes of the same predictions, and NannyML for the estimate.
+
+use serde_json::Value;
+
+use super::*;
+use crate::estimate::Estimator;
+
+struct Reference {
+    judged: Vec<Judged>,
+    threshold: f64,
+    said: Value,
+}
+
+/// What was computed in Python: 300 probabilities with ties and with values on the edges of bins, labels and figures.
+fn reference() -> Reference {
+    let said: Value = serde_json::from_str(include_str!("../reference.json")).unwrap();
+    let list = |name: &str| said[name].as_array().unwrap().clone();
+    let judged = list("probabilities").into_iter().zip(list("labels")).map(|(probability, label)| Judged {
+        probability: probability.as_f64().unwrap() as f32,
+        positive: label == 1,
+    });
+    let (judged, threshold) = (judged.collect(), said["threshold"].as_f64().unwrap());
+    Reference { judged, threshold, said }
+}
+
+#[track_caller]
+fn close(ours: Option<f64>, theirs: &Value, tolerance: f64, name: &str) {
+    let (ours, theirs) = (ours.unwrap(), theirs.as_f64().unwrap());
+    assert!((ours - theirs).abs() <= tolerance, "{name}: {ours} and {theirs}");
+}
+
+#[test]
+fn figures_are_those_of_scikit_learn() {
+    let Reference { mut judged, threshold, said } = reference();
+    let performance = Performance::of(&mut judged, threshold as f32);
+    for (name, value) in performance.figures() {
+        close(value, &said["measured"][name], 1e-9, name);
+    }
+    let bins = &said["calibration"];
+    assert_eq!(performance.calibration.len(), bins["predictions"].as_array().unwrap().len());
+    for (at, bin) in performance.calibration.iter().enumerate() {
+        assert_eq!(bin.predictions, bins["predictions"][at].as_u64().unwrap());
+        close(Some(bin.mean_probability), &bins["mean_probability"][at], 1e-9, "mean probability");
+        close(Some(bin.share_positive), &bins["share_positive"][at], 1e-9, "share of positives");
+    }
+}
+
+#[test]
+fn an_estimate_is_what_the_formula_says_and_its_curve_nearly() {
+    let Reference { judged, threshold, said } = reference();
+    let estimator = Estimator::new(threshold, 1000);
+    assert_eq!(estimator.estimate(), None);
+    let probabilities: Vec<f32> = judged.iter().map(|one| one.probability).collect();
+    let (first, rest) = probabilities.split_at(7);
+    estimator.observe(first);
+    estimator.observe(&[f32::NAN, f32::INFINITY]);
+    estimator.observe(rest);
+    let estimate = estimator.estimate().unwrap();
+    assert_eq!(estimate.rows, 300);
+    for (name, value) in estimate.figures() {
+        // The curve is drawn by bins.
+        let tolerance = if name == "roc_auc" { 1e-4 } else { 1e-9 };
+        close(value, &said["estimated"][name], tolerance, name);
+    }
+}
+
+#[test]
+fn an_estimate_covers_the_last_scores() {
+    let estimator = Estimator::new(0.5, 100);
+    estimator.observe(&[1.0; 100]);
+    estimator.observe(&[0.75; 60]);
+    let both = estimator.estimate().unwrap();
+    assert_eq!((both.rows, both.precision), (160, Some((100.0 + 45.0) / 160.0)));
+    estimator.observe(&[0.75; 60]);
+    estimator.observe(&[0.75; 10]);
+    let last = estimator.estimate().unwrap();
+    assert_eq!((last.rows, last.precision), (130, Some(0.75)));
+    assert_eq!((last.recall, last.roc_auc), (Some(1.0), Some(0.5)));
+}
+
+#[test]
+fn what_predictions_do_not_decide_is_not_told() {
+    let figures = |judged: &[(f32, bool)]| {
+        let judge = |&(probability, positive)| Judged { probability, positive };
+        Performance::of(&mut judged.iter().map(judge).collect::<Vec<_>>(), 0.5)
+    };
+    let none = figures(&[]);
+    assert!(none.figures().iter().all(|(_, value)| value.is_none()) && none.calibration.is_empty());
+    let negatives = figures(&[(0.1, false), (0.2, false)]);
+    assert_eq!((negatives.roc_auc, negatives.precision, negatives.recall), (None, None, None));
+    assert_eq!(negatives.accuracy, Some(1.0));
+    let reversed = figures(&[(0.1, true), (0.9, false)]);
+    assert_eq!((reversed.roc_auc, reversed.accuracy), (Some(0.0), Some(0.0)));
+}

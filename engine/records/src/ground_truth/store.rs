@@ -1,0 +1,213 @@
+//! The file of predictions and their outcomes: one redb database, written by one thread.
+//!
+//! Every change is one transaction that is on the disk when it has been committed. The oldest predictions go first, with their
+//! outcomes, when they are older than they may be or more than there may be.
+
+mod error;
+mod expire;
+mod join;
+mod record;
+mod tables;
+mod versions;
+
+use std::path::{Path, PathBuf};
+
+use onnward_quality::performance::Judged;
+use redb::{Builder, Database, ReadableDatabase, ReadableTable};
+
+pub use self::error::StoreError;
+use self::record::{Record, encode, keys_of};
+use self::tables::{OUTCOMES, Tables};
+pub use self::versions::Counted;
+use self::versions::Versions;
+use super::batch::PredictionBatch;
+use super::join::{Joined, Outcome, WrongLabel};
+use crate::prediction_id::PredictionId;
+
+/// What bounds the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// How long a prediction is kept, in milliseconds.
+    pub retention_millis: u64,
+    /// How many predictions are kept.
+    pub max_predictions: u64,
+}
+
+/// The open store.
+#[derive(Debug)]
+pub struct Store {
+    database: Database,
+    path: PathBuf,
+    bounds: Bounds,
+    state: State,
+}
+
+/// What is known of the content without reading it; it changes when a transaction has been committed.
+#[derive(Debug, Clone, Default)]
+struct State {
+    versions: Versions,
+    /// How many predictions there are.
+    rows: u64,
+    /// Predictions of up to this time, in milliseconds since 1970, may have been removed.
+    removed_until: u64,
+}
+
+/// An outcome that has been joined, with the prediction that it belongs to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Event {
+    /// The prediction.
+    pub id: PredictionId,
+    /// The version's number in the store.
+    pub version: u32,
+    /// The probability that was answered, and the label.
+    pub judged: Judged,
+    /// When the outcome came here, in milliseconds since 1970.
+    pub received: u64,
+    /// Whether it has taken the place of another one.
+    pub corrects: bool,
+}
+
+/// What a transaction has done.
+#[derive(Debug)]
+pub struct Written {
+    /// What is answered to each request of outcomes.
+    pub answers: Vec<Result<Vec<Joined>, Vec<WrongLabel>>>,
+    /// The outcomes that predictions have now and did not have before.
+    pub events: Vec<Event>,
+    /// Whether more is to be removed than one transaction does.
+    pub is_over_bounds: bool,
+}
+
+/// The file's name in its folder.
+const FILE: &str = "predictions.redb";
+/// How much of the file is kept in memory.
+const CACHE_BYTES: usize = 32 * 1024 * 1024;
+/// How the tables are laid out; another number is another Onnward's.
+const FORMAT: u64 = 1;
+
+impl Store {
+    /// Opens the store in a folder, or makes one.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the file is in use, is damaged, is another program's, or cannot be read.
+    pub fn open(folder: &Path, bounds: Bounds) -> Result<Self, StoreError> {
+        let path = folder.join(FILE);
+        let database = Builder::new().set_cache_size(CACHE_BYTES).create(&path)?;
+        let mut store = Self { database, path, bounds, state: State::default() };
+        store.read_state()?;
+        Ok(store)
+    }
+
+    fn read_state(&mut self) -> Result<(), StoreError> {
+        let transaction = self.database.begin_write()?;
+        {
+            let mut tables = Tables::open(&transaction)?;
+            let format = tables.meta.get("format")?.map(|format| format.value());
+            match format {
+                None => drop(tables.meta.insert("format", FORMAT)?),
+                Some(FORMAT) => {}
+                Some(other) => return Err(StoreError::OtherFormat { found: other, known: FORMAT }),
+            }
+            let removed = tables.meta.get("removed_until")?.map_or(0, |time| time.value());
+            let versions = Versions::read(&tables.versions)?;
+            self.state = State { rows: versions.predictions(), versions, removed_until: removed };
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Every outcome that there is, in the order in which they came.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn events(&self) -> Result<Vec<Event>, StoreError> {
+        let outcomes = self.database.begin_read()?.open_table(OUTCOMES)?;
+        let events = outcomes.iter()?.map(|found| {
+            let (id, outcome) = found?;
+            let (version, probability, positive, _, received) = outcome.value();
+            let judged = Judged { probability, positive };
+            let id = PredictionId::from_u128(id.value());
+            Ok(Event { id, version, judged, received, corrects: false })
+        });
+        let mut events: Vec<Event> = events.collect::<Result<_, StoreError>>()?;
+        events.sort_by_key(|event| event.received);
+        Ok(events)
+    }
+
+    /// Keeps predictions and joins outcomes, in one transaction: when it returns, they are on the disk. Removes what may not be kept
+    /// any more. `now` is the time in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing has changed.
+    pub fn write(
+        &mut self,
+        scored: &[PredictionBatch],
+        requests: &[Vec<Outcome>],
+        now: u64,
+    ) -> Result<Written, StoreError> {
+        let mut state = self.state.clone();
+        let mut written = Written { answers: Vec::new(), events: Vec::new(), is_over_bounds: false };
+        let transaction = self.database.begin_write()?;
+        {
+            let mut tables = Tables::open(&transaction)?;
+            for one in scored {
+                state.keep(&mut tables, one)?;
+            }
+            written.is_over_bounds = state.expire(&mut tables, self.bounds, now)?;
+            let oldest = now.saturating_sub(self.bounds.retention_millis).max(state.removed_until + 1);
+            for outcomes in requests {
+                written.answers.push(state.join(&mut tables, outcomes, oldest, now, &mut written.events)?);
+            }
+            state.versions.write(&mut tables.versions)?;
+            tables.meta.insert("removed_until", state.removed_until)?;
+        }
+        transaction.commit()?;
+        self.state = state;
+        Ok(written)
+    }
+
+    /// How many predictions are kept.
+    pub fn predictions(&self) -> u64 {
+        self.state.rows
+    }
+
+    /// How large the file is, in bytes.
+    pub fn file_bytes(&self) -> u64 {
+        std::fs::metadata(&self.path).map_or(0, |file| file.len())
+    }
+
+    /// The versions whose predictions are kept, by their numbers in the store.
+    pub fn versions(&self) -> impl Iterator<Item = (u32, &Counted)> {
+        self.state.versions.iter()
+    }
+
+    /// Up to when predictions may have been removed, in milliseconds since 1970.
+    pub fn removed_until(&self) -> u64 {
+        self.state.removed_until
+    }
+}
+
+impl State {
+    fn keep(&mut self, tables: &mut Tables<'_>, scored: &PredictionBatch) -> Result<(), StoreError> {
+        let rows = scored.probabilities.len() as u64;
+        let (number, version) = self.versions.of(&scored.by);
+        version.predictions += rows;
+        self.rows += rows;
+        encode(number, scored, &mut tables.buffer);
+        if let Some(before) = tables.predictions.insert(scored.first.as_u128(), tables.buffer.as_slice())? {
+            // Two requests have drawn the same id in the same millisecond: the later one takes the place of the other.
+            let before = Record::decode(before.value())?;
+            self.rows -= before.rows() as u64;
+            self.versions.get_mut(before.version)?.predictions -= before.rows() as u64;
+        }
+        for (row, digest) in keys_of(scored).enumerate() {
+            if let Some(digest) = digest {
+                tables.keys.insert((digest, scored.first.of_row(row).as_u128()), ())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+use onnward_quality::performance::Judged;
+use redb::ReadableTable;
+
+use super::record::{Record, key_digest};
+use super::tables::Tables;
+use super::{Event, State, StoreError};
+use crate::ground_truth::join::{JoinResult, Joined, LabelValue, Outcome, Reference, WrongLabel};
+use crate::prediction_id::PredictionId;
+
+/// A prediction that is kept.
+struct Prediction {
+    id: PredictionId,
+    version: u32,
+    probability: f32,
+}
+
+/// What an outcome refers to, and its label.
+enum Found {
+    Prediction(Prediction, bool),
+    Nothing(JoinResult),
+}
+
+impl State {
+    /// Joins the outcomes of one request: all of them, or none if a label is wrong. `oldest` is the time, in milliseconds since
+    /// 1970, before which predictions are not kept.
+    pub fn join(
+        &mut self,
+        tables: &mut Tables<'_>,
+        outcomes: &[Outcome],
+        oldest: u64,
+        now: u64,
+        events: &mut Vec<Event>,
+    ) -> Result<Result<Vec<Joined>, Vec<WrongLabel>>, StoreError> {
+        let mut found = Vec::with_capacity(outcomes.len());
+        let mut wrong = Vec::new();
+        for (item, outcome) in outcomes.iter().enumerate() {
+            match self.find(tables, outcome, oldest)? {
+                Ok(one) => found.push(one),
+                Err(has) => wrong.push(WrongLabel { item, has }),
+            }
+        }
+        if !wrong.is_empty() {
+            return Ok(Err(wrong));
+        }
+        let mut answers = Vec::with_capacity(found.len());
+        for (found, outcome) in found.into_iter().zip(outcomes) {
+            answers.push(match found {
+                Found::Prediction(prediction, positive) => {
+                    self.settle(tables, &prediction, positive, outcome, now, events)?
+                }
+                Found::Nothing(result) => Joined {
+                    result,
+                    id: if let Reference::Id(id) = outcome.of { Some(id) } else { None },
+                    model: None,
+                    version: None,
+                },
+            });
+        }
+        Ok(Ok(answers))
+    }
+
+    /// The inner error has the values of the label that was expected.
+    fn find(
+        &self,
+        tables: &Tables<'_>,
+        outcome: &Outcome,
+        oldest: u64,
+    ) -> Result<Result<Found, [String; 2]>, StoreError> {
+        let prediction = match &outcome.of {
+            Reference::Id(id) => prediction_of(tables, *id)?,
+            Reference::Key { model, key } => {
+                let id = latest_of(tables, key_digest(model, key), outcome.millis)?;
+                id.map(|id| prediction_of(tables, id)).transpose()?.flatten()
+            }
+        };
+        let Some(prediction) = prediction else {
+            let millis = match &outcome.of {
+                Reference::Id(id) => Some(id.millis()),
+                Reference::Key { .. } => outcome.millis,
+            };
+            let is_late = millis.is_some_and(|millis| millis < oldest);
+            return Ok(Ok(Found::Nothing(if is_late { JoinResult::Late } else { JoinResult::Unknown })));
+        };
+        let by = &self.versions.get(prediction.version)?.by;
+        let positive = match &outcome.label {
+            LabelValue::Truth(positive) => Some(*positive),
+            LabelValue::Value(value) => by.is_positive(value),
+        };
+        Ok(match positive {
+            Some(positive) => Ok(Found::Prediction(prediction, positive)),
+            None => Err([by.positive.clone(), by.negative.clone()]),
+        })
+    }
+
+    fn settle(
+        &mut self,
+        tables: &mut Tables<'_>,
+        prediction: &Prediction,
+        positive: bool,
+        outcome: &Outcome,
+        now: u64,
+        events: &mut Vec<Event>,
+    ) -> Result<Joined, StoreError> {
+        let Prediction { id, version, probability } = *prediction;
+        let before = tables.outcomes.get(id.as_u128())?.map(|before| before.value());
+        let (result, received) = match before {
+            None => (JoinResult::Joined, now),
+            Some((_, _, label, ..)) if label == positive => (JoinResult::Duplicate, now),
+            // It keeps its place among those that came before and after it.
+            Some((.., received)) if outcome.corrects => (JoinResult::Corrected, received),
+            Some(_) => (JoinResult::Contradicting, now),
+        };
+        let counted = self.versions.get_mut(version)?;
+        if matches!(result, JoinResult::Joined | JoinResult::Corrected) {
+            let millis = outcome.millis.unwrap_or(now);
+            tables.outcomes.insert(id.as_u128(), (version, probability, positive, millis, received))?;
+            counted.outcomes += u64::from(before.is_none());
+            let judged = Judged { probability, positive };
+            events.push(Event { id, version, judged, received, corrects: before.is_some() });
+        }
+        let by = &counted.by;
+        Ok(Joined { result, id: Some(id), model: Some(by.model.clone()), version: Some(by.version) })
+    }
+}
+
+fn prediction_of(tables: &Tables<'_>, id: PredictionId) -> Result<Option<Prediction>, StoreError> {
+    let Some(value) = tables.predictions.get(id.of_row(0).as_u128())? else { return Ok(None) };
+    let record = Record::decode(value.value())?;
+    let probability = record.probability(id.row());
+    Ok(probability.map(|probability| Prediction { id, version: record.version, probability }))
+}
+
+/// The last prediction under a key, of those that were made until a time, if one is given, in milliseconds since 1970.
+fn latest_of(
+    tables: &Tables<'_>,
+    digest: u64,
+    until: Option<u64>,
+) -> Result<Option<PredictionId>, StoreError> {
+    let end = until.map_or(u128::MAX, |millis| PredictionId::first_of(millis.saturating_add(1)));
+    let last = tables.keys.range((digest, 0)..(digest, end))?.next_back().transpose()?;
+    Ok(last.map(|(key, _)| PredictionId::from_u128(key.value().1)))
+}

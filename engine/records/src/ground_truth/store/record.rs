@@ -1,0 +1,75 @@
+//! How a request's predictions lie in the store: a few bytes a row, for there are many.
+
+use onnward_schemas::sha256_prefix;
+
+use super::super::batch::PredictionBatch;
+use super::StoreError;
+use crate::prediction_id::PredictionId;
+
+/// Four bytes of the version's number in the store, one that says whether there are keys, then the probabilities `[rows]` in four
+/// bytes each, then, if there are, the keys' digests `[rows]` in eight. All are little-endian.
+pub fn encode(version: u32, scored: &PredictionBatch, bytes: &mut Vec<u8>) {
+    bytes.clear();
+    bytes.extend(version.to_le_bytes());
+    let has_keys = !scored.keys.is_empty();
+    bytes.push(u8::from(has_keys));
+    bytes.extend(scored.probabilities.iter().flat_map(|probability| probability.to_le_bytes()));
+    if has_keys {
+        let digests = keys_of(scored).map(|digest| digest.unwrap_or_default());
+        bytes.extend(digests.flat_map(u64::to_le_bytes));
+    }
+}
+
+/// The digests of a request's keys, a row each.
+pub fn keys_of(scored: &PredictionBatch) -> impl Iterator<Item = Option<u64>> {
+    let model = &scored.by.model;
+    (0..scored.probabilities.len()).map(move |row| scored.keys.get(row).map(|key| key_digest(model, key)))
+}
+
+/// By what the store knows a client's key: 64 bits of a digest, with the model's name, and never the key itself. 0 stands for no key.
+pub fn key_digest(model: &str, key: &str) -> u64 {
+    sha256_prefix(format!("{model}\n{key}").as_bytes()).max(1)
+}
+
+/// A request's predictions as they lie in the store.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// The version's number in the store.
+    pub version: u32,
+    probabilities: &'a [u8],
+    keys: &'a [u8],
+}
+
+const HEAD: usize = 5;
+const PROBABILITY: usize = size_of::<f32>();
+const KEY: usize = size_of::<u64>();
+
+impl<'a> Record<'a> {
+    /// Reads what [`encode`] has written.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, StoreError> {
+        let torn = || StoreError::Torn { what: "a prediction" };
+        let (head, rest) = bytes.split_at_checked(HEAD).ok_or_else(torn)?;
+        let (version, has_keys) = head.split_first_chunk().ok_or_else(torn)?;
+        let row = PROBABILITY + if has_keys == [1] { KEY } else { 0 };
+        let (probabilities, keys) = rest.split_at(rest.len() / row * PROBABILITY);
+        Ok(Self { version: u32::from_le_bytes(*version), probabilities, keys })
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.probabilities.len() / PROBABILITY
+    }
+
+    /// The probability of a row, if there is such a row.
+    pub fn probability(&self, row: usize) -> Option<f32> {
+        let (chunks, _) = self.probabilities.as_chunks();
+        chunks.get(row).map(|bytes| f32::from_le_bytes(*bytes))
+    }
+
+    /// The digests of the rows' keys with the rows' ids, for those that have one.
+    pub fn keys(&self, first: PredictionId) -> impl Iterator<Item = (u64, PredictionId)> {
+        let (chunks, _) = self.keys.as_chunks();
+        let digests = chunks.iter().map(|bytes| u64::from_le_bytes(*bytes)).enumerate();
+        digests.filter(|(_, digest)| *digest != 0).map(move |(row, digest)| (digest, first.of_row(row)))
+    }
+}

@@ -1,0 +1,190 @@
+use std::sync::Arc;
+
+use onnward_rows::RowKeys;
+use onnward_serving::version::ModelVersion;
+use tempfile::TempDir;
+
+use super::tables::META;
+use super::*;
+use crate::ground_truth::join::{JoinResult, LabelValue, Reference};
+use crate::prediction_id::PredictionId;
+
+const DAY: u64 = 86_400_000;
+const NOW: u64 = 1_780_228_800_000;
+const BOUNDS: Bounds = Bounds { retention_millis: 10 * DAY, max_predictions: 1_000 };
+
+fn version(number: u64) -> Arc<ModelVersion> {
+    Arc::new(ModelVersion {
+        model: "churn".to_owned(),
+        version: number,
+        threshold: 0.5,
+        positive: "Yes".to_owned(),
+        negative: "No".to_owned(),
+    })
+}
+
+/// Predictions of one request at a time, a row for each key; their probabilities are 0.1, 0.2 and so on.
+fn predicted(millis: u64, number: u64, keys: &[Option<&str>]) -> PredictionBatch {
+    let mut kept = RowKeys::default();
+    keys.iter().for_each(|key| kept.push(*key));
+    let first = PredictionId::made(millis, rand::random());
+    let probabilities = (1..=keys.len()).map(|row| row as f32 / 10.0).collect();
+    PredictionBatch { first, by: version(number), probabilities, keys: kept }
+}
+
+fn by_id(id: PredictionId, positive: bool) -> Outcome {
+    Outcome { of: Reference::Id(id), label: LabelValue::Truth(positive), millis: None, corrects: false }
+}
+
+fn by_key(key: &str, millis: Option<u64>, value: &str) -> Outcome {
+    let of = Reference::Key { model: "churn".to_owned(), key: key.to_owned() };
+    Outcome { of, label: LabelValue::Value(value.to_owned()), millis, corrects: false }
+}
+
+#[track_caller]
+fn join(store: &mut Store, outcomes: &[Outcome], now: u64) -> Vec<Joined> {
+    let mut written = store.write(&[], &[outcomes.to_vec()], now).unwrap();
+    written.answers.remove(0).unwrap()
+}
+
+fn results(joined: &[Joined]) -> Vec<JoinResult> {
+    joined.iter().map(|joined| joined.result).collect()
+}
+
+fn counts(store: &Store) -> Vec<(u64, u64, u64)> {
+    store.versions().map(|(_, counted)| (counted.by.version, counted.predictions, counted.outcomes)).collect()
+}
+
+#[test]
+fn outcomes_are_joined_by_id_and_survive_a_new_start() {
+    let folder = TempDir::new().unwrap();
+    let mut store = Store::open(folder.path(), BOUNDS).unwrap();
+    let scored = [predicted(NOW, 3, &[None, None, None]), predicted(NOW, 4, &[None])];
+    let (third, other) = (scored[0].first.of_row(2), scored[1].first);
+    let first = store.write(&scored, &[vec![by_id(third, true)]], NOW).unwrap();
+    assert_eq!(results(first.answers[0].as_ref().unwrap()), [JoinResult::Joined]);
+    drop(store);
+
+    let mut store = Store::open(folder.path(), BOUNDS).unwrap();
+    assert_eq!((store.predictions(), counts(&store)), (4, vec![(3, 3, 1), (4, 1, 0)]));
+    let events = store.events().unwrap();
+    assert_eq!(events.len(), 1);
+    assert_eq!((events[0].id, events[0].judged), (third, Judged { probability: 0.3, positive: true }));
+    let not_there = scored[0].first.of_row(3);
+    let again = [by_id(third, true), by_id(third, false), by_id(other, false), by_id(not_there, true)];
+    let joined = join(&mut store, &again, NOW);
+    use JoinResult::{Contradicting, Duplicate, Joined, Unknown};
+    assert_eq!(results(&joined), [Duplicate, Contradicting, Joined, Unknown]);
+    assert_eq!((joined[2].version, joined[3].version), (Some(4), None));
+    assert_eq!(counts(&store), [(3, 3, 1), (4, 1, 1)]);
+}
+
+#[test]
+fn a_contradicting_outcome_takes_the_place_of_the_first_only_if_it_says_so() {
+    let folder = TempDir::new().unwrap();
+    let mut store = Store::open(folder.path(), BOUNDS).unwrap();
+    let scored = predicted(NOW, 1, &[None]);
+    let id = scored.first;
+    store.write(&[scored], &[vec![by_id(id, true)]], NOW).unwrap();
+    let corrects = |positive| Outcome { corrects: true, ..by_id(id, positive) };
+    let written =
+        store.write(&[], &[vec![by_id(id, false), corrects(true), corrects(false)]], NOW + 5).unwrap();
+    use JoinResult::{Contradicting, Corrected, Duplicate};
+    assert_eq!(results(written.answers[0].as_ref().unwrap()), [Contradicting, Duplicate, Corrected]);
+    let judged = Judged { probability: 0.1, positive: false };
+    assert_eq!(written.events, [Event { id, version: 0, judged, received: NOW, corrects: true }]);
+    assert_eq!(store.events().unwrap()[0].judged, judged);
+    assert_eq!(counts(&store), [(1, 1, 1)]);
+}
+
+#[test]
+fn a_key_means_the_last_prediction_until_the_time() {
+    let folder = TempDir::new().unwrap();
+    let mut store = Store::open(folder.path(), BOUNDS).unwrap();
+    let first = predicted(NOW - 3 * DAY, 1, &[Some("a"), Some("b"), None]);
+    let second = predicted(NOW - DAY, 2, &[Some("a")]);
+    let (early, late) = (first.first, second.first);
+    store.write(&[first, second], &[], NOW).unwrap();
+    let outcomes = [
+        by_key("a", Some(NOW - 2 * DAY), "Yes"),
+        by_key("a", None, "No"),
+        by_key("b", None, "No"),
+        by_key("a", Some(NOW - 4 * DAY), "No"),
+        by_key("a", Some(NOW - 20 * DAY), "No"),
+        by_key("c", None, "No"),
+    ];
+    let joined = join(&mut store, &outcomes, NOW);
+    use JoinResult::{Joined, Late, Unknown};
+    assert_eq!(results(&joined), [Joined, Joined, Joined, Unknown, Late, Unknown]);
+    let ids: Vec<_> = joined.iter().filter_map(|joined| joined.id).collect();
+    assert_eq!(ids, [early, late, early.of_row(1)]);
+}
+
+#[test]
+fn a_label_that_the_model_does_not_have_refuses_the_whole_request_and_no_other() {
+    let folder = TempDir::new().unwrap();
+    let mut store = Store::open(folder.path(), BOUNDS).unwrap();
+    let scored = predicted(NOW, 1, &[Some("a"), Some("b")]);
+    let id = scored.first;
+    let wrong = vec![by_key("b", None, "No"), by_key("a", None, "Perhaps")];
+    let written = store.write(&[scored], &[wrong, vec![by_id(id, true)]], NOW).unwrap();
+    let has = ["Yes".to_owned(), "No".to_owned()];
+    assert_eq!(written.answers[0], Err(vec![WrongLabel { item: 1, has }]));
+    assert_eq!(results(written.answers[1].as_ref().unwrap()), [JoinResult::Joined]);
+    assert_eq!(counts(&store), [(1, 2, 1)]);
+}
+
+#[test]
+fn what_is_too_old_goes_with_its_outcomes_and_keys_and_is_late_from_then_on() {
+    let folder = TempDir::new().unwrap();
+    let mut store = Store::open(folder.path(), BOUNDS).unwrap();
+    let (old, new) = (predicted(NOW, 1, &[Some("a"), Some("b")]), predicted(NOW + DAY, 2, &[Some("a")]));
+    let (early, late) = (old.first, new.first);
+    store.write(&[old, new], &[vec![by_id(early, true)]], NOW + DAY).unwrap();
+    let then = NOW + 10 * DAY + 1;
+    let joined = join(&mut store, &[by_id(early.of_row(1), true), by_key("b", None, "No")], then);
+    assert_eq!(results(&joined), [JoinResult::Late, JoinResult::Unknown]);
+    assert_eq!((counts(&store), store.predictions()), (vec![(2, 1, 0)], 1));
+    assert!(store.events().unwrap().is_empty());
+    assert_eq!(join(&mut store, &[by_key("a", None, "No")], then)[0].id, Some(late));
+    drop(store);
+    let mut store = Store::open(folder.path(), BOUNDS).unwrap();
+    assert_eq!(results(&join(&mut store, &[by_id(early, true)], then)), [JoinResult::Late]);
+    store.write(&[], &[], NOW + 30 * DAY).unwrap();
+    assert_eq!((counts(&store), store.predictions()), (vec![], 0));
+}
+
+#[test]
+fn of_too_many_the_oldest_go_and_one_that_went_is_late() {
+    let folder = TempDir::new().unwrap();
+    let bounds = Bounds { max_predictions: 5, ..BOUNDS };
+    let mut store = Store::open(folder.path(), bounds).unwrap();
+    let scored: Vec<PredictionBatch> = (0..4).map(|at| predicted(NOW + at, 1, &[None, None])).collect();
+    let ids: Vec<PredictionId> = scored.iter().map(|scored| scored.first).collect();
+    store.write(&scored, &[], NOW + 4).unwrap();
+    assert_eq!(store.predictions(), 4);
+    let outcomes: Vec<Outcome> = ids.iter().map(|id| by_id(*id, true)).collect();
+    use JoinResult::{Joined, Late};
+    assert_eq!(results(&join(&mut store, &outcomes, NOW + 5)), [Late, Late, Joined, Joined]);
+}
+
+#[test]
+fn files_that_are_not_a_store_and_stores_in_use_are_refused_in_words() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join(FILE);
+    std::fs::write(&path, "not a database, but long enough to look like one ".repeat(500)).unwrap();
+    let message = Store::open(folder.path(), BOUNDS).unwrap_err().to_string();
+    assert!(message.contains("damaged") && message.contains("move it away"), "{message}");
+    std::fs::remove_file(&path).unwrap();
+
+    let mut store = Store::open(folder.path(), BOUNDS).unwrap();
+    let message = Store::open(folder.path(), BOUNDS).unwrap_err().to_string();
+    assert!(message.contains("another engine"), "{message}");
+    store.write(&[predicted(NOW, 1, &[None])], &[], NOW).unwrap();
+    let transaction = store.database.begin_write().unwrap();
+    transaction.open_table(META).unwrap().insert("format", 99).unwrap();
+    transaction.commit().unwrap();
+    drop(store);
+    let message = Store::open(folder.path(), BOUNDS).unwrap_err().to_string();
+    assert!(message.contains("format is 99"), "{message}");
+}

@@ -1,0 +1,79 @@
+//! The last outcomes of a version, from which its figures are made.
+
+use std::collections::VecDeque;
+
+use onnward_quality::performance::{Judged, Performance};
+use onnward_quality::time::rfc3339;
+use serde::Serialize;
+
+use super::store::Event;
+
+/// How far back figures go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowBounds {
+    /// How long ago an outcome may have come, in milliseconds.
+    pub millis: u64,
+    /// How many outcomes count at most.
+    pub outcomes: usize,
+}
+
+/// The outcomes that count, in the order in which they came.
+#[derive(Debug, Default)]
+pub struct Window {
+    outcomes: VecDeque<Event>,
+}
+
+/// Figures of the outcomes that count now.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Measured {
+    /// How many outcomes.
+    pub outcomes: u64,
+    /// How many of them are positive.
+    pub positives: u64,
+    /// When the first of them came, in RFC 3339 and UTC.
+    pub from: String,
+    /// When the last of them came, in RFC 3339 and UTC.
+    pub to: String,
+    /// The figures.
+    #[serde(flatten)]
+    pub performance: Performance,
+}
+
+impl Window {
+    /// Takes one more, or, if it corrects one, puts it in that one's place.
+    pub fn add(&mut self, event: Event, bounds: WindowBounds) {
+        if event.corrects {
+            // One that is not there any more is corrected in the store alone.
+            if let Some(known) = self.outcomes.iter_mut().find(|known| known.id == event.id) {
+                *known = event;
+            }
+            return;
+        }
+        self.outcomes.push_back(event);
+        if self.outcomes.len() > bounds.outcomes {
+            self.outcomes.pop_front();
+        }
+    }
+
+    /// The figures at a time, in milliseconds since 1970, of predictions that were made after `removed_until`; `None` if no
+    /// outcome counts.
+    pub fn measure(
+        &self,
+        bounds: WindowBounds,
+        now: u64,
+        removed_until: u64,
+        threshold: f32,
+    ) -> Option<Measured> {
+        let since = now.saturating_sub(bounds.millis);
+        let counts = |event: &&Event| event.received >= since && event.id.millis() > removed_until;
+        let events = || self.outcomes.iter().filter(counts);
+        let mut judged: Vec<Judged> = events().map(|event| event.judged).collect();
+        Some(Measured {
+            outcomes: judged.len() as u64,
+            positives: judged.iter().filter(|one| one.positive).count() as u64,
+            from: rfc3339(events().next()?.received),
+            to: rfc3339(events().next_back()?.received),
+            performance: Performance::of(&mut judged, threshold),
+        })
+    }
+}

@@ -1,0 +1,236 @@
+//! Checks that a file computes here what its trainer computed. The golden rows are replayed on every backend, on the full
+//! graph and on the subgraph; then the backends are compared with each other. An external file has no golden rows, so it
+//! is only run.
+
+use std::fmt;
+use std::sync::Arc;
+
+use onnward_onnx::{Artifact, ArtifactError, ExternalModel};
+use onnward_schemas::sha256_hex;
+use serde::Serialize;
+
+use crate::backend::{Backend, BackendKind};
+use crate::cross_check::{ComparedRows, Scores};
+use crate::description::UNPROVEN;
+use crate::golden::{self, GoldenError, GraphForm};
+use crate::verify::{VerifyError, smoke_test};
+
+/// What was found out about a file.
+#[derive(Debug, Serialize)]
+pub struct CheckReport {
+    /// The SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+    /// The size of the file.
+    pub size_bytes: usize,
+    /// The schema's name; of a foreign file its fields.
+    pub schema: String,
+    /// The model family.
+    pub family: String,
+    /// How many golden rows were replayed.
+    pub golden_rows: usize,
+    /// The largest difference of a probability that counts as the same.
+    pub tolerance: f64,
+    /// One result for each backend and form of the graph.
+    pub results: Vec<CheckResult>,
+    /// How the first backend compares with each other one, on golden rows and rows drawn from the training profile; empty
+    /// where fewer than two backends can run the model.
+    pub comparisons: Vec<CheckComparison>,
+    /// Why nothing proves the file, where that is so: a foreign one has no golden rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unproven: Option<&'static str>,
+}
+
+/// How the golden rows went on one backend with one form of the graph.
+#[derive(Debug, Serialize)]
+pub struct CheckResult {
+    /// The backend.
+    pub backend: BackendKind,
+    /// Whether the subgraph from `features` on was run, and not the full graph.
+    #[serde(rename = "cut")]
+    pub subgraph: bool,
+    /// The largest absolute difference from the trainer's probabilities, where every row was within the tolerance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_difference: Option<f64>,
+    /// Why it failed, where it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// How two backends compare.
+#[derive(Debug, Serialize)]
+pub struct CheckComparison {
+    /// The two backends.
+    pub backends: [BackendKind; 2],
+    /// How many rows they were compared on.
+    pub rows: usize,
+    /// The largest absolute difference of their probabilities, where every row was within the tolerance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_difference: Option<f64>,
+    /// Which row differs, where one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+impl CheckReport {
+    /// Whether every backend reproduces every golden row, and they agree with each other; of a foreign file, whether a
+    /// backend runs it.
+    pub fn passed(&self) -> bool {
+        if self.unproven.is_some() {
+            return self.results.iter().any(|result| result.failure.is_none());
+        }
+        let failures = self.results.iter().map(|result| &result.failure);
+        failures.chain(self.comparisons.iter().map(|compared| &compared.failure)).all(Option::is_none)
+    }
+}
+
+/// Checks the bytes of a model; `config` is the text of the `config.toml` beside a foreign one.
+///
+/// # Errors
+/// [`VerifyError`] if the file cannot be read; a backend that fails is part of the report.
+pub fn check(
+    bytes: &[u8],
+    config: Option<&str>,
+    backends: &[Arc<dyn Backend>],
+) -> Result<CheckReport, VerifyError> {
+    match Artifact::decode(bytes) {
+        Ok(artifact) => Ok(check_artifact(bytes, &artifact, backends)?),
+        Err(ArtifactError::External) => {
+            let model = ExternalModel::decode("foreign", bytes, config)?;
+            Ok(check_foreign(bytes, &model, backends))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn check_foreign(bytes: &[u8], model: &ExternalModel, backends: &[Arc<dyn Backend>]) -> CheckReport {
+    let run = model.encode();
+    let result = |backend: &Arc<dyn Backend>| CheckResult {
+        backend: backend.kind(),
+        subgraph: false,
+        max_difference: None,
+        failure: smoke_test(backend.as_ref(), model, &run).err().map(|error| error.to_string()),
+    };
+    CheckReport {
+        sha256: sha256_hex(bytes),
+        size_bytes: bytes.len(),
+        schema: model
+            .schema
+            .features
+            .iter()
+            .map(|feature| feature.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", "),
+        family: "foreign".to_owned(),
+        golden_rows: 0,
+        tolerance: 0.0,
+        results: backends.iter().map(result).collect(),
+        comparisons: Vec::new(),
+        unproven: Some(UNPROVEN),
+    }
+}
+
+fn check_artifact(
+    bytes: &[u8],
+    artifact: &Artifact,
+    backends: &[Arc<dyn Backend>],
+) -> Result<CheckReport, ArtifactError> {
+    let subgraph = artifact.encode_subgraph()?;
+    let metadata = &artifact.metadata;
+    let mut results = Vec::new();
+    for backend in backends {
+        for (form, model) in [(GraphForm::Full, bytes), (GraphForm::Subgraph, subgraph.as_slice())] {
+            let replay = || -> Result<f64, GoldenError> {
+                let mut session = backend.open(model)?;
+                Ok(golden::replay(session.as_mut(), metadata, form)?.max_difference)
+            };
+            let (max_difference, failure) = match replay() {
+                Ok(difference) => (Some(difference), None),
+                Err(error) => (None, Some(error.to_string())),
+            };
+            let is_subgraph = form == GraphForm::Subgraph;
+            results.push(CheckResult {
+                backend: backend.kind(),
+                subgraph: is_subgraph,
+                max_difference,
+                failure,
+            });
+        }
+    }
+    let sha256 = sha256_hex(bytes);
+    Ok(CheckReport {
+        comparisons: compare(&ComparedRows::of(metadata, &sha256), &subgraph, backends),
+        sha256,
+        size_bytes: bytes.len(),
+        schema: metadata.schema.name.clone(),
+        family: metadata.family.clone(),
+        golden_rows: metadata.golden.rows.len(),
+        tolerance: metadata.golden.tolerance,
+        results,
+        unproven: None,
+    })
+}
+
+/// The first backend that can run the graph against each other one that can; those that cannot have failed already.
+fn compare(rows: &ComparedRows<'_>, subgraph: &[u8], backends: &[Arc<dyn Backend>]) -> Vec<CheckComparison> {
+    let score = |backend: &Arc<dyn Backend>| rows.score(backend.kind(), backend.open(subgraph)?.as_mut());
+    let scores: Vec<Scores> = backends.iter().filter_map(|backend| score(backend).ok()).collect();
+    let Some((first, others)) = scores.split_first() else { return Vec::new() };
+    let compared = |other: &Scores| {
+        let (max_difference, failure) = match rows.compare(first, other) {
+            Ok(comparison) => (Some(comparison.max_difference), None),
+            Err(difference) => (None, Some(difference.to_string())),
+        };
+        CheckComparison {
+            backends: [first.backend(), other.backend()],
+            rows: rows.len(),
+            max_difference,
+            failure,
+        }
+    };
+    others.iter().map(compared).collect()
+}
+
+impl fmt::Display for CheckReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} model of {}, {} bytes, sha256 {}",
+            self.family, self.schema, self.size_bytes, self.sha256
+        )?;
+        match self.unproven {
+            Some(reason) => writeln!(f, "unproven: {reason}")?,
+            None => writeln!(f, "{} golden rows, tolerance {:e}", self.golden_rows, self.tolerance)?,
+        }
+        for result in &self.results {
+            let form = if result.subgraph { GraphForm::Subgraph } else { GraphForm::Full }.name();
+            let what = format!("{:<12} {form:<12}", result.backend);
+            match self.unproven.and(Some(result.failure.is_none())) {
+                Some(true) => writeln!(f, "ok      {:<12} runs", result.backend)?,
+                Some(false) => {
+                    let failure = result.failure.as_deref().unwrap_or_default();
+                    writeln!(f, "cannot  {:<12} {failure}", result.backend)?;
+                }
+                None => write_outcome(f, &what, result.failure.as_deref(), result.max_difference)?,
+            }
+        }
+        for CheckComparison { backends: [first, second], rows, max_difference, failure } in &self.comparisons
+        {
+            let what =
+                format!("{first} and {second} on {rows} rows, golden ones and ones like the training rows:");
+            write_outcome(f, &what, failure.as_deref(), *max_difference)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_outcome(
+    f: &mut fmt::Formatter<'_>,
+    what: &str,
+    failure: Option<&str>,
+    max_difference: Option<f64>,
+) -> fmt::Result {
+    match failure {
+        Some(failure) => writeln!(f, "FAILED  {what} {failure}"),
+        None => writeln!(f, "ok      {what} largest difference {:.1e}", max_difference.unwrap_or_default()),
+    }
+}

@@ -1,0 +1,223 @@
+//! External ONNX files have no golden rows to verify them on, so they are run on rows made from their inputs.
+
+use std::time::Instant;
+
+use onnward_onnx::ExternalModel;
+use onnward_schemas::GoldenValue;
+use thiserror::Error;
+
+use super::{ModelFile, VerifiedModel, Verifier, VerifyError, warm_up_sizes};
+use crate::backend::{Backend, BackendError, BackendKind, ExternalSession, Session, probability};
+use crate::costs::BatchCosts;
+use crate::description::{Description, ExternalDescription, UNPROVEN};
+
+/// How much a probability may differ between a row by itself and the same row in a batch: matrix kernels add in another
+/// order when there are more rows.
+const BATCH_TOLERANCE: f32 = 1e-5;
+
+/// Why a foreign model that opens is not served.
+#[derive(Debug, Error, Clone, PartialEq)]
+pub enum SmokeTestError {
+    /// No row was scored.
+    #[error(
+        "on {backend}, none of the rows that it was tried on is scored ({reason}): write a row that it takes under \
+         [example] in config.toml"
+    )]
+    NoRowScored {
+        /// The backend.
+        backend: BackendKind,
+        /// What became of the last row.
+        reason: String,
+    },
+    /// The output holds something else than probabilities.
+    #[error(
+        "its output {output:?} gives {number}, which is no probability: write `activation = \"sigmoid\"` or \"softmax\" \
+         under [output] in config.toml if it holds logits, or the `name` of another output"
+    )]
+    NoProbability {
+        /// The output.
+        output: String,
+        /// What it gives.
+        number: f32,
+    },
+    /// What comes out is not a number for each row.
+    #[error(transparent)]
+    Backend(BackendError),
+    /// The rows of a batch are not independent of each other.
+    #[error(
+        "a row's probability depends on the rows beside it ({alone} alone, {batched} in a batch): export the model for \
+         inference (in PyTorch: `model.eval()` first)"
+    )]
+    RowsDiffer {
+        /// The probability of the row by itself.
+        alone: f32,
+        /// The probability of the row in a batch.
+        batched: f32,
+    },
+}
+
+/// Opens an external file on the first backend that can, runs its smoke test, and warms up its sessions.
+pub(super) fn verify(
+    verifier: &Verifier,
+    name: &str,
+    file: &ModelFile<'_>,
+) -> Result<VerifiedModel, VerifyError> {
+    let model = ExternalModel::decode_within(name, file.bytes, file.config, &verifier.bounds)?;
+    let bytes = model.encode();
+    let mut errors = Vec::new();
+    for backend in &verifier.backends {
+        match ExternalSession::open(backend.as_ref(), &model, &bytes) {
+            Ok(session) => {
+                let verified = verify_on(verifier, backend.as_ref(), &bytes, &model, session)?;
+                announce(name, &model);
+                return Ok(verified);
+            }
+            Err(error) => {
+                tracing::warn!(model = name, backend = backend.kind().name(), %error, "the backend is passed over");
+                errors.push(error);
+            }
+        }
+    }
+    Err(if errors.is_empty() { VerifyError::NoBackend } else { VerifyError::Open(errors) })
+}
+
+/// Opens an external model on a backend, runs its smoke test, and returns how many rows it has scored.
+///
+/// # Errors
+/// [`VerifyError::Open`], [`VerifyError::SmokeTest`].
+pub fn smoke_test(backend: &dyn Backend, model: &ExternalModel, bytes: &[u8]) -> Result<usize, VerifyError> {
+    let mut session = open(backend, model, bytes)?;
+    Ok(run_typical_rows(&mut session, backend.kind(), model)?.rows)
+}
+
+/// Logs how a file that says little of itself is understood.
+fn announce(name: &str, model: &ExternalModel) {
+    let fields: Vec<&str> = model.schema.features.iter().map(|feature| feature.name.as_str()).collect();
+    tracing::warn!(
+        model = name,
+        producer = model.producer,
+        fields = fields.join(", "),
+        output = model.output.name,
+        positive = model.schema.label.positive,
+        one_row_a_run = model.one_row_a_run,
+        "{UNPROVEN}"
+    );
+}
+
+fn verify_on(
+    verifier: &Verifier,
+    backend: &dyn Backend,
+    bytes: &[u8],
+    model: &ExternalModel,
+    mut session: ExternalSession,
+) -> Result<VerifiedModel, VerifyError> {
+    let max_batch_rows = verifier.max_batch_rows;
+    let tested = run_typical_rows(&mut session, backend.kind(), model)?;
+    warm_up(&mut session, model, &tested.row, max_batch_rows)?;
+    let costs = BatchCosts::measure(|size| {
+        let start = Instant::now();
+        run(&mut session, model, &tested.row, size)?;
+        Ok::<_, VerifyError>(start.elapsed())
+    })?;
+    let mut sessions: Vec<Box<dyn Session>> = vec![Box::new(session)];
+    while sessions.len() < verifier.sessions {
+        let mut session = open(backend, model, bytes)?;
+        warm_up(&mut session, model, &tested.row, max_batch_rows)?;
+        sessions.push(Box::new(session));
+    }
+    let description = Description::External(Box::new(ExternalDescription {
+        schema: model.schema.clone(),
+        producer: model.producer.clone(),
+        example: (tested.row, tested.probability),
+    }));
+    Ok(VerifiedModel { backend: backend.kind(), sessions, costs, comparison: None, description })
+}
+
+fn open(backend: &dyn Backend, model: &ExternalModel, bytes: &[u8]) -> Result<ExternalSession, VerifyError> {
+    ExternalSession::open(backend, model, bytes).map_err(|error| VerifyError::Open(vec![error]))
+}
+
+/// What the smoke test found.
+struct SmokeTest {
+    /// The first row that was scored.
+    row: Vec<GoldenValue>,
+    /// Its probability.
+    probability: f32,
+    /// How many rows were scored.
+    rows: usize,
+}
+
+/// Scores the model's typical rows one by one, and those that are scored together: the graph runs, gives probabilities,
+/// and gives them whatever else is in the batch.
+fn run_typical_rows(
+    session: &mut ExternalSession,
+    backend: BackendKind,
+    model: &ExternalModel,
+) -> Result<SmokeTest, SmokeTestError> {
+    let mut rows = Vec::new();
+    let mut alone = Vec::new();
+    let mut reason = String::new();
+    for row in &model.typical_rows {
+        match try_row(session, model, row)? {
+            Ok(probability) => {
+                rows.push(row.clone());
+                alone.push(probability);
+            }
+            Err(failure) => reason = failure,
+        }
+    }
+    let (Some(row), Some(probability)) = (rows.first(), alone.first().copied()) else {
+        return Err(SmokeTestError::NoRowScored { backend, reason });
+    };
+    let batched = session.try_rows(&model.schema.encode_rows(&rows)).map_err(SmokeTestError::Backend)?;
+    match alone.iter().zip(&batched).find(|(alone, batched)| (*alone - *batched).abs() > BATCH_TOLERANCE) {
+        Some((&alone, &batched)) => Err(SmokeTestError::RowsDiffer { alone, batched }),
+        None => Ok(SmokeTest { row: row.clone(), probability, rows: rows.len() }),
+    }
+}
+
+/// The probability of one row, or why there is none: what fails on this row may run on others.
+fn try_row(
+    session: &mut ExternalSession,
+    model: &ExternalModel,
+    row: &[GoldenValue],
+) -> Result<Result<f32, String>, SmokeTestError> {
+    let scored = session.try_rows(&model.schema.encode_rows(&[row.to_vec()]));
+    let number = match scored {
+        Ok(numbers) => numbers.first().copied().unwrap_or(f32::NAN),
+        Err(BackendError::Run { reason, .. }) => return Ok(Err(reason)),
+        Err(error) => return Err(SmokeTestError::Backend(error)),
+    };
+    if number.is_nan() {
+        return Ok(Err("what comes out is no number".to_owned()));
+    }
+    let probability = probability(number);
+    if probability.is_nan() {
+        return Err(SmokeTestError::NoProbability { output: model.output.name.clone(), number });
+    }
+    Ok(Ok(probability))
+}
+
+/// Runs the batch sizes that come first, so that no request pays for the first allocation of its size.
+fn warm_up(
+    session: &mut ExternalSession,
+    model: &ExternalModel,
+    row: &[GoldenValue],
+    max_batch_rows: Option<usize>,
+) -> Result<(), VerifyError> {
+    warm_up_sizes(max_batch_rows).try_for_each(|size| run(session, model, row, size))
+}
+
+/// Scores one row so many times.
+fn run(
+    session: &mut ExternalSession,
+    model: &ExternalModel,
+    row: &[GoldenValue],
+    size: usize,
+) -> Result<(), VerifyError> {
+    let rows = model.schema.encode_rows(&vec![row.to_vec(); size]);
+    session.try_rows(&rows).map(drop).map_err(|source| VerifyError::WarmUp { rows: size, source })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,319 @@
+use std::pin::Pin;
+use std::sync::mpsc;
+use std::task::{Context, Poll, Waker};
+use std::thread::{ThreadId, current};
+use std::time::Duration;
+
+use onnward_runtime::backend::{BackendError, BackendKind, Batch};
+use onnward_runtime::fixtures::{quick, slow};
+use onnward_runtime::threads::RuntimeThreads;
+use onnward_telemetry::metrics::Metrics;
+
+use super::*;
+
+const WIDTH: RowWidth = RowWidth { features: 2, texts: 0 };
+const LONG: Duration = Duration::from_secs(60);
+
+/// Adds a row's two features. It tells the size of each batch before it runs it, and runs none before it is let.
+struct Adder {
+    started: mpsc::Sender<usize>,
+    go: mpsc::Receiver<()>,
+}
+
+impl Session for Adder {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+        let Batch::Features(matrix) = batch else { panic!("a batcher gives encoded rows") };
+        self.started.send(matrix.nrows()).unwrap();
+        self.go.recv().unwrap();
+        if matrix.iter().any(|value| value.is_nan()) {
+            let reason = "not a number".to_owned();
+            return Err(BackendError::Run { backend: BackendKind::Tract, reason });
+        }
+        assert!(matrix[[0, 0]] != 666.0, "a session may panic");
+        Ok(matrix.outer_iter().map(|row| row.sum()).collect())
+    }
+}
+
+struct Rig {
+    batcher: Arc<Batcher>,
+    started: mpsc::Receiver<usize>,
+    go: mpsc::Sender<()>,
+}
+
+fn rig(max_batch_rows: usize, max_queue_rows: usize, max_queue_delay: Duration) -> Rig {
+    let (started_sender, started) = mpsc::channel();
+    let (go, go_receiver) = mpsc::channel();
+    let session: Box<dyn Session> = Box::new(Adder { started: started_sender, go: go_receiver });
+    let max_batch_rows = Some(max_batch_rows);
+    let config = BatchingConfig { workers: 1, max_batch_rows, max_queue_rows, max_queue_delay };
+    let monitor = monitor("adder");
+    let threads = RuntimeThreads::default();
+    let batcher = Batcher::start("adder", vec![session], &slow(), WIDTH, &config, monitor, &threads).unwrap();
+    Rig { batcher: Arc::new(batcher), started, go }
+}
+
+type Answer = tokio::task::JoinHandle<Result<Vec<f32>, SubmitError>>;
+
+impl Rig {
+    /// Submits rows `(first, 0), (first + 1, 0), …` and returns once they are queued.
+    async fn submit(&self, first: usize, rows: usize) -> Answer {
+        let values = (first..first + rows).flat_map(|value| [value as f32, 0.0]).collect();
+        self.submit_values(values, rows).await
+    }
+
+    async fn submit_values(&self, values: Vec<f32>, rows: usize) -> Answer {
+        let batcher = self.batcher.clone();
+        let answer = tokio::spawn(async move { submit(&batcher, plain(values, rows)).await });
+        // The current-thread runtime runs the task up to where it waits.
+        tokio::task::yield_now().await;
+        answer
+    }
+}
+
+/// Counts what nobody reads.
+fn monitor(model: &str) -> Arc<Monitor> {
+    Arc::new(Monitor::new(Metrics::new().unwrap().inference(model, 1, BackendKind::Tract.name())))
+}
+
+/// The probabilities of rows.
+async fn submit(batcher: &Batcher, rows: Rows) -> Result<Vec<f32>, SubmitError> {
+    Ok(batcher.submit(rows, LONG).await?.probabilities)
+}
+
+/// Rows without texts.
+fn plain(values: Vec<f32>, len: usize) -> Rows {
+    Rows { values, texts: Vec::new(), len }
+}
+
+fn numbers(first: usize, rows: usize) -> Vec<f32> {
+    (first..first + rows).map(|value| value as f32).collect()
+}
+
+#[tokio::test]
+async fn an_idle_worker_starts_at_once_and_a_busy_one_takes_all_that_has_queued() {
+    let rig = rig(64, 1000, Duration::ZERO);
+    let first = rig.submit(0, 1).await;
+    assert_eq!(rig.started.recv().unwrap(), 1);
+    let second = rig.submit(10, 2).await;
+    let third = rig.submit(20, 3).await;
+    rig.go.send(()).unwrap();
+    assert_eq!(rig.started.recv().unwrap(), 5);
+    rig.go.send(()).unwrap();
+    assert_eq!(first.await.unwrap().unwrap(), numbers(0, 1));
+    assert_eq!(second.await.unwrap().unwrap(), numbers(10, 2));
+    assert_eq!(third.await.unwrap().unwrap(), numbers(20, 3));
+}
+
+#[tokio::test]
+async fn a_batch_holds_no_more_rows_than_allowed_and_a_larger_request_is_run_in_pieces() {
+    let rig = rig(4, 1000, Duration::ZERO);
+    let blocker = rig.submit(0, 1).await;
+    assert_eq!(rig.started.recv().unwrap(), 1);
+    let small = rig.submit(10, 3).await;
+    let next = rig.submit(20, 2).await;
+    let large = rig.submit(30, 9).await;
+    for _ in 0..6 {
+        rig.go.send(()).unwrap();
+    }
+    blocker.await.unwrap().unwrap();
+    assert_eq!(small.await.unwrap().unwrap(), numbers(10, 3));
+    assert_eq!(next.await.unwrap().unwrap(), numbers(20, 2));
+    assert_eq!(large.await.unwrap().unwrap(), numbers(30, 9));
+    let batches: Vec<usize> = rig.started.try_iter().collect();
+    assert_eq!(batches, [3, 2, 4, 4, 1]);
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once_and_takes_rows_again_when_it_has_room() {
+    let rig = rig(2, 4, Duration::ZERO);
+    let running = rig.submit(0, 2).await;
+    rig.started.recv().unwrap();
+    let queued = rig.submit(10, 3).await;
+    let refused = rig.submit(20, 2).await.await.unwrap();
+    assert!(matches!(refused, Err(SubmitError::QueueFull { .. })), "{refused:?}");
+    let never = rig.submit(20, 5).await.await.unwrap();
+    assert_eq!(never, Err(SubmitError::TooManyRows { rows: 5, limit: 4 }));
+    for _ in 0..4 {
+        rig.go.send(()).unwrap();
+    }
+    running.await.unwrap().unwrap();
+    queued.await.unwrap().unwrap();
+    assert_eq!(rig.submit(20, 2).await.await.unwrap().unwrap(), numbers(20, 2));
+}
+
+#[tokio::test]
+async fn rows_whose_client_has_gone_are_not_scored() {
+    let rig = rig(64, 1000, Duration::ZERO);
+    let running = rig.submit(0, 1).await;
+    rig.started.recv().unwrap();
+    let gone = rig.submit(10, 1).await;
+    let stays = rig.submit(20, 1).await;
+    gone.abort();
+    assert!(gone.await.unwrap_err().is_cancelled());
+    rig.go.send(()).unwrap();
+    assert_eq!(rig.started.recv().unwrap(), 1);
+    rig.go.send(()).unwrap();
+    running.await.unwrap().unwrap();
+    assert_eq!(stays.await.unwrap().unwrap(), numbers(20, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_late_is_a_timeout() {
+    let rig = rig(64, 1000, Duration::ZERO);
+    let answer = rig.batcher.submit(plain(vec![1.0, 2.0], 1), Duration::from_millis(250)).await;
+    assert_eq!(answer, Err(SubmitError::TimedOut { after: Duration::from_millis(250) }));
+    rig.go.send(()).unwrap();
+}
+
+#[tokio::test]
+async fn a_failing_or_panicking_batch_is_answered_and_the_worker_goes_on() {
+    let rig = rig(64, 1000, Duration::ZERO);
+    for bad in [f32::NAN, 666.0] {
+        let answer = rig.submit_values(vec![bad, 0.0], 1).await;
+        rig.go.send(()).unwrap();
+        assert!(matches!(answer.await.unwrap(), Err(SubmitError::Failed(_))));
+    }
+    let answer = rig.submit(7, 1).await;
+    rig.go.send(()).unwrap();
+    assert_eq!(answer.await.unwrap().unwrap(), numbers(7, 1));
+}
+
+#[tokio::test]
+async fn a_queue_delay_waits_for_a_full_batch() {
+    let rig = rig(3, 1000, LONG);
+    let answers = [rig.submit(0, 1).await, rig.submit(1, 1).await, rig.submit(2, 1).await];
+    assert_eq!(rig.started.recv().unwrap(), 3);
+    rig.go.send(()).unwrap();
+    for (first, answer) in answers.into_iter().enumerate() {
+        assert_eq!(answer.await.unwrap().unwrap(), numbers(first, 1));
+    }
+}
+
+#[tokio::test]
+async fn what_is_queued_is_answered_when_the_batcher_is_dropped() {
+    let Rig { batcher, started, go } = rig(64, 1000, Duration::ZERO);
+    let rig = Rig { batcher, started, go };
+    let running = rig.submit(0, 1).await;
+    rig.started.recv().unwrap();
+    let queued = rig.submit(10, 1).await;
+    let Rig { batcher, started: _started, go } = rig;
+    batcher.queue.close();
+    let refused = submit(&batcher, plain(vec![0.0, 0.0], 1)).await;
+    assert_eq!(refused, Err(SubmitError::ShuttingDown));
+    go.send(()).unwrap();
+    go.send(()).unwrap();
+    assert_eq!(running.await.unwrap().unwrap(), numbers(0, 1));
+    assert_eq!(queued.await.unwrap().unwrap(), numbers(10, 1));
+}
+
+/// Gives for each row the length of its text, and tells the sizes of its batches.
+struct Measurer {
+    started: mpsc::Sender<usize>,
+}
+
+impl Session for Measurer {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+        let Batch::FeaturesAndTexts(matrix, texts) = batch else { panic!("the rows keep texts") };
+        assert_eq!(matrix.nrows(), texts.len());
+        self.started.send(texts.len()).unwrap();
+        Ok(texts.iter().map(|text| text.len() as f32).collect())
+    }
+}
+
+#[tokio::test]
+async fn texts_go_with_their_rows_through_batches_and_pieces_of_them() {
+    let (started_sender, started) = mpsc::channel();
+    let session: Box<dyn Session> = Box::new(Measurer { started: started_sender });
+    let config = BatchingConfig {
+        workers: 1,
+        max_batch_rows: Some(2),
+        max_queue_rows: 100,
+        max_queue_delay: Duration::ZERO,
+    };
+    let monitor = monitor("measurer");
+    let width = RowWidth { features: 1, texts: 1 };
+    let threads = RuntimeThreads::default();
+    let batcher =
+        Batcher::start("measurer", vec![session], &slow(), width, &config, monitor, &threads).unwrap();
+    let rows = |texts: &[&str]| Rows {
+        values: vec![f32::NAN; texts.len()],
+        texts: texts.iter().map(|text| (*text).to_owned()).collect(),
+        len: texts.len(),
+    };
+    let (three, one) =
+        tokio::join!(submit(&batcher, rows(&["", "a", "bb"])), submit(&batcher, rows(&["cccc"])));
+    assert_eq!((three.unwrap(), one.unwrap()), (vec![0.0, 1.0, 2.0], vec![4.0]));
+    assert!(started.try_iter().all(|rows| rows <= 2));
+    let torn = Rows { texts: Vec::new(), ..rows(&["a"]) };
+    assert!(matches!(batcher.submit(torn, LONG).await, Err(SubmitError::Failed(_))));
+}
+
+/// Tells which thread scores how many rows.
+struct Whereabouts {
+    scored: mpsc::Sender<(ThreadId, usize)>,
+}
+
+impl Session for Whereabouts {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+        self.scored.send((current().id(), batch.rows())).unwrap();
+        Ok(vec![0.5; batch.rows()])
+    }
+}
+
+fn whereabouts(max_queue_delay: Duration) -> (Batcher, mpsc::Receiver<(ThreadId, usize)>) {
+    let (sender, scored) = mpsc::channel();
+    let session: Box<dyn Session> = Box::new(Whereabouts { scored: sender });
+    let config =
+        BatchingConfig { workers: 1, max_batch_rows: Some(64), max_queue_rows: 1000, max_queue_delay };
+    let monitor = monitor("quick");
+    let threads = RuntimeThreads::default();
+    let batcher =
+        Batcher::start("quick", vec![session], &quick(), WIDTH, &config, monitor, &threads).unwrap();
+    (batcher, scored)
+}
+
+#[tokio::test]
+async fn what_takes_no_time_is_scored_on_the_thread_that_has_the_requests_all_of_them_at_once() {
+    let (batcher, scored) = whereabouts(Duration::ZERO);
+    let ask = || submit(&batcher, plain(vec![1.0, 2.0], 1));
+    let answers = tokio::join!(ask(), ask(), ask());
+    assert_eq!(answers, (Ok(vec![0.5]), Ok(vec![0.5]), Ok(vec![0.5])));
+    assert_eq!(scored.recv().unwrap(), (current().id(), 3));
+    assert_eq!(ask().await, Ok(vec![0.5]));
+    assert_eq!(scored.recv().unwrap(), (current().id(), 1));
+    assert!(scored.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn more_rows_than_the_thread_that_has_the_request_may_score_are_a_workers() {
+    let (batcher, scored) = whereabouts(Duration::ZERO);
+    let many = submit(&batcher, plain(vec![1.0; 2 * 65], 65));
+    let one = submit(&batcher, plain(vec![1.0; 2], 1));
+    let (many, one) = tokio::join!(many, one);
+    assert_eq!((many.unwrap().len(), one.unwrap().len()), (65, 1));
+    let (thread, rows) = scored.recv().unwrap();
+    assert!(thread != current().id() && rows == 64);
+}
+
+#[tokio::test]
+async fn a_delay_is_waited_out_by_a_worker() {
+    let (batcher, scored) = whereabouts(Duration::from_millis(1));
+    submit(&batcher, plain(vec![1.0; 2], 1)).await.unwrap();
+    assert_ne!(scored.recv().unwrap().0, current().id());
+}
+
+#[tokio::test]
+async fn rows_of_others_do_not_stay_behind_when_a_request_ends_before_it_has_scored_them() {
+    let (batcher, scored) = whereabouts(Duration::ZERO);
+    let mut ends = Box::pin(submit(&batcher, plain(vec![1.0; 2], 1)));
+    // It has queued its rows and lets others run.
+    assert!(poll_once(ends.as_mut()).is_pending());
+    drop(ends);
+    submit(&batcher, plain(vec![1.0; 2], 1)).await.unwrap();
+    assert_eq!(scored.recv().unwrap().1, 1);
+    assert!(scored.try_recv().is_err());
+}
+
+fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}

@@ -1,0 +1,14 @@
+//! The models that are served, and how they come into service.
+//!
+//! Requests submit rows to a [`batcher`]. Models flow the other way: the [`watcher`] sees a change in the repository and
+//! fetches it, the [`loader`] verifies it, and the [`registry`] is where the two meet.
+
+pub mod batcher;
+#[cfg(any(test, feature = "test-util"))]
+pub mod fixtures;
+pub mod loader;
+pub mod monitor;
+pub mod registry;
+pub mod reload;
+pub mod version;
+pub mod watcher;

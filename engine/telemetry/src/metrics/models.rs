@@ -1,0 +1,158 @@
+use std::time::Duration;
+
+use onnward_quality::estimate::Estimate;
+use onnward_schemas::Figures;
+use prometheus::{GaugeVec, IntGaugeVec, Registry};
+
+use super::{float_gauges, gauges, whole};
+
+/// How a model stands at the moment of a scrape.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelState {
+    /// The model's name.
+    pub name: String,
+    /// The version that is to be served.
+    pub desired: Option<u64>,
+    /// The version that is served.
+    pub serving: Option<u64>,
+    /// What waits for any of its loaded versions; `None` where none is loaded.
+    pub queue: Option<QueueState>,
+    /// The figures on the held-out rows of each loaded version that tells them.
+    pub evaluations: Vec<(u64, Figures)>,
+    /// How good the last predictions of each loaded version probably are, where there are any.
+    pub estimates: Vec<(u64, Estimate)>,
+}
+
+/// What waits to be scored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueState {
+    /// How many rows.
+    pub rows: usize,
+    /// Of how many requests.
+    pub requests: usize,
+    /// How long the oldest of them has waited; zero where none waits.
+    pub oldest_age: Duration,
+    /// How many rows fit.
+    pub capacity_rows: usize,
+}
+
+impl QueueState {
+    /// The two together: a version's queue is full by itself, so the capacity is that of the larger one and not the sum.
+    #[must_use]
+    pub fn join(self, other: Self) -> Self {
+        Self {
+            rows: self.rows + other.rows,
+            requests: self.requests + other.requests,
+            oldest_age: self.oldest_age.max(other.oldest_age),
+            capacity_rows: self.capacity_rows.max(other.capacity_rows),
+        }
+    }
+}
+
+/// What is read off the models when somebody asks, so that nothing is counted for it in between and the series of what is
+/// gone are gone.
+#[derive(Debug)]
+pub struct ModelGauges {
+    queue_rows: IntGaugeVec,
+    queue_requests: IntGaugeVec,
+    queue_oldest_age: GaugeVec,
+    queue_capacity: IntGaugeVec,
+    desired: IntGaugeVec,
+    serving: IntGaugeVec,
+    evaluation: GaugeVec,
+    estimated: GaugeVec,
+}
+
+impl ModelGauges {
+    pub fn new(r: &Registry) -> prometheus::Result<Self> {
+        let (model, figure) = (&["model"], &["model", "version", "figure"]);
+        let of_model = |name: &str, help: &str| gauges(r, name, help, model);
+        Ok(Self {
+            queue_rows: of_model("onnward_queue_rows", "Rows that wait to be scored.")?,
+            queue_requests: of_model("onnward_queue_requests", "Requests whose rows wait to be scored.")?,
+            queue_oldest_age: float_gauges(
+                r,
+                "onnward_queue_oldest_age_seconds",
+                "How long the oldest request in the queue has waited; 0 where none waits.",
+                model,
+            )?,
+            queue_capacity: of_model(
+                "onnward_queue_capacity_rows",
+                "Rows that fit in the queue of a version; more are refused.",
+            )?,
+            desired: of_model("onnward_model_desired_version", "The version that is to be served.")?,
+            serving: of_model("onnward_model_serving_version", "The version that is served.")?,
+            evaluation: float_gauges(
+                r,
+                "onnward_model_evaluation",
+                "A loaded version's figures on the rows that were held out of its training.",
+                figure,
+            )?,
+            estimated: float_gauges(
+                r,
+                "onnward_estimated_performance",
+                "How good the last predictions probably are, by what they say of themselves: an estimate.",
+                figure,
+            )?,
+        })
+    }
+
+    /// Shows these models and no others.
+    pub fn show(&self, models: &[ModelState]) {
+        let Self { queue_rows, queue_requests, queue_capacity, desired, serving, .. } = self;
+        for gauges in [queue_rows, queue_requests, queue_capacity, desired, serving] {
+            gauges.reset();
+        }
+        for gauges in [&self.queue_oldest_age, &self.evaluation, &self.estimated] {
+            gauges.reset();
+        }
+        for model in models {
+            self.show_one(model);
+        }
+    }
+
+    fn show_one(&self, model: &ModelState) {
+        let of_model = [model.name.as_str()];
+        let set = |gauges: &IntGaugeVec, value: u64| {
+            gauges.with_label_values(&of_model).set(whole(value));
+        };
+        if let Some(queue) = model.queue {
+            set(&self.queue_rows, queue.rows as u64);
+            set(&self.queue_requests, queue.requests as u64);
+            set(&self.queue_capacity, queue.capacity_rows as u64);
+            self.queue_oldest_age.with_label_values(&of_model).set(queue.oldest_age.as_secs_f64());
+        }
+        for (gauges, version) in [(&self.desired, model.desired), (&self.serving, model.serving)] {
+            if let Some(version) = version {
+                set(gauges, version);
+            }
+        }
+        for (version, figures) in &model.evaluations {
+            let version = version.to_string();
+            for (figure, value) in by_name(figures) {
+                self.evaluation.with_label_values(&[&model.name, &version, figure]).set(value);
+            }
+        }
+        for (version, estimate) in &model.estimates {
+            let version = version.to_string();
+            for (figure, value) in estimate.figures() {
+                if let Some(value) = value {
+                    self.estimated.with_label_values(&[&model.name, &version, figure]).set(value);
+                }
+            }
+        }
+    }
+}
+
+fn by_name(figures: &Figures) -> [(&'static str, f64); 8] {
+    [
+        ("accuracy", figures.accuracy),
+        ("precision", figures.precision),
+        ("recall", figures.recall),
+        ("f1", figures.f1),
+        ("roc_auc", figures.roc_auc),
+        ("average_precision", figures.average_precision),
+        ("log_loss", figures.log_loss),
+        ("brier", figures.brier),
+    ]
+}

@@ -1,0 +1,158 @@
+//! External ONNX files: graphs that Onnward did not write, from scikit-learn, LightGBM, XGBoost, PyTorch or
+//! Keras.
+//!
+//! Such a file describes its inputs and outputs, but not their meaning. An [`ExternalConfig`] beside it adds
+//! what is missing. An [`ExternalError`] tells what to write there.
+
+mod config;
+mod error;
+mod graph;
+mod inputs;
+mod output;
+mod typical;
+
+#[cfg(test)]
+mod tests;
+
+use onnward_schemas::{GoldenValue, Schema};
+use prost::Message;
+
+pub use self::config::{ActivationConfig, ExternalConfig, InputsConfig, OutputConfig};
+pub use self::error::ExternalError;
+pub use self::inputs::{Element, ExternalInput};
+use crate::artifact::ArtifactError;
+use crate::bounds::{ModelBounds, decode_model_within};
+use crate::probability::ProbabilityOutput;
+use crate::proto::ModelProto;
+use crate::subgraph::{Needed, needed_for};
+
+/// A description of an external ONNX file: the fields of a request, how its rows become the graph's inputs,
+/// and where the probability is.
+///
+/// ```
+/// # use onnward_onnx::proto::tensor_proto::DataType;
+/// # use onnward_onnx::proto::tensor_shape_proto::{Dimension, dimension::Value};
+/// # use onnward_onnx::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
+/// # use onnward_onnx::proto::{TensorShapeProto, TypeProto, ValueInfoProto, type_proto};
+/// # use prost::Message;
+/// use onnward_onnx::{Activation, ExternalModel};
+///
+/// # fn matrix(name: &str, columns: i64) -> ValueInfoProto {
+/// #     let size = |value| Dimension { value: Some(value), ..Default::default() };
+/// #     let dim = vec![size(Value::DimParam("N".to_owned())), size(Value::DimValue(columns))];
+/// #     let shape = Some(TensorShapeProto { dim });
+/// #     let tensor = type_proto::Tensor { elem_type: Some(DataType::Float as i32), shape };
+/// #     let value = Some(type_proto::Value::TensorType(tensor));
+/// #     let r#type = Some(TypeProto { value, ..Default::default() });
+/// #     ValueInfoProto { name: Some(name.to_owned()), r#type, ..Default::default() }
+/// # }
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let network = NodeProto {
+/// #     op_type: Some("Identity".to_owned()),
+/// #     input: vec!["x".to_owned()],
+/// #     output: vec!["logits".to_owned()],
+/// #     ..Default::default()
+/// # };
+/// # let file = ModelProto {
+/// #     ir_version: Some(10),
+/// #     opset_import: vec![OperatorSetIdProto { version: Some(21), ..Default::default() }],
+/// #     graph: Some(GraphProto {
+/// #         node: vec![network],
+/// #         input: vec![matrix("x", 2)],
+/// #         output: vec![matrix("logits", 2)],
+/// #         ..Default::default()
+/// #     }),
+/// #     ..Default::default()
+/// # }
+/// # .encode_to_vec();
+/// // The file has an input of two columns and an output of logits, and leaves their meaning open.
+/// let error = ExternalModel::decode("churn", &file, None).err().map(|error| error.to_string());
+/// assert!(error.unwrap_or_default().contains("write `activation = "));
+///
+/// let config = r#"
+///     [inputs]
+///     features = ["age", "balance"]
+///     [output]
+///     activation = "softmax"
+/// "#;
+/// let model = ExternalModel::decode("churn", &file, Some(config))?;
+/// let fields: Vec<&str> = model.schema.features.iter().map(|field| field.name.as_str()).collect();
+/// assert_eq!(fields, ["age", "balance"]);
+/// assert_eq!(model.output.activation, Activation::Softmax);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct ExternalModel {
+    /// The schema of its rows, made from the inputs: a feature for each input or column of an input.
+    pub schema: Schema,
+    /// The program that wrote the file and its version; may be empty.
+    pub producer: String,
+    /// The graph's inputs, and the features of each.
+    pub inputs: Vec<ExternalInput>,
+    /// The output with the probability of the positive label.
+    pub output: ProbabilityOutput,
+    /// Whether the graph takes one row at a time, because it was exported with that shape.
+    pub one_row_a_run: bool,
+    /// Rows for a smoke test, with a raw value for each feature: the example of `config.toml`, or rows made
+    /// from the schema. At least one.
+    pub typical_rows: Vec<Vec<GoldenValue>>,
+    model: ModelProto,
+}
+
+impl ExternalModel {
+    /// Decodes an external ONNX file within the default bounds. `name` is the model's, and `config` is the
+    /// text of the `config.toml` beside the file.
+    ///
+    /// # Errors
+    /// As [`ExternalModel::decode_within`].
+    pub fn decode(name: &str, bytes: &[u8], config: Option<&str>) -> Result<Self, ExternalError> {
+        Self::decode_within(name, bytes, config, &ModelBounds::default())
+    }
+
+    /// Decodes an external ONNX file within `bounds`.
+    ///
+    /// # Errors
+    /// [`ExternalError`], if the bytes are not ONNX or outside of the bounds, or leave open what `config`
+    /// does not say.
+    pub fn decode_within(
+        name: &str,
+        bytes: &[u8],
+        config: Option<&str>,
+        bounds: &ModelBounds,
+    ) -> Result<Self, ExternalError> {
+        let config = ExternalConfig::parse(config.unwrap_or_default())?;
+        let mut model = decode_model_within(bytes, bounds)?;
+        let mut graph = model.graph.take().unwrap_or_default();
+        let chosen = output::choose(&graph, &config.output)?;
+        let read = inputs::read(&graph, &config.inputs)?;
+        let threshold = config.output.threshold.unwrap_or(0.5);
+        let schema =
+            Schema::of_inputs(name, chosen.label, threshold, read.features).map_err(ExternalError::Schema)?;
+        bounds.check_schema(&schema).map_err(ArtifactError::from)?;
+        let typical_rows = typical::typical_rows(&schema, config.example.as_ref())?;
+
+        let Needed { nodes, .. } = needed_for(&graph, &chosen.output.name, None);
+        graph.node = nodes;
+        graph.input = inputs::named_rows(&graph);
+        graph.output = vec![chosen.described];
+        let producer = [model.producer_name.as_deref(), model.producer_version.as_deref()];
+        let producer = producer.into_iter().flatten().collect::<Vec<_>>().join(" ").trim().to_owned();
+        model.graph = Some(graph);
+        Ok(Self {
+            schema,
+            producer,
+            inputs: read.inputs,
+            output: chosen.output,
+            one_row_a_run: read.one_row_a_run,
+            typical_rows,
+            model,
+        })
+    }
+
+    /// Encodes the graph as it is run: with the probability as its only output, and without nodes that serve
+    /// other outputs alone. Such a node is a ZipMap, which makes a map of every row.
+    pub fn encode(&self) -> Vec<u8> {
+        self.model.encode_to_vec()
+    }
+}

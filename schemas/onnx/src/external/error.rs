@@ -1,0 +1,213 @@
+use onnward_schemas::{SchemaError, Violations};
+use thiserror::Error;
+
+use crate::artifact::ArtifactError;
+
+/// Why an external ONNX file cannot be served, with advice on what to write into `config.toml` or how to
+/// export the file again.
+#[derive(Debug, Error)]
+pub enum ExternalError {
+    /// The bytes are not an ONNX model.
+    #[error(transparent)]
+    Onnx(#[from] ArtifactError),
+    /// `config.toml` cannot be parsed.
+    #[error("config.toml cannot be parsed{place}: {problem}")]
+    Config {
+        /// The line, as words.
+        place: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An input has a type that a field of a request cannot have.
+    #[error(
+        "its input {input:?} holds {found}, and a field of a request can be float, double, int32, int64, \
+         bool or string: export it again with one of these"
+    )]
+    InputType {
+        /// The input.
+        input: String,
+        /// What it holds.
+        found: String,
+    },
+    /// An input has a shape that rows do not have.
+    #[error(
+        "its input {input:?} has the shape {shape} instead of [rows], [rows, 1] or [rows, columns]: export \
+         it again with one of these"
+    )]
+    InputShape {
+        /// The input.
+        input: String,
+        /// Its shape.
+        shape: String,
+    },
+    /// The graph scores a fixed number of rows, which is not one.
+    #[error(
+        "its input {input:?} takes exactly {rows} rows: export it again with any number of them (in PyTorch: \
+         `dynamic_axes={{{input:?}: {{0: \"rows\"}}}}`)"
+    )]
+    FixedRows {
+        /// The input.
+        input: String,
+        /// The number of rows.
+        rows: i64,
+    },
+    /// The file does not say how many columns an input has.
+    #[error(
+        "it does not say how many columns its input {input:?} has: write their names as `features = [\"…\", \
+         …]` under [inputs] in config.toml"
+    )]
+    UnknownColumns {
+        /// The input.
+        input: String,
+    },
+    /// The number of names is not the number of columns.
+    #[error(
+        "its input {input:?} has {columns} columns, and `features` under [inputs] in config.toml names \
+         {names}: name each of them once"
+    )]
+    FeatureCount {
+        /// The input.
+        input: String,
+        /// The number of columns.
+        columns: usize,
+        /// The number of names.
+        names: usize,
+    },
+    /// `features` is set, but there is not exactly one input to name.
+    #[error(
+        "`features` under [inputs] in config.toml names the columns of one input of shape [rows, columns], \
+         and this file has {found}: write `rename = {{ … }}` under [inputs] instead"
+    )]
+    NotOneMatrix {
+        /// The number of such inputs, in words.
+        found: &'static str,
+    },
+    /// `rename` names an unknown field.
+    #[error(
+        "`rename` under [inputs] in config.toml names {name:?}, which is not a field; the fields are {}",
+        .fields.join(", ")
+    )]
+    UnknownRename {
+        /// The name.
+        name: String,
+        /// The fields.
+        fields: Vec<String>,
+    },
+    /// No output holds numbers.
+    #[error(
+        "it has no output of float numbers that could be a probability; its outputs are {}",
+        .outputs.join(", ")
+    )]
+    NoOutput {
+        /// The outputs.
+        outputs: Vec<String>,
+    },
+    /// Several outputs could be the probability.
+    #[error(
+        "it does not say which of its outputs is the probability, {}: write `name = \"…\"` under [output] in \
+         config.toml",
+        .outputs.join(" or ")
+    )]
+    AmbiguousOutput {
+        /// The outputs.
+        outputs: Vec<String>,
+    },
+    /// The output that `config.toml` names does not exist or does not hold float numbers.
+    #[error(
+        "`name` under [output] in config.toml is {name:?}, and the outputs of float numbers are {}",
+        .outputs.join(", ")
+    )]
+    UnknownOutput {
+        /// The name.
+        name: String,
+        /// The outputs of float numbers.
+        outputs: Vec<String>,
+    },
+    /// The output seems to hold logits, and no activation is set.
+    #[error(
+        "its output {output:?} seems to hold logits: write `activation = \"sigmoid\"` or `activation = \
+         \"softmax\"` under [output] in config.toml, or `\"none\"` if they are probabilities"
+    )]
+    Logits {
+        /// The output.
+        output: String,
+    },
+    /// The output has more than two labels, and none is set as positive.
+    #[error(
+        "its output {output:?} has {columns} columns{}: write the positive one as `{}` under [output] in \
+         config.toml",
+        listed(.labels), if .labels.is_empty() { "column = …" } else { "label = \"…\"" }
+    )]
+    AmbiguousColumn {
+        /// The output.
+        output: String,
+        /// The number of columns.
+        columns: usize,
+        /// Their labels, where the file lists them.
+        labels: Vec<String>,
+    },
+    /// The output has no such column.
+    #[error(
+        "`column` under [output] in config.toml is {column}, and {output:?} has the columns 0 to {}",
+        .columns - 1
+    )]
+    ColumnBeyond {
+        /// The output.
+        output: String,
+        /// The column.
+        column: usize,
+        /// The number of columns.
+        columns: usize,
+    },
+    /// The file does not list such a label.
+    #[error(
+        "`label` under [output] in config.toml is {label:?}, and the labels of {output:?} are {}",
+        .labels.join(", ")
+    )]
+    UnknownLabel {
+        /// The output.
+        output: String,
+        /// The label.
+        label: String,
+        /// The file's labels.
+        labels: Vec<String>,
+    },
+    /// A label is set, but the file lists none.
+    #[error(
+        "`label` under [output] in config.toml cannot be found, because the file does not list the labels of \
+         {output:?}: write `column = …` instead"
+    )]
+    NoLabels {
+        /// The output.
+        output: String,
+    },
+    /// Both a column and a label are set.
+    #[error("[output] in config.toml has both `column` and `label`: write one of the two")]
+    ColumnAndLabel,
+    /// A softmax is set for a single number.
+    #[error(
+        "`activation` under [output] in config.toml is \"softmax\", and {output:?} has one number a row: \
+         write `activation = \"sigmoid\"`"
+    )]
+    SoftmaxOfOne {
+        /// The output.
+        output: String,
+    },
+    /// The example does not fit the inputs.
+    #[error("[example] in config.toml does not fit the inputs: {}", in_words(.0))]
+    Example(Violations),
+    /// The schema is invalid: its names, its label or its threshold.
+    #[error("{0}: write other names or another threshold in config.toml")]
+    Schema(SchemaError),
+}
+
+fn listed(labels: &[String]) -> String {
+    if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(", ")) }
+}
+
+fn in_words(violations: &Violations) -> String {
+    let each = violations.listed().iter().map(|violation| {
+        format!("{}: expected {}, got {}", violation.pointer, violation.expected, violation.got)
+    });
+    each.collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,173 @@
+//! Explores every order in which the steps of deletions and moves of pointers can follow each other.
+//!
+//! A step is one operation on the store. Each task works through a store that stops before every operation,
+//! and a scheduler decides whose operation comes next. Two orders that lead to the same files and the same
+//! observations are explored once, so the search ends although there are billions of orders.
+
+mod scheduler;
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use object_store::memory::InMemory;
+use onnward_repository::{Move, Pointer, Repository, RepositoryError, Watch};
+
+use self::scheduler::{Listing, Scheduler};
+
+const MODEL: &str = "churn";
+const CHAMPION: &str = "champion";
+
+/// What a task does to the model: each plans first and then applies its plan.
+#[derive(Debug, Clone, Copy)]
+enum Job {
+    Delete(u64),
+    Alias(&'static str, Move),
+    Pin(Move),
+}
+
+/// What a task reports at its end: for a move, the version that the pointer names.
+type Report = Result<Option<u64>, RepositoryError>;
+
+#[test]
+fn two_deletions_and_a_promotion() {
+    let jobs = [Job::Delete(2), Job::Delete(2), Job::Alias(CHAMPION, Move::To(2))];
+    explore(&[1], &jobs, Listing::Atomic);
+}
+
+#[test]
+fn two_deletions_a_promotion_and_a_rollback_of_the_same_alias() {
+    let jobs =
+        [Job::Delete(1), Job::Delete(2), Job::Alias(CHAMPION, Move::To(3)), Job::Alias(CHAMPION, Move::Back)];
+    explore(&[1, 2], &jobs, Listing::Atomic);
+}
+
+#[test]
+fn a_rollback_and_deletions_of_both_versions_that_it_moves_between() {
+    let jobs = [Job::Delete(1), Job::Delete(2), Job::Alias(CHAMPION, Move::Back)];
+    explore(&[1, 2], &jobs, Listing::Atomic);
+}
+
+#[test]
+fn a_deletion_a_pin_and_a_promotion_of_one_version() {
+    let jobs = [Job::Delete(2), Job::Pin(Move::To(2)), Job::Alias(CHAMPION, Move::To(2))];
+    explore(&[1], &jobs, Listing::Atomic);
+}
+
+/// A local folder is listed file by file while others write to it.
+#[test]
+fn a_listing_that_is_not_of_one_moment() {
+    let jobs = [Job::Delete(2), Job::Alias(CHAMPION, Move::To(2))];
+    explore(&[1], &jobs, Listing::Torn);
+    let jobs = [Job::Delete(2), Job::Alias(CHAMPION, Move::To(2)), Job::Alias(CHAMPION, Move::To(3))];
+    explore(&[1], &jobs, Listing::Torn);
+}
+
+fn pointer(job: Job) -> Option<(Pointer, Move)> {
+    match job {
+        Job::Delete(_) => None,
+        Job::Alias(name, step) => Some((Pointer::Alias(name.to_owned()), step)),
+        Job::Pin(step) => Some((Pointer::Pin, step)),
+    }
+}
+
+fn start(job: Job, repository: Repository) -> BoxFuture<'static, Report> {
+    async move {
+        match (job, pointer(job)) {
+            (Job::Delete(version), _) => {
+                let deletion = repository.plan_deletion(MODEL, version).await?;
+                repository.apply_deletion(&deletion).await?;
+                Ok(None)
+            }
+            (_, Some((pointer, step))) => {
+                let change = repository.plan_move(MODEL, &pointer, step).await?;
+                repository.apply_move(&change).await?;
+                Ok(change.to)
+            }
+            (_, None) => Ok(None),
+        }
+    }
+    .boxed()
+}
+
+/// Explores all orders of the jobs' steps, once the alias has named each of `promoted` in turn.
+fn explore(promoted: &[u64], jobs: &[Job], listing: Listing) {
+    let store = InMemory::new();
+    let repository = Repository::from_store(Arc::new(store.fork()));
+    for _ in 0..3 {
+        repository.publish(MODEL, b"the model".to_vec(), None).now_or_never().unwrap().unwrap();
+    }
+    for version in promoted {
+        let promotion = Job::Alias(CHAMPION, Move::To(*version));
+        start(promotion, repository.clone()).now_or_never().unwrap().unwrap();
+    }
+    let scheduler = Scheduler::new(repository.store().clone(), listing);
+    let start = |task: usize, repository: Repository| start(jobs[task], repository);
+    let explored = scheduler.explore(jobs.len(), start, check_always, |repository, reports, order| {
+        check_at_the_end(repository, jobs, reports, order);
+    });
+    println!("{jobs:?}: {explored:?}");
+}
+
+/// An engine that polls at this moment finds every version that a pointer names.
+fn check_always(repository: &Repository, order: &str) {
+    let mut watch = Watch::new(repository.clone());
+    let mut snapshot = watch.snapshot().now_or_never().unwrap().unwrap();
+    let model = snapshot.models.remove(MODEL).unwrap().unwrap();
+    for version in model.aliases.values().chain(&model.pin) {
+        assert!(
+            model.versions.contains_key(version),
+            "a pointer names the deleted version {version}: {order}"
+        );
+    }
+}
+
+/// All that was reported as done holds, nothing has failed without a reason, and nobody has left a file
+/// behind.
+fn check_at_the_end(repository: &Repository, jobs: &[Job], reports: &[Report], order: &str) {
+    let status = repository.status(MODEL).now_or_never().unwrap().unwrap();
+    let is_there = |version: u64| status.versions.iter().any(|found| found.version == version);
+    let named = |pointer: &Pointer| match pointer {
+        Pointer::Alias(name) => {
+            status.aliases.iter().find(|found| found.alias == *name).map(|found| found.version)
+        }
+        Pointer::Pin => status.pin.as_ref().map(|pin| pin.version),
+    };
+    for (job, report) in jobs.iter().zip(reports) {
+        match (report, pointer(*job)) {
+            (Err(error), _) => assert!(is_a_conflict(error), "{error}: {order}"),
+            (Ok(_), None) => assert!(!matches!(job, Job::Delete(version) if is_there(*version)), "{order}"),
+            (Ok(to), Some((pointer, _))) => {
+                let is_the_only_move = jobs
+                    .iter()
+                    .zip(reports)
+                    .filter(|(other, report)| {
+                        report.is_ok() && self::pointer(**other).is_some_and(|(other, _)| other == pointer)
+                    })
+                    .count()
+                    == 1;
+                assert!(!is_the_only_move || named(&pointer) == *to, "{pointer} was moved back: {order}");
+            }
+        }
+    }
+    for file in scheduler::files(repository.store().as_ref()) {
+        let name = file.rsplit('/').next().unwrap();
+        let is_known = ["model.onnx", "manifest.json", "deleted.json"].contains(&name);
+        assert!(
+            is_known || name.len() == "00000000000000000001.json".len(),
+            "{file} is left behind: {order}"
+        );
+    }
+}
+
+/// Tells a task that lost against another from one that failed.
+fn is_a_conflict(error: &RepositoryError) -> bool {
+    matches!(
+        error,
+        RepositoryError::InUse { .. }
+            | RepositoryError::UnknownVersion { .. }
+            | RepositoryError::Deleted { .. }
+            | RepositoryError::Conflict { .. }
+            | RepositoryError::NoHistory { .. }
+    )
+}

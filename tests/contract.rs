@@ -1,0 +1,9 @@
+//! What every part promises to the others: equal scores on every backend, the repository's rules, refused
+//! artifacts, the layers of crates, and documents whose commands work.
+
+mod fuzzing;
+mod layers;
+mod loading;
+mod parity;
+mod readme;
+mod repository;

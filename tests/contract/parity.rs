@@ -1,0 +1,123 @@
+//! One suite for every model family on every backend: native score = ONNX score, whole graph = cut graph,
+//! batch = single.
+
+use ndarray::{Array2, ArrayView2, Axis, s};
+use onnward_exporter::export::export;
+use onnward_models::{Family, TrainedModel};
+use onnward_onnx::Artifact;
+use onnward_runtime::backend::{Backend, Batch, Input, InputValues, Session};
+use onnward_runtime::golden::{self, GraphForm};
+use onnward_schemas::{FeatureKind, Schema};
+
+use crate::support::{Trained, backends, bank, rows_with_gaps, telco, train_small};
+
+const TOLERANCE: f64 = 1e-6;
+
+#[test]
+fn telco_scores_are_the_same_everywhere() {
+    check_all(telco());
+}
+
+#[test]
+fn bank_scores_are_the_same_everywhere() {
+    check_all(bank());
+}
+
+/// Samples, trains and exports twice. Another seed gives other bytes, so that equal ones mean something.
+#[test]
+fn the_same_data_and_seed_give_the_same_bytes() {
+    let export_all = |name: &str, seed: u64| -> Vec<(String, Vec<u8>)> {
+        let models = train_small(name, seed).models;
+        let exported =
+            models.iter().map(|model| (model.metadata.family.clone(), export(model).unwrap().encode()));
+        exported.collect()
+    };
+    for name in ["telco", "bank"] {
+        let first = export_all(name, 1);
+        let other = export_all(name, 2);
+        assert_eq!(first.len(), Family::ALL.len());
+        for (((family, bytes), (_, again)), (_, other)) in first.iter().zip(&export_all(name, 1)).zip(&other)
+        {
+            assert!(bytes == again, "{family} on {name}: two trainings with one seed differ");
+            assert!(bytes != other, "{family} on {name}: another seed changes nothing");
+        }
+    }
+}
+
+#[test]
+fn an_artifact_that_is_read_and_written_stays_the_same() {
+    for trained in [telco(), bank()] {
+        for model in &trained.models {
+            let bytes = export(model).unwrap().encode();
+            assert_eq!(bytes, export(model).unwrap().encode());
+            let again = Artifact::decode(&bytes).unwrap();
+            assert_eq!(again.metadata.golden, model.metadata.golden);
+            assert_eq!(again.encode(), bytes);
+        }
+    }
+}
+
+fn check_all(trained: &Trained) {
+    let rows = rows_with_gaps(trained);
+    for model in &trained.models {
+        let artifact = export(model).unwrap();
+        let expected = model.predict(rows.view());
+        for backend in backends() {
+            let what = format!("{} on {}", model.metadata.family, backend.kind());
+            check(&what, backend.as_ref(), &artifact, model, &rows, &expected);
+        }
+    }
+}
+
+fn check(
+    what: &str,
+    backend: &dyn Backend,
+    artifact: &Artifact,
+    model: &TrainedModel,
+    rows: &Array2<f32>,
+    expected: &[f64],
+) {
+    let mut whole = backend.open(&artifact.encode()).unwrap();
+    let mut cut = backend.open(&artifact.encode_subgraph().unwrap()).unwrap();
+    golden::replay(whole.as_mut(), &model.metadata, GraphForm::Full).unwrap();
+    golden::replay(cut.as_mut(), &model.metadata, GraphForm::Subgraph).unwrap();
+
+    let from_whole = whole.score(Batch::Inputs(&raw_columns(&model.metadata.schema, rows.view()))).unwrap();
+    let from_cut = cut.score(Batch::Features(rows.view())).unwrap();
+    assert_eq!(from_whole.len(), rows.nrows());
+    assert_eq!(from_whole, from_cut, "{what}: the whole graph and the cut one differ");
+
+    let differences = from_cut.iter().zip(expected).map(|(got, expected)| (f64::from(*got) - expected).abs());
+    let largest = differences.fold(0.0, f64::max);
+    println!("{what}: largest difference {largest:.1e} over {} rows", rows.nrows());
+    assert!(largest <= TOLERANCE, "{what} differs from the native score by {largest}");
+
+    for size in [1, 2, 3, 7, 32, 33, 256] {
+        assert_eq!(in_batches(cut.as_mut(), rows, size), from_cut, "{what}: batches of {size} differ");
+    }
+}
+
+fn in_batches(session: &mut dyn Session, rows: &Array2<f32>, size: usize) -> Vec<f32> {
+    let starts = (0..rows.nrows()).step_by(size);
+    let batch = |start: usize| rows.slice(s![start..(start + size).min(rows.nrows()), ..]);
+    starts.flat_map(|start| session.score(Batch::Features(batch(start))).unwrap()).collect()
+}
+
+/// The rows as a program that knows nothing of Onnward would give them to the whole graph.
+fn raw_columns(schema: &Schema, rows: ArrayView2<'_, f32>) -> Vec<Input> {
+    let column = |(feature, codes): (&onnward_schemas::Feature, ndarray::ArrayView1<'_, f32>)| {
+        let values = match &feature.kind {
+            FeatureKind::Numeric { .. } => InputValues::Floats(codes.to_vec()),
+            FeatureKind::Categorical { values, .. } => {
+                let text = |code: &f32| match *code {
+                    code if code.is_nan() => String::new(),
+                    code if code < 0.0 => "a value that nobody has seen".to_owned(),
+                    code => values[code as usize].clone(),
+                };
+                InputValues::Texts(codes.iter().map(text).collect())
+            }
+        };
+        Input::column(&feature.name, values)
+    };
+    schema.features.iter().zip(rows.axis_iter(Axis(1))).map(column).collect()
+}

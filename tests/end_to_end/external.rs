@@ -1,0 +1,165 @@
+//! ONNX files of other programs, served and compared with Python's ONNX Runtime on the same rows.
+
+use std::path::{Path, PathBuf};
+
+use onnward_exporter::export::export;
+use onnward_runtime::backend::BackendKind;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::programs::{Engine, fail, succeed, succeed_json};
+use crate::support::{backends, bank, root};
+
+fn data(file: &str) -> PathBuf {
+    root().join("tests/data/foreign").join(file)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Rows and their expected probabilities.
+fn rows_and_probabilities(name: &str) -> (Vec<Value>, Vec<f64>) {
+    let file = std::fs::read(data(&format!("{name}.json"))).unwrap();
+    let mut file: Value = serde_json::from_slice(&file).unwrap();
+    let probabilities = serde_json::from_value(file["expected"].take()).unwrap();
+    (serde_json::from_value(file["rows"].take()).unwrap(), probabilities)
+}
+
+fn publish(repository: &TempDir, name: &str) -> Value {
+    let (model, config) = (data(&format!("{name}.onnx")), data(&format!("{name}.toml")));
+    let mut arguments =
+        vec!["publish", text(&model), "--model", name, "--repository", text(repository.path())];
+    arguments.extend(["--output", "json"]);
+    if config.exists() {
+        arguments.extend(["--config", text(&config)]);
+    }
+    succeed_json("onnward-exporter", &arguments)
+}
+
+/// Returns the files that this machine's runtimes can open. tract lacks operators of scikit-learn's files.
+fn names() -> &'static [&'static str] {
+    let has_onnxruntime = backends().iter().any(|backend| backend.kind() == BackendKind::OnnxRuntime);
+    if has_onnxruntime { &["lightgbm", "sklearn-pipeline", "torch-logits"] } else { &["torch-logits"] }
+}
+
+#[test]
+fn foreign_models_answer_as_python_does_and_are_said_to_be_unproven() {
+    let repository = TempDir::new().unwrap();
+    for name in names() {
+        let published = publish(&repository, name);
+        assert!(published["manifest"].get("fingerprint").is_none(), "{published}");
+        assert!(published["foreign"]["fields"].as_array().unwrap().len() >= 3, "{published}");
+    }
+    let engine = Engine::serve(repository.path(), &[]);
+    for name in names() {
+        let (rows, expected) = rows_and_probabilities(name);
+        let path = format!("/models/{name}/predict");
+        let (status, answer) = engine.post(&path, &json!({ "instances": rows }).to_string());
+        assert_eq!(status, 200, "{name}: {answer}");
+        let predictions = answer["predictions"].as_array().unwrap();
+        assert_eq!(predictions.len(), expected.len());
+        for ((row, prediction), expected) in rows.iter().zip(predictions).zip(expected) {
+            let got = prediction["probability"].as_f64().unwrap();
+            assert!((got - expected).abs() < 1e-6, "{name}: {got} instead of {expected} for {row}");
+            let alone = engine.post(&path, &row.to_string()).1["probability"].as_f64().unwrap();
+            assert!((alone - got).abs() < 1e-6, "{name}: {alone} alone, {got} in a batch for {row}");
+        }
+        let status = engine.get_json(&format!("/models/{name}"));
+        assert_eq!((&status["family"], &status["golden_rows"]), (&json!("foreign"), &json!(0)));
+        assert!(status["unproven"].as_str().unwrap().contains("no golden rows"), "{status}");
+    }
+    let summaries = engine.get_json("/models");
+    assert!(summaries["models"].as_array().unwrap().iter().all(|model| model["golden_rows"] == 0));
+    let documented = engine.get_json("/openapi.json");
+    let example = &documented["paths"]["/models/torch-logits/predict"]["post"]["requestBody"]["content"]["application/json"]
+        ["examples"]["one"]["value"];
+    let (status, answer) = engine.post("/models/torch-logits/predict", &example.to_string());
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(
+        answer["churn"],
+        json!(answer["probability"].as_f64().unwrap() >= 0.4),
+        "the label's name and threshold"
+    );
+    let log = engine.stop().1.join("\n");
+    assert!(log.contains("has no golden rows"), "{log}");
+}
+
+#[test]
+fn what_a_foreign_model_does_not_take_is_told_of_the_field_or_the_row() {
+    if !names().contains(&"sklearn-pipeline") {
+        return;
+    }
+    let repository = TempDir::new().unwrap();
+    publish(&repository, "sklearn-pipeline");
+    let engine = Engine::serve(repository.path(), &[]);
+    let path = "/models/sklearn-pipeline/predict";
+    let good = json!({"months": 12, "charges": 70.5, "calls": 2, "plan": "full", "region": "elsewhere"});
+    assert_eq!(
+        engine.post(path, &good.to_string()).0,
+        200,
+        "the encoder of the region ignores what it does not know"
+    );
+
+    let bad = json!({"months": "x", "charges": null, "calls": 20_000_000, "plan": "gold", "region": 3, "city": "Ulm"});
+    let (status, problem) = engine.post(path, &json!([good, bad]).to_string());
+    assert_eq!(status, 422);
+    let errors = problem["errors"].as_array().unwrap();
+    let mut pointers: Vec<&str> = errors.iter().map(|error| error["pointer"].as_str().unwrap()).collect();
+    pointers.sort_unstable();
+    assert_eq!(pointers, ["/1/calls", "/1/city", "/1/months", "/1/plan", "/1/region"]);
+    let plan = errors.iter().find(|error| error["pointer"] == "/1/plan").unwrap();
+    assert_eq!(plan["expected"], "one of \"basic\", \"full\"");
+
+    // A missing number goes to the model, which has no probability for it.
+    let (status, problem) =
+        engine.post(path, &json!([good, {"calls": 2, "plan": "full", "region": ""}]).to_string());
+    assert_eq!((status, &problem["errors"][0]["row"]), (422, &json!(1)), "{problem}");
+}
+
+#[test]
+fn what_a_foreign_file_leaves_open_is_asked_for_before_it_serves() {
+    let repository = TempDir::new().unwrap();
+    let target = text(repository.path());
+    let logits = data("torch-logits.onnx");
+    let wrong = repository.path().join("wrong.toml");
+    std::fs::write(&wrong, "[inputs]\nfeatures = [\"months\", \"charges\"]").unwrap();
+    let publish = ["publish", text(&logits), "--model", "logits", "--repository", target];
+    let message = fail("onnward-exporter", &[&publish[..], &["--config", text(&wrong)]].concat());
+    assert!(message.contains("has 3 columns") && message.contains("config.toml"), "{message}");
+
+    // That the output holds logits shows only once rows are scored.
+    succeed("onnward-exporter", &publish);
+    let artifact = repository.path().join("artifact.onnx");
+    std::fs::write(&artifact, export(&bank().models[0]).unwrap().encode()).unwrap();
+    let own = ["publish", text(&artifact), "--model", "bank", "--repository", target];
+    let message = fail("onnward-exporter", &[&own[..], &["--config", text(&wrong)]].concat());
+    assert!(message.contains("describes itself"), "{message}");
+    succeed("onnward-exporter", &own);
+
+    let engine = Engine::serve(repository.path(), &[]);
+    let models = engine.get_json("/models");
+    let failed = &models["failed"][0];
+    assert_eq!((&failed["name"], &failed["step"]), (&json!("logits"), &json!("trial")), "{models}");
+    assert!(failed["reason"].as_str().unwrap().contains("activation = \"sigmoid\""), "{failed}");
+}
+
+#[test]
+fn check_predict_and_inspect_read_the_config_beside_a_foreign_file() {
+    let folder = TempDir::new().unwrap();
+    let (file, rows) = (folder.path().join("model.onnx"), folder.path().join("rows.json"));
+    std::fs::copy(data("torch-logits.onnx"), &file).unwrap();
+    std::fs::copy(data("torch-logits.toml"), folder.path().join("config.toml")).unwrap();
+    let (example, expected) = rows_and_probabilities("torch-logits");
+    std::fs::write(&rows, json!(example).to_string()).unwrap();
+
+    let checked = succeed("onnward-engine", &["check", text(&file)]);
+    assert!(checked.contains("no golden rows"), "{checked}");
+    let arguments = ["predict", text(&file), text(&rows), "--output", "json"];
+    let answer = succeed_json("onnward-engine", &arguments);
+    let first = &answer["predictions"][0];
+    assert!((first["probability"].as_f64().unwrap() - expected[0]).abs() < 1e-6, "{first}");
+    assert!(first.get("churn").is_some(), "{first}");
+    let inspected = succeed_json("onnward-exporter", &["inspect", text(&file), "--output", "json"]);
+    assert_eq!(inspected["foreign"]["fields"][0]["name"], "months");
+}

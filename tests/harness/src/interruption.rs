@@ -1,0 +1,40 @@
+//! A program that ends by a signal kills the processes that it started.
+
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::error::HarnessError;
+use crate::process::ProcessTree;
+
+/// From now on SIGHUP, SIGINT or SIGTERM kills all descendants of this process, and then ends it. The exit
+/// code is that of a shell: 128 plus the signal's number.
+///
+/// # Errors
+/// [`HarnessError::System`].
+pub fn kill_children_on_signal() -> Result<(), HarnessError> {
+    let runtime = Builder::new_current_thread().enable_io().build().map_err(failed())?;
+    let entered = runtime.enter();
+    let kinds = [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::terminate()];
+    let [hangup, interrupt, terminate] = kinds.map(signal);
+    let (mut hangup, mut interrupt, mut terminate) =
+        (hangup.map_err(failed())?, interrupt.map_err(failed())?, terminate.map_err(failed())?);
+    drop(entered);
+    let wait = async move {
+        tokio::select! {
+            _ = hangup.recv() => SignalKind::hangup(),
+            _ = interrupt.recv() => SignalKind::interrupt(),
+            _ = terminate.recv() => SignalKind::terminate(),
+        }
+    };
+    let end = move || {
+        let kind = runtime.block_on(wait);
+        ProcessTree::of(std::process::id()).kill_descendants();
+        std::process::exit(128 + kind.as_raw_value());
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(end).map_err(failed())?;
+    Ok(())
+}
+
+fn failed() -> impl FnOnce(std::io::Error) -> HarnessError {
+    HarnessError::system("wait for signals")
+}
