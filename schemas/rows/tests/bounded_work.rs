@@ -25,7 +25,7 @@ const LIMITS: RowsLimits = RowsLimits::of_rows(ROWS);
 const A_VIOLATION: usize = 40;
 const ALL_ELSE: usize = 400;
 
-/// A schema of so many features, every other one of which is categorical.
+/// Returns a schema of so many features, every other one of which is categorical.
 fn schema(features: usize, required: bool) -> Schema {
     let mut toml =
         "name = \"wide\"\nversion = 1\nlabel = { column = \"y\", positive = \"1\", negative = \"0\" }"
@@ -46,7 +46,7 @@ fn measured(parser: &RowParser, body: &str, limits: RowsLimits) -> (Result<Parse
     (parsed, region.change())
 }
 
-/// The violations of a body, once it is certain that only those that are listed made messages.
+/// Returns the violations of a body, after checking that only the listed ones made messages.
 #[track_caller]
 fn rejected(parser: &RowParser, body: &str) -> Violations {
     let (parsed, stats) = measured(parser, body, LIMITS);

@@ -126,12 +126,12 @@ fn whatever_else_is_written_is_left_to_the_general_reader() {
     }
 }
 
-/// Every ASCII character, and two that are longer.
+/// Returns every ASCII character, and two that are longer.
 fn characters() -> impl Iterator<Item = char> {
     ('\0'..='\x7f').chain(['ä', '\u{2028}'])
 }
 
-/// The bodies that are damaged: each shape, with and without spaces, every kind of value.
+/// Returns the bodies that are damaged: each shape, with and without spaces, every kind of value.
 fn bodies() -> Vec<String> {
     let row = r#"{"id": "x", "plan": "ganz für ältere", "orders": 10.0, "new": null}"#;
     vec![
