@@ -1,19 +1,18 @@
-//! What a schema must be beyond well written.
+//! Checks a schema against itself, once its file reads.
 
 use std::collections::HashSet;
 
 use crate::feature::{Feature, FeatureKind, UnknownPolicy};
 use crate::schema::Schema;
 
-/// Names that mean something else where a feature's or a label's name would stand: the graph's own values, and the
-/// fields of a request and of an answer.
+/// Names that are taken: by the graph's own values, and by the fields of a request and of an answer.
 const RESERVED_FEATURES: [&str; 4] = ["features", "probabilities", "label", INSTANCES];
 /// The field of a request under which it may hold its rows.
 pub const INSTANCES: &str = "instances";
 const RESERVED_PREFIXES: [&str; 2] = ["front/", "core/"];
 const RESERVED_LABELS: [&str; 5] = ["id", "model", "version", "probability", "predictions"];
 
-/// Everything by which a schema contradicts itself, or no table and no request could fit it: one sentence each.
+/// Lists every contradiction of a schema, and all that no table and no request could fit: one sentence each.
 pub(crate) fn problems_of(schema: &Schema) -> Vec<String> {
     let mut problems = Vec::new();
     if schema.name.trim().is_empty() {
@@ -58,7 +57,7 @@ pub(crate) fn problems_of(schema: &Schema) -> Vec<String> {
     problems
 }
 
-/// What is at risk is summed up, so it must be a quantity that only adds.
+/// Checks the feature whose sum is at risk: it must be a quantity that is never negative.
 fn revenue_problem(schema: &Schema) -> Option<String> {
     let name = schema.revenue.as_ref()?;
     let feature = schema.index_of(name).map(|index| &schema.features[index]);
@@ -71,7 +70,8 @@ fn revenue_problem(schema: &Schema) -> Option<String> {
     }
 }
 
-/// As [`problems_of`], for the schema of a foreign model: its names are the graph's own, and its columns are in no table.
+/// Lists the problems of an external model's schema. Its names are the graph's own, and its columns are in no
+/// table, so fewer rules apply than in [`problems_of`].
 pub(crate) fn input_problems(schema: &Schema) -> Vec<String> {
     let mut problems = Vec::new();
     threshold_problems(schema, &mut problems);
@@ -111,7 +111,7 @@ fn distinct_names<'a>(schema: &'a Schema, problems: &mut Vec<String>) -> HashSet
     seen
 }
 
-/// What is wrong with the columns' names as such. A column without a name can be ignored, and be nothing else.
+/// Checks the columns' names. A column without a name can be ignored, and can be nothing else.
 fn column_problems(schema: &Schema, problems: &mut Vec<String>) {
     let features = schema.features.iter().map(|feature| ("feature", &feature.name));
     let identifier = schema.identifier.iter().map(|name| ("the identifier", name));
@@ -130,8 +130,8 @@ fn column_problems(schema: &Schema, problems: &mut Vec<String>) {
 
 const BLANK: &str = "is blank";
 
-/// Why no cell or name that is read from a table is ever this text: they are read without the blanks around them. A
-/// control character could be read, but neither be seen nor be shown.
+/// Says why no cell or name in a table can be this text: they are read without the blanks around them. A
+/// control character could be read, but nobody could see it.
 fn text_problem(text: &str) -> Option<&'static str> {
     if text.trim().is_empty() {
         Some(BLANK)
@@ -195,7 +195,7 @@ fn feature_problems(feature: &Feature, problems: &mut Vec<String>) {
             }
         }
         FeatureKind::Categorical { unknown: UnknownPolicy::Keep, .. } => problems.push(format!(
-            "feature {name:?} keeps unknown strings, which only a foreign model takes: unknown is \"reject\" or \
+            "feature {name:?} keeps unknown strings, which only an external model takes: unknown is \"reject\" or \
              \"ignore\""
         )),
         FeatureKind::Categorical { values, .. } => {

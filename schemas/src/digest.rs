@@ -1,11 +1,16 @@
 use sha2::{Digest, Sha256};
 
-/// The SHA-256 of `bytes` as 64 lower-case hexadecimal digits.
+/// Returns the SHA-256 of `bytes` as 64 lower-case hexadecimal digits.
+///
+/// ```
+/// let digest = onnward_schemas::sha256_hex(b"abc");
+/// assert_eq!(digest, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+/// ```
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(bytes))
 }
 
-/// The first 64 bits of the SHA-256 of `bytes`.
+/// Returns the first 64 bits of the SHA-256 of `bytes`.
 pub fn sha256_prefix(bytes: &[u8]) -> u64 {
     Sha256::digest(bytes).iter().take(8).fold(0, |prefix, byte| prefix << 8 | u64::from(*byte))
 }

@@ -15,7 +15,7 @@ pub enum Value<'a> {
     Number(f64),
     /// A string.
     Text(&'a str),
-    /// A truth value, for a category that is written `true` or `false`.
+    /// A Boolean, for a category that is written `true` or `false`.
     Boolean(bool),
     /// A JSON array; no feature takes one.
     Array,
@@ -23,11 +23,11 @@ pub enum Value<'a> {
     Object,
 }
 
-/// From here on a number is described by its powers of ten, and not by up to 300 digits.
+/// Numbers from here on are described in powers of ten, and not by up to 300 digits.
 const LONG_NUMBER: f64 = 1e16;
 
 impl Value<'_> {
-    /// The value in words, for the `got` of a violation; long strings are shortened.
+    /// Describes the value, for the `got` of a violation. Long strings are shortened.
     pub fn describe(&self) -> String {
         match self {
             Self::Missing => "nothing".to_owned(),
@@ -50,7 +50,8 @@ pub fn shorten(text: &str) -> String {
     }
 }
 
-/// Whether a cell of a text table says that there is no value: blank, or one of the usual words for it.
+/// Returns whether a cell of a text table means that there is no value: blank, or one of the usual words for
+/// it.
 pub fn is_missing_text(text: &str) -> bool {
     const WORDS: [&str; 9] = ["na", "n/a", "#n/a", "nan", "null", "none", "nil", "?", "-"];
     let text = text.trim();
@@ -58,12 +59,28 @@ pub fn is_missing_text(text: &str) -> bool {
 }
 
 impl Feature {
-    /// Encodes a raw value as the model's `features` matrix holds it: a number as itself, a category as its index,
-    /// an ignored unknown category as [`UNKNOWN_CATEGORY`], a missing optional value as NaN; a text that is kept has no
-    /// code and is NaN too.
+    /// Encodes a raw value as the model's `features` matrix holds it: a number as itself, a category as its
+    /// index, an ignored unknown category as [`UNKNOWN_CATEGORY`], a missing optional value as NaN. A string
+    /// that is kept has no code and is NaN too.
     ///
     /// # Errors
     /// What was expected and what came, when the schema does not accept the value.
+    ///
+    /// ```
+    /// use onnward_schemas::{Feature, FeatureKind, UnknownPolicy, Value};
+    ///
+    /// let values = vec!["basic".to_owned(), "full".to_owned()];
+    /// let plan = Feature {
+    ///     name: "plan".to_owned(),
+    ///     description: String::new(),
+    ///     required: true,
+    ///     kind: FeatureKind::Categorical { values, unknown: UnknownPolicy::Reject },
+    /// };
+    /// assert_eq!(plan.encode(Value::Text("full")), Ok(1.0));
+    /// let Err(mismatch) = plan.encode(Value::Text("none")) else { unreachable!() };
+    /// assert_eq!(mismatch.expected, "one of \"basic\", \"full\"");
+    /// assert_eq!(mismatch.got, "\"none\"");
+    /// ```
     #[inline]
     pub fn encode(&self, value: Value<'_>) -> Result<f32, Mismatch> {
         self.accept(value).ok_or_else(|| self.mismatch(value))
@@ -87,13 +104,18 @@ impl Feature {
                 Value::Number(_) | Value::Text(_) | Value::Boolean(_),
             ) => {
                 let code = self.code(value);
-                // What is ignored is a value that nobody has seen yet: neither a blank nor another type.
-                let may_be_new = || matches!(value, Value::Text(text) if !text.trim().is_empty());
-                let is_accepted =
-                    code != UNKNOWN_CATEGORY || (*unknown == UnknownPolicy::Ignore && may_be_new());
-                is_accepted.then_some(code)
+                if code == UNKNOWN_CATEGORY { unlisted(*unknown, value) } else { Some(code) }
             }
             _ => None,
+        }
+    }
+
+    /// Encodes a raw value that is not among a categorical feature's values, as [`Feature::accept`] does once
+    /// it has searched for it. `None` for a numeric feature.
+    pub fn accept_unlisted(&self, value: Value<'_>) -> Option<f32> {
+        match &self.kind {
+            FeatureKind::Categorical { unknown, .. } => unlisted(*unknown, value),
+            FeatureKind::Numeric { .. } => None,
         }
     }
 
@@ -105,7 +127,8 @@ impl Feature {
         Mismatch { expected: self.expected() + bound, got: value.describe() }
     }
 
-    /// Encodes a cell of a text table, where blank and `NA`-like cells are missing unless the schema lists them.
+    /// Encodes a cell of a text table, where blank and `NA`-like cells are missing unless the schema lists
+    /// them.
     ///
     /// # Errors
     /// As [`Feature::encode`].
@@ -126,8 +149,8 @@ impl Feature {
         }
     }
 
-    /// The number that the graph's front computes from a raw value, whatever the schema would refuse: this is how
-    /// golden rows are encoded, which hold unknown and missing values on purpose.
+    /// Returns the number that the graph's encoder computes from a raw value, also from one that the schema
+    /// would reject. Golden rows are encoded so: they hold unknown and missing values on purpose.
     #[inline]
     pub fn code(&self, value: Value<'_>) -> f32 {
         match (&self.kind, value) {
@@ -146,14 +169,22 @@ impl Feature {
     }
 }
 
-/// Whether two strings are the same. Names and categories have few bytes, which are compared before the standard library's
-/// comparison, which is a call, would have begun.
+/// Encodes a value that is not listed. Only a string can be a category that is new: neither a blank nor a
+/// value of another type.
+#[inline]
+fn unlisted(policy: UnknownPolicy, value: Value<'_>) -> Option<f32> {
+    let may_be_new = || matches!(value, Value::Text(text) if !text.trim().is_empty());
+    (policy == UnknownPolicy::Ignore && may_be_new()).then_some(UNKNOWN_CATEGORY)
+}
+
+/// Compares two strings of few bytes, as names and categories are. The standard library's comparison is a
+/// call, which takes longer.
 #[inline]
 fn same(one: &str, other: &str) -> bool {
     is_equal(one.as_bytes(), other.as_bytes())
 }
 
-/// A linear scan: for the few values a feature has it takes a fifth of a hash map's time.
+/// Searches from the front: for the few values that a feature has, a hash map takes five times as long.
 #[inline]
 fn index_of(values: &[String], text: &str) -> f32 {
     values.iter().position(|known| same(known, text)).map_or(UNKNOWN_CATEGORY, |index| index as f32)
@@ -198,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_category_that_looks_like_a_truth_value_takes_the_truth_value_or_the_string() {
+    fn a_category_that_looks_like_a_boolean_takes_the_boolean_or_the_string() {
         let feature = categorical(&["false", "true"], UnknownPolicy::Reject);
         assert_eq!(feature.encode(Value::Boolean(true)), Ok(1.0));
         assert_eq!(feature.encode(Value::Text("false")), Ok(0.0));

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// How good a fitted model is.
+/// The figures of a fitted model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// How many rows the model was fitted on.
@@ -27,7 +27,7 @@ pub struct CrossValidation {
 /// The figures of a binary classifier on one set of rows, the decision taken at the schema's threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// The share of rows judged rightly.
+    /// The share of rows judged correctly.
     pub accuracy: f64,
     /// The share of positives among the rows judged positive; 0 where there are none.
     pub precision: f64,
@@ -47,7 +47,7 @@ pub struct Figures {
     pub confusion: Confusion,
 }
 
-/// How many rows were judged how.
+/// The confusion matrix: how many rows were judged how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Confusion {
     /// Positives judged positive.

@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use crate::encode::shorten;
+
 /// One input column of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Feature {
@@ -7,7 +9,7 @@ pub struct Feature {
     pub name: String,
     /// What the column means, for people; may be empty.
     pub description: String,
-    /// Whether a row without a value is refused. An optional value that is missing is imputed by the model.
+    /// Whether a row without a value is rejected. A missing optional value is imputed by the model.
     pub required: bool,
     /// Which values the column takes.
     pub kind: FeatureKind,
@@ -38,18 +40,18 @@ pub enum FeatureKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UnknownPolicy {
-    /// The row is refused with a violation that lists the known values.
+    /// The row is rejected with a violation that lists the known values.
     #[default]
     Reject,
     /// The row is scored as if none of the known values held.
     Ignore,
-    /// The string goes to the model as it is, listed or not: what a foreign model's input of strings takes. It has no
-    /// code; [`Rows::texts`](crate::Rows::texts) carries it.
+    /// The string goes to the model as it is, listed or not: what an external model's input of strings takes.
+    /// It has no code; [`Rows::texts`](crate::Rows::texts) carries it.
     Keep,
 }
 
 impl FeatureKind {
-    /// Whether a quantity is in its range, and whole where it must be.
+    /// Returns whether a quantity is in its range, and whole where it must be.
     #[inline]
     pub(crate) fn has(&self, number: f64) -> bool {
         let Self::Numeric { min, max, integer } = self else { return false };
@@ -59,7 +61,7 @@ impl FeatureKind {
 }
 
 impl Feature {
-    /// The values of a categorical feature; `None` for a numeric one.
+    /// Returns the values of a categorical feature; `None` for a numeric one.
     #[inline]
     pub fn categories(&self) -> Option<&[String]> {
         match &self.kind {
@@ -68,19 +70,19 @@ impl Feature {
         }
     }
 
-    /// Whether the feature is a quantity.
+    /// Returns whether the feature is a quantity.
     #[inline]
     pub fn is_numeric(&self) -> bool {
         matches!(self.kind, FeatureKind::Numeric { .. })
     }
 
-    /// Whether the feature's values are strings that go to the model as they are.
+    /// Returns whether the feature's values are strings that go to the model as they are.
     #[inline]
     pub fn is_text(&self) -> bool {
         matches!(self.kind, FeatureKind::Categorical { unknown: UnknownPolicy::Keep, .. })
     }
 
-    /// What the feature takes, in words: the `expected` of a violation.
+    /// Describes what the feature takes: the `expected` of a violation. Long values are shortened.
     pub fn expected(&self) -> String {
         match &self.kind {
             FeatureKind::Numeric { min, max, integer } => {
@@ -93,7 +95,8 @@ impl Feature {
                 }
             }
             FeatureKind::Categorical { values, unknown: UnknownPolicy::Reject } => {
-                let shown: Vec<String> = values.iter().take(20).map(|value| format!("\"{value}\"")).collect();
+                let shown: Vec<String> =
+                    values.iter().take(20).map(|value| format!("\"{}\"", shorten(value))).collect();
                 let more = if values.len() > 20 { ", …" } else { "" };
                 format!("one of {}{more}", shown.join(", "))
             }

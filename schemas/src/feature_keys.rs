@@ -1,5 +1,5 @@
-//! What is wrong with the keys of `[[features]]`, in sentences that name the feature. serde reads a feature only after its
-//! `type`, and no longer knows then where it stood.
+//! Checks the keys of `[[features]]`, with messages that name the feature. serde could not: it reads a
+//! feature after its `type`, and has then lost the place.
 
 use toml::{Table, Value};
 
@@ -7,7 +7,7 @@ const COMMON: [&str; 4] = ["name", "type", "description", "required"];
 const NUMERIC: [&str; 3] = ["min", "max", "integer"];
 const CATEGORICAL: [&str; 2] = ["values", "unknown"];
 
-/// Everything that is wrong with the features' keys and the types of their values: one sentence each.
+/// Lists all that is wrong with the features' keys and the types of their values: one sentence each.
 pub(crate) fn feature_key_problems(schema: &Table) -> Vec<String> {
     let mut problems = Vec::new();
     let features = schema.get("features").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -47,7 +47,7 @@ fn table_problems(at: usize, feature: &Table, problems: &mut Vec<String>) {
     }
 }
 
-/// What a key takes, where that is not what it has.
+/// Returns what a key takes, if its value is something else.
 fn expected_instead(key: &str, value: &Value) -> Option<&'static str> {
     let strings = |list: &Vec<Value>| list.iter().all(Value::is_str);
     let (fits, expected) = match key {

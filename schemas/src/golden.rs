@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::encode::Value;
 
-/// The rows that an artifact carries to prove that a runtime computes what the trainer computed.
+/// The rows by which an artifact verifies that a runtime computes what the trainer computed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Golden {
     /// The largest absolute difference of a probability that counts as the same.
@@ -12,8 +12,8 @@ pub struct Golden {
 }
 
 impl Golden {
-    /// The largest tolerance that a file may state. The trainer writes 1e-6, which two runtimes keep in single
-    /// precision; beyond this, a runtime that computes something else would pass.
+    /// The largest tolerance that a file may state. The trainer writes 1e-6, which two runtimes keep in
+    /// single precision; beyond this, a runtime that computes something else would pass.
     pub const MAX_TOLERANCE: f64 = 1e-4;
 }
 
@@ -26,7 +26,7 @@ pub struct GoldenRow {
     pub probability: f64,
 }
 
-/// A raw value that is kept.
+/// A raw value, owned.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum GoldenValue {
@@ -39,7 +39,7 @@ pub enum GoldenValue {
 }
 
 impl GoldenValue {
-    /// The value, borrowed.
+    /// Borrows the value.
     pub fn as_value(&self) -> Value<'_> {
         match self {
             Self::Missing => Value::Missing,
@@ -48,7 +48,7 @@ impl GoldenValue {
         }
     }
 
-    /// The value as a graph's input of strings takes it; missing is empty.
+    /// Returns the value as a graph's input of strings takes it; a missing one is empty.
     pub fn text(&self) -> String {
         match self {
             Self::Missing => String::new(),

@@ -1,11 +1,14 @@
 //! The contract between the trainer, the exporter and the engine.
 //!
-//! A [`Schema`] says which columns a table of customers has, how a raw value becomes a number
-//! ([`Feature::encode`]), and what is wrong with one that cannot ([`Violation`]). [`Metadata`] is what an artifact
-//! says about itself, and [`layout`] is where artifacts lie in a model repository.
+//! A [`Schema`] lists the columns of a table of customers. It defines how a raw value becomes a number
+//! ([`Feature::encode`]) and describes what is wrong with a value that cannot ([`Violation`]). [`Metadata`]
+//! is an artifact's description of itself, and [`layout`] has the paths of a model repository.
 //!
-//! Only what is *stateless* lives here: the same code runs while training and while serving. What is *learned*
-//! (medians, means, weights, trees) lives in the ONNX graph.
+//! Everything here is *stateless*: the same code runs while training and while serving. What is *learned*
+//! (medians, means, weights, trees) is in the ONNX graph.
+//!
+//! Deliberately absent: the reading of requests, which is `onnward-rows`, and the bytes of an artifact, which
+//! are `onnward-onnx`.
 
 mod checks;
 mod digest;

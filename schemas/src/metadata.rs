@@ -12,7 +12,7 @@ use crate::schema::Schema;
 /// The version of the artifact format that this code writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// What an artifact says about itself.
+/// An artifact's description of itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metadata {
     /// The schema of the rows that the model scores; its segments are the columns to break results down by.
@@ -21,11 +21,11 @@ pub struct Metadata {
     pub family: String,
     /// The settings with which the model was fitted.
     pub parameters: BTreeMap<String, f64>,
-    /// How good the model is.
+    /// The model's figures on held-out rows.
     pub evaluation: Evaluation,
-    /// What the training rows looked like.
+    /// The distribution of the training rows.
     pub profile: Profile,
-    /// The rows that prove a runtime.
+    /// The rows that verify a runtime.
     pub golden: Golden,
     /// Where the model comes from.
     pub provenance: Provenance,
@@ -48,20 +48,22 @@ impl Metadata {
     /// #     label = { column = "Left", positive = "1", negative = "0" }
     /// #     features = [{ name = "orders", type = "numeric" }]
     /// # "#)?.schema;
-    /// # let figures = r#"{"accuracy": 1, "precision": 1, "recall": 1, "f1": 1, "roc_auc": 1, "log_loss": 0,
-    /// #     "average_precision": 1, "brier": 0, "confusion": {"true_positives": 1, "false_positives": 0,
-    /// #     "true_negatives": 1, "false_negatives": 0}}"#;
-    /// # let evaluation = format!(r#"{{"train_rows": 8, "test_rows": 2, "test": {figures}, "cross_validation":
-    /// #     {{"fold_roc_auc": [1], "roc_auc_mean": 1, "roc_auc_std": 0}}}}"#);
+    /// # let figures = r#"{"accuracy": 1, "precision": 1, "recall": 1, "f1": 1, "roc_auc": 1,
+    /// #     "log_loss": 0, "average_precision": 1, "brier": 0, "confusion": {"true_positives": 1,
+    /// #     "false_positives": 0, "true_negatives": 1, "false_negatives": 0}}"#;
+    /// # let evaluation = format!(r#"{{"train_rows": 8, "test_rows": 2, "test": {figures},
+    /// #     "cross_validation": {{"fold_roc_auc": [1], "roc_auc_mean": 1, "roc_auc_std": 0}}}}"#);
     /// # Ok(Metadata {
     /// #     schema,
     /// #     family: "logistic".to_owned(),
     /// #     parameters: Default::default(),
     /// #     evaluation: serde_json::from_str(&evaluation)?,
-    /// #     profile: serde_json::from_str(r#"{"rows": 8, "features": [{"type": "numeric", "edges": [], "min": 0,
-    /// #         "median": 0, "mean": 0, "max": 1, "counts": [8], "missing": 0}],
+    /// #     profile: serde_json::from_str(r#"{"rows": 8, "features": [{"type": "numeric", "edges": [],
+    /// #         "min": 0, "median": 0, "mean": 0, "max": 1, "counts": [8], "missing": 0}],
     /// #         "score": [1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1]}"#)?,
-    /// #     golden: serde_json::from_str(r#"{"tolerance": 1e-6, "rows": [{"values": [1], "probability": 0.5}]}"#)?,
+    /// #     golden: serde_json::from_str(
+    /// #         r#"{"tolerance": 1e-6, "rows": [{"values": [1], "probability": 0.5}]}"#,
+    /// #     )?,
     /// #     provenance: serde_json::from_str(r#"{"data_sha256": "", "seed": 1, "versions": {}}"#)?,
     /// # })
     /// # }

@@ -1,5 +1,5 @@
-//! Checks the figures in an artifact's metadata. An artifact is untrusted input: its own figures decide how it is
-//! verified and monitored, so a file could weaken its checks by them or break what reads them.
+//! Checks the figures in an artifact's metadata. An artifact is untrusted input: its own figures decide how
+//! it is verified and monitored, so a file could weaken its checks by them or break what reads them.
 
 use crate::evaluation::{Evaluation, Figures};
 use crate::feature::{Feature, FeatureKind};
@@ -8,8 +8,8 @@ use crate::metadata::Metadata;
 use crate::metadata_error::MetadataError;
 use crate::profile::{FeatureProfile, Profile, SCORE_BINS};
 
-/// How many inner edges a numeric profile has at most; the trainer writes nine. Every live row is compared with
-/// all of them.
+/// How many inner edges a numeric profile has at most; the trainer writes nine. Every live row is compared
+/// with all of them.
 const MAX_EDGES: usize = 1000;
 
 /// The largest log loss. That of a double's smallest probability is 745.

@@ -1,7 +1,7 @@
-//! The generative model from which sample customers are drawn: pure data, read from a schema file's `[sample]`.
+//! The model from which sample customers are drawn, as a schema file's `[sample]` holds it.
 //!
-//! Columns are drawn in the order in which they are listed, each possibly given an earlier one; the label follows last
-//! from a logistic model of what was drawn.
+//! Columns are drawn in the order in which they are listed, each possibly given an earlier one. The label is
+//! drawn last, from a logistic model of the columns.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -22,14 +22,15 @@ pub struct SampleModel {
     pub label: LinearModel,
 }
 
-/// How one feature is drawn. Numbers are brought into the feature's range, and rounded where it takes whole numbers only.
+/// How one feature is drawn. Numbers are brought into the feature's range, and rounded where it takes whole
+/// numbers only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SampleColumn {
     /// The feature's name.
     pub column: String,
-    /// The share of rows in which the drawn value is left out of the table, from 0 to 1. Columns that depend on it, and
-    /// the label, still follow the value: it is missing at random.
+    /// The share of rows in which the drawn value is left out of the table, from 0 to 1. Columns that depend
+    /// on it, and the label, still follow the value: it is missing at random.
     #[serde(default)]
     pub missing: f64,
     /// The distribution.
@@ -45,15 +46,15 @@ pub enum Draw {
         /// An earlier categorical column on which the weights depend.
         #[serde(default)]
         given: Option<String>,
-        /// A weight for each of the feature's values, in the schema's order, by the value of `given`; under the key `any`
-        /// where nothing is given. A value of weight 0 is never drawn.
+        /// A weight for each of the feature's values, in the schema's order, by the value of `given`; under
+        /// the key `any` where nothing is given. A value of weight 0 is never drawn.
         weights: BTreeMap<String, Vec<f64>>,
         /// What earlier columns add to the natural logarithm of a value's weight.
         #[serde(default)]
         effects: BTreeMap<String, Vec<Term>>,
     },
-    /// A numeric feature by its quantile function: values at equally spaced probabilities from 0 to 1, with straight
-    /// lines between them.
+    /// A numeric feature by its quantile function: values at equally spaced probabilities from 0 to 1, with
+    /// straight lines between them.
     Quantiles {
         /// An earlier categorical column on which the quantiles depend.
         #[serde(default)]
@@ -75,8 +76,8 @@ pub enum Draw {
         #[serde(default)]
         decimals: u8,
     },
-    /// A numeric feature as the product of two earlier ones, with relative normal noise. Where the product is 0, an
-    /// optional feature is left blank.
+    /// A numeric feature as the product of two earlier ones, with relative normal noise. Where the product is
+    /// 0, an optional feature is left blank.
     Product {
         /// The two factors.
         of: [String; 2],
@@ -115,7 +116,7 @@ pub struct Term {
 }
 
 impl SampleModel {
-    /// Holds the model against its schema.
+    /// Checks the model against its schema.
     ///
     /// # Errors
     /// Every contradiction, in words.
@@ -141,10 +142,10 @@ impl SampleModel {
     }
 }
 
-/// A model while it is held against its schema.
+/// A model while it is checked against its schema.
 struct Check<'a> {
     schema: &'a Schema,
-    /// The columns before the one that is looked at.
+    /// The columns before the one that is checked.
     drawn: HashSet<&'a str>,
     problems: Vec<String>,
 }
@@ -206,13 +207,13 @@ impl Check<'_> {
         }
     }
 
-    /// A feature that is drawn before the column that is looked at.
+    /// Returns a feature that is drawn before the column that is checked.
     fn earlier(&self, name: &str) -> Option<&Feature> {
         let index = self.schema.index_of(name).filter(|_| self.drawn.contains(name))?;
         self.schema.features.get(index)
     }
 
-    /// Whether there is a list for each value of `given`, or one under `any`.
+    /// Checks that there is a list for each value of `given`, or one under `any`.
     fn cases(&mut self, place: &str, given: Option<&str>, lists: &BTreeMap<String, Vec<f64>>) {
         let any = ["any".to_owned()];
         let expected = match given {

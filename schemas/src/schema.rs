@@ -39,7 +39,8 @@ pub struct Schema {
     pub features: Vec<Feature>,
     /// The categorical features by which results are broken down.
     pub segments: Vec<String>,
-    /// The numeric feature that says what a customer brings in, where there is one: what is at risk with the customer.
+    /// The numeric feature that says what a customer brings in, where there is one: what is at risk with the
+    /// customer.
     pub revenue: Option<String>,
     pub(crate) index: HashMap<String, usize>,
     /// The indices of the features that keep their strings, in order.
@@ -68,7 +69,7 @@ pub struct SchemaFile {
     pub sample: Option<SampleModel>,
 }
 
-/// Why a schema is refused.
+/// Why a schema is rejected.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum SchemaError {
     /// The text is not TOML, or has a key or a type that a schema does not have.
@@ -84,6 +85,34 @@ impl SchemaFile {
     ///
     /// # Errors
     /// [`SchemaError`], naming the line or listing every contradiction.
+    ///
+    /// ```
+    /// use onnward_schemas::SchemaFile;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let toml = r#"
+    ///     name = "shop"
+    ///     version = 1
+    ///     identifier = "customer"
+    ///     [label]
+    ///     column = "HasLeft"
+    ///     positive = "1"
+    ///     negative = "0"
+    ///     [[features]]
+    ///     name = "orders"
+    ///     type = "numeric"
+    ///     min = 0
+    ///     integer = true
+    /// "#;
+    /// let schema = SchemaFile::parse(toml)?.schema;
+    /// assert_eq!((schema.label.name.as_str(), schema.threshold), ("has_left", 0.5));
+    /// assert_eq!(schema.features[0].expected(), "a whole number of at least 0");
+    ///
+    /// let Err(error) = SchemaFile::parse(&toml.replace("min = 0", "min = \"0\"")) else { unreachable!() };
+    /// assert!(error.to_string().contains("feature \"orders\": min is \"0\"; it must be a number"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn parse(text: &str) -> Result<Self, SchemaError> {
         let not_toml = |error: toml::de::Error| SchemaError::Syntax(error.to_string());
         let problems = feature_key_problems(&text.parse().map_err(not_toml)?);
@@ -101,10 +130,11 @@ impl SchemaFile {
 }
 
 impl Schema {
-    /// How many features a schema may have. An engine's configuration may permit fewer: `models.max_features`.
+    /// How many features a schema may have. An engine's configuration may permit fewer:
+    /// `models.max_features`.
     pub const MAX_FEATURES: usize = 1_000_000;
 
-    /// The schema of a foreign model: its features are the graph's inputs, whose names may be any.
+    /// Returns the schema of an external model: its features are the graph's inputs, whose names may be any.
     ///
     /// # Errors
     /// [`SchemaError::Invalid`] if no request could hold the features or no answer the label.
@@ -132,7 +162,7 @@ impl Schema {
         if problems.is_empty() { Ok(schema) } else { Err(SchemaError::Invalid(problems)) }
     }
 
-    /// The schema as the text of a TOML file that [`SchemaFile::parse`] reads back.
+    /// Writes the schema as the text of a TOML file that [`SchemaFile::parse`] reads back.
     ///
     /// # Errors
     /// [`SchemaError::Syntax`] if a value cannot be written as TOML.
@@ -165,6 +195,33 @@ impl Schema {
         self.texts.binary_search(&feature).ok()
     }
 
+    /// Returns the decision that a probability means: whether the row is judged positive.
+    ///
+    /// The comparison is in single precision, as a probability is printed: an answer of 0.7 is positive at a
+    /// threshold of 0.7.
+    ///
+    /// ```
+    /// # use onnward_schemas::SchemaFile;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let toml = r#"
+    /// #     name = "shop"
+    /// #     version = 1
+    /// #     threshold = 0.7
+    /// #     label = { column = "Left", positive = "1", negative = "0" }
+    /// #     features = [{ name = "orders", type = "numeric" }]
+    /// # "#;
+    /// let schema = SchemaFile::parse(toml)?.schema;
+    /// assert_eq!(schema.threshold, 0.7);
+    /// assert!(schema.is_positive(0.7) && !schema.is_positive(0.699));
+    /// assert!(f64::from(0.7_f32) < schema.threshold, "in double precision it would be below");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[inline]
+    pub fn is_positive(&self, probability: f32) -> bool {
+        probability >= self.threshold as f32
+    }
+
     /// Says why a field that is no feature is rejected.
     ///
     /// The identifier is no feature either, and is accepted: ask only for other fields.
@@ -181,8 +238,8 @@ impl Schema {
         Mismatch { expected, got: format!("the unknown field \"{}\"", shorten(field)) }
     }
 
-    /// The digest of everything that decides which requests are accepted and how they are encoded: two artifacts with
-    /// the same fingerprint take the same requests.
+    /// Returns the digest of all that decides which requests are accepted and how they are encoded. Two
+    /// artifacts with the same fingerprint take the same requests.
     pub fn fingerprint(&self) -> String {
         let mut text = format!("identifier {:?}\n", self.identifier);
         for feature in &self.features {
@@ -197,12 +254,12 @@ impl Schema {
     }
 }
 
-/// Each feature's index by its name.
+/// Returns each feature's index by its name.
 pub(crate) fn index_of_names(features: &[Feature]) -> HashMap<String, usize> {
     features.iter().enumerate().map(|(index, feature)| (feature.name.clone(), index)).collect()
 }
 
-/// The indices of the features that keep their strings.
+/// Returns the indices of the features that keep their strings.
 pub(crate) fn text_indices(features: &[Feature]) -> Vec<usize> {
     features.iter().enumerate().filter(|(_, feature)| feature.is_text()).map(|(index, _)| index).collect()
 }

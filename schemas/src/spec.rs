@@ -1,4 +1,4 @@
-//! The schema as it is written down: every field that a file may have, not yet checked against the others.
+//! The schema as a file holds it: every field, not yet checked against the others.
 
 use serde::{Deserialize, Serialize};
 
@@ -159,7 +159,7 @@ impl TryFrom<SchemaSpec> for Schema {
     }
 }
 
-/// `TotalChurn` and `total churn` both become `total_churn`.
+/// Makes a label's name of its column's: `TotalChurn` and `total churn` both become `total_churn`.
 fn default_label_name(column: &str) -> String {
     let mut name = String::new();
     let mut after_lower = false;

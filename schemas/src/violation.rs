@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-/// What a feature takes and what it was given instead.
+/// A value that a feature does not take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
     /// What the feature takes, in words.
@@ -9,7 +9,7 @@ pub struct Mismatch {
     pub got: String,
 }
 
-/// One thing that is wrong with a request.
+/// One mistake in a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Violation {
     /// Where it is: a JSON pointer (RFC 6901) into the request's body.
@@ -94,7 +94,11 @@ impl Violations {
     }
 }
 
-/// Appends one reference token to a JSON pointer, escaped as RFC 6901 says.
+/// Appends one reference token to a JSON pointer, escaped as RFC 6901 defines.
+///
+/// ```
+/// assert_eq!(onnward_schemas::pointer_to("/3", "km/h"), "/3/km~1h");
+/// ```
 pub fn pointer_to(parent: &str, token: &str) -> String {
     format!("{parent}/{}", token.replace('~', "~0").replace('/', "~1"))
 }

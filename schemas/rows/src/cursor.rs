@@ -3,9 +3,9 @@
 use memchr::memchr;
 use onnward_schemas::Value;
 
-/// How many digits a number may have here. It is then an integer that a double holds, divided by a power of ten
-/// that a double holds too, so the quotient is the nearest double (Clinger, "How to read floating point numbers
-/// accurately", 1990).
+/// How many digits a number may have here. It is then an integer that a double holds, divided by a power of
+/// ten that a double holds too, so the quotient is the nearest double (Clinger, "How to read floating point
+/// numbers accurately", 1990).
 const MAX_DIGITS: usize = 15;
 const POWERS_OF_TEN: [f64; MAX_DIGITS] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14];

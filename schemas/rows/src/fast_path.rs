@@ -1,8 +1,8 @@
-//! Reads rows as nearly every client writes them: on one line, without escapes, nothing nested, nothing wrong. It
-//! takes half the time of the general reader.
+//! Reads rows as nearly every client writes them: on one line, without escapes, nothing nested, nothing
+//! wrong. It takes half the time of the general reader.
 //!
-//! Deliberately absent: any message. Every other text, whatever it holds, is left to the general reader, which
-//! reads the same rows and says what it does not accept.
+//! Deliberately absent: any message. Every other text, whatever it holds, is left to the general reader,
+//! which reads the same rows and says what it does not accept.
 
 use onnward_schemas::{INSTANCES, Rows, Schema, Value};
 
@@ -13,8 +13,8 @@ use crate::limits::RowsLimits;
 use crate::parser::{BodyShape, ParsedRows, RowParser};
 
 impl RowParser {
-    /// Reads the rows of a text as the general reader does; `None` for a text that only that one can judge. Public
-    /// for fuzzers, which compare both readers.
+    /// Reads the rows of a text as the general reader does; `None` for a text that only that one can judge.
+    /// Public for fuzzers, which compare both readers.
     #[doc(hidden)]
     pub fn parse_fast(&self, text: &str, limits: RowsLimits, keeps_keys: bool) -> Option<ParsedRows> {
         let mut text = Cursor::new(text)?;
@@ -159,7 +159,7 @@ impl FastRowParser<'_> {
         if let (Value::Text(text), Some(at)) = (value, self.schema.text_index(index)) {
             text.clone_into(&mut self.texts[texts_start + at]);
         }
-        self.schema.features[index].accept(value)
+        self.tokens[index].accept(&self.schema.features[index], value)
     }
 }
 

@@ -4,6 +4,7 @@ use onnward_schemas::{Mismatch, Rows, Schema, Violation, Violations, pointer_to}
 use serde::de::Deserializer;
 
 use crate::body::BodyVisitor;
+use crate::json_tokens::JsonTokens;
 use crate::keys::RowKeys;
 use crate::limits::RowsLimits;
 use crate::parser::{BodyShape, ParsedRows, RowParser};
@@ -18,6 +19,7 @@ pub fn read<'de, D: Deserializer<'de>>(
     let schema = parser.schema();
     let mut reader = Reader {
         schema,
+        tokens: &parser.tokens,
         max_rows: limits.max_rows_of(schema.features.len()),
         required: schema.features.iter().filter(|feature| feature.required).count(),
         values: Vec::new(),
@@ -38,10 +40,11 @@ pub fn read<'de, D: Deserializer<'de>>(
 
 /// The state of the general reader.
 ///
-/// A row costs the work of the fields that it has, and no more once there is a violation: only its own fields are
-/// marked as seen, what it lacks is counted and not listed, and the matrix is not filled.
+/// A row costs the work of the fields that it has, and no more once there is a violation: only its own fields
+/// are marked as seen, what it lacks is counted and not listed, and the matrix is not filled.
 pub struct Reader<'a> {
     pub schema: &'a Schema,
+    pub tokens: &'a [JsonTokens],
     pub max_rows: usize,
     /// How many features a row must have.
     pub required: usize,

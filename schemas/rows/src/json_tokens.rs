@@ -1,12 +1,15 @@
 //! How a feature's name and its categories are written in JSON, to be found in a text without searching for
 //! their ends.
 
-use onnward_schemas::Feature;
+use std::collections::HashMap;
+
+use onnward_schemas::{Feature, Value};
 
 /// How many bytes a token has at most: two halves that are compared at once.
 const MAX_BYTES: usize = 2 * HALF;
 const HALF: usize = size_of::<u128>();
-/// A feature with more categories has no tokens for them: each needs a bit of a word.
+/// A feature with more categories has no tokens for them, since each needs a bit of a word, and a hash map
+/// instead.
 const MAX_CATEGORIES: usize = u32::BITS as usize;
 
 /// The bytes that come next in a text.
@@ -44,6 +47,24 @@ fn window(text: &[u8]) -> Option<Window> {
     Some([u128::from_le_bytes(*low), u128::from_le_bytes(*rest.first_chunk()?)])
 }
 
+/// Returns the codes of categories. One that is listed twice has the code of the first.
+fn codes(values: &[String]) -> HashMap<String, usize> {
+    values.iter().enumerate().rev().map(|(code, value)| (value.clone(), code)).collect()
+}
+
+fn accept_by(codes: &HashMap<String, usize>, feature: &Feature, value: Value<'_>) -> Option<f32> {
+    let code = match value {
+        Value::Text(text) => codes.get(text),
+        Value::Number(number) => codes.get(&number.to_string()),
+        Value::Boolean(boolean) => codes.get(if boolean { "true" } else { "false" }),
+        Value::Missing | Value::Array | Value::Object => return feature.accept(value),
+    };
+    match code {
+        Some(code) => Some(*code as f32),
+        None => feature.accept_unlisted(value),
+    }
+}
+
 /// The tokens of one feature.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JsonTokens {
@@ -51,6 +72,8 @@ pub struct JsonTokens {
     name: Option<Token>,
     /// `"category"`, in the order of their codes: all of them or none.
     categories: Vec<Token>,
+    /// The codes of the categories, where there are too many to search from the front for each value.
+    codes: Option<HashMap<String, usize>>,
 }
 
 impl JsonTokens {
@@ -61,7 +84,22 @@ impl JsonTokens {
         let values =
             feature.categories().filter(|values| !feature.is_text() && values.len() <= MAX_CATEGORIES);
         let categories = values.and_then(|values| values.iter().map(category).collect());
-        Self { name: Token::new(name, &format!("\"{name}\":")), categories: categories.unwrap_or_default() }
+        let many = feature.categories().filter(|values| !feature.is_text() && values.len() > MAX_CATEGORIES);
+        Self {
+            name: Token::new(name, &format!("\"{name}\":")),
+            categories: categories.unwrap_or_default(),
+            codes: many.map(codes),
+        }
+    }
+
+    /// Encodes a value as [`Feature::accept`] does. The work does not depend on how many categories there
+    /// are.
+    #[inline]
+    pub fn accept(&self, feature: &Feature, value: Value<'_>) -> Option<f32> {
+        match &self.codes {
+            None => feature.accept(value),
+            Some(codes) => accept_by(codes, feature, value),
+        }
     }
 
     /// Returns how many bytes the feature's name has, if the text begins with it.
@@ -75,7 +113,8 @@ impl JsonTokens {
     #[inline]
     pub fn category_at(&self, text: &[u8]) -> Option<(usize, usize)> {
         let window = window(text)?;
-        // A branch for each would be mispredicted, since any category may come: all are compared, without one.
+        // A branch for each would be mispredicted, since any category may come: all are compared, without
+        // one.
         let found = |(code, token): (usize, &Token)| u32::from(token.is_at(window)) << code;
         let found = self.categories.iter().enumerate().map(found).fold(0, |all, one| all | one);
         let code = found.trailing_zeros() as usize;

@@ -1,12 +1,12 @@
 //! Reads a request's body into a feature matrix.
 //!
-//! A [`RowParser`] is built once from a [`Schema`](onnward_schemas::Schema) and is kept with the model that it
-//! serves. [`RowParser::parse`] reads the bytes of a body and gives [`ParsedRows`], or everything that is wrong
-//! with the body as a [`ParseError`]. It builds no tree of values in between.
+//! A [`RowParser`] is built once from a [`Schema`](onnward_schemas::Schema) and is kept with the model that
+//! it serves. [`RowParser::parse`] reads the bytes of a body and gives [`ParsedRows`], or everything that is
+//! wrong with the body as a [`ParseError`]. It builds no tree of values in between.
 //!
-//! There are two readers, and both read the same rows. The *fast path* reads JSON on one line, without escapes
-//! and without mistakes, as nearly every client writes it. The *general reader* reads all of JSON with serde and
-//! collects every violation.
+//! There are two readers, and both read the same rows. The *fast path* reads JSON on one line, without
+//! escapes and without mistakes, as nearly every client writes it. The *general reader* reads all of JSON
+//! with serde and collects every violation.
 //!
 //! The work is bounded by the body's bytes and by the cells of the matrix ([`RowsLimits`]), whatever the body
 //! holds: a mistake costs the memory and the time of a message only while messages are still listed.
@@ -61,6 +61,7 @@ pub use self::error::ParseError;
 pub use self::keys::RowKeys;
 pub use self::limits::RowsLimits;
 pub use self::parser::{BodyShape, ParsedRows, RowParser};
+pub use self::skip::Skip;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 /// What bounds the reading of rows.
 ///
 /// A body of a few bytes can stand for a large matrix, because a row need not give its optional features:
-/// 10,000 times `{}` is 30 KB, and with 4,096 features it is a matrix of 160 MB. So the cells are bounded too.
+/// 10,000 times `{}` is 30 KB, and with 4,096 features it is a matrix of 160 MB. So the cells are bounded
+/// too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RowsLimits {
     /// How many rows a body may hold.

@@ -87,7 +87,8 @@ impl RowParser {
         }
     }
 
-    /// Reads the rows of a text with the general reader alone. Public for fuzzers, which compare both readers.
+    /// Reads the rows of a text with the general reader alone. Public for fuzzers, which compare both
+    /// readers.
     ///
     /// # Errors
     /// As [`RowParser::parse`].
@@ -106,8 +107,8 @@ impl RowParser {
 
     /// Checks whether a body may stand for more than this many cells, without parsing it.
     ///
-    /// It may say so of a body that does not, such as one with braces in its strings; never the other way round.
-    /// Every row of the matrix is an object, so there are at most as many as there are opening braces.
+    /// It may say so of a body that does not, such as one with braces in its strings; never the other way
+    /// round. Every row of the matrix is an object, so there are at most as many as there are opening braces.
     ///
     /// ```
     /// # use onnward_rows::RowParser;

@@ -7,6 +7,7 @@ use onnward_schemas::{Feature, INSTANCES, Mismatch, Value, shorten};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::general::{Place, Reader};
+use crate::json_tokens::JsonTokens;
 use crate::keys::KeySeed;
 use crate::skip::Skip;
 
@@ -28,8 +29,8 @@ pub struct RowReader<'r, 's, 'p> {
     pub is_untouched: bool,
 }
 
-/// How many fields a row may have beside those of the schema. They are reported until then; a row with more is not
-/// read to its end.
+/// How many fields a row may have beside those of the schema. They are reported until then; a row with more
+/// is not read to its end.
 const FIELDS_BESIDE: usize = 256;
 
 /// What a field's name means.
@@ -106,7 +107,12 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
         let text = self.starts.zip(reader.schema.text_index(index));
         let text = text.and_then(|((_, start), at)| reader.texts.get_mut(start + at));
         let is_listed = reader.violations.has_room();
-        let encoded = fields.next_value_seed(FeatureSeed { feature, text, is_listed })?;
+        let encoded = fields.next_value_seed(FeatureSeed {
+            feature,
+            tokens: &reader.tokens[index],
+            text,
+            is_listed,
+        })?;
         if std::mem::replace(&mut reader.last_seen[index], reader.begun) == reader.begun {
             reader.reject_field(self.place, || {
                 let (expected, got) = ("each field once".to_owned(), "the field a second time".to_owned());
@@ -208,6 +214,7 @@ impl Visitor<'_> for NameSeed<'_, '_, '_, '_> {
 /// Reads and encodes a feature's value. The error is empty once messages are not listed any more.
 struct FeatureSeed<'s, 't> {
     feature: &'s Feature,
+    tokens: &'s JsonTokens,
     /// Where a string that is kept goes.
     text: Option<&'t mut String>,
     /// Whether a violation is still listed with its message.
@@ -221,7 +228,7 @@ impl FeatureSeed<'_, '_> {
     #[inline]
     fn encode(&self, value: Value<'_>) -> Encoded {
         let mismatch = || self.is_listed.then(|| self.feature.mismatch(value));
-        self.feature.accept(value).ok_or_else(mismatch)
+        self.tokens.accept(self.feature, value).ok_or_else(mismatch)
     }
 }
 

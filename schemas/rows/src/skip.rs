@@ -8,6 +8,16 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 const MAX_DEPTH: u32 = 32;
 
 /// Skips a value. One that is nested deeper than any honest one is an error.
+///
+/// ```
+/// use onnward_rows::Skip;
+/// use serde::de::DeserializeSeed;
+///
+/// let skip = |text: &str| Skip::default().deserialize(&mut serde_json::Deserializer::from_str(text));
+/// assert!(skip(r#"{"a": [1, {"b": null}]}"#).is_ok());
+/// assert!(skip(&"[".repeat(100_000)).is_err_and(|error| error.is_data()));
+/// ```
+#[derive(Debug)]
 pub struct Skip {
     depth_left: u32,
 }
@@ -20,6 +30,9 @@ impl Default for Skip {
 
 impl Skip {
     /// Skips the rest of an array.
+    ///
+    /// # Errors
+    /// The deserializer's, and one of data for an item that is nested too deep.
     pub fn items<'de, A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let depth_left = self.deeper()?;
         while items.next_element_seed(Self { depth_left })?.is_some() {}
@@ -27,6 +40,9 @@ impl Skip {
     }
 
     /// Skips the rest of an object.
+    ///
+    /// # Errors
+    /// The deserializer's, and one of data for a value that is nested too deep.
     pub fn fields<'de, A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
         let depth_left = self.deeper()?;
         while fields.next_key::<IgnoredAny>()?.is_some() {

@@ -86,7 +86,7 @@ fn refused(toml: &str, body: &str) -> Violations {
     try_read(toml, body).unwrap().expect_err(body)
 }
 
-/// The one violation of a body that has one.
+/// Returns the one violation of a body that has one.
 #[track_caller]
 fn only(toml: &str, body: &str) -> Violation {
     let violations = refused(toml, body);
@@ -94,7 +94,7 @@ fn only(toml: &str, body: &str) -> Violation {
     violations.listed()[0].clone()
 }
 
-/// The matrix with −9 for NaN, so that it can be compared.
+/// Returns the matrix with −9 for NaN, so that it can be compared.
 fn values(rows: &Rows) -> Vec<f32> {
     rows.values.iter().map(|value| if value.is_nan() { -9.0 } else { *value }).collect()
 }
@@ -312,7 +312,7 @@ fn broken_syntax_is_the_deserializers_error_wherever_it_stands() {
     assert!(try_read(SHOP, &"[".repeat(100_000)).is_err());
 }
 
-/// A number between two strings that are kept, as a foreign model's inputs may be.
+/// Returns a schema of a number between two strings that are kept, as an external model's inputs may be.
 fn with_texts() -> Schema {
     let feature =
         |name: &str, kind| Feature { name: name.into(), description: String::new(), required: true, kind };
@@ -325,7 +325,7 @@ fn with_texts() -> Schema {
         positive: "1".into(),
         negative: "0".into(),
     };
-    Schema::of_inputs("foreign", label, 0.5, features).unwrap()
+    Schema::of_inputs("external", label, 0.5, features).unwrap()
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! A body's work is bounded by its bytes and by the cells of its matrix, whatever it holds.
 //!
-//! Work is counted in allocations, which are the same on every machine: each message of a violation makes a few.
+//! Work is counted in allocations, which are the same on every machine: each message of a violation makes a
+//! few.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
 
 use std::alloc::System;
 use std::fmt::Write;
@@ -22,7 +25,7 @@ const LIMITS: RowsLimits = RowsLimits::of_rows(ROWS);
 const A_VIOLATION: usize = 40;
 const ALL_ELSE: usize = 400;
 
-/// A schema of so many features, every other one of which is categorical.
+/// Returns a schema of so many features, every other one of which is categorical.
 fn schema(features: usize, required: bool) -> Schema {
     let mut toml =
         "name = \"wide\"\nversion = 1\nlabel = { column = \"y\", positive = \"1\", negative = \"0\" }"
@@ -43,7 +46,7 @@ fn measured(parser: &RowParser, body: &str, limits: RowsLimits) -> (Result<Parse
     (parsed, region.change())
 }
 
-/// The violations of a body, once it is certain that only those that are listed made messages.
+/// Returns the violations of a body, after checking that only the listed ones made messages.
 #[track_caller]
 fn rejected(parser: &RowParser, body: &str) -> Violations {
     let (parsed, stats) = measured(parser, body, LIMITS);

@@ -19,7 +19,7 @@ const SHOP: &str = r#"
     values = ["basic", "full"]
 "#;
 
-/// The figures of an honest artifact, each part under its name.
+/// Returns the figures of an honest artifact, each part under its name.
 fn honest() -> Value {
     let mut score = vec![0; SCORE_BINS];
     (score[3], score[19]) = (6, 4);
@@ -83,7 +83,7 @@ fn rejected(pointer: &str, bad: Value) -> String {
     error.to_string()
 }
 
-/// Every number in the figures, by its JSON pointer.
+/// Finds every number in the figures, by its JSON pointer.
 fn numbers(value: &Value, at: &str, found: &mut Vec<String>) {
     match value {
         Value::Number(_) => found.push(at.to_owned()),

@@ -1,4 +1,4 @@
-use onnward_schemas::{Feature, FeatureKind, Label, Rows, Schema, SchemaFile, UnknownPolicy};
+use onnward_schemas::{Feature, FeatureKind, Label, Rows, Schema, SchemaFile, UnknownPolicy, Value};
 
 use crate::{ParsedRows, RowParser, RowsLimits};
 
@@ -126,12 +126,12 @@ fn whatever_else_is_written_is_left_to_the_general_reader() {
     }
 }
 
-/// Every ASCII character, and two that are longer.
+/// Returns every ASCII character, and two that are longer.
 fn characters() -> impl Iterator<Item = char> {
     ('\0'..='\x7f').chain(['ä', '\u{2028}'])
 }
 
-/// The bodies that are damaged: each shape, with and without spaces, every kind of value.
+/// Returns the bodies that are damaged: each shape, with and without spaces, every kind of value.
 fn bodies() -> Vec<String> {
     let row = r#"{"id": "x", "plan": "ganz für ältere", "orders": 10.0, "new": null}"#;
     vec![
@@ -199,6 +199,48 @@ fn numbers_are_the_nearest_that_there_are() {
         read += usize::from(fast(&parser, &row).is_some());
     }
     assert!(read > 10_000, "only {read} of 20000 numbers take the fast path");
+}
+
+#[test]
+fn many_categories_have_the_codes_of_the_schema() {
+    for unknown in [UnknownPolicy::Reject, UnknownPolicy::Ignore] {
+        let numbers = (0..40).map(|value| value.to_string());
+        let words = (0..1000).map(|value| format!("value {value}"));
+        let values = numbers.chain(words).chain(["true".to_owned(), "value 7".to_owned()]).collect();
+        let feature = Feature {
+            name: "one".into(),
+            description: String::new(),
+            required: false,
+            kind: FeatureKind::Categorical { values, unknown },
+        };
+        let label =
+            Label { column: "y".into(), name: "y".into(), positive: "1".into(), negative: "0".into() };
+        let parser = RowParser::new(Schema::of_inputs("many", label, 0.5, vec![feature.clone()]).unwrap());
+        for (json, value) in [
+            ("\"value 0\"", Value::Text("value 0")),
+            ("\"value 7\"", Value::Text("value 7")),
+            ("\"value 999\"", Value::Text("value 999")),
+            ("\"value 1000\"", Value::Text("value 1000")),
+            ("\" \"", Value::Text(" ")),
+            ("\"\"", Value::Text("")),
+            ("39", Value::Number(39.0)),
+            ("40", Value::Number(40.0)),
+            ("true", Value::Boolean(true)),
+            ("false", Value::Boolean(false)),
+            ("null", Value::Missing),
+            ("[]", Value::Array),
+            ("{}", Value::Object),
+        ] {
+            let body = format!("{{\"one\":{json}}}");
+            let expected = feature.encode(value).ok().map(f32::to_bits);
+            fast(&parser, &body);
+            let general = parser.parse_general(&body, LIMITS, false).ok();
+            let read = parser.parse(body.as_bytes(), LIMITS, false).ok();
+            for read in [general, read] {
+                assert_eq!(read.map(|read| read.rows.values[0].to_bits()), expected, "{json}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use onnward_rows::Skip;
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// The key under which a body may hold its items.
@@ -90,7 +91,7 @@ impl<'de> Visitor<'de> for Part<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let (Holds::Items { most, counted } | Holds::List { most, counted }) = self.holds else {
-            while items.next_element::<IgnoredAny>()?.is_some() {}
+            Skip::default().items(items)?;
             return Ok(Value::Array(Vec::new()));
         };
         let mut kept = Vec::new();
@@ -99,7 +100,7 @@ impl<'de> Visitor<'de> for Part<'_> {
             kept.push(item);
         }
         *counted = kept.len();
-        while items.next_element::<IgnoredAny>()?.is_some() {
+        while items.next_element_seed(Skip::default())?.is_some() {
             *counted += 1;
         }
         Ok(Value::Array(kept))
@@ -108,7 +109,7 @@ impl<'de> Visitor<'de> for Part<'_> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> Result<Value, A::Error> {
         let mut kept = Map::new();
         if matches!(self.holds, Holds::Nothing | Holds::List { .. }) {
-            while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            Skip::default().fields(fields)?;
             return Ok(Value::Object(kept));
         }
         let mut seen = 0;
@@ -153,8 +154,20 @@ mod tests {
             let body = parse(text);
             assert_eq!((body.value, body.items), (value, items), "{text}");
         }
-        for broken in ["", "[", "[1 2]", "{\"a\"}", "[1] 2", &"[".repeat(100_000)] {
+        for broken in ["", "[", "[1 2]", "{\"a\"}", "[1] 2"] {
             assert!(OutcomesBody::parse(broken, 2).is_err_and(|error| !error.is_data()), "{broken}");
+        }
+    }
+
+    #[test]
+    fn values_that_nest_without_end_are_not_read_on() {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let nested = |depth: usize| format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            for place in ["V", "[V]", "[1, 2, 3, V]", r#"{"id": V}"#, r#"{"outcomes": [{"id": V}]}"#] {
+                assert!(OutcomesBody::parse(&place.replace('V', &nested(20)), 2).is_ok(), "{place}");
+                let error = OutcomesBody::parse(&place.replace('V', &nested(100_000)), 2).unwrap_err();
+                assert!(error.is_data(), "{place}: {error}");
+            }
         }
     }
 
