@@ -130,11 +130,13 @@ impl TrainingSettings {
         };
         let estimators = task.estimators();
         let own =
-            estimators.iter().take(if self.libraries { estimators.len() } else { 1 }).map(|estimator| Trainer {
-                name: format!("onnward {estimator}"),
-                is_peer: false,
-                program: None,
-                arguments: files(own_words(task, *estimator)),
+            estimators.iter().take(if self.libraries { estimators.len() } else { 1 }).map(|estimator| {
+                Trainer {
+                    name: format!("onnward {estimator}"),
+                    is_peer: false,
+                    program: None,
+                    arguments: files(own_words(task, *estimator)),
+                }
             });
         let peers = task.peers().into_iter().map(|words| Trainer {
             name: match words.iter().position(|word| word == "--matrix") {

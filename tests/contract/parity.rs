@@ -3,7 +3,7 @@
 
 use ndarray::{Array2, ArrayView2, Axis, s};
 use onnward_exporter::export::export;
-use onnward_models::{Family, TrainedModel};
+use onnward_models::{Estimator, TrainedModel};
 use onnward_onnx::Artifact;
 use onnward_runtime::backend::{Backend, Batch, Input, InputValues, Session};
 use onnward_runtime::golden::{self, GraphForm};
