@@ -1,4 +1,4 @@
-//! From a fetched version to one that can answer requests: it is verified, and its workers are started.
+//! Turns a fetched version into one that can answer requests: verifies it and starts its workers.
 
 mod error;
 
@@ -25,18 +25,18 @@ pub struct Loader {
     pub verifier: Verifier,
     /// How rows are batched.
     pub batching: BatchingConfig,
-    /// How live rows are compared with the training rows of an artifact; `None`: they are not.
+    /// Drift settings for artifacts. `None` disables drift.
     pub drift: Option<DriftConfig>,
-    /// How many of the last scores an estimate of how good they are covers at least.
+    /// How many recent scores an estimate of performance covers at least.
     pub estimate_rows: usize,
-    /// Where the batches are counted.
+    /// The metrics of the batches.
     pub metrics: Arc<Metrics>,
 }
 
 impl Loader {
     /// Verifies a version and starts its workers.
     ///
-    /// It computes for a while: call it where blocking is allowed.
+    /// It computes for a while: call it on a blocking thread.
     ///
     /// # Errors
     /// [`LoadError`].
@@ -44,7 +44,7 @@ impl Loader {
         self.start(name, version, &fetched.manifest, self.verify(name, fetched)?)
     }
 
-    /// Runs the first part of [`Loader::load`], which computes.
+    /// Verifies a version. This is the first part of [`Loader::load`], which computes.
     ///
     /// # Errors
     /// As [`Loader::load`].
@@ -59,7 +59,8 @@ impl Loader {
         Ok(self.verifier.verify(name, &file, &replayed)?)
     }
 
-    /// Runs the second part of [`Loader::load`]: starts the workers, with the priority of the calling thread.
+    /// Starts the workers of a verified version, with the priority of the calling thread. This is the second part of
+    /// [`Loader::load`].
     ///
     /// # Errors
     /// [`LoadError::Thread`].
@@ -85,7 +86,7 @@ impl Loader {
         let batcher =
             Batcher::start(name, sessions, &costs, width, &self.batching, Arc::clone(&monitor), threads)?;
         let max_batch_rows = batcher.max_batch_rows();
-        tracing::debug!(model = name, version, %backend, %costs, max_batch_rows, "what batches cost");
+        tracing::debug!(model = name, version, %backend, %costs, max_batch_rows, "measured batch costs");
         Ok(ServingModel {
             name: name.to_owned(),
             version,
