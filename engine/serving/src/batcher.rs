@@ -1,9 +1,10 @@
 //! Combines the rows of many requests into batches.
 //!
-//! A request's rows wait in a bounded queue. Scoring a row is cheaper than a context switch, so small requests are
-//! scored inline: the Tokio worker enqueues the rows, yields once so that other ready tasks can enqueue theirs, and runs
-//! the queue as one batch. Larger batches go to worker threads, so that no connection waits for another's rows.
-//! Deliberately absent: a lock held while a model runs, and an unbounded queue.
+//! A request's rows wait in a bounded queue. Scoring a row is cheaper than a context switch, so small
+//! requests are scored inline: the Tokio worker enqueues the rows, yields once so that other ready tasks can
+//! enqueue theirs, and runs the queue as one batch. Larger batches go to worker threads, so that no
+//! connection waits for another's rows. Deliberately absent: a lock held while a model runs, and an unbounded
+//! queue.
 
 mod queue;
 mod runner;
@@ -93,8 +94,8 @@ pub struct Batcher {
     threads: RuntimeThreads,
 }
 
-/// Batches expected to take longer go to a worker. They would block the thread's other connections, and a context switch
-/// of about 10 µs no longer matters.
+/// Batches expected to take longer go to a worker. They would block the thread's other connections, and a
+/// context switch of about 10 µs no longer matters.
 const INLINE_TIME: Duration = Duration::from_micros(250);
 
 /// The width of one encoded row.
@@ -122,7 +123,8 @@ pub struct Scored {
     pub timings: Timings,
 }
 
-/// The times at which a request's rows went from one stage to the next. The requests of a batch share all but the first.
+/// The times at which a request's rows went from one stage to the next. The requests of a batch share all but
+/// the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timings {
     /// The rows were queued.
@@ -227,8 +229,8 @@ impl Batcher {
         self.queue.state()
     }
 
-    /// Scores encoded rows and returns the probability of the positive label for each, in order. Dropping the future
-    /// removes the rows from the queue.
+    /// Scores encoded rows and returns the probability of the positive label for each, in order. Dropping the
+    /// future removes the rows from the queue.
     ///
     /// # Errors
     /// [`SubmitError`].

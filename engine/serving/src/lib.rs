@@ -1,7 +1,7 @@
 //! The models that are served, and how they come into service.
 //!
-//! Requests submit rows to a [`batcher`]. Models flow the other way: the [`watcher`] observes a change in the repository
-//! and fetches the version, the [`loader`] verifies it, and the [`registry`] is where both meet.
+//! Requests submit rows to a [`batcher`]. Models flow the other way: the [`watcher`] observes a change in the
+//! repository and fetches the version, the [`loader`] verifies it, and the [`registry`] is where both meet.
 
 pub mod backoff;
 pub mod batcher;

@@ -59,8 +59,8 @@ impl Loader {
         Ok(self.verifier.verify(name, &file, &replayed)?)
     }
 
-    /// Starts the workers of a verified version, with the priority of the calling thread. This is the second part of
-    /// [`Loader::load`].
+    /// Starts the workers of a verified version, with the priority of the calling thread. This is the second
+    /// part of [`Loader::load`].
     ///
     /// # Errors
     /// [`LoadError::Thread`].

@@ -64,8 +64,9 @@ impl Monitor {
 
     /// Observes a scored batch before it is answered.
     ///
-    /// `features` is `[rows, features]` in the schema's order: NaN where missing, −1 where a category is unknown, else
-    /// the category's index. `probabilities` is `[rows]`; a NaN is ignored here and rejected later.
+    /// `features` is `[rows, features]` in the schema's order: NaN where missing, −1 where a category is
+    /// unknown, else the category's index. `probabilities` is `[rows]`; a NaN is ignored here and rejected
+    /// later.
     pub fn observe(&self, features: &[f32], probabilities: &[f32]) {
         #[cfg(test)]
         if let Some(on_observe) = self.on_observe {

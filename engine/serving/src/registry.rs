@@ -1,7 +1,7 @@
 //! The registry of served models, in which requests look a model up.
 //!
-//! Readers never wait: a change replaces the whole table, and a reader keeps its model until its request has ended.
-//! Only the reconcilers change it.
+//! Readers never wait: a change replaces the whole table, and a reader keeps its model until its request has
+//! ended. Only the reconcilers change it.
 
 mod model_entry;
 
@@ -77,8 +77,8 @@ pub struct Registry {
 type ModelTable = BTreeMap<String, Arc<ModelEntry>>;
 
 impl Registry {
-    /// Creates an empty registry. `default_model` names the one that `/predict` uses. The engine is not ready without
-    /// all `required_models`.
+    /// Creates an empty registry. `default_model` names the one that `/predict` uses. The engine is not ready
+    /// without all `required_models`.
     pub fn new(default_model: Option<String>, required_models: Vec<String>) -> Self {
         Self {
             default_model,
@@ -178,8 +178,8 @@ impl Registry {
         self.change(&name, |entry| entry.loaded.insert(model.version, model));
     }
 
-    /// Makes a loaded version the serving one. Requests in flight finish on the version they started on. Returns
-    /// `false` if it is not loaded.
+    /// Makes a loaded version the serving one. Requests in flight finish on the version they started on.
+    /// Returns `false` if it is not loaded.
     pub fn activate(&self, name: &str, target: &Target) -> bool {
         self.change(name, |entry| entry.activate(target))
     }

@@ -29,7 +29,8 @@ impl ModelVersion {
         }
     }
 
-    /// Returns whether this value of the label is the positive one. `None` for a value that the label does not have.
+    /// Returns whether this value of the label is the positive one. `None` for a value that the label does
+    /// not have.
     pub fn is_positive(&self, value: &str) -> Option<bool> {
         match value {
             value if value == self.positive => Some(true),

@@ -1,10 +1,10 @@
 //! Reconciles the registry with the model repository: poll, decide, fetch, verify, swap.
 //!
-//! One task polls the repository by listings alone and sends each model's own task what it observed there. That task
-//! brings the registry to the latest observation; a failure leaves the serving version unchanged. So one slow
-//! download holds up no other model. A start without the store takes the same path: the last-known-good versions are
-//! an observation too, whose files come from the cache. Deliberately absent: trust in the times that a store or a
-//! file claims.
+//! One task polls the repository by listings alone and sends each model's own task what it observed there.
+//! That task brings the registry to the latest observation; a failure leaves the serving version unchanged.
+//! So one slow download holds up no other model. A start without the store takes the same path: the
+//! last-known-good versions are an observation too, whose files come from the cache. Deliberately absent:
+//! trust in the times that a store or a file claims.
 
 mod background;
 mod failures;
@@ -147,7 +147,8 @@ impl Poller {
         Self { context, watch, models: BTreeMap::new(), generation: 0, is_started: false, has_polled: false }
     }
 
-    /// Polls once and sends each model's task what was observed. `retry` makes them retry permanent failures too.
+    /// Polls once and sends each model's task what was observed. `retry` makes them retry permanent failures
+    /// too.
     async fn poll(&mut self, retry: bool) -> Result<(), String> {
         let result = if self.is_started { self.watch.snapshot().await } else { self.first_poll().await };
         match result {
@@ -159,8 +160,8 @@ impl Poller {
         }
     }
 
-    /// Polls for the first time. If the store does not answer in time, the last-known-good versions are served from
-    /// the cache meanwhile.
+    /// Polls for the first time. If the store does not answer in time, the last-known-good versions are
+    /// served from the cache meanwhile.
     async fn first_poll(&mut self) -> Result<Snapshot, RepositoryError> {
         self.is_started = true;
         let context = Arc::clone(&self.context);
@@ -186,7 +187,8 @@ impl Poller {
         result
     }
 
-    /// Serves the last-known-good versions from the cache. Does nothing if there are none, or if this has been done.
+    /// Serves the last-known-good versions from the cache. Does nothing if there are none, or if this has
+    /// been done.
     async fn start_from_cache(&mut self, why: &str) {
         let context = Arc::clone(&self.context);
         let records = context.last_known_good.lock().await.models.clone();

@@ -25,8 +25,8 @@ pub struct PendingRequest {
 /// The thread that is to run a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunBy {
-    /// The thread that has the request. It calls [`Queue::try_take`] after everything that is ready to run on it has
-    /// queued its rows too.
+    /// The thread that has the request. It calls [`Queue::try_take`] after everything that is ready to run on
+    /// it has queued its rows too.
     Inline,
     /// A worker thread.
     Worker,
@@ -43,8 +43,8 @@ pub struct Batch {
     pub rows: usize,
 }
 
-/// A queue bounded by rows, because rows are the cost. It also holds the idle runners, so that taking a batch takes the
-/// session that runs it.
+/// A queue bounded by rows, because rows are the cost. It also holds the idle runners, so that taking a batch
+/// takes the session that runs it.
 #[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
@@ -104,8 +104,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes a batch of up to `max_rows`, if a runner is idle and the oldest request fits. Otherwise leaves it to a
-    /// worker.
+    /// Takes a batch of up to `max_rows`, if a runner is idle and the oldest request fits. Otherwise leaves
+    /// it to a worker.
     pub fn try_take(&self, max_rows: usize) -> Option<(ActiveRunner<'_>, Batch)> {
         let mut state = self.lock();
         let fits = state.requests.front().is_some_and(|oldest| oldest.rows <= max_rows);
@@ -134,10 +134,11 @@ impl Queue {
         self.wake_worker(self.lock());
     }
 
-    /// Waits for a batch, for worker threads. `finished` is the runner of their last batch, which is returned.
+    /// Waits for a batch, for worker threads. `finished` is the runner of their last batch, which is
+    /// returned.
     ///
-    /// Takes up to `max_batch_rows` rows, at least one request, as soon as a request needs a worker. `None` once the
-    /// queue is closed and empty.
+    /// Takes up to `max_batch_rows` rows, at least one request, as soon as a request needs a worker. `None`
+    /// once the queue is closed and empty.
     pub fn take(&self, finished: Option<ActiveRunner<'_>>) -> Option<(ActiveRunner<'_>, Batch)> {
         let finished = finished.and_then(ActiveRunner::into_runner);
         let mut state = self.lock();

@@ -36,8 +36,8 @@ impl BatchRunner {
 
     /// Runs a batch and answers its requests.
     ///
-    /// A panic anywhere in it must not end the thread, lose the runner or leave a request without an answer. So it is
-    /// caught here, and the requests that have no answer yet get an error.
+    /// A panic anywhere in it must not end the thread, lose the runner or leave a request without an answer.
+    /// So it is caught here, and the requests that have no answer yet get an error.
     pub fn run(&mut self, batch: Batch) {
         let rows = batch.rows;
         let mut requests = batch.requests.into_iter();
@@ -102,9 +102,9 @@ impl BatchRunner {
         }
     }
 
-    /// Runs the session over the rows in chunks of at most `max_batch_rows`, because one request may hold more.
-    /// Returns the probabilities and the time at which the last chunk ended. The first starts when the matrix is
-    /// `assembled`.
+    /// Runs the session over the rows in chunks of at most `max_batch_rows`, because one request may hold
+    /// more. Returns the probabilities and the time at which the last chunk ended. The first starts when the
+    /// matrix is `assembled`.
     fn score(
         &mut self,
         matrix: &[f32],

@@ -14,7 +14,8 @@ use super::*;
 const WIDTH: RowWidth = RowWidth { features: 2, texts: 0 };
 const LONG: Duration = Duration::from_secs(60);
 
-/// Adds a row's two features. It tells the size of each batch before it runs it, and runs none before it is let.
+/// Adds a row's two features. It tells the size of each batch before it runs it, and runs none before it is
+/// let.
 struct Adder {
     started: mpsc::Sender<usize>,
     go: mpsc::Receiver<()>,
@@ -75,12 +76,12 @@ fn monitor(model: &str) -> Arc<Monitor> {
     Arc::new(Monitor::new(Metrics::new().unwrap().inference(model, 1, BackendKind::Tract.name())))
 }
 
-/// The probabilities of rows.
+/// Scores rows and returns their probabilities.
 async fn submit(batcher: &Batcher, rows: Rows) -> Result<Vec<f32>, SubmitError> {
     Ok(batcher.submit(rows, LONG).await?.probabilities)
 }
 
-/// Rows without texts.
+/// Creates rows without texts.
 fn plain(values: Vec<f32>, len: usize) -> Rows {
     Rows { values, texts: Vec::new(), len }
 }

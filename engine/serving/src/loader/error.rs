@@ -48,7 +48,8 @@ impl LoadError {
         }
     }
 
-    /// Returns whether the same file may load later. Any other failure lasts until the file or the runtime changes.
+    /// Returns whether the same file may load later. Any other failure lasts until the file or the runtime
+    /// changes.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Thread(_))
     }

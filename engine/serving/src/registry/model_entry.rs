@@ -88,7 +88,8 @@ pub struct RepositoryState {
     /// The reason why the last poll failed, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Whether the served versions came from the local cache, because the store has not been reached since the start.
+    /// Whether the served versions came from the local cache, because the store has not been reached since
+    /// the start.
     pub from_cache: bool,
 }
 

@@ -1,11 +1,12 @@
 use std::io;
 
-/// The niceness of a background thread. Threads that answer requests have 0, unless the process was given another.
+/// The niceness of a background thread. Threads that answer requests have 0, unless the process was given
+/// another.
 #[cfg(target_os = "linux")]
 const BACKGROUND_NICENESS: i32 = 10;
 
-/// Runs blocking work on a dedicated thread, with low priority on Linux. Returns `None` if the work panics, which must
-/// not end the engine.
+/// Runs blocking work on a dedicated thread, with low priority on Linux. Returns `None` if the work panics,
+/// which must not end the engine.
 ///
 /// # Errors
 /// The error of the operating system if it starts no thread.

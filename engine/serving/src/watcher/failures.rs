@@ -6,8 +6,8 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::registry::LoadFailure;
 
-/// The versions of a model that failed to load. A wrong file stays wrong until it changes, while a store that failed
-/// may answer next time. So no version is retried without a reason.
+/// The versions of a model that failed to load. A wrong file stays wrong until it changes, while a store that
+/// failed may answer next time. So no version is retried without a reason.
 #[derive(Debug, Default)]
 pub struct Failures {
     by_version: BTreeMap<u64, FailedVersion>,
@@ -35,8 +35,8 @@ impl Failures {
         self.by_version.get(&version).map(|failed| &failed.failure)
     }
 
-    /// Records a version's failure. A transient one is retried with increasing `backoff`; without, the version is
-    /// retried only when its files change.
+    /// Records a version's failure. A transient one is retried with increasing `backoff`; without, the
+    /// version is retried only when its files change.
     pub fn record(
         &mut self,
         version: u64,

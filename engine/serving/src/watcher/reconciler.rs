@@ -127,7 +127,8 @@ impl ModelReconciler {
         self.cache_records.retain(|version, _| entry.version(*version).is_some());
     }
 
-    /// Serves the version that was served last. Nothing is known of any other version while the store is down.
+    /// Serves the version that was served last. Nothing is known of any other version while the store is
+    /// down.
     async fn reconcile_cached(&mut self, record: &CacheRecord, desired: &Desired) {
         let target = Target { version: record.version, decided_by: record.decided_by.clone() };
         self.context.registry.change(&self.name, |entry| entry.desired = Some(target.clone()));
@@ -254,8 +255,8 @@ impl ModelReconciler {
         Ok((verify(context, &self.name, version, fetched).await?, record))
     }
 
-    /// Checks loaded versions whose files have changed. Versions are immutable, so a changed one is reported and the
-    /// loaded one stays.
+    /// Checks loaded versions whose files have changed. Versions are immutable, so a changed one is reported
+    /// and the loaded one stays.
     async fn check_changed_files(&mut self, snapshot: &ModelSnapshot) {
         let entry = self.entry();
         for version in entry.loaded_versions() {
@@ -288,7 +289,7 @@ impl ModelReconciler {
         self.context.registry.entry(&self.name).unwrap_or_default()
     }
 
-    /// Reports that the model has no version. This is not a failure while none is served.
+    /// Records that the model has no version. This is not a failure while none is served.
     fn report_no_version(&self) {
         let reason = RepositoryError::NoVersion.to_string();
         let entry = self.entry();
@@ -310,8 +311,8 @@ impl ModelReconciler {
         }
     }
 
-    /// Restores the target's recorded failure, because the target may have changed back to a version that failed
-    /// earlier.
+    /// Restores the target's recorded failure, because the target may have changed back to a version that
+    /// failed earlier.
     fn repeat_failure(&self, version: u64) {
         let Some(failure) = self.failures.last(version) else { return };
         self.context.registry.change(&self.name, |entry| {
@@ -331,9 +332,9 @@ impl ModelReconciler {
         registry.fail(&self.name, LoadFailure::now(version, step, reason));
     }
 
-    /// Saves the serving version as last known good, for a start without the store. Every reconciliation ends here,
-    /// so the saved version is the serving one, whatever led to it. A model that serves nothing keeps the version
-    /// that it served last; one that is gone has none.
+    /// Saves the serving version as last known good, for a start without the store. Every reconciliation ends
+    /// here, so the saved version is the serving one, whatever led to it. A model that serves nothing keeps
+    /// the version that it served last; one that is gone has none.
     async fn save_last_known_good(&self) {
         let Some(entry) = self.context.registry.entry(&self.name) else {
             return self.change_last_known_good(None).await;

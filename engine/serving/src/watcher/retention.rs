@@ -4,8 +4,8 @@ use onnward_repository::ModelSnapshot;
 
 use crate::registry::ModelEntry;
 
-/// Returns the versions to keep loaded, most important first: the serving one, the previous one, and those that
-/// aliases name, up to `limit`.
+/// Returns the versions to keep loaded, most important first: the serving one, the previous one, and those
+/// that aliases name, up to `limit`.
 pub fn retained_versions(entry: &ModelEntry, snapshot: &ModelSnapshot, limit: usize) -> Vec<u64> {
     let serving = entry.serving.as_ref().map(|serving| serving.model.version);
     // A version removed from the repository is not a rollback target.
