@@ -272,7 +272,7 @@ async fn a_model_that_is_gone_is_not_served_and_an_empty_repository_unloads_noth
     std::fs::remove_dir_all(watched.file("bank")).unwrap();
     watched.reload().await;
     assert!(watched.registry.get("bank").is_some());
-    assert!(watched.registry.repository().error.as_ref().is_some_and(|error| error.contains("empty")));
+    assert!(watched.registry.repository_state().error.as_ref().is_some_and(|error| error.contains("empty")));
     watched.publish("churn").await;
     watched.reload().await;
     assert!(watched.serving().is_some() && watched.registry.get("bank").is_none());
@@ -285,12 +285,12 @@ async fn a_repository_that_cannot_be_read_leaves_everything_as_it_is() {
     watched.reload().await;
     watched.set_store(false);
     assert!(watched.reloader.reload().await.is_err());
-    let state = watched.registry.repository();
+    let state = watched.registry.repository_state();
     assert_eq!((state.reachable, watched.serving()), (Some(false), Some(1)));
     assert!(state.last_success.is_some() && state.error.is_some());
     watched.set_store(true);
     watched.reload().await;
-    assert_eq!(watched.registry.repository().reachable, Some(true));
+    assert_eq!(watched.registry.repository_state().reachable, Some(true));
 }
 
 #[tokio::test]
