@@ -19,6 +19,42 @@ use crate::registry::ServingModel;
 use crate::version::ModelVersion;
 
 /// Loads fetched versions.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// # use onnward_repository::FetchedModel;
+/// use onnward_runtime::Verifier;
+/// # use onnward_schemas::{Manifest, sha256_hex};
+/// use onnward_serving::batcher::BatchingConfig;
+/// use onnward_serving::loader::{LoadStep, Loader};
+/// use onnward_telemetry::metrics::Metrics;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let batching = BatchingConfig {
+///     workers: 1,
+///     max_batch_rows: None,
+///     max_queue_rows: 1000,
+///     max_queue_delay: Duration::ZERO,
+/// };
+/// let verifier = Verifier::new(Vec::new());
+/// let metrics = Arc::new(Metrics::new()?);
+/// let loader = Loader { verifier, batching, drift: None, estimate_rows: 1000, metrics };
+///
+/// // In an engine, a fetcher reads the files of the version.
+/// # let bytes = b"not an ONNX file".to_vec();
+/// # let (sha256, size_bytes) = (sha256_hex(&bytes), bytes.len() as u64);
+/// # let manifest = Manifest { sha256, size_bytes, fingerprint: None, created: String::new() };
+/// # let (manifest_text, signatures) = (String::new(), Vec::new());
+/// # let config = None;
+/// # let fetched =
+/// #     FetchedModel { manifest, manifest_text, signatures, config, bytes, from_cache: false };
+/// let error = loader.load("churn", 1, &fetched).err().ok_or("it is not a model")?;
+/// assert_eq!(error.step(), LoadStep::Artifact);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Loader {
     /// Opens and verifies model files.
@@ -47,7 +83,7 @@ impl Loader {
     /// Verifies a version. This is the first part of [`Loader::load`], which computes.
     ///
     /// # Errors
-    /// As [`Loader::load`].
+    /// Those of [`Loader::load`].
     pub fn verify(&self, name: &str, fetched: &FetchedModel) -> Result<VerifiedModel, LoadError> {
         let file = ModelFile {
             bytes: &fetched.bytes,

@@ -277,8 +277,8 @@ impl ModelReconciler {
             self.stamps.insert(version, stamp.clone());
             if let Some(reason) = reason {
                 let reason = format!(
-                    "the files of version {version} changed after it was loaded ({reason}). Versions are immutable: the \
-                     loaded one stays until a restart, so publish a new version"
+                    "the files of version {version} changed after it was loaded ({reason}). Versions are \
+                     immutable: the loaded one stays until a restart, so publish a new version"
                 );
                 self.fail(Some(version), "changed", reason);
             }

@@ -219,7 +219,7 @@ async fn a_version_that_fails_leaves_what_is_served_and_is_tried_again_when_its_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_that_failed_and_is_wished_again_still_fails_without_being_tried() {
+async fn a_version_that_failed_and_is_desired_again_still_fails_without_being_tried() {
     let watched = Watched::new(3);
     watched.publish("churn").await;
     watched.repository.publish("churn", b"no model".to_vec(), None).await.unwrap();
@@ -233,7 +233,7 @@ async fn a_version_that_failed_and_is_wished_again_still_fails_without_being_tri
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pointer_that_cannot_be_read_is_told_of_once_and_changes_nothing() {
+async fn a_pointer_that_cannot_be_read_is_reported_once_and_changes_nothing() {
     let watched = Watched::new(3);
     watched.publish("churn").await;
     watched.reload().await;
@@ -252,7 +252,7 @@ async fn a_pointer_that_cannot_be_read_is_told_of_once_and_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_failed_for_good_is_not_tried_again_at_every_look() {
+async fn what_failed_for_good_is_not_tried_again_at_every_poll() {
     let watched = Watched::new(3);
     watched.repository.publish("churn", b"no model".to_vec(), None).await.unwrap();
     watched.reload().await;
@@ -294,7 +294,7 @@ async fn a_repository_that_cannot_be_read_leaves_everything_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_version_that_changes_in_place_is_told_of_and_what_was_loaded_stays() {
+async fn a_version_that_changes_in_place_is_reported_and_what_was_loaded_stays() {
     let watched = Watched::new(3);
     watched.publish("churn").await;
     watched.reload().await;
@@ -327,7 +327,7 @@ async fn a_version_that_changes_to_one_that_is_too_large_is_refused_by_the_confi
 }
 
 #[tokio::test]
-async fn a_version_whose_artifact_changes_in_the_store_is_told_of_although_the_cache_has_the_old_one() {
+async fn a_version_whose_artifact_changes_in_the_store_is_reported_although_the_cache_has_the_old_one() {
     let watched = Watched::with_cache(3);
     watched.publish("churn").await;
     watched.reload().await;
