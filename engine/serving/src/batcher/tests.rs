@@ -374,8 +374,10 @@ fn a_runner_returns_whatever_panics_while_it_is_in_use() {
     let queue = queue(WIDTH);
     for _ in 0..3 {
         let receivers = push(&queue, WIDTH, 1);
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let _in_use = queue.try_take(64).unwrap();
+        let in_use = queue.try_take(64);
+        assert!(in_use.is_some(), "the runner is there again");
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _in_use = in_use;
             panic!("outside of the batch");
         }));
         assert!(outcome.is_err() && receivers.len() == 1);

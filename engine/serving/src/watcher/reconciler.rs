@@ -289,7 +289,7 @@ impl ModelReconciler {
         self.context.registry.entry(&self.name).unwrap_or_default()
     }
 
-    /// Records that the model has no version. This is not a failure while none is served.
+    /// Marks the model as having no version. This is not a failure while none is served.
     fn report_no_version(&self) {
         let reason = RepositoryError::NoVersion.to_string();
         let entry = self.entry();

@@ -211,7 +211,7 @@ async fn a_version_that_fails_leaves_what_is_served_and_is_tried_again_when_its_
     };
     assert!(watched.is_counted(&counted(1)));
     watched.reload().await;
-    assert!(watched.is_counted(&counted(2)), "whoever asks for a reload has it tried again");
+    assert!(watched.is_counted(&counted(2)), "a reload request tries it again");
 
     let good = watched.publish("churn").await;
     watched.reload().await;
