@@ -103,8 +103,8 @@ pub fn serve(config: Config) -> Result<(), AppError> {
     let result = runtime.block_on(run(config, Arc::clone(&registry), threads.clone()));
     // What was cut off must not hold up the end, and no session may run when the runtimes' libraries are taken down.
     runtime.shutdown_background();
-    for slot in registry.slots().values() {
-        for model in slot.loaded().into_iter().filter_map(|version| slot.version(version)) {
+    for entry in registry.entries().values() {
+        for model in entry.loaded_versions().into_iter().filter_map(|version| entry.version(version)) {
             model.batcher.stop();
         }
     }
@@ -163,8 +163,8 @@ async fn run(mut config: Config, registry: Arc<Registry>, threads: RuntimeThread
         estimate_rows: config.outcomes.estimate_rows,
         metrics: Arc::clone(&metrics),
     };
-    let parts = watched(&config, repository, keys, loader, &registry);
-    let (reloader, nudges) = reload::channel();
+    let context = watched(&config, repository, keys, loader, &registry);
+    let (reloader, reload_requests) = reload::channel();
     let state = HttpState::new(HttpParts {
         config: config.http,
         limits: config.limits,
@@ -182,7 +182,7 @@ async fn run(mut config: Config, registry: Arc<Registry>, threads: RuntimeThread
     });
     let served = listeners.serve(&state, &metrics, &lifecycle);
 
-    let watching = tokio::spawn(watcher::watch(Arc::new(parts), nudges));
+    let watching = tokio::spawn(watcher::watch(Arc::new(context), reload_requests));
     if let Some(auth) = auth {
         tokio::spawn(auth.watch(LOOK_AT_KEYS));
     }
@@ -206,18 +206,18 @@ fn watched(
     keys: TrustedKeys,
     loader: Loader,
     registry: &Arc<Registry>,
-) -> watcher::Parts {
+) -> watcher::WatcherContext {
     let cache = open_cache(config, &repository);
-    watcher::Parts {
+    watcher::WatcherContext {
         fetcher: Fetcher::new(repository.clone(), cache, config.models.max_bytes),
         location: repository.place().to_owned(),
         repository,
         keys,
-        remembered: Mutex::default(),
+        last_known_good: Mutex::default(),
         alias: config.alias.clone(),
         loaded_versions: config.loaded_versions,
         config: config.watch,
-        openings: Semaphore::new(loader.batching.workers.div_ceil(2)),
+        load_permits: Semaphore::new(loader.batching.workers.div_ceil(2)),
         metrics: Arc::clone(&loader.metrics),
         loader,
         registry: Arc::clone(registry),

@@ -143,7 +143,7 @@ impl Engine {
         let engine = Self::loading();
         engine.serve("phone", PHONE, Scorer { score: first_feature_in_hundredths, gate: None });
         engine.serve("bank", BANK, Scorer { score: first_feature_in_hundredths, gate: None });
-        engine.registry.finish_loading();
+        engine.registry.set_loaded();
         engine
     }
 
@@ -166,7 +166,7 @@ impl Engine {
     pub fn scoring(score: impl Fn(ArrayView2<'_, f32>) -> Vec<f32> + Send + 'static) -> Self {
         let engine = Self::loading();
         engine.serve("phone", PHONE, Scorer { score, gate: None });
-        engine.registry.finish_loading();
+        engine.registry.set_loaded();
         engine
     }
 
@@ -175,7 +175,7 @@ impl Engine {
         let (leave, gate) = mpsc::channel();
         let engine = Self::loading();
         engine.serve("phone", PHONE, Scorer { score: first_feature_in_hundredths, gate: Some(gate) });
-        engine.registry.finish_loading();
+        engine.registry.set_loaded();
         (engine, leave)
     }
 
@@ -228,7 +228,7 @@ impl Engine {
         let decided_by = DecidedBy::Alias { alias: DEFAULT_ALIAS.to_owned() };
         let target = Target { version: 3, decided_by };
         self.registry.change(name, |slot| slot.desired = Some(target.clone()));
-        assert!(self.registry.serve(name, &target));
+        assert!(self.registry.activate(name, &target));
     }
 
     /// The routes for those who use models.

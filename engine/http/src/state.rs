@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use onnward_records::capture::Capture;
 use onnward_records::ground_truth::Outcomes;
 use onnward_records::traces::Traces;
-use onnward_serving::registry::{Registry, ServingModel, Slot};
+use onnward_serving::registry::{ModelEntry, Registry, ServingModel};
 use onnward_serving::reload::Reloader;
 use onnward_telemetry::audit::Audit;
 use onnward_telemetry::metrics::Metrics;
@@ -153,8 +153,8 @@ impl HttpState {
         if let Some(model) = self.registry.get(name) {
             return Ok(model);
         }
-        let slot = self.slot(name)?;
-        match slot.last_error.as_ref() {
+        let entry = self.model_entry(name)?;
+        match entry.last_error.as_ref() {
             Some(problem) => {
                 Err(ApiError::ModelFailed { name: name.to_owned(), reason: problem.reason.clone() })
             }
@@ -163,9 +163,9 @@ impl HttpState {
     }
 
     /// What is known of this model.
-    pub(super) fn slot(&self, name: &str) -> Result<Arc<Slot>, ApiError> {
-        match self.registry.slot(name) {
-            Some(slot) => Ok(slot),
+    pub(super) fn model_entry(&self, name: &str) -> Result<Arc<ModelEntry>, ApiError> {
+        match self.registry.entry(name) {
+            Some(entry) => Ok(entry),
             None if self.registry.is_loaded() => {
                 Err(ApiError::UnknownModel { serving: self.serving_names() })
             }
@@ -175,18 +175,18 @@ impl HttpState {
 
     /// A loaded version of this model.
     pub(super) fn version(&self, name: &str, version: u64) -> Result<Arc<ServingModel>, ApiError> {
-        let slot = self.slot(name)?;
+        let entry = self.model_entry(name)?;
         let not_loaded =
-            || ApiError::VersionNotLoaded { name: name.to_owned(), version, loaded: slot.loaded() };
-        slot.version(version).cloned().ok_or_else(not_loaded)
+            || ApiError::VersionNotLoaded { name: name.to_owned(), version, loaded: entry.loaded_versions() };
+        entry.version(version).cloned().ok_or_else(not_loaded)
     }
 
     /// The version of this model that an alias names.
     pub(super) fn alias(&self, name: &str, alias: &str) -> Result<Arc<ServingModel>, ApiError> {
-        let slot = self.slot(name)?;
-        match slot.aliases.get(alias) {
+        let entry = self.model_entry(name)?;
+        match entry.aliases.get(alias) {
             Some(version) => self.version(name, *version),
-            None => Err(ApiError::UnknownAlias { aliases: slot.aliases.keys().cloned().collect() }),
+            None => Err(ApiError::UnknownAlias { aliases: entry.aliases.keys().cloned().collect() }),
         }
     }
 
@@ -206,7 +206,7 @@ impl HttpState {
 
     /// Why no model is served.
     fn no_models(&self) -> ApiError {
-        let repository = self.registry.repository();
+        let repository = self.registry.repository_state();
         match &repository.error {
             Some(reason) if repository.reachable == Some(false) => {
                 ApiError::RepositoryUnreachable { reason: reason.clone() }

@@ -1,13 +1,13 @@
-//! Rows of many requests become one batch.
+//! Combines the rows of many requests into batches.
 //!
-//! A request's rows wait in a bounded queue. Where a batch takes next to no time, the thread that has the request scores it:
-//! it first lets everything else that is ready to run on it queue its rows, and then takes all of them at once, so an idle
-//! engine answers without a change of threads and a busy one batches by itself. What takes longer is left to worker threads,
-//! so that no connection waits for another's rows. What is deliberately absent: a lock that is held while a model runs, and
-//! a queue without a bound.
+//! A request's rows wait in a bounded queue. Scoring a row is cheaper than a context switch, so small
+//! requests are scored inline: the Tokio worker enqueues the rows, yields once so that other ready tasks can
+//! enqueue theirs, and runs the queue as one batch. Larger batches go to worker threads, so that no
+//! connection waits for another's rows. Deliberately absent: a lock held while a model runs, and an unbounded
+//! queue.
 
 mod queue;
-mod scorer;
+mod runner;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,52 +20,95 @@ use onnward_telemetry::metrics::{QueueState, RejectReason};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-use self::queue::{Entry, Queue, ScoredBy};
-use self::scorer::Scorer;
+use self::queue::{PendingRequest, Queue, RunBy};
+use self::runner::BatchRunner;
 use crate::monitor::Monitor;
 
 /// How requests become batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchingConfig {
-    /// How many worker threads score, each with its own session; at least 1.
+    /// The number of worker threads, each with its own session; at least 1.
     pub workers: usize,
-    /// How many rows a batch holds at most; without it, as many as pay, which is measured for each model.
+    /// The largest number of rows in a batch. Without it, the efficient size is measured for each model.
     pub max_batch_rows: Option<usize>,
-    /// How many rows may wait; more are refused.
+    /// The largest number of rows in the queue. More are rejected.
     pub max_queue_rows: usize,
-    /// How long a batch that is not full waits for more rows; zero does not wait.
+    /// How long a batch that is not full waits for more rows. Zero disables waiting.
     pub max_queue_delay: Duration,
 }
 
-/// Takes rows for one model and gives their probabilities.
+/// Scores rows of one model in batches.
 ///
-/// Dropping it lets what is queued be scored and the workers end; the crew tells when they have.
+/// Dropping it lets the workers score what is queued and end; [`RuntimeThreads`] counts them.
+///
+/// ```
+/// use std::convert::Infallible;
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use onnward_runtime::backend::{BackendError, Batch, Session};
+/// use onnward_runtime::{costs::BatchCosts, threads::RuntimeThreads};
+/// use onnward_schemas::Rows;
+/// use onnward_serving::batcher::{Batcher, BatchingConfig, RowWidth};
+/// use onnward_serving::monitor::Monitor;
+/// use onnward_telemetry::metrics::Metrics;
+///
+/// /// Scores every row as a half.
+/// struct Halves;
+///
+/// impl Session for Halves {
+///     fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+///         Ok(vec![0.5; batch.rows()])
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let costs = BatchCosts::measure(|_| Ok::<_, Infallible>(Duration::from_micros(10)))?;
+/// let config = BatchingConfig {
+///     workers: 1,
+///     max_batch_rows: Some(64),
+///     max_queue_rows: 1000,
+///     max_queue_delay: Duration::ZERO,
+/// };
+/// let width = RowWidth { features: 2, texts: 0 };
+/// let monitor = Arc::new(Monitor::new(Metrics::new()?.inference("churn", 1, "halves")));
+/// let sessions: Vec<Box<dyn Session>> = vec![Box::new(Halves)];
+/// let threads = RuntimeThreads::default();
+/// let batcher = Batcher::start("churn", sessions, &costs, width, &config, monitor, &threads)?;
+///
+/// let rows = Rows { values: vec![1.0, 2.0, 3.0, 4.0], texts: Vec::new(), len: 2 };
+/// let scored = batcher.submit(rows, Duration::from_secs(1)).await?;
+/// assert_eq!(scored.probabilities, [0.5, 0.5]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Batcher {
     queue: Arc<Queue>,
     monitor: Arc<Monitor>,
     width: RowWidth,
     max_batch_rows: usize,
-    /// How many rows are scored at most by the thread that has the request.
-    requester_rows: usize,
+    /// The largest number of rows that are scored inline.
+    inline_rows: usize,
     threads: RuntimeThreads,
 }
 
-/// A batch that is expected to take longer is a worker's: other connections of the thread would wait for it, and beside it
-/// a change of threads, some 10 µs, no longer counts.
-const REQUESTER_TIME: Duration = Duration::from_micros(250);
+/// Batches expected to take longer go to a worker. They would block the thread's other connections, and a
+/// context switch of about 10 µs no longer matters.
+const INLINE_TIME: Duration = Duration::from_micros(250);
 
-/// What one encoded row is made of.
+/// The width of one encoded row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RowWidth {
-    /// How many numbers: one a feature.
+    /// The number of values: one for each feature.
     pub features: usize,
-    /// How many strings: one for each feature that keeps them.
+    /// The number of strings: one for each feature that keeps them.
     pub texts: usize,
 }
 
 impl RowWidth {
-    /// The width of this schema's rows.
+    /// Returns the width of a schema's rows.
     pub fn of(schema: &Schema) -> Self {
         Self { features: schema.features.len(), texts: schema.text_features().len() }
     }
@@ -76,50 +119,51 @@ impl RowWidth {
 pub struct Scored {
     /// The probability of the positive label for each row, in order: `[rows]`.
     pub probabilities: Vec<f32>,
-    /// When the stages before them ended.
+    /// The times at which the stages ended.
     pub timings: Timings,
 }
 
-/// When a request's rows went from one stage to the next. All but the first time are shared by the requests of a batch.
+/// The times at which a request's rows went from one stage to the next. The requests of a batch share all but
+/// the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timings {
-    /// The rows came to the queue.
+    /// The rows were queued.
     pub submitted: Instant,
     /// They were taken into a batch.
     pub taken: Instant,
-    /// The batch's matrix was put together.
+    /// The batch's matrix was assembled.
     pub assembled: Instant,
-    /// The model had run on all of it.
+    /// The model had scored all of it.
     pub scored: Instant,
-    /// How many rows the batch had.
+    /// The number of rows in the batch.
     pub batch_rows: usize,
 }
 
-/// Why rows were not scored.
+/// The reason why rows were not scored.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum SubmitError {
-    /// The queue is full; the work was refused at once rather than late.
+    /// The queue is full, so the request is rejected immediately.
     #[error("the queue is full: try again in {} s", .retry_after.as_secs())]
     QueueFull {
-        /// When trying again may help.
+        /// The time after which a retry may succeed.
         retry_after: Duration,
     },
     /// More rows than the queue could ever hold.
     #[error("{rows} rows are more than the {limit} that fit in the queue: send fewer at a time")]
     TooManyRows {
-        /// How many were given.
+        /// The number of rows in the request.
         rows: usize,
-        /// How many fit.
+        /// The capacity of the queue.
         limit: usize,
     },
-    /// The answer was not there in time.
+    /// The rows were not scored in time.
     #[error("no answer within {} ms", .after.as_millis())]
     TimedOut {
         /// The time that was allowed.
         after: Duration,
     },
-    /// The model is being taken out of service.
-    #[error("the model is shutting down")]
+    /// The model is being unloaded.
+    #[error("the model is being unloaded")]
     ShuttingDown,
     /// The model could not be run.
     #[error("{0}")]
@@ -127,10 +171,10 @@ pub enum SubmitError {
 }
 
 impl Batcher {
-    /// Starts a worker thread for each session. `costs` are those of a batch on one of them.
+    /// Starts a worker thread for each session. `costs` are the measured batch costs of one of them.
     ///
     /// # Errors
-    /// The operating system's, if it gives no thread.
+    /// The error of the operating system if it starts no thread.
     pub fn start(
         name: &str,
         sessions: Vec<Box<dyn Session>>,
@@ -142,51 +186,51 @@ impl Batcher {
     ) -> std::io::Result<Self> {
         let workers = sessions.len();
         let max_batch_rows = config.max_batch_rows.unwrap_or_else(|| costs.worthwhile_rows());
-        let scorer = |session| Scorer::new(session, width, max_batch_rows, Arc::clone(&monitor));
-        let queue = Queue::new(config, max_batch_rows, sessions.into_iter().map(scorer).collect());
-        // A delay is waited out by workers.
-        let requester_rows = if config.max_queue_delay.is_zero() {
-            costs.rows_within(REQUESTER_TIME).min(max_batch_rows)
+        let runner = |session| BatchRunner::new(session, width, max_batch_rows, Arc::clone(&monitor));
+        let queue = Queue::new(config, max_batch_rows, sessions.into_iter().map(runner).collect());
+        // Only workers wait for max_queue_delay.
+        let inline_rows = if config.max_queue_delay.is_zero() {
+            costs.rows_within(INLINE_TIME).min(max_batch_rows)
         } else {
             0
         };
-        // Dropped early, for want of a thread, it ends the workers that have begun.
+        // If a thread cannot be started, dropping this ends the workers already running.
         let batcher = Self {
             queue: Arc::new(queue),
             monitor,
             width,
             max_batch_rows,
-            requester_rows,
+            inline_rows,
             threads: threads.clone(),
         };
         for index in 0..workers {
             let queue = Arc::clone(&batcher.queue);
-            let at_work = threads.enter();
+            let thread_guard = threads.enter();
             let work = move || {
-                let mut done = None;
-                while let Some((mut scorer, taken)) = queue.take(done.take()) {
-                    scorer.answer(taken);
-                    done = Some(scorer);
+                let mut finished = None;
+                while let Some((mut runner, batch)) = queue.take(finished.take()) {
+                    runner.run(batch);
+                    finished = Some(runner);
                 }
-                drop(at_work);
+                drop(thread_guard);
             };
             std::thread::Builder::new().name(format!("{name}-{index}")).spawn(work)?;
         }
         Ok(batcher)
     }
 
-    /// How many rows a batch holds at most: as configured, else as many as pay.
+    /// Returns the largest number of rows in a batch: the configured one, else the measured efficient size.
     pub fn max_batch_rows(&self) -> usize {
         self.max_batch_rows
     }
 
-    /// What waits to be scored now.
+    /// Returns the current state of the queue.
     pub fn queue_state(&self) -> QueueState {
         self.queue.state()
     }
 
-    /// Scores encoded rows and gives the probability of the positive label for each, in order. Whoever stops waiting gives
-    /// up the rows' place: they are dropped unscored.
+    /// Scores encoded rows and returns the probability of the positive label for each, in order. Dropping the
+    /// future removes the rows from the queue.
     ///
     /// # Errors
     /// [`SubmitError`].
@@ -202,8 +246,8 @@ impl Batcher {
             )));
         }
         let (reply, answer) = oneshot::channel();
-        let by = if rows <= self.requester_rows { ScoredBy::Requester } else { ScoredBy::Worker };
-        self.queue.push(Entry { values, texts, rows, submitted, reply }, by).inspect_err(
+        let by = if rows <= self.inline_rows { RunBy::Inline } else { RunBy::Worker };
+        self.queue.push(PendingRequest { values, texts, rows, submitted, reply }, by).inspect_err(
             |error| match error {
                 SubmitError::QueueFull { .. } => self.monitor.inference().rejected(RejectReason::QueueFull),
                 SubmitError::TooManyRows { .. } => {
@@ -212,12 +256,12 @@ impl Batcher {
                 _ => self.monitor.inference().rejected(RejectReason::ShuttingDown),
             },
         )?;
-        if by == ScoredBy::Requester {
-            self.score_here().await;
+        if by == RunBy::Inline {
+            self.run_inline().await;
         }
         match tokio::time::timeout(timeout, answer).await {
             Ok(Ok(answer)) => answer,
-            // A worker always answers, unless it was stopped.
+            // A runner always answers, unless the queue was discarded.
             Ok(Err(_)) => Err(SubmitError::ShuttingDown),
             Err(_) => {
                 self.monitor.inference().rejected(RejectReason::TimedOut);
@@ -226,32 +270,32 @@ impl Batcher {
         }
     }
 
-    /// Scores a batch of what is queued on this thread, unless others are at it.
-    async fn score_here(&self) {
-        let owed = Owed(&self.queue);
+    /// Runs one queued batch on this thread, unless all sessions are busy.
+    async fn run_inline(&self) {
+        let guard = InlineGuard(&self.queue);
         tokio::task::yield_now().await;
-        std::mem::forget(owed);
-        if let Some((mut scorer, taken)) = self.queue.try_take(self.requester_rows) {
-            let _at_work = self.threads.enter();
-            scorer.answer(taken);
-            self.queue.put_back(scorer);
+        std::mem::forget(guard);
+        if let Some((mut runner, batch)) = self.queue.try_take(self.inline_rows) {
+            let _guard = self.threads.enter();
+            runner.run(batch);
+            drop(runner);
         }
     }
 }
 
-/// A batch that a request owes to the queue: dropped with the request, it is a worker's.
-struct Owed<'a>(&'a Queue);
+/// Guards an inline run: if the request is dropped before it, a worker takes the batch.
+struct InlineGuard<'a>(&'a Queue);
 
-impl Drop for Owed<'_> {
+impl Drop for InlineGuard<'_> {
     fn drop(&mut self) {
-        self.0.hand_over();
+        self.0.hand_off();
     }
 }
 
 impl Batcher {
-    /// Gives up what is queued and lets the workers end: for the end of the process.
+    /// Discards the queue and lets the workers end, for shutdown.
     pub fn stop(&self) {
-        self.queue.abandon();
+        self.queue.close_and_discard();
     }
 }
 

@@ -1,8 +1,9 @@
 //! The models that are served, and how they come into service.
 //!
-//! Requests submit rows to a [`batcher`]. Models flow the other way: the [`watcher`] sees a change in the repository and
-//! fetches it, the [`loader`] verifies it, and the [`registry`] is where the two meet.
+//! Requests submit rows to a [`batcher`]. Models flow the other way: the [`watcher`] observes a change in the
+//! repository and fetches the version, the [`loader`] verifies it, and the [`registry`] is where both meet.
 
+pub mod backoff;
 pub mod batcher;
 #[cfg(any(test, feature = "test-util"))]
 pub mod fixtures;

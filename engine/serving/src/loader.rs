@@ -1,4 +1,4 @@
-//! From a fetched version to one that can answer requests: it is verified, and its workers are started.
+//! Turns a fetched version into one that can answer requests: verifies it and starts its workers.
 
 mod error;
 
@@ -19,24 +19,60 @@ use crate::registry::ServingModel;
 use crate::version::ModelVersion;
 
 /// Loads fetched versions.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// # use onnward_repository::FetchedModel;
+/// use onnward_runtime::Verifier;
+/// # use onnward_schemas::{Manifest, sha256_hex};
+/// use onnward_serving::batcher::BatchingConfig;
+/// use onnward_serving::loader::{LoadStep, Loader};
+/// use onnward_telemetry::metrics::Metrics;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let batching = BatchingConfig {
+///     workers: 1,
+///     max_batch_rows: None,
+///     max_queue_rows: 1000,
+///     max_queue_delay: Duration::ZERO,
+/// };
+/// let verifier = Verifier::new(Vec::new());
+/// let metrics = Arc::new(Metrics::new()?);
+/// let loader = Loader { verifier, batching, drift: None, estimate_rows: 1000, metrics };
+///
+/// // In an engine, a fetcher reads the files of the version.
+/// # let bytes = b"not an ONNX file".to_vec();
+/// # let (sha256, size_bytes) = (sha256_hex(&bytes), bytes.len() as u64);
+/// # let manifest = Manifest { sha256, size_bytes, fingerprint: None, created: String::new() };
+/// # let (manifest_text, signatures) = (String::new(), Vec::new());
+/// # let config = None;
+/// # let fetched =
+/// #     FetchedModel { manifest, manifest_text, signatures, config, bytes, from_cache: false };
+/// let error = loader.load("churn", 1, &fetched).err().ok_or("it is not a model")?;
+/// assert_eq!(error.step(), LoadStep::Artifact);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Loader {
     /// Opens and verifies model files.
     pub verifier: Verifier,
     /// How rows are batched.
     pub batching: BatchingConfig,
-    /// How live rows are compared with the training rows of an artifact; `None`: they are not.
+    /// Drift settings for artifacts. `None` disables drift.
     pub drift: Option<DriftConfig>,
-    /// How many of the last scores an estimate of how good they are covers at least.
+    /// How many recent scores an estimate of performance covers at least.
     pub estimate_rows: usize,
-    /// Where the batches are counted.
+    /// The metrics of the batches.
     pub metrics: Arc<Metrics>,
 }
 
 impl Loader {
     /// Verifies a version and starts its workers.
     ///
-    /// It computes for a while: call it where blocking is allowed.
+    /// It computes for a while: call it on a blocking thread.
     ///
     /// # Errors
     /// [`LoadError`].
@@ -44,10 +80,10 @@ impl Loader {
         self.start(name, version, &fetched.manifest, self.verify(name, fetched)?)
     }
 
-    /// Runs the first part of [`Loader::load`], which computes.
+    /// Verifies a version. This is the first part of [`Loader::load`], which computes.
     ///
     /// # Errors
-    /// As [`Loader::load`].
+    /// Those of [`Loader::load`].
     pub fn verify(&self, name: &str, fetched: &FetchedModel) -> Result<VerifiedModel, LoadError> {
         let file = ModelFile {
             bytes: &fetched.bytes,
@@ -59,7 +95,8 @@ impl Loader {
         Ok(self.verifier.verify(name, &file, &replayed)?)
     }
 
-    /// Runs the second part of [`Loader::load`]: starts the workers, with the priority of the calling thread.
+    /// Starts the workers of a verified version, with the priority of the calling thread. This is the second
+    /// part of [`Loader::load`].
     ///
     /// # Errors
     /// [`LoadError::Thread`].
@@ -85,7 +122,7 @@ impl Loader {
         let batcher =
             Batcher::start(name, sessions, &costs, width, &self.batching, Arc::clone(&monitor), threads)?;
         let max_batch_rows = batcher.max_batch_rows();
-        tracing::debug!(model = name, version, %backend, %costs, max_batch_rows, "what batches cost");
+        tracing::debug!(model = name, version, %backend, %costs, max_batch_rows, "measured batch costs");
         Ok(ServingModel {
             name: name.to_owned(),
             version,

@@ -1,61 +1,77 @@
-//! What is seen of a loaded version while it scores.
+//! Observes the predictions of a loaded version.
 
 use onnward_quality::drift::Drift;
 use onnward_quality::estimate::{Estimate, Estimator};
 use onnward_telemetry::metrics::{BusinessMetrics, InferenceMetrics};
 
-/// Sees the rows that one loaded version scores. Threads that score share it.
+/// The observers of one loaded version. All scoring threads share it.
 #[derive(Debug)]
 pub struct Monitor {
     inference: InferenceMetrics,
     business: Option<BusinessMetrics>,
     drift: Option<Drift>,
     estimator: Option<Estimator>,
+    /// A call on each batch, for tests of what observers may do.
+    #[cfg(test)]
+    pub(crate) on_observe: Option<fn(&[f32])>,
 }
 
 impl Monitor {
-    /// One that counts how rows are scored, and nothing of what they say.
+    /// Creates a monitor with inference metrics alone.
     pub fn new(inference: InferenceMetrics) -> Self {
-        Self { inference, business: None, drift: None, estimator: None }
+        Self {
+            inference,
+            business: None,
+            drift: None,
+            estimator: None,
+            #[cfg(test)]
+            on_observe: None,
+        }
     }
 
-    /// The same one, which also counts what predictions say about customers.
+    /// Adds business metrics.
     #[must_use]
     pub fn with_business(self, business: Option<BusinessMetrics>) -> Self {
         Self { business, ..self }
     }
 
-    /// The same one, which also compares the rows with those of training.
+    /// Adds drift detection.
     #[must_use]
     pub fn with_drift(self, drift: Option<Drift>) -> Self {
         Self { drift, ..self }
     }
 
-    /// The comparison with the training rows, where there is one.
+    /// Returns the drift detector, if there is one.
     pub fn drift(&self) -> Option<&Drift> {
         self.drift.as_ref()
     }
 
-    /// The same one, which also estimates how good the predictions are.
+    /// Adds performance estimation.
     #[must_use]
     pub fn with_estimator(self, estimator: Estimator) -> Self {
         Self { estimator: Some(estimator), ..self }
     }
 
-    /// How good the last predictions probably are; `None` before there are any.
+    /// Returns the estimated performance of the recent predictions. `None` before there are any.
     pub fn estimate(&self) -> Option<Estimate> {
         self.estimator.as_ref()?.estimate()
     }
 
-    /// The metrics of what happens between a request's rows and their probabilities.
+    /// Returns the inference metrics.
     pub fn inference(&self) -> &InferenceMetrics {
         &self.inference
     }
 
-    /// Sees a batch that has been scored and is about to be answered: its `features`, `[rows, features]` in the schema's
-    /// order (NaN where missing, −1 where a category is unknown, else its index), and its `probabilities`, `[rows]`, of
-    /// which one that is no number is refused later and counts for nothing.
+    /// Observes a scored batch before it is answered.
+    ///
+    /// `features` is `[rows, features]` in the schema's order: NaN where missing, −1 where a category is
+    /// unknown, else the category's index. `probabilities` is `[rows]`; a NaN is ignored here and rejected
+    /// later.
     pub fn observe(&self, features: &[f32], probabilities: &[f32]) {
+        #[cfg(test)]
+        if let Some(on_observe) = self.on_observe {
+            on_observe(features);
+        }
         if let Some(business) = &self.business {
             business.observe(features, probabilities);
         }

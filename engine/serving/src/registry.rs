@@ -1,9 +1,9 @@
-//! What is being served: the one place that requests look a model up in.
+//! The registry of served models, in which requests look a model up.
 //!
-//! Readers never wait: a change puts a new table in the place of the old one, and whoever holds a model keeps it until
-//! its request has ended. Only the watcher changes it.
+//! Readers never wait: a change replaces the whole table, and a reader keeps its model until its request has
+//! ended. Only the reconcilers change it.
 
-mod slot;
+mod model_entry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use onnward_runtime::cross_check::Comparison;
 use onnward_runtime::description::Description;
 use onnward_telemetry::metrics::ModelState;
 
-pub use self::slot::{FailedModel, Loading, Problem, RepositoryState, Serving, Slot, now};
+pub use self::model_entry::{FailedModel, LoadFailure, Loading, ModelEntry, RepositoryState, Serving, now};
 use crate::batcher::Batcher;
 use crate::monitor::Monitor;
 use crate::version::ModelVersion;
@@ -34,171 +34,185 @@ pub struct ServingModel {
     pub sha256: String,
     /// The size of the artifact's file.
     pub size_bytes: u64,
-    /// What runs it.
+    /// The backend.
     pub backend: BackendKind,
-    /// How it compares with another backend; `None` where no other is present or can run the model.
+    /// The cross-check with another backend. `None` if no other is present or can run the model.
     pub comparison: Option<Comparison>,
-    /// What is known of it.
+    /// The description from its file.
     pub description: Description,
-    /// Reads its rows in requests.
+    /// The parser of its rows in requests.
     pub parser: RowParser,
-    /// What batches cost on one of its sessions.
+    /// The measured batch costs of one of its sessions.
     pub costs: BatchCosts,
-    /// What is seen of it while it scores.
+    /// The monitor of its predictions.
     pub monitor: Arc<Monitor>,
-    /// What its predictions are kept by.
+    /// The key of its stored predictions.
     pub identity: Arc<ModelVersion>,
-    /// Where rows are scored.
+    /// The batcher.
     pub batcher: Batcher,
 }
 
 /// The models of one engine.
+///
+/// ```
+/// use onnward_serving::registry::{LoadFailure, Registry};
+///
+/// let registry = Registry::new(Some("churn".to_owned()), vec!["churn".to_owned()]);
+/// assert_eq!(registry.missing_models(), ["churn"]);
+/// registry.fail("churn", LoadFailure::now(Some(3), "golden", "row 2 scores 0.4, not 0.7".to_owned()));
+/// let failed = &registry.failed()[0];
+/// assert_eq!((failed.name.as_str(), failed.failure.version, failed.serving), ("churn", Some(3), None));
+/// ```
 #[derive(Debug)]
 pub struct Registry {
     default_model: Option<String>,
     required_models: Vec<String>,
-    slots: ArcSwap<Slots>,
-    /// One change at a time; readers do not see this.
-    changing: Mutex<()>,
+    entries: ArcSwap<ModelTable>,
+    /// Held during a change. Readers do not take it.
+    write_lock: Mutex<()>,
     repository: ArcSwap<RepositoryState>,
     is_loaded: AtomicBool,
 }
 
-type Slots = BTreeMap<String, Arc<Slot>>;
+type ModelTable = BTreeMap<String, Arc<ModelEntry>>;
 
 impl Registry {
-    /// A registry without models. `default_model` names the one that `/predict` asks; the engine is not ready without
-    /// any of `required_models`.
+    /// Creates an empty registry. `default_model` names the one that `/predict` uses. The engine is not ready
+    /// without all `required_models`.
     pub fn new(default_model: Option<String>, required_models: Vec<String>) -> Self {
         Self {
             default_model,
             required_models,
-            slots: ArcSwap::default(),
-            changing: Mutex::new(()),
+            entries: ArcSwap::default(),
+            write_lock: Mutex::new(()),
             repository: ArcSwap::default(),
             is_loaded: AtomicBool::new(false),
         }
     }
 
-    /// The served version of this model.
+    /// Returns the serving version of a model.
     pub fn get(&self, name: &str) -> Option<Arc<ServingModel>> {
-        Some(Arc::clone(&self.slots.load().get(name)?.serving.as_ref()?.model))
+        Some(Arc::clone(&self.entries.load().get(name)?.serving.as_ref()?.model))
     }
 
-    /// The model that `/predict` asks: the configured one, else the first by name.
+    /// Returns the model that `/predict` uses: the configured one, else the first by name.
     pub fn default_model(&self) -> Option<Arc<ServingModel>> {
         match &self.default_model {
             Some(name) => self.get(name),
             None => {
-                let slots = self.slots.load();
-                slots.values().find_map(|slot| Some(Arc::clone(&slot.serving.as_ref()?.model)))
+                let entries = self.entries.load();
+                entries.values().find_map(|entry| Some(Arc::clone(&entry.serving.as_ref()?.model)))
             }
         }
     }
 
-    /// What is known of this model.
-    pub fn slot(&self, name: &str) -> Option<Arc<Slot>> {
-        self.slots.load().get(name).cloned()
+    /// Returns the entry of a model.
+    pub fn entry(&self, name: &str) -> Option<Arc<ModelEntry>> {
+        self.entries.load().get(name).cloned()
     }
 
-    /// What is known of every model, by name.
-    pub fn slots(&self) -> Arc<BTreeMap<String, Arc<Slot>>> {
-        self.slots.load_full()
+    /// Returns the entries of all models, by name.
+    pub fn entries(&self) -> Arc<BTreeMap<String, Arc<ModelEntry>>> {
+        self.entries.load_full()
     }
 
-    /// Every loaded version of every model, by name and number.
-    pub fn loaded(&self) -> Vec<Arc<ServingModel>> {
-        let slots = self.slots.load();
-        let of_slot = |slot: &Arc<Slot>| -> Vec<Arc<ServingModel>> {
-            slot.loaded().into_iter().filter_map(|version| slot.version(version).cloned()).collect()
+    /// Returns every loaded version of every model, by name and number.
+    pub fn loaded_versions(&self) -> Vec<Arc<ServingModel>> {
+        let entries = self.entries.load();
+        let of_entry = |entry: &Arc<ModelEntry>| -> Vec<Arc<ServingModel>> {
+            entry
+                .loaded_versions()
+                .into_iter()
+                .filter_map(|version| entry.version(version).cloned())
+                .collect()
         };
-        slots.values().flat_map(of_slot).collect()
+        entries.values().flat_map(of_entry).collect()
     }
 
-    /// How every model stands, for the metrics.
+    /// Returns the state of every model for the metrics.
     pub fn states(&self) -> Vec<ModelState> {
-        self.slots.load().iter().map(|(name, slot)| slot.state(name)).collect()
+        self.entries.load().iter().map(|(name, entry)| entry.state(name)).collect()
     }
 
-    /// The models that are served, by name.
+    /// Returns the serving versions, by name.
     pub fn serving(&self) -> Vec<Arc<ServingModel>> {
-        let slots = self.slots.load();
-        slots.values().filter_map(|slot| Some(Arc::clone(&slot.serving.as_ref()?.model))).collect()
+        let entries = self.entries.load();
+        entries.values().filter_map(|entry| Some(Arc::clone(&entry.serving.as_ref()?.model))).collect()
     }
 
-    /// What is to be served and is not, by name.
+    /// Returns the models whose desired version is not served, by name.
     pub fn failed(&self) -> Vec<FailedModel> {
-        let slots = self.slots.load();
-        slots.iter().filter_map(|(name, slot)| slot.failure(name)).collect()
+        let entries = self.entries.load();
+        entries.iter().filter_map(|(name, entry)| entry.failure(name)).collect()
     }
 
-    /// The models without which the engine is not ready, and that are not served.
+    /// Returns the required models that are not served.
     pub fn missing_models(&self) -> Vec<String> {
         let is_missing = |name: &&String| self.get(name).is_none();
         self.required_models.iter().filter(is_missing).cloned().collect()
     }
 
-    /// Whether the first look at the model repository has been acted upon.
+    /// Returns whether the first poll of the model repository has been reconciled.
     pub fn is_loaded(&self) -> bool {
         self.is_loaded.load(Ordering::Acquire)
     }
 
-    /// Says that the first look at the model repository has been acted upon.
-    pub fn finish_loading(&self) {
+    /// Marks the first poll of the model repository as reconciled.
+    pub fn set_loaded(&self) {
         self.is_loaded.store(true, Ordering::Release);
     }
 
-    /// How the last look at the model repository went.
-    pub fn repository(&self) -> Arc<RepositoryState> {
+    /// Returns the result of the last poll of the model repository.
+    pub fn repository_state(&self) -> Arc<RepositoryState> {
         self.repository.load_full()
     }
 
-    /// Notes how a look at the model repository went.
-    pub fn set_repository(&self, state: RepositoryState) {
+    /// Stores the result of a poll of the model repository.
+    pub fn set_repository_state(&self, state: RepositoryState) {
         self.repository.store(Arc::new(state));
     }
 
-    /// Notes a loaded version, which is reached by its number from now on.
+    /// Adds a loaded version, which requests can address by number from now on.
     pub fn insert(&self, model: ServingModel) {
         let (name, model) = (model.name.clone(), Arc::new(model));
-        self.change(&name, |slot| slot.others.insert(model.version, model));
+        self.change(&name, |entry| entry.loaded.insert(model.version, model));
     }
 
-    /// Puts a loaded version into service, in the place of any other; requests that are on their way end on the version
-    /// that they began on. `false` if it is not loaded.
-    pub fn serve(&self, name: &str, target: &Target) -> bool {
-        self.change(name, |slot| slot.serve(target))
+    /// Makes a loaded version the serving one. Requests in flight finish on the version they started on.
+    /// Returns `false` if it is not loaded.
+    pub fn activate(&self, name: &str, target: &Target) -> bool {
+        self.change(name, |entry| entry.activate(target))
     }
 
-    /// Lets go of every loaded version of a model that is neither served nor among `kept`.
+    /// Drops every loaded version of a model that is neither served nor in `kept`.
     pub fn retain(&self, name: &str, kept: &BTreeSet<u64>) {
-        self.change(name, |slot| {
-            slot.others.retain(|version, _| kept.contains(version));
-            slot.previous = slot.previous.filter(|version| slot.others.contains_key(version));
+        self.change(name, |entry| {
+            entry.loaded.retain(|version, _| kept.contains(version));
+            entry.previous = entry.previous.filter(|version| entry.loaded.contains_key(version));
         });
     }
 
-    /// Forgets a model.
+    /// Removes a model.
     pub fn remove(&self, name: &str) {
-        let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut slots = Slots::clone(&self.slots.load());
-        slots.remove(name);
-        self.slots.store(Arc::new(slots));
+        let _guard = self.write_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = ModelTable::clone(&self.entries.load());
+        entries.remove(name);
+        self.entries.store(Arc::new(entries));
     }
 
-    /// Notes what went wrong with a model; a version that serves stays.
-    pub fn fail(&self, name: &str, problem: Problem) {
-        self.change(name, |slot| slot.fail(problem));
+    /// Records a load failure. The serving version stays.
+    pub fn fail(&self, name: &str, failure: LoadFailure) {
+        self.change(name, |entry| entry.fail(failure));
     }
 
-    /// Changes what is known of a model.
-    pub fn change<T>(&self, name: &str, change: impl FnOnce(&mut Slot) -> T) -> T {
-        let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut slots = Slots::clone(&self.slots.load());
-        let mut slot = slots.get(name).map(|slot| Slot::clone(slot)).unwrap_or_default();
-        let result = change(&mut slot);
-        slots.insert(name.to_owned(), Arc::new(slot));
-        self.slots.store(Arc::new(slots));
+    /// Applies a change to a model's entry, creating it if needed.
+    pub fn change<T>(&self, name: &str, change: impl FnOnce(&mut ModelEntry) -> T) -> T {
+        let _guard = self.write_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = ModelTable::clone(&self.entries.load());
+        let mut entry = entries.get(name).map(|entry| ModelEntry::clone(entry)).unwrap_or_default();
+        let result = change(&mut entry);
+        entries.insert(name.to_owned(), Arc::new(entry));
+        self.entries.store(Arc::new(entries));
         result
     }
 }

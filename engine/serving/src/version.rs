@@ -18,7 +18,7 @@ pub struct ModelVersion {
 }
 
 impl ModelVersion {
-    /// What is to be known of a version whose rows have this schema.
+    /// Creates the identity of a version whose rows have this schema.
     pub fn new(model: &str, version: u64, schema: &Schema) -> Self {
         Self {
             model: model.to_owned(),
@@ -29,7 +29,8 @@ impl ModelVersion {
         }
     }
 
-    /// Whether this value of the label is the positive one; `None` for a value that the label does not have.
+    /// Returns whether this value of the label is the positive one. `None` for a value that the label does
+    /// not have.
     pub fn is_positive(&self, value: &str) -> Option<bool> {
         match value {
             value if value == self.positive => Some(true),
@@ -38,7 +39,7 @@ impl ModelVersion {
         }
     }
 
-    /// The decision, in single precision, as answers have it.
+    /// Returns the threshold in single precision, as responses have it.
     pub fn threshold(&self) -> f32 {
         self.threshold as f32
     }

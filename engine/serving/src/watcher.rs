@@ -1,183 +1,223 @@
-//! From the model repository to the registry: look, decide, fetch, prove, swap.
+//! Reconciles the registry with the model repository: poll, decide, fetch, verify, swap.
 //!
-//! One task looks at the repository, by listings alone, and tells each model's own task what it saw there. A model's task
-//! brings the registry to what was seen last; whatever fails leaves what is served as it is. So a slow download of one
-//! model holds up no other. What is deliberately absent: trust in the times that a store or a file claims.
+//! One task polls the repository by listings alone and sends each model's own task what it observed there.
+//! That task brings the registry to the latest observation; a failure leaves the serving version unchanged.
+//! So one slow download holds up no other model. A start without the store takes the same path: the
+//! last-known-good versions are an observation too, whose files come from the cache. Deliberately absent:
+//! trust in the times that a store or a file claims.
 
 mod background;
 mod failures;
-mod model;
-mod pace;
-mod plan;
-mod start;
+mod poll_interval;
+mod reconciler;
+mod retention;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use onnward_repository::{
-    Fetcher, LastKnownGood, ModelSnapshot, Repository, RepositoryError, Snapshot, TrustedKeys, Watch,
+    CacheRecord, Fetcher, LastKnownGood, ModelSnapshot, Repository, RepositoryError, Snapshot, TrustedKeys,
+    Watch,
 };
 use onnward_telemetry::metrics::Metrics;
 use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 
-use self::model::Wish;
-use self::pace::Pace;
+use self::poll_interval::PollInterval;
+use self::reconciler::DesiredState;
+use crate::backoff::Backoff;
 use crate::loader::Loader;
 use crate::registry::{Registry, RepositoryState, now};
-use crate::reload::Nudge;
+use crate::reload::ReloadRequest;
 
-/// How often the repository is looked at.
+/// The time that a start waits for the store before it uses the cache.
+const START_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How often the repository is polled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WatchConfig {
-    /// From one look to the next, give or take a fifth.
+    /// The time between two polls, with a jitter of a fifth.
     pub interval: Duration,
-    /// The longest wait after looks that failed.
+    /// The longest pause after polls that failed.
     pub max_backoff: Duration,
 }
 
-/// What the watcher works with.
-pub struct Parts {
+impl WatchConfig {
+    /// Returns the pauses between tries of a poll or a load that keeps failing.
+    pub(crate) fn backoff(&self) -> Backoff {
+        Backoff { first: self.interval, longest: self.max_backoff.max(self.interval) }
+    }
+}
+
+/// The shared parts of the watcher.
+pub struct WatcherContext {
     /// The repository.
     pub repository: Repository,
-    /// Where it is, for people.
+    /// The repository's location, as it is shown to people.
     pub location: String,
-    /// What fetches versions, through the cache where there is one.
+    /// The source of versions, through the cache if there is one.
     pub fetcher: Fetcher,
-    /// The keys of which one must have signed a version, where there are any.
+    /// The trusted keys. If not empty, one of them must have signed a version.
     pub keys: TrustedKeys,
-    /// What is served, as it is remembered for a start without the store.
-    pub remembered: Mutex<LastKnownGood>,
+    /// The last-known-good versions, for a start without the store.
+    pub last_known_good: Mutex<LastKnownGood>,
     /// The alias that is followed.
     pub alias: String,
     /// How many versions of a model stay loaded.
     pub loaded_versions: usize,
-    /// How often to look.
+    /// How often the repository is polled.
     pub config: WatchConfig,
-    /// What opens and proves models.
+    /// The loader.
     pub loader: Loader,
-    /// Where models are put into service.
+    /// The registry.
     pub registry: Arc<Registry>,
-    /// Where looks and swaps are counted.
+    /// The metrics of polls and swaps.
     pub metrics: Arc<Metrics>,
-    /// How many models are opened at once.
-    pub openings: Semaphore,
+    /// Permits for concurrent loads.
+    pub load_permits: Semaphore,
 }
 
-/// Looks at the repository until the process ends: at its pace, and at once when nudged.
-pub async fn watch(parts: Arc<Parts>, mut nudges: mpsc::Receiver<Nudge>) {
-    let mut looker = Looker::new(Arc::clone(&parts));
-    let mut pace = Pace::new(parts.config);
-    let mut waiting: Vec<Nudge> = Vec::new();
+/// Polls the repository until the process ends: periodically, and immediately on a reload request.
+pub async fn watch(context: Arc<WatcherContext>, mut requests: mpsc::Receiver<ReloadRequest>) {
+    let mut poller = Poller::new(Arc::clone(&context));
+    let mut interval = PollInterval::new(context.config);
+    let mut waiting: Vec<ReloadRequest> = Vec::new();
     loop {
-        let looked = looker.look(!waiting.is_empty()).await;
-        let pause = match &looked {
-            Ok(()) => pace.after_success(),
-            Err(_) => pace.after_failure(),
+        let result = poller.poll(!waiting.is_empty()).await;
+        let pause = match &result {
+            Ok(()) => interval.after_success(),
+            Err(_) => interval.after_failure(),
         };
-        answer(looked, std::mem::take(&mut waiting), looker.acted_upon());
+        answer(result, std::mem::take(&mut waiting), poller.reconciled());
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            nudge = nudges.recv() => match nudge {
-                Some(nudge) => waiting.push(nudge),
+            request = requests.recv() => match request {
+                Some(request) => waiting.push(request),
                 None => return,
             }
         }
-        while let Ok(nudge) = nudges.try_recv() {
-            waiting.push(nudge);
+        while let Ok(request) = requests.try_recv() {
+            waiting.push(request);
         }
     }
 }
 
-/// Answers those who asked for a look, once it has been acted upon.
+/// Answers reload requests once the poll has been reconciled.
 fn answer(
-    looked: Result<(), String>,
-    waiting: Vec<Nudge>,
-    acted_upon: impl Future<Output = ()> + Send + 'static,
+    result: Result<(), String>,
+    waiting: Vec<ReloadRequest>,
+    reconciled: impl Future<Output = ()> + Send + 'static,
 ) {
     if waiting.is_empty() {
         return;
     }
     tokio::spawn(async move {
-        if looked.is_ok() {
-            acted_upon.await;
+        if result.is_ok() {
+            reconciled.await;
         }
-        for nudge in waiting {
-            // Whoever asked may have gone.
-            let _ = nudge.send(looked.clone());
+        for request in waiting {
+            // The caller may have disconnected.
+            let _ = request.send(result.clone());
         }
     });
 }
 
-/// The task that looks.
-struct Looker {
-    parts: Arc<Parts>,
+/// The task that polls.
+struct Poller {
+    context: Arc<WatcherContext>,
     watch: Watch,
     models: BTreeMap<String, ModelTask>,
-    /// The number of looks that succeeded.
-    looks: u64,
+    /// The number of observations that have been distributed.
+    generation: u64,
     is_started: bool,
+    /// Whether a poll has succeeded.
+    has_polled: bool,
 }
 
-/// A model's own task. It stays when the model is gone, so that there are never two of one model.
+/// A model's task. It outlives the model, so that a model never has two.
 struct ModelTask {
-    wishes: watch::Sender<Wish>,
-    /// The number of the last look that it was told of.
-    told: u64,
-    /// The number of the last look that it has acted upon.
-    done: watch::Receiver<u64>,
+    desired: watch::Sender<DesiredState>,
+    sent_generation: u64,
+    observed_generation: watch::Receiver<u64>,
 }
 
-impl Looker {
-    fn new(parts: Arc<Parts>) -> Self {
-        let watch = Watch::new(parts.repository.clone());
-        Self { parts, watch, models: BTreeMap::new(), looks: 0, is_started: false }
+impl Poller {
+    fn new(context: Arc<WatcherContext>) -> Self {
+        let watch = Watch::new(context.repository.clone());
+        Self { context, watch, models: BTreeMap::new(), generation: 0, is_started: false, has_polled: false }
     }
 
-    /// Looks once, and tells the models' tasks what there is. `retry` has them try again what failed for good.
-    async fn look(&mut self, retry: bool) -> Result<(), String> {
-        let looked = if self.is_started { self.watch.snapshot().await } else { self.first_look().await };
-        match looked {
-            Ok(look) => {
-                self.succeeded(look, retry);
+    /// Polls once and sends each model's task what was observed. `retry` makes them retry permanent failures
+    /// too.
+    async fn poll(&mut self, retry: bool) -> Result<(), String> {
+        let result = if self.is_started { self.watch.snapshot().await } else { self.first_poll().await };
+        match result {
+            Ok(snapshot) => {
+                self.succeeded(snapshot, retry).await;
                 Ok(())
             }
             Err(error) => Err(self.failed(&error)),
         }
     }
 
-    /// The first look. A store that does not answer in time does not hold up the start: what was served last is taken
-    /// from the cache meanwhile.
-    async fn first_look(&mut self) -> Result<Snapshot, RepositoryError> {
+    /// Polls for the first time. If the store does not answer in time, the last-known-good versions are
+    /// served from the cache meanwhile.
+    async fn first_poll(&mut self) -> Result<Snapshot, RepositoryError> {
         self.is_started = true;
-        let parts = Arc::clone(&self.parts);
-        *parts.remembered.lock().await =
-            parts.fetcher.load_last_known_good(&parts.alias).await.unwrap_or_default();
-        let mut look = std::pin::pin!(self.watch.snapshot());
-        let looked = match tokio::time::timeout(start::PATIENCE, &mut look).await {
-            Ok(looked) => looked,
-            Err(_) => {
-                start::from_memory(&parts, "the store has not answered yet").await;
-                look.await
+        let context = Arc::clone(&self.context);
+        let saved = context.fetcher.load_last_known_good(&context.alias).await;
+        *context.last_known_good.lock().await = saved.unwrap_or_default();
+        // Taken out, because the models' tasks are started while it is in use.
+        let mut watch = std::mem::replace(&mut self.watch, Watch::new(context.repository.clone()));
+        let result = {
+            let mut snapshot = std::pin::pin!(watch.snapshot());
+            match tokio::time::timeout(START_TIMEOUT, &mut snapshot).await {
+                Ok(result) => result,
+                Err(_) => {
+                    self.start_from_cache("the store has not answered yet").await;
+                    snapshot.await
+                }
             }
         };
-        match &looked {
-            // What fails to load now is still what was served last, but not what is gone.
-            Ok(look) => parts.remembered.lock().await.models.retain(|name, _| look.models.contains_key(name)),
-            Err(error) => {
-                start::from_memory(&parts, &error.to_string()).await;
-                parts.registry.finish_loading();
-            }
+        self.watch = watch;
+        if let Err(error) = &result {
+            self.start_from_cache(&error.to_string()).await;
+            self.finish_loading(|_| {});
         }
-        looked
+        result
     }
 
-    fn succeeded(&mut self, look: Snapshot, retry: bool) {
-        let parts = Arc::clone(&self.parts);
-        let Parts { registry, metrics, location, .. } = parts.as_ref();
-        let before = registry.repository();
+    /// Serves the last-known-good versions from the cache. Does nothing if there are none, or if this has
+    /// been done.
+    async fn start_from_cache(&mut self, why: &str) {
+        let context = Arc::clone(&self.context);
+        let records = context.last_known_good.lock().await.models.clone();
+        if records.is_empty() || self.generation > 0 {
+            return;
+        }
+        tracing::warn!(
+            repository = context.location,
+            why,
+            "the store is unreachable: serving the last-known-good versions from the cache"
+        );
+        context.registry.set_repository_state(RepositoryState {
+            location: context.location.clone(),
+            reachable: Some(false),
+            error: Some(why.to_owned()),
+            from_cache: true,
+            ..RepositoryState::default()
+        });
+        let cached = |(name, record)| (name, Observation::LastKnownGood(record));
+        self.distribute(records.into_iter().map(cached).collect(), false);
+        self.finish_loading(|_| {});
+    }
+
+    async fn succeeded(&mut self, snapshot: Snapshot, retry: bool) {
+        let context = Arc::clone(&self.context);
+        let WatcherContext { registry, metrics, location, .. } = context.as_ref();
+        let before = registry.repository_state();
         if before.reachable == Some(false) {
-            tracing::info!(repository = location, "the model repository is reached again");
+            tracing::info!(repository = location, "the model repository is reachable again");
         }
         metrics.repository_seen();
         let mut state = RepositoryState {
@@ -187,35 +227,48 @@ impl Looker {
             error: None,
             from_cache: false,
         };
-        self.looks += 1;
-        if look.models.is_empty() && !registry.slots().is_empty() {
-            // A folder that is not mounted and a bucket that was emptied look alike; unloading everything helps nobody.
-            let warning = "the model repository is empty; what is served stays served";
+        if snapshot.models.is_empty() && !registry.entries().is_empty() {
+            // An unmounted folder looks like an emptied bucket, and unloading everything helps nobody.
+            let warning = "the model repository is empty; the served models stay loaded";
             if before.error.as_deref() != Some(warning) {
                 tracing::warn!(repository = location, "{warning}");
             }
             state.error = Some(warning.to_owned());
         } else {
-            self.tell(look, retry);
+            self.distribute(self.observations(snapshot).await, retry);
         }
-        registry.set_repository(state);
-        if self.looks == 1 {
-            self.finish_start();
+        registry.set_repository_state(state);
+        if !self.has_polled {
+            self.has_polled = true;
+            self.finish_loading(log_default_model);
         }
     }
 
-    fn tell(&mut self, look: Snapshot, retry: bool) {
-        let number = self.looks;
-        let mut seen: BTreeMap<String, Seen> = look.models.into_iter().map(|(n, m)| (n, seen(m))).collect();
-        for name in self.parts.registry.slots().keys() {
-            seen.entry(name.clone()).or_insert(Seen::Gone);
+    /// Returns what a snapshot shows of each model that it has, that is loaded, or that was served last.
+    async fn observations(&self, snapshot: Snapshot) -> BTreeMap<String, Observation> {
+        if snapshot.models.is_empty() {
+            // What was served last may still be needed if the folder is not mounted yet.
+            return BTreeMap::new();
         }
-        for (name, seen) in seen {
-            let wish = Wish { number, retry, seen };
+        let mut observations: BTreeMap<String, Observation> =
+            snapshot.models.into_iter().map(|(name, model)| (name, Observation::from(model))).collect();
+        let loaded = self.context.registry.entries();
+        let served = self.context.last_known_good.lock().await;
+        for name in loaded.keys().chain(served.models.keys()) {
+            observations.entry(name.clone()).or_insert(Observation::Gone);
+        }
+        observations
+    }
+
+    /// Sends each model's task what was observed of the model.
+    fn distribute(&mut self, observations: BTreeMap<String, Observation>, retry: bool) {
+        self.generation += 1;
+        for (name, observation) in observations {
+            let desired = DesiredState { generation: self.generation, retry, observation };
             match self.models.get_mut(&name) {
-                Some(task) => task.tell(wish),
+                Some(task) => task.send(desired),
                 None => {
-                    let task = ModelTask::start(&self.parts, &name, wish);
+                    let task = ModelTask::start(&self.context, &name, desired);
                     self.models.insert(name, task);
                 }
             }
@@ -223,13 +276,13 @@ impl Looker {
     }
 
     fn failed(&self, error: &RepositoryError) -> String {
-        let Parts { registry, location, .. } = self.parts.as_ref();
+        let WatcherContext { registry, location, .. } = self.context.as_ref();
         let error = error.to_string();
-        let before = registry.repository();
+        let before = registry.repository_state();
         if before.reachable != Some(false) || before.error.as_deref() != Some(&error) {
             tracing::error!(repository = location, error, "the model repository cannot be read");
         }
-        registry.set_repository(RepositoryState {
+        registry.set_repository_state(RepositoryState {
             location: location.clone(),
             reachable: Some(false),
             error: Some(error.clone()),
@@ -238,62 +291,71 @@ impl Looker {
         error
     }
 
-    /// Completes once every model's task has acted upon what it was told last.
-    fn acted_upon(&self) -> impl Future<Output = ()> + Send + use<> {
-        let tasks: Vec<_> = self.models.values().map(|task| (task.done.clone(), task.told)).collect();
+    /// Completes once every model's task has reconciled what it was sent last.
+    fn reconciled(&self) -> impl Future<Output = ()> + Send + use<> {
+        let tasks = self.models.values();
+        let tasks: Vec<_> =
+            tasks.map(|task| (task.observed_generation.clone(), task.sent_generation)).collect();
         async move {
-            for (mut done, told) in tasks {
+            for (mut observed, sent) in tasks {
                 // A task that has ended has nothing left to do.
-                let _ = done.wait_for(|done| *done >= told).await;
+                let _ = observed.wait_for(|observed| *observed >= sent).await;
             }
         }
     }
 
-    fn finish_start(&self) {
-        let (acted_upon, registry) = (self.acted_upon(), Arc::clone(&self.parts.registry));
+    /// Marks the registry as loaded once everything that was sent has been reconciled, and then calls `then`.
+    fn finish_loading(&self, then: fn(&Registry)) {
+        let (reconciled, registry) = (self.reconciled(), Arc::clone(&self.context.registry));
         tokio::spawn(async move {
-            acted_upon.await;
-            registry.finish_loading();
-            match registry.default_model() {
-                Some(model) => tracing::info!(model = model.name, "POST /predict is answered by this model"),
-                None => {
-                    tracing::warn!("POST /predict is answered by no model: the default model is not served")
-                }
-            }
+            reconciled.await;
+            registry.set_loaded();
+            then(&registry);
         });
     }
 }
 
-impl ModelTask {
-    fn start(parts: &Arc<Parts>, name: &str, wish: Wish) -> Self {
-        let told = wish.number;
-        let (wishes, receiver) = watch::channel(wish);
-        let (sender, done) = watch::channel(0);
-        tokio::spawn(model::follow(Arc::clone(parts), name.to_owned(), receiver, sender));
-        Self { wishes, told, done }
-    }
-
-    fn tell(&mut self, wish: Wish) {
-        self.told = wish.number;
-        self.wishes.send_replace(wish);
+fn log_default_model(registry: &Registry) {
+    match registry.default_model() {
+        Some(model) => tracing::info!(model = model.name, "default model for POST /predict"),
+        None => tracing::warn!("POST /predict is unavailable: the default model is not served"),
     }
 }
 
-/// What was seen of a model.
+impl ModelTask {
+    fn start(context: &Arc<WatcherContext>, name: &str, desired: DesiredState) -> Self {
+        let sent_generation = desired.generation;
+        let (desired, receiver) = watch::channel(desired);
+        let (sender, observed_generation) = watch::channel(0);
+        tokio::spawn(reconciler::run(Arc::clone(context), name.to_owned(), receiver, sender));
+        Self { desired, sent_generation, observed_generation }
+    }
+
+    fn send(&mut self, desired: DesiredState) {
+        self.sent_generation = desired.generation;
+        self.desired.send_replace(desired);
+    }
+}
+
+/// What was observed of a model.
 #[derive(Debug, Clone)]
-enum Seen {
-    /// What there is of it.
-    There(ModelSnapshot),
-    /// Why that cannot be read.
+enum Observation {
+    /// The repository has it.
+    Present(ModelSnapshot),
+    /// The store is not reached, and this version was served last.
+    LastKnownGood(CacheRecord),
+    /// The repository has it, but it cannot be read, for this reason.
     Unreadable(String),
-    /// There is nothing of it any more.
+    /// The repository does not have it.
     Gone,
 }
 
-fn seen(look: Result<ModelSnapshot, RepositoryError>) -> Seen {
-    match look {
-        Ok(look) => Seen::There(look),
-        Err(error) => Seen::Unreadable(error.to_string()),
+impl From<Result<ModelSnapshot, RepositoryError>> for Observation {
+    fn from(model: Result<ModelSnapshot, RepositoryError>) -> Self {
+        match model {
+            Ok(snapshot) => Self::Present(snapshot),
+            Err(error) => Self::Unreadable(error.to_string()),
+        }
     }
 }
 

@@ -32,7 +32,7 @@ pub async fn metrics(State(state): State<HttpState>) -> Result<Response, ApiErro
 }
 
 fn scrape(state: &HttpState) -> Result<Vec<u8>, MetricsError> {
-    let loaded = state.registry.loaded();
+    let loaded = state.registry.loaded_versions();
     let drift: Vec<VersionDrift<'_>> = loaded
         .iter()
         .filter_map(|model| {

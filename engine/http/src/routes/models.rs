@@ -9,7 +9,7 @@ use onnward_runtime::costs::BatchCosts;
 use onnward_runtime::description::Description;
 use onnward_schemas::{Evaluation, Provenance, Schema};
 use onnward_serving::registry::{
-    DecidedBy, FailedModel, Loading, Problem, RepositoryState, ServingModel, Slot, Target,
+    DecidedBy, FailedModel, LoadFailure, Loading, ModelEntry, RepositoryState, ServingModel, Target,
 };
 use onnward_telemetry::metrics::Role;
 use serde::Serialize;
@@ -65,7 +65,7 @@ struct Details<'a> {
     /// The version that each alias names.
     aliases: &'a BTreeMap<String, u64>,
     /// What went wrong last.
-    last_error: Option<&'a Problem>,
+    last_error: Option<&'a LoadFailure>,
     /// Whether the desired version is not served because of the last error.
     failing: bool,
     #[serde(flatten)]
@@ -147,7 +147,7 @@ pub async fn list(State(state): State<HttpState>) -> Json<Models> {
 pub fn listing(state: &HttpState) -> Models {
     Models {
         loading: !state.registry.is_loaded(),
-        repository: state.registry.repository(),
+        repository: state.registry.repository_state(),
         models: summaries(state),
         failed: state.registry.failed(),
     }
@@ -158,8 +158,8 @@ pub async fn one(
     State(state): State<HttpState>,
     Path(name): Path<String>,
 ) -> Result<Json<serde_json::Value>, ApiError> {
-    let slot = state.slot(&name)?;
-    let details = serde_json::to_value(Details::of(&name, &slot));
+    let entry = state.model_entry(&name)?;
+    let details = serde_json::to_value(Details::of(&name, &entry));
     details.map(Json).map_err(|error| ApiError::Failed { reason: error.to_string() })
 }
 
@@ -184,32 +184,35 @@ pub fn summaries(state: &HttpState) -> Vec<Summary> {
 }
 
 impl<'a> Details<'a> {
-    fn of(name: &'a str, slot: &'a Slot) -> Self {
+    fn of(name: &'a str, entry: &'a ModelEntry) -> Self {
         let desired = |Target { version, decided_by }: &'a Target| Desired { version: *version, decided_by };
-        let loaded = slot.loaded().into_iter().filter_map(|version| Some((version, slot.version(version)?)));
+        let loaded = entry
+            .loaded_versions()
+            .into_iter()
+            .filter_map(|version| Some((version, entry.version(version)?)));
         Self {
             name,
-            desired: slot.desired.as_ref().map(desired),
-            loading: slot.loading.as_ref(),
-            serving: slot.serving.as_ref().map(|serving| Served {
+            desired: entry.desired.as_ref().map(desired),
+            loading: entry.loading.as_ref(),
+            serving: entry.serving.as_ref().map(|serving| Served {
                 version: serving.model.version,
                 decided_by: &serving.decided_by,
                 since: &serving.since,
             }),
-            previous: slot.previous,
+            previous: entry.previous,
             loaded: loaded
                 .map(|(version, model)| Loaded {
                     version,
-                    role: slot.role(version),
+                    role: entry.role(version),
                     backend: model.backend.name(),
                     sha256: &model.sha256,
                     predict: format!("/models/{name}/versions/{version}/predict"),
                 })
                 .collect(),
-            aliases: &slot.aliases,
-            last_error: slot.last_error.as_ref(),
-            failing: slot.is_failing,
-            model: slot.serving.as_ref().map(|serving| About::of(&serving.model)),
+            aliases: &entry.aliases,
+            last_error: entry.last_error.as_ref(),
+            failing: entry.is_failing,
+            model: entry.serving.as_ref().map(|serving| About::of(&serving.model)),
         }
     }
 }

@@ -10,7 +10,7 @@ use onnward_quality::estimate::Estimate;
 use onnward_quality::time::rfc3339;
 use onnward_records::ground_truth::window::Measured;
 use onnward_schemas::layout::parse_version;
-use onnward_serving::registry::Slot;
+use onnward_serving::registry::ModelEntry;
 use serde::Serialize;
 
 use crate::problem::ApiError;
@@ -76,11 +76,11 @@ pub async fn of_model(
     Path(name): Path<String>,
     uri: Uri,
 ) -> Result<Json<Performance>, ApiError> {
-    let slot = state.slot(&name)?;
+    let entry = state.model_entry(&name)?;
     let named = |pair: &str| pair.strip_prefix("version=").map(str::to_owned);
     let asked = uri.query().and_then(|query| query.split('&').find_map(named));
     let asked = asked.map(|version| parse_version(&version).ok_or(ApiError::BadVersion)).transpose()?;
-    let mut versions = of_loaded(&slot, state.outcomes.is_some());
+    let mut versions = of_loaded(&entry, state.outcomes.is_some());
     let window = match &state.outcomes {
         Some(outcomes) => {
             for figures in outcomes.figures(&name).await? {
@@ -108,8 +108,8 @@ pub async fn of_model(
 }
 
 /// What there is to say of loaded versions without outcomes.
-fn of_loaded(slot: &Slot, is_kept: bool) -> BTreeMap<Reverse<u64>, VersionPerformance> {
-    let loaded = slot.loaded().into_iter().filter_map(|version| slot.version(version));
+fn of_loaded(entry: &ModelEntry, is_kept: bool) -> BTreeMap<Reverse<u64>, VersionPerformance> {
+    let loaded = entry.loaded_versions().into_iter().filter_map(|version| entry.version(version));
     let each = loaded.map(|model| {
         let estimate = model.monitor.estimate();
         let estimated =

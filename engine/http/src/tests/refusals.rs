@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
-use onnward_serving::registry::Problem;
+use onnward_serving::registry::LoadFailure;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -39,7 +39,7 @@ async fn an_unknown_model_is_404_and_names_those_that_are_served() {
 async fn a_model_that_could_not_be_loaded_says_why() {
     let engine = Engine::ready();
     let reason = "the digest differs".to_owned();
-    engine.registry.fail("broken", Problem::now(Some(1), "digest", reason));
+    engine.registry.fail("broken", LoadFailure::now(Some(1), "digest", reason));
     let answer = engine.post("/models/broken/predict", BANK_ROW).await;
     assert!(answer.problem(503)["detail"].as_str().unwrap().contains("the digest differs"));
     assert!(answer.header("retry-after").is_some());

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::Request;
-use onnward_serving::registry::Problem;
+use onnward_serving::registry::LoadFailure;
 
 use crate::fixtures::{BANK_ROW, Engine, PHONE_ROW, answered};
 
@@ -26,7 +26,7 @@ async fn while_models_load_the_process_lives_and_is_not_ready() {
 #[tokio::test]
 async fn it_is_ready_once_a_model_is_served_and_never_with_none() {
     let engine = Engine::loading();
-    engine.registry.finish_loading();
+    engine.registry.set_loaded();
     assert_eq!(engine.get("/health/ready").await.problem(503)["type"], "urn:onnward:problem:no-models");
     assert_eq!(engine.post("/predict", BANK_ROW).await.problem(503)["type"], "urn:onnward:problem:no-models");
     let ready = Engine::ready();
@@ -39,7 +39,7 @@ async fn it_is_ready_once_a_model_is_served_and_never_with_none() {
 #[tokio::test]
 async fn models_are_listed_with_those_that_failed() {
     let engine = Engine::ready();
-    engine.registry.fail("broken", Problem::now(Some(7), "digest", "no manifest".into()));
+    engine.registry.fail("broken", LoadFailure::now(Some(7), "digest", "no manifest".into()));
     let list = engine.get("/models").await.json();
     assert_eq!(list["loading"], false);
     let names: Vec<_> = list["models"].as_array().unwrap().iter().map(|model| &model["name"]).collect();

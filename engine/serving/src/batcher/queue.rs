@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 use onnward_telemetry::metrics::QueueState;
 use tokio::sync::oneshot;
 
-use super::scorer::Scorer;
+use super::runner::{ActiveRunner, BatchRunner};
 use super::{Scored, SubmitError};
 use crate::batcher::BatchingConfig;
 
-/// How long a client that was turned away is told to wait: the smallest that `Retry-After` can say.
+/// The `Retry-After` of a rejected request: the smallest value that the header can express.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The rows of one request, waiting.
+/// The rows of one request that waits to be scored.
 #[derive(Debug)]
-pub struct Entry {
+pub struct PendingRequest {
     pub values: Vec<f32>,
     pub texts: Vec<String>,
     pub rows: usize,
@@ -22,27 +22,29 @@ pub struct Entry {
     pub reply: oneshot::Sender<Result<Scored, SubmitError>>,
 }
 
-/// Who is to score an entry.
+/// The thread that is to run a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ScoredBy {
-    /// The thread that has the request: it asks for a batch with [`Queue::try_take`] after everything that is ready to run on
+pub enum RunBy {
+    /// The thread that has the request. It calls [`Queue::try_take`] after everything that is ready to run on
     /// it has queued its rows too.
-    Requester,
+    Inline,
     /// A worker thread.
     Worker,
 }
 
-/// What is scored at once.
+/// Requests that are scored together.
 #[derive(Debug)]
-pub struct Taken {
-    /// The entries to run, oldest first.
-    pub entries: Vec<Entry>,
-    /// The entries whose clients have gone.
-    pub abandoned: Vec<Entry>,
+pub struct Batch {
+    /// The requests to run, oldest first.
+    pub requests: Vec<PendingRequest>,
+    /// The requests whose clients have disconnected.
+    pub cancelled: Vec<PendingRequest>,
+    /// The number of rows to run.
+    pub rows: usize,
 }
 
-/// A queue that is bounded in rows, not in requests: a row is what costs. It also keeps the scorers that are idle, so that
-/// whoever takes a batch takes the session that runs it.
+/// A queue bounded by rows, because rows are the cost. It also holds the idle runners, so that taking a batch
+/// takes the session that runs it.
 #[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
@@ -54,22 +56,22 @@ pub struct Queue {
 
 #[derive(Debug)]
 struct State {
-    entries: VecDeque<Entry>,
+    requests: VecDeque<PendingRequest>,
     rows: usize,
-    idle: Vec<Scorer>,
-    /// Whether something in the queue counts on a worker.
+    idle: Vec<BatchRunner>,
+    /// Whether a queued request needs a worker.
     needs_worker: bool,
-    /// How many workers sleep: waking nobody would cost a call of the system too.
+    /// The number of sleeping workers. Notifying none would still cost a system call.
     sleeping: usize,
     is_open: bool,
 }
 
 impl Queue {
-    pub fn new(config: &BatchingConfig, max_batch_rows: usize, scorers: Vec<Scorer>) -> Self {
+    pub fn new(config: &BatchingConfig, max_batch_rows: usize, runners: Vec<BatchRunner>) -> Self {
         let state = State {
-            entries: VecDeque::new(),
+            requests: VecDeque::new(),
             rows: 0,
-            idle: scorers,
+            idle: runners,
             needs_worker: false,
             sleeping: 0,
             is_open: true,
@@ -83,90 +85,95 @@ impl Queue {
         }
     }
 
-    pub fn push(&self, entry: Entry, by: ScoredBy) -> Result<(), SubmitError> {
-        if entry.rows > self.max_queue_rows {
-            return Err(SubmitError::TooManyRows { rows: entry.rows, limit: self.max_queue_rows });
+    pub fn push(&self, request: PendingRequest, by: RunBy) -> Result<(), SubmitError> {
+        if request.rows > self.max_queue_rows {
+            return Err(SubmitError::TooManyRows { rows: request.rows, limit: self.max_queue_rows });
         }
         let mut state = self.lock();
         if !state.is_open {
             return Err(SubmitError::ShuttingDown);
         }
-        if state.rows + entry.rows > self.max_queue_rows {
+        if state.rows + request.rows > self.max_queue_rows {
             return Err(SubmitError::QueueFull { retry_after: RETRY_AFTER });
         }
-        state.rows += entry.rows;
-        state.entries.push_back(entry);
-        if by == ScoredBy::Worker {
-            self.call_worker(state);
+        state.rows += request.rows;
+        state.requests.push_back(request);
+        if by == RunBy::Worker {
+            self.wake_worker(state);
         }
         Ok(())
     }
 
-    /// Takes what is queued up to `max_rows`, if a scorer is idle and the oldest entry is no larger; else a worker takes it
-    /// as soon as a scorer is idle.
-    pub fn try_take(&self, max_rows: usize) -> Option<(Scorer, Taken)> {
+    /// Takes a batch of up to `max_rows`, if a runner is idle and the oldest request fits. Otherwise leaves
+    /// it to a worker.
+    pub fn try_take(&self, max_rows: usize) -> Option<(ActiveRunner<'_>, Batch)> {
         let mut state = self.lock();
-        let fits = state.entries.front().is_some_and(|oldest| oldest.rows <= max_rows);
-        match state.idle.pop_if(|_| fits) {
-            Some(scorer) => Some((scorer, state.take(max_rows))),
-            None => {
-                self.call_worker(state);
-                None
-            }
-        }
+        let fits = state.requests.front().is_some_and(|oldest| oldest.rows <= max_rows);
+        let Some(runner) = state.idle.pop_if(|_| fits) else {
+            self.wake_worker(state);
+            return None;
+        };
+        let batch = state.take(max_rows);
+        drop(state);
+        Some((ActiveRunner::new(self, runner), batch))
     }
 
-    /// Gives a scorer back, for the next batch.
-    pub fn put_back(&self, scorer: Scorer) {
+    /// Returns a runner to the queue for the next batch.
+    pub fn return_runner(&self, runner: BatchRunner) {
         let mut state = self.lock();
-        if state.is_open || !state.entries.is_empty() {
-            state.idle.push(scorer);
+        if state.is_open || !state.requests.is_empty() {
+            state.idle.push(runner);
             if state.needs_worker {
-                self.call_worker(state);
+                self.wake_worker(state);
             }
         }
     }
 
-    /// Lets a worker take what is queued, whoever was to do so.
-    pub fn hand_over(&self) {
-        self.call_worker(self.lock());
+    /// Hands the queued requests to a worker.
+    pub fn hand_off(&self) {
+        self.wake_worker(self.lock());
     }
 
-    /// For workers, which give back the scorer of their last batch: takes everything that is queued up to
-    /// `max_batch_rows`, but at least one entry, as soon as something counts on a worker; `None` once the queue is closed and
-    /// empty.
-    pub fn take(&self, done: Option<Scorer>) -> Option<(Scorer, Taken)> {
+    /// Waits for a batch, for worker threads. `finished` is the runner of their last batch, which is
+    /// returned.
+    ///
+    /// Takes up to `max_batch_rows` rows, at least one request, as soon as a request needs a worker. `None`
+    /// once the queue is closed and empty.
+    pub fn take(&self, finished: Option<ActiveRunner<'_>>) -> Option<(ActiveRunner<'_>, Batch)> {
+        let finished = finished.and_then(ActiveRunner::into_runner);
         let mut state = self.lock();
-        state.idle.extend(done);
+        state.idle.extend(finished);
         loop {
-            if state.entries.is_empty() && !state.is_open {
-                // Sessions end on the threads of workers: their end may take long.
+            if state.requests.is_empty() && !state.is_open {
+                // Sessions are dropped on worker threads, because dropping one may take long.
                 let ended = std::mem::take(&mut state.idle);
                 drop(state);
                 drop(ended);
                 return None;
             }
-            if state.entries.is_empty() || state.idle.is_empty() || !state.needs_worker {
+            if state.requests.is_empty() || state.idle.is_empty() || !state.needs_worker {
                 state = self.sleep(state);
                 continue;
             }
             if !self.max_delay.is_zero() {
                 state = self.wait_for_more(state);
             }
-            if let Some(scorer) = state.idle.pop() {
-                let taken = state.take(self.max_batch_rows);
+            if let Some(runner) = state.idle.pop() {
+                let batch = state.take(self.max_batch_rows);
                 if state.needs_worker && !state.idle.is_empty() {
-                    self.call_worker(state);
+                    self.wake_worker(state);
+                } else {
+                    drop(state);
                 }
-                return Some((scorer, taken));
+                return Some((ActiveRunner::new(self, runner), batch));
             }
         }
     }
 
-    /// Waits until a batch is full or its oldest entry has waited for `max_delay`.
+    /// Waits until a batch is full or its oldest request has waited for `max_delay`.
     fn wait_for_more<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         while state.is_open && state.rows < self.max_batch_rows {
-            let waited = state.entries.front().map_or(self.max_delay, |oldest| oldest.submitted.elapsed());
+            let waited = state.requests.front().map_or(self.max_delay, |oldest| oldest.submitted.elapsed());
             let Some(left) = self.max_delay.checked_sub(waited).filter(|left| !left.is_zero()) else { break };
             state.sleeping += 1;
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -182,22 +189,22 @@ impl Queue {
         state
     }
 
-    fn call_worker(&self, mut state: MutexGuard<'_, State>) {
-        state.needs_worker = !state.entries.is_empty();
-        let wakes = state.needs_worker && state.sleeping > 0 && !state.idle.is_empty();
+    fn wake_worker(&self, mut state: MutexGuard<'_, State>) {
+        state.needs_worker = !state.requests.is_empty();
+        let must_wake = state.needs_worker && state.sleeping > 0 && !state.idle.is_empty();
         drop(state);
-        if wakes {
+        if must_wake {
             self.changed.notify_one();
         }
     }
 
-    /// What waits now.
+    /// Returns the current state of the queue.
     pub fn state(&self) -> QueueState {
         let state = self.lock();
-        let oldest = state.entries.front().map(|oldest| oldest.submitted);
+        let oldest = state.requests.front().map(|oldest| oldest.submitted);
         QueueState {
             rows: state.rows,
-            requests: state.entries.len(),
+            requests: state.requests.len(),
             oldest_age: oldest.map_or(Duration::ZERO, |submitted| submitted.elapsed()),
             capacity_rows: self.max_queue_rows,
         }
@@ -211,39 +218,39 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Closes the queue and drops what waits in it, unanswered.
-    pub fn abandon(&self) {
+    /// Closes the queue and discards its requests unanswered.
+    pub fn close_and_discard(&self) {
         let waiting = {
             let mut state = self.lock();
             state.is_open = false;
             state.rows = 0;
-            std::mem::take(&mut state.entries)
+            std::mem::take(&mut state.requests)
         };
         self.changed.notify_all();
         drop(waiting);
     }
 
-    // A panic while the lock is held cannot leave the counts half changed: nothing between can panic.
+    // A panic cannot leave the counts half changed, because nothing panics while the lock is held.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    fn take(&mut self, max_rows: usize) -> Taken {
-        let mut taken = Taken { entries: Vec::new(), abandoned: Vec::new() };
-        let mut rows = 0;
-        while let Some(entry) = self.entries.pop_front_if(|entry| rows == 0 || rows + entry.rows <= max_rows)
+    fn take(&mut self, max_rows: usize) -> Batch {
+        let mut batch = Batch { requests: Vec::new(), cancelled: Vec::new(), rows: 0 };
+        while let Some(request) =
+            self.requests.pop_front_if(|request| batch.rows == 0 || batch.rows + request.rows <= max_rows)
         {
-            self.rows -= entry.rows;
-            if entry.reply.is_closed() {
-                taken.abandoned.push(entry);
+            self.rows -= request.rows;
+            if request.reply.is_closed() {
+                batch.cancelled.push(request);
             } else {
-                rows += entry.rows;
-                taken.entries.push(entry);
+                batch.rows += request.rows;
+                batch.requests.push(request);
             }
         }
-        self.needs_worker &= !self.entries.is_empty();
-        taken
+        self.needs_worker &= !self.requests.is_empty();
+        batch
     }
 }

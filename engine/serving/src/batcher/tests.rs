@@ -14,7 +14,8 @@ use super::*;
 const WIDTH: RowWidth = RowWidth { features: 2, texts: 0 };
 const LONG: Duration = Duration::from_secs(60);
 
-/// Adds a row's two features. It tells the size of each batch before it runs it, and runs none before it is let.
+/// Adds a row's two features. It tells the size of each batch before it runs it, and runs none before it is
+/// let.
 struct Adder {
     started: mpsc::Sender<usize>,
     go: mpsc::Receiver<()>,
@@ -75,12 +76,12 @@ fn monitor(model: &str) -> Arc<Monitor> {
     Arc::new(Monitor::new(Metrics::new().unwrap().inference(model, 1, BackendKind::Tract.name())))
 }
 
-/// The probabilities of rows.
+/// Scores rows and returns their probabilities.
 async fn submit(batcher: &Batcher, rows: Rows) -> Result<Vec<f32>, SubmitError> {
     Ok(batcher.submit(rows, LONG).await?.probabilities)
 }
 
-/// Rows without texts.
+/// Creates rows without texts.
 fn plain(values: Vec<f32>, len: usize) -> Rows {
     Rows { values, texts: Vec::new(), len }
 }
@@ -246,6 +247,141 @@ async fn texts_go_with_their_rows_through_batches_and_pieces_of_them() {
     assert!(started.try_iter().all(|rows| rows <= 2));
     let torn = Rows { texts: Vec::new(), ..rows(&["a"]) };
     assert!(matches!(batcher.submit(torn, LONG).await, Err(SubmitError::Failed(_))));
+}
+
+/// Marks a row whose batch panics.
+const BOMB: f32 = 666.0;
+
+/// Scores a half for each row, and panics on a [`BOMB`] if it is to.
+struct Halves {
+    panics: bool,
+}
+
+impl Session for Halves {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+        let Batch::Features(matrix) = batch else { panic!("a batcher gives encoded rows") };
+        assert!(!self.panics || matrix[[0, 0]] != BOMB, "a session may panic");
+        Ok(vec![0.5; matrix.nrows()])
+    }
+}
+
+fn halves(panics: bool) -> Box<dyn Session> {
+    Box::new(Halves { panics })
+}
+
+fn one_runner() -> BatchingConfig {
+    let (max_batch_rows, max_queue_delay) = (Some(64), Duration::ZERO);
+    BatchingConfig { workers: 1, max_batch_rows, max_queue_rows: 1000, max_queue_delay }
+}
+
+/// Submits a row whose batch panics and another one, again and again, inline or to a worker.
+async fn survives_panics(session_panics: bool, observer_panics: bool) {
+    for costs in [quick(), slow()] {
+        let mut monitor = Monitor::new(Metrics::new().unwrap().inference("halves", 1, "halves"));
+        monitor.on_observe =
+            observer_panics.then_some(|features| assert!(features[0] != BOMB, "an observer may panic"));
+        let threads = RuntimeThreads::default();
+        let sessions = vec![halves(session_panics)];
+        let (config, monitor) = (one_runner(), Arc::new(monitor));
+        let batcher = Batcher::start("halves", sessions, &costs, WIDTH, &config, monitor, &threads).unwrap();
+        // More often than there are runners.
+        for _ in 0..3 {
+            let bomb = submit(&batcher, plain(vec![BOMB; 2], 1)).await;
+            assert!(matches!(bomb, Err(SubmitError::Failed(_))), "{bomb:?}");
+            assert_eq!(submit(&batcher, plain(vec![1.0; 2], 1)).await, Ok(vec![0.5]));
+        }
+        drop(batcher);
+        assert!(threads.wait_until_idle(LONG), "the worker ends with the batcher");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_panics_loses_neither_runner_nor_worker() {
+    survives_panics(true, false).await;
+}
+
+#[tokio::test]
+async fn an_observer_that_panics_loses_neither_runner_nor_worker() {
+    survives_panics(false, true).await;
+}
+
+type Receiver = oneshot::Receiver<Result<Scored, SubmitError>>;
+
+/// Creates a queue with one runner for rows of this width.
+fn queue(width: RowWidth) -> Queue {
+    let config = one_runner();
+    Queue::new(&config, 64, vec![BatchRunner::new(halves(false), width, 64, monitor("halves"))])
+}
+
+/// Queues so many requests of one row.
+fn push(queue: &Queue, width: RowWidth, requests: usize) -> Vec<Receiver> {
+    let push = |_| {
+        let (reply, receiver) = oneshot::channel();
+        let (values, submitted) = (vec![1.0; width.features], Instant::now());
+        let request = PendingRequest { values, texts: Vec::new(), rows: 1, submitted, reply };
+        queue.push(request, RunBy::Inline).unwrap();
+        receiver
+    };
+    (0..requests).map(push).collect()
+}
+
+#[test]
+fn a_panic_while_a_batch_is_assembled_is_answered_and_the_runner_returns() {
+    // The rows of a matrix without columns cannot be counted.
+    let width = RowWidth { features: 0, texts: 0 };
+    let queue = queue(width);
+    for _ in 0..3 {
+        let receivers = push(&queue, width, 2);
+        let (mut runner, batch) = queue.try_take(64).unwrap();
+        runner.run(batch);
+        drop(runner);
+        for mut receiver in receivers {
+            assert!(matches!(receiver.try_recv(), Ok(Err(SubmitError::Failed(_)))));
+        }
+    }
+}
+
+/// A waker that panics when the answer wakes its client.
+struct PanickingWaker;
+
+impl std::task::Wake for PanickingWaker {
+    fn wake(self: Arc<Self>) {
+        panic!("a client's waker may panic");
+    }
+}
+
+#[test]
+fn a_panic_while_a_request_is_answered_leaves_no_other_without_an_answer_and_the_runner_returns() {
+    let queue = queue(WIDTH);
+    let waker = Waker::from(Arc::new(PanickingWaker));
+    for panicking in [0..1, 1..2, 2..3, 0..3] {
+        let mut receivers = push(&queue, WIDTH, 3);
+        for receiver in &mut receivers[panicking] {
+            assert!(Pin::new(receiver).poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        let (mut runner, batch) = queue.try_take(64).unwrap();
+        runner.run(batch);
+        drop(runner);
+        for mut receiver in receivers {
+            let answer = receiver.try_recv().unwrap();
+            assert!(matches!(answer, Ok(_) | Err(SubmitError::Failed(_))), "{answer:?}");
+        }
+    }
+}
+
+#[test]
+fn a_runner_returns_whatever_panics_while_it_is_in_use() {
+    let queue = queue(WIDTH);
+    for _ in 0..3 {
+        let receivers = push(&queue, WIDTH, 1);
+        let in_use = queue.try_take(64);
+        assert!(in_use.is_some(), "the runner is there again");
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _in_use = in_use;
+            panic!("outside of the batch");
+        }));
+        assert!(outcome.is_err() && receivers.len() == 1);
+    }
 }
 
 /// Tells which thread scores how many rows.

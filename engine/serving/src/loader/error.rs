@@ -1,16 +1,16 @@
 use onnward_runtime::VerifyError;
 use thiserror::Error;
 
-/// Why a version is not served.
+/// The reason why a version was not loaded.
 #[derive(Debug, Error)]
 pub enum LoadError {
-    /// It is not verified.
+    /// It could not be verified.
     #[error(transparent)]
     Verify(#[from] VerifyError),
     /// A runtime panicked.
-    #[error("a runtime panicked while the model was opened or tried")]
+    #[error("a runtime panicked while opening or testing the model")]
     Panicked,
-    /// The system gives no thread.
+    /// The operating system started no thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
 }
@@ -20,13 +20,13 @@ pub enum LoadError {
 pub enum LoadStep {
     /// Reading the file.
     Artifact,
-    /// Holding it against its manifest.
+    /// Comparing it with its manifest.
     Fingerprint,
     /// Opening it on a backend.
     Open,
     /// Replaying its golden rows.
     Golden,
-    /// Running an external file on rows made from its inputs.
+    /// Smoke-testing an external file on rows generated from its inputs.
     SmokeTest,
     /// Running batches of several sizes.
     WarmUp,
@@ -39,7 +39,7 @@ pub enum LoadStep {
 }
 
 impl LoadError {
-    /// The step that failed.
+    /// Returns the step that failed.
     pub fn step(&self) -> LoadStep {
         match self {
             Self::Verify(error) => LoadStep::of(error),
@@ -48,8 +48,9 @@ impl LoadError {
         }
     }
 
-    /// Whether the same file may well load later; everything else stays wrong until the file or the runtime changes.
-    pub fn may_pass(&self) -> bool {
+    /// Returns whether the same file may load later. Any other failure lasts until the file or the runtime
+    /// changes.
+    pub fn is_transient(&self) -> bool {
         matches!(self, Self::Thread(_))
     }
 }
@@ -69,7 +70,7 @@ impl LoadStep {
         }
     }
 
-    /// The step's name, as a metric's label.
+    /// Returns the step's name, used as a metric label.
     pub fn name(self) -> &'static str {
         match self {
             Self::Artifact => "artifact",

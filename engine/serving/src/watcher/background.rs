@@ -1,34 +1,35 @@
 use std::io;
 
-/// The niceness of a background thread; those that answer requests have 0 unless somebody gave the process another.
+/// The niceness of a background thread. Threads that answer requests have 0, unless the process was given
+/// another.
 #[cfg(target_os = "linux")]
-const NICENESS: i32 = 10;
+const BACKGROUND_NICENESS: i32 = 10;
 
-/// Computes on a thread of its own, which on Linux gets the processor when no request wants it. `None` if it panics, for
-/// that must not end the engine.
+/// Runs blocking work on a dedicated thread, with low priority on Linux. Returns `None` if the work panics,
+/// which must not end the engine.
 ///
 /// # Errors
-/// The operating system's, if it gives no thread.
+/// The error of the operating system if it starts no thread.
 pub async fn in_background<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<Option<T>> {
-    // Not one of the runtime's pool: a thread's niceness can be raised and, without a privilege, not lowered again.
+    // Not a thread of the runtime's pool: raising a thread's niceness cannot be undone without privileges.
     let thread = std::thread::Builder::new().name("background".to_owned()).spawn(move || {
-        stand_back();
+        lower_priority();
         work()
     })?;
     let joined = tokio::task::spawn_blocking(move || thread.join()).await;
     Ok(joined.ok().and_then(Result::ok))
 }
 
-/// Linux gives each thread a niceness of its own; elsewhere it is the process's, and stays as it is.
-fn stand_back() {
+/// Lowers the thread's priority on Linux. Elsewhere niceness belongs to the process and stays unchanged.
+fn lower_priority() {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{getpriority_process, setpriority_process};
-        let stood_back =
-            getpriority_process(None).and_then(|niceness| setpriority_process(None, niceness.max(NICENESS)));
-        if let Err(error) = stood_back {
+        let result = getpriority_process(None)
+            .and_then(|niceness| setpriority_process(None, niceness.max(BACKGROUND_NICENESS)));
+        if let Err(error) = result {
             tracing::debug!(%error, "the background thread keeps its priority");
         }
     }
@@ -46,10 +47,10 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn it_stands_back_and_nobody_else_does() {
+    async fn it_lowers_its_own_priority_and_no_other() {
         let niceness = || rustix::process::getpriority_process(None).unwrap();
         let before = niceness();
         let inside = in_background(niceness).await.unwrap();
-        assert_eq!((inside, niceness()), (Some(before.max(NICENESS)), before));
+        assert_eq!((inside, niceness()), (Some(before.max(BACKGROUND_NICENESS)), before));
     }
 }

@@ -1,65 +1,63 @@
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use onnward_repository::Stamp;
 use tokio::time::Instant;
 
-use super::pace::backoff;
-use crate::registry::Problem;
-use crate::watcher::WatchConfig;
+use crate::backoff::Backoff;
+use crate::registry::LoadFailure;
 
-/// The versions of a model that failed to load, so that none is tried again without a reason: a wrong file stays wrong
-/// until it changes, a store that failed may answer next time.
+/// The versions of a model that failed to load. A wrong file stays wrong until it changes, while a store that
+/// failed may answer next time. So no version is retried without a reason.
 #[derive(Debug, Default)]
 pub struct Failures {
-    by_version: BTreeMap<u64, Failure>,
+    by_version: BTreeMap<u64, FailedVersion>,
 }
 
 #[derive(Debug)]
-struct Failure {
-    problem: Problem,
+struct FailedVersion {
+    failure: LoadFailure,
     stamp: Option<Stamp>,
-    /// Absent where trying again cannot help.
-    next_try: Option<Instant>,
-    in_a_row: u32,
+    /// The time of the next try. Absent if a retry cannot help.
+    retry_at: Option<Instant>,
+    consecutive: u32,
 }
 
 impl Failures {
-    /// Whether there is a reason to try a version whose files have this stamp.
-    pub fn allow(&self, version: u64, stamp: Option<&Stamp>) -> bool {
-        let Some(failure) = self.by_version.get(&version) else { return true };
-        let is_changed = failure.stamp.as_ref() != stamp;
-        is_changed || failure.next_try.is_some_and(|next_try| Instant::now() >= next_try)
+    /// Returns whether to try a version whose files have this stamp.
+    pub fn may_retry(&self, version: u64, stamp: Option<&Stamp>) -> bool {
+        let Some(failed) = self.by_version.get(&version) else { return true };
+        let is_changed = failed.stamp.as_ref() != stamp;
+        is_changed || failed.retry_at.is_some_and(|retry_at| Instant::now() >= retry_at)
     }
 
-    /// What went wrong with a version when it was last tried.
-    pub fn problem(&self, version: u64) -> Option<&Problem> {
-        self.by_version.get(&version).map(|failure| &failure.problem)
+    /// Returns a version's last failure.
+    pub fn last(&self, version: u64) -> Option<&LoadFailure> {
+        self.by_version.get(&version).map(|failed| &failed.failure)
     }
 
-    /// Notes a version's failure; one that may pass is tried again, later each time.
-    pub fn add(
+    /// Records a version's failure. A transient one is retried with increasing `backoff`; without, the
+    /// version is retried only when its files change.
+    pub fn record(
         &mut self,
         version: u64,
-        problem: Problem,
+        failure: LoadFailure,
         stamp: Option<&Stamp>,
-        may_pass: bool,
-        config: WatchConfig,
+        backoff: Option<Backoff>,
     ) {
-        let before = self.by_version.get(&version).map_or(0, |failure| failure.in_a_row);
-        let in_a_row = before.saturating_add(1);
-        let pause: Duration = backoff(config, before);
-        let next_try = may_pass.then(|| Instant::now() + pause);
-        self.by_version.insert(version, Failure { problem, stamp: stamp.cloned(), next_try, in_a_row });
+        let earlier = self.by_version.get(&version).map_or(0, |failed| failed.consecutive);
+        let consecutive = earlier.saturating_add(1);
+        let retry_at = backoff.map(|backoff| Instant::now() + backoff.pause(earlier));
+        let failed = FailedVersion { failure, stamp: stamp.cloned(), retry_at, consecutive };
+        self.by_version.insert(version, failed);
     }
 
-    /// Forgets what failed of a version.
+    /// Forgets the failures of a version.
     pub fn forget(&mut self, version: u64) {
         self.by_version.remove(&version);
     }
 
-    /// Forgets everything that failed for good, so that it is tried again.
-    pub fn forget_all(&mut self) {
+    /// Forgets all failures, so that every version is tried again.
+    pub fn clear(&mut self) {
         self.by_version.clear();
     }
 }

@@ -2,15 +2,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onnward_repository::{Cache, Move, Pointer, Repository, RepositoryConfig, S3Config};
+use onnward_repository::{Cache, DecidedBy, Move, Pointer, Repository, RepositoryConfig, S3Config};
 use onnward_runtime::fixtures::{Fake, SERVING, artifact, first_feature_in_hundredths};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::fixtures::loader;
-use crate::registry::Slot;
+use crate::registry::ModelEntry;
 use crate::reload::{self, Reloader};
 
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -19,45 +21,72 @@ const MAX_BYTES: u64 = 1_234_567;
 
 /// A watcher of a folder.
 struct Watched {
+    /// The folder with the repository in `models` and the cache in `cache`.
     folder: TempDir,
     repository: Repository,
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
     reloader: Reloader,
-    parts: Arc<Parts>,
+    context: Arc<WatcherContext>,
 }
 
 impl Watched {
     fn new(loaded_versions: usize) -> Self {
-        Self::with_cache(loaded_versions, |_| None)
+        Self::in_new_folder(loaded_versions, false)
     }
 
-    /// `cache` opens a cache in this folder.
-    fn with_cache(loaded_versions: usize, cache: impl FnOnce(&Path) -> Option<Cache>) -> Self {
+    fn with_cache(loaded_versions: usize) -> Self {
+        Self::in_new_folder(loaded_versions, true)
+    }
+
+    fn in_new_folder(loaded_versions: usize, has_cache: bool) -> Self {
         let folder = TempDir::new().unwrap();
-        let cache = cache(&folder.path().join(".cache"));
-        let repository = Repository::create(&config(folder.path())).unwrap();
+        let repository = Repository::create(&config(&folder.path().join("models"))).unwrap();
+        Self::start(folder, repository, loaded_versions, has_cache)
+    }
+
+    fn start(folder: TempDir, repository: Repository, loaded_versions: usize, has_cache: bool) -> Self {
+        let cache = has_cache.then(|| Cache::open(&folder.path().join("cache"), 1 << 30).unwrap());
         let registry = Arc::new(Registry::new(None, Vec::new()));
-        let (reloader, nudges) = reload::channel();
+        let (reloader, requests) = reload::channel();
         let loader = loader(&[Fake { score: first_feature_in_hundredths, ..SERVING }]);
         let metrics = Arc::clone(&loader.metrics);
-        let parts = Parts {
+        let context = WatcherContext {
             location: repository.place().to_owned(),
             fetcher: Fetcher::new(repository.clone(), cache, MAX_BYTES),
             repository: repository.clone(),
             keys: TrustedKeys::default(),
-            remembered: Mutex::default(),
+            last_known_good: Mutex::default(),
             alias: "champion".to_owned(),
             loaded_versions,
             config: WatchConfig { interval: INTERVAL, max_backoff: 4 * INTERVAL },
             loader,
             registry: Arc::clone(&registry),
             metrics: Arc::clone(&metrics),
-            openings: Semaphore::new(1),
+            load_permits: Semaphore::new(1),
         };
-        let parts = Arc::new(parts);
-        tokio::spawn(watch(Arc::clone(&parts), nudges));
-        Self { folder, repository, registry, metrics, reloader, parts }
+        let context = Arc::new(context);
+        tokio::spawn(watch(Arc::clone(&context), requests));
+        Self { folder, repository, registry, metrics, reloader, context }
+    }
+
+    /// Stops the engine and starts another one on the same repository and cache, once it has loaded.
+    async fn restart(self) -> Self {
+        let Self { folder, repository, context, .. } = self;
+        let watched = Self::start(folder, repository, context.loaded_versions, true);
+        while !watched.registry.is_loaded() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        watched
+    }
+
+    /// Lets the store be there or not.
+    fn set_store(&self, is_up: bool) {
+        let (models, away) = (self.folder.path().join("models"), self.folder.path().join("away"));
+        let (from, to) = if is_up { (away, models) } else { (models, away) };
+        if from.exists() {
+            std::fs::rename(from, to).unwrap();
+        }
     }
 
     /// Publishes a version, which differs from every other.
@@ -80,8 +109,8 @@ impl Watched {
         self.reloader.reload().await.unwrap();
     }
 
-    fn slot(&self) -> Arc<Slot> {
-        self.registry.slot("churn").unwrap_or_default()
+    fn entry(&self) -> Arc<ModelEntry> {
+        self.registry.entry("churn").unwrap_or_default()
     }
 
     fn serving(&self) -> Option<u64> {
@@ -89,7 +118,7 @@ impl Watched {
     }
 
     fn file(&self, path: &str) -> std::path::PathBuf {
-        self.folder.path().join(path)
+        self.folder.path().join("models").join(path)
     }
 
     fn is_counted(&self, line: &str) -> bool {
@@ -137,14 +166,14 @@ async fn the_pin_decides_before_the_alias_and_the_one_before_stays_warm() {
     assert_eq!(watched.serving(), Some(3));
     watched.promote(1).await;
     watched.reload().await;
-    assert_eq!((watched.serving(), watched.slot().previous), (Some(1), Some(3)));
-    let warm = Arc::clone(watched.slot().version(3).unwrap());
+    assert_eq!((watched.serving(), watched.entry().previous), (Some(1), Some(3)));
+    let warm = Arc::clone(watched.entry().version(3).unwrap());
     watched.step("churn", Pointer::Pin, Move::To(2)).await;
     watched.reload().await;
-    assert_eq!((watched.serving(), watched.slot().loaded()), (Some(2), vec![1, 2]));
+    assert_eq!((watched.serving(), watched.entry().loaded_versions()), (Some(2), vec![1, 2]));
     drop(warm);
     watched.step("churn", Pointer::Pin, Move::Clear).await;
-    let before = Arc::clone(watched.slot().version(1).unwrap());
+    let before = Arc::clone(watched.entry().version(1).unwrap());
     watched.reload().await;
     assert!(Arc::ptr_eq(&before, &watched.registry.get("churn").unwrap()), "a rollback loads nothing");
     assert!(watched.is_counted(r#"onnward_model_version{model="churn",role="serving",version="1"} 1"#));
@@ -162,7 +191,7 @@ async fn versions_that_aliases_name_are_loaded_as_far_as_there_is_room() {
             watched.step("churn", Pointer::Alias(name.to_owned()), Move::To(version as u64)).await;
         }
         watched.reload().await;
-        assert_eq!(watched.slot().loaded(), expected);
+        assert_eq!(watched.entry().loaded_versions(), expected);
     }
 }
 
@@ -173,38 +202,38 @@ async fn a_version_that_fails_leaves_what_is_served_and_is_tried_again_when_its_
     watched.reload().await;
     watched.repository.publish("churn", b"no model".to_vec(), None).await.unwrap();
     watched.reload().await;
-    let slot = watched.slot();
-    assert_eq!((watched.serving(), slot.is_failing), (Some(1), true));
-    let problem = slot.last_error.clone().unwrap();
-    assert_eq!((problem.version, problem.step), (Some(2), "artifact"));
+    let entry = watched.entry();
+    assert_eq!((watched.serving(), entry.is_failing), (Some(1), true));
+    let failure = entry.last_error.clone().unwrap();
+    assert_eq!((failure.version, failure.step), (Some(2), "artifact"));
     let counted = |times: u32| {
         format!(r#"onnward_swaps_total{{model="churn",outcome="failed",reason="artifact"}} {times}"#)
     };
     assert!(watched.is_counted(&counted(1)));
     watched.reload().await;
-    assert!(watched.is_counted(&counted(2)), "whoever asks for a reload has it tried again");
+    assert!(watched.is_counted(&counted(2)), "a reload request tries it again");
 
     let good = watched.publish("churn").await;
     watched.reload().await;
-    assert_eq!((watched.serving(), watched.slot().is_failing), (Some(good), false));
+    assert_eq!((watched.serving(), watched.entry().is_failing), (Some(good), false));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_that_failed_and_is_wished_again_still_fails_without_being_tried() {
+async fn a_version_that_failed_and_is_desired_again_still_fails_without_being_tried() {
     let watched = Watched::new(3);
     watched.publish("churn").await;
     watched.repository.publish("churn", b"no model".to_vec(), None).await.unwrap();
     for (version, is_failing) in [(2, true), (1, false), (2, true)] {
         watched.promote(version).await;
         sleep(INTERVAL * 2).await;
-        assert_eq!(watched.slot().is_failing, is_failing, "version {version}");
+        assert_eq!(watched.entry().is_failing, is_failing, "version {version}");
     }
-    assert_eq!(watched.slot().last_error.as_ref().unwrap().version, Some(2));
+    assert_eq!(watched.entry().last_error.as_ref().unwrap().version, Some(2));
     assert!(watched.is_counted(r#"onnward_swaps_total{model="churn",outcome="failed",reason="artifact"} 1"#));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pointer_that_cannot_be_read_is_told_of_once_and_changes_nothing() {
+async fn a_pointer_that_cannot_be_read_is_reported_once_and_changes_nothing() {
     let watched = Watched::new(3);
     watched.publish("churn").await;
     watched.reload().await;
@@ -212,18 +241,18 @@ async fn a_pointer_that_cannot_be_read_is_told_of_once_and_changes_nothing() {
     std::fs::create_dir_all(entry.parent().unwrap()).unwrap();
     std::fs::write(&entry, "{").unwrap();
     sleep(INTERVAL * 10).await;
-    assert!(watched.slot().is_failing);
+    assert!(watched.entry().is_failing);
     assert_eq!(watched.serving(), Some(1));
     assert!(
         watched.is_counted(r#"onnward_swaps_total{model="churn",outcome="failed",reason="repository"} 1"#)
     );
     std::fs::remove_file(&entry).unwrap();
     sleep(INTERVAL * 2).await;
-    assert!(!watched.slot().is_failing);
+    assert!(!watched.entry().is_failing);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_failed_for_good_is_not_tried_again_at_every_look() {
+async fn what_failed_for_good_is_not_tried_again_at_every_poll() {
     let watched = Watched::new(3);
     watched.repository.publish("churn", b"no model".to_vec(), None).await.unwrap();
     watched.reload().await;
@@ -243,7 +272,7 @@ async fn a_model_that_is_gone_is_not_served_and_an_empty_repository_unloads_noth
     std::fs::remove_dir_all(watched.file("bank")).unwrap();
     watched.reload().await;
     assert!(watched.registry.get("bank").is_some());
-    assert!(watched.registry.repository().error.as_ref().is_some_and(|error| error.contains("empty")));
+    assert!(watched.registry.repository_state().error.as_ref().is_some_and(|error| error.contains("empty")));
     watched.publish("churn").await;
     watched.reload().await;
     assert!(watched.serving().is_some() && watched.registry.get("bank").is_none());
@@ -254,29 +283,28 @@ async fn a_repository_that_cannot_be_read_leaves_everything_as_it_is() {
     let watched = Watched::new(3);
     watched.publish("churn").await;
     watched.reload().await;
-    let away = watched.folder.path().with_extension("away");
-    std::fs::rename(watched.folder.path(), &away).unwrap();
+    watched.set_store(false);
     assert!(watched.reloader.reload().await.is_err());
-    let state = watched.registry.repository();
+    let state = watched.registry.repository_state();
     assert_eq!((state.reachable, watched.serving()), (Some(false), Some(1)));
     assert!(state.last_success.is_some() && state.error.is_some());
-    std::fs::rename(&away, watched.folder.path()).unwrap();
+    watched.set_store(true);
     watched.reload().await;
-    assert_eq!(watched.registry.repository().reachable, Some(true));
+    assert_eq!(watched.registry.repository_state().reachable, Some(true));
 }
 
 #[tokio::test]
-async fn a_version_that_changes_in_place_is_told_of_and_what_was_loaded_stays() {
+async fn a_version_that_changes_in_place_is_reported_and_what_was_loaded_stays() {
     let watched = Watched::new(3);
     watched.publish("churn").await;
     watched.reload().await;
     let served = watched.registry.get("churn").unwrap();
     std::fs::write(watched.file("churn/1/model.onnx"), artifact(77.0)).unwrap();
     watched.reload().await;
-    let problem = watched.slot().last_error.clone().unwrap();
-    assert_eq!((problem.step, problem.version), ("changed", Some(1)));
+    let failure = watched.entry().last_error.clone().unwrap();
+    assert_eq!((failure.step, failure.version), ("changed", Some(1)));
     assert!(Arc::ptr_eq(&served, &watched.registry.get("churn").unwrap()));
-    assert!(!watched.slot().is_failing);
+    assert!(!watched.entry().is_failing);
 }
 
 #[tokio::test]
@@ -291,22 +319,22 @@ async fn a_version_that_changes_to_one_that_is_too_large_is_refused_by_the_confi
     std::fs::write(watched.file("churn/1/model.onnx"), vec![0; larger as usize]).unwrap();
     std::fs::write(watched.file("churn/1/manifest.json"), manifest).unwrap();
     watched.reload().await;
-    let problem = watched.slot().last_error.clone().unwrap();
-    assert_eq!((problem.step, problem.version), ("changed", Some(1)));
+    let failure = watched.entry().last_error.clone().unwrap();
+    assert_eq!((failure.step, failure.version), ("changed", Some(1)));
     let expected = format!("{larger} bytes, more than the {MAX_BYTES} ");
-    assert!(problem.reason.contains(&expected), "{}", problem.reason);
+    assert!(failure.reason.contains(&expected), "{}", failure.reason);
     assert_eq!(watched.serving(), Some(1));
 }
 
 #[tokio::test]
-async fn a_version_whose_artifact_changes_in_the_store_is_told_of_although_the_cache_has_the_old_one() {
-    let watched = Watched::with_cache(3, |folder| Some(Cache::open(folder, MAX_BYTES).unwrap()));
+async fn a_version_whose_artifact_changes_in_the_store_is_reported_although_the_cache_has_the_old_one() {
+    let watched = Watched::with_cache(3);
     watched.publish("churn").await;
     watched.reload().await;
     std::fs::write(watched.file("churn/1/model.onnx"), artifact(77.0)).unwrap();
     watched.reload().await;
-    let problem = watched.slot().last_error.clone().unwrap();
-    assert_eq!((problem.step, problem.version), ("changed", Some(1)));
+    let failure = watched.entry().last_error.clone().unwrap();
+    assert_eq!((failure.step, failure.version), ("changed", Some(1)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -314,15 +342,15 @@ async fn a_changed_version_is_fetched_once_a_load_permit_is_free() {
     let watched = Watched::new(3);
     watched.publish("churn").await;
     watched.reload().await;
-    let permit = watched.parts.openings.acquire().await.unwrap();
+    let permit = watched.context.load_permits.acquire().await.unwrap();
     std::fs::write(watched.file("churn/1/model.onnx"), artifact(77.0)).unwrap();
     let mut reload = std::pin::pin!(watched.reloader.reload());
     // With the only permit taken there is no answer, however long it is waited for.
     assert!(tokio::time::timeout(INTERVAL, &mut reload).await.is_err());
-    assert!(watched.slot().last_error.is_none());
+    assert!(watched.entry().last_error.is_none());
     drop(permit);
     reload.await.unwrap();
-    assert_eq!(watched.slot().last_error.as_ref().unwrap().step, "changed");
+    assert_eq!(watched.entry().last_error.as_ref().unwrap().step, "changed");
 }
 
 #[tokio::test]
@@ -339,8 +367,139 @@ async fn an_alias_of_a_version_that_is_not_there_changes_nothing() {
     watched.promote(1).await;
     watched.reload().await;
     assert_eq!(
-        (watched.serving(), watched.slot().previous),
+        (watched.serving(), watched.entry().previous),
         (Some(1), None),
         "nobody goes back to what is deleted"
     );
+}
+
+#[tokio::test]
+async fn a_rollback_after_a_start_from_the_cache_is_what_the_next_start_from_the_cache_serves() {
+    let watched = Watched::with_cache(3);
+    watched.publish("churn").await;
+    watched.promote(1).await;
+    watched.reload().await;
+    watched.set_store(false);
+    let watched = watched.restart().await;
+    assert_eq!(watched.serving(), Some(1));
+    assert!(watched.registry.repository_state().from_cache);
+
+    watched.set_store(true);
+    watched.publish("churn").await;
+    for version in [2, 1] {
+        watched.promote(version).await;
+        watched.reload().await;
+        assert_eq!(watched.serving(), Some(version));
+    }
+    watched.set_store(false);
+    assert_eq!(watched.restart().await.serving(), Some(1));
+}
+
+#[tokio::test]
+async fn a_start_from_the_cache_is_a_load_like_any_other() {
+    let watched = Watched::with_cache(3);
+    watched.publish("churn").await;
+    watched.step("churn", Pointer::Pin, Move::To(1)).await;
+    watched.reload().await;
+    watched.set_store(false);
+    let watched = watched.restart().await;
+    let entry = watched.entry();
+    assert_eq!(entry.serving.as_ref().unwrap().decided_by, DecidedBy::Pin);
+    assert!(watched.is_counted(r#"onnward_swaps_total{model="churn",outcome="swapped",reason="pin"} 1"#));
+    let served = watched.registry.get("churn").unwrap();
+    watched.set_store(true);
+    watched.reload().await;
+    assert!(Arc::ptr_eq(&served, &watched.registry.get("churn").unwrap()), "nothing is loaded twice");
+}
+
+#[tokio::test]
+async fn a_version_that_is_not_in_the_cache_any_more_is_a_failure_until_the_store_is_back() {
+    let watched = Watched::with_cache(3);
+    watched.publish("churn").await;
+    watched.reload().await;
+    watched.set_store(false);
+    std::fs::remove_dir_all(watched.folder.path().join("cache/objects")).unwrap();
+    let watched = watched.restart().await;
+    let failure = watched.entry().last_error.clone().unwrap();
+    assert_eq!((watched.serving(), failure.step, watched.entry().is_failing), (None, "fetch", true));
+    watched.set_store(true);
+    watched.reload().await;
+    assert_eq!((watched.serving(), watched.entry().is_failing), (Some(1), false));
+}
+
+#[tokio::test]
+async fn a_model_that_was_removed_while_the_engine_was_down_is_not_served_without_the_store() {
+    let watched = Watched::with_cache(3);
+    watched.publish("churn").await;
+    watched.publish("bank").await;
+    watched.reload().await;
+    std::fs::remove_dir_all(watched.file("churn")).unwrap();
+    let watched = watched.restart().await;
+    assert!(watched.serving().is_none() && watched.registry.get("bank").is_some());
+    watched.set_store(false);
+    let watched = watched.restart().await;
+    assert!(watched.serving().is_none() && watched.registry.get("bank").is_some());
+}
+
+/// What may happen to a model or its engine.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Publish,
+    PublishBroken,
+    Promote(u64),
+    Pin(u64),
+    Unpin,
+    RestartWithStore,
+    RestartWithoutStore,
+}
+
+fn any_step(random: &mut StdRng, versions: u64) -> Step {
+    match random.random_range(0..9) {
+        0 => Step::Publish,
+        1 => Step::PublishBroken,
+        2..=4 => Step::Promote(random.random_range(1..=versions)),
+        5 => Step::Pin(random.random_range(1..=versions)),
+        6 => Step::Unpin,
+        7 => Step::RestartWithStore,
+        _ => Step::RestartWithoutStore,
+    }
+}
+
+#[tokio::test]
+async fn a_start_without_the_store_serves_the_version_that_was_served_last_whatever_happened_before() {
+    for seed in 0..16 {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut watched = Watched::with_cache(random.random_range(1..=3));
+        let mut steps = Vec::new();
+        let mut versions = watched.publish("churn").await;
+        watched.reload().await;
+        let mut served = watched.serving();
+        for _ in 0..12 {
+            let step = any_step(&mut random, versions);
+            steps.push(step);
+            match step {
+                Step::Publish => versions = watched.publish("churn").await,
+                Step::PublishBroken => {
+                    let bytes = format!("no model {versions}").into_bytes();
+                    versions = watched.repository.publish("churn", bytes, None).await.unwrap().version;
+                }
+                Step::Promote(version) => watched.promote(version).await,
+                Step::Pin(version) => watched.step("churn", Pointer::Pin, Move::To(version)).await,
+                Step::Unpin => {
+                    watched.step("churn", Pointer::Pin, Move::To(versions)).await;
+                    watched.step("churn", Pointer::Pin, Move::Clear).await;
+                }
+                Step::RestartWithStore => watched = watched.restart().await,
+                Step::RestartWithoutStore => {
+                    watched.set_store(false);
+                    watched = watched.restart().await;
+                    assert_eq!(watched.serving(), served, "seed {seed}: {steps:?}");
+                    watched.set_store(true);
+                }
+            }
+            watched.reload().await;
+            // An engine that started on a version that fails serves none, and the last one stays known.
+            served = watched.serving().or(served);
+        }
+    }
 }

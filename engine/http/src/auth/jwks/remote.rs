@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use onnward_serving::backoff::Backoff;
 use reqwest::Url;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, watch};
@@ -94,7 +95,7 @@ impl Remote {
     async fn pause(&self, failures: u32) {
         let pause = match failures {
             0 => self.refresh,
-            _ => FIRST_RETRY.saturating_mul(1 << (failures - 1).min(6)).min(LONGEST_RETRY).min(self.refresh),
+            _ => Backoff { first: FIRST_RETRY, longest: LONGEST_RETRY.min(self.refresh) }.pause(failures - 1),
         };
         let next = Instant::now() + pause;
         loop {

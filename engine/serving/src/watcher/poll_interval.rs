@@ -2,35 +2,29 @@ use std::time::Duration;
 
 use crate::watcher::WatchConfig;
 
-/// How long to wait between two looks. Jitter keeps many engines from asking a store all at once.
+/// The pause between two polls. Jitter keeps many engines from polling a store at the same moment.
 #[derive(Debug)]
-pub struct Pace {
+pub struct PollInterval {
     config: WatchConfig,
     failures: u32,
 }
 
-impl Pace {
+impl PollInterval {
     pub fn new(config: WatchConfig) -> Self {
         Self { config, failures: 0 }
     }
 
-    /// About the interval: 80 to 120 % of it.
+    /// Returns the configured interval with jitter: 80 to 120 %.
     pub fn after_success(&mut self) -> Duration {
         self.failures = 0;
         self.config.interval.mul_f64(rand::random_range(0.8..1.2))
     }
 
-    /// Twice as long after each failure, up to the longest backoff; 50 to 100 % of that.
+    /// Returns the backoff after another failure: twice the interval, doubled each time, with jitter.
     pub fn after_failure(&mut self) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        backoff(self.config, self.failures).mul_f64(rand::random_range(0.5..1.0))
+        self.config.backoff().pause_with_jitter(self.failures)
     }
-}
-
-/// The longest wait after so many failures in a row.
-pub fn backoff(config: WatchConfig, failures: u32) -> Duration {
-    let doubled = config.interval.saturating_mul(2_u32.saturating_pow(failures));
-    doubled.min(config.max_backoff.max(config.interval))
 }
 
 #[cfg(test)]
@@ -42,22 +36,22 @@ mod tests {
 
     #[test]
     fn it_waits_longer_after_each_failure_and_as_before_after_a_success() {
-        let mut pace = Pace::new(CONFIG);
+        let mut interval = PollInterval::new(CONFIG);
         let within = |pause: Duration, least: f64, most: f64| {
             assert!((least..=most).contains(&pause.as_secs_f64()), "{pause:?}");
         };
-        within(pace.after_success(), 4.0, 6.0);
-        within(pace.after_failure(), 5.0, 10.0);
-        within(pace.after_failure(), 10.0, 20.0);
+        within(interval.after_success(), 4.0, 6.0);
+        within(interval.after_failure(), 5.0, 10.0);
+        within(interval.after_failure(), 10.0, 20.0);
         for _ in 0..100 {
-            within(pace.after_failure(), 20.0, 60.0);
+            within(interval.after_failure(), 20.0, 60.0);
         }
-        within(pace.after_success(), 4.0, 6.0);
+        within(interval.after_success(), 4.0, 6.0);
     }
 
     #[test]
     fn engines_that_start_together_do_not_stay_together() {
-        let pauses: Vec<Duration> = (0..10).map(|_| Pace::new(CONFIG).after_success()).collect();
+        let pauses: Vec<Duration> = (0..10).map(|_| PollInterval::new(CONFIG).after_success()).collect();
         assert!(pauses.iter().any(|pause| *pause != pauses[0]));
     }
 }

@@ -8,106 +8,107 @@ use serde::Serialize;
 
 use super::ServingModel;
 
-/// What is known of one model.
+/// The state of one model: its desired, loading, serving and other loaded versions.
 #[derive(Debug, Clone, Default)]
-pub struct Slot {
-    /// The version that is to be served, and why.
+pub struct ModelEntry {
+    /// The desired version, and why it is desired.
     pub desired: Option<Target>,
-    /// The version that is being fetched, checked or warmed.
+    /// The version that is being fetched, verified or warmed up.
     pub loading: Option<Loading>,
-    /// The version that is served.
+    /// The serving version.
     pub serving: Option<Serving>,
-    /// The version that was served before and stays warm.
+    /// The version that was served before and stays loaded.
     pub previous: Option<u64>,
-    /// Every loaded version but the one that is served.
-    pub others: BTreeMap<u64, Arc<ServingModel>>,
+    /// Every loaded version but the serving one.
+    pub loaded: BTreeMap<u64, Arc<ServingModel>>,
     /// The version that each alias names.
     pub aliases: BTreeMap<String, u64>,
-    /// What went wrong last.
-    pub last_error: Option<Problem>,
-    /// Whether the last error still keeps what is desired from being served.
+    /// The last failure.
+    pub last_error: Option<LoadFailure>,
+    /// Whether the desired version is not served because of the last failure.
     pub is_failing: bool,
 }
 
-/// A version on its way.
+/// A version that is being loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Loading {
     /// The version.
     pub version: u64,
-    /// Since when, in RFC 3339 and UTC.
+    /// The time at which this began, in RFC 3339 and UTC.
     pub since: String,
 }
 
-/// A version that is served.
+/// The serving version of a model.
 #[derive(Debug, Clone)]
 pub struct Serving {
     /// The version itself.
     pub model: Arc<ServingModel>,
-    /// What decided that it is this one.
+    /// The rule that chose it.
     pub decided_by: DecidedBy,
-    /// Since when, in RFC 3339 and UTC.
+    /// The time at which this began, in RFC 3339 and UTC.
     pub since: String,
 }
 
-/// What went wrong with a model.
+/// A failed load.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Problem {
-    /// The version that was tried, where it came as far as having one.
+pub struct LoadFailure {
+    /// The version, if the failure concerns one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
-    /// The step that failed: the label of the metric.
+    /// The step that failed, as the metric's label.
     pub step: &'static str,
-    /// What happened, as one sentence.
+    /// The reason, as one sentence.
     pub reason: String,
-    /// When, in RFC 3339 and UTC.
+    /// The time of the failure, in RFC 3339 and UTC.
     pub time: String,
 }
 
-/// A model of which the desired version is not served, and why.
+/// A model whose desired version is not served, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FailedModel {
     /// The model's name.
     pub name: String,
-    /// What went wrong.
+    /// The failure.
     #[serde(flatten)]
-    pub problem: Problem,
-    /// The version that answers instead.
+    pub failure: LoadFailure,
+    /// The version that is served instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub serving: Option<u64>,
 }
 
-/// How the last look at the model repository went.
+/// The result of the last poll of the model repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RepositoryState {
-    /// Where it is.
+    /// The repository's location.
     pub location: String,
-    /// Whether the last look succeeded; absent before the first has ended.
+    /// Whether the last poll succeeded. Absent before the first has ended.
     pub reachable: Option<bool>,
-    /// When a look succeeded last, in RFC 3339 and UTC.
+    /// The time of the last successful poll, in RFC 3339 and UTC.
     pub last_success: Option<String>,
-    /// Why the last look failed, where it did.
+    /// The reason why the last poll failed, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Whether what is served was chosen from the local cache, because the store has not been reached since the start.
+    /// Whether the served versions came from the local cache, because the store has not been reached since
+    /// the start.
     pub from_cache: bool,
 }
 
-impl Slot {
-    /// The loaded version of this number.
+impl ModelEntry {
+    /// Returns the loaded version with this number.
     pub fn version(&self, version: u64) -> Option<&Arc<ServingModel>> {
         let serving = self.serving.as_ref().map(|serving| &serving.model);
-        serving.filter(|model| model.version == version).or_else(|| self.others.get(&version))
+        serving.filter(|model| model.version == version).or_else(|| self.loaded.get(&version))
     }
 
-    /// The numbers of the loaded versions, ascending.
-    pub fn loaded(&self) -> Vec<u64> {
+    /// Returns the numbers of the loaded versions, ascending.
+    pub fn loaded_versions(&self) -> Vec<u64> {
         let serving = self.serving.as_ref().map(|serving| serving.model.version);
-        let mut versions: Vec<u64> = self.others.keys().copied().chain(serving).collect();
+        let mut versions: Vec<u64> = self.loaded.keys().copied().chain(serving).collect();
         versions.sort_unstable();
         versions
     }
 
-    /// What a loaded version is there for.
+    /// Returns the role of a loaded version.
     pub fn role(&self, version: u64) -> Role {
         if self.serving.as_ref().is_some_and(|serving| serving.model.version == version) {
             Role::Serving
@@ -118,10 +119,10 @@ impl Slot {
         }
     }
 
-    /// How the model stands, for the metrics.
+    /// Returns the model's state for the metrics.
     pub(super) fn state(&self, name: &str) -> ModelState {
         let serving = self.serving.as_ref().map(|serving| &serving.model);
-        let loaded = || serving.into_iter().chain(self.others.values());
+        let loaded = || serving.into_iter().chain(self.loaded.values());
         let evaluation =
             |model: &Arc<ServingModel>| Some((model.version, model.description.metadata()?.evaluation.test));
         ModelState {
@@ -136,7 +137,7 @@ impl Slot {
         }
     }
 
-    pub(super) fn serve(&mut self, target: &Target) -> bool {
+    pub(super) fn activate(&mut self, target: &Target) -> bool {
         self.is_failing = false;
         let decided_by = target.decided_by.clone();
         if let Some(serving) = self.serving.as_mut().filter(|serving| serving.model.version == target.version)
@@ -144,45 +145,45 @@ impl Slot {
             serving.decided_by = decided_by;
             return true;
         }
-        let Some(model) = self.others.remove(&target.version) else { return false };
-        let before = self.serving.replace(Serving { model, decided_by, since: now() });
-        if let Some(before) = before {
-            self.previous = Some(before.model.version);
-            self.others.insert(before.model.version, before.model);
+        let Some(model) = self.loaded.remove(&target.version) else { return false };
+        let previous = self.serving.replace(Serving { model, decided_by, since: now() });
+        if let Some(previous) = previous {
+            self.previous = Some(previous.model.version);
+            self.loaded.insert(previous.model.version, previous.model);
         }
         true
     }
 
-    pub(super) fn fail(&mut self, problem: Problem) {
+    pub(super) fn fail(&mut self, failure: LoadFailure) {
         let serving = self.serving.as_ref().map(|serving| serving.model.version);
         let desired = self.desired.as_ref().map(|target| target.version);
-        let concerns_desired = problem.version.is_none() || desired.is_none() || problem.version == desired;
+        let concerns_desired = failure.version.is_none() || desired.is_none() || failure.version == desired;
         self.is_failing |= concerns_desired && (desired.is_none() || desired != serving);
-        self.last_error = Some(problem);
+        self.last_error = Some(failure);
     }
 
     pub(super) fn failure(&self, name: &str) -> Option<FailedModel> {
-        let problem = self.last_error.clone().filter(|_| self.is_failing)?;
+        let failure = self.last_error.clone().filter(|_| self.is_failing)?;
         let serving = self.serving.as_ref().map(|serving| serving.model.version);
-        Some(FailedModel { name: name.to_owned(), problem, serving })
+        Some(FailedModel { name: name.to_owned(), failure, serving })
     }
 }
 
 impl Loading {
-    /// A version that begins to load now.
+    /// Creates the state of a version that starts loading now.
     pub fn now(version: u64) -> Self {
         Self { version, since: now() }
     }
 }
 
-impl Problem {
-    /// A problem that shows now.
+impl LoadFailure {
+    /// Creates a failure with the current time.
     pub fn now(version: Option<u64>, step: &'static str, reason: String) -> Self {
         Self { version, step, reason, time: now() }
     }
 }
 
-/// The time in RFC 3339 and UTC.
+/// Returns the current time in RFC 3339 and UTC.
 pub fn now() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
 }

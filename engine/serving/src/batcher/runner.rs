@@ -1,0 +1,178 @@
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+use std::vec::IntoIter;
+
+use ndarray::ArrayView2;
+use onnward_runtime::backend::{self, Session};
+use onnward_telemetry::metrics::Stage;
+
+use super::queue::{Batch, PendingRequest, Queue};
+use super::{RowWidth, Scored, SubmitError, Timings};
+use crate::monitor::Monitor;
+
+/// A session and the buffers it reuses between batches.
+pub struct BatchRunner {
+    session: Box<dyn Session>,
+    width: RowWidth,
+    max_batch_rows: usize,
+    monitor: Arc<Monitor>,
+    /// The batch's matrix, kept between batches.
+    matrix: Vec<f32>,
+    /// The batch's texts; empty where rows keep none.
+    texts: Vec<String>,
+}
+
+impl BatchRunner {
+    pub fn new(
+        session: Box<dyn Session>,
+        width: RowWidth,
+        max_batch_rows: usize,
+        monitor: Arc<Monitor>,
+    ) -> Self {
+        Self { session, width, max_batch_rows, monitor, matrix: Vec::new(), texts: Vec::new() }
+    }
+
+    /// Runs a batch and answers its requests.
+    ///
+    /// A panic anywhere in it must not end the thread, lose the runner or leave a request without an answer.
+    /// So it is caught here, and the requests that have no answer yet get an error.
+    pub fn run(&mut self, batch: Batch) {
+        let rows = batch.rows;
+        let mut requests = batch.requests.into_iter();
+        let cancelled = batch.cancelled.len();
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            for _ in 0..cancelled {
+                self.monitor.inference().abandoned();
+            }
+            if !requests.as_slice().is_empty() {
+                self.run_requests(&mut requests);
+            }
+        }));
+        if ran.is_err() {
+            tracing::error!(rows, unanswered = requests.len(), "a batch panicked");
+            for request in requests {
+                let error = SubmitError::Failed("scoring panicked".to_owned());
+                // An answer wakes its client, which could panic too.
+                let _ = catch_unwind(AssertUnwindSafe(|| request.reply.send(Err(error))));
+            }
+        }
+    }
+
+    fn run_requests(&mut self, requests: &mut IntoIter<PendingRequest>) {
+        let taken = Instant::now();
+        let mut matrix = std::mem::take(&mut self.matrix);
+        let mut texts = std::mem::take(&mut self.texts);
+        matrix.clear();
+        texts.clear();
+        for request in requests.as_mut_slice() {
+            matrix.append(&mut request.values);
+            texts.append(&mut request.texts);
+        }
+        let rows = matrix.len() / self.width.features;
+        let assembled = Instant::now();
+        let answer = self.score(&matrix, &texts, assembled);
+        let queued = requests.as_slice().iter().map(|request| taken - request.submitted);
+        self.monitor.inference().queued(queued);
+        self.monitor.inference().stage(Stage::Assemble, assembled - taken);
+        if let Ok((probabilities, _)) = &answer {
+            self.monitor.inference().requests_scored(requests.len());
+            self.monitor.observe(&matrix, probabilities);
+        }
+        self.matrix = matrix;
+        self.texts = texts;
+        match answer {
+            Ok((probabilities, scored)) => {
+                let mut probabilities = probabilities.into_iter();
+                for request in requests {
+                    let share = probabilities.by_ref().take(request.rows).collect();
+                    let submitted = request.submitted;
+                    let timings = Timings { submitted, taken, assembled, scored, batch_rows: rows };
+                    // An error means that the client has disconnected.
+                    let _ = request.reply.send(Ok(Scored { probabilities: share, timings }));
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, rows, "a batch failed");
+                for request in requests {
+                    let _ = request.reply.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    /// Runs the session over the rows in chunks of at most `max_batch_rows`, because one request may hold
+    /// more. Returns the probabilities and the time at which the last chunk ended. The first starts when the
+    /// matrix is `assembled`.
+    fn score(
+        &mut self,
+        matrix: &[f32],
+        texts: &[String],
+        assembled: Instant,
+    ) -> Result<(Vec<f32>, Instant), SubmitError> {
+        let RowWidth { features, texts: strings } = self.width;
+        let mut probabilities = Vec::with_capacity(matrix.len() / features);
+        let mut texts_left = texts;
+        let mut ended = assembled;
+        for chunk in matrix.chunks(self.max_batch_rows * features) {
+            let rows = chunk.len() / features;
+            let view = ArrayView2::from_shape((rows, features), chunk)
+                .map_err(|error| SubmitError::Failed(error.to_string()))?;
+            let (texts, rest) = texts_left.split_at_checked(rows * strings).unwrap_or_default();
+            texts_left = rest;
+            let batch = if strings == 0 {
+                backend::Batch::Features(view)
+            } else {
+                backend::Batch::FeaturesAndTexts(view, texts)
+            };
+            // Caught here too, so that the error names the backend.
+            let scored = catch_unwind(AssertUnwindSafe(|| self.session.score(batch)));
+            let scored = scored.map_err(|_| SubmitError::Failed("the backend panicked".to_owned()))?;
+            probabilities.extend(scored.map_err(|error| SubmitError::Failed(error.to_string()))?);
+            let started = std::mem::replace(&mut ended, Instant::now());
+            self.monitor.inference().ran(rows, ended - started);
+        }
+        Ok((probabilities, ended))
+    }
+}
+
+impl fmt::Debug for BatchRunner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchRunner").field("width", &self.width).finish_non_exhaustive()
+    }
+}
+
+/// A runner that is in use. Dropping it returns the runner to the queue, also during a panic.
+#[derive(Debug)]
+pub struct ActiveRunner<'a> {
+    queue: &'a Queue,
+    /// Absent once it has been returned.
+    runner: Option<BatchRunner>,
+}
+
+impl<'a> ActiveRunner<'a> {
+    pub fn new(queue: &'a Queue, runner: BatchRunner) -> Self {
+        Self { queue, runner: Some(runner) }
+    }
+
+    /// Runs a batch and answers its requests.
+    pub fn run(&mut self, batch: Batch) {
+        if let Some(runner) = &mut self.runner {
+            runner.run(batch);
+        }
+    }
+
+    /// Returns the runner itself, which is then not returned to the queue.
+    pub fn into_runner(mut self) -> Option<BatchRunner> {
+        self.runner.take()
+    }
+}
+
+impl Drop for ActiveRunner<'_> {
+    fn drop(&mut self) {
+        if let Some(runner) = self.runner.take() {
+            self.queue.return_runner(runner);
+        }
+    }
+}

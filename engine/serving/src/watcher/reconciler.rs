@@ -1,0 +1,450 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onnward_repository::{
+    CacheRecord, DecidedBy, FetchedModel, ModelSnapshot, RepositoryError, Stamp, Subject, Target,
+};
+use onnward_telemetry::metrics::{LoadedVersion, SwapOutcome};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::background::in_background;
+use super::failures::Failures;
+use super::retention::{retained_versions, versions_to_load};
+use super::{Observation, WatcherContext};
+use crate::loader::LoadError;
+use crate::registry::{LoadFailure, Loading, ModelEntry, Serving, ServingModel};
+
+/// What a model is to become.
+#[derive(Debug, Clone)]
+pub struct DesiredState {
+    /// The number of the observation.
+    pub generation: u64,
+    /// Whether permanent failures are to be retried.
+    pub retry: bool,
+    /// What was observed.
+    pub observation: Observation,
+}
+
+/// Reconciles one model with each desired state in turn and publishes the observed generation.
+pub async fn run(
+    context: Arc<WatcherContext>,
+    name: String,
+    mut desired: Desired,
+    observed_generation: watch::Sender<u64>,
+) {
+    let mut reconciler = ModelReconciler {
+        context,
+        name,
+        failures: Failures::default(),
+        stamps: BTreeMap::new(),
+        cache_records: BTreeMap::new(),
+    };
+    loop {
+        let state = desired.borrow_and_update().clone();
+        let generation = state.generation;
+        reconciler.reconcile(state, &desired).await;
+        observed_generation.send_replace(generation);
+        if desired.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Brings the registry to the desired state of one model.
+struct ModelReconciler {
+    context: Arc<WatcherContext>,
+    name: String,
+    failures: Failures,
+    /// The stamps of the loaded versions' files when they were last known to be what is loaded.
+    stamps: BTreeMap<u64, Stamp>,
+    /// The cache records of the loaded versions. One is saved while its version serves.
+    cache_records: BTreeMap<u64, CacheRecord>,
+}
+
+/// Where the files of a version come from.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// The repository, as it was observed.
+    Repository(&'a ModelSnapshot),
+    /// The cache alone, as the record describes the version.
+    Cache(&'a CacheRecord),
+}
+
+/// The reason why a version was not loaded.
+enum VersionError {
+    /// The repository or a check rejected it.
+    Rejected { step: &'static str, reason: String, is_transient: bool },
+    /// The desired state changed meanwhile.
+    Superseded,
+}
+
+type Desired = watch::Receiver<DesiredState>;
+
+impl ModelReconciler {
+    async fn reconcile(&mut self, state: DesiredState, desired: &Desired) {
+        if state.retry {
+            self.failures.clear();
+        }
+        match state.observation {
+            Observation::Present(snapshot) => self.reconcile_versions(&snapshot, desired).await,
+            Observation::LastKnownGood(record) => self.reconcile_cached(&record, desired).await,
+            Observation::Unreadable(reason) => {
+                // The desired version is unknown, so the serving one cannot be it.
+                self.context.registry.change(&self.name, |entry| entry.desired = None);
+                self.fail_if_new(None, "repository", reason);
+            }
+            Observation::Gone => self.remove(),
+        }
+        self.save_last_known_good().await;
+        self.update_metrics();
+    }
+
+    async fn reconcile_versions(&mut self, snapshot: &ModelSnapshot, desired: &Desired) {
+        let context = Arc::clone(&self.context);
+        let target = snapshot.target(&context.alias);
+        context.registry.change(&self.name, |entry| {
+            entry.aliases.clone_from(&snapshot.aliases);
+            entry.desired.clone_from(&target);
+        });
+        let source = Source::Repository(snapshot);
+        match target {
+            Some(target) => self.ensure_serving(&target, source, desired).await,
+            None => self.report_no_version(),
+        }
+        self.check_changed_files(snapshot).await;
+        let retained = retained_versions(&self.entry(), snapshot, context.loaded_versions);
+        for version in versions_to_load(&self.entry(), &retained) {
+            if self.failures.may_retry(version, source.stamp(version)) {
+                self.load(version, source, desired).await;
+            }
+        }
+        let retained = retained_versions(&self.entry(), snapshot, context.loaded_versions);
+        context.registry.retain(&self.name, &retained.into_iter().collect());
+        let entry = self.entry();
+        self.stamps.retain(|version, _| entry.version(*version).is_some());
+        self.cache_records.retain(|version, _| entry.version(*version).is_some());
+    }
+
+    /// Serves the version that was served last. Nothing is known of any other version while the store is
+    /// down.
+    async fn reconcile_cached(&mut self, record: &CacheRecord, desired: &Desired) {
+        let target = Target { version: record.version, decided_by: record.decided_by.clone() };
+        self.context.registry.change(&self.name, |entry| entry.desired = Some(target.clone()));
+        self.ensure_serving(&target, Source::Cache(record), desired).await;
+    }
+
+    fn remove(&mut self) {
+        if self.entry().serving.is_some() {
+            tracing::info!(
+                model = self.name,
+                "the model was removed from the repository and is no longer served"
+            );
+        }
+        self.context.registry.remove(&self.name);
+        self.stamps.clear();
+        self.cache_records.clear();
+        self.failures.clear();
+    }
+
+    /// Makes the target the serving version. A failure leaves the serving version unchanged.
+    async fn ensure_serving(&mut self, target: &Target, source: Source<'_>, desired: &Desired) {
+        let version = target.version;
+        let start = Instant::now();
+        if self.entry().version(version).is_none() {
+            if !self.failures.may_retry(version, source.stamp(version)) {
+                return self.repeat_failure(version);
+            }
+            if !self.load(version, source, desired).await {
+                return;
+            }
+        }
+        self.activate(target, start.elapsed());
+    }
+
+    fn activate(&self, target: &Target, took: Duration) {
+        let WatcherContext { registry, metrics, .. } = self.context.as_ref();
+        let before = registry.get(&self.name);
+        let is_serving = before.as_ref().is_some_and(|before| before.version == target.version);
+        if !registry.activate(&self.name, target) || is_serving {
+            return;
+        }
+        let Some(now) = registry.get(&self.name) else { return };
+        let replaced = before.filter(|before| before.version != now.version);
+        if let Some(before) = &replaced
+            && before.description.schema().fingerprint() != now.description.schema().fingerprint()
+        {
+            tracing::warn!(
+                model = self.name,
+                from = before.version,
+                to = now.version,
+                "the new version has a different schema"
+            );
+        }
+        let from = replaced.map(|before| before.version);
+        let rule = rule(&target.decided_by);
+        tracing::info!(
+            model = self.name,
+            version = now.version,
+            from,
+            decided_by = rule,
+            backend = now.backend.name(),
+            ms = took.as_micros() as f64 / 1000.0,
+            "serving"
+        );
+        metrics.swapped(&self.name, SwapOutcome::Swapped, rule);
+    }
+
+    /// Fetches, verifies and warms up a version, and adds it to the registry. Returns `false` on failure.
+    async fn load(&mut self, version: u64, source: Source<'_>, desired: &Desired) -> bool {
+        let context = Arc::clone(&self.context);
+        let stamp = source.stamp(version);
+        let set_loading = |loading| context.registry.change(&self.name, |entry| entry.loading = loading);
+        set_loading(Some(Loading::now(version)));
+        let start = Instant::now();
+        let loaded = self.fetch_and_verify(version, source, desired).await;
+        set_loading(None);
+        match loaded {
+            Ok((model, record)) => {
+                context.metrics.model_loaded(&self.name, start.elapsed());
+                self.failures.forget(version);
+                if let Some(stamp) = stamp {
+                    self.stamps.insert(version, stamp.clone());
+                }
+                self.cache_records.insert(version, record);
+                context.registry.insert(model);
+                true
+            }
+            Err(VersionError::Superseded) => {
+                tracing::info!(
+                    model = self.name,
+                    version,
+                    "loading was cancelled: another version is desired"
+                );
+                false
+            }
+            Err(VersionError::Rejected { step, reason, is_transient }) => {
+                let failure = LoadFailure::now(Some(version), step, reason.clone());
+                let backoff = is_transient.then(|| context.config.backoff());
+                self.failures.record(version, failure, stamp, backoff);
+                self.fail(Some(version), step, reason);
+                false
+            }
+        }
+    }
+
+    async fn fetch_and_verify(
+        &self,
+        version: u64,
+        source: Source<'_>,
+        desired: &Desired,
+    ) -> Result<(ServingModel, CacheRecord), VersionError> {
+        let context = &self.context;
+        let fetch = async {
+            match source {
+                Source::Repository(_) => context.fetcher.fetch(&self.name, version).await,
+                Source::Cache(record) => context.fetcher.fetch_cached(&self.name, record).await,
+            }
+        };
+        let fetched = tokio::select! {
+            fetched = fetch => fetched?,
+            () = superseded(desired, version, &context.alias) => return Err(VersionError::Superseded),
+        };
+        let record = CacheRecord::new(Target { version, decided_by: DecidedBy::HighestVersion }, &fetched);
+        Ok((verify(context, &self.name, version, fetched).await?, record))
+    }
+
+    /// Checks loaded versions whose files have changed. Versions are immutable, so a changed one is reported
+    /// and the loaded one stays.
+    async fn check_changed_files(&mut self, snapshot: &ModelSnapshot) {
+        let entry = self.entry();
+        for version in entry.loaded_versions() {
+            let Some(stamp) = snapshot.versions.get(&version) else { continue };
+            let Some(known) = self.stamps.get(&version) else {
+                self.stamps.insert(version, stamp.clone());
+                continue;
+            };
+            let Some(model) = entry.version(version).filter(|_| known != stamp) else { continue };
+            // A changed file may be as large as the one that a load reads.
+            let Ok(_permit) = self.context.load_permits.acquire().await else { return };
+            let reason = match self.context.fetcher.fetch_from_store(&self.name, version).await {
+                Ok(fetched) if fetched.manifest.sha256 == model.sha256 => None,
+                Ok(_) => Some("it holds a different model".to_owned()),
+                Err(error) if error.is_transient() => continue,
+                Err(error) => Some(error.to_string()),
+            };
+            self.stamps.insert(version, stamp.clone());
+            if let Some(reason) = reason {
+                let reason = format!(
+                    "the files of version {version} changed after it was loaded ({reason}). Versions are \
+                     immutable: the loaded one stays until a restart, so publish a new version"
+                );
+                self.fail(Some(version), "changed", reason);
+            }
+        }
+    }
+
+    fn entry(&self) -> Arc<ModelEntry> {
+        self.context.registry.entry(&self.name).unwrap_or_default()
+    }
+
+    /// Marks the model as having no version. This is not a failure while none is served.
+    fn report_no_version(&self) {
+        let reason = RepositoryError::NoVersion.to_string();
+        let entry = self.entry();
+        if entry.serving.is_some() {
+            return self.fail_if_new(None, "repository", reason);
+        }
+        if !entry.is_failing {
+            tracing::info!(model = self.name, reason, "the model has no version to serve yet");
+            self.context.registry.fail(&self.name, LoadFailure::now(None, "repository", reason));
+        }
+    }
+
+    /// Records a failure like [`ModelReconciler::fail`], once for a state that every poll finds again.
+    fn fail_if_new(&self, version: Option<u64>, step: &'static str, reason: String) {
+        let is_known = |failure: &LoadFailure| failure.version == version && failure.reason == reason;
+        let entry = self.entry();
+        if !(entry.is_failing && entry.last_error.as_ref().is_some_and(is_known)) {
+            self.fail(version, step, reason);
+        }
+    }
+
+    /// Restores the target's recorded failure, because the target may have changed back to a version that
+    /// failed earlier.
+    fn repeat_failure(&self, version: u64) {
+        let Some(failure) = self.failures.last(version) else { return };
+        self.context.registry.change(&self.name, |entry| {
+            if !entry.is_failing {
+                entry.is_failing = true;
+                entry.last_error = Some(failure.clone());
+            }
+        });
+    }
+
+    /// Records, counts and logs a failure.
+    fn fail(&self, version: Option<u64>, step: &'static str, reason: String) {
+        let WatcherContext { registry, metrics, .. } = self.context.as_ref();
+        let serving = registry.get(&self.name).map(|model| model.version);
+        tracing::error!(model = self.name, version, serving, step, reason, "a model version failed to load");
+        metrics.swapped(&self.name, SwapOutcome::Failed, step);
+        registry.fail(&self.name, LoadFailure::now(version, step, reason));
+    }
+
+    /// Saves the serving version as last known good, for a start without the store. Every reconciliation ends
+    /// here, so the saved version is the serving one, whatever led to it. A model that serves nothing keeps
+    /// the version that it served last; one that is gone has none.
+    async fn save_last_known_good(&self) {
+        let Some(entry) = self.context.registry.entry(&self.name) else {
+            return self.change_last_known_good(None).await;
+        };
+        if let Some(Serving { model, decided_by, .. }) = &entry.serving
+            && let Some(record) = self.cache_records.get(&model.version)
+        {
+            let record = CacheRecord { decided_by: decided_by.clone(), ..record.clone() };
+            self.change_last_known_good(Some(record)).await;
+        }
+    }
+
+    async fn change_last_known_good(&self, record: Option<CacheRecord>) {
+        let mut served = self.context.last_known_good.lock().await;
+        if served.models.get(&self.name) == record.as_ref() {
+            return;
+        }
+        match record {
+            Some(record) => served.models.insert(self.name.clone(), record),
+            None => served.models.remove(&self.name),
+        };
+        self.context.fetcher.save_last_known_good(&self.context.alias, &served).await;
+    }
+
+    /// Updates the metrics of the loaded versions.
+    fn update_metrics(&self) {
+        let WatcherContext { registry, metrics, .. } = self.context.as_ref();
+        let entry = self.entry();
+        let loaded = |version| {
+            let backend = entry.version(version)?.backend.name();
+            Some(LoadedVersion { version, role: entry.role(version), backend })
+        };
+        let versions: Vec<LoadedVersion> = entry.loaded_versions().into_iter().filter_map(loaded).collect();
+        metrics.versions(&self.name, &versions);
+        metrics.models_serving(registry.serving().len());
+    }
+}
+
+impl<'a> Source<'a> {
+    /// Returns the stamp of a version's files. Those in the cache have none.
+    fn stamp(self, version: u64) -> Option<&'a Stamp> {
+        match self {
+            Self::Repository(snapshot) => snapshot.versions.get(&version),
+            Self::Cache(_) => None,
+        }
+    }
+}
+
+/// Verifies a fetched version's signature and loads it.
+async fn verify(
+    context: &WatcherContext,
+    name: &str,
+    version: u64,
+    fetched: FetchedModel,
+) -> Result<ServingModel, VersionError> {
+    let Ok(_permit) = context.load_permits.acquire().await else { return Err(VersionError::Superseded) };
+    if !context.keys.is_empty() {
+        let FetchedModel { manifest_text, config, signatures, .. } = &fetched;
+        let subject = Subject { model: name, version, manifest_text, config: config.as_deref() };
+        let verified = context.keys.verify(&subject, signatures);
+        verified.map_err(|error| VersionError::Rejected {
+            step: "signature",
+            reason: error.to_string(),
+            is_transient: false,
+        })?;
+    }
+    let manifest = fetched.manifest.clone();
+    let (loader, model) = (context.loader.clone(), name.to_owned());
+    let verified = in_background(move || loader.verify(&model, &fetched)).await;
+    let verified = verified.map_err(LoadError::from)?.ok_or(LoadError::Panicked)??;
+    Ok(context.loader.start(name, version, &manifest, verified)?)
+}
+
+/// Completes once the desired state no longer needs this version.
+async fn superseded(desired: &Desired, version: u64, alias: &str) {
+    let is_obsolete = |state: &DesiredState| match &state.observation {
+        Observation::Present(snapshot) => {
+            let is_target = snapshot.target(alias).is_some_and(|target| target.version == version);
+            !is_target && !snapshot.aliases.values().any(|named| *named == version)
+        }
+        Observation::LastKnownGood(record) => record.version != version,
+        Observation::Unreadable(_) => false,
+        Observation::Gone => true,
+    };
+    // A clone of the receiver, so that the task still sees the change.
+    if desired.clone().wait_for(is_obsolete).await.is_err() {
+        // The watcher has ended, so the desired state cannot change.
+        std::future::pending::<()>().await;
+    }
+}
+
+impl From<RepositoryError> for VersionError {
+    fn from(error: RepositoryError) -> Self {
+        let step = if matches!(error, RepositoryError::Mismatch { .. }) { "digest" } else { "fetch" };
+        Self::Rejected { step, reason: error.to_string(), is_transient: error.is_transient() }
+    }
+}
+
+impl From<LoadError> for VersionError {
+    fn from(error: LoadError) -> Self {
+        let (step, is_transient) = (error.step().name(), error.is_transient());
+        Self::Rejected { step, reason: error.to_string(), is_transient }
+    }
+}
+
+/// Returns the metric label of a decision.
+fn rule(decided_by: &DecidedBy) -> &'static str {
+    match decided_by {
+        DecidedBy::Pin => "pin",
+        DecidedBy::Alias { .. } => "alias",
+        DecidedBy::HighestVersion => "highest_version",
+    }
+}
