@@ -217,7 +217,7 @@ impl Engine {
             size_bytes: 1234,
             backend,
             comparison: None,
-            identity: Arc::new(ModelVersion::new(name, 3, &metadata.schema)),
+            identity: Arc::new(ModelVersion::new(name, 3, &"cd".repeat(32), &metadata.schema)),
             parser: RowParser::new(metadata.schema.clone()),
             description: Description::Artifact(Box::new(metadata)),
             costs,

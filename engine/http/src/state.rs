@@ -9,6 +9,7 @@ use onnward_serving::registry::{Registry, ServingModel, Slot};
 use onnward_serving::reload::Reloader;
 use onnward_telemetry::audit::Audit;
 use onnward_telemetry::metrics::Metrics;
+use onnward_telemetry::share::Sampler;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::admission::drain::UnreadBodies;
@@ -64,6 +65,8 @@ pub struct Shared {
     pub(super) large_bodies: LargeBodies,
     pub(super) unread_bodies: UnreadBodies,
     pub(super) rate_limits: Arc<RateLimits>,
+    /// Draws which requests leave a line in the access log.
+    pub(super) access_sampler: Sampler,
     /// How many requests are being answered, beside those of probes.
     answering: AtomicUsize,
 }
@@ -91,6 +94,7 @@ impl HttpState {
         let body_budget = Arc::new(Semaphore::new(budget));
         let small_body_budget = Arc::new(Semaphore::new(units(SMALL_BODIES_BYTES)));
         let rate_limits = Arc::new(RateLimits::new(&parts.limits));
+        let access_sampler = Sampler::new(parts.config.access_log.sample);
         Self(Arc::new(Shared {
             parts,
             body_budget,
@@ -98,6 +102,7 @@ impl HttpState {
             large_bodies: LargeBodies::default(),
             unread_bodies: UnreadBodies::default(),
             rate_limits,
+            access_sampler,
             answering: AtomicUsize::new(0),
         }))
     }

@@ -20,7 +20,7 @@ use onnward_repository::{Archive, ArchiveError, RepositoryConfig};
 use onnward_rows::BodyShape;
 use onnward_serving::registry::{Registry, ServingModel};
 use onnward_telemetry::metrics::{CaptureLoss, Metrics};
-use onnward_telemetry::share::Share;
+use onnward_telemetry::share::{Sampler, Share};
 use thiserror::Error;
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::sync::watch;
@@ -47,7 +47,7 @@ pub struct CaptureConfig {
 /// What is captured of which predictions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaptureRules {
-    /// The share of the answered requests, by their ids.
+    /// The share of the answered requests that are captured.
     pub sample: Share,
     /// The features whose values are left out.
     pub redact: BTreeSet<String>,
@@ -86,7 +86,7 @@ pub struct Prediction {
 
 /// Takes predictions to be written down. Dropped, it forgets what has not been written; see [`Capture::finish`].
 pub struct Capture {
-    sample: Share,
+    sampler: Sampler,
     queue: Sender<Prediction>,
     held: Arc<Held>,
     metrics: Arc<Metrics>,
@@ -122,7 +122,7 @@ impl Capture {
         let (ends, end) = watch::channel(None);
         let instance = format!("{:08x}", rand::random::<u32>());
         let place = archive.place().to_owned();
-        let sample = config.rules.sample;
+        let sampler = Sampler::new(config.rules.sample);
         let writer = Writer {
             predictions,
             files: Files::new(instance, config.max_file_bytes, config.max_file_age),
@@ -140,12 +140,13 @@ impl Capture {
         let thread = thread::Builder::new().name("capture".to_owned()).spawn(write)?;
         tracing::info!(place, "predictions are captured");
         let thread = Mutex::new(Some(thread));
-        Ok(Self { sample, queue, held, metrics, ends, thread })
+        Ok(Self { sampler, queue, held, metrics, ends, thread })
     }
 
-    /// Whether the request of this id is to be captured once it is answered.
-    pub fn takes(&self, request_id: &str) -> bool {
-        self.sample.holds(request_id.as_bytes())
+    /// Draws whether a request is captured once it is answered.
+    #[inline]
+    pub fn is_sampled(&self) -> bool {
+        self.sampler.samples()
     }
 
     /// Takes a prediction, or counts it as lost where there is no room.

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use onnward_serving::version::ModelVersion;
 use onnward_telemetry::metrics::Metrics;
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -151,13 +152,20 @@ impl Outcomes {
         answered(answer.await)
     }
 
-    /// What is known of the versions of a model, the highest first.
+    /// Returns the figures of a model's versions, the highest first.
+    ///
+    /// A new repository may reuse a model's name and numbers. Of several artifacts with the same number, the one in
+    /// `loaded` counts. If `loaded` has none of this number, the one that predicted last counts.
     ///
     /// # Errors
     /// [`OutcomesError`].
-    pub async fn figures(&self, model: &str) -> Result<Vec<VersionFigures>, OutcomesError> {
+    pub async fn figures(
+        &self,
+        model: &str,
+        loaded: Vec<Arc<ModelVersion>>,
+    ) -> Result<Vec<VersionFigures>, OutcomesError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.ask(Ask::Figures { model: model.to_owned(), reply })?;
+        self.queue.ask(Ask::Figures { model: model.to_owned(), loaded, reply })?;
         answered(answer.await)
     }
 

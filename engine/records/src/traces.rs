@@ -13,14 +13,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::{fs, io};
 
-use onnward_telemetry::share::Share;
+use onnward_telemetry::share::{Sampler, Share};
 use opentelemetry::KeyValue;
 use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::EnvResourceDetector;
-use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, RandomIdGenerator, Sampler, SpanProcessor,
-};
+use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, RandomIdGenerator, SpanProcessor};
 use thiserror::Error;
 
 pub use self::context::RequestTrace;
@@ -95,7 +93,7 @@ impl Traces {
         processor.set_resource(&resource());
         tracing::info!(endpoint = config.endpoint, "traces are sent");
         Ok(Self {
-            sampler: Sampler::TraceIdRatioBased(config.sample.value()),
+            sampler: Sampler::new(config.sample),
             ids: RandomIdGenerator::default(),
             processor,
         })

@@ -1,8 +1,9 @@
 //! What waits to be written.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 
+use onnward_serving::version::ModelVersion;
 use tokio::sync::oneshot;
 
 use super::batch::PredictionBatch;
@@ -45,6 +46,8 @@ pub enum Ask {
     Figures {
         /// The model's name.
         model: String,
+        /// Its loaded versions.
+        loaded: Vec<Arc<ModelVersion>>,
         /// Where the answer goes.
         reply: Reply<Vec<VersionFigures>>,
     },

@@ -11,14 +11,16 @@ mod tables;
 mod versions;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use onnward_quality::performance::Judged;
+use onnward_serving::version::ModelVersion;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable};
 
 pub use self::error::StoreError;
 use self::record::{Record, encode, keys_of};
 use self::tables::{OUTCOMES, Tables};
-pub use self::versions::Counted;
+pub use self::versions::VersionStats;
 use self::versions::Versions;
 use super::batch::PredictionBatch;
 use super::join::{Joined, Outcome, WrongLabel};
@@ -109,7 +111,7 @@ impl Store {
                 Some(other) => return Err(StoreError::OtherFormat { found: other, known: FORMAT }),
             }
             let removed = tables.meta.get("removed_until")?.map_or(0, |time| time.value());
-            let versions = Versions::read(&tables.versions)?;
+            let versions = Versions::read(&tables.versions, &tables.artifacts)?;
             self.state = State { rows: versions.predictions(), versions, removed_until: removed };
         }
         transaction.commit()?;
@@ -158,7 +160,7 @@ impl Store {
             for outcomes in requests {
                 written.answers.push(state.join(&mut tables, outcomes, oldest, now, &mut written.events)?);
             }
-            state.versions.write(&mut tables.versions)?;
+            state.versions.write(&mut tables.versions, &mut tables.artifacts)?;
             tables.meta.insert("removed_until", state.removed_until)?;
         }
         transaction.commit()?;
@@ -177,8 +179,13 @@ impl Store {
     }
 
     /// The versions whose predictions are kept, by their numbers in the store.
-    pub fn versions(&self) -> impl Iterator<Item = (u32, &Counted)> {
+    pub fn versions(&self) -> impl Iterator<Item = (u32, &VersionStats)> {
         self.state.versions.iter()
+    }
+
+    /// Returns one artifact for each model and version: the loaded one if it is given, else the last to predict.
+    pub fn current_versions(&self, loaded: &[Arc<ModelVersion>]) -> impl Iterator<Item = (u32, &VersionStats)> {
+        self.state.versions.current(loaded)
     }
 
     /// Up to when predictions may have been removed, in milliseconds since 1970.
@@ -190,8 +197,9 @@ impl Store {
 impl State {
     fn keep(&mut self, tables: &mut Tables<'_>, scored: &PredictionBatch) -> Result<(), StoreError> {
         let rows = scored.probabilities.len() as u64;
-        let (number, version) = self.versions.of(&scored.by);
-        version.predictions += rows;
+        let (number, stats) = self.versions.number_of(&scored.by);
+        stats.predictions += rows;
+        stats.last_prediction = stats.last_prediction.max(scored.first.millis());
         self.rows += rows;
         encode(number, scored, &mut tables.buffer);
         if let Some(before) = tables.predictions.insert(scored.first.as_u128(), tables.buffer.as_slice())? {

@@ -32,6 +32,7 @@ fn predicted(rows: usize) -> PredictionBatch {
     let by = ModelVersion {
         model: "churn".to_owned(),
         version: 1,
+        sha256: Some("cd".repeat(32)),
         threshold: 0.5,
         positive: "1".to_owned(),
         negative: "0".to_owned(),
@@ -59,12 +60,12 @@ async fn a_prediction_is_found_as_soon_as_it_is_kept_and_after_a_new_start() {
     drop(outcomes);
 
     let (outcomes, _) = start(folder.path());
-    let figures = outcomes.figures("churn").await.unwrap();
+    let figures = outcomes.figures("churn", Vec::new()).await.unwrap();
     assert_eq!((figures[0].predictions, figures[0].with_outcome), (10, 4));
     let measured = figures[0].measured.as_ref().unwrap();
     assert_eq!((measured.outcomes, measured.positives), (3, 1), "the window has three");
     assert_eq!(measured.performance.roc_auc, Some(0.0));
-    assert!(outcomes.figures("other").await.unwrap().is_empty());
+    assert!(outcomes.figures("other", Vec::new()).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -77,7 +78,7 @@ async fn a_correction_changes_the_figures() {
     outcomes.join(vec![outcome(first.of_row(1), "1"), outcome(first.of_row(9), "0")]).await.unwrap();
     let corrects = |row, value| Outcome { corrects: true, ..outcome(first.of_row(row), value) };
     outcomes.join(vec![corrects(1, "0"), corrects(9, "1")]).await.unwrap();
-    let figures = outcomes.figures("churn").await.unwrap();
+    let figures = outcomes.figures("churn", Vec::new()).await.unwrap();
     assert_eq!(figures[0].with_outcome, 2);
     assert_eq!(figures[0].measured.as_ref().unwrap().performance.roc_auc, Some(1.0));
 }

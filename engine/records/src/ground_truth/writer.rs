@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use onnward_quality::performance::ratio;
 use onnward_quality::time::millis_now;
+use onnward_serving::version::ModelVersion;
 use onnward_telemetry::metrics::{Metrics, Unstored};
 
 use super::join::JoinResult;
 use super::queue::{Ask, Queue, Reply, Waiting};
-use super::store::{Bounds, Counted, Store, StoreError, Written};
+use super::store::{Bounds, VersionStats, Store, StoreError, Written};
 use super::window::{Measured, Window, WindowBounds};
 use super::{Joined, OutcomesError, VersionFigures};
 
@@ -110,7 +111,7 @@ impl Writer {
                     requests.push(outcomes);
                     replies.push(reply);
                 }
-                Ask::Figures { model, reply } => questions.push((model, reply)),
+                Ask::Figures { model, loaded, reply } => questions.push((model, loaded, reply)),
             }
         }
         let is_idle = scored.is_empty() && requests.is_empty();
@@ -121,7 +122,7 @@ impl Writer {
             Err(reason) => {
                 self.metrics.predictions_not_stored(Unstored::StoreFailed, rows as u64);
                 refuse(replies, reason);
-                refuse(questions.into_iter().map(|(_, reply)| reply), reason);
+                refuse(questions.into_iter().map(|(.., reply)| reply), reason);
                 return true;
             }
         };
@@ -135,9 +136,9 @@ impl Writer {
                 true
             }
         };
-        for (model, reply) in questions {
+        for (model, loaded, reply) in questions {
             // An error means that nobody waits any more.
-            let _ = reply.send(self.figures(&model, now));
+            let _ = reply.send(self.figures(&model, &loaded, now));
         }
         let is_news = |open: &Open| open.has_news && open.measured.elapsed() >= MEASURED_EVERY;
         if self.open.as_ref().is_ok_and(is_news) {
@@ -195,17 +196,23 @@ impl Writer {
         }
     }
 
-    fn figures(&self, model: &str, now: u64) -> Result<Vec<VersionFigures>, OutcomesError> {
+    fn figures(
+        &self,
+        model: &str,
+        loaded: &[Arc<ModelVersion>],
+        now: u64,
+    ) -> Result<Vec<VersionFigures>, OutcomesError> {
         let open = self.open.as_ref().map_err(|reason| OutcomesError::Unusable(reason.clone()))?;
-        let of_model = open.store.versions().filter(|(_, counted)| counted.by.model == model);
+        let versions = open.store.current_versions(loaded);
+        let of_model = versions.filter(|(_, stats)| stats.by.model == model);
         let mut figures: Vec<VersionFigures> = of_model
-            .map(|(number, counted)| VersionFigures {
-                version: counted.by.version,
-                threshold: counted.by.threshold,
-                predictions: counted.predictions,
-                with_outcome: counted.outcomes,
-                coverage: coverage(counted),
-                measured: open.measured(number, counted, self.window, now),
+            .map(|(number, stats)| VersionFigures {
+                version: stats.by.version,
+                threshold: stats.by.threshold,
+                predictions: stats.predictions,
+                with_outcome: stats.outcomes,
+                coverage: coverage(stats),
+                measured: open.measured(number, stats, self.window, now),
             })
             .collect();
         figures.sort_unstable_by_key(|figures| std::cmp::Reverse(figures.version));
@@ -217,13 +224,13 @@ impl Writer {
         let Ok(open) = &mut self.open else { return };
         let now = millis_now();
         let mut names = Vec::new();
-        for (number, counted) in open.store.versions() {
-            let (model, version) = (&counted.by.model, counted.by.version);
-            let measured = open.measured(number, counted, self.window, now);
+        for (number, stats) in open.store.current_versions(&[]) {
+            let (model, version) = (&stats.by.model, stats.by.version);
+            let measured = open.measured(number, stats, self.window, now);
             let figures = measured.as_ref().map(|measured| measured.performance.figures());
             let outcomes = measured.as_ref().map_or(0, |measured| measured.outcomes);
             let figures = figures.as_ref().map_or(&[][..], |figures| figures);
-            self.metrics.online_performance(model, version, figures, outcomes, coverage(counted));
+            self.metrics.online_performance(model, version, figures, outcomes, coverage(stats));
             names.push((model.clone(), version));
         }
         self.metrics.keep_outcomes_of(&names);
@@ -247,14 +254,14 @@ impl Open {
         Ok(Self { store, windows, written: now, measured: now, has_news: true })
     }
 
-    fn measured(&self, number: u32, counted: &Counted, bounds: WindowBounds, now: u64) -> Option<Measured> {
+    fn measured(&self, number: u32, stats: &VersionStats, bounds: WindowBounds, now: u64) -> Option<Measured> {
         let window = self.windows.get(&number)?;
-        window.measure(bounds, now, self.store.removed_until(), counted.by.threshold())
+        window.measure(bounds, now, self.store.removed_until(), stats.by.threshold())
     }
 }
 
-fn coverage(counted: &Counted) -> Option<f64> {
-    ratio(counted.outcomes as f64, counted.predictions as f64)
+fn coverage(stats: &VersionStats) -> Option<f64> {
+    ratio(stats.outcomes as f64, stats.predictions as f64)
 }
 
 fn refuse<T>(replies: impl IntoIterator<Item = Reply<T>>, reason: &str) {

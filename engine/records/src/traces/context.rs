@@ -1,10 +1,10 @@
 use std::fmt;
 
+use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
-use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceContextExt, TraceFlags};
-use opentelemetry::{Context, TraceId};
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::{IdGenerator, SamplingDecision, ShouldSample};
+use opentelemetry_sdk::trace::IdGenerator;
 
 use super::Traces;
 
@@ -46,14 +46,9 @@ impl Traces {
             }
         }
         let trace_id = self.ids.new_trace_id();
-        let flags = if self.samples(trace_id) { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
+        let flags = if self.sampler.samples() { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
         let span = SpanContext::new(trace_id, span_id, flags, false, Default::default());
         RequestTrace { span, parent: SpanId::INVALID }
-    }
-
-    fn samples(&self, trace_id: TraceId) -> bool {
-        let result = self.sampler.should_sample(None, trace_id, "", &SpanKind::Server, &[], &[]);
-        result.decision == SamplingDecision::RecordAndSample
     }
 }
 

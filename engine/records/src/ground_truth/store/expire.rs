@@ -32,7 +32,7 @@ impl State {
             let (version, ..) = found?.1.value();
             self.versions.get_mut(version)?.outcomes -= 1;
         }
-        self.versions.forget_empty();
+        self.versions.remove_empty();
         Ok(end.is_cut_short)
     }
 }

@@ -110,15 +110,15 @@ impl State {
             Some((.., received)) if outcome.corrects => (JoinResult::Corrected, received),
             Some(_) => (JoinResult::Contradicting, now),
         };
-        let counted = self.versions.get_mut(version)?;
+        let stats = self.versions.get_mut(version)?;
         if matches!(result, JoinResult::Joined | JoinResult::Corrected) {
             let millis = outcome.millis.unwrap_or(now);
             tables.outcomes.insert(id.as_u128(), (version, probability, positive, millis, received))?;
-            counted.outcomes += u64::from(before.is_none());
+            stats.outcomes += u64::from(before.is_none());
             let judged = Judged { probability, positive };
             events.push(Event { id, version, judged, received, corrects: before.is_some() });
         }
-        let by = &counted.by;
+        let by = &stats.by;
         Ok(Joined { result, id: Some(id), model: Some(by.model.clone()), version: Some(by.version) })
     }
 }

@@ -10,6 +10,10 @@ pub const KEYS: TableDefinition<'_, (u64, u128), ()> = TableDefinition::new("key
 pub const OUTCOMES: TableDefinition<'_, u128, OutcomeRow> = TableDefinition::new("outcomes");
 /// The versions by their numbers in the store.
 pub const VERSIONS: TableDefinition<'_, u32, VersionRow> = TableDefinition::new("versions");
+/// The artifacts' digests and when they predicted last, by the versions' numbers in the store.
+///
+/// A table of its own: stores of older engines have none, and older engines still read this store.
+pub const ARTIFACTS: TableDefinition<'_, u32, ArtifactRow> = TableDefinition::new("artifacts");
 /// Numbers of the store as a whole.
 pub const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
@@ -20,12 +24,16 @@ pub type OutcomeRow = (u32, f32, bool, u64, u64);
 /// The model's name and version, its threshold, its label's positive and negative value, and how many predictions and outcomes there are.
 pub type VersionRow = (&'static str, u64, f64, &'static str, &'static str, u64, u64);
 
+/// The artifact's SHA-256, in hexadecimal, and when it made its last prediction, in milliseconds since 1970.
+pub type ArtifactRow = (&'static str, u64);
+
 /// The tables of one transaction.
 pub struct Tables<'t> {
     pub predictions: Table<'t, u128, &'static [u8]>,
     pub keys: Table<'t, (u64, u128), ()>,
     pub outcomes: Table<'t, u128, OutcomeRow>,
     pub versions: Table<'t, u32, VersionRow>,
+    pub artifacts: Table<'t, u32, ArtifactRow>,
     pub meta: Table<'t, &'static str, u64>,
     /// For what is being encoded.
     pub buffer: Vec<u8>,
@@ -38,6 +46,7 @@ impl<'t> Tables<'t> {
             keys: transaction.open_table(KEYS)?,
             outcomes: transaction.open_table(OUTCOMES)?,
             versions: transaction.open_table(VERSIONS)?,
+            artifacts: transaction.open_table(ARTIFACTS)?,
             meta: transaction.open_table(META)?,
             buffer: Vec::new(),
         })
