@@ -169,7 +169,7 @@ impl Outcomes {
         answered(answer.await)
     }
 
-    /// How far back the figures go.
+    /// Returns how far back the figures go.
     pub fn window(&self) -> WindowBounds {
         self.bounds
     }
@@ -184,7 +184,8 @@ impl Outcomes {
     }
 }
 
-/// The lock by which an engine knows that a folder is another's. It goes with the process, however that ends.
+/// Returns the lock by which an engine knows that a folder is another's. It goes with the process, however
+/// that ends.
 fn lock(folder: &Path) -> Result<File, TryLockError> {
     create_dir_all(folder).map_err(TryLockError::Error)?;
     let path = folder.join("lock");

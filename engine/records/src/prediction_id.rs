@@ -22,13 +22,13 @@ impl PredictionId {
     /// How many rows of one request have ids of their own.
     pub const MOST_ROWS: usize = 1 << ROW_BITS;
 
-    /// The id of the first row of a request that is answered now.
+    /// Returns the id of the first row of a request that is answered now.
     pub fn now() -> Self {
         Self::made(millis_now(), rand::random())
     }
 
-    /// The id of the first row of a request at a time, in milliseconds since 1970, of which 48 bits are used; 54 bits of
-    /// `random` are used.
+    /// Returns the id of the first row of a request at a time, in milliseconds since 1970, of which 48 bits
+    /// are used; 54 bits of `random` are used.
     pub fn made(millis: u64, random: u64) -> Self {
         let random = u128::from(random);
         let time = u128::from(millis) << 80;
@@ -43,37 +43,38 @@ impl PredictionId {
         (uuid.get_version_num() == 7).then(|| Self(uuid.as_u128()))
     }
 
-    /// The id of a row of the same request; rows from [`PredictionId::MOST_ROWS`] on would share one.
+    /// Returns the id of a row of the same request; rows from [`PredictionId::MOST_ROWS`] on would share one.
     pub fn of_row(self, row: usize) -> Self {
         Self(self.0 & !ROW_MASK | row as u128 & ROW_MASK)
     }
 
-    /// The row's index in its request.
+    /// Returns the row's index in its request.
     pub fn row(self) -> usize {
         (self.0 & ROW_MASK) as usize
     }
 
-    /// When the prediction was made, in milliseconds since 1970.
+    /// Returns when the prediction was made, in milliseconds since 1970.
     pub fn millis(self) -> u64 {
         (self.0 >> 80) as u64
     }
 
-    /// The number that the id is; ids are ordered as these are.
+    /// Returns the number that the id is; ids are ordered as these are.
     pub fn as_u128(self) -> u128 {
         self.0
     }
 
-    /// The id that is this number.
+    /// Returns the id that is this number.
     pub fn from_u128(number: u128) -> Self {
         Self(number)
     }
 
-    /// A number below the ids of every prediction of this millisecond and above those of every one before it.
+    /// Returns a number below the ids of every prediction of this millisecond and above those of every one
+    /// before it.
     pub fn first_of(millis: u64) -> u128 {
         u128::from(millis) << 80
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     pub fn text(self) -> IdText {
         let mut text = [0; Hyphenated::LENGTH];
         Uuid::from_u128(self.0).hyphenated().encode_lower(&mut text);
@@ -92,7 +93,7 @@ impl Serialize for PredictionId {
 pub struct IdText([u8; Hyphenated::LENGTH]);
 
 impl IdText {
-    /// The text of the id of another row of the same request: only the last digits differ.
+    /// Returns the text of the id of another row of the same request: only the last digits differ.
     pub fn of_row(mut self, row: usize) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let digits = self.0.iter_mut().rev().take(ROW_DIGITS).enumerate();
@@ -102,7 +103,7 @@ impl IdText {
         self
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }

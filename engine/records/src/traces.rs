@@ -123,7 +123,7 @@ fn resource() -> Resource {
     }
 }
 
-/// The headers in a file of lines `name: value`; blank lines and those that begin with `#` are none.
+/// Returns the headers in a file of lines `name: value`; blank lines and those that begin with `#` are none.
 fn read_headers(path: &Path) -> Result<Vec<(String, String)>, TracesError> {
     let shown = path.display().to_string();
     let text =

@@ -45,7 +45,7 @@ pub struct AdminAction {
 }
 
 impl AdminAction {
-    /// An action that has just been answered.
+    /// Returns an action that has just been answered.
     pub fn now(
         who: Option<String>,
         from: Option<IpAddr>,

@@ -110,7 +110,7 @@ where
     }
 }
 
-/// The engine's own lines from the level on; the libraries' at most as warnings.
+/// Returns the engine's own lines from the level on; the libraries' at most as warnings.
 pub(crate) fn filter(level: LogLevel) -> Targets {
     let own = match level {
         LogLevel::Error => LevelFilter::ERROR,
@@ -124,7 +124,7 @@ pub(crate) fn filter(level: LogLevel) -> Targets {
     Targets::new().with_target(OWN, own).with_target(AUDIT, LevelFilter::INFO).with_default(others)
 }
 
-/// Whether a line is the engine's own, by its target.
+/// Returns whether a line is the engine's own, by its target.
 fn is_own(target: &str) -> bool {
     target.starts_with(OWN)
 }

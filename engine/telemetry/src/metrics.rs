@@ -136,8 +136,8 @@ impl Metrics {
         })
     }
 
-    /// Everything in the Prometheus text format, version 0.0.4, the models as they stand now. It reads files: call it where
-    /// blocking is allowed.
+    /// Returns everything in the Prometheus text format, version 0.0.4, the models as they stand now. It
+    /// reads files: call it where blocking is allowed.
     ///
     /// # Errors
     /// [`MetricsError`] if a metric cannot be written down.
@@ -156,7 +156,7 @@ impl Metrics {
         Ok(text)
     }
 
-    /// The media type of [`Metrics::render`].
+    /// Returns the media type of [`Metrics::render`].
     pub fn content_type() -> &'static str {
         TEXT_FORMAT
     }
@@ -209,7 +209,7 @@ fn histograms(
     registered(r, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?)
 }
 
-/// A count as a gauge holds it.
+/// Returns a count as a gauge holds it.
 fn whole(count: impl TryInto<i64>) -> i64 {
     count.try_into().unwrap_or(i64::MAX)
 }

@@ -37,7 +37,7 @@ struct Open {
 }
 
 impl Files {
-    /// None yet; they are named by `instance`.
+    /// Returns none yet; they are named by `instance`.
     pub fn new(instance: String, max_bytes: usize, max_age: Duration) -> Self {
         Self { open: BTreeMap::new(), max_bytes, max_age, instance, number: 0 }
     }
@@ -58,18 +58,18 @@ impl Files {
         if is_full { self.open.remove(model).map(|open| open.file) } else { None }
     }
 
-    /// When the next file is old enough.
+    /// Returns when the next file is old enough.
     pub fn next_due(&self) -> Option<Instant> {
         self.open.values().map(|open| open.due).min()
     }
 
-    /// The files that are old enough.
+    /// Returns the files that are old enough.
     pub fn take_due(&mut self) -> Vec<File> {
         let now = Instant::now();
         self.open.extract_if(.., |_, open| open.due <= now).map(|(_, open)| open.file).collect()
     }
 
-    /// Every file, however small.
+    /// Returns every file, however small.
     pub fn take_all(&mut self) -> Vec<File> {
         std::mem::take(&mut self.open).into_values().map(|open| open.file).collect()
     }

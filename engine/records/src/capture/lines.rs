@@ -44,7 +44,7 @@ impl Serialize for Features<'_> {
     }
 }
 
-/// The lines of a prediction, each with its end; `None` if its body does not hold its rows.
+/// Returns the lines of a prediction, each with its end; `None` if its body does not hold its rows.
 pub fn lines(prediction: &Prediction, rules: &CaptureRules) -> Option<Vec<u8>> {
     let rows = rows(&prediction.body, prediction.form)?;
     let probabilities = &prediction.probabilities;
@@ -73,7 +73,7 @@ pub fn lines(prediction: &Prediction, rules: &CaptureRules) -> Option<Vec<u8>> {
     (rows.len() == probabilities.len()).then_some(written)
 }
 
-/// The rows of a body that has been answered.
+/// Returns the rows of a body that has been answered.
 fn rows(body: &[u8], form: BodyShape) -> Option<Vec<Value>> {
     let whole: Value = serde_json::from_slice(body).ok()?;
     match (form, whole) {

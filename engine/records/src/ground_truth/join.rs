@@ -63,7 +63,7 @@ impl JoinResult {
     pub const ALL: [Self; 6] =
         [Self::Joined, Self::Corrected, Self::Duplicate, Self::Contradicting, Self::Late, Self::Unknown];
 
-    /// The name, as in an answer and in a metric's label.
+    /// Returns the name, as in an answer and in a metric's label.
     pub fn name(self) -> &'static str {
         match self {
             Self::Joined => "joined",

@@ -118,7 +118,7 @@ impl Store {
         Ok(())
     }
 
-    /// Every outcome that there is, in the order in which they came.
+    /// Returns every outcome that there is, in the order in which they came.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read.
@@ -168,7 +168,7 @@ impl Store {
         Ok(written)
     }
 
-    /// How many predictions are kept.
+    /// Returns how many predictions are kept.
     pub fn predictions(&self) -> u64 {
         self.state.rows
     }
@@ -178,7 +178,7 @@ impl Store {
         std::fs::metadata(&self.path).map_or(0, |file| file.len())
     }
 
-    /// The versions whose predictions are kept, by their numbers in the store.
+    /// Returns the versions whose predictions are kept, by their numbers in the store.
     pub fn versions(&self) -> impl Iterator<Item = (u32, &VersionStats)> {
         self.state.versions.iter()
     }
@@ -188,7 +188,7 @@ impl Store {
         self.state.versions.current(loaded)
     }
 
-    /// Up to when predictions may have been removed, in milliseconds since 1970.
+    /// Returns up to when predictions may have been removed, in milliseconds since 1970.
     pub fn removed_until(&self) -> u64 {
         self.state.removed_until
     }

@@ -55,8 +55,8 @@ impl Window {
         }
     }
 
-    /// The figures at a time, in milliseconds since 1970, of predictions that were made after `removed_until`; `None` if no
-    /// outcome counts.
+    /// Returns the figures at a time, in milliseconds since 1970, of predictions that were made after
+    /// `removed_until`; `None` if no outcome counts.
     pub fn measure(
         &self,
         bounds: WindowBounds,

@@ -271,7 +271,8 @@ fn refuse<T>(replies: impl IntoIterator<Item = Reply<T>>, reason: &str) {
     }
 }
 
-/// A damaged file can make redb panic, which must end neither the thread nor, with it, what waits for answers.
+/// Returns a damaged file can make redb panic, which must end neither the thread nor, with it, what waits for
+/// answers.
 fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     let damaged = |_| Err(StoreError::Damaged("reading it broke off".to_owned()));
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(damaged)

@@ -56,12 +56,12 @@ impl Traces {
 const TRACEPARENT: &str = "traceparent";
 
 impl RequestTrace {
-    /// The trace's id, in hexadecimal.
+    /// Returns the trace's id, in hexadecimal.
     pub fn trace_id(&self) -> impl fmt::Display + use<> {
         self.span.trace_id()
     }
 
-    /// The id of the request's span, in hexadecimal.
+    /// Returns the id of the request's span, in hexadecimal.
     pub fn span_id(&self) -> impl fmt::Display + use<> {
         self.span.span_id()
     }

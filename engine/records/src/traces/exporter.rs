@@ -24,7 +24,7 @@ pub struct Exporter {
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Exporter {
-    /// One that sends to this URL with these headers.
+    /// Returns one that sends to this URL with these headers.
     pub fn new(endpoint: &str, headers: Vec<(String, String)>) -> Result<Self, TracesError> {
         let otlp = opentelemetry_otlp::SpanExporter::builder()
             .with_http()

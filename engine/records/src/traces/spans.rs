@@ -132,7 +132,7 @@ fn span(span_context: SpanContext, parent_span_id: SpanId, name: String) -> Span
     }
 }
 
-/// The name of a server's span, by OpenTelemetry's conventions for HTTP
+/// Returns the name of a server's span, by OpenTelemetry's conventions for HTTP
 /// (<https://opentelemetry.io/docs/specs/semconv/http/http-spans/>): few, whatever clients ask for.
 fn name(answered: &Answered<'_>) -> String {
     let method = if answered.method == OTHER { "HTTP" } else { answered.method };
@@ -142,7 +142,7 @@ fn name(answered: &Answered<'_>) -> String {
 /// A method that is none of HTTP's own.
 const OTHER: &str = "other";
 
-/// The attributes of a server's span, by the same conventions, and our own.
+/// Returns the attributes of a server's span, by the same conventions, and our own.
 fn attributes(answered: &Answered<'_>) -> Vec<KeyValue> {
     let method = if answered.method == OTHER { "_OTHER" } else { answered.method };
     let mut attributes = vec![

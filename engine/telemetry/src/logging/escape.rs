@@ -30,7 +30,7 @@ impl<W: Write> Write for Escaped<'_, W> {
     }
 }
 
-/// Whether a byte stands for itself: almost all text is of such bytes alone.
+/// Returns whether a byte stands for itself: almost all text is of such bytes alone.
 fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }

@@ -109,7 +109,7 @@ const fn field(short: &'static str, key: &'static str, kind: Kind) -> FieldName 
     FieldName { short, key, kind }
 }
 
-/// The field that the engine's code calls so.
+/// Returns the field that the engine's code calls so.
 pub fn find(short: &str) -> Option<&'static FieldName> {
     FIELDS.iter().find(|field| field.short == short)
 }

@@ -17,7 +17,7 @@ const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// How many lines this process has lost.
 static LOST: AtomicU64 = AtomicU64::new(0);
 
-/// How many lines of this process's log were lost because standard error was read too slowly.
+/// Returns how many lines of this process's log were lost because standard error was read too slowly.
 pub fn lost_lines() -> u64 {
     LOST.load(Ordering::Relaxed)
 }

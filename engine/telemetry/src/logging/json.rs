@@ -94,7 +94,7 @@ impl Fields<'_> {
     }
 }
 
-/// A library's values are strings, whatever they are: `labels` takes keywords only.
+/// Returns a library's values are strings, whatever they are: `labels` takes keywords only.
 fn write_number(line: &mut Writer<'_>, kind: Option<Kind>, digits: &str) -> fmt::Result {
     match kind {
         Some(_) => line.write_str(digits),

@@ -121,7 +121,8 @@ const RESERVED: [&str; 2] = ["missing", "unknown"];
 const MOST_BANDS: usize = 5;
 
 impl Metrics {
-    /// The business metrics of one version of a model, their labels resolved once; `None` where predictions are not counted.
+    /// Returns the business metrics of one version of a model, their labels resolved once; `None` where
+    /// predictions are not counted.
     pub fn business(&self, model: &str, version: u64, schema: &Schema) -> Option<BusinessMetrics> {
         if !self.counts_requests {
             return None;
@@ -164,7 +165,7 @@ impl Metrics {
     }
 }
 
-/// The names of the bands that so many edges make, from the lowest risk to the highest.
+/// Returns the names of the bands that so many edges make, from the lowest risk to the highest.
 fn band_names(edges: usize) -> &'static [&'static str] {
     match edges {
         0 | 1 => &["low", "high"],
@@ -243,7 +244,7 @@ impl Segment {
         }
     }
 
-    /// Where among `values` the one stands that is encoded so.
+    /// Returns where among `values` the one stands that is encoded so.
     fn place(&self, code: f32) -> usize {
         let known = self.values.len() - RESERVED.len();
         if code.is_nan() {

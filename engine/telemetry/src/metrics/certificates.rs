@@ -78,7 +78,7 @@ impl CertificateMetrics {
     }
 }
 
-/// When the first certificate of a PEM file ends, since 1970 (UTC).
+/// Returns when the first certificate of a PEM file ends, since 1970 (UTC).
 fn expiry(file: &Path) -> Result<Duration, CertificateError> {
     let der = CertificateDer::from_pem_file(file)?;
     let certificate = Certificate::from_der(&der)?;

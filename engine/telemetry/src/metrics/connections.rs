@@ -51,7 +51,7 @@ impl ConnectionVecs {
 }
 
 impl Metrics {
-    /// The metrics of the connections of one listener.
+    /// Returns the metrics of the connections of one listener.
     pub fn connections(&self, listener: &'static str) -> ConnectionMetrics {
         let ConnectionVecs { open, ended_early } = &self.connections;
         let counter = |end: ConnectionEnd| ended_early.with_label_values(&[listener, end.label()]);

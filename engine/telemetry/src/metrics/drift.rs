@@ -14,8 +14,9 @@ pub struct VersionDrift<'a> {
     pub report: DriftReport<'a>,
 }
 
-/// The metrics of drift in the Prometheus text format, of these versions and of no others. They are computed when they are
-/// asked for, so there is nothing to keep between two scrapes, and nothing of a version that is gone.
+/// Returns the metrics of drift in the Prometheus text format, of these versions and of no others. They are
+/// computed when they are asked for, so there is nothing to keep between two scrapes, and nothing of a
+/// version that is gone.
 ///
 /// # Errors
 /// [`MetricsError`] if a metric cannot be written down.

@@ -53,7 +53,8 @@ impl HttpMetrics {
 }
 
 impl Metrics {
-    /// The metrics of one route, their labels resolved once. `route` is its pattern, never what a client makes up.
+    /// Returns the metrics of one route, their labels resolved once. `route` is its pattern, never what a
+    /// client makes up.
     pub fn route(&self, route: &str) -> RouteMetrics {
         let HttpMetrics { requests, duration, request_bytes, response_bytes, in_flight } = &self.http;
         let series = || RouteSeries {
@@ -105,7 +106,7 @@ pub struct RequestEnd {
 const OK: u16 = 200;
 
 impl RouteMetrics {
-    /// The route's pattern.
+    /// Returns the route's pattern.
     pub fn route(&self) -> &str {
         &self.route
     }

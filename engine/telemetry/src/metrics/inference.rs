@@ -136,7 +136,7 @@ impl InferenceVecs {
 }
 
 impl Metrics {
-    /// The inference metrics of one version of a model, their labels resolved once.
+    /// Returns the inference metrics of one version of a model, their labels resolved once.
     pub fn inference(&self, model: &str, version: u64, backend: &str) -> InferenceMetrics {
         let vecs = &self.inference;
         let version = version.to_string();

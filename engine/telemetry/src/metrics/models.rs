@@ -37,7 +37,8 @@ pub struct QueueState {
 }
 
 impl QueueState {
-    /// The two together: a version's queue is full by itself, so the capacity is that of the larger one and not the sum.
+    /// Returns the two together: a version's queue is full by itself, so the capacity is that of the larger
+    /// one and not the sum.
     #[must_use]
     pub fn join(self, other: Self) -> Self {
         Self {

@@ -93,7 +93,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The name, as in a metric's label.
+    /// Returns the name, as in a metric's label.
     pub fn name(self) -> &'static str {
         match self {
             Self::Serving => "serving",

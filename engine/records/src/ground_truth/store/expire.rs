@@ -43,7 +43,7 @@ struct End {
     is_cut_short: bool,
 }
 
-/// `None` if everything is kept.
+/// Returns `None` if everything is kept.
 fn first_kept(tables: &Tables<'_>, cutoff: u128, too_many: u64) -> Result<Option<End>, StoreError> {
     let mut rows = 0;
     let mut last = None;

@@ -59,7 +59,7 @@ impl State {
         Ok(Ok(answers))
     }
 
-    /// The inner error has the values of the label that was expected.
+    /// Returns the inner error has the values of the label that was expected.
     fn find(
         &self,
         tables: &Tables<'_>,
@@ -130,7 +130,8 @@ fn prediction_of(tables: &Tables<'_>, id: PredictionId) -> Result<Option<Predict
     Ok(probability.map(|probability| Prediction { id, version: record.version, probability }))
 }
 
-/// The last prediction under a key, of those that were made until a time, if one is given, in milliseconds since 1970.
+/// Returns the last prediction under a key, of those that were made until a time, if one is given, in
+/// milliseconds since 1970.
 fn latest_of(
     tables: &Tables<'_>,
     digest: u64,

@@ -20,7 +20,7 @@ pub fn encode(version: u32, scored: &PredictionBatch, bytes: &mut Vec<u8>) {
     }
 }
 
-/// The digests of a request's keys, a row each.
+/// Returns the digests of a request's keys, a row each.
 pub fn keys_of(scored: &PredictionBatch) -> impl Iterator<Item = Option<u64>> {
     let model = &scored.by.model;
     (0..scored.probabilities.len()).map(move |row| scored.keys.get(row).map(|key| key_digest(model, key)))
@@ -55,18 +55,18 @@ impl<'a> Record<'a> {
         Ok(Self { version: u32::from_le_bytes(*version), probabilities, keys })
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.probabilities.len() / PROBABILITY
     }
 
-    /// The probability of a row, if there is such a row.
+    /// Returns the probability of a row, if there is such a row.
     pub fn probability(&self, row: usize) -> Option<f32> {
         let (chunks, _) = self.probabilities.as_chunks();
         chunks.get(row).map(|bytes| f32::from_le_bytes(*bytes))
     }
 
-    /// The digests of the rows' keys with the rows' ids, for those that have one.
+    /// Returns the digests of the rows' keys with the rows' ids, for those that have one.
     pub fn keys(&self, first: PredictionId) -> impl Iterator<Item = (u64, PredictionId)> {
         let (chunks, _) = self.keys.as_chunks();
         let digests = chunks.iter().map(|bytes| u64::from_le_bytes(*bytes)).enumerate();

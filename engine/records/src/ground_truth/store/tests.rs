@@ -24,7 +24,8 @@ fn version(number: u64) -> Arc<ModelVersion> {
     })
 }
 
-/// Predictions of one request at a time, a row for each key; their probabilities are 0.1, 0.2 and so on.
+/// Returns predictions of one request at a time, a row for each key; their probabilities are 0.1, 0.2 and so
+/// on.
 fn predicted(millis: u64, number: u64, keys: &[Option<&str>]) -> PredictionBatch {
     let mut kept = RowKeys::default();
     keys.iter().for_each(|key| kept.push(*key));
