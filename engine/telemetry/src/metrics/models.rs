@@ -4,7 +4,7 @@ use onnward_quality::estimate::Estimate;
 use onnward_schemas::Figures;
 use prometheus::{GaugeVec, IntGaugeVec, Registry};
 
-use super::{float_gauges, gauges, whole};
+use super::{float_gauges, gauges, to_i64};
 
 /// How a model stands at the moment of a scrape.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,8 +37,8 @@ pub struct QueueState {
 }
 
 impl QueueState {
-    /// Returns the two together: a version's queue is full by itself, so the capacity is that of the larger
-    /// one and not the sum.
+    /// Combines two queue states. The capacity is the larger one, not the sum, because each version's queue
+    /// fills separately.
     #[must_use]
     pub fn join(self, other: Self) -> Self {
         Self {
@@ -92,14 +92,14 @@ impl ModelGauges {
             estimated: float_gauges(
                 r,
                 "onnward_estimated_performance",
-                "How good the last predictions probably are, by what they say of themselves: an estimate.",
+                "Estimated performance of the recent predictions.",
                 figure,
             )?,
         })
     }
 
-    /// Shows these models and no others.
-    pub fn show(&self, models: &[ModelState]) {
+    /// Sets the gauges of these models and removes all others.
+    pub fn set(&self, models: &[ModelState]) {
         let Self { queue_rows, queue_requests, queue_capacity, desired, serving, .. } = self;
         for gauges in [queue_rows, queue_requests, queue_capacity, desired, serving] {
             gauges.reset();
@@ -108,14 +108,14 @@ impl ModelGauges {
             gauges.reset();
         }
         for model in models {
-            self.show_one(model);
+            self.set_model(model);
         }
     }
 
-    fn show_one(&self, model: &ModelState) {
+    fn set_model(&self, model: &ModelState) {
         let of_model = [model.name.as_str()];
         let set = |gauges: &IntGaugeVec, value: u64| {
-            gauges.with_label_values(&of_model).set(whole(value));
+            gauges.with_label_values(&of_model).set(to_i64(value));
         };
         if let Some(queue) = model.queue {
             set(&self.queue_rows, queue.rows as u64);
