@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use onnward_records::capture::Capture;
-use onnward_records::ground_truth::Outcomes;
+use onnward_records::ground_truth::GroundTruthStore;
 use onnward_records::traces::Traces;
 use onnward_serving::registry::{Registry, ServingModel, Slot};
 use onnward_serving::reload::Reloader;
@@ -51,7 +51,7 @@ pub struct HttpParts {
     /// Takes a share of the predictions, where that is configured.
     pub capture: Option<Arc<Capture>>,
     /// The store of predictions, where one is configured.
-    pub outcomes: Option<Arc<Outcomes>>,
+    pub outcomes: Option<Arc<GroundTruthStore>>,
     /// Sends traces, where that is configured.
     pub traces: Option<Arc<Traces>>,
 }

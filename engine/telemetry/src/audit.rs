@@ -60,6 +60,20 @@ impl AdminAction {
 }
 
 /// The audit log.
+/// ```
+/// use onnward_telemetry::audit::{AdminAction, Audit};
+///
+/// # let folder = tempfile::TempDir::new()?;
+/// let path = folder.path().join("audit.jsonl");
+/// let audit = Audit::open(Some(&path))?;
+/// let (who, action) = (Some("ops".to_owned()), "POST /admin/reload".to_owned());
+/// let action = AdminAction::now(who, None, action, 202, "id-1".to_owned());
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// audit.record(action).await;
+/// # });
+/// assert!(std::fs::read_to_string(&path)?.contains(r#""outcome":"success""#));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Audit {
     file: Option<Arc<Mutex<File>>>,

@@ -4,11 +4,11 @@
 //! Both forms escape their values, so no request can forge a line. Rows' values are never logged unless
 //! configured.
 
+mod buffered_writer;
 #[cfg(any(test, feature = "test-util"))]
 mod captured;
 mod escape;
 mod fields;
-mod buffered_writer;
 mod json;
 mod pretty;
 
@@ -22,11 +22,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, registry};
 
+use self::buffered_writer::BufferedWriter;
+pub use self::buffered_writer::lost_lines;
 #[cfg(any(test, feature = "test-util"))]
 pub use self::captured::{Log as CapturedLog, captured_log, keep_events_on};
 pub use self::fields::{COMMON_KEYS, FIELDS, FieldName, Kind, LABELS};
-use self::buffered_writer::BufferedWriter;
-pub use self::buffered_writer::lost_lines;
 use self::json::JsonLines;
 use self::pretty::PrettyFields;
 use crate::audit::AUDIT;

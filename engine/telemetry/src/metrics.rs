@@ -72,6 +72,16 @@ impl Default for MetricsConfig {
 pub struct MetricsError(#[from] prometheus::Error);
 
 /// The metrics of one process.
+/// ```
+/// use onnward_telemetry::metrics::{CaptureLoss, Metrics};
+///
+/// let metrics = Metrics::new()?;
+/// metrics.captured("churn", 3);
+/// metrics.capture_lost("churn", CaptureLoss::NoRoom, 1);
+/// let text = String::from_utf8(metrics.render(&[])?)?;
+/// assert!(text.contains(r#"onnward_capture_lost_total{model="churn",reason="no_room"} 1"#));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,

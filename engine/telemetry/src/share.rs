@@ -103,7 +103,8 @@ mod tests {
     fn requests_that_arrive_in_turns_are_sampled_alike() {
         let sampler = Sampler::new(Share::of(0.25));
         for turns in [2, 3, 4, 8, 64] {
-            let of_first = (0..turns * 20_000).filter(|number| sampler.samples() && number % turns == 0).count();
+            let of_first =
+                (0..turns * 20_000).filter(|number| sampler.samples() && number % turns == 0).count();
             assert!(of_first.abs_diff(5_000) < 307, "{turns}: {of_first}");
         }
     }

@@ -6,7 +6,7 @@ use onnward_serving::version::ModelVersion;
 use tempfile::TempDir;
 
 use super::join::{JoinResult, LabelValue, Reference};
-use super::queue::MOST_ROWS;
+use super::queue::MAX_PENDING_ROWS;
 use super::*;
 use crate::prediction_id::PredictionId;
 
@@ -23,9 +23,9 @@ fn config(folder: &Path) -> OutcomesConfig {
     }
 }
 
-fn start(folder: &Path) -> (Outcomes, Arc<Metrics>) {
+fn start(folder: &Path) -> (GroundTruthStore, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::new().unwrap());
-    (Outcomes::start(&config(folder), Arc::clone(&metrics)).unwrap().unwrap(), metrics)
+    (GroundTruthStore::start(&config(folder), Arc::clone(&metrics)).unwrap().unwrap(), metrics)
 }
 
 fn predicted(rows: usize) -> PredictionBatch {
@@ -87,7 +87,7 @@ async fn a_correction_changes_the_figures() {
 fn two_engines_do_not_share_a_folder() {
     let folder = TempDir::new().unwrap();
     let (first, metrics) = start(folder.path());
-    let message = Outcomes::start(&config(folder.path()), metrics).unwrap_err().to_string();
+    let message = GroundTruthStore::start(&config(folder.path()), metrics).unwrap_err().to_string();
     assert!(message.contains("outcomes.folder") && message.contains("folder of its own"), "{message}");
     first.stop();
     drop(first);
@@ -99,7 +99,7 @@ async fn what_has_no_room_is_counted_and_costs_nobody_a_wait() {
     let folder = TempDir::new().unwrap();
     let (outcomes, metrics) = start(folder.path());
     // The writer cannot take what comes while the queue is held.
-    let lost = predicted(MOST_ROWS + 1);
+    let lost = predicted(MAX_PENDING_ROWS + 1);
     let id = lost.first;
     outcomes.keep(lost);
     let kept = predicted(1);
@@ -108,7 +108,8 @@ async fn what_has_no_room_is_counted_and_costs_nobody_a_wait() {
     let joined = outcomes.join(vec![outcome(id, "1"), outcome(found, "1")]).await.unwrap();
     assert_eq!([joined[0].result, joined[1].result], [JoinResult::Unknown, JoinResult::Joined]);
     let text = String::from_utf8(metrics.render(&[]).unwrap()).unwrap();
-    let line = format!("onnward_predictions_not_stored_total{{reason=\"queue_full\"}} {}", MOST_ROWS + 1);
+    let line =
+        format!("onnward_predictions_not_stored_total{{reason=\"queue_full\"}} {}", MAX_PENDING_ROWS + 1);
     assert!(text.lines().any(|printed| printed == line), "{text}");
     let many = vec![outcome(found, "1"); 300_000];
     assert_eq!(outcomes.join(many).await, Err(OutcomesError::Full));

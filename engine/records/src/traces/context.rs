@@ -13,7 +13,7 @@ use super::Traces;
 pub struct RequestTrace {
     /// The request's own span.
     pub(super) span: SpanContext,
-    /// The caller's, if it sent one.
+    /// The caller's span, if it sent one.
     pub(super) parent: SpanId,
 }
 
@@ -31,8 +31,8 @@ impl Extractor for Headers<'_> {
 }
 
 impl Traces {
-    /// Continues the trace that a request's headers name (W3C Trace Context, `traceparent` and `tracestate`), with its
-    /// decision; without one, begins a trace and decides whether it is sampled.
+    /// Continues the trace of the request's headers (W3C Trace Context, `traceparent` and `tracestate`) with
+    /// its decision. Without them, starts a trace and draws whether it is sampled.
     pub fn begin<'a>(&self, header: &'a dyn Fn(&str) -> Option<&'a str>) -> RequestTrace {
         let span_id = self.ids.new_span_id();
         if header(TRACEPARENT).is_some() {
@@ -52,7 +52,7 @@ impl Traces {
     }
 }
 
-/// The header of a trace's and a span's ids.
+/// The header of a trace id and a span id.
 const TRACEPARENT: &str = "traceparent";
 
 impl RequestTrace {
@@ -66,7 +66,7 @@ impl RequestTrace {
         self.span.span_id()
     }
 
-    /// What the answer's header `traceparent` says.
+    /// Formats the response's `traceparent` header.
     pub fn traceparent(&self) -> String {
         format!("00-{}-{}-{:02x}", self.trace_id(), self.span_id(), self.span.trace_flags())
     }

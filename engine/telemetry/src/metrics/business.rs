@@ -1,7 +1,7 @@
 use onnward_schemas::{Feature, Schema};
 use prometheus::{Counter, CounterVec, IntCounter, IntCounterVec, Registry};
 
-use super::{Metrics, counters, remove_series, float_counters};
+use super::{Metrics, counters, float_counters, remove_series};
 
 /// The business metrics.
 #[derive(Debug)]

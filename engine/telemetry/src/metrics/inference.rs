@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
 
-use super::{Metrics, counters, remove_series, histograms};
+use super::{Metrics, counters, histograms, remove_series};
 
 /// What happens between a request's rows and their probabilities.
 #[derive(Debug)]

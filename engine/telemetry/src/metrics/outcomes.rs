@@ -3,7 +3,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
-use super::{Metrics, counter, counters, remove_series, float_gauges, gauge, gauges, to_i64};
+use super::{Metrics, counter, counters, float_gauges, gauge, gauges, remove_series, to_i64};
 
 /// The metrics of the ground truth store.
 #[derive(Debug)]
@@ -40,11 +40,7 @@ impl OutcomeMetrics {
                 "Outcomes received, by result; late ones have no model.",
                 &["model", "version", "result"],
             )?,
-            unknown: counter(
-                r,
-                "onnward_outcomes_unknown_total",
-                "Outcomes without a stored prediction.",
-            )?,
+            unknown: counter(r, "onnward_outcomes_unknown_total", "Outcomes without a stored prediction.")?,
             stored: gauge(
                 r,
                 "onnward_stored_predictions",

@@ -14,14 +14,15 @@ pub const VERSIONS: TableDefinition<'_, u32, VersionRow> = TableDefinition::new(
 ///
 /// A table of its own: stores of older engines have none, and older engines still read this store.
 pub const ARTIFACTS: TableDefinition<'_, u32, ArtifactRow> = TableDefinition::new("artifacts");
-/// Numbers of the store as a whole.
+/// Properties of the whole store.
 pub const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
-/// The version's number, the probability, whether the label is the positive one, when it turned out, when it came here. It has what
-/// figures are made of, so that no prediction is looked up for them.
+/// The version's number, the probability, whether the label is positive, when it turned out, and when it
+/// arrived. Figures are computed from it without reading the prediction.
 pub type OutcomeRow = (u32, f32, bool, u64, u64);
 
-/// The model's name and version, its threshold, its label's positive and negative value, and how many predictions and outcomes there are.
+/// The model's name and version, its threshold, its label's positive and negative value, and the numbers of
+/// predictions and outcomes.
 pub type VersionRow = (&'static str, u64, f64, &'static str, &'static str, u64, u64);
 
 /// The artifact's SHA-256, in hexadecimal, and when it made its last prediction, in milliseconds since 1970.
@@ -35,7 +36,7 @@ pub struct Tables<'t> {
     pub versions: Table<'t, u32, VersionRow>,
     pub artifacts: Table<'t, u32, ArtifactRow>,
     pub meta: Table<'t, &'static str, u64>,
-    /// For what is being encoded.
+    /// A buffer for encoding.
     pub buffer: Vec<u8>,
 }
 

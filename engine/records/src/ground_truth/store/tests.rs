@@ -24,7 +24,7 @@ fn version(number: u64) -> Arc<ModelVersion> {
     })
 }
 
-/// Returns predictions of one request at a time, a row for each key; their probabilities are 0.1, 0.2 and so
+/// Returns predictions of one request at a time, one row for each key, with the probabilities 0.1, 0.2 and so
 /// on.
 fn predicted(millis: u64, number: u64, keys: &[Option<&str>]) -> PredictionBatch {
     let mut kept = RowKeys::default();
@@ -206,7 +206,8 @@ fn artifacts_of_one_name_and_number_are_apart_and_the_loaded_one_is_current() {
     theirs.by = of_other_repository(1);
     let (our_id, their_id) = (ours.first, theirs.first);
     store.write(&[ours, theirs], &[], NOW + 1).unwrap();
-    let labelled = |id, value: &str| Outcome { label: LabelValue::Value(value.to_owned()), ..by_id(id, true) };
+    let labelled =
+        |id, value: &str| Outcome { label: LabelValue::Value(value.to_owned()), ..by_id(id, true) };
     let outcomes = [labelled(our_id, "Yes"), labelled(their_id, "stayed")];
     assert_eq!(results(&join(&mut store, &outcomes, NOW + 2)), [JoinResult::Joined; 2]);
     let wrong = store.write(&[], &[vec![labelled(their_id, "Yes")]], NOW + 2).unwrap();

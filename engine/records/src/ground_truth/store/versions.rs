@@ -77,12 +77,12 @@ impl Versions {
 
     /// Returns the version with this number.
     pub fn get(&self, number: u32) -> Result<&VersionStats, StoreError> {
-        self.known.get(&number).ok_or(StoreError::Torn { what: "a prediction's version" })
+        self.known.get(&number).ok_or(StoreError::Incomplete { what: "a prediction's version" })
     }
 
     /// Returns the version with this number, to change its counts.
     pub fn get_mut(&mut self, number: u32) -> Result<&mut VersionStats, StoreError> {
-        self.known.get_mut(&number).ok_or(StoreError::Torn { what: "a prediction's version" })
+        self.known.get_mut(&number).ok_or(StoreError::Incomplete { what: "a prediction's version" })
     }
 
     /// Removes versions without predictions.
