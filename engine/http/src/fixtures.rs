@@ -158,7 +158,8 @@ impl Engine {
             window_outcomes: 1_000,
             estimate_rows: 1_000,
         };
-        engine.outcomes = GroundTruthStore::start(&config, Arc::clone(&engine.metrics)).unwrap().map(Arc::new);
+        engine.outcomes =
+            GroundTruthStore::start(&config, Arc::clone(&engine.metrics)).unwrap().map(Arc::new);
         engine
     }
 

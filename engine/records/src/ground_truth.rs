@@ -199,8 +199,8 @@ impl GroundTruthStore {
 
     /// Returns the figures of a model's versions, the highest first.
     ///
-    /// A new repository may reuse a model's name and numbers. Of several artifacts with the same number, the one in
-    /// `loaded` counts. If `loaded` has none of this number, the one that predicted last counts.
+    /// A new repository may reuse a model's name and numbers. Of several artifacts with the same number, the
+    /// one in `loaded` counts. If `loaded` has none of this number, the one that predicted last counts.
     ///
     /// # Errors
     /// [`OutcomesError`].

@@ -5,7 +5,8 @@ use serde::{Serialize, Serializer};
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-/// The id of one prediction: a UUID of version 7 (RFC 9562, section 5.7), whose first 48 bits are the time in milliseconds.
+/// The id of one prediction: a UUID of version 7 (RFC 9562, section 5.7), whose first 48 bits are the time in
+/// milliseconds.
 ///
 /// The rows of one request share its time and its 54 random bits. The last 20 bits are the row's index. So
 /// each prediction has its own id, ids are ordered like their rows, and an id reveals its neighbours.

@@ -54,7 +54,8 @@ pub struct MetricsConfig {
     /// Whether requests, predictions and their stages are counted. The process and the models' states always
     /// are.
     pub enabled: bool,
-    /// The probabilities at which a band of risk begins, ascending; one to four, which make two to five bands.
+    /// The probabilities at which a band of risk begins, ascending; one to four, which make two to five
+    /// bands.
     pub risk_bands: Vec<f32>,
     /// The PEM files whose first certificate has its expiry watched.
     pub certificates: Vec<PathBuf>,

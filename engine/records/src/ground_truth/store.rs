@@ -183,7 +183,8 @@ impl Store {
         self.state.versions.iter()
     }
 
-    /// Returns one artifact for each model and version: the loaded one if it is given, else the last to predict.
+    /// Returns one artifact for each model and version: the loaded one if it is given, else the last to
+    /// predict.
     pub fn current_versions(
         &self,
         loaded: &[Arc<ModelVersion>],

@@ -1,7 +1,8 @@
 //! The names of log fields, in the engine's code and in JSON.
 //!
-//! Lines follow the Elastic Common Schema (<https://www.elastic.co/docs/reference/ecs>) with dotted keys, as the
-//! ecs-logging libraries write them. What it has no name for is under `onnward.`. A name keeps its type and its meaning.
+//! Lines follow the Elastic Common Schema (<https://www.elastic.co/docs/reference/ecs>) with dotted keys, as
+//! the ecs-logging libraries write them. What it has no name for is under `onnward.`. A name keeps its type
+//! and its meaning.
 
 use self::Kind::{Boolean, Long, Milliseconds, Text};
 

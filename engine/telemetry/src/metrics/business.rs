@@ -104,8 +104,8 @@ struct Revenue {
 #[derive(Debug)]
 struct Segment {
     feature: usize,
-    /// One for each of the schema's values, then one for missing values and one for unknown ones: whatever clients send,
-    /// there are no others.
+    /// One for each of the schema's values, then one for missing values and one for unknown ones: whatever
+    /// clients send, there are no others.
     values: Vec<SegmentValue>,
 }
 
@@ -115,7 +115,7 @@ struct SegmentValue {
     expected: Counter,
 }
 
-/// What stands for a value that is missing, and for one that the schema does not list.
+/// The values that stand for missing values and for values outside the schema.
 const RESERVED: [&str; 2] = ["missing", "unknown"];
 /// One more than there may be edges.
 const MAX_BANDS: usize = 5;

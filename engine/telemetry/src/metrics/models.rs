@@ -6,7 +6,7 @@ use prometheus::{GaugeVec, IntGaugeVec, Registry};
 
 use super::{float_gauges, gauges, to_i64};
 
-/// How a model stands at the moment of a scrape.
+/// The state of a model at a scrape.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelState {
     /// The model's name.
@@ -15,15 +15,15 @@ pub struct ModelState {
     pub desired: Option<u64>,
     /// The version that is served.
     pub serving: Option<u64>,
-    /// What waits for any of its loaded versions; `None` where none is loaded.
+    /// The queue of its loaded versions; `None` if none is loaded.
     pub queue: Option<QueueState>,
-    /// The figures on the held-out rows of each loaded version that tells them.
+    /// The figures on held-out rows of each loaded version that has them.
     pub evaluations: Vec<(u64, Figures)>,
-    /// How good the last predictions of each loaded version probably are, where there are any.
+    /// The estimated performance of each loaded version that has one.
     pub estimates: Vec<(u64, Estimate)>,
 }
 
-/// What waits to be scored.
+/// The rows that wait to be scored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QueueState {
     /// How many rows.
@@ -50,8 +50,8 @@ impl QueueState {
     }
 }
 
-/// What is read off the models when somebody asks, so that nothing is counted for it in between and the series of what is
-/// gone are gone.
+/// The gauges that are read from the models at a scrape. Nothing is counted in between, and unloaded models
+/// have no series.
 #[derive(Debug)]
 pub struct ModelGauges {
     queue_rows: IntGaugeVec,

@@ -235,7 +235,8 @@ fn artifacts_of_one_name_and_number_are_apart_and_the_loaded_one_is_current() {
     assert_eq!((artifacts.iter().unwrap().count(), counts(&store)), (0, vec![]));
 }
 
-/// Writes a store as engines did before artifacts had digests there: a request of two rows, the first with a key.
+/// Writes a store as engines did before artifacts had digests there: a request of two rows, the first with a
+/// key.
 fn write_old_store(folder: &Path, id: PredictionId) {
     use redb::TableDefinition;
     type OldVersion = (&'static str, u64, f64, &'static str, &'static str, u64, u64);

@@ -58,7 +58,8 @@ impl Versions {
 
     /// Returns a version's number and counts. Assigns a number to a new version.
     ///
-    /// A version without a digest, stored by an older engine, becomes that of the first equal artifact that predicts.
+    /// A version without a digest, stored by an older engine, becomes that of the first equal artifact that
+    /// predicts.
     pub fn number_of(&mut self, by: &Arc<ModelVersion>) -> (u32, &mut VersionStats) {
         let has_digest = |stats: &VersionStats| stats.by.sha256.is_some();
         let is_it = |stats: &VersionStats| Arc::ptr_eq(&stats.by, by) || stats.by.is_same_artifact(by);
@@ -129,7 +130,8 @@ impl Versions {
         self.known.iter().map(|(number, stats)| (*number, stats))
     }
 
-    /// Iterates over one artifact for each model and version: the loaded one if it is given, else the last to predict.
+    /// Iterates over one artifact for each model and version: the loaded one if it is given, else the last to
+    /// predict.
     pub fn current(&self, loaded: &[Arc<ModelVersion>]) -> impl Iterator<Item = (u32, &VersionStats)> {
         let mut current: BTreeMap<(&str, u64), (u32, &VersionStats)> = BTreeMap::new();
         for (number, stats) in self.iter() {
