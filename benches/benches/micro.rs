@@ -115,7 +115,7 @@ impl Data {
             size_bytes: 0,
             backend: BackendKind::Tract,
             comparison: None,
-            identity: Arc::new(ModelVersion::new("churn", 1, &artifact.metadata.schema)),
+            identity: Arc::new(ModelVersion::new("churn", 1, "", &artifact.metadata.schema)),
             description: Description::Artifact(Box::new(artifact.metadata.clone())),
             parser: self.parser.clone(),
             costs: costs(),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use onnward_exporter::export::export;
-use onnward_telemetry::logging::{ALWAYS, FIELDS, Kind, LABELS};
+use onnward_telemetry::logging::{COMMON_KEYS, FIELDS, Kind, LABELS};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -94,13 +94,13 @@ fn a_share_that_is_none_is_refused_by_its_key() {
 fn check_line(line: &str) {
     let fields: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     let fields = fields.as_object().unwrap();
-    for key in ALWAYS {
+    for key in COMMON_KEYS {
         assert!(fields.get(key).is_some_and(Value::is_string), "{key} is missing: {line}");
     }
     // serde_json keeps the last of two: a key that is there twice shows in the text alone.
     let written = fields.keys().map(|key| line.matches(&format!("\"{key}\":")).count()).sum::<usize>();
     assert_eq!(written, fields.len(), "a key is there twice: {line}");
-    for (key, value) in fields.iter().filter(|(key, _)| !ALWAYS.contains(&key.as_str())) {
+    for (key, value) in fields.iter().filter(|(key, _)| !COMMON_KEYS.contains(&key.as_str())) {
         if key.starts_with(LABELS) {
             assert!(!fields["log.logger"].as_str().unwrap().starts_with("onnward"), "{key}: {line}");
             continue;

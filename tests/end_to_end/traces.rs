@@ -203,7 +203,7 @@ fn a_dead_collector_costs_no_answer_and_is_told_of_once() {
     }
     let (status, log) = engine.stop();
     assert!(status.success(), "{}", log.join("\n"));
-    let told = log.iter().filter(|line| line.contains("the collector does not take traces")).count();
+    let told = log.iter().filter(|line| line.contains("the collector rejects traces")).count();
     assert_eq!(told, 1, "{}", log.join("\n"));
 }
 

@@ -215,11 +215,11 @@ impl Record {
 
     /// Whether the request is among those that are written down; whatever failed or was slow is.
     fn leaves_line(&self, status: u16, took: Duration) -> bool {
-        let AccessLogConfig { sample, slow, .. } = self.state.config.access_log;
+        let AccessLogConfig { slow, .. } = self.state.config.access_log;
         // Probes that succeed would be most of an idle engine's log.
         let is_dull =
             || status < 400 && self.route.get().is_some_and(|metrics| PROBES.contains(&metrics.route()));
-        status >= 500 || took >= slow || (sample.holds(self.id.as_str().as_bytes()) && !is_dull())
+        status >= 500 || took >= slow || (!is_dull() && self.state.access_sampler.samples())
     }
 }
 

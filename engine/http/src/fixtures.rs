@@ -13,7 +13,7 @@ use ndarray::ArrayView2;
 use onnward_quality::drift::{Drift, DriftConfig};
 use onnward_quality::estimate::Estimator;
 use onnward_records::capture::Capture;
-use onnward_records::ground_truth::{Outcomes, OutcomesConfig};
+use onnward_records::ground_truth::{GroundTruthStore, OutcomesConfig};
 use onnward_records::traces::Traces;
 use onnward_repository::{DEFAULT_ALIAS, DecidedBy, Target};
 use onnward_rows::RowParser;
@@ -97,7 +97,7 @@ pub struct Engine {
     pub capture: Option<Arc<Capture>>,
     pub metrics: Arc<Metrics>,
     /// The store of predictions; without one, as by default, none are kept.
-    pub outcomes: Option<Arc<Outcomes>>,
+    pub outcomes: Option<Arc<GroundTruthStore>>,
     pub traces: Option<Arc<Traces>>,
 }
 
@@ -158,7 +158,8 @@ impl Engine {
             window_outcomes: 1_000,
             estimate_rows: 1_000,
         };
-        engine.outcomes = Outcomes::start(&config, Arc::clone(&engine.metrics)).unwrap().map(Arc::new);
+        engine.outcomes =
+            GroundTruthStore::start(&config, Arc::clone(&engine.metrics)).unwrap().map(Arc::new);
         engine
     }
 
@@ -217,7 +218,7 @@ impl Engine {
             size_bytes: 1234,
             backend,
             comparison: None,
-            identity: Arc::new(ModelVersion::new(name, 3, &metadata.schema)),
+            identity: Arc::new(ModelVersion::new(name, 3, &"cd".repeat(32), &metadata.schema)),
             parser: RowParser::new(metadata.schema.clone()),
             description: Description::Artifact(Box::new(metadata)),
             costs,

@@ -3,12 +3,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use onnward_records::capture::Capture;
-use onnward_records::ground_truth::Outcomes;
+use onnward_records::ground_truth::GroundTruthStore;
 use onnward_records::traces::Traces;
 use onnward_serving::registry::{ModelEntry, Registry, ServingModel};
 use onnward_serving::reload::Reloader;
 use onnward_telemetry::audit::Audit;
 use onnward_telemetry::metrics::Metrics;
+use onnward_telemetry::share::Sampler;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::admission::drain::UnreadBodies;
@@ -50,7 +51,7 @@ pub struct HttpParts {
     /// Takes a share of the predictions, where that is configured.
     pub capture: Option<Arc<Capture>>,
     /// The store of predictions, where one is configured.
-    pub outcomes: Option<Arc<Outcomes>>,
+    pub outcomes: Option<Arc<GroundTruthStore>>,
     /// Sends traces, where that is configured.
     pub traces: Option<Arc<Traces>>,
 }
@@ -64,6 +65,8 @@ pub struct Shared {
     pub(super) large_bodies: LargeBodies,
     pub(super) unread_bodies: UnreadBodies,
     pub(super) rate_limits: Arc<RateLimits>,
+    /// Draws which requests leave a line in the access log.
+    pub(super) access_sampler: Sampler,
     /// How many requests are being answered, beside those of probes.
     answering: AtomicUsize,
 }
@@ -91,6 +94,7 @@ impl HttpState {
         let body_budget = Arc::new(Semaphore::new(budget));
         let small_body_budget = Arc::new(Semaphore::new(units(SMALL_BODIES_BYTES)));
         let rate_limits = Arc::new(RateLimits::new(&parts.limits));
+        let access_sampler = Sampler::new(parts.config.access_log.sample);
         Self(Arc::new(Shared {
             parts,
             body_budget,
@@ -98,6 +102,7 @@ impl HttpState {
             large_bodies: LargeBodies::default(),
             unread_bodies: UnreadBodies::default(),
             rate_limits,
+            access_sampler,
             answering: AtomicUsize::new(0),
         }))
     }

@@ -1,7 +1,8 @@
-//! A share of the answered predictions, written down as JSON lines in a folder or an object store: what a retraining job reads.
+//! Captures a sample of the answered predictions as JSON lines in a folder or an object store, for a
+//! retraining job.
 //!
-//! A request leaves only its body and its probabilities, in a bounded memory. A thread of its own makes lines of them and
-//! puts the files; when the place is slow or down, what has no room is lost and counted, and no request waits.
+//! A request leaves its body and probabilities in bounded memory. A separate thread formats and uploads them.
+//! If the destination is slow or down, predictions without room are lost and counted; no request waits.
 
 mod files;
 mod lines;
@@ -20,7 +21,7 @@ use onnward_repository::{Archive, ArchiveError, RepositoryConfig};
 use onnward_rows::BodyShape;
 use onnward_serving::registry::{Registry, ServingModel};
 use onnward_telemetry::metrics::{CaptureLoss, Metrics};
-use onnward_telemetry::share::Share;
+use onnward_telemetry::share::{Sampler, Share};
 use thiserror::Error;
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::sync::watch;
@@ -29,25 +30,25 @@ use self::files::Files;
 use self::writer::Writer;
 use crate::prediction_id::PredictionId;
 
-/// Which predictions are captured, and where they are written.
+/// The settings of capture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaptureConfig {
-    /// The place, reached as the model repository is.
+    /// The destination, opened like the model repository.
     pub place: RepositoryConfig,
     /// What is captured.
     pub rules: CaptureRules,
-    /// From how many bytes on a file is written.
+    /// The size from which a file is written.
     pub max_file_bytes: usize,
-    /// How long after its first line a file is written at the latest.
+    /// The age, from its first line, at which a file is written.
     pub max_file_age: Duration,
-    /// How much may wait in memory to be written; more is lost.
+    /// The most bytes that wait in memory to be written. More is lost.
     pub max_waiting_bytes: usize,
 }
 
-/// What is captured of which predictions.
+/// The rules of what is captured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaptureRules {
-    /// The share of the answered requests, by their ids.
+    /// The share of the answered requests that are captured.
     pub sample: Share,
     /// The features whose values are left out.
     pub redact: BTreeSet<String>,
@@ -55,13 +56,13 @@ pub struct CaptureRules {
     pub identifier: bool,
 }
 
-/// Why nothing can be captured.
+/// The reason why capture cannot start.
 #[derive(Debug, Error)]
 pub enum CaptureError {
-    /// The place cannot be written.
+    /// The destination cannot be written.
     #[error("capture.place cannot be used: {0}")]
     Place(#[from] ArchiveError),
-    /// The system gives no thread.
+    /// The thread cannot be started.
     #[error("capture cannot be started: {0}")]
     Thread(#[from] io::Error),
 }
@@ -78,32 +79,33 @@ pub struct Prediction {
     pub model: Arc<ServingModel>,
     /// The request's body.
     pub body: Bytes,
-    /// How the rows stand in it.
+    /// How the rows are arranged in it.
     pub form: BodyShape,
     /// The probability of the positive label for each row: `[rows]`.
     pub probabilities: Vec<f32>,
 }
 
-/// Takes predictions to be written down. Dropped, it forgets what has not been written; see [`Capture::finish`].
+/// The capture of predictions. Dropping it loses what has not been written; see [`Capture::finish`].
 pub struct Capture {
-    sample: Share,
+    sampler: Sampler,
     queue: Sender<Prediction>,
-    held: Arc<Held>,
+    budget: Arc<MemoryBudget>,
     metrics: Arc<Metrics>,
     ends: watch::Sender<Option<Duration>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// The memory that is shared by what waits to be made lines of and what waits to be written.
+/// The memory shared by predictions that wait to be formatted and files that wait to be uploaded.
 #[derive(Debug)]
-struct Held {
+struct MemoryBudget {
     bytes: AtomicUsize,
     limit: usize,
 }
 
-/// How many requests may wait to be made lines of, however small they are.
+/// The most requests that wait to be formatted, however small they are.
 const QUEUE_REQUESTS: usize = 4096;
-/// A body up to this size is copied: it lies in a buffer of its connection that may be much larger, and is reused.
+/// A body up to this size is copied: it lies in a buffer of its connection, which may be much larger and is
+/// reused.
 const COPIED_BYTES: usize = 64 * 1024;
 
 impl Capture {
@@ -117,85 +119,86 @@ impl Capture {
         metrics: Arc<Metrics>,
     ) -> Result<Self, CaptureError> {
         let archive = Archive::open(&config.place)?;
-        let held = Arc::new(Held { bytes: AtomicUsize::new(0), limit: config.max_waiting_bytes });
+        let budget = Arc::new(MemoryBudget { bytes: AtomicUsize::new(0), limit: config.max_waiting_bytes });
         let (queue, predictions) = channel(QUEUE_REQUESTS);
         let (ends, end) = watch::channel(None);
         let instance = format!("{:08x}", rand::random::<u32>());
         let place = archive.place().to_owned();
-        let sample = config.rules.sample;
+        let sampler = Sampler::new(config.rules.sample);
         let writer = Writer {
             predictions,
             files: Files::new(instance, config.max_file_bytes, config.max_file_age),
             rules: config.rules,
             archive,
-            held: Arc::clone(&held),
+            budget: Arc::clone(&budget),
             registry,
             metrics: Arc::clone(&metrics),
             end,
-            sought: BTreeSet::new(),
+            checked_features: BTreeSet::new(),
         };
-        // Its own runtime, so that reading bodies again holds up no request.
+        // A separate runtime, so that parsing bodies delays no request.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let write = move || runtime.block_on(writer.run());
         let thread = thread::Builder::new().name("capture".to_owned()).spawn(write)?;
         tracing::info!(place, "predictions are captured");
         let thread = Mutex::new(Some(thread));
-        Ok(Self { sample, queue, held, metrics, ends, thread })
+        Ok(Self { sampler, queue, budget, metrics, ends, thread })
     }
 
-    /// Whether the request of this id is to be captured once it is answered.
-    pub fn takes(&self, request_id: &str) -> bool {
-        self.sample.holds(request_id.as_bytes())
+    /// Draws whether a request is captured once it is answered.
+    #[inline]
+    pub fn is_sampled(&self) -> bool {
+        self.sampler.samples()
     }
 
-    /// Takes a prediction, or counts it as lost where there is no room.
+    /// Queues a prediction, or counts it as lost if there is no room.
     pub fn offer(&self, mut prediction: Prediction) {
         let bytes = prediction.body.len();
         if bytes <= COPIED_BYTES {
             prediction.body = Bytes::copy_from_slice(&prediction.body);
         }
-        if !self.held.take(bytes) {
+        if !self.budget.try_reserve(bytes) {
             return self.metrics.capture_lost(&prediction.model.name, CaptureLoss::NoRoom, 1);
         }
         if let Err(full) = self.queue.try_send(prediction) {
-            self.held.give_back(bytes);
+            self.budget.release(bytes);
             self.metrics.capture_lost(&full.into_inner().model.name, CaptureLoss::NoRoom, 1);
         }
     }
 
-    /// Writes what was taken before, for so long at most; what is not written by then is lost.
+    /// Writes what is queued, for at most `within`. The rest is lost.
     pub fn finish(&self, within: Duration) {
         self.ends.send_replace(Some(within));
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A panic of the thread has been told by the log.
+        // The log has reported a panic of the thread.
         let _ = thread.map(JoinHandle::join);
     }
 
     /// Returns how many bytes wait to be written.
     pub fn waiting_bytes(&self) -> usize {
-        self.held.bytes.load(Ordering::Relaxed)
+        self.budget.bytes.load(Ordering::Relaxed)
     }
 }
 
 impl fmt::Debug for Capture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Capture").field("held", &self.held).finish_non_exhaustive()
+        f.debug_struct("Capture").field("budget", &self.budget).finish_non_exhaustive()
     }
 }
 
-impl Held {
-    /// Takes room for so many bytes, if there is.
-    fn take(&self, bytes: usize) -> bool {
-        let has_room = |held: usize| held.checked_add(bytes).filter(|held| *held <= self.limit);
+impl MemoryBudget {
+    /// Reserves memory if there is room.
+    fn try_reserve(&self, bytes: usize) -> bool {
+        let has_room = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.limit);
         self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room).is_ok()
     }
 
-    /// Takes the room of something that is there already, even if it is too much.
-    fn charge(&self, bytes: usize) {
+    /// Reserves memory that is already in use, even above the limit.
+    fn reserve(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    fn give_back(&self, bytes: usize) {
+    fn release(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }

@@ -1,9 +1,9 @@
-//! What became of predictions: a store of them, the outcomes that are joined to them later, and figures made of both.
+//! Ground truth: stores predictions, joins outcomes to them, and computes performance figures.
 //!
-//! A request hands its predictions over once they are scored and never waits: they are gathered in memory, up to a bound,
-//! and a thread of its own writes them, a few times a second. Outcomes are written as soon as they come, and are answered when they are
-//! on the disk; they pass the same line, so a prediction that was answered is found. What estimates figures without
-//! outcomes ([`estimate`]) needs none of this.
+//! A request queues its predictions after scoring and never waits. A writer thread stores them a few times a
+//! second. Outcomes are written as they arrive and answered once they are on disk. They pass through the same
+//! queue, so an answered prediction is always found. Estimates without outcomes
+//! ([`onnward_quality::estimate`]) need none of this.
 
 mod batch;
 pub mod join;
@@ -19,95 +19,141 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use onnward_serving::version::ModelVersion;
 use onnward_telemetry::metrics::Metrics;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
 pub use self::batch::PredictionBatch;
 use self::join::{Joined, Outcome, WrongLabel};
-use self::queue::{Ask, Queue};
+use self::queue::{Command, Queue};
 use self::store::{Bounds, StoreError};
 use self::window::{Measured, WindowBounds};
 use self::writer::Writer;
 
-/// What is kept of predictions so that outcomes can be joined to them, and over what their figures are made.
+/// The settings of the store and of its figures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutcomesConfig {
-    /// The folder of the store; without one, no prediction is kept.
+    /// The folder of the store. `None` disables it.
     pub folder: Option<PathBuf>,
-    /// How long a prediction is kept.
+    /// How long a prediction is stored.
     pub retention: Duration,
-    /// How many predictions are kept; the oldest go first.
+    /// How many predictions are stored. The oldest are removed first.
     pub max_predictions: u64,
     /// How long an outcome counts.
     pub window: Duration,
-    /// How many outcomes of a version count, the last ones.
+    /// How many of the last outcomes of a version count.
     pub window_outcomes: usize,
     /// How many of the last scores of a version an estimate covers at least.
     pub estimate_rows: usize,
 }
 
-/// Why an engine does not start because of its store of predictions.
+/// The reason why the store cannot start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// Another engine has the folder.
+    /// Another engine uses the folder.
     #[error("outcomes.folder {}: {}", folder.display(), StoreError::InUse)]
     InUse {
         /// The folder.
         folder: PathBuf,
     },
-    /// The system gives no thread.
-    #[error("no thread to write predictions can be had: {0}")]
+    /// The writer thread cannot be started.
+    #[error("cannot start the writer thread of the prediction store: {0}")]
     Thread(#[source] io::Error),
 }
 
-/// Why outcomes are not joined, or figures not made.
+/// The reason why outcomes are not joined, or figures not computed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OutcomesError {
-    /// Labels that the models do not have. Nothing of the request has been joined.
-    #[error("labels that the models do not have")]
+    /// Some labels are not among the values of the models. No outcome of the request was joined.
+    #[error("a label is not one of the model's values")]
     WrongLabels(Vec<WrongLabel>),
-    /// Too much is waiting to be written.
-    #[error("too much is waiting to be written")]
+    /// Too many writes are pending.
+    #[error("too many writes are pending")]
     Full,
     /// The store cannot be used.
     #[error("{0}")]
     Unusable(String),
 }
 
-/// What is known of the predictions of one version.
+/// The figures of one version.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VersionFigures {
     /// The version.
     pub version: u64,
     /// The probability from which a row is judged positive.
     pub threshold: f64,
-    /// How many predictions are kept.
+    /// How many predictions are stored.
     pub predictions: u64,
     /// How many of them have their outcome.
     pub with_outcome: u64,
-    /// The share of them that have it.
+    /// The share of predictions with an outcome.
     pub coverage: Option<f64>,
-    /// Figures of the outcomes that count; absent if none does.
+    /// The measured performance; `None` if no outcome counts.
     pub measured: Option<Measured>,
 }
 
-/// The store of predictions while the engine serves.
+/// The running store of predictions and their outcomes.
+/// ```
+/// # use std::{error::Error, sync::Arc, time::Duration};
+/// use onnward_records::ground_truth::join::{JoinResult, LabelValue, Outcome, Reference};
+/// use onnward_records::ground_truth::{GroundTruthStore, OutcomesConfig, PredictionBatch};
+/// use onnward_records::prediction_id::PredictionId;
+/// # use onnward_serving::version::ModelVersion;
+/// # use onnward_telemetry::metrics::Metrics;
+/// # let folder = tempfile::TempDir::new()?;
+/// # let day = Duration::from_secs(86_400);
+/// # let config = OutcomesConfig {
+/// #     folder: Some(folder.path().to_owned()),
+/// #     retention: 90 * day,
+/// #     max_predictions: 1_000_000,
+/// #     window: 30 * day,
+/// #     window_outcomes: 10_000,
+/// #     estimate_rows: 1_000,
+/// # };
+/// # let churn = Arc::new(ModelVersion {
+/// #     model: "churn".to_owned(),
+/// #     version: 3,
+/// #     sha256: Some("cd".repeat(32)),
+/// #     threshold: 0.5,
+/// #     positive: "Yes".to_owned(),
+/// #     negative: "No".to_owned(),
+/// # });
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let store = GroundTruthStore::start(&config, Arc::new(Metrics::new()?))?.ok_or("no folder")?;
+///
+/// // A request is answered with two predictions, and later the customer of the second one leaves.
+/// let first = PredictionId::now();
+/// let probabilities = vec![0.12, 0.87];
+/// store.keep(PredictionBatch { first, by: Arc::clone(&churn), probabilities, keys: Default::default() });
+/// let label = LabelValue::Value("Yes".to_owned());
+/// let outcome = Outcome { of: Reference::Id(first.of_row(1)), label, millis: None, corrects: false };
+/// let joined = store.join(vec![outcome]).await?;
+/// assert_eq!(joined[0].result, JoinResult::Joined);
+///
+/// let figures = store.figures("churn", vec![churn]).await?;
+/// assert_eq!((figures[0].predictions, figures[0].with_outcome), (2, 1));
+/// store.stop();
+/// # Ok::<(), Box<dyn Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn Error>>(())
+/// ```
 #[derive(Debug)]
-pub struct Outcomes {
+pub struct GroundTruthStore {
     queue: Arc<Queue>,
     ended: Mutex<mpsc::Receiver<()>>,
     bounds: WindowBounds,
-    /// Held as long as the folder is this engine's.
+    /// Held while this engine uses the folder.
     _lock: Option<File>,
 }
 
-/// How long the end waits for what is still to be written.
-const LAST_WRITE: Duration = Duration::from_secs(5);
+/// How long a shutdown waits for the last write.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-impl Outcomes {
-    /// Opens the store that the configuration names, on the thread that writes it: predictions are taken meanwhile. `None` if it
-    /// names none. A store that cannot be opened is tried again from time to time, and outcomes are answered with the reason.
+impl GroundTruthStore {
+    /// Starts the writer thread, which opens the configured store. Predictions are queued meanwhile. Returns
+    /// `None` if no folder is configured. A store that cannot be opened is retried periodically, and outcomes
+    /// are answered with the reason.
     ///
     /// # Errors
     /// [`StartError`]: the folder is another engine's, or there is no thread.
@@ -116,7 +162,7 @@ impl Outcomes {
         let lock = match lock(&folder) {
             Ok(lock) => Some(lock),
             Err(TryLockError::WouldBlock) => return Err(StartError::InUse { folder }),
-            // Where there are no locks, or no folder, the thread finds out what is wrong.
+            // Without locks or without a folder, the writer thread reports the cause.
             Err(TryLockError::Error(_)) => None,
         };
         let bounds =
@@ -127,7 +173,7 @@ impl Outcomes {
         let (ending, ended) = mpsc::channel();
         let run = move || {
             writer.run();
-            // Nobody waits if the process ends otherwise.
+            // Nobody waits if the process ends in another way.
             let _ = ending.send(());
         };
         let handle =
@@ -136,47 +182,54 @@ impl Outcomes {
         Ok(Some(Self { queue, ended: Mutex::new(ended), bounds: window, _lock: lock }))
     }
 
-    /// Keeps the predictions of a request, if there is room for them: it never waits.
+    /// Queues a request's predictions if there is room. Never waits.
     pub fn keep(&self, scored: PredictionBatch) {
         self.queue.keep(scored);
     }
 
-    /// Joins outcomes: all of them, or none. When it returns they are on the disk.
+    /// Joins all outcomes or none. They are on disk when it returns.
     ///
     /// # Errors
     /// [`OutcomesError`].
     pub async fn join(&self, outcomes: Vec<Outcome>) -> Result<Vec<Joined>, OutcomesError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.ask(Ask::Join { outcomes, reply })?;
+        self.queue.send(Command::Join { outcomes, reply })?;
         answered(answer.await)
     }
 
-    /// What is known of the versions of a model, the highest first.
+    /// Returns the figures of a model's versions, the highest first.
+    ///
+    /// A new repository may reuse a model's name and numbers. Of several artifacts with the same number, the
+    /// one in `loaded` counts. If `loaded` has none of this number, the one that predicted last counts.
     ///
     /// # Errors
     /// [`OutcomesError`].
-    pub async fn figures(&self, model: &str) -> Result<Vec<VersionFigures>, OutcomesError> {
+    pub async fn figures(
+        &self,
+        model: &str,
+        loaded: Vec<Arc<ModelVersion>>,
+    ) -> Result<Vec<VersionFigures>, OutcomesError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.ask(Ask::Figures { model: model.to_owned(), reply })?;
+        self.queue.send(Command::Figures { model: model.to_owned(), loaded, reply })?;
         answered(answer.await)
     }
 
-    /// How far back the figures go.
+    /// Returns the bounds of the window over which figures are computed.
     pub fn window(&self) -> WindowBounds {
         self.bounds
     }
 
-    /// Writes what is still to be written, and closes the store.
+    /// Writes what is pending and closes the store.
     pub fn stop(&self) {
         self.queue.stop();
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        if ended.recv_timeout(LAST_WRITE).is_err() {
-            tracing::warn!("the last predictions are still being written; the end does not wait for it");
+        if ended.recv_timeout(SHUTDOWN_TIMEOUT).is_err() {
+            tracing::warn!("shutdown did not wait for the last predictions to be written");
         }
     }
 }
 
-/// The lock by which an engine knows that a folder is another's. It goes with the process, however that ends.
+/// Locks the folder, so that no other engine uses it. The system releases the lock when the process ends.
 fn lock(folder: &Path) -> Result<File, TryLockError> {
     create_dir_all(folder).map_err(TryLockError::Error)?;
     let path = folder.join("lock");

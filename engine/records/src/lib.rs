@@ -1,5 +1,5 @@
-//! What is kept of predictions: [`ground_truth`] joins labels that come later, [`capture`] writes requests for retraining,
-//! and [`traces`] sends spans to a collector.
+//! Records of predictions: [`ground_truth`] joins labels that arrive later, [`capture`] writes requests for
+//! retraining, and [`traces`] sends spans to a collector.
 
 pub mod capture;
 pub mod ground_truth;

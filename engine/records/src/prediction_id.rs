@@ -5,10 +5,20 @@ use serde::{Serialize, Serializer};
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-/// The id of one prediction: a UUID of version 7 (RFC 9562, section 5.7), whose first 48 bits are the time in milliseconds.
+/// The id of one prediction: a UUID of version 7 (RFC 9562, section 5.7), whose first 48 bits are the time in
+/// milliseconds.
 ///
-/// The rows of one request share its time and its 54 random bits; the last 20 bits are the row's index. So each
-/// prediction has an id of its own, ids are ordered as their rows are, and whoever has one knows those beside it.
+/// The rows of one request share its time and its 54 random bits. The last 20 bits are the row's index. So
+/// each prediction has its own id, ids are ordered like their rows, and an id reveals its neighbours.
+/// ```
+/// use onnward_records::prediction_id::PredictionId;
+///
+/// let first = PredictionId::made(1_763_805_600_123, 17);
+/// let third = first.of_row(2);
+/// assert_eq!((third.millis(), third.row()), (1_763_805_600_123, 2));
+/// assert_eq!(PredictionId::parse(third.text().as_str()), Some(third));
+/// assert!(first < third);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PredictionId(u128);
 
@@ -19,16 +29,16 @@ const VERSION: u128 = 7 << 76;
 const VARIANT: u128 = 0b10 << 62;
 
 impl PredictionId {
-    /// How many rows of one request have ids of their own.
-    pub const MOST_ROWS: usize = 1 << ROW_BITS;
+    /// The most rows of one request with ids of their own.
+    pub const MAX_ROWS: usize = 1 << ROW_BITS;
 
-    /// The id of the first row of a request that is answered now.
+    /// Creates the id of the first row of a request answered now.
     pub fn now() -> Self {
         Self::made(millis_now(), rand::random())
     }
 
-    /// The id of the first row of a request at a time, in milliseconds since 1970, of which 48 bits are used; 54 bits of
-    /// `random` are used.
+    /// Creates the id of the first row of a request at a time, in milliseconds since 1970. Uses 48 bits of
+    /// the time and 54 bits of `random`.
     pub fn made(millis: u64, random: u64) -> Self {
         let random = u128::from(random);
         let time = u128::from(millis) << 80;
@@ -37,43 +47,43 @@ impl PredictionId {
         Self(time | VERSION | high | VARIANT | low)
     }
 
-    /// Reads an id; `None` for a text that is no UUID of version 7.
+    /// Parses an id. `None` if the text is not a UUID of version 7.
     pub fn parse(text: &str) -> Option<Self> {
         let uuid = Uuid::try_parse(text).ok()?;
         (uuid.get_version_num() == 7).then(|| Self(uuid.as_u128()))
     }
 
-    /// The id of a row of the same request; rows from [`PredictionId::MOST_ROWS`] on would share one.
+    /// Returns the id of a row of the same request. Rows from [`PredictionId::MAX_ROWS`] on would share ids.
     pub fn of_row(self, row: usize) -> Self {
         Self(self.0 & !ROW_MASK | row as u128 & ROW_MASK)
     }
 
-    /// The row's index in its request.
+    /// Returns the row's index in its request.
     pub fn row(self) -> usize {
         (self.0 & ROW_MASK) as usize
     }
 
-    /// When the prediction was made, in milliseconds since 1970.
+    /// Returns when the prediction was made, in milliseconds since 1970.
     pub fn millis(self) -> u64 {
         (self.0 >> 80) as u64
     }
 
-    /// The number that the id is; ids are ordered as these are.
+    /// Returns the id as a number. Ids are ordered like their numbers.
     pub fn as_u128(self) -> u128 {
         self.0
     }
 
-    /// The id that is this number.
+    /// Creates the id with this number.
     pub fn from_u128(number: u128) -> Self {
         Self(number)
     }
 
-    /// A number below the ids of every prediction of this millisecond and above those of every one before it.
-    pub fn first_of(millis: u64) -> u128 {
+    /// Returns a number below every id of this millisecond and above every earlier id.
+    pub fn lower_bound(millis: u64) -> u128 {
         u128::from(millis) << 80
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     pub fn text(self) -> IdText {
         let mut text = [0; Hyphenated::LENGTH];
         Uuid::from_u128(self.0).hyphenated().encode_lower(&mut text);
@@ -92,7 +102,7 @@ impl Serialize for PredictionId {
 pub struct IdText([u8; Hyphenated::LENGTH]);
 
 impl IdText {
-    /// The text of the id of another row of the same request: only the last digits differ.
+    /// Returns the text of another row's id of the same request. Only the last digits differ.
     pub fn of_row(mut self, row: usize) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let digits = self.0.iter_mut().rev().take(ROW_DIGITS).enumerate();
@@ -102,7 +112,7 @@ impl IdText {
         self
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
@@ -137,7 +147,7 @@ mod tests {
     #[test]
     fn the_text_of_a_row_is_that_of_its_id() {
         let id = PredictionId::now();
-        for row in [0, 1, 9, 10, 15, 16, 255, 4_096, 65_535, 999_999, PredictionId::MOST_ROWS - 1] {
+        for row in [0, 1, 9, 10, 15, 16, 255, 4_096, 65_535, 999_999, PredictionId::MAX_ROWS - 1] {
             assert_eq!(id.text().of_row(row), id.of_row(row).text());
             assert_eq!(id.of_row(row).of_row(0), id);
         }
@@ -146,9 +156,10 @@ mod tests {
     #[test]
     fn ids_are_ordered_as_time_and_rows_are_and_are_different() {
         let (early, late) = (PredictionId::made(1_000, u64::MAX), PredictionId::made(1_001, 0));
-        assert!(early < early.of_row(1) && early.of_row(PredictionId::MOST_ROWS - 1) < late);
+        assert!(early < early.of_row(1) && early.of_row(PredictionId::MAX_ROWS - 1) < late);
         assert!(
-            early.as_u128() < PredictionId::first_of(1_001) && PredictionId::first_of(1_001) < late.as_u128()
+            early.as_u128() < PredictionId::lower_bound(1_001)
+                && PredictionId::lower_bound(1_001) < late.as_u128()
         );
         let ids: HashSet<PredictionId> = (0..100_000).map(|_| PredictionId::now()).collect();
         assert_eq!(ids.len(), 100_000);

@@ -1,7 +1,7 @@
-//! Traces of requests, sent to a collector by OTLP over HTTP; OpenTelemetry is known here only.
+//! Traces of requests, sent to a collector by OTLP over HTTP. Only this module uses OpenTelemetry.
 //!
-//! What a request leaves are ids and times. Its spans are made of them when it has been answered, and only if it is
-//! sampled, so one that is not costs nothing but its ids. A thread of its own sends them, from a bounded queue: a collector
+//! A request leaves ids and times. Its spans are made after it was answered, and only if it is sampled. So an
+//! unsampled request costs only its ids. A separate thread sends the spans from a bounded queue: a collector
 //! that is slow or down costs spans, never time.
 
 mod context;
@@ -13,32 +13,30 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::{fs, io};
 
-use onnward_telemetry::share::Share;
+use onnward_telemetry::share::{Sampler, Share};
 use opentelemetry::KeyValue;
 use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::EnvResourceDetector;
-use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, RandomIdGenerator, Sampler, SpanProcessor,
-};
+use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, RandomIdGenerator, SpanProcessor};
 use thiserror::Error;
 
 pub use self::context::RequestTrace;
 use self::exporter::Exporter;
 pub use self::spans::{Answered, Scoring, Stages};
 
-/// Where traces are sent.
+/// The settings of traces.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TracingConfig {
-    /// The URL that takes traces by OTLP over HTTP: the collector's, with `/v1/traces`.
+    /// The collector's URL for OTLP over HTTP, with `/v1/traces`.
     pub endpoint: String,
-    /// The share of the requests that are traced, of those that come without a decision of their caller's.
+    /// The share of requests that are traced, among those without a decision of their caller.
     pub sample: Share,
-    /// A file of lines `name: value`, sent as headers: what the collector knows its senders by.
+    /// A file of lines `name: value`, sent as headers, for example to authenticate at the collector.
     pub headers_file: Option<PathBuf>,
 }
 
-/// Why traces cannot be sent.
+/// The reason why traces cannot be sent.
 #[derive(Debug, Error)]
 pub enum TracesError {
     /// The file of headers cannot be read.
@@ -46,10 +44,10 @@ pub enum TracesError {
     Unreadable {
         /// The file.
         path: String,
-        /// What the system says.
+        /// The cause.
         error: io::Error,
     },
-    /// A line of the file of headers is none; what it says may be secret.
+    /// A line of the file is not a header. The message does not quote it, because it may be secret.
     #[error("tracing.headers_file {path}, line {line}: write each header as `name: value`")]
     NoHeader {
         /// The file.
@@ -57,15 +55,30 @@ pub enum TracesError {
         /// The line, counted from 1.
         line: usize,
     },
-    /// The variables that OpenTelemetry reads contradict it, or there is no TLS.
+    /// The variables of OpenTelemetry contradict it, or TLS is unavailable.
     #[error("traces cannot be sent: {0}")]
     Exporter(#[from] ExporterBuildError),
-    /// The system gives no thread or no sockets.
+    /// The thread or the sockets cannot be created.
     #[error("traces cannot be sent: {0}")]
     System(#[from] io::Error),
 }
 
-/// Takes what requests leave and sends it.
+/// The exporter of request traces.
+/// ```
+/// use onnward_records::traces::{Traces, TracingConfig};
+/// use onnward_telemetry::share::Share;
+///
+/// # onnward_repository::prepare_tls();
+/// let endpoint = "http://127.0.0.1:4318/v1/traces".to_owned();
+/// let traces = Traces::start(&TracingConfig { endpoint, sample: Share::of(0.01), headers_file: None })?;
+///
+/// // The caller's trace goes on, with the caller's decision.
+/// let sent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+/// let trace = traces.begin(&|name| (name == "traceparent").then_some(sent));
+/// assert_eq!(trace.trace_id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+/// assert!(trace.traceparent().ends_with("-01"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Traces {
     sampler: Sampler,
@@ -73,13 +86,13 @@ pub struct Traces {
     processor: BatchSpanProcessor,
 }
 
-/// How many spans may wait to be sent; a prediction has six.
+/// The most spans that wait to be sent. A prediction has six.
 const QUEUE_SPANS: usize = 16 * 1024;
 const BATCH_SPANS: usize = 512;
 const SEND_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Traces {
-    /// Starts the thread that sends. TLS must have been made ready.
+    /// Starts the exporting thread. TLS must be installed already.
     ///
     /// # Errors
     /// [`TracesError`].
@@ -94,21 +107,17 @@ impl Traces {
         let mut processor = BatchSpanProcessor::new(exporter, batches);
         processor.set_resource(&resource());
         tracing::info!(endpoint = config.endpoint, "traces are sent");
-        Ok(Self {
-            sampler: Sampler::TraceIdRatioBased(config.sample.value()),
-            ids: RandomIdGenerator::default(),
-            processor,
-        })
+        Ok(Self { sampler: Sampler::new(config.sample), ids: RandomIdGenerator::default(), processor })
     }
 
-    /// Sends what is waiting, for so long at most.
+    /// Exports pending spans, for at most `within`.
     pub fn finish(&self, within: Duration) {
-        // What failed has been told by the exporter.
+        // The exporter has logged failures.
         let _ = self.processor.shutdown_with_timeout(within);
     }
 }
 
-/// What the spans are of. `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` stand over our own names.
+/// Builds the resource of the spans. `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` override our values.
 fn resource() -> Resource {
     let name = std::env::var("OTEL_SERVICE_NAME").ok().filter(|name| !name.is_empty());
     let instance = format!("{:032x}", rand::random::<u128>());
@@ -125,7 +134,7 @@ fn resource() -> Resource {
     }
 }
 
-/// The headers in a file of lines `name: value`; blank lines and those that begin with `#` are none.
+/// Reads headers from a file of lines `name: value`, ignoring blank lines and comments (`#`).
 fn read_headers(path: &Path) -> Result<Vec<(String, String)>, TracesError> {
     let shown = path.display().to_string();
     let text =

@@ -131,7 +131,7 @@ impl Loader {
             backend,
             comparison,
             parser: RowParser::new(description.schema().clone()),
-            identity: Arc::new(ModelVersion::new(name, version, description.schema())),
+            identity: Arc::new(ModelVersion::new(name, version, &manifest.sha256, description.schema())),
             description,
             costs,
             monitor,

@@ -9,6 +9,8 @@ pub struct ModelVersion {
     pub model: String,
     /// The version.
     pub version: u64,
+    /// The SHA-256 of its artifact, in hexadecimal. `None` for predictions stored without one, by an older engine.
+    pub sha256: Option<String>,
     /// The probability from which a row is judged positive.
     pub threshold: f64,
     /// The label's value of a positive row.
@@ -18,15 +20,31 @@ pub struct ModelVersion {
 }
 
 impl ModelVersion {
-    /// Creates the identity of a version whose rows have this schema.
-    pub fn new(model: &str, version: u64, schema: &Schema) -> Self {
+    /// Creates the identity of the version whose artifact has this SHA-256 and whose rows have this schema.
+    pub fn new(model: &str, version: u64, sha256: &str, schema: &Schema) -> Self {
         Self {
             model: model.to_owned(),
             version,
+            sha256: Some(sha256.to_owned()),
             threshold: schema.threshold,
             positive: schema.label.positive.clone(),
             negative: schema.label.negative.clone(),
         }
+    }
+
+    /// Returns whether both name the same artifact: by its digest, since repositories can reuse names and numbers.
+    ///
+    /// Where one of them has no digest, the threshold and the label must be equal.
+    pub fn is_same_artifact(&self, other: &Self) -> bool {
+        let is_same_number = self.version == other.version && self.model == other.model;
+        is_same_number
+            && match (&self.sha256, &other.sha256) {
+                (Some(one), Some(other)) => one == other,
+                _ => {
+                    let is_same_label = self.positive == other.positive && self.negative == other.negative;
+                    is_same_label && self.threshold.to_bits() == other.threshold.to_bits()
+                }
+            }
     }
 
     /// Returns whether this value of the label is the positive one. `None` for a value that the label does

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use onnward_http::lifecycle::Ending;
 use onnward_records::capture::Capture;
-use onnward_records::ground_truth::Outcomes;
+use onnward_records::ground_truth::GroundTruthStore;
 use onnward_records::traces::Traces;
 use onnward_serving::registry::Registry;
 use onnward_telemetry::metrics::Metrics;
@@ -17,7 +17,7 @@ pub struct Records {
     /// Captures a share of the predictions.
     pub capture: Option<Arc<Capture>>,
     /// Keeps predictions for their outcomes.
-    pub outcomes: Option<Arc<Outcomes>>,
+    pub outcomes: Option<Arc<GroundTruthStore>>,
     /// Sends traces.
     pub traces: Option<Arc<Traces>>,
 }
@@ -39,7 +39,7 @@ impl Records {
         let capture = capture.map(|config| Capture::start(config, Arc::clone(registry), Arc::clone(metrics)));
         Ok(Self {
             capture: capture.transpose()?.map(Arc::new),
-            outcomes: Outcomes::start(&config.outcomes, Arc::clone(metrics))?.map(Arc::new),
+            outcomes: GroundTruthStore::start(&config.outcomes, Arc::clone(metrics))?.map(Arc::new),
             traces: config.tracing.as_ref().map(Traces::start).transpose()?.map(Arc::new),
         })
     }

@@ -1,6 +1,6 @@
-//! Who had the engine do what: a line of the log for each, whatever its level, and one of a file where one is configured.
+//! The audit log: a log line for each admin request at any level, and a line of a file if one is configured.
 //!
-//! What is done to the model repository is on record there; see `onnward-exporter audit`.
+//! Changes to the model repository are recorded there; see `onnward-exporter audit`.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -9,28 +9,28 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{SecondsFormat, Utc};
+use onnward_quality::time::{millis_now, rfc3339};
 use serde::Serialize;
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 
-/// The target of the lines of the audit log, by which they are told from all others.
+/// The target of audit log lines.
 pub const AUDIT: &str = "onnward::audit";
 
-/// The audit log's file cannot be had.
+/// The audit log file cannot be opened.
 #[derive(Debug, Error)]
-#[error("cannot write the audit log {}: {source}", path.display())]
+#[error("cannot open the audit log {} for writing: {source}", path.display())]
 pub struct AuditError {
     path: PathBuf,
     source: io::Error,
 }
 
-/// What somebody had the engine do, or tried to.
+/// An admin request that was answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AdminAction {
     /// When, in RFC 3339 and UTC.
     pub time: String,
-    /// The caller's name; absent where nobody is asked for one, or it is not known.
+    /// The caller's name. `None` if no key is required or the caller is unknown.
     pub who: Option<String>,
     /// The address that the request came from.
     pub from: Option<IpAddr>,
@@ -45,7 +45,7 @@ pub struct AdminAction {
 }
 
 impl AdminAction {
-    /// An action that has just been answered.
+    /// Creates the record of an action that was answered now.
     pub fn now(
         who: Option<String>,
         from: Option<IpAddr>,
@@ -54,19 +54,33 @@ impl AdminAction {
         request_id: String,
     ) -> Self {
         let outcome = if status < 400 { "success" } else { "failure" };
-        let time = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
+        let time = rfc3339(millis_now());
         Self { time, who, from, action, status, outcome, request_id }
     }
 }
 
-/// Where actions are put on record.
+/// The audit log.
+/// ```
+/// use onnward_telemetry::audit::{AdminAction, Audit};
+///
+/// # let folder = tempfile::TempDir::new()?;
+/// let path = folder.path().join("audit.jsonl");
+/// let audit = Audit::open(Some(&path))?;
+/// let (who, action) = (Some("ops".to_owned()), "POST /admin/reload".to_owned());
+/// let action = AdminAction::now(who, None, action, 202, "id-1".to_owned());
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// audit.record(action).await;
+/// # });
+/// assert!(std::fs::read_to_string(&path)?.contains(r#""outcome":"success""#));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Audit {
     file: Option<Arc<Mutex<File>>>,
 }
 
 impl Audit {
-    /// Opens the file, where there is to be one; it is written at its end, and only its owner reads it.
+    /// Opens the file, if there is one, to append to it. Only its owner may read it.
     ///
     /// # Errors
     /// [`AuditError`].
@@ -77,7 +91,7 @@ impl Audit {
         Ok(Self { file: Some(Arc::new(Mutex::new(file))) })
     }
 
-    /// Puts an action on record, on the disk where there is a file.
+    /// Records an action. If there is a file, the line is on disk when this returns.
     pub async fn record(&self, action: AdminAction) {
         let AdminAction { who, from, action: what, status, outcome, request_id, .. } = &action;
         tracing::info!(
@@ -88,7 +102,7 @@ impl Audit {
         let Some(file) = self.file.clone() else { return };
         let written = spawn_blocking(move || append(&file, &action)).await;
         if let Err(error) = written.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
-            tracing::error!(%error, "the audit log's file cannot be written");
+            tracing::error!(%error, "the audit log file cannot be written");
         }
     }
 }

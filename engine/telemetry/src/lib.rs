@@ -1,6 +1,6 @@
-//! What the engine says of itself: its log, its metrics and its audit log.
+//! The engine's log, metrics and audit log.
 //!
-//! [`metrics`] alone names metrics and knows Prometheus; [`logging`] alone names the fields of log lines.
+//! Only [`metrics`] names metrics and uses Prometheus; only [`logging`] names the fields of log lines.
 
 pub mod audit;
 pub mod logging;

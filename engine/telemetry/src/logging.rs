@@ -1,13 +1,14 @@
-//! The log: lines for people on a terminal, JSON elsewhere, always on standard error, by a thread of its own.
+//! The log: human-readable lines on a terminal, JSON elsewhere, on standard error, written by a separate
+//! thread.
 //!
-//! Whatever a line holds, both forms escape it, so no request can forge a line. What a customer's row holds is in none,
-//! unless the configuration asks for it.
+//! Both forms escape their values, so no request can forge a line. Rows' values are never logged unless
+//! configured.
 
+mod buffered_writer;
 #[cfg(any(test, feature = "test-util"))]
 mod captured;
 mod escape;
 mod fields;
-mod gathered;
 mod json;
 mod pretty;
 
@@ -21,11 +22,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, registry};
 
+use self::buffered_writer::BufferedWriter;
+pub use self::buffered_writer::lost_lines;
 #[cfg(any(test, feature = "test-util"))]
 pub use self::captured::{Log as CapturedLog, captured_log, keep_events_on};
-pub use self::fields::{ALWAYS, FIELDS, FieldName, Kind, LABELS};
-use self::gathered::Gathered;
-pub use self::gathered::lost_lines;
+pub use self::fields::{COMMON_KEYS, FIELDS, FieldName, Kind, LABELS};
 use self::json::JsonLines;
 use self::pretty::PrettyFields;
 use crate::audit::AUDIT;
@@ -34,21 +35,21 @@ use crate::audit::AUDIT;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// Lines for people.
+    /// Human-readable lines.
     Pretty,
     /// One JSON object a line.
     Json,
 }
 
-/// How important a line of the log is at least.
+/// The least severe level that is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
-    /// Something failed and somebody should look.
+    /// Something failed that needs attention.
     Error,
-    /// Something is not as it should be.
+    /// Something is wrong, but the engine works.
     Warn,
-    /// What happens, one line a request included.
+    /// Events, including one line for each request.
     Info,
     /// Details for looking into a problem.
     Debug,
@@ -56,53 +57,53 @@ pub enum LogLevel {
     Trace,
 }
 
-/// How the log looks.
+/// The settings of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogConfig {
-    /// Its form; without one, pretty on a terminal and JSON elsewhere.
+    /// The format. `None` means pretty on a terminal and JSON elsewhere.
     pub format: Option<LogFormat>,
-    /// The least important lines written.
+    /// The least severe level that is written.
     pub level: LogLevel,
 }
 
-/// The target of the lines of requests, by which they are told from all others.
+/// The target of access log lines.
 pub const ACCESS: &str = "onnward::access";
-/// What the targets of the engine's own lines begin with.
-const OWN: &str = "onnward";
+/// The prefix of the engine's own targets.
+const ENGINE_TARGET: &str = "onnward";
 
-/// The log of this process. Dropped, it writes what it has gathered.
-pub struct Log(Option<Gathered>);
+/// The log of this process. Dropping it writes the buffered lines.
+pub struct Log(Option<BufferedWriter>);
 
-/// Starts the log of this process, panics included; one that is there already stays.
+/// Installs the process's log, including panics. An installed one stays.
 ///
 /// # Errors
 /// The operating system's, if it gives no thread.
 pub fn init(config: LogConfig) -> io::Result<Log> {
     let terminal = stderr().is_terminal();
     let format = config.format.unwrap_or(if terminal { LogFormat::Pretty } else { LogFormat::Json });
-    let gathered = Gathered::start(stderr())?;
-    let lines = lines(format, terminal, gathered.clone()).with_filter(filter(config.level));
+    let buffered = BufferedWriter::start(stderr())?;
+    let lines = lines(format, terminal, buffered.clone()).with_filter(filter(config.level));
     if registry().with(lines).try_init().is_err() {
         return Ok(Log(None));
     }
     set_hook(Box::new(log_panic));
-    Ok(Log(Some(gathered)))
+    Ok(Log(Some(buffered)))
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
-        if let Some(gathered) = &self.0 {
-            gathered.flush();
+        if let Some(buffered) = &self.0 {
+            buffered.flush();
         }
     }
 }
 
-/// Writes events as lines of this form.
+/// Creates the layer that formats events as lines.
 pub(crate) fn lines<W>(format: LogFormat, ansi: bool, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    // An error of writing must not be reported by writing again: that would panic when standard error is closed.
+    // A failed write must not be reported by another write, which would panic if standard error is closed.
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false);
     match format {
         LogFormat::Pretty => lines.with_ansi(ansi).with_target(false).fmt_fields(PrettyFields).boxed(),
@@ -110,7 +111,7 @@ where
     }
 }
 
-/// The engine's own lines from the level on; the libraries' at most as warnings.
+/// Creates the filter: the engine's lines from this level on, the libraries' from warnings on.
 pub(crate) fn filter(level: LogLevel) -> Targets {
     let own = match level {
         LogLevel::Error => LevelFilter::ERROR,
@@ -120,13 +121,13 @@ pub(crate) fn filter(level: LogLevel) -> Targets {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     let others = own.min(LevelFilter::WARN);
-    // Whatever the level, who had the engine do what is on record.
-    Targets::new().with_target(OWN, own).with_target(AUDIT, LevelFilter::INFO).with_default(others)
+    // Audit lines are written at any level.
+    Targets::new().with_target(ENGINE_TARGET, own).with_target(AUDIT, LevelFilter::INFO).with_default(others)
 }
 
-/// Whether a line is the engine's own, by its target.
-fn is_own(target: &str) -> bool {
-    target.starts_with(OWN)
+/// Returns whether a target is the engine's own.
+fn is_engine_target(target: &str) -> bool {
+    target.starts_with(ENGINE_TARGET)
 }
 
 fn log_panic(panic: &PanicHookInfo<'_>) {

@@ -1,6 +1,6 @@
-//! Every metric by name, in one place; Prometheus is known here only.
+//! All metrics. Only this module uses the Prometheus crate.
 //!
-//! Labels are closed sets or model names, so the number of series is bounded whatever clients send.
+//! Labels are closed sets or model names, so clients cannot grow the number of series.
 
 mod allocator;
 mod business;
@@ -48,14 +48,16 @@ use self::versions::VersionMetrics;
 pub use self::versions::{LoadedVersion, Role, SwapOutcome};
 use crate::logging::lost_lines;
 
-/// What is counted, and what `/metrics` watches beside the models.
+/// The settings of the metrics.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricsConfig {
-    /// Whether requests, predictions and their stages are counted; the process and the models' states always are.
+    /// Whether requests, predictions and their stages are counted. The process and the models' states always
+    /// are.
     pub enabled: bool,
-    /// The probabilities at which a band of risk begins, ascending; one to four, which make two to five bands.
+    /// The probabilities at which a band of risk begins, ascending; one to four, which make two to five
+    /// bands.
     pub risk_bands: Vec<f32>,
-    /// The PEM files whose first certificate's end is told of.
+    /// The PEM files whose first certificate has its expiry watched.
     pub certificates: Vec<PathBuf>,
 }
 
@@ -65,12 +67,22 @@ impl Default for MetricsConfig {
     }
 }
 
-/// Two metrics of one name, or a name that Prometheus does not take: a mistake of this module.
+/// Two metrics have one name, or Prometheus rejects a name: a bug of this module.
 #[derive(Debug, Error)]
 #[error("the metrics cannot be registered: {0}")]
 pub struct MetricsError(#[from] prometheus::Error);
 
 /// The metrics of one process.
+/// ```
+/// use onnward_telemetry::metrics::{CaptureLoss, Metrics};
+///
+/// let metrics = Metrics::new()?;
+/// metrics.captured("churn", 3);
+/// metrics.capture_lost("churn", CaptureLoss::NoRoom, 1);
+/// let text = String::from_utf8(metrics.render(&[])?)?;
+/// assert!(text.contains(r#"onnward_capture_lost_total{model="churn",reason="no_room"} 1"#));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -88,7 +100,7 @@ pub struct Metrics {
     process: Option<ProcessMetrics>,
     allocator: AllocatorMetrics,
     certificates: CertificateMetrics,
-    /// One scrape at a time: what is read at a scrape is read and then printed.
+    /// Held while a scrape reads values and renders them, so that there is one at a time.
     scraping: Mutex<()>,
 }
 
@@ -136,8 +148,8 @@ impl Metrics {
         })
     }
 
-    /// Everything in the Prometheus text format, version 0.0.4, the models as they stand now. It reads files: call it where
-    /// blocking is allowed.
+    /// Renders all metrics in the Prometheus text format, version 0.0.4, with the models' present state. It
+    /// reads files, so call it where blocking is allowed.
     ///
     /// # Errors
     /// [`MetricsError`] if a metric cannot be written down.
@@ -145,7 +157,7 @@ impl Metrics {
         let _one = self.scraping.lock().unwrap_or_else(PoisonError::into_inner);
         self.versions.set_repository_age();
         self.log_lines_lost.inc_by(lost_lines().saturating_sub(self.log_lines_lost.get()));
-        self.models.show(models);
+        self.models.set(models);
         if let Some(process) = &self.process {
             process.read();
         }
@@ -156,7 +168,7 @@ impl Metrics {
         Ok(text)
     }
 
-    /// The media type of [`Metrics::render`].
+    /// Returns the media type of [`Metrics::render`].
     pub fn content_type() -> &'static str {
         TEXT_FORMAT
     }
@@ -209,13 +221,13 @@ fn histograms(
     registered(r, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?)
 }
 
-/// A count as a gauge holds it.
-fn whole(count: impl TryInto<i64>) -> i64 {
+/// Converts a count to a gauge value, saturating.
+fn to_i64(count: impl TryInto<i64>) -> i64 {
     count.try_into().unwrap_or(i64::MAX)
 }
 
 /// Ends every series of a version of a model.
-fn end_series<T: MetricVecBuilder>(vec: &MetricVec<T>, model: &str, version: &str) {
+fn remove_series<T: MetricVecBuilder>(vec: &MetricVec<T>, model: &str, version: &str) {
     for family in vec.collect() {
         for metric in family.get_metric() {
             let labels: HashMap<&str, &str> =

@@ -1,4 +1,7 @@
-//! A share of requests, for sampling.
+//! Sampling: which requests are logged, captured or traced.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A share of something, from 0 (none of it) to 1 (all of it).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -8,47 +11,108 @@ impl Share {
     /// All of it.
     pub const ALL: Self = Self(1.0);
 
-    /// This share, as near to it as there is one.
+    /// Creates a share, clamped to the range from 0 to 1.
     pub fn of(share: f64) -> Self {
         Self(share.clamp(0.0, 1.0))
     }
 
-    /// The share as a number.
+    /// Returns the share as a number.
     pub fn value(self) -> f64 {
         self.0
     }
+}
 
-    /// Whether what goes by this id belongs to the share. An id always belongs to the same shares: whatever is
-    /// sampled by it is sampled whole, in every instance, and a smaller share is part of a larger one.
-    pub fn holds(self, id: &[u8]) -> bool {
-        self.0 >= 1.0 || (self.0 > 0.0 && place(id) < self.0)
+/// A sampler that selects a share of requests at random.
+///
+/// It draws its own numbers. So nothing that a client sends, such as a request id, decides what is sampled.
+///
+/// ```
+/// use onnward_telemetry::share::{Sampler, Share};
+///
+/// let sampler = Sampler::new(Share::of(0.25));
+/// let sampled = (0..10_000).filter(|_| sampler.samples()).count();
+/// assert!((2_300..2_700).contains(&sampled));
+/// assert!(!Sampler::new(Share::of(0.0)).samples());
+/// ```
+#[derive(Debug)]
+pub struct Sampler {
+    share: Share,
+    /// A number is sampled if its upper 53 bits are below this bound.
+    bound: u64,
+    /// How many requests were asked about, from a random start. So instances sample independently.
+    asked: AtomicU64,
+}
+
+/// The bits of a number that decide, as many as a share's precision has.
+const BITS: u32 = 53;
+
+impl Sampler {
+    /// Creates a sampler with a random start.
+    pub fn new(share: Share) -> Self {
+        let bound = (share.0 * (1_u64 << BITS) as f64) as u64;
+        Self { share, bound, asked: AtomicU64::new(RandomState::new().hash_one(())) }
+    }
+
+    /// Returns the configured share.
+    pub fn share(&self) -> Share {
+        self.share
+    }
+
+    /// Draws whether the next request is sampled.
+    #[inline]
+    pub fn samples(&self) -> bool {
+        match self.bound {
+            0 => false,
+            bound if bound >> BITS > 0 => true,
+            bound => mix(self.asked.fetch_add(1, Ordering::Relaxed)) >> (u64::BITS - BITS) < bound,
+        }
     }
 }
 
-/// A place from 0 to below 1, evenly spread over ids however alike they are.
-fn place(id: &[u8]) -> f64 {
-    // FNV-1a (RFC 9923), and the last steps of MurmurHash3, which spread the last bytes over all bits.
-    let fnv = id.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    let mixed = (fnv ^ (fnv >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    let mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    let bits = (mixed ^ (mixed >> 33)) >> 11;
-    bits as f64 / (1_u64 << 53) as f64
+/// Spreads a counter over all bits, as SplitMix64 does (Steele et al., OOPSLA 2014).
+#[inline]
+fn mix(number: u64) -> u64 {
+    let number = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const DRAWS: usize = 100_000;
+
+    /// Returns how many of [`DRAWS`] requests are sampled.
+    fn sampled(share: f64) -> usize {
+        let sampler = Sampler::new(Share::of(share));
+        (0..DRAWS).filter(|_| sampler.samples()).count()
+    }
+
     #[test]
-    fn a_share_of_ids_is_as_large_as_it_says_and_a_larger_one_contains_it() {
-        let ids: Vec<String> = (0..100_000).map(|number| format!("request-{number}")).collect();
-        let held = |share: f64| ids.iter().filter(|id| Share::of(share).holds(id.as_bytes())).count();
-        assert_eq!((held(0.0), held(1.0)), (0, ids.len()));
-        // Four standard deviations of a binomial distribution.
-        assert!((held(0.1) as f64 - 10_000.0).abs() < 380.0, "{}", held(0.1));
-        assert!((held(0.01) as f64 - 1_000.0).abs() < 126.0, "{}", held(0.01));
-        assert!(ids.iter().all(|id| !Share(0.01).holds(id.as_bytes()) || Share(0.1).holds(id.as_bytes())));
+    fn a_sampler_selects_its_share() {
+        assert_eq!((sampled(0.0), sampled(1.0)), (0, DRAWS));
+        // Five standard deviations of a binomial distribution.
+        assert!(sampled(0.1).abs_diff(10_000) < 475, "{}", sampled(0.1));
+        assert!(sampled(0.01).abs_diff(1_000) < 158, "{}", sampled(0.01));
+        assert!(sampled(0.9).abs_diff(90_000) < 475, "{}", sampled(0.9));
+    }
+
+    #[test]
+    fn requests_that_arrive_in_turns_are_sampled_alike() {
+        let sampler = Sampler::new(Share::of(0.25));
+        for turns in [2, 3, 4, 8, 64] {
+            let of_first =
+                (0..turns * 20_000).filter(|number| sampler.samples() && number % turns == 0).count();
+            assert!(of_first.abs_diff(5_000) < 307, "{turns}: {of_first}");
+        }
+    }
+
+    #[test]
+    fn samplers_start_at_random_and_draw_independently() {
+        let (one, other) = (Sampler::new(Share::of(0.5)), Sampler::new(Share::of(0.5)));
+        let alike = (0..DRAWS).filter(|_| one.samples() == other.samples()).count();
+        assert!(alike.abs_diff(DRAWS / 2) < 800, "{alike}");
     }
 }

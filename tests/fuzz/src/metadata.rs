@@ -62,7 +62,7 @@ fn load(metadata: &Metadata) {
 
     let metrics = Metrics::new().unwrap();
     metrics.business("fuzzed", 1, schema);
-    let _ = ModelVersion::new("fuzzed", 1, schema);
+    let _ = ModelVersion::new("fuzzed", 1, "", schema);
     let config = DriftConfig {
         window_rows: 100,
         window: Duration::from_secs(60),

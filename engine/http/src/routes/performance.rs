@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -83,7 +84,9 @@ pub async fn of_model(
     let mut versions = of_loaded(&entry, state.outcomes.is_some());
     let window = match &state.outcomes {
         Some(outcomes) => {
-            for figures in outcomes.figures(&name).await? {
+            let loaded = slot.loaded().into_iter().filter_map(|version| slot.version(version));
+            let loaded = loaded.map(|model| Arc::clone(&model.identity)).collect();
+            for figures in outcomes.figures(&name, loaded).await? {
                 let (predictions, with_outcome) = (figures.predictions, figures.with_outcome);
                 let kept = Kept { predictions, with_outcome, coverage: figures.coverage };
                 let of_version = versions

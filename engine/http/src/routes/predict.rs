@@ -82,7 +82,7 @@ async fn predict(
     if config.access_log.values {
         log_body(&bytes, id);
     }
-    let capture = state.capture.as_deref().zip(id).filter(|(capture, id)| capture.takes(id));
+    let capture = state.capture.as_deref().zip(id).filter(|(capture, _)| capture.is_sampled());
     let captured = capture.map(|_| bytes.clone());
     let size = bytes.len() as u64;
     let limits = RowsLimits::of_bodies(config.max_request_rows, config.max_body_bytes);

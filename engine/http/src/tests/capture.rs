@@ -3,15 +3,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::Request;
 use chrono::DateTime;
 use onnward_records::capture::{Capture, CaptureConfig, CaptureRules};
 use onnward_repository::RepositoryConfig;
+use onnward_telemetry::logging::LogFormat;
 use onnward_telemetry::metrics::Metrics;
 use onnward_telemetry::share::Share;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::fixtures::{BANK_ROW, Engine, PHONE_ROW};
+use crate::fixtures::{BANK_ROW, Engine, PHONE_ROW, captured_log};
 
 /// An engine that captures into a folder of its own.
 struct Capturing {
@@ -138,8 +141,28 @@ async fn a_share_of_the_requests_is_captured() {
         assert_eq!(capturing.engine.post("/models/phone/predict", PHONE_ROW).await.status, 200);
     }
     let captured = capturing.finish()[0].1.len();
-    // Four standard deviations.
-    assert!((65..=135).contains(&captured), "{captured}");
+    // Five standard deviations.
+    assert!((57..=143).contains(&captured), "{captured}");
+}
+
+#[tokio::test]
+async fn a_client_cannot_choose_by_its_request_ids_what_is_captured() {
+    let (log, _guard) = captured_log(LogFormat::Json);
+    let capturing = Capturing::start(|config| config.rules.sample = Share::of(0.25));
+    for _ in 0..400 {
+        let request = Request::post("/models/phone/predict").header("x-request-id", "always-the-same");
+        let request = request.header("content-type", "application/json");
+        let answer = capturing.engine.send(request.body(Body::from(PHONE_ROW)).unwrap()).await;
+        assert_eq!(answer.status, 200);
+    }
+    let captured = capturing.finish().remove(0).1;
+    // Five standard deviations.
+    assert!((57..=143).contains(&captured.len()), "{}", captured.len());
+    // A captured request and its line in the access log still have one id.
+    let text = log.text();
+    let mut lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    assert!(captured.iter().all(|line| line["request_id"] == "always-the-same"));
+    assert!(lines.any(|line| line["http.request.id"] == captured[0]["request_id"]));
 }
 
 #[tokio::test]

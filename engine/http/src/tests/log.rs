@@ -88,8 +88,16 @@ async fn a_share_of_the_requests_leave_a_line_and_all_that_fail() {
         engine.send(request.body(Body::empty()).unwrap()).await;
     }
     let sampled = lines(&log).len();
-    // Four standard deviations.
-    assert!((62..=138).contains(&sampled), "{sampled}");
+    // Five standard deviations.
+    assert!((53..=147).contains(&sampled), "{sampled}");
+    // The client's id does not decide: requests that share one are sampled like any others.
+    for _ in 0..1000 {
+        let request = Request::get("/models").header("x-request-id", "always-the-same");
+        engine.send(request.body(Body::empty()).unwrap()).await;
+    }
+    let of_one_id = lines(&log).len() - sampled;
+    assert!((53..=147).contains(&of_one_id), "{of_one_id}");
+    let sampled = sampled + of_one_id;
 
     engine.config.access_log.sample = Share::of(1.0);
     engine.get("/health/live").await;

@@ -1,5 +1,11 @@
 //! Outcomes, and what is made of them.
 
+use std::sync::Arc;
+
+use onnward_records::ground_truth::PredictionBatch;
+use onnward_records::prediction_id::PredictionId;
+use onnward_rows::RowKeys;
+use onnward_serving::version::ModelVersion;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -185,4 +191,31 @@ async fn a_store_that_cannot_be_opened_costs_outcomes_and_no_prediction() {
     let problem = answer.problem(503);
     assert!(problem["detail"].as_str().unwrap().contains("move it away"), "{problem}");
     assert!(answer.header("retry-after").is_some());
+}
+
+#[tokio::test]
+async fn a_version_of_another_repository_has_labels_of_its_own_and_is_not_in_the_figures() {
+    let folder = TempDir::new().unwrap();
+    let engine = Engine::keeping(folder.path());
+    let ours = predict(&engine, "a", 90).await;
+    // The model repository was another one before, with a model of the same name and number.
+    let loaded = Arc::clone(&engine.registry.slot("phone").unwrap().version(3).unwrap().identity);
+    let other = ModelVersion {
+        sha256: Some("ef".repeat(32)),
+        positive: "left".to_owned(),
+        negative: "stayed".to_owned(),
+        ..ModelVersion::clone(&loaded)
+    };
+    let first = PredictionId::now();
+    let keys = RowKeys::default();
+    let batch = PredictionBatch { first, by: Arc::new(other), probabilities: vec![0.5; 7], keys };
+    engine.outcomes.as_ref().unwrap().keep(batch);
+    let theirs = first.text();
+    let outcomes = json!([{"id": ours, "label": "Yes"}, {"id": theirs.as_str(), "label": "stayed"}]);
+    let told = tell(&engine, outcomes).await;
+    assert_eq!(told["joined"], 2, "{told}");
+    let performance = engine.get("/models/phone/performance").await.json();
+    let versions = performance["versions"].as_array().unwrap();
+    assert_eq!((versions.len(), &versions[0]["version"]), (1, &json!(3)));
+    assert_eq!(versions[0]["kept"]["predictions"], 1, "{performance}");
 }

@@ -1,4 +1,4 @@
-//! Lines become files: one at a time for each model, until it is large or old enough.
+//! Collects lines in files: one at a time for each model, until it is large or old enough.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,45 +11,45 @@ use tokio::time::Instant;
 pub struct File {
     /// The model whose predictions it holds.
     pub model: String,
-    /// Its path within the place.
+    /// Its path at the destination.
     pub path: String,
     /// Its lines.
     pub bytes: Vec<u8>,
-    /// How many requests they are of.
+    /// The number of requests they come from.
     pub requests: u64,
 }
 
 /// The files that are being filled.
 #[derive(Debug)]
 pub struct Files {
-    open: BTreeMap<String, Open>,
+    open: BTreeMap<String, OpenFile>,
     max_bytes: usize,
     max_age: Duration,
-    /// What tells the files of this process from those of every other.
+    /// The name that distinguishes the files of this process from those of others.
     instance: String,
     number: u64,
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenFile {
     file: File,
     due: Instant,
 }
 
 impl Files {
-    /// None yet; they are named by `instance`.
+    /// Creates an empty set of files, named by `instance`.
     pub fn new(instance: String, max_bytes: usize, max_age: Duration) -> Self {
         Self { open: BTreeMap::new(), max_bytes, max_age, instance, number: 0 }
     }
 
-    /// Adds the lines of one request; the model's file, if it is large enough with them.
+    /// Adds the lines of one request. Returns the model's file if it is now large enough.
     pub fn add(&mut self, model: &str, lines: &[u8], now: DateTime<Utc>) -> Option<File> {
         if !self.open.contains_key(model) {
             self.number += 1;
             let path =
                 format!("{model}/{}-{}-{}.jsonl", now.format("%Y-%m-%d/%H%M%S"), self.instance, self.number);
             let file = File { model: model.to_owned(), path, bytes: Vec::new(), requests: 0 };
-            self.open.insert(model.to_owned(), Open { file, due: Instant::now() + self.max_age });
+            self.open.insert(model.to_owned(), OpenFile { file, due: Instant::now() + self.max_age });
         }
         let file = &mut self.open.get_mut(model)?.file;
         file.bytes.extend_from_slice(lines);
@@ -58,18 +58,18 @@ impl Files {
         if is_full { self.open.remove(model).map(|open| open.file) } else { None }
     }
 
-    /// When the next file is old enough.
+    /// Returns when the next file is due.
     pub fn next_due(&self) -> Option<Instant> {
         self.open.values().map(|open| open.due).min()
     }
 
-    /// The files that are old enough.
+    /// Takes the files that are due.
     pub fn take_due(&mut self) -> Vec<File> {
         let now = Instant::now();
         self.open.extract_if(.., |_, open| open.due <= now).map(|(_, open)| open.file).collect()
     }
 
-    /// Every file, however small.
+    /// Takes every file, however small.
     pub fn take_all(&mut self) -> Vec<File> {
         std::mem::take(&mut self.open).into_values().map(|open| open.file).collect()
     }

@@ -1,4 +1,4 @@
-//! A prediction as JSON lines, one for each of its rows.
+//! Formats predictions as JSON lines, one for each row.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ struct Line<'a> {
     decision: bool,
 }
 
-/// The values as the client sent them, in the schema's order; null where it sent none.
+/// The values as the client sent them, in the schema's order; null if absent.
 struct Features<'a> {
     row: &'a Map<String, Value>,
     schema: &'a Schema,
@@ -44,7 +44,7 @@ impl Serialize for Features<'_> {
     }
 }
 
-/// The lines of a prediction, each with its end; `None` if its body does not hold its rows.
+/// Formats a prediction as JSON lines. `None` if the body does not match its rows.
 pub fn lines(prediction: &Prediction, rules: &CaptureRules) -> Option<Vec<u8>> {
     let rows = rows(&prediction.body, prediction.form)?;
     let probabilities = &prediction.probabilities;
@@ -73,7 +73,7 @@ pub fn lines(prediction: &Prediction, rules: &CaptureRules) -> Option<Vec<u8>> {
     (rows.len() == probabilities.len()).then_some(written)
 }
 
-/// The rows of a body that has been answered.
+/// Parses the rows of an answered body.
 fn rows(body: &[u8], form: BodyShape) -> Option<Vec<Value>> {
     let whole: Value = serde_json::from_slice(body).ok()?;
     match (form, whole) {

@@ -12,44 +12,44 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::files::{File, Files};
 use super::lines::lines;
-use super::{Held, Prediction};
+use super::{MemoryBudget, Prediction};
 use crate::capture::CaptureRules;
 
-/// Makes lines of predictions and files of lines, and puts the files.
+/// Formats predictions as lines of files, and uploads the files.
 pub struct Writer {
     pub predictions: Receiver<Prediction>,
     pub files: Files,
     pub rules: CaptureRules,
     pub archive: Archive,
-    pub held: Arc<Held>,
+    pub budget: Arc<MemoryBudget>,
     pub registry: Arc<Registry>,
     pub metrics: Arc<Metrics>,
-    /// How long the end may take, once it has come.
+    /// How long shutdown may take, once it has begun.
     pub end: watch::Receiver<Option<Duration>>,
-    /// The features to leave out that have been looked for in the models.
-    pub sought: BTreeSet<String>,
+    /// The redacted features that were looked for in the models.
+    pub checked_features: BTreeSet<String>,
 }
 
-/// How often a file is tried to be put; the store's client tries each again by itself.
+/// The attempts to upload a file. The store's client retries each of them.
 const ATTEMPTS: u32 = 6;
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
 
 impl Writer {
-    /// Works until the end has come.
+    /// Runs until shutdown.
     pub async fn run(mut self) {
-        let (full, to_put) = unbounded_channel();
-        let mut putting = tokio::spawn(put_all(self.archive.clone(), to_put));
+        let (full, uploads) = unbounded_channel();
+        let mut uploading = tokio::spawn(upload_all(self.archive.clone(), uploads));
         let within = self.collect(&full).await;
         drop(full);
-        if timeout(within, &mut putting).await.is_err() {
-            // What it has not put is dropped with it, and counted.
-            putting.abort();
-            let _ = putting.await;
+        if timeout(within, &mut uploading).await.is_err() {
+            // Files that are not uploaded are dropped with the task, and counted.
+            uploading.abort();
+            let _ = uploading.await;
         }
     }
 
-    /// Passes on files that are complete until the end has come, and then every other: how long they may take.
-    async fn collect(&mut self, full: &UnboundedSender<Waiting>) -> Duration {
+    /// Sends complete files to the uploader, and all others at shutdown. Returns the time left for them.
+    async fn collect(&mut self, full: &UnboundedSender<PendingFile>) -> Duration {
         let mut end = self.end.clone();
         let within = loop {
             let due = self.files.next_due();
@@ -74,32 +74,33 @@ impl Writer {
         within.unwrap_or_default()
     }
 
-    fn send(&self, full: &UnboundedSender<Waiting>, files: impl IntoIterator<Item = File>) {
+    fn send(&self, full: &UnboundedSender<PendingFile>, files: impl IntoIterator<Item = File>) {
         for File { model, path, bytes, requests } in files {
-            let (held, metrics) = (Arc::clone(&self.held), Arc::clone(&self.metrics));
+            let (budget, metrics) = (Arc::clone(&self.budget), Arc::clone(&self.metrics));
             let loss = Some(CaptureLoss::Stopped);
-            // The receiver lives as long as this sender, unless the end has come.
-            let _ = full.send(Waiting { model, path, bytes: bytes.into(), requests, loss, held, metrics });
+            // The receiver lives as long as this sender, except at shutdown.
+            let _ =
+                full.send(PendingFile { model, path, bytes: bytes.into(), requests, loss, budget, metrics });
         }
     }
 
-    /// Adds a prediction's lines to its model's file; the file, if it is complete.
+    /// Adds a prediction's lines to its model's file. Returns the file if it is complete.
     fn add(&mut self, prediction: Prediction) -> Option<File> {
-        self.tell_of_strangers(&prediction);
+        self.warn_unknown_features(&prediction);
         let model = &prediction.model.name;
         let written = lines(&prediction, &self.rules);
-        self.held.give_back(prediction.body.len());
+        self.budget.release(prediction.body.len());
         let Some(written) = written else {
             self.metrics.capture_lost(model, CaptureLoss::Unreadable, 1);
             return None;
         };
-        self.held.charge(written.len());
+        self.budget.reserve(written.len());
         self.files.add(model, &written, prediction.time)
     }
 
-    /// Warns of features to leave out that no model has: the name may be a mistake, and the values not left out.
-    fn tell_of_strangers(&mut self, prediction: &Prediction) {
-        if self.sought.len() == self.rules.redact.len() || !self.registry.is_loaded() {
+    /// Warns about redacted features that no model has, because the name may be misspelled.
+    fn warn_unknown_features(&mut self, prediction: &Prediction) {
+        if self.checked_features.len() == self.rules.redact.len() || !self.registry.is_loaded() {
             return;
         }
         let serving = self.registry.serving();
@@ -107,27 +108,27 @@ impl Writer {
         for name in &self.rules.redact {
             let is_known = schemas()
                 .any(|schema| schema.index_of(name).is_some() || schema.identifier.as_ref() == Some(name));
-            if self.sought.insert(name.clone()) && !is_known {
+            if self.checked_features.insert(name.clone()) && !is_known {
                 tracing::warn!(feature = name, "capture.redact names a feature that no served model has");
             }
         }
     }
 }
 
-/// A file on its way. Dropped, it is counted: as written, or as lost for this reason.
-pub struct Waiting {
+/// A file to upload. Dropping it counts it as written, or as lost for this reason.
+pub struct PendingFile {
     model: String,
     path: String,
     bytes: Bytes,
     requests: u64,
     loss: Option<CaptureLoss>,
-    held: Arc<Held>,
+    budget: Arc<MemoryBudget>,
     metrics: Arc<Metrics>,
 }
 
-impl Drop for Waiting {
+impl Drop for PendingFile {
     fn drop(&mut self) {
-        self.held.give_back(self.bytes.len());
+        self.budget.release(self.bytes.len());
         match self.loss {
             None => self.metrics.captured(&self.model, self.requests),
             Some(loss) => self.metrics.capture_lost(&self.model, loss, self.requests),
@@ -135,20 +136,20 @@ impl Drop for Waiting {
     }
 }
 
-/// Puts files one after the other, until there will be no more.
-async fn put_all(archive: Archive, mut files: UnboundedReceiver<Waiting>) {
+/// Uploads files one after the other until the channel closes.
+async fn upload_all(archive: Archive, mut files: UnboundedReceiver<PendingFile>) {
     let mut is_failing = false;
     while let Some(mut file) = files.recv().await {
-        file.loss = match put(&archive, &file, &mut is_failing).await {
+        file.loss = match upload(&archive, &file, &mut is_failing).await {
             true => None,
             false => Some(CaptureLoss::Store),
         };
     }
 }
 
-/// Puts a file, and tries again for half a minute and more; whether it is there.
-async fn put(archive: &Archive, file: &Waiting, is_failing: &mut bool) -> bool {
-    let mut pause = FIRST_PAUSE;
+/// Uploads a file with retries for about half a minute. Returns whether it succeeded.
+async fn upload(archive: &Archive, file: &PendingFile, is_failing: &mut bool) -> bool {
+    let mut pause = INITIAL_BACKOFF;
     for attempt in 1..=ATTEMPTS {
         let Err(error) = archive.put(&file.path, file.bytes.clone()).await else {
             if std::mem::take(is_failing) {
@@ -157,7 +158,7 @@ async fn put(archive: &Archive, file: &Waiting, is_failing: &mut bool) -> bool {
             return true;
         };
         if !std::mem::replace(is_failing, true) {
-            tracing::warn!(%error, "captured predictions cannot be written; they are lost if that goes on");
+            tracing::warn!(%error, "captured predictions cannot be written and will be lost unless this recovers");
         }
         if attempt < ATTEMPTS {
             sleep(pause).await;
@@ -190,19 +191,27 @@ mod tests {
         std::fs::write(&place, "in the way").unwrap();
 
         let metrics = Arc::new(Metrics::new().unwrap());
-        let held = Arc::new(Held { bytes: AtomicUsize::new(4), limit: 4 });
-        let (full, to_put) = unbounded_channel();
+        let budget = Arc::new(MemoryBudget { bytes: AtomicUsize::new(4), limit: 4 });
+        let (full, uploads) = unbounded_channel();
         let (model, bytes) = ("churn".to_owned(), Bytes::from_static(b"{}\n\n"));
         let loss = Some(CaptureLoss::Stopped);
-        let (held_by, metrics_of) = (Arc::clone(&held), Arc::clone(&metrics));
+        let (held_by, metrics_of) = (Arc::clone(&budget), Arc::clone(&metrics));
         let path = "churn/1.jsonl".to_owned();
-        full.send(Waiting { model, path, bytes, requests: 2, loss, held: held_by, metrics: metrics_of })
-            .unwrap();
+        full.send(PendingFile {
+            model,
+            path,
+            bytes,
+            requests: 2,
+            loss,
+            budget: held_by,
+            metrics: metrics_of,
+        })
+        .unwrap();
         drop(full);
         let start = Instant::now();
-        put_all(archive, to_put).await;
+        upload_all(archive, uploads).await;
         assert_eq!(start.elapsed().as_secs(), 31);
-        assert_eq!(held.bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.bytes.load(Ordering::Relaxed), 0);
         let text = String::from_utf8(metrics.render(&[]).unwrap()).unwrap();
         let line = r#"onnward_capture_lost_total{model="churn",reason="store"} 2"#;
         assert!(text.lines().any(|printed| printed == line), "{text}");

@@ -1,4 +1,4 @@
-//! Predictions as the store is handed them.
+//! The predictions that a request hands to the store.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use crate::prediction_id::PredictionId;
 pub struct PredictionBatch {
     /// The id of the first row.
     pub first: PredictionId,
-    /// What predicted.
+    /// The version that predicted.
     pub by: Arc<ModelVersion>,
     /// The probabilities: `[rows]`.
     pub probabilities: Vec<f32>,
-    /// The client's own keys of the rows.
+    /// The client's own keys for the rows.
     pub keys: RowKeys,
 }

@@ -1,23 +1,23 @@
-//! Outcomes as they come, and what becomes of each.
+//! Received outcomes, and the results of joining them.
 
 use serde::Serialize;
 
 use crate::prediction_id::PredictionId;
 
-/// What turned out to be true of a customer for whom there is a prediction.
+/// A received outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// For which prediction.
+    /// The prediction it belongs to.
     pub of: Reference,
-    /// What turned out.
+    /// The label.
     pub label: LabelValue,
-    /// When it turned out, in milliseconds since 1970, if that was told.
+    /// When it turned out, in milliseconds since 1970, if the client sent it.
     pub millis: Option<u64>,
-    /// Whether it may take the place of another outcome that came before.
+    /// Whether it replaces an earlier, different outcome.
     pub corrects: bool,
 }
 
-/// What names a prediction.
+/// The reference to a prediction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reference {
     /// Its id.
@@ -36,25 +36,25 @@ pub enum Reference {
 pub enum LabelValue {
     /// Whether it is the positive one.
     Truth(bool),
-    /// As the table of customers has it.
+    /// The value in the training table.
     Value(String),
 }
 
-/// What has become of an outcome.
+/// The result of joining an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JoinResult {
     /// The prediction has its outcome now.
     Joined,
-    /// The prediction had another outcome, whose place this one has taken.
+    /// The prediction had another outcome, which this one replaces.
     Corrected,
     /// The prediction has this outcome already.
     Duplicate,
     /// The prediction has another outcome, which stays.
     Contradicting,
-    /// The prediction is not kept any more.
+    /// The prediction is no longer stored.
     Late,
-    /// This engine keeps no such prediction.
+    /// This engine stores no such prediction.
     Unknown,
 }
 
@@ -63,7 +63,7 @@ impl JoinResult {
     pub const ALL: [Self; 6] =
         [Self::Joined, Self::Corrected, Self::Duplicate, Self::Contradicting, Self::Late, Self::Unknown];
 
-    /// The name, as in an answer and in a metric's label.
+    /// Returns the name used in answers and metric labels.
     pub fn name(self) -> &'static str {
         match self {
             Self::Joined => "joined",
@@ -76,10 +76,10 @@ impl JoinResult {
     }
 }
 
-/// What is answered to an outcome.
+/// The answer to one outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Joined {
-    /// What has become of it.
+    /// The result.
     pub result: JoinResult,
     /// The prediction that it is the outcome of.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,11 +92,11 @@ pub struct Joined {
     pub version: Option<u64>,
 }
 
-/// A label that the model does not have: nothing of the whole request is joined.
+/// A label that the model does not have. No outcome of the request is joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrongLabel {
     /// Which of the outcomes, counted from 0.
     pub item: usize,
-    /// The values that the label has: the positive one and the negative one.
+    /// The valid values: the positive one and the negative one.
     pub has: [String; 2],
 }

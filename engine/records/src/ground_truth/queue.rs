@@ -1,111 +1,115 @@
-//! What waits to be written.
+//! The queue of the writer thread.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 
+use onnward_serving::version::ModelVersion;
 use tokio::sync::oneshot;
 
 use super::batch::PredictionBatch;
 use super::join::{Joined, Outcome};
 use super::{OutcomesError, VersionFigures};
 
-/// What waits, and the thread that writes it.
+/// The queue, and the thread that writes it.
 #[derive(Debug, Default)]
 pub struct Queue {
-    waiting: Mutex<Waiting>,
+    pending: Mutex<Pending>,
     thread: OnceLock<Thread>,
 }
 
-/// What waits, up to [`MOST_ROWS`] and [`MOST_OUTCOMES`].
+/// What is pending, up to [`MAX_PENDING_ROWS`] and [`MAX_PENDING_OUTCOMES`].
 #[derive(Debug, Default)]
-pub struct Waiting {
+pub struct Pending {
     /// The predictions of requests, in the order in which they were scored.
     pub scored: Vec<PredictionBatch>,
-    /// What somebody waits for.
-    pub asked: Vec<Ask>,
-    /// How many predictions have found no room.
+    /// The commands whose reply somebody awaits.
+    pub commands: Vec<Command>,
+    /// How many predictions found no room.
     pub lost: u64,
-    /// Whether this is the last.
+    /// Whether the queue is closed.
     pub is_last: bool,
     rows: usize,
     outcomes: usize,
 }
 
-/// What somebody waits for.
+/// A command to the writer thread.
 #[derive(Debug)]
-pub enum Ask {
-    /// That outcomes are joined.
+pub enum Command {
+    /// Joins outcomes.
     Join {
         /// The outcomes.
         outcomes: Vec<Outcome>,
         /// Where the answer goes.
         reply: Reply<Vec<Joined>>,
     },
-    /// What is known of the versions of a model.
+    /// Computes the figures of a model's versions.
     Figures {
         /// The model's name.
         model: String,
+        /// Its loaded versions.
+        loaded: Vec<Arc<ModelVersion>>,
         /// Where the answer goes.
         reply: Reply<Vec<VersionFigures>>,
     },
 }
 
-/// Where an answer goes.
+/// The sender of a reply.
 pub type Reply<T> = oneshot::Sender<Result<T, OutcomesError>>;
 
-/// How many predictions wait at most; some seconds of a busy engine.
-pub const MOST_ROWS: usize = 262_144;
-/// How many outcomes wait at most, each question counting as one more.
-const MOST_OUTCOMES: usize = 262_144;
+/// The most pending predictions: some seconds of a busy engine.
+pub const MAX_PENDING_ROWS: usize = 262_144;
+/// The most pending outcomes. Each command counts as one more.
+const MAX_PENDING_OUTCOMES: usize = 262_144;
 
 impl Queue {
-    /// Sets the thread that is woken when somebody waits.
+    /// Sets the thread to wake for commands.
     pub fn set_thread(&self, thread: Thread) {
         // It is set once.
         let _ = self.thread.set(thread);
     }
 
-    /// Takes predictions, if there is room. Nobody is woken for them: a request must not cost a call of the system more.
+    /// Queues predictions if there is room. Does not wake the writer, which would cost a system call per
+    /// request.
     pub fn keep(&self, scored: PredictionBatch) {
         let rows = scored.probabilities.len();
-        let mut waiting = self.waiting();
-        if waiting.rows + rows > MOST_ROWS {
-            waiting.lost += rows as u64;
+        let mut pending = self.pending();
+        if pending.rows + rows > MAX_PENDING_ROWS {
+            pending.lost += rows as u64;
         } else {
-            waiting.rows += rows;
-            waiting.scored.push(scored);
+            pending.rows += rows;
+            pending.scored.push(scored);
         }
     }
 
-    /// Takes a question, and wakes the thread.
-    pub fn ask(&self, ask: Ask) -> Result<(), OutcomesError> {
-        let cost = match &ask {
-            Ask::Join { outcomes, .. } => 1 + outcomes.len(),
-            Ask::Figures { .. } => 1,
+    /// Queues a command and wakes the writer.
+    pub fn send(&self, command: Command) -> Result<(), OutcomesError> {
+        let cost = match &command {
+            Command::Join { outcomes, .. } => 1 + outcomes.len(),
+            Command::Figures { .. } => 1,
         };
-        let mut waiting = self.waiting();
-        if waiting.outcomes + cost > MOST_OUTCOMES {
+        let mut pending = self.pending();
+        if pending.outcomes + cost > MAX_PENDING_OUTCOMES {
             return Err(OutcomesError::Full);
         }
-        waiting.outcomes += cost;
-        waiting.asked.push(ask);
-        drop(waiting);
+        pending.outcomes += cost;
+        pending.commands.push(command);
+        drop(pending);
         self.wake();
         Ok(())
     }
 
-    /// Takes everything that waits.
-    pub fn take(&self) -> Waiting {
-        let mut waiting = self.waiting();
-        let is_last = waiting.is_last;
-        // Room for as much as before: it comes again and again.
-        let scored = Vec::with_capacity(waiting.scored.len());
-        std::mem::replace(&mut *waiting, Waiting { scored, is_last, ..Waiting::default() })
+    /// Takes everything that is pending.
+    pub fn take(&self) -> Pending {
+        let mut pending = self.pending();
+        let is_last = pending.is_last;
+        // Reserves as much as last time, since the load repeats.
+        let scored = Vec::with_capacity(pending.scored.len());
+        std::mem::replace(&mut *pending, Pending { scored, is_last, ..Pending::default() })
     }
 
-    /// Says that nothing more comes.
+    /// Closes the queue.
     pub fn stop(&self) {
-        self.waiting().is_last = true;
+        self.pending().is_last = true;
         self.wake();
     }
 
@@ -115,7 +119,7 @@ impl Queue {
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,7 @@
 //! The file of predictions and their outcomes: one redb database, written by one thread.
 //!
-//! Every change is one transaction that is on the disk when it has been committed. The oldest predictions go first, with their
-//! outcomes, when they are older than they may be or more than there may be.
+//! Every change is one transaction, on disk once committed. Predictions beyond their age or number are
+//! removed with their outcomes, the oldest first.
 
 mod error;
 mod expire;
@@ -11,25 +11,27 @@ mod tables;
 mod versions;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use onnward_quality::performance::Judged;
+use onnward_serving::version::ModelVersion;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable};
 
 pub use self::error::StoreError;
 use self::record::{Record, encode, keys_of};
 use self::tables::{OUTCOMES, Tables};
-pub use self::versions::Counted;
+pub use self::versions::VersionStats;
 use self::versions::Versions;
 use super::batch::PredictionBatch;
 use super::join::{Joined, Outcome, WrongLabel};
 use crate::prediction_id::PredictionId;
 
-/// What bounds the store.
+/// The bounds of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// How long a prediction is kept, in milliseconds.
+    /// How long a prediction is stored, in milliseconds.
     pub retention_millis: u64,
-    /// How many predictions are kept.
+    /// How many predictions are stored.
     pub max_predictions: u64,
 }
 
@@ -42,51 +44,51 @@ pub struct Store {
     state: State,
 }
 
-/// What is known of the content without reading it; it changes when a transaction has been committed.
+/// The state that is known without reading the file. It changes when a transaction is committed.
 #[derive(Debug, Clone, Default)]
 struct State {
     versions: Versions,
-    /// How many predictions there are.
+    /// The number of stored predictions.
     rows: u64,
     /// Predictions of up to this time, in milliseconds since 1970, may have been removed.
     removed_until: u64,
 }
 
-/// An outcome that has been joined, with the prediction that it belongs to.
+/// A joined outcome with its prediction.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Event {
     /// The prediction.
     pub id: PredictionId,
     /// The version's number in the store.
     pub version: u32,
-    /// The probability that was answered, and the label.
+    /// The predicted probability and the label.
     pub judged: Judged,
-    /// When the outcome came here, in milliseconds since 1970.
+    /// When the outcome arrived, in milliseconds since 1970.
     pub received: u64,
-    /// Whether it has taken the place of another one.
+    /// Whether it replaced another one.
     pub corrects: bool,
 }
 
-/// What a transaction has done.
+/// The result of a transaction.
 #[derive(Debug)]
-pub struct Written {
-    /// What is answered to each request of outcomes.
+pub struct WriteResult {
+    /// The answer to each request of outcomes.
     pub answers: Vec<Result<Vec<Joined>, Vec<WrongLabel>>>,
-    /// The outcomes that predictions have now and did not have before.
+    /// The outcomes that are new or corrected.
     pub events: Vec<Event>,
-    /// Whether more is to be removed than one transaction does.
+    /// Whether more is to be removed than one transaction may.
     pub is_over_bounds: bool,
 }
 
 /// The file's name in its folder.
 const FILE: &str = "predictions.redb";
-/// How much of the file is kept in memory.
+/// The size of the cache in memory.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
-/// How the tables are laid out; another number is another Onnward's.
+/// The version of the layout of the tables.
 const FORMAT: u64 = 1;
 
 impl Store {
-    /// Opens the store in a folder, or makes one.
+    /// Opens or creates the store in a folder.
     ///
     /// # Errors
     /// [`StoreError`]: the file is in use, is damaged, is another program's, or cannot be read.
@@ -109,14 +111,14 @@ impl Store {
                 Some(other) => return Err(StoreError::OtherFormat { found: other, known: FORMAT }),
             }
             let removed = tables.meta.get("removed_until")?.map_or(0, |time| time.value());
-            let versions = Versions::read(&tables.versions)?;
+            let versions = Versions::read(&tables.versions, &tables.artifacts)?;
             self.state = State { rows: versions.predictions(), versions, removed_until: removed };
         }
         transaction.commit()?;
         Ok(())
     }
 
-    /// Every outcome that there is, in the order in which they came.
+    /// Reads every outcome in the order of arrival.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read.
@@ -134,8 +136,8 @@ impl Store {
         Ok(events)
     }
 
-    /// Keeps predictions and joins outcomes, in one transaction: when it returns, they are on the disk. Removes what may not be kept
-    /// any more. `now` is the time in milliseconds since 1970.
+    /// Stores predictions, joins outcomes and removes expired predictions in one transaction. All of it is on
+    /// disk when it returns. `now` is in milliseconds since 1970.
     ///
     /// # Errors
     /// [`StoreError`]; then nothing has changed.
@@ -144,9 +146,9 @@ impl Store {
         scored: &[PredictionBatch],
         requests: &[Vec<Outcome>],
         now: u64,
-    ) -> Result<Written, StoreError> {
+    ) -> Result<WriteResult, StoreError> {
         let mut state = self.state.clone();
-        let mut written = Written { answers: Vec::new(), events: Vec::new(), is_over_bounds: false };
+        let mut written = WriteResult { answers: Vec::new(), events: Vec::new(), is_over_bounds: false };
         let transaction = self.database.begin_write()?;
         {
             let mut tables = Tables::open(&transaction)?;
@@ -158,7 +160,7 @@ impl Store {
             for outcomes in requests {
                 written.answers.push(state.join(&mut tables, outcomes, oldest, now, &mut written.events)?);
             }
-            state.versions.write(&mut tables.versions)?;
+            state.versions.write(&mut tables.versions, &mut tables.artifacts)?;
             tables.meta.insert("removed_until", state.removed_until)?;
         }
         transaction.commit()?;
@@ -166,22 +168,31 @@ impl Store {
         Ok(written)
     }
 
-    /// How many predictions are kept.
+    /// Returns the number of stored predictions.
     pub fn predictions(&self) -> u64 {
         self.state.rows
     }
 
-    /// How large the file is, in bytes.
+    /// Returns the size of the file in bytes.
     pub fn file_bytes(&self) -> u64 {
         std::fs::metadata(&self.path).map_or(0, |file| file.len())
     }
 
-    /// The versions whose predictions are kept, by their numbers in the store.
-    pub fn versions(&self) -> impl Iterator<Item = (u32, &Counted)> {
+    /// Returns the versions of the stored predictions, with their numbers in the store.
+    pub fn versions(&self) -> impl Iterator<Item = (u32, &VersionStats)> {
         self.state.versions.iter()
     }
 
-    /// Up to when predictions may have been removed, in milliseconds since 1970.
+    /// Returns one artifact for each model and version: the loaded one if it is given, else the last to
+    /// predict.
+    pub fn current_versions(
+        &self,
+        loaded: &[Arc<ModelVersion>],
+    ) -> impl Iterator<Item = (u32, &VersionStats)> {
+        self.state.versions.current(loaded)
+    }
+
+    /// Returns the time up to which predictions may have been removed, in milliseconds since 1970.
     pub fn removed_until(&self) -> u64 {
         self.state.removed_until
     }
@@ -190,12 +201,13 @@ impl Store {
 impl State {
     fn keep(&mut self, tables: &mut Tables<'_>, scored: &PredictionBatch) -> Result<(), StoreError> {
         let rows = scored.probabilities.len() as u64;
-        let (number, version) = self.versions.of(&scored.by);
-        version.predictions += rows;
+        let (number, stats) = self.versions.number_of(&scored.by);
+        stats.predictions += rows;
+        stats.last_prediction = stats.last_prediction.max(scored.first.millis());
         self.rows += rows;
         encode(number, scored, &mut tables.buffer);
         if let Some(before) = tables.predictions.insert(scored.first.as_u128(), tables.buffer.as_slice())? {
-            // Two requests have drawn the same id in the same millisecond: the later one takes the place of the other.
+            // Two requests drew the same id in the same millisecond: the later one replaces the other.
             let before = Record::decode(before.value())?;
             self.rows -= before.rows() as u64;
             self.versions.get_mut(before.version)?.predictions -= before.rows() as u64;

@@ -6,7 +6,7 @@ use onnward_serving::version::ModelVersion;
 use tempfile::TempDir;
 
 use super::join::{JoinResult, LabelValue, Reference};
-use super::queue::MOST_ROWS;
+use super::queue::MAX_PENDING_ROWS;
 use super::*;
 use crate::prediction_id::PredictionId;
 
@@ -23,15 +23,16 @@ fn config(folder: &Path) -> OutcomesConfig {
     }
 }
 
-fn start(folder: &Path) -> (Outcomes, Arc<Metrics>) {
+fn start(folder: &Path) -> (GroundTruthStore, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::new().unwrap());
-    (Outcomes::start(&config(folder), Arc::clone(&metrics)).unwrap().unwrap(), metrics)
+    (GroundTruthStore::start(&config(folder), Arc::clone(&metrics)).unwrap().unwrap(), metrics)
 }
 
 fn predicted(rows: usize) -> PredictionBatch {
     let by = ModelVersion {
         model: "churn".to_owned(),
         version: 1,
+        sha256: Some("cd".repeat(32)),
         threshold: 0.5,
         positive: "1".to_owned(),
         negative: "0".to_owned(),
@@ -59,12 +60,12 @@ async fn a_prediction_is_found_as_soon_as_it_is_kept_and_after_a_new_start() {
     drop(outcomes);
 
     let (outcomes, _) = start(folder.path());
-    let figures = outcomes.figures("churn").await.unwrap();
+    let figures = outcomes.figures("churn", Vec::new()).await.unwrap();
     assert_eq!((figures[0].predictions, figures[0].with_outcome), (10, 4));
     let measured = figures[0].measured.as_ref().unwrap();
     assert_eq!((measured.outcomes, measured.positives), (3, 1), "the window has three");
     assert_eq!(measured.performance.roc_auc, Some(0.0));
-    assert!(outcomes.figures("other").await.unwrap().is_empty());
+    assert!(outcomes.figures("other", Vec::new()).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -77,7 +78,7 @@ async fn a_correction_changes_the_figures() {
     outcomes.join(vec![outcome(first.of_row(1), "1"), outcome(first.of_row(9), "0")]).await.unwrap();
     let corrects = |row, value| Outcome { corrects: true, ..outcome(first.of_row(row), value) };
     outcomes.join(vec![corrects(1, "0"), corrects(9, "1")]).await.unwrap();
-    let figures = outcomes.figures("churn").await.unwrap();
+    let figures = outcomes.figures("churn", Vec::new()).await.unwrap();
     assert_eq!(figures[0].with_outcome, 2);
     assert_eq!(figures[0].measured.as_ref().unwrap().performance.roc_auc, Some(1.0));
 }
@@ -86,7 +87,7 @@ async fn a_correction_changes_the_figures() {
 fn two_engines_do_not_share_a_folder() {
     let folder = TempDir::new().unwrap();
     let (first, metrics) = start(folder.path());
-    let message = Outcomes::start(&config(folder.path()), metrics).unwrap_err().to_string();
+    let message = GroundTruthStore::start(&config(folder.path()), metrics).unwrap_err().to_string();
     assert!(message.contains("outcomes.folder") && message.contains("folder of its own"), "{message}");
     first.stop();
     drop(first);
@@ -98,7 +99,7 @@ async fn what_has_no_room_is_counted_and_costs_nobody_a_wait() {
     let folder = TempDir::new().unwrap();
     let (outcomes, metrics) = start(folder.path());
     // The writer cannot take what comes while the queue is held.
-    let lost = predicted(MOST_ROWS + 1);
+    let lost = predicted(MAX_PENDING_ROWS + 1);
     let id = lost.first;
     outcomes.keep(lost);
     let kept = predicted(1);
@@ -107,7 +108,8 @@ async fn what_has_no_room_is_counted_and_costs_nobody_a_wait() {
     let joined = outcomes.join(vec![outcome(id, "1"), outcome(found, "1")]).await.unwrap();
     assert_eq!([joined[0].result, joined[1].result], [JoinResult::Unknown, JoinResult::Joined]);
     let text = String::from_utf8(metrics.render(&[]).unwrap()).unwrap();
-    let line = format!("onnward_predictions_not_stored_total{{reason=\"queue_full\"}} {}", MOST_ROWS + 1);
+    let line =
+        format!("onnward_predictions_not_stored_total{{reason=\"queue_full\"}} {}", MAX_PENDING_ROWS + 1);
     assert!(text.lines().any(|printed| printed == line), "{text}");
     let many = vec![outcome(found, "1"); 300_000];
     assert_eq!(outcomes.join(many).await, Err(OutcomesError::Full));

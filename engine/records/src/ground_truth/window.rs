@@ -8,31 +8,31 @@ use serde::Serialize;
 
 use super::store::Event;
 
-/// How far back figures go.
+/// The bounds of the window over which figures are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowBounds {
-    /// How long ago an outcome may have come, in milliseconds.
+    /// How long ago an outcome may have arrived, in milliseconds.
     pub millis: u64,
     /// How many outcomes count at most.
     pub outcomes: usize,
 }
 
-/// The outcomes that count, in the order in which they came.
+/// The outcomes that count, in the order of arrival.
 #[derive(Debug, Default)]
 pub struct Window {
     outcomes: VecDeque<Event>,
 }
 
-/// Figures of the outcomes that count now.
+/// The measured performance over the outcomes that count.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Measured {
     /// How many outcomes.
     pub outcomes: u64,
     /// How many of them are positive.
     pub positives: u64,
-    /// When the first of them came, in RFC 3339 and UTC.
+    /// When the first of them arrived, in RFC 3339 and UTC.
     pub from: String,
-    /// When the last of them came, in RFC 3339 and UTC.
+    /// When the last of them arrived, in RFC 3339 and UTC.
     pub to: String,
     /// The figures.
     #[serde(flatten)]
@@ -40,10 +40,10 @@ pub struct Measured {
 }
 
 impl Window {
-    /// Takes one more, or, if it corrects one, puts it in that one's place.
+    /// Adds an outcome. A correction replaces the outcome that it corrects.
     pub fn add(&mut self, event: Event, bounds: WindowBounds) {
         if event.corrects {
-            // One that is not there any more is corrected in the store alone.
+            // An outcome outside the window is corrected in the store only.
             if let Some(known) = self.outcomes.iter_mut().find(|known| known.id == event.id) {
                 *known = event;
             }
@@ -55,8 +55,8 @@ impl Window {
         }
     }
 
-    /// The figures at a time, in milliseconds since 1970, of predictions that were made after `removed_until`; `None` if no
-    /// outcome counts.
+    /// Computes the figures at `now`, in milliseconds since 1970, of predictions made after `removed_until`.
+    /// `None` if no outcome counts.
     pub fn measure(
         &self,
         bounds: WindowBounds,

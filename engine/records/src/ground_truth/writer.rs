@@ -1,4 +1,4 @@
-//! The thread that writes predictions and joins outcomes.
+//! The writer thread: stores predictions and joins outcomes.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,43 +9,44 @@ use std::time::{Duration, Instant};
 
 use onnward_quality::performance::ratio;
 use onnward_quality::time::millis_now;
+use onnward_serving::version::ModelVersion;
 use onnward_telemetry::metrics::{Metrics, Unstored};
 
 use super::join::JoinResult;
-use super::queue::{Ask, Queue, Reply, Waiting};
-use super::store::{Bounds, Counted, Store, StoreError, Written};
+use super::queue::{Command, Pending, Queue, Reply};
+use super::store::{Bounds, Store, StoreError, VersionStats, WriteResult};
 use super::window::{Measured, Window, WindowBounds};
 use super::{Joined, OutcomesError, VersionFigures};
 
-/// How long predictions are gathered before they are written: what a process loses that is killed.
-const WRITTEN_EVERY: Duration = Duration::from_millis(250);
-/// How often a store that cannot be used is tried again.
-const TRIED_EVERY: Duration = Duration::from_secs(10);
-/// How often metrics follow outcomes.
-const MEASURED_EVERY: Duration = Duration::from_secs(5);
-/// How often something is written though nothing came, since what is kept and what counts grows old.
-const AGED_EVERY: Duration = Duration::from_secs(60);
+/// The interval between writes: how much a killed process loses.
+const WRITE_INTERVAL: Duration = Duration::from_millis(250);
+/// The interval after which an unusable store is opened again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
+/// The interval at which metrics follow outcomes.
+const METRICS_INTERVAL: Duration = Duration::from_secs(5);
+/// The interval of writes while nothing arrives, since predictions and outcomes expire.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What the thread has.
+/// The state of the writer thread.
 pub struct Writer {
     queue: Arc<Queue>,
     folder: PathBuf,
     bounds: Bounds,
     window: WindowBounds,
     metrics: Arc<Metrics>,
-    /// The store, or why there is none.
+    /// The store, or the reason why it is unusable.
     open: Result<Open, String>,
     tried: Option<Instant>,
 }
 
-/// The open store, and what is made of its outcomes.
+/// The open store, and the windows over its outcomes.
 struct Open {
     store: Store,
     /// The last outcomes of each version, by its number in the store.
     windows: BTreeMap<u32, Window>,
     written: Instant,
     measured: Instant,
-    /// Whether outcomes have come since.
+    /// Whether outcomes arrived since the metrics were set.
     has_news: bool,
 }
 
@@ -61,36 +62,36 @@ impl Writer {
         Self { queue, folder, bounds, window, metrics, open, tried: None }
     }
 
-    /// Writes until it is told to stop.
+    /// Writes until the queue is closed.
     pub fn run(mut self) {
         loop {
             self.try_open();
-            let waiting = self.queue.take();
-            let is_last = waiting.is_last;
-            let is_done = self.work(waiting);
+            let pending = self.queue.take();
+            let is_last = pending.is_last;
+            let is_done = self.process(pending);
             if is_last {
                 break;
             }
             if is_done {
-                thread::park_timeout(WRITTEN_EVERY);
+                thread::park_timeout(WRITE_INTERVAL);
             }
         }
-        let _ = guarded(|| {
+        let _ = catch_panic(|| {
             drop(self.open);
             Ok(())
         });
     }
 
     fn try_open(&mut self) {
-        let is_time = self.tried.is_none_or(|tried| tried.elapsed() >= TRIED_EVERY);
+        let is_time = self.tried.is_none_or(|tried| tried.elapsed() >= RETRY_INTERVAL);
         if self.open.is_ok() || !is_time {
             return;
         }
         self.tried = Some(Instant::now());
-        match guarded(|| Open::new(&self.folder, self.bounds, self.window)) {
+        match catch_panic(|| Open::new(&self.folder, self.bounds, self.window)) {
             Ok(open) => {
                 let (predictions, bytes) = (open.store.predictions(), open.store.file_bytes());
-                tracing::info!(folder = %self.folder.display(), predictions, size = bytes, "predictions are kept");
+                tracing::info!(folder = %self.folder.display(), predictions, size = bytes, "the prediction store is open");
                 self.open = Ok(open);
                 self.measure();
             }
@@ -98,57 +99,57 @@ impl Writer {
         }
     }
 
-    /// Works off what waited: whether there is nothing left to do.
-    fn work(&mut self, waiting: Waiting) -> bool {
-        let Waiting { scored, asked, lost, .. } = waiting;
+    /// Processes what was pending. Returns whether nothing is left to do.
+    fn process(&mut self, pending: Pending) -> bool {
+        let Pending { scored, commands, lost, .. } = pending;
         self.metrics.predictions_not_stored(Unstored::QueueFull, lost);
         let rows: usize = scored.iter().map(|scored| scored.probabilities.len()).sum();
         let (mut requests, mut replies, mut questions) = (Vec::new(), Vec::new(), Vec::new());
-        for ask in asked {
-            match ask {
-                Ask::Join { outcomes, reply } => {
+        for command in commands {
+            match command {
+                Command::Join { outcomes, reply } => {
                     requests.push(outcomes);
                     replies.push(reply);
                 }
-                Ask::Figures { model, reply } => questions.push((model, reply)),
+                Command::Figures { model, loaded, reply } => questions.push((model, loaded, reply)),
             }
         }
         let is_idle = scored.is_empty() && requests.is_empty();
         let now = millis_now();
         let written = match &mut self.open {
-            Ok(open) if is_idle && open.written.elapsed() < AGED_EVERY => Ok(None),
-            Ok(open) => guarded(|| open.store.write(&scored, &requests, now)).map(Some),
+            Ok(open) if is_idle && open.written.elapsed() < EXPIRY_INTERVAL => Ok(None),
+            Ok(open) => catch_panic(|| open.store.write(&scored, &requests, now)).map(Some),
             Err(reason) => {
                 self.metrics.predictions_not_stored(Unstored::StoreFailed, rows as u64);
-                refuse(replies, reason);
-                refuse(questions.into_iter().map(|(_, reply)| reply), reason);
+                reply_error(replies, reason);
+                reply_error(questions.into_iter().map(|(.., reply)| reply), reason);
                 return true;
             }
         };
         let is_done = match written {
             Ok(None) => true,
-            Ok(Some(written)) => self.written(written, replies, is_idle),
+            Ok(Some(written)) => self.answer(written, replies, is_idle),
             Err(error) => {
                 self.metrics.predictions_not_stored(Unstored::StoreFailed, rows as u64);
                 self.fail(&error);
-                refuse(replies, &error.to_string());
+                reply_error(replies, &error.to_string());
                 true
             }
         };
-        for (model, reply) in questions {
-            // An error means that nobody waits any more.
-            let _ = reply.send(self.figures(&model, now));
+        for (model, loaded, reply) in questions {
+            // An error means that the caller no longer waits.
+            let _ = reply.send(self.figures(&model, &loaded, now));
         }
-        let is_news = |open: &Open| open.has_news && open.measured.elapsed() >= MEASURED_EVERY;
+        let is_news = |open: &Open| open.has_news && open.measured.elapsed() >= METRICS_INTERVAL;
         if self.open.as_ref().is_ok_and(is_news) {
             self.measure();
         }
         is_done
     }
 
-    /// Answers what a transaction has done: whether there is nothing left to do.
-    fn written(&mut self, written: Written, replies: Vec<Reply<Vec<Joined>>>, is_idle: bool) -> bool {
-        let Written { answers, events, is_over_bounds } = written;
+    /// Replies to the requests of a transaction. Returns whether nothing is left to do.
+    fn answer(&mut self, written: WriteResult, replies: Vec<Reply<Vec<Joined>>>, is_idle: bool) -> bool {
+        let WriteResult { answers, events, is_over_bounds } = written;
         if let Ok(open) = &mut self.open {
             open.written = Instant::now();
             open.has_news |= is_idle || !events.is_empty();
@@ -161,7 +162,7 @@ impl Writer {
         }
         for (answer, reply) in answers.into_iter().zip(replies) {
             self.count(answer.as_deref().unwrap_or_default());
-            // An error means that the client has gone; what it sent is joined all the same.
+            // An error means that the client disconnected. Its outcomes are joined nevertheless.
             let _ = reply.send(answer.map_err(OutcomesError::WrongLabels));
         }
         !is_over_bounds
@@ -171,7 +172,7 @@ impl Writer {
         for Joined { result, model, version, .. } in joined {
             match (result, model, version) {
                 (JoinResult::Unknown, ..) => self.metrics.outcome_unknown(),
-                // Whose prediction a late one is for is not known any more.
+                // The model of a late outcome is no longer known.
                 (result, model, version) => {
                     self.metrics.outcome(model.as_deref().zip(*version), result.name());
                 }
@@ -183,47 +184,53 @@ impl Writer {
         let reason = error.to_string();
         let is_news = self.open.as_ref().err() != Some(&reason);
         let before = std::mem::replace(&mut self.open, Err(reason));
-        // Closing what has failed may fail again.
-        let _ = guarded(|| {
+        // Closing a failed store may fail again.
+        let _ = catch_panic(|| {
             drop(before);
             Ok(())
         });
         self.tried = Some(Instant::now());
         if is_news {
             let folder = self.folder.display();
-            tracing::error!(%folder, %error, "predictions are not kept: the store cannot be used");
+            tracing::error!(%folder, %error, "the prediction store cannot be used; predictions are not stored");
         }
     }
 
-    fn figures(&self, model: &str, now: u64) -> Result<Vec<VersionFigures>, OutcomesError> {
+    fn figures(
+        &self,
+        model: &str,
+        loaded: &[Arc<ModelVersion>],
+        now: u64,
+    ) -> Result<Vec<VersionFigures>, OutcomesError> {
         let open = self.open.as_ref().map_err(|reason| OutcomesError::Unusable(reason.clone()))?;
-        let of_model = open.store.versions().filter(|(_, counted)| counted.by.model == model);
+        let versions = open.store.current_versions(loaded);
+        let of_model = versions.filter(|(_, stats)| stats.by.model == model);
         let mut figures: Vec<VersionFigures> = of_model
-            .map(|(number, counted)| VersionFigures {
-                version: counted.by.version,
-                threshold: counted.by.threshold,
-                predictions: counted.predictions,
-                with_outcome: counted.outcomes,
-                coverage: coverage(counted),
-                measured: open.measured(number, counted, self.window, now),
+            .map(|(number, stats)| VersionFigures {
+                version: stats.by.version,
+                threshold: stats.by.threshold,
+                predictions: stats.predictions,
+                with_outcome: stats.outcomes,
+                coverage: coverage(stats),
+                measured: open.measured(number, stats, self.window, now),
             })
             .collect();
         figures.sort_unstable_by_key(|figures| std::cmp::Reverse(figures.version));
         Ok(figures)
     }
 
-    /// Brings the metrics up to now.
+    /// Updates the metrics.
     fn measure(&mut self) {
         let Ok(open) = &mut self.open else { return };
         let now = millis_now();
         let mut names = Vec::new();
-        for (number, counted) in open.store.versions() {
-            let (model, version) = (&counted.by.model, counted.by.version);
-            let measured = open.measured(number, counted, self.window, now);
+        for (number, stats) in open.store.current_versions(&[]) {
+            let (model, version) = (&stats.by.model, stats.by.version);
+            let measured = open.measured(number, stats, self.window, now);
             let figures = measured.as_ref().map(|measured| measured.performance.figures());
             let outcomes = measured.as_ref().map_or(0, |measured| measured.outcomes);
             let figures = figures.as_ref().map_or(&[][..], |figures| figures);
-            self.metrics.online_performance(model, version, figures, outcomes, coverage(counted));
+            self.metrics.online_performance(model, version, figures, outcomes, coverage(stats));
             names.push((model.clone(), version));
         }
         self.metrics.keep_outcomes_of(&names);
@@ -237,7 +244,7 @@ impl Open {
     fn new(folder: &std::path::Path, bounds: Bounds, window: WindowBounds) -> Result<Self, StoreError> {
         std::fs::create_dir_all(folder).map_err(|error| StoreError::Io(error.to_string()))?;
         let mut store = Store::open(folder, bounds)?;
-        // What has expired meanwhile must not show.
+        // Expired predictions must not show.
         while store.write(&[], &[], millis_now())?.is_over_bounds {}
         let mut windows: BTreeMap<u32, Window> = BTreeMap::new();
         for event in store.events()? {
@@ -247,25 +254,31 @@ impl Open {
         Ok(Self { store, windows, written: now, measured: now, has_news: true })
     }
 
-    fn measured(&self, number: u32, counted: &Counted, bounds: WindowBounds, now: u64) -> Option<Measured> {
+    fn measured(
+        &self,
+        number: u32,
+        stats: &VersionStats,
+        bounds: WindowBounds,
+        now: u64,
+    ) -> Option<Measured> {
         let window = self.windows.get(&number)?;
-        window.measure(bounds, now, self.store.removed_until(), counted.by.threshold())
+        window.measure(bounds, now, self.store.removed_until(), stats.by.threshold())
     }
 }
 
-fn coverage(counted: &Counted) -> Option<f64> {
-    ratio(counted.outcomes as f64, counted.predictions as f64)
+fn coverage(stats: &VersionStats) -> Option<f64> {
+    ratio(stats.outcomes as f64, stats.predictions as f64)
 }
 
-fn refuse<T>(replies: impl IntoIterator<Item = Reply<T>>, reason: &str) {
+fn reply_error<T>(replies: impl IntoIterator<Item = Reply<T>>, reason: &str) {
     for reply in replies {
-        // An error means that nobody waits any more.
+        // An error means that the caller no longer waits.
         let _ = reply.send(Err(OutcomesError::Unusable(reason.to_owned())));
     }
 }
 
-/// A damaged file can make redb panic, which must end neither the thread nor, with it, what waits for answers.
-fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+/// Turns a panic of redb into an error. A damaged file can make it panic, which must not end the writer.
+fn catch_panic<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     let damaged = |_| Err(StoreError::Damaged("reading it broke off".to_owned()));
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(damaged)
 }

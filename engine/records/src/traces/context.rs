@@ -1,10 +1,10 @@
 use std::fmt;
 
+use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
-use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceContextExt, TraceFlags};
-use opentelemetry::{Context, TraceId};
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::{IdGenerator, SamplingDecision, ShouldSample};
+use opentelemetry_sdk::trace::IdGenerator;
 
 use super::Traces;
 
@@ -13,7 +13,7 @@ use super::Traces;
 pub struct RequestTrace {
     /// The request's own span.
     pub(super) span: SpanContext,
-    /// The caller's, if it sent one.
+    /// The caller's span, if it sent one.
     pub(super) parent: SpanId,
 }
 
@@ -31,8 +31,8 @@ impl Extractor for Headers<'_> {
 }
 
 impl Traces {
-    /// Continues the trace that a request's headers name (W3C Trace Context, `traceparent` and `tracestate`), with its
-    /// decision; without one, begins a trace and decides whether it is sampled.
+    /// Continues the trace of the request's headers (W3C Trace Context, `traceparent` and `tracestate`) with
+    /// its decision. Without them, starts a trace and draws whether it is sampled.
     pub fn begin<'a>(&self, header: &'a dyn Fn(&str) -> Option<&'a str>) -> RequestTrace {
         let span_id = self.ids.new_span_id();
         if header(TRACEPARENT).is_some() {
@@ -46,32 +46,27 @@ impl Traces {
             }
         }
         let trace_id = self.ids.new_trace_id();
-        let flags = if self.samples(trace_id) { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
+        let flags = if self.sampler.samples() { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
         let span = SpanContext::new(trace_id, span_id, flags, false, Default::default());
         RequestTrace { span, parent: SpanId::INVALID }
     }
-
-    fn samples(&self, trace_id: TraceId) -> bool {
-        let result = self.sampler.should_sample(None, trace_id, "", &SpanKind::Server, &[], &[]);
-        result.decision == SamplingDecision::RecordAndSample
-    }
 }
 
-/// The header of a trace's and a span's ids.
+/// The header of a trace id and a span id.
 const TRACEPARENT: &str = "traceparent";
 
 impl RequestTrace {
-    /// The trace's id, in hexadecimal.
+    /// Returns the trace's id, in hexadecimal.
     pub fn trace_id(&self) -> impl fmt::Display + use<> {
         self.span.trace_id()
     }
 
-    /// The id of the request's span, in hexadecimal.
+    /// Returns the id of the request's span, in hexadecimal.
     pub fn span_id(&self) -> impl fmt::Display + use<> {
         self.span.span_id()
     }
 
-    /// What the answer's header `traceparent` says.
+    /// Formats the response's `traceparent` header.
     pub fn traceparent(&self) -> String {
         format!("00-{}-{}-{:02x}", self.trace_id(), self.span_id(), self.span.trace_flags())
     }

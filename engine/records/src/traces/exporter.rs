@@ -11,20 +11,20 @@ use tokio::runtime::Runtime;
 
 use super::TracesError;
 
-/// Sends spans, and tells of a collector that does not take them: once, until it does again.
+/// An exporter that logs once when the collector fails, and once when it recovers.
 #[derive(Debug)]
 pub struct Exporter {
     otlp: opentelemetry_otlp::SpanExporter,
-    /// The client's own: whoever exports has a thread for it.
+    /// The runtime of the HTTP client. The processor exports on a thread of its own.
     runtime: Runtime,
     is_failing: AtomicBool,
 }
 
-/// How long the collector may take for a batch.
+/// The timeout of an export.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Exporter {
-    /// One that sends to this URL with these headers.
+    /// Creates an exporter to this URL with these headers.
     pub fn new(endpoint: &str, headers: Vec<(String, String)>) -> Result<Self, TracesError> {
         let otlp = opentelemetry_otlp::SpanExporter::builder()
             .with_http()
@@ -45,9 +45,9 @@ impl SpanExporter for Exporter {
         let was_failing = self.is_failing.swap(result.is_err(), Ordering::Relaxed);
         match &result {
             Err(error) if !was_failing => {
-                tracing::warn!(%error, "the collector does not take traces; they are lost until it does");
+                tracing::warn!(%error, "the collector rejects traces; they are lost until it recovers");
             }
-            Ok(()) if was_failing => tracing::info!("the collector takes traces again"),
+            Ok(()) if was_failing => tracing::info!("the collector accepts traces again"),
             _ => {}
         }
         result

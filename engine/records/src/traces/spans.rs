@@ -9,30 +9,30 @@ use opentelemetry_sdk::trace::{IdGenerator, SpanData, SpanProcessor};
 
 use super::{RequestTrace, Traces};
 
-/// A request that has been answered, or whose client has gone.
+/// A request that was answered, or whose client disconnected.
 #[derive(Debug)]
 pub struct Answered<'a> {
-    /// When its head came.
+    /// When its head arrived.
     pub start: Instant,
     /// How long it took.
     pub took: Duration,
-    /// Its method, one of HTTP's own, else `other`.
+    /// Its method, one of HTTP's own or `other`.
     pub method: &'static str,
     /// The pattern of its route, if it has one.
     pub route: Option<&'a str>,
-    /// Its path, if it has a route: any other path is of the client's making.
+    /// Its path, if it has a route. A client can invent any other path.
     pub path: Option<&'a str>,
-    /// The answer's status; 499 where the client left first.
+    /// The answer's status; 499 if the client disconnected first.
     pub status: u16,
-    /// The request's own id.
+    /// The request's id.
     pub request_id: &'a str,
     /// How many rows it held.
     pub rows: Option<usize>,
-    /// What scored them.
+    /// The version and times of scoring.
     pub scoring: Option<&'a Scoring>,
 }
 
-/// What scored a request's rows, and when.
+/// The version that scored a request's rows, and the times of its stages.
 #[derive(Debug, Clone)]
 pub struct Scoring {
     /// The version that scored.
@@ -44,13 +44,13 @@ pub struct Scoring {
 /// When the stages of a prediction began and ended.
 #[derive(Debug, Clone, Copy)]
 pub struct Stages {
-    /// The body had been read whole: its rows are encoded from here until they are submitted.
+    /// When the body was complete. Its rows are encoded from here until they are submitted.
     pub read: Instant,
-    /// From the queue to the model's last row.
+    /// The times from the queue to the model's last row.
     pub timings: Timings,
-    /// The answer began to be written.
+    /// When writing the answer began.
     pub answering: Instant,
-    /// It was written.
+    /// When the answer was written.
     pub answered: Instant,
 }
 
@@ -60,7 +60,7 @@ impl Traces {
         if !trace.span.is_sampled() {
             return;
         }
-        // The wall clock may be set while a request lasts; its spans must fit into each other.
+        // The wall clock may change during a request, but its spans must nest.
         let start_time = SystemTime::now() - answered.start.elapsed();
         let at = |instant: Instant| start_time + instant.saturating_duration_since(answered.start);
         if let Some(Scoring { model, stages }) = answered.scoring {
@@ -68,13 +68,13 @@ impl Traces {
             let of_model = || {
                 vec![
                     KeyValue::new("onnward.model", model.name.clone()),
-                    KeyValue::new("onnward.version", int(model.version)),
+                    KeyValue::new("onnward.version", integer_value(model.version)),
                     KeyValue::new("onnward.backend", model.backend.name()),
                 ]
             };
             let rows = || rows_of(answered.rows).into_iter().collect();
             let mut run = of_model();
-            run.push(KeyValue::new("onnward.batch_rows", int(timings.batch_rows as u64)));
+            run.push(KeyValue::new("onnward.batch_rows", integer_value(timings.batch_rows as u64)));
             for (name, start, end, attributes) in [
                 ("encode", read, timings.submitted, rows()),
                 ("queue", timings.submitted, timings.taken, Vec::new()),
@@ -132,19 +132,19 @@ fn span(span_context: SpanContext, parent_span_id: SpanId, name: String) -> Span
     }
 }
 
-/// The name of a server's span, by OpenTelemetry's conventions for HTTP
-/// (<https://opentelemetry.io/docs/specs/semconv/http/http-spans/>): few, whatever clients ask for.
+/// Returns the server span's name by OpenTelemetry's conventions for HTTP
+/// (<https://opentelemetry.io/docs/specs/semconv/http/http-spans/>). Its cardinality is bounded.
 fn name(answered: &Answered<'_>) -> String {
-    let method = if answered.method == OTHER { "HTTP" } else { answered.method };
+    let method = if answered.method == OTHER_METHOD { "HTTP" } else { answered.method };
     answered.route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"))
 }
 
-/// A method that is none of HTTP's own.
-const OTHER: &str = "other";
+/// The name for methods that are not HTTP's own.
+const OTHER_METHOD: &str = "other";
 
-/// The attributes of a server's span, by the same conventions, and our own.
+/// Returns the server span's attributes: those of the conventions and our own.
 fn attributes(answered: &Answered<'_>) -> Vec<KeyValue> {
-    let method = if answered.method == OTHER { "_OTHER" } else { answered.method };
+    let method = if answered.method == OTHER_METHOD { "_OTHER" } else { answered.method };
     let mut attributes = vec![
         KeyValue::new("http.request.method", method),
         KeyValue::new("url.scheme", "http"),
@@ -164,7 +164,7 @@ fn attributes(answered: &Answered<'_>) -> Vec<KeyValue> {
     if let Some(Scoring { model, .. }) = answered.scoring {
         attributes.extend([
             KeyValue::new("onnward.model", model.name.clone()),
-            KeyValue::new("onnward.version", int(model.version)),
+            KeyValue::new("onnward.version", integer_value(model.version)),
             KeyValue::new("onnward.backend", model.backend.name()),
         ]);
     }
@@ -172,10 +172,10 @@ fn attributes(answered: &Answered<'_>) -> Vec<KeyValue> {
 }
 
 fn rows_of(rows: Option<usize>) -> Option<KeyValue> {
-    rows.map(|rows| KeyValue::new("onnward.rows", int(rows as u64)))
+    rows.map(|rows| KeyValue::new("onnward.rows", integer_value(rows as u64)))
 }
 
-/// OpenTelemetry's whole numbers have a sign.
-fn int(number: u64) -> Value {
+/// Converts a number to OpenTelemetry's signed integer, saturating.
+fn integer_value(number: u64) -> Value {
     Value::I64(i64::try_from(number).unwrap_or(i64::MAX))
 }

@@ -12,7 +12,7 @@ use tracing_subscriber::{Layer, registry};
 use crate::logging::{LogFormat, LogLevel};
 use crate::logging::{filter, lines};
 
-/// What was written to the log of this thread.
+/// The log lines of this thread.
 #[derive(Debug, Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -33,15 +33,15 @@ impl Write for Log {
     }
 }
 
-/// Lets no event be switched off for good: tracing remembers for each place in the code whether anybody listens, and a
-/// test without a log that comes there first could answer for one that has one.
+/// Keeps every event enabled. tracing caches for each place in the code whether anybody listens. A test
+/// without a log could otherwise disable it for a test that has one.
 pub fn keep_events_on() {
     static LISTENING: Once = Once::new();
     // An error means that somebody listens already.
     LISTENING.call_once(|| drop(tracing::subscriber::set_global_default(registry())));
 }
 
-/// Catches the log of this thread at its most talkative until the guard is dropped.
+/// Captures the log of this thread at level trace until the guard is dropped.
 pub fn captured_log(format: LogFormat) -> (Log, DefaultGuard) {
     keep_events_on();
     let log = Log::default();

@@ -1,7 +1,8 @@
-//! The names of the log's fields, in one place: what the engine's code calls a field, and what a line of JSON calls it.
+//! The names of log fields, in the engine's code and in JSON.
 //!
-//! Lines follow the Elastic Common Schema (<https://www.elastic.co/docs/reference/ecs>) with dotted keys, as the
-//! ecs-logging libraries write them. What it has no name for is under `onnward.`. A name keeps its type and its meaning.
+//! Lines follow the Elastic Common Schema (<https://www.elastic.co/docs/reference/ecs>) with dotted keys, as
+//! the ecs-logging libraries write them. What it has no name for is under `onnward.`. A name keeps its type
+//! and its meaning.
 
 use self::Kind::{Boolean, Long, Milliseconds, Text};
 
@@ -12,7 +13,7 @@ pub enum Kind {
     Text,
     /// A whole number.
     Long,
-    /// A truth value.
+    /// A Boolean.
     Boolean,
     /// A time: milliseconds in the code and on a terminal, whole nanoseconds in JSON, as the schema has it.
     Milliseconds,
@@ -21,7 +22,7 @@ pub enum Kind {
 /// A field of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FieldName {
-    /// What the code and a terminal call it.
+    /// Its name in the code and on a terminal.
     pub short: &'static str,
     /// The key in a line of JSON.
     pub key: &'static str,
@@ -30,7 +31,7 @@ pub struct FieldName {
 }
 
 /// The keys that every line of JSON has, in the order in which they are written around the others.
-pub const ALWAYS: [&str; 8] = [
+pub const COMMON_KEYS: [&str; 8] = [
     "@timestamp",
     "log.level",
     "message",
@@ -41,10 +42,11 @@ pub const ALWAYS: [&str; 8] = [
     "ecs.version",
 ];
 
-/// What a library's fields are put under: they are not ours to name, and `labels` is the schema's place for such.
+/// The prefix of a library's fields: `labels` is the schema's place for names that are not its own.
 pub const LABELS: &str = "labels.";
 
-/// Every field that the engine's own lines may have; those of a request's line first, for they are looked up in order.
+/// Every field of the engine's own lines. Those of access lines are first, because they are looked up in
+/// order.
 pub const FIELDS: [FieldName; 50] = [
     field("method", "http.request.method", Text),
     field("route", "http.route", Text),
@@ -58,12 +60,12 @@ pub const FIELDS: [FieldName; 50] = [
     field("version", "onnward.version", Long),
     field("trace_id", "trace.id", Text),
     field("span_id", "span.id", Text),
-    // What went wrong, in whichever words suit the line.
+    // Errors.
     field("error", "error.message", Text),
     field("reason", "error.message", Text),
     field("problem", "error.message", Text),
     field("why", "error.message", Text),
-    // The whole of a request, where the configuration asks for values.
+    // A request's body, if values are configured to be logged.
     field("body", "http.request.body.content", Text),
     field("backend", "onnward.backend", Text),
     field("address", "onnward.address", Text),
@@ -93,12 +95,12 @@ pub const FIELDS: [FieldName; 50] = [
     field("digest", "file.hash.sha256", Text),
     field("size", "file.size", Long),
     field("max_bytes", "onnward.max_bytes", Long),
-    // Predictions and traces that are kept or sent on.
+    // Stored predictions and exported traces.
     field("folder", "onnward.folder", Text),
     field("predictions", "onnward.predictions", Long),
     field("feature", "onnward.feature", Text),
     field("endpoint", "onnward.endpoint", Text),
-    // Who may call.
+    // Authentication.
     field("keys", "onnward.keys", Long),
     field("client", "client.address", Text),
     field("action", "event.action", Text),
@@ -109,7 +111,7 @@ const fn field(short: &'static str, key: &'static str, kind: Kind) -> FieldName 
     FieldName { short, key, kind }
 }
 
-/// The field that the engine's code calls so.
-pub fn find(short: &str) -> Option<&'static FieldName> {
+/// Returns the field with this name in the code.
+pub fn find_field(short: &str) -> Option<&'static FieldName> {
     FIELDS.iter().find(|field| field.short == short)
 }

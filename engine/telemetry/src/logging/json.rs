@@ -1,5 +1,5 @@
-//! Events as JSON, one object a line, written in one pass: no map in between, which would cost a request more than its
-//! metrics do.
+//! Formats events as JSON, one object a line, in one pass: a map in between would cost a request more than
+//! its metrics.
 
 use std::fmt::{self, Debug, Write};
 
@@ -12,11 +12,11 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::escape::Escaped;
 use super::fields::{self, Kind, LABELS};
-use super::{ACCESS, is_own};
+use super::{ACCESS, is_engine_target};
 use crate::audit::AUDIT;
 
-/// The end of every line: whose it is, and the version of the Elastic Common Schema whose names it uses.
-const TAIL: &str = concat!(
+/// The end of every line: the service, and the version of the Elastic Common Schema whose names it uses.
+const LINE_END: &str = concat!(
     ",\"service.name\":\"onnward\",\"service.version\":\"",
     env!("CARGO_PKG_VERSION"),
     "\",\"ecs.version\":\"8.11.0\"}\n"
@@ -38,7 +38,7 @@ where
         line.write_str("\",\"log.level\":\"")?;
         line.write_str(name(*event.metadata().level()))?;
         line.write_char('"')?;
-        let mut fields = Fields { line, is_own: is_own(target), result: Ok(()) };
+        let mut fields = Fields { line, is_of_engine: is_engine_target(target), result: Ok(()) };
         event.record(&mut fields);
         fields.result?;
         let mut line = fields.line;
@@ -52,7 +52,7 @@ where
         line.write_str(",\"event.dataset\":\"")?;
         line.write_str(dataset)?;
         line.write_char('"')?;
-        line.write_str(TAIL)
+        line.write_str(LINE_END)
     }
 }
 
@@ -69,13 +69,13 @@ fn name(level: Level) -> &'static str {
 struct Fields<'a> {
     line: Writer<'a>,
     /// Whether the line is the engine's and not a library's.
-    is_own: bool,
+    is_of_engine: bool,
     result: fmt::Result,
 }
 
 impl Fields<'_> {
     fn write(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>, Option<Kind>) -> fmt::Result) {
-        let known = if self.is_own { fields::find(field.name()) } else { None };
+        let known = if self.is_of_engine { fields::find_field(field.name()) } else { None };
         let line = &mut self.line;
         let write = || {
             line.write_str(",\"")?;
@@ -94,7 +94,8 @@ impl Fields<'_> {
     }
 }
 
-/// A library's values are strings, whatever they are: `labels` takes keywords only.
+/// Writes a number. Values of a library's fields are written as strings, because `labels` takes keywords
+/// only.
 fn write_number(line: &mut Writer<'_>, kind: Option<Kind>, digits: &str) -> fmt::Result {
     match kind {
         Some(_) => line.write_str(digits),

@@ -1,4 +1,4 @@
-//! The fields of an event for people: `request method=POST route=/predict status=200`.
+//! Formats fields for people: `request method=POST route=/predict status=200`.
 
 use std::fmt::{self, Debug, Write};
 
@@ -9,7 +9,7 @@ use tracing_subscriber::fmt::format::Writer;
 
 use super::escape::Escaped;
 
-/// Writes fields by their short names, and texts in quotes only where they have blanks.
+/// A format with short names, and quotes only around texts with blanks.
 pub struct PrettyFields;
 
 impl<'writer> FormatFields<'writer> for PrettyFields {

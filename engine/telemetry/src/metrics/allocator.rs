@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use super::gauge;
 
-/// What the allocator of the program holds, as it says at a scrape. It counts what it takes from the system, and not each
-/// allocation, which would cost something.
+/// The allocator metrics, read at each scrape. The allocator counts what it takes from the system, not each
+/// allocation, which would cost time.
 #[derive(Debug)]
 pub struct AllocatorMetrics {
     committed: IntGauge,
@@ -13,7 +13,7 @@ pub struct AllocatorMetrics {
     reserved: IntGauge,
 }
 
-/// What mimalloc's statistics hold of this.
+/// The statistics of mimalloc that are used here.
 #[derive(Deserialize)]
 struct Statistics {
     committed: Amount,
@@ -32,7 +32,7 @@ impl AllocatorMetrics {
             committed: gauge(
                 r,
                 "onnward_allocator_committed_bytes",
-                "Memory that the allocator has and may use; what it does not is the system's again after a while.",
+                "Memory committed by the allocator; unused memory is returned to the system after a while.",
             )?,
             committed_peak: gauge(
                 r,
@@ -47,7 +47,7 @@ impl AllocatorMetrics {
         })
     }
 
-    /// Reads what the allocator holds now.
+    /// Reads the allocator's statistics.
     pub fn read(&self) {
         let Ok(json) = MiMalloc::stats_json() else { return };
         let Ok(Statistics { committed, reserved }) = serde_json::from_slice(json.to_bytes()) else { return };

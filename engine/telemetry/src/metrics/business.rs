@@ -1,9 +1,9 @@
 use onnward_schemas::{Feature, Schema};
 use prometheus::{Counter, CounterVec, IntCounter, IntCounterVec, Registry};
 
-use super::{Metrics, counters, end_series, float_counters};
+use super::{Metrics, counters, float_counters, remove_series};
 
-/// What predictions say about customers.
+/// The business metrics.
 #[derive(Debug)]
 pub struct BusinessVecs {
     predictions: IntCounterVec,
@@ -65,13 +65,13 @@ impl BusinessVecs {
         })
     }
 
-    /// Ends the series of a version that is no longer loaded.
+    /// Removes the series of an unloaded version.
     pub fn end(&self, model: &str, version: &str) {
         for vec in [&self.predictions, &self.by_band, &self.by_segment] {
-            end_series(vec, model, version);
+            remove_series(vec, model, version);
         }
         for vec in [&self.expected_by_segment, &self.expected, &self.revenue_scored, &self.revenue_at_risk] {
-            end_series(vec, model, version);
+            remove_series(vec, model, version);
         }
     }
 }
@@ -104,8 +104,8 @@ struct Revenue {
 #[derive(Debug)]
 struct Segment {
     feature: usize,
-    /// One for each of the schema's values, then one for missing values and one for unknown ones: whatever clients send,
-    /// there are no others.
+    /// One for each of the schema's values, then one for missing values and one for unknown ones: whatever
+    /// clients send, there are no others.
     values: Vec<SegmentValue>,
 }
 
@@ -115,13 +115,14 @@ struct SegmentValue {
     expected: Counter,
 }
 
-/// What stands for a value that is missing, and for one that the schema does not list.
+/// The values that stand for missing values and for values outside the schema.
 const RESERVED: [&str; 2] = ["missing", "unknown"];
 /// One more than there may be edges.
-const MOST_BANDS: usize = 5;
+const MAX_BANDS: usize = 5;
 
 impl Metrics {
-    /// The business metrics of one version of a model, their labels resolved once; `None` where predictions are not counted.
+    /// Returns the business metrics of one version of a model, with their labels resolved once. `None` if
+    /// predictions are not counted.
     pub fn business(&self, model: &str, version: u64, schema: &Schema) -> Option<BusinessMetrics> {
         if !self.counts_requests {
             return None;
@@ -164,7 +165,7 @@ impl Metrics {
     }
 }
 
-/// The names of the bands that so many edges make, from the lowest risk to the highest.
+/// Returns the names of the risk bands for this number of edges, from the lowest to the highest.
 fn band_names(edges: usize) -> &'static [&'static str] {
     match edges {
         0 | 1 => &["low", "high"],
@@ -175,12 +176,12 @@ fn band_names(edges: usize) -> &'static [&'static str] {
 }
 
 impl BusinessMetrics {
-    /// Counts rows that have been scored: their `features`, `[rows, features]`, and their `probabilities`, `[rows]`. A row
-    /// without a probability counts for nothing.
+    /// Counts scored rows: `features` is `[rows, features]`, `probabilities` is `[rows]`. Ignores rows
+    /// without a probability.
     ///
-    /// Threads that score share the counters, so sums are taken first and added once.
+    /// Scoring threads share the counters, so sums are taken first and added once.
     pub fn observe(&self, features: &[f32], probabilities: &[f32]) {
-        let mut in_band = [0; MOST_BANDS];
+        let mut in_band = [0; MAX_BANDS];
         let mut decided = [0; 2];
         let mut expected = 0.0;
         for probability in probabilities.iter().filter(|probability| probability.is_finite()) {
@@ -243,7 +244,7 @@ impl Segment {
         }
     }
 
-    /// Where among `values` the one stands that is encoded so.
+    /// Returns the index of an encoded value in `values`.
     fn place(&self, code: f32) -> usize {
         let known = self.values.len() - RESERVED.len();
         if code.is_nan() {

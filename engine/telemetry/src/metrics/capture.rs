@@ -2,21 +2,21 @@ use prometheus::{IntCounterVec, Registry};
 
 use super::{Metrics, counters};
 
-/// What becomes of the predictions that are captured.
+/// The capture metrics.
 #[derive(Debug)]
 pub struct CaptureMetrics {
     captured: IntCounterVec,
     lost: IntCounterVec,
 }
 
-/// Why a request that was to be captured is not.
+/// The reason why a sampled request was not captured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CaptureLoss {
-    /// Too much waits to be written already.
+    /// Too much is already waiting to be written.
     NoRoom,
-    /// Its body does not hold its rows.
+    /// Its body does not match its rows.
     Unreadable,
-    /// The place could not be written.
+    /// The destination could not be written.
     Store,
     /// The process ended first.
     Stopped,
@@ -41,13 +41,13 @@ impl CaptureMetrics {
             captured: counters(
                 r,
                 "onnward_captured_requests_total",
-                "Requests whose predictions have been written down.",
+                "Requests whose predictions were captured.",
                 &["model"],
             )?,
             lost: counters(
                 r,
                 "onnward_capture_lost_total",
-                "Requests that were to be written down and are lost, by reason.",
+                "Requests whose capture was lost, by reason.",
                 &["model", "reason"],
             )?,
         })
@@ -55,16 +55,16 @@ impl CaptureMetrics {
 }
 
 impl Metrics {
-    /// The predictions of so many requests have been written down.
+    /// Counts captured requests.
     pub fn captured(&self, model: &str, requests: u64) {
         self.capture.captured.with_label_values(&[model]).inc_by(requests);
-        // They are there before the first loss: a counter that begins above 0 shows no increase.
+        // Created at 0 before the first event: a counter that starts above 0 shows no increase.
         for loss in CaptureLoss::ALL {
             self.capture_lost(model, loss, 0);
         }
     }
 
-    /// The predictions of so many requests were to be written down, and are lost.
+    /// Counts requests whose capture was lost.
     pub fn capture_lost(&self, model: &str, loss: CaptureLoss, requests: u64) {
         self.capture.lost.with_label_values(&[model, loss.label()]).inc_by(requests);
     }

@@ -11,7 +11,7 @@ use x509_cert::der::Decode;
 
 use super::float_gauges;
 
-/// When certificates end. They are the engine's own, of the proxy before it, or of the store.
+/// The certificate expiry metrics: of the engine, of the proxy before it, or of the store.
 #[derive(Debug)]
 pub struct CertificateMetrics {
     expiry: GaugeVec,
@@ -20,17 +20,17 @@ pub struct CertificateMetrics {
 
 #[derive(Debug)]
 struct Files {
-    /// Each file, and whether it could not be read last time, which is told of once.
+    /// Each file, and whether its last read failed. A failure is logged once.
     known: Vec<(PathBuf, bool)>,
     read_at: Option<Instant>,
 }
 
-/// How long what was read is good for: certificates last for weeks.
-const REREAD_AFTER: Duration = Duration::from_secs(60);
+/// The interval after which files are read again. Certificates last for weeks.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Error)]
 enum CertificateError {
-    #[error("it holds no certificate in PEM that can be read: {0}")]
+    #[error("it holds no readable PEM certificate: {0}")]
     Pem(#[from] rustls_pki_types::pem::Error),
     #[error("its first certificate is not X.509: {0}")]
     X509(#[from] x509_cert::der::Error),
@@ -48,10 +48,10 @@ impl CertificateMetrics {
         Ok(Self { expiry, files: Mutex::new(Files { known, read_at: None }) })
     }
 
-    /// Reads the files again, unless that was done within the last minute.
+    /// Reads the files again, unless they were read within the last minute.
     pub fn read(&self) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        if files.read_at.is_some_and(|read_at| read_at.elapsed() < REREAD_AFTER) {
+        if files.read_at.is_some_and(|read_at| read_at.elapsed() < REFRESH_INTERVAL) {
             return;
         }
         files.read_at = Some(Instant::now());
@@ -69,7 +69,7 @@ impl CertificateMetrics {
                         tracing::warn!(
                             path = label,
                             %error,
-                            "when this certificate ends is not known: see metrics.certificates"
+                            "the expiry of this certificate is unknown: see metrics.certificates"
                         );
                     }
                 }
@@ -78,7 +78,7 @@ impl CertificateMetrics {
     }
 }
 
-/// When the first certificate of a PEM file ends, since 1970 (UTC).
+/// Returns the expiry of the first certificate of a PEM file, since 1970 (UTC).
 fn expiry(file: &Path) -> Result<Duration, CertificateError> {
     let der = CertificateDer::from_pem_file(file)?;
     let certificate = Certificate::from_der(&der)?;

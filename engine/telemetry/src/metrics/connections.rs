@@ -2,23 +2,23 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use super::{Metrics, counters, gauges};
 
-/// What happens to connections, by listener.
+/// The connection metrics, by listener.
 #[derive(Debug)]
 pub struct ConnectionVecs {
     open: IntGaugeVec,
     ended_early: IntCounterVec,
 }
 
-/// Why a connection ended before its client meant it to.
+/// The reason why the engine closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionEnd {
-    /// It was idle for longest when another one needed its place.
+    /// It was the longest idle when another one needed its place.
     MadeRoom,
-    /// There was no place for it, and every other one was busy.
+    /// All places were taken, and no connection was idle.
     NoRoom,
     /// No request came in time.
     Slow,
-    /// TLS could not be agreed upon.
+    /// The TLS handshake failed.
     Handshake,
 }
 
@@ -51,7 +51,7 @@ impl ConnectionVecs {
 }
 
 impl Metrics {
-    /// The metrics of the connections of one listener.
+    /// Returns the metrics of the connections of one listener.
     pub fn connections(&self, listener: &'static str) -> ConnectionMetrics {
         let ConnectionVecs { open, ended_early } = &self.connections;
         let counter = |end: ConnectionEnd| ended_early.with_label_values(&[listener, end.label()]);
@@ -70,17 +70,17 @@ pub struct ConnectionMetrics {
 }
 
 impl ConnectionMetrics {
-    /// Counts a connection in, which [`ConnectionMetrics::closed`] counts out.
+    /// Counts an opened connection. [`ConnectionMetrics::closed`] reverses it.
     pub fn opened(&self) {
         self.open.inc();
     }
 
-    /// Counts a connection out.
+    /// Counts a closed connection.
     pub fn closed(&self) {
         self.open.dec();
     }
 
-    /// Counts a connection that the engine ended.
+    /// Counts a connection that the engine closed before its client did.
     pub fn ended_early(&self, reason: ConnectionEnd) {
         for (end, counter) in &self.ended_early {
             if *end == reason {

@@ -1,7 +1,7 @@
 use onnward_quality::drift::{DriftReport, SubjectReport, WindowKind};
 use prometheus::{Encoder, GaugeVec, IntGaugeVec, Registry, TextEncoder};
 
-use super::{MetricsError, float_gauges, gauges, whole};
+use super::{MetricsError, float_gauges, gauges, to_i64};
 
 /// How the last windows of a loaded version compare with training.
 #[derive(Debug)]
@@ -14,8 +14,8 @@ pub struct VersionDrift<'a> {
     pub report: DriftReport<'a>,
 }
 
-/// The metrics of drift in the Prometheus text format, of these versions and of no others. They are computed when they are
-/// asked for, so there is nothing to keep between two scrapes, and nothing of a version that is gone.
+/// Renders the drift metrics of these versions in the Prometheus text format. They are computed on request,
+/// so nothing is stored between scrapes.
 ///
 /// # Errors
 /// [`MetricsError`] if a metric cannot be written down.
@@ -58,25 +58,25 @@ impl DriftVecs {
             p_value: float_gauges(
                 r,
                 "onnward_drift_p_value",
-                "How likely a difference as large as that of the window is by chance.",
+                "p-value of the difference between the window and training.",
                 subject,
             )?,
             detected: gauges(
                 r,
                 "onnward_drift_detected",
-                "Whether it has drifted: neither chance nor a trifle; absent below the minimum of rows.",
+                "Whether the variable has drifted: significant and large enough; absent below the minimum number of rows.",
                 subject,
             )?,
             window_rows: gauges(
                 r,
                 "onnward_drift_window_rows",
-                "Rows looked at in a window.",
+                "Rows sampled in a window.",
                 &["model", "version", "window"],
             )?,
             min_rows: gauges(
                 r,
                 "onnward_drift_min_rows",
-                "Rows below which a window says nothing.",
+                "Minimum number of rows for a result.",
                 &["model", "version"],
             )?,
         })
@@ -84,11 +84,11 @@ impl DriftVecs {
 
     fn set(&self, VersionDrift { model, version, report }: &VersionDrift<'_>) {
         let version = version.to_string();
-        self.min_rows.with_label_values(&[*model, &version]).set(whole(report.min_rows as u64));
+        self.min_rows.with_label_values(&[*model, &version]).set(to_i64(report.min_rows as u64));
         for kind in WindowKind::ALL {
             let window = report.window(kind);
             let labels = [*model, &version, kind.name()];
-            self.window_rows.with_label_values(&labels).set(whole(window.rows));
+            self.window_rows.with_label_values(&labels).set(to_i64(window.rows));
             for subject in window.subjects() {
                 self.set_subject(&labels, subject);
             }

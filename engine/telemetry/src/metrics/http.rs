@@ -5,7 +5,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, R
 
 use super::{Metrics, counters, gauge, histograms};
 
-/// What passes over HTTP.
+/// The HTTP metrics.
 #[derive(Debug)]
 pub struct HttpMetrics {
     requests: IntCounterVec,
@@ -32,7 +32,7 @@ impl HttpMetrics {
             requests: counters(
                 r,
                 "onnward_http_requests_total",
-                "Requests answered, by route and status; 499 where the client left first.",
+                "Requests answered, by route and status; 499 if the client disconnected first.",
                 &["route", "method", "status"],
             )?,
             duration: histograms(
@@ -53,7 +53,8 @@ impl HttpMetrics {
 }
 
 impl Metrics {
-    /// The metrics of one route, their labels resolved once. `route` is its pattern, never what a client makes up.
+    /// Returns the metrics of one route, with their labels resolved once. `route` is its pattern, never text
+    /// from a client.
     pub fn route(&self, route: &str) -> RouteMetrics {
         let HttpMetrics { requests, duration, request_bytes, response_bytes, in_flight } = &self.http;
         let series = || RouteSeries {
@@ -72,7 +73,7 @@ impl Metrics {
 #[derive(Debug)]
 pub struct RouteMetrics {
     route: String,
-    /// Nothing where requests are not counted.
+    /// `None` if requests are not counted.
     series: Option<RouteSeries>,
 }
 
@@ -90,9 +91,9 @@ struct RouteSeries {
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestEnd {
-    /// One of HTTP's own methods, never what a client makes up.
+    /// One of HTTP's own methods, never one that a client invents.
     pub method: &'static str,
-    /// The answer's status; 499 if the client has gone.
+    /// The answer's status; 499 if the client disconnected.
     pub status: u16,
     /// From its head to its answer.
     pub took: Duration,
@@ -105,19 +106,19 @@ pub struct RequestEnd {
 const OK: u16 = 200;
 
 impl RouteMetrics {
-    /// The route's pattern.
+    /// Returns the route's pattern.
     pub fn route(&self) -> &str {
         &self.route
     }
 
-    /// A request's head has come.
+    /// Counts a request as in flight.
     pub fn started(&self) {
         if let Some(series) = &self.series {
             series.in_flight.inc();
         }
     }
 
-    /// A request that had started is answered, or its client has gone.
+    /// Records a request that was answered or whose client disconnected.
     pub fn ended(&self, end: RequestEnd) {
         let Some(series) = &self.series else { return };
         series.in_flight.dec();

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
 
-use super::{Metrics, counters, end_series, histograms};
+use super::{Metrics, counters, histograms, remove_series};
 
 /// What happens between a request's rows and their probabilities.
 #[derive(Debug)]
@@ -124,19 +124,19 @@ impl InferenceVecs {
         })
     }
 
-    /// Ends the series of a version that is no longer loaded.
+    /// Removes the series of an unloaded version.
     pub fn end(&self, model: &str, version: &str) {
         for vec in [&self.requests, &self.rows, &self.executions] {
-            end_series(vec, model, version);
+            remove_series(vec, model, version);
         }
         for vec in [&self.stage_seconds, &self.batch_rows] {
-            end_series(vec, model, version);
+            remove_series(vec, model, version);
         }
     }
 }
 
 impl Metrics {
-    /// The inference metrics of one version of a model, their labels resolved once.
+    /// Returns the inference metrics of one version of a model, with their labels resolved once.
     pub fn inference(&self, model: &str, version: u64, backend: &str) -> InferenceMetrics {
         let vecs = &self.inference;
         let version = version.to_string();
@@ -182,14 +182,14 @@ struct InferenceSeries {
 }
 
 impl InferenceMetrics {
-    /// The rows of so many requests have been scored.
+    /// Counts requests whose rows were scored.
     pub fn requests_scored(&self, requests: usize) {
         if let Some(series) = &self.0 {
             series.requests.inc_by(requests as u64);
         }
     }
 
-    /// The model has run on a batch of so many rows.
+    /// Records a run on a batch.
     pub fn ran(&self, rows: usize, took: Duration) {
         if let Some(series) = &self.0 {
             series.rows.inc_by(rows as u64);
@@ -199,7 +199,7 @@ impl InferenceMetrics {
         }
     }
 
-    /// A stage of a prediction has taken so long.
+    /// Records a stage's duration.
     pub fn stage(&self, stage: Stage, took: Duration) {
         let Some(series) = &self.0 else { return };
         let histogram = match stage {
@@ -212,8 +212,8 @@ impl InferenceMetrics {
         histogram.observe(took.as_secs_f64());
     }
 
-    /// The requests of a batch have waited so long in the queue. Threads that score share the series, so the waits of many
-    /// are summed up first.
+    /// Records the queue times of a batch's requests. They are summed first, because all scoring threads
+    /// share the series.
     pub fn queued(&self, waits: impl ExactSizeIterator<Item = Duration>) {
         const MANY: usize = 4;
         let Some(series) = &self.0 else { return };
@@ -225,7 +225,7 @@ impl InferenceMetrics {
         summed.flush();
     }
 
-    /// A request was turned away.
+    /// Counts a rejected request.
     pub fn rejected(&self, reason: RejectReason) {
         let counters = self.0.iter().flat_map(|series| &series.rejected);
         for (_, counter) in counters.filter(|(known, _)| *known == reason) {
@@ -233,7 +233,7 @@ impl InferenceMetrics {
         }
     }
 
-    /// A request's client had gone before its rows were scored.
+    /// Counts a request whose client disconnected before its rows were scored.
     pub fn abandoned(&self) {
         if let Some(series) = &self.0 {
             series.abandoned.inc();

@@ -4,9 +4,9 @@ use onnward_quality::estimate::Estimate;
 use onnward_schemas::Figures;
 use prometheus::{GaugeVec, IntGaugeVec, Registry};
 
-use super::{float_gauges, gauges, whole};
+use super::{float_gauges, gauges, to_i64};
 
-/// How a model stands at the moment of a scrape.
+/// The state of a model at a scrape.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelState {
     /// The model's name.
@@ -15,15 +15,15 @@ pub struct ModelState {
     pub desired: Option<u64>,
     /// The version that is served.
     pub serving: Option<u64>,
-    /// What waits for any of its loaded versions; `None` where none is loaded.
+    /// The queue of its loaded versions; `None` if none is loaded.
     pub queue: Option<QueueState>,
-    /// The figures on the held-out rows of each loaded version that tells them.
+    /// The figures on held-out rows of each loaded version that has them.
     pub evaluations: Vec<(u64, Figures)>,
-    /// How good the last predictions of each loaded version probably are, where there are any.
+    /// The estimated performance of each loaded version that has one.
     pub estimates: Vec<(u64, Estimate)>,
 }
 
-/// What waits to be scored.
+/// The rows that wait to be scored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QueueState {
     /// How many rows.
@@ -37,7 +37,8 @@ pub struct QueueState {
 }
 
 impl QueueState {
-    /// The two together: a version's queue is full by itself, so the capacity is that of the larger one and not the sum.
+    /// Combines two queue states. The capacity is the larger one, not the sum, because each version's queue
+    /// fills separately.
     #[must_use]
     pub fn join(self, other: Self) -> Self {
         Self {
@@ -49,8 +50,8 @@ impl QueueState {
     }
 }
 
-/// What is read off the models when somebody asks, so that nothing is counted for it in between and the series of what is
-/// gone are gone.
+/// The gauges that are read from the models at a scrape. Nothing is counted in between, and unloaded models
+/// have no series.
 #[derive(Debug)]
 pub struct ModelGauges {
     queue_rows: IntGaugeVec,
@@ -91,14 +92,14 @@ impl ModelGauges {
             estimated: float_gauges(
                 r,
                 "onnward_estimated_performance",
-                "How good the last predictions probably are, by what they say of themselves: an estimate.",
+                "Estimated performance of the recent predictions.",
                 figure,
             )?,
         })
     }
 
-    /// Shows these models and no others.
-    pub fn show(&self, models: &[ModelState]) {
+    /// Sets the gauges of these models and removes all others.
+    pub fn set(&self, models: &[ModelState]) {
         let Self { queue_rows, queue_requests, queue_capacity, desired, serving, .. } = self;
         for gauges in [queue_rows, queue_requests, queue_capacity, desired, serving] {
             gauges.reset();
@@ -107,14 +108,14 @@ impl ModelGauges {
             gauges.reset();
         }
         for model in models {
-            self.show_one(model);
+            self.set_model(model);
         }
     }
 
-    fn show_one(&self, model: &ModelState) {
+    fn set_model(&self, model: &ModelState) {
         let of_model = [model.name.as_str()];
         let set = |gauges: &IntGaugeVec, value: u64| {
-            gauges.with_label_values(&of_model).set(whole(value));
+            gauges.with_label_values(&of_model).set(to_i64(value));
         };
         if let Some(queue) = model.queue {
             set(&self.queue_rows, queue.rows as u64);

@@ -3,9 +3,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
-use super::{Metrics, counter, counters, end_series, float_gauges, gauge, gauges, whole};
+use super::{Metrics, counter, counters, float_gauges, gauge, gauges, remove_series, to_i64};
 
-/// What becomes of predictions.
+/// The metrics of the ground truth store.
 #[derive(Debug)]
 pub struct OutcomeMetrics {
     outcomes: IntCounterVec,
@@ -26,10 +26,10 @@ impl OutcomeMetrics {
         let not_stored = counters(
             r,
             "onnward_predictions_not_stored_total",
-            "Predictions that should have been kept and were not, by reason.",
+            "Predictions that could not be stored, by reason.",
             &["reason"],
         )?;
-        // They are there before the first loss: a counter that begins above 0 shows no increase.
+        // Created at 0 before the first event: a counter that starts above 0 shows no increase.
         for reason in Unstored::ALL {
             not_stored.with_label_values(&[reason.label()]);
         }
@@ -37,14 +37,10 @@ impl OutcomeMetrics {
             outcomes: counters(
                 r,
                 "onnward_outcomes_total",
-                "Outcomes received, by result; those that came late have no model.",
+                "Outcomes received, by result; late ones have no model.",
                 &["model", "version", "result"],
             )?,
-            unknown: counter(
-                r,
-                "onnward_outcomes_unknown_total",
-                "Outcomes received for predictions that are not kept here.",
-            )?,
+            unknown: counter(r, "onnward_outcomes_unknown_total", "Outcomes without a stored prediction.")?,
             stored: gauge(
                 r,
                 "onnward_stored_predictions",
@@ -55,7 +51,7 @@ impl OutcomeMetrics {
             performance: float_gauges(
                 r,
                 "onnward_online_performance",
-                "How good predictions were, by the outcomes in the window.",
+                "Measured performance over the outcomes in the window.",
                 &["model", "version", "figure"],
             )?,
             in_window: gauges(r, "onnward_online_outcomes", "Outcomes in the window.", version)?,
@@ -74,10 +70,10 @@ impl OutcomeMetrics {
     }
 }
 
-/// Why a prediction is not kept that should be.
+/// The reason why a prediction was not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unstored {
-    /// Too many wait to be written.
+    /// The queue is full.
     QueueFull,
     /// The store cannot be used.
     StoreFailed,
@@ -98,8 +94,7 @@ impl Unstored {
 type Figures<'a> = &'a [(&'static str, Option<f64>)];
 
 impl Metrics {
-    /// An outcome has been received; `result` is of a closed set. It is for a prediction of this model and version, where that is
-    /// known.
+    /// Counts a received outcome. `result` is from a closed set; `of` is the model and version, if known.
     pub fn outcome(&self, of: Option<(&str, u64)>, result: &'static str) {
         let (model, version) = of.map(|(model, version)| (model, version.to_string())).unwrap_or_default();
         self.outcomes.outcomes.with_label_values(&[model, &version, result]).inc();
@@ -108,24 +103,24 @@ impl Metrics {
         }
     }
 
-    /// An outcome has been received for a prediction that is not kept here.
+    /// Counts an outcome without a stored prediction.
     pub fn outcome_unknown(&self) {
         self.outcomes.unknown.inc();
     }
 
-    /// So many predictions are kept, in a file of so many bytes.
+    /// Sets the number of stored predictions and the size of their file.
     pub fn stored_predictions(&self, predictions: u64, bytes: u64) {
-        self.outcomes.stored.set(whole(predictions));
-        self.outcomes.bytes.set(whole(bytes));
+        self.outcomes.stored.set(to_i64(predictions));
+        self.outcomes.bytes.set(to_i64(bytes));
     }
 
-    /// So many predictions should have been kept and were not.
+    /// Counts predictions that could not be stored.
     pub fn predictions_not_stored(&self, reason: Unstored, predictions: u64) {
         self.outcomes.not_stored.with_label_values(&[reason.label()]).inc_by(predictions);
     }
 
-    /// How good a version's predictions were by the `outcomes` in the window, and the share of them that have their outcome. What
-    /// is not known has no series.
+    /// Sets a version's measured performance over the window and its outcome coverage. Unknown figures have
+    /// no series.
     pub fn online_performance(
         &self,
         model: &str,
@@ -145,14 +140,14 @@ impl Metrics {
             }
         }
         let labels = [model, text.as_str()];
-        in_window.with_label_values(&labels).set(whole(outcomes));
+        in_window.with_label_values(&labels).set(to_i64(outcomes));
         if let Some(coverage) = coverage {
             ratio.with_label_values(&labels).set(coverage);
         }
         self.outcomes.known().insert((model.to_owned(), version));
     }
 
-    /// Ends the series of every version but these, of which predictions are kept.
+    /// Removes the series of all versions but these.
     pub fn keep_outcomes_of(&self, versions: &[(String, u64)]) {
         let OutcomeMetrics { outcomes, performance, in_window, coverage, .. } = &self.outcomes;
         self.outcomes.known().retain(|of| {
@@ -160,10 +155,10 @@ impl Metrics {
                 return true;
             }
             let (model, version) = (of.0.as_str(), of.1.to_string());
-            end_series(outcomes, model, &version);
-            end_series(in_window, model, &version);
+            remove_series(outcomes, model, &version);
+            remove_series(in_window, model, &version);
             for vec in [performance, coverage] {
-                end_series(vec, model, &version);
+                remove_series(vec, model, &version);
             }
             false
         });

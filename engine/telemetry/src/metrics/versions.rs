@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use prometheus::{Gauge, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use serde::Serialize;
 
-use super::{Metrics, counters, float_gauge, gauge, gauges, histograms, whole};
+use super::{Metrics, counters, float_gauge, gauge, gauges, histograms, to_i64};
 
-/// What happens to versions, from the repository to the service.
+/// The metrics of model versions, from the repository to serving.
 #[derive(Debug)]
 pub struct VersionMetrics {
     load_seconds: HistogramVec,
@@ -37,7 +37,7 @@ impl VersionMetrics {
             swaps: counters(
                 r,
                 "onnward_swaps_total",
-                "Versions put into service (outcome swapped; reason: what decided) or not (failed; reason: the step).",
+                "Swap attempts: outcome swapped (reason: the rule) or failed (reason: the step).",
                 &["model", "outcome", "reason"],
             )?,
             model_version: gauges(
@@ -62,7 +62,7 @@ impl VersionMetrics {
         })
     }
 
-    /// Brings the age of the last look up to now.
+    /// Updates the age of the last successful poll.
     pub fn set_repository_age(&self) {
         let seen = *self.repository_seen.lock().unwrap_or_else(PoisonError::into_inner);
         self.repository_age.set(seen.elapsed().as_secs_f64());
@@ -74,13 +74,13 @@ impl VersionMetrics {
 pub struct LoadedVersion {
     /// The version.
     pub version: u64,
-    /// What it is there for.
+    /// Its role.
     pub role: Role,
     /// What runs it.
     pub backend: &'static str,
 }
 
-/// What a loaded version is there for.
+/// The role of a loaded version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -93,7 +93,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The name, as in a metric's label.
+    /// Returns the name, as used in a metric label.
     pub fn name(self) -> &'static str {
         match self {
             Self::Serving => "serving",
@@ -103,22 +103,22 @@ impl Role {
     }
 }
 
-/// How the attempt to put a version into service ended.
+/// The outcome of a swap attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SwapOutcome {
-    /// It serves.
+    /// The version is served.
     Swapped,
-    /// It does not, and what was served before still is.
+    /// The version is not served; the previous one still is.
     Failed,
 }
 
 impl Metrics {
-    /// A version has been read, checked and warmed up.
+    /// Records the duration of a load.
     pub fn model_loaded(&self, model: &str, took: Duration) {
         self.versions.load_seconds.with_label_values(&[model]).observe(took.as_secs_f64());
     }
 
-    /// A model's golden rows have been replayed on a session.
+    /// Counts a replay of golden rows.
     pub fn golden_replayed(&self, model: &str, passed: bool) {
         // Both are there from the first on: a counter that begins above 0 shows no increase.
         let [of_passed, of_failed] = ["passed", "failed"]
@@ -126,7 +126,7 @@ impl Metrics {
         if passed { of_passed } else { of_failed }.inc();
     }
 
-    /// A version was put into service, or was not; `reason` is of a closed set.
+    /// Counts a swap attempt. `reason` is from a closed set.
     pub fn swapped(&self, model: &str, outcome: SwapOutcome, reason: &'static str) {
         let outcome = match outcome {
             SwapOutcome::Swapped => "swapped",
@@ -135,8 +135,8 @@ impl Metrics {
         self.versions.swaps.with_label_values(&[model, outcome, reason]).inc();
     }
 
-    /// The loaded versions of a model now. The series of those that are no longer loaded end, so that their number does
-    /// not grow with every swap.
+    /// Sets a model's loaded versions and removes the series of unloaded ones, so that their number does not
+    /// grow.
     pub fn versions(&self, model: &str, now: &[LoadedVersion]) {
         let mut loaded = self.versions.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let before = loaded.insert(model.to_owned(), now.to_vec()).unwrap_or_default();
@@ -154,13 +154,13 @@ impl Metrics {
         }
     }
 
-    /// The model repository has been read with success.
+    /// Records a successful poll of the repository.
     pub fn repository_seen(&self) {
         *self.versions.repository_seen.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// So many models answer predictions now.
+    /// Sets the number of served models.
     pub fn models_serving(&self, models: usize) {
-        self.versions.models_serving.set(whole(models));
+        self.versions.models_serving.set(to_i64(models));
     }
 }

@@ -1,30 +1,30 @@
 use redb::{CommitError, DatabaseError, StorageError, TableError, TransactionError};
 use thiserror::Error;
 
-/// Why the store of predictions cannot be used.
+/// The reason why the prediction store cannot be used.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// Another engine has it.
+    /// Another engine has it open.
     #[error("another engine has it open; give each engine a folder of its own")]
     InUse,
-    /// A newer or an older Onnward has made it.
-    #[error("its format is {found}, and this engine knows {known}; name another folder")]
+    /// An older or newer Onnward created it.
+    #[error("its format is {found}, but this engine reads {known}; use another folder")]
     OtherFormat {
         /// The format of the file.
         found: u64,
-        /// The format that is known here.
+        /// The format that this engine reads.
         known: u64,
     },
-    /// What is in it is not what is ever written there.
-    #[error("{what} in it is not whole: the file is damaged; move it away, and a new one is begun")]
-    Torn {
-        /// What is not whole.
+    /// A record in it is incomplete.
+    #[error("{what} in it is incomplete: the file is damaged; move it away to start a new one")]
+    Incomplete {
+        /// The incomplete record.
         what: &'static str,
     },
-    /// The file is no such store, or is damaged.
-    #[error("the file is damaged or is no store of predictions ({0}); move it away, and a new one is begun")]
+    /// The file is damaged or not a prediction store.
+    #[error("the file is damaged or not a prediction store ({0}); move it away to start a new one")]
     Damaged(String),
-    /// The system cannot read or write it.
+    /// The file cannot be read or written.
     #[error("{0}")]
     Io(String),
 }
@@ -41,7 +41,7 @@ impl From<redb::Error> for StoreError {
                 Self::Damaged(error.to_string())
             }
             redb::Error::Io(error) => Self::Io(error.to_string()),
-            redb::Error::PreviousIo => Self::Io("reading or writing it failed before".to_owned()),
+            redb::Error::PreviousIo => Self::Io("an earlier read or write failed".to_owned()),
             other => Self::Damaged(other.to_string()),
         }
     }

@@ -5,15 +5,15 @@ use super::tables::Tables;
 use super::{Bounds, State, StoreError};
 use crate::prediction_id::PredictionId;
 
-/// How many predictions one transaction removes at most: what has expired all at once must not hold up what comes.
-const MOST_AT_ONCE: u64 = 100_000;
+/// The most predictions that one transaction removes, so that many expired ones do not delay new ones.
+const MAX_EXPIRED_PER_TRANSACTION: u64 = 100_000;
 
 impl State {
-    /// Removes the oldest predictions that may not be kept any more, with their outcomes: whether there are more of them.
+    /// Removes the oldest expired predictions with their outcomes. Returns whether more are left.
     pub fn expire(&mut self, tables: &mut Tables<'_>, bounds: Bounds, now: u64) -> Result<bool, StoreError> {
-        let cutoff = PredictionId::first_of(now.saturating_sub(bounds.retention_millis));
+        let cutoff = PredictionId::lower_bound(now.saturating_sub(bounds.retention_millis));
         let too_many = self.rows.saturating_sub(bounds.max_predictions);
-        let Some(end) = first_kept(tables, cutoff, too_many)? else { return Ok(false) };
+        let Some(end) = retention_cutoff(tables, cutoff, too_many)? else { return Ok(false) };
         let mut removed = 0;
         for found in tables.predictions.extract_from_if(..end.before, |_, _| true)? {
             let (id, value) = found?;
@@ -32,30 +32,34 @@ impl State {
             let (version, ..) = found?.1.value();
             self.versions.get_mut(version)?.outcomes -= 1;
         }
-        self.versions.forget_empty();
-        Ok(end.is_cut_short)
+        self.versions.remove_empty();
+        Ok(end.has_more)
     }
 }
 
-/// Where what is kept begins.
-struct End {
+/// The cutoff below which predictions are removed.
+struct RetentionCutoff {
     before: u128,
-    is_cut_short: bool,
+    has_more: bool,
 }
 
-/// `None` if everything is kept.
-fn first_kept(tables: &Tables<'_>, cutoff: u128, too_many: u64) -> Result<Option<End>, StoreError> {
+/// Returns the cutoff below which predictions expire. `None` if none expires.
+fn retention_cutoff(
+    tables: &Tables<'_>,
+    cutoff: u128,
+    too_many: u64,
+) -> Result<Option<RetentionCutoff>, StoreError> {
     let mut rows = 0;
     let mut last = None;
     for found in tables.predictions.iter()? {
         let (id, value) = found?;
         let is_over = id.value() < cutoff || rows < too_many;
-        let is_cut_short = is_over && rows >= MOST_AT_ONCE;
-        if !is_over || is_cut_short {
-            return Ok(last.map(|_| End { before: id.value(), is_cut_short }));
+        let has_more = is_over && rows >= MAX_EXPIRED_PER_TRANSACTION;
+        if !is_over || has_more {
+            return Ok(last.map(|_| RetentionCutoff { before: id.value(), has_more }));
         }
         rows += Record::decode(value.value())?.rows() as u64;
         last = Some(id.value());
     }
-    Ok(last.map(|_| End { before: u128::MAX, is_cut_short: false }))
+    Ok(last.map(|_| RetentionCutoff { before: u128::MAX, has_more: false }))
 }

@@ -7,22 +7,22 @@ use super::{Event, State, StoreError};
 use crate::ground_truth::join::{JoinResult, Joined, LabelValue, Outcome, Reference, WrongLabel};
 use crate::prediction_id::PredictionId;
 
-/// A prediction that is kept.
+/// A stored prediction.
 struct Prediction {
     id: PredictionId,
     version: u32,
     probability: f32,
 }
 
-/// What an outcome refers to, and its label.
-enum Found {
+/// The prediction that an outcome refers to, with its label.
+enum Resolved {
     Prediction(Prediction, bool),
     Nothing(JoinResult),
 }
 
 impl State {
-    /// Joins the outcomes of one request: all of them, or none if a label is wrong. `oldest` is the time, in milliseconds since
-    /// 1970, before which predictions are not kept.
+    /// Joins the outcomes of one request: all, or none if a label is wrong. `oldest` is the time, in
+    /// milliseconds since 1970, before which predictions are not stored.
     pub fn join(
         &mut self,
         tables: &mut Tables<'_>,
@@ -34,7 +34,7 @@ impl State {
         let mut found = Vec::with_capacity(outcomes.len());
         let mut wrong = Vec::new();
         for (item, outcome) in outcomes.iter().enumerate() {
-            match self.find(tables, outcome, oldest)? {
+            match self.resolve(tables, outcome, oldest)? {
                 Ok(one) => found.push(one),
                 Err(has) => wrong.push(WrongLabel { item, has }),
             }
@@ -45,10 +45,10 @@ impl State {
         let mut answers = Vec::with_capacity(found.len());
         for (found, outcome) in found.into_iter().zip(outcomes) {
             answers.push(match found {
-                Found::Prediction(prediction, positive) => {
-                    self.settle(tables, &prediction, positive, outcome, now, events)?
+                Resolved::Prediction(prediction, positive) => {
+                    self.record(tables, &prediction, positive, outcome, now, events)?
                 }
-                Found::Nothing(result) => Joined {
+                Resolved::Nothing(result) => Joined {
                     result,
                     id: if let Reference::Id(id) = outcome.of { Some(id) } else { None },
                     model: None,
@@ -59,13 +59,13 @@ impl State {
         Ok(Ok(answers))
     }
 
-    /// The inner error has the values of the label that was expected.
-    fn find(
+    /// Resolves an outcome to a prediction. The inner error holds the label's valid values.
+    fn resolve(
         &self,
         tables: &Tables<'_>,
         outcome: &Outcome,
         oldest: u64,
-    ) -> Result<Result<Found, [String; 2]>, StoreError> {
+    ) -> Result<Result<Resolved, [String; 2]>, StoreError> {
         let prediction = match &outcome.of {
             Reference::Id(id) => prediction_of(tables, *id)?,
             Reference::Key { model, key } => {
@@ -79,7 +79,7 @@ impl State {
                 Reference::Key { .. } => outcome.millis,
             };
             let is_late = millis.is_some_and(|millis| millis < oldest);
-            return Ok(Ok(Found::Nothing(if is_late { JoinResult::Late } else { JoinResult::Unknown })));
+            return Ok(Ok(Resolved::Nothing(if is_late { JoinResult::Late } else { JoinResult::Unknown })));
         };
         let by = &self.versions.get(prediction.version)?.by;
         let positive = match &outcome.label {
@@ -87,12 +87,12 @@ impl State {
             LabelValue::Value(value) => by.is_positive(value),
         };
         Ok(match positive {
-            Some(positive) => Ok(Found::Prediction(prediction, positive)),
+            Some(positive) => Ok(Resolved::Prediction(prediction, positive)),
             None => Err([by.positive.clone(), by.negative.clone()]),
         })
     }
 
-    fn settle(
+    fn record(
         &mut self,
         tables: &mut Tables<'_>,
         prediction: &Prediction,
@@ -106,19 +106,19 @@ impl State {
         let (result, received) = match before {
             None => (JoinResult::Joined, now),
             Some((_, _, label, ..)) if label == positive => (JoinResult::Duplicate, now),
-            // It keeps its place among those that came before and after it.
+            // It keeps its place in the order of arrival.
             Some((.., received)) if outcome.corrects => (JoinResult::Corrected, received),
             Some(_) => (JoinResult::Contradicting, now),
         };
-        let counted = self.versions.get_mut(version)?;
+        let stats = self.versions.get_mut(version)?;
         if matches!(result, JoinResult::Joined | JoinResult::Corrected) {
             let millis = outcome.millis.unwrap_or(now);
             tables.outcomes.insert(id.as_u128(), (version, probability, positive, millis, received))?;
-            counted.outcomes += u64::from(before.is_none());
+            stats.outcomes += u64::from(before.is_none());
             let judged = Judged { probability, positive };
             events.push(Event { id, version, judged, received, corrects: before.is_some() });
         }
-        let by = &counted.by;
+        let by = &stats.by;
         Ok(Joined { result, id: Some(id), model: Some(by.model.clone()), version: Some(by.version) })
     }
 }
@@ -130,13 +130,13 @@ fn prediction_of(tables: &Tables<'_>, id: PredictionId) -> Result<Option<Predict
     Ok(probability.map(|probability| Prediction { id, version: record.version, probability }))
 }
 
-/// The last prediction under a key, of those that were made until a time, if one is given, in milliseconds since 1970.
+/// Finds the last prediction of a key, made no later than `until` if given, in milliseconds since 1970.
 fn latest_of(
     tables: &Tables<'_>,
     digest: u64,
     until: Option<u64>,
 ) -> Result<Option<PredictionId>, StoreError> {
-    let end = until.map_or(u128::MAX, |millis| PredictionId::first_of(millis.saturating_add(1)));
+    let end = until.map_or(u128::MAX, |millis| PredictionId::lower_bound(millis.saturating_add(1)));
     let last = tables.keys.range((digest, 0)..(digest, end))?.next_back().transpose()?;
     Ok(last.map(|(key, _)| PredictionId::from_u128(key.value().1)))
 }

@@ -10,15 +10,23 @@ pub const KEYS: TableDefinition<'_, (u64, u128), ()> = TableDefinition::new("key
 pub const OUTCOMES: TableDefinition<'_, u128, OutcomeRow> = TableDefinition::new("outcomes");
 /// The versions by their numbers in the store.
 pub const VERSIONS: TableDefinition<'_, u32, VersionRow> = TableDefinition::new("versions");
-/// Numbers of the store as a whole.
+/// The artifacts' digests and when they predicted last, by the versions' numbers in the store.
+///
+/// A table of its own: stores of older engines have none, and older engines still read this store.
+pub const ARTIFACTS: TableDefinition<'_, u32, ArtifactRow> = TableDefinition::new("artifacts");
+/// Properties of the whole store.
 pub const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
-/// The version's number, the probability, whether the label is the positive one, when it turned out, when it came here. It has what
-/// figures are made of, so that no prediction is looked up for them.
+/// The version's number, the probability, whether the label is positive, when it turned out, and when it
+/// arrived. Figures are computed from it without reading the prediction.
 pub type OutcomeRow = (u32, f32, bool, u64, u64);
 
-/// The model's name and version, its threshold, its label's positive and negative value, and how many predictions and outcomes there are.
+/// The model's name and version, its threshold, its label's positive and negative value, and the numbers of
+/// predictions and outcomes.
 pub type VersionRow = (&'static str, u64, f64, &'static str, &'static str, u64, u64);
+
+/// The artifact's SHA-256, in hexadecimal, and when it made its last prediction, in milliseconds since 1970.
+pub type ArtifactRow = (&'static str, u64);
 
 /// The tables of one transaction.
 pub struct Tables<'t> {
@@ -26,8 +34,9 @@ pub struct Tables<'t> {
     pub keys: Table<'t, (u64, u128), ()>,
     pub outcomes: Table<'t, u128, OutcomeRow>,
     pub versions: Table<'t, u32, VersionRow>,
+    pub artifacts: Table<'t, u32, ArtifactRow>,
     pub meta: Table<'t, &'static str, u64>,
-    /// For what is being encoded.
+    /// A buffer for encoding.
     pub buffer: Vec<u8>,
 }
 
@@ -38,6 +47,7 @@ impl<'t> Tables<'t> {
             keys: transaction.open_table(KEYS)?,
             outcomes: transaction.open_table(OUTCOMES)?,
             versions: transaction.open_table(VERSIONS)?,
+            artifacts: transaction.open_table(ARTIFACTS)?,
             meta: transaction.open_table(META)?,
             buffer: Vec::new(),
         })

@@ -17,13 +17,15 @@ fn version(number: u64) -> Arc<ModelVersion> {
     Arc::new(ModelVersion {
         model: "churn".to_owned(),
         version: number,
+        sha256: Some(format!("{number:064x}")),
         threshold: 0.5,
         positive: "Yes".to_owned(),
         negative: "No".to_owned(),
     })
 }
 
-/// Predictions of one request at a time, a row for each key; their probabilities are 0.1, 0.2 and so on.
+/// Returns predictions of one request at a time, one row for each key, with the probabilities 0.1, 0.2 and so
+/// on.
 fn predicted(millis: u64, number: u64, keys: &[Option<&str>]) -> PredictionBatch {
     let mut kept = RowKeys::default();
     keys.iter().for_each(|key| kept.push(*key));
@@ -52,7 +54,7 @@ fn results(joined: &[Joined]) -> Vec<JoinResult> {
 }
 
 fn counts(store: &Store) -> Vec<(u64, u64, u64)> {
-    store.versions().map(|(_, counted)| (counted.by.version, counted.predictions, counted.outcomes)).collect()
+    store.versions().map(|(_, stats)| (stats.by.version, stats.predictions, stats.outcomes)).collect()
 }
 
 #[test]
@@ -187,4 +189,102 @@ fn files_that_are_not_a_store_and_stores_in_use_are_refused_in_words() {
     drop(store);
     let message = Store::open(folder.path(), BOUNDS).unwrap_err().to_string();
     assert!(message.contains("format is 99"), "{message}");
+}
+
+/// Returns another artifact under the name and the number of [`version`], with labels of its own.
+fn of_other_repository(number: u64) -> Arc<ModelVersion> {
+    let sha256 = Some("ab".repeat(32));
+    let (positive, negative) = ("left".to_owned(), "stayed".to_owned());
+    Arc::new(ModelVersion { sha256, positive, negative, ..ModelVersion::clone(&version(number)) })
+}
+
+#[test]
+fn artifacts_of_one_name_and_number_are_apart_and_the_loaded_one_is_current() {
+    let folder = TempDir::new().unwrap();
+    let mut store = Store::open(folder.path(), BOUNDS).unwrap();
+    let (ours, mut theirs) = (predicted(NOW, 1, &[None; 2]), predicted(NOW + 1, 1, &[None; 3]));
+    theirs.by = of_other_repository(1);
+    let (our_id, their_id) = (ours.first, theirs.first);
+    store.write(&[ours, theirs], &[], NOW + 1).unwrap();
+    let labelled =
+        |id, value: &str| Outcome { label: LabelValue::Value(value.to_owned()), ..by_id(id, true) };
+    let outcomes = [labelled(our_id, "Yes"), labelled(their_id, "stayed")];
+    assert_eq!(results(&join(&mut store, &outcomes, NOW + 2)), [JoinResult::Joined; 2]);
+    let wrong = store.write(&[], &[vec![labelled(their_id, "Yes")]], NOW + 2).unwrap();
+    let has = ["left".to_owned(), "stayed".to_owned()];
+    assert_eq!(wrong.answers, [Err(vec![WrongLabel { item: 0, has }])]);
+
+    // It reads the same after a new start.
+    drop(store);
+    let mut store = Store::open(folder.path(), BOUNDS).unwrap();
+    assert_eq!(counts(&store), [(1, 2, 1), (1, 3, 1)]);
+    let current = |store: &Store, loaded: &[Arc<ModelVersion>]| {
+        let current = store.current_versions(loaded);
+        current.map(|(_, stats)| (stats.by.positive.clone(), stats.predictions)).collect::<Vec<_>>()
+    };
+    assert_eq!(current(&store, &[version(1)]), [("Yes".to_owned(), 2)]);
+    assert_eq!(current(&store, &[of_other_repository(1)]), [("left".to_owned(), 3)]);
+    let third = ModelVersion { sha256: Some("cd".repeat(32)), ..ModelVersion::clone(&version(1)) };
+    assert_eq!(current(&store, &[Arc::new(third)]), [], "the loaded one has not predicted");
+    assert_eq!(current(&store, &[]), [("left".to_owned(), 3)], "the last one to predict");
+    store.write(&[predicted(NOW + 5, 1, &[None])], &[], NOW + 5).unwrap();
+    assert_eq!(current(&store, &[version(2)]), [("Yes".to_owned(), 3)], "the last one to predict");
+    // What has expired is removed from every table.
+    store.write(&[], &[], NOW + 20 * DAY).unwrap();
+    let artifacts = store.database.begin_read().unwrap().open_table(super::tables::ARTIFACTS).unwrap();
+    assert_eq!((artifacts.iter().unwrap().count(), counts(&store)), (0, vec![]));
+}
+
+/// Writes a store as engines did before artifacts had digests there: a request of two rows, the first with a
+/// key.
+fn write_old_store(folder: &Path, id: PredictionId) {
+    use redb::TableDefinition;
+    type OldVersion = (&'static str, u64, f64, &'static str, &'static str, u64, u64);
+    let database = Database::create(folder.join("predictions.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let versions = TableDefinition::<u32, OldVersion>::new("versions");
+        let row = ("churn", 1, 0.5, "Yes", "No", 2, 0);
+        transaction.open_table(versions).unwrap().insert(4, row).unwrap();
+        let mut record = vec![4, 0, 0, 0, 1];
+        record.extend([0.25_f32, 0.75].iter().flat_map(|probability| probability.to_le_bytes()));
+        let key = onnward_schemas::sha256_prefix(b"churn\na");
+        record.extend([key, 0].iter().flat_map(|digest| digest.to_le_bytes()));
+        let predictions = TableDefinition::<u128, &[u8]>::new("predictions");
+        transaction.open_table(predictions).unwrap().insert(id.as_u128(), record.as_slice()).unwrap();
+        let keys = TableDefinition::<(u64, u128), ()>::new("keys");
+        transaction.open_table(keys).unwrap().insert((key, id.as_u128()), ()).unwrap();
+        let outcomes = TableDefinition::<u128, (u32, f32, bool, u64, u64)>::new("outcomes");
+        transaction.open_table(outcomes).unwrap();
+        let meta = TableDefinition::<&str, u64>::new("meta");
+        transaction.open_table(meta).unwrap().insert("format", 1).unwrap();
+    }
+    transaction.commit().unwrap();
+}
+
+#[test]
+fn a_store_of_an_older_engine_opens_and_joins_its_outcomes() {
+    let folder = TempDir::new().unwrap();
+    let id = PredictionId::made(NOW, 17);
+    write_old_store(folder.path(), id);
+    let mut store = Store::open(folder.path(), BOUNDS).unwrap();
+    assert_eq!(counts(&store), [(1, 2, 0)]);
+    let outcomes = [by_key("a", None, "Yes"), by_id(id.of_row(1), false)];
+    assert_eq!(results(&join(&mut store, &outcomes, NOW + 1)), [JoinResult::Joined; 2]);
+    let judged = Judged { probability: 0.75, positive: false };
+    assert_eq!(store.events().unwrap()[1].judged, judged);
+
+    // An equal artifact goes on with it, and another one does not.
+    let mut theirs = predicted(NOW + 2, 1, &[None]);
+    theirs.by = of_other_repository(1);
+    store.write(&[theirs, predicted(NOW + 2, 1, &[None])], &[], NOW + 2).unwrap();
+    assert_eq!(counts(&store), [(1, 3, 2), (1, 1, 0)]);
+    let mut third = predicted(NOW + 3, 1, &[None]);
+    let sha256 = Some("cd".repeat(32));
+    third.by = Arc::new(ModelVersion { sha256, ..ModelVersion::clone(&version(1)) });
+    store.write(&[third], &[], NOW + 3).unwrap();
+    assert_eq!(counts(&store), [(1, 3, 2), (1, 1, 0), (1, 1, 0)], "its digest is known now");
+    drop(store);
+    let store = Store::open(folder.path(), BOUNDS).unwrap();
+    assert_eq!(counts(&store), [(1, 3, 2), (1, 1, 0), (1, 1, 0)]);
 }

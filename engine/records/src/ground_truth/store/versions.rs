@@ -1,4 +1,4 @@
-//! The versions whose predictions are kept, under small numbers in place of their names.
+//! The versions of the stored predictions, by small numbers in place of their names.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,92 +7,145 @@ use onnward_serving::version::ModelVersion;
 use redb::{ReadableTable, Table};
 
 use super::StoreError;
-use super::tables::VersionRow;
+use super::tables::{ArtifactRow, VersionRow};
 
-/// A version and how much of it there is.
+/// A version and the counts of its predictions.
 #[derive(Debug, Clone)]
-pub struct Counted {
+pub struct VersionStats {
     /// The version.
     pub by: Arc<ModelVersion>,
-    /// How many predictions of it are kept.
+    /// How many of its predictions are stored.
     pub predictions: u64,
     /// How many of them have their outcome.
     pub outcomes: u64,
+    /// When it made its last prediction, in milliseconds since 1970. 0 if an older engine stored it.
+    pub last_prediction: u64,
 }
 
+/// The versions of the stored predictions.
 #[derive(Debug, Clone, Default)]
 pub struct Versions {
-    known: BTreeMap<u32, Counted>,
-    /// Those that are in the file and not known any more.
-    forgotten: Vec<u32>,
+    known: BTreeMap<u32, VersionStats>,
+    /// The numbers that are still in the file and no longer known.
+    removed: Vec<u32>,
 }
 
 impl Versions {
-    pub fn read(table: &Table<'_, u32, VersionRow>) -> Result<Self, StoreError> {
+    /// Reads the versions from their tables.
+    pub fn read(
+        versions: &Table<'_, u32, VersionRow>,
+        artifacts: &Table<'_, u32, ArtifactRow>,
+    ) -> Result<Self, StoreError> {
         let mut known = BTreeMap::new();
-        for found in table.iter()? {
+        for found in versions.iter()? {
             let (number, row) = found?;
             let (model, version, threshold, positive, negative, predictions, outcomes) = row.value();
+            let artifact = artifacts.get(number.value())?;
+            let artifact = artifact.as_ref().map(|artifact| artifact.value());
             let by = Arc::new(ModelVersion {
                 model: model.to_owned(),
                 version,
+                sha256: artifact.map(|(sha256, _)| sha256.to_owned()),
                 threshold,
                 positive: positive.to_owned(),
                 negative: negative.to_owned(),
             });
-            known.insert(number.value(), Counted { by, predictions, outcomes });
+            let last_prediction = artifact.map_or(0, |(_, last)| last);
+            known.insert(number.value(), VersionStats { by, predictions, outcomes, last_prediction });
         }
-        Ok(Self { known, forgotten: Vec::new() })
+        Ok(Self { known, removed: Vec::new() })
     }
 
-    /// The number of a version, which gets one if it has none, and its counts.
-    pub fn of(&mut self, by: &Arc<ModelVersion>) -> (u32, &mut Counted) {
-        let is_it = |counted: &Counted| counted.by.version == by.version && counted.by.model == by.model;
+    /// Returns a version's number and counts. Assigns a number to a new version.
+    ///
+    /// A version without a digest, stored by an older engine, becomes that of the first equal artifact that
+    /// predicts.
+    pub fn number_of(&mut self, by: &Arc<ModelVersion>) -> (u32, &mut VersionStats) {
+        let has_digest = |stats: &VersionStats| stats.by.sha256.is_some();
+        let is_it = |stats: &VersionStats| Arc::ptr_eq(&stats.by, by) || stats.by.is_same_artifact(by);
         // The newest are those that predict.
-        let known = self.known.iter().rev().find(|(_, counted)| is_it(counted)).map(|(number, _)| *number);
-        let number = known.unwrap_or_else(|| self.known.keys().next_back().map_or(0, |last| last + 1));
-        let new = || Counted { by: Arc::clone(by), predictions: 0, outcomes: 0 };
-        (number, self.known.entry(number).or_insert_with(new))
+        let same = || self.known.iter().rev().filter(|(_, stats)| is_it(stats));
+        let known = same().find(|(_, stats)| has_digest(stats)).or_else(|| same().next());
+        let next = || self.known.keys().next_back().map_or(0, |last| last + 1);
+        let number = known.map_or_else(next, |(number, _)| *number);
+        let new = || VersionStats { by: Arc::clone(by), predictions: 0, outcomes: 0, last_prediction: 0 };
+        let stats = self.known.entry(number).or_insert_with(new);
+        if !Arc::ptr_eq(&stats.by, by) {
+            stats.by = Arc::clone(by);
+        }
+        (number, stats)
     }
 
-    pub fn get(&self, number: u32) -> Result<&Counted, StoreError> {
-        self.known.get(&number).ok_or(StoreError::Torn { what: "a prediction's version" })
+    /// Returns the version with this number.
+    pub fn get(&self, number: u32) -> Result<&VersionStats, StoreError> {
+        self.known.get(&number).ok_or(StoreError::Incomplete { what: "a prediction's version" })
     }
 
-    pub fn get_mut(&mut self, number: u32) -> Result<&mut Counted, StoreError> {
-        self.known.get_mut(&number).ok_or(StoreError::Torn { what: "a prediction's version" })
+    /// Returns the version with this number, to change its counts.
+    pub fn get_mut(&mut self, number: u32) -> Result<&mut VersionStats, StoreError> {
+        self.known.get_mut(&number).ok_or(StoreError::Incomplete { what: "a prediction's version" })
     }
 
-    /// Lets go of versions of which nothing is kept.
-    pub fn forget_empty(&mut self) {
-        let forgotten = &mut self.forgotten;
-        self.known.retain(|number, counted| {
-            if counted.predictions == 0 {
-                forgotten.push(*number);
+    /// Removes versions without predictions.
+    pub fn remove_empty(&mut self) {
+        let removed = &mut self.removed;
+        self.known.retain(|number, stats| {
+            if stats.predictions == 0 {
+                removed.push(*number);
             }
-            counted.predictions > 0
+            stats.predictions > 0
         });
     }
 
-    pub fn write(&mut self, table: &mut Table<'_, u32, VersionRow>) -> Result<(), StoreError> {
-        for number in self.forgotten.drain(..) {
-            table.remove(number)?;
+    /// Writes the versions to their tables.
+    pub fn write(
+        &mut self,
+        versions: &mut Table<'_, u32, VersionRow>,
+        artifacts: &mut Table<'_, u32, ArtifactRow>,
+    ) -> Result<(), StoreError> {
+        for number in self.removed.drain(..) {
+            versions.remove(number)?;
+            artifacts.remove(number)?;
         }
-        for (number, Counted { by, predictions, outcomes }) in &self.known {
-            let ModelVersion { model, version, threshold, positive, negative } = &**by;
+        for (number, VersionStats { by, predictions, outcomes, last_prediction }) in &self.known {
+            let ModelVersion { model, version, sha256, threshold, positive, negative } = &**by;
             let row = (model.as_str(), *version, *threshold, positive.as_str(), negative.as_str());
             let (model, version, threshold, positive, negative) = row;
-            table
+            versions
                 .insert(*number, (model, version, threshold, positive, negative, *predictions, *outcomes))?;
+            if let Some(sha256) = sha256 {
+                artifacts.insert(*number, (sha256.as_str(), *last_prediction))?;
+            }
         }
         Ok(())
     }
 
+    /// Returns the number of stored predictions.
     pub fn predictions(&self) -> u64 {
-        self.known.values().map(|counted| counted.predictions).sum()
+        self.known.values().map(|stats| stats.predictions).sum()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (u32, &Counted)> {
-        self.known.iter().map(|(number, counted)| (*number, counted))
+    /// Iterates over the versions with their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &VersionStats)> {
+        self.known.iter().map(|(number, stats)| (*number, stats))
+    }
+
+    /// Iterates over one artifact for each model and version: the loaded one if it is given, else the last to
+    /// predict.
+    pub fn current(&self, loaded: &[Arc<ModelVersion>]) -> impl Iterator<Item = (u32, &VersionStats)> {
+        let mut current: BTreeMap<(&str, u64), (u32, &VersionStats)> = BTreeMap::new();
+        for (number, stats) in self.iter() {
+            let key = (stats.by.model.as_str(), stats.by.version);
+            let is_named = |by: &&Arc<ModelVersion>| (by.model.as_str(), by.version) == key;
+            if loaded.iter().find(is_named).is_some_and(|by| !by.is_same_artifact(&stats.by)) {
+                continue;
+            }
+            let rank = |stats: &VersionStats| (stats.by.sha256.is_some(), stats.last_prediction);
+            let one = current.entry(key).or_insert((number, stats));
+            if rank(stats) >= rank(one.1) {
+                *one = (number, stats);
+            }
+        }
+        current.into_values()
     }
 }

@@ -5,7 +5,7 @@ use super::*;
 use crate::metrics::MetricsConfig;
 use crate::metrics::{LoadedVersion, Role};
 
-/// [`PHONE`] with a revenue and a second segment, which is open.
+/// Returns [`PHONE`]'s schema with a revenue column and a second, open segment.
 fn schema() -> Schema {
     let toml =
         PHONE.replace("segments = [\"plan\"]", "segments = [\"plan\", \"region\"]\nrevenue = \"charges\"");
