@@ -183,12 +183,6 @@ impl Schema {
         &self.texts
     }
 
-    /// Returns the decision that a probability means. The threshold is compared in single precision, as it is printed.
-    #[inline]
-    pub fn is_positive(&self, probability: f32) -> bool {
-        probability >= self.threshold as f32
-    }
-
     /// Returns a feature's place among a row's texts; `None` for a feature that keeps no string.
     #[inline]
     pub fn text_index(&self, feature: usize) -> Option<usize> {
