@@ -12,7 +12,7 @@ mod versions;
 
 use std::path::{Path, PathBuf};
 
-use onnward_quality::performance::Judged;
+use onnward_quality::performance::LabelledPrediction;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable};
 
 pub use self::error::StoreError;
@@ -60,7 +60,7 @@ pub struct Event {
     /// The version's number in the store.
     pub version: u32,
     /// The probability that was answered, and the label.
-    pub judged: Judged,
+    pub judged: LabelledPrediction,
     /// When the outcome came here, in milliseconds since 1970.
     pub received: u64,
     /// Whether it has taken the place of another one.
@@ -125,7 +125,7 @@ impl Store {
         let events = outcomes.iter()?.map(|found| {
             let (id, outcome) = found?;
             let (version, probability, positive, _, received) = outcome.value();
-            let judged = Judged { probability, positive };
+            let judged = LabelledPrediction { probability, positive };
             let id = PredictionId::from_u128(id.value());
             Ok(Event { id, version, judged, received, corrects: false })
         });
