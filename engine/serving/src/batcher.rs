@@ -141,7 +141,7 @@ impl Batcher {
         threads: &RuntimeThreads,
     ) -> std::io::Result<Self> {
         let workers = sessions.len();
-        let max_batch_rows = config.max_batch_rows.unwrap_or_else(|| costs.worthwhile_rows());
+        let max_batch_rows = config.max_batch_rows.unwrap_or_else(|| costs.efficient_batch_size());
         let scorer = |session| Scorer::new(session, width, max_batch_rows, Arc::clone(&monitor));
         let queue = Queue::new(config, max_batch_rows, sessions.into_iter().map(scorer).collect());
         // A delay is waited out by workers.
