@@ -206,7 +206,7 @@ mod tests {
         }
         assert_eq!(windows.tumbling(start), None, "its last pane has not ended");
         let end = start + HOUR * 10;
-        windows.advance(end);
+        windows.close_expired(end);
         let ended = windows.tumbling(end).unwrap();
         assert_eq!((rows(&ended), ended.from, ended.to), (30, start, end));
         let sliding = windows.sliding(end);
@@ -219,7 +219,7 @@ mod tests {
             let start = Instant::now();
             let mut windows = windows(start);
             add(&mut windows, start, 250);
-            windows.advance(start + HOUR * 3);
+            windows.close_expired(start + HOUR * 3);
             assert_eq!(
                 rows(&windows.tumbling(start).unwrap()),
                 100,
