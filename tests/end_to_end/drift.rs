@@ -113,7 +113,7 @@ fn fresh_customers_raise_false_alarms_at_the_promised_rate() {
             drift.observe(&rows.iter().copied().collect::<Vec<_>>(), &scores);
             let report = drift.report();
             let p_values: Vec<f64> =
-                report.tumbling.subjects().map(|subject| subject.statistics.p_value.unwrap()).collect();
+                report.tumbling.variables().map(|variable| variable.statistics.p_value.unwrap()).collect();
             low.iter_mut().zip(&p_values).for_each(|(low, p_value)| *low += usize::from(*p_value < 0.05));
             significant += usize::from(p_values.iter().any(|p_value| *p_value < report.p_value_threshold));
             alarms += usize::from(!report.tumbling.drifted.is_empty());

@@ -1,15 +1,16 @@
-//! Whether a model still sees what it was trained on: the rows of its last windows against its training profile.
+//! Drift detection: compares the rows of the last windows with the training profile.
 //!
-//! Rows are counted where they are scored ([`Drift::observe`]), into the bins of the profile; nothing is computed before
-//! somebody asks ([`Drift::report`]). A subject, a feature or the score, has drifted when three things come together: the
-//! window has enough rows, a test says that chance does not explain the difference, and the difference is not trivial.
+//! Rows are counted where they are scored ([`Drift::observe`]), into the bins of the profile. Everything else
+//! is computed when a report is asked for ([`Drift::report`]). A variable is a feature or the score. It has
+//! drifted if the window has enough rows, a test rejects chance, and the effect is large enough (PSI ≥ 0.1).
+//! This avoids false alarms in small windows and irrelevant ones in large windows.
 
 mod bins;
 mod page;
 mod report;
 mod sampler;
 mod statistics;
-mod subjects;
+mod variables;
 mod windows;
 
 use std::sync::{Mutex, PoisonError};
@@ -19,11 +20,13 @@ use onnward_schemas::{Profile, Schema};
 use tokio::time::Instant;
 
 use self::bins::Bins;
-pub use self::page::{PageError, Shown};
-pub use self::report::{BinReport, DriftReport, Shares, Statistics, SubjectReport, WindowKind, WindowReport};
+pub use self::page::{PageContext, PageError};
+pub use self::report::{
+    BinReport, DriftReport, Shares, Statistics, VariableReport, WindowKind, WindowReport,
+};
 use self::sampler::{Run, Sampler};
-use self::subjects::Subject;
-pub use self::subjects::{Bin, BinContent, SCORE_NAME, SubjectKind};
+use self::variables::Variable;
+pub use self::variables::{Bin, BinContent, SCORE_NAME, VariableKind};
 use self::windows::Windows;
 
 /// How live rows are compared with the training rows.
@@ -33,83 +36,118 @@ pub struct DriftConfig {
     pub window_rows: usize,
     /// How long a window lasts at most.
     pub window: Duration,
-    /// With fewer rows than these a window says nothing; at most `window_rows`.
+    /// The minimum number of rows for a result; at most `window_rows`.
     pub min_rows: usize,
-    /// The share of the rows that is looked at, above 0 and up to 1.
+    /// The share of the rows that is sampled, above 0 and up to 1.
     pub sample: f64,
-    /// How many rows a second are looked at at most, of each version.
+    /// How many rows a second are sampled at most, of each version.
     pub max_rows_per_second: usize,
-    /// The rate of false alarms: of windows of rows like the training rows, at most this share shows drift anywhere.
+    /// The rate of false alarms: at most this share of windows with rows like the training rows shows drift.
     pub alpha: f64,
     /// Below this population stability index a difference is too small to matter.
     pub psi_threshold: f64,
 }
 
-/// What one version of a model has seen lately, and what it was trained on.
+/// Compares the rows that one version of a model has scored lately with its training profile.
 #[derive(Debug)]
 pub struct Drift {
     config: DriftConfig,
     bins: Bins,
-    subjects: Vec<Subject>,
+    variables: Vec<Variable>,
     training_rows: u64,
-    seen: Mutex<Seen>,
+    live: Mutex<LiveCounts>,
 }
 
 #[derive(Debug)]
-struct Seen {
+struct LiveCounts {
     windows: Windows,
     sampler: Sampler,
 }
 
-/// How many rows are counted under the lock at once: a large batch must not keep the others waiting.
+/// How many rows are counted under one lock, so that a large batch does not delay the others.
 const ROWS_AT_ONCE: usize = 256;
 
 impl Drift {
-    /// Begins the first window of a version with this schema and this training profile.
+    /// Creates a detector for a version with this schema and training profile, and starts its first window.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use onnward_quality::drift::{Drift, DriftConfig};
+    /// use onnward_schemas::{FeatureProfile, Profile, SchemaFile};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let schema = SchemaFile::parse(r#"
+    ///     name = "shop"
+    ///     version = 1
+    ///     label = { column = "Left", positive = "1", negative = "0" }
+    ///     features = [{ name = "plan", type = "categorical", values = ["basic", "full"] }]
+    /// "#)?.schema;
+    /// // Nine of ten training rows had the basic plan.
+    /// let plan = FeatureProfile::Categorical { counts: vec![900, 100], missing: 0, unknown: 0 };
+    /// let profile = Profile { rows: 1000, features: vec![plan], score: vec![50; 20] };
+    /// let config = DriftConfig {
+    ///     window_rows: 1000,
+    ///     window: Duration::from_secs(3600),
+    ///     min_rows: 500,
+    ///     sample: 1.0,
+    ///     max_rows_per_second: 100_000,
+    ///     alpha: 0.01,
+    ///     psi_threshold: 0.1,
+    /// };
+    /// let drift = Drift::new(&schema, &profile, config);
+    ///
+    /// // Live, every customer has the full plan. The scores are spread as in training.
+    /// let scores: Vec<f32> = (0..600).map(|row| row as f32 / 600.0).collect();
+    /// drift.observe(&[1.0; 600], &scores);
+    /// assert_eq!(drift.report().sliding.drifted, ["plan"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(schema: &Schema, profile: &Profile, config: DriftConfig) -> Self {
         let (bins, now) = (Bins::new(profile), Instant::now());
-        let seen = Seen {
+        let live = LiveCounts {
             windows: Windows::new(config.window_rows, config.window, bins.len(), now),
             sampler: Sampler::new(config.sample, config.max_rows_per_second, now),
         };
         Self {
             config,
-            subjects: Subject::all(schema, profile),
+            variables: Variable::all(schema, profile),
             training_rows: profile.rows,
             bins,
-            seen: Mutex::new(seen),
+            live: Mutex::new(live),
         }
     }
 
     /// Counts rows that have been scored: `features` is flat `[rows, features]` in the schema's order, as
-    /// [`Feature::encode`](onnward_schemas::Feature::encode) gives them, `probabilities` `[rows]`. For any number of
-    /// threads; it allocates nothing.
+    /// [`Feature::encode`](onnward_schemas::Feature::encode) returns them, `probabilities` `[rows]`. Any
+    /// number of threads may call it; it allocates nothing.
     pub fn observe(&self, features: &[f32], probabilities: &[f32]) {
         let now = Instant::now();
         let width = self.bins.features().max(1);
         let pieces = features.chunks(ROWS_AT_ONCE * width).zip(probabilities.chunks(ROWS_AT_ONCE));
         for (features, probabilities) in pieces {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            seen.add(&self.bins, features, probabilities, now);
+            let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+            live.add(&self.bins, features, probabilities, now);
         }
     }
 
-    /// How the last windows compare with training.
+    /// Compares the last windows with training.
     pub fn report(&self) -> DriftReport<'_> {
         let now = Instant::now();
         let windows = {
-            let Seen { windows, .. } = &mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            windows.advance(now);
+            let LiveCounts { windows, .. } = &mut *self.live.lock().unwrap_or_else(PoisonError::into_inner);
+            windows.close_expired(now);
             [windows.tumbling(now), Some(windows.sliding(now))]
         };
-        DriftReport::new(&self.config, self.training_rows, &self.subjects, windows)
+        DriftReport::new(&self.config, self.training_rows, &self.variables, windows)
     }
 }
 
-impl Seen {
-    /// Counts those of the rows that are looked at.
+impl LiveCounts {
+    /// Counts the sampled rows.
     fn add(&mut self, bins: &Bins, features: &[f32], probabilities: &[f32], now: Instant) {
-        self.windows.advance(now);
+        self.windows.close_expired(now);
         self.sampler.tick(now);
         let (width, rows) = (bins.features(), probabilities.len());
         let mut at = 0;
@@ -118,7 +156,7 @@ impl Seen {
             self.windows.skip(skipped);
             at += skipped;
             while taken > 0 {
-                let counted = self.windows.fill(taken, now, |counts, rows| {
+                let counted = self.windows.add_rows(taken, now, |counts, rows| {
                     let features = features.get(at * width..(at + rows) * width).unwrap_or_default();
                     bins.count(counts, features, probabilities.get(at..at + rows).unwrap_or_default());
                 });

@@ -1,8 +1,7 @@
-//! How good predictions are, and whether a model still sees the rows that it was trained on.
+//! Drift and performance of models: formulas and reports, without input or output.
 //!
-//! [`drift`] compares the rows of the last windows with the training profile, [`estimate`] says how good predictions
-//! probably are before their labels come, and [`performance`] how good they were once these have come. Formulas and
-//! reports, without input or output.
+//! [`drift`] compares the rows of the last windows with the training profile. [`estimate`] estimates the
+//! performance of predictions before their labels are known. [`performance`] measures it once they are.
 
 pub mod drift;
 pub mod estimate;

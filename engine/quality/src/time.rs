@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, SecondsFormat};
+use chrono::{DateTime, SecondsFormat, Utc};
 
 /// Returns the time in milliseconds since 1970; 0 where the clock is before that.
 pub fn millis_now() -> u64 {
@@ -11,7 +11,16 @@ pub fn millis_now() -> u64 {
 }
 
 /// Formats a time in milliseconds since 1970 by RFC 3339, in UTC.
+///
+/// ```
+/// assert_eq!(onnward_quality::time::rfc3339(1_000_000_000_500), "2001-09-09T01:46:40.500Z");
+/// ```
 pub fn rfc3339(millis: u64) -> String {
-    let time = i64::try_from(millis).ok().and_then(DateTime::from_timestamp_millis).unwrap_or_default();
+    let time = i64::try_from(millis).ok().and_then(DateTime::from_timestamp_millis);
+    to_rfc3339(time.unwrap_or_default())
+}
+
+/// Formats a time by RFC 3339, in UTC and with milliseconds.
+pub(crate) fn to_rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

@@ -1,7 +1,7 @@
-//! The seam between the engine and what runs a graph.
+//! The interface to the runtimes, behind which a graph runs.
 //!
-//! Nothing outside this folder knows ONNX Runtime or tract. A [`Backend`] opens a model's bytes into a [`Session`]; a
-//! session is exclusive, one for each worker thread, and scores a batch.
+//! Nothing outside this folder knows ONNX Runtime or tract. A [`Backend`] opens a model's bytes into a
+//! [`Session`]. A session belongs to one worker thread and scores batches.
 
 mod external;
 mod forest;
@@ -19,23 +19,23 @@ use onnward_onnx::ProbabilityOutput;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use self::external::{ExternalSession, probability};
+pub use self::external::{ExternalSession, clamp_probability};
 pub use self::library::{LibraryError, TELEMETRY_SWITCH, find_library};
 pub use self::onnxruntime::OnnxRuntime;
 pub use self::tract::Tract;
 
-/// What runs a graph.
+/// A runtime for ONNX graphs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackendKind {
     /// ONNX Runtime, from its shared library.
     OnnxRuntime,
-    /// tract, compiled in.
+    /// tract, which is built in.
     Tract,
 }
 
 impl BackendKind {
-    /// The name, as in the configuration and in a metric's label.
+    /// Returns the name used in the configuration and in metric labels.
     pub fn name(self) -> &'static str {
         match self {
             Self::OnnxRuntime => "onnxruntime",
@@ -52,48 +52,71 @@ impl fmt::Display for BackendKind {
 
 /// Opens models.
 pub trait Backend: Send + Sync {
-    /// Which backend this is.
+    /// Returns which backend this is.
     fn kind(&self) -> BackendKind;
 
     /// Opens the bytes of an ONNX model whose probability is in `output`.
     ///
     /// # Errors
-    /// [`BackendError::Open`] if the backend cannot read the model, lacks one of its operators, or does not find the output.
-    fn open_output(&self, model: &[u8], output: &ProbabilityOutput)
-    -> Result<Box<dyn Session>, BackendError>;
+    /// [`BackendError::Open`] if the backend cannot read the model, lacks one of its operators, or does not
+    /// find the output.
+    fn open_with_output(
+        &self,
+        model: &[u8],
+        output: &ProbabilityOutput,
+    ) -> Result<Box<dyn Session>, BackendError>;
 
-    /// Opens the graph of an artifact of Onnward's, whole or cut.
+    /// Opens an Onnward artifact's full graph or subgraph.
     ///
     /// # Errors
-    /// As [`Backend::open_output`].
+    /// Those of [`Backend::open_with_output`].
     fn open(&self, model: &[u8]) -> Result<Box<dyn Session>, BackendError> {
-        self.open_output(model, &ProbabilityOutput::of_artifact())
+        self.open_with_output(model, &ProbabilityOutput::of_artifact())
     }
 }
 
 /// A model that is ready to score, for one thread at a time.
 pub trait Session: Send {
-    /// The probability of the positive label for each row of the batch, in order.
+    /// Returns the probability of the positive label for each row of the batch, in order.
     ///
     /// # Errors
-    /// [`BackendError::Run`] if the graph cannot be run on the batch, [`BackendError::Output`] if what comes out has not the
-    /// shape of a probability for each row.
+    /// [`BackendError::Run`] if the graph cannot be run on the batch, [`BackendError::Output`] if the output
+    /// does not have the shape of a probability for each row.
     fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError>;
 
-    /// Another session of the model as it is opened here, for another thread; `None` where that takes opening it again.
-    fn share(&self) -> Option<Box<dyn Session>> {
+    /// Returns another session that shares this opened model, for another thread. `None` if the model must be
+    /// opened again.
+    fn try_clone(&self) -> Option<Box<dyn Session>> {
         None
+    }
+}
+
+/// Scores a batch and checks that every row has a score.
+///
+/// All comparisons of scores go through here: they pair scores with rows, and a pairing skips whatever has no
+/// partner. A session with too few scores would otherwise pass every check.
+///
+/// # Errors
+/// Those of [`Session::score`], and [`BackendError::ScoreCount`].
+#[inline]
+pub fn score_every_row(session: &mut dyn Session, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+    let rows = batch.rows();
+    let scores = session.score(batch)?;
+    if scores.len() == rows {
+        Ok(scores)
+    } else {
+        Err(BackendError::ScoreCount { rows, scores: scores.len() })
     }
 }
 
 /// Rows to score.
 #[derive(Debug, Clone, Copy)]
 pub enum Batch<'a> {
-    /// Encoded rows, `[rows, features]`, for a graph that was cut at `features` or for a foreign one.
+    /// Encoded rows, `[rows, features]`, for a subgraph or for an external graph.
     Features(ArrayView2<'a, f32>),
-    /// As `Features`, with the strings that the rows keep, `[rows, text features]`: for a foreign graph.
+    /// The same with the strings that the rows keep, `[rows, text features]`: for an external graph.
     FeaturesAndTexts(ArrayView2<'a, f32>, &'a [String]),
-    /// The inputs of a whole graph, each with as many rows as the batch.
+    /// The inputs of a full graph, each with as many rows as the batch.
     Inputs(&'a [Input]),
 }
 
@@ -119,19 +142,19 @@ pub enum InputValues {
     Int32s(Vec<i32>),
     /// Whole numbers of 64 bits.
     Int64s(Vec<i64>),
-    /// Truth values.
+    /// Booleans.
     Booleans(Vec<bool>),
-    /// Strings; in an artifact of Onnward's an empty one is missing.
+    /// Strings; in an Onnward artifact an empty one is missing.
     Texts(Vec<String>),
 }
 
 impl Input {
-    /// A raw column of an artifact of Onnward's, `[rows, 1]`.
+    /// Creates the input for a raw column of an Onnward artifact, of shape `[rows, 1]`.
     pub fn column(name: &str, values: InputValues) -> Self {
         Self { name: name.to_owned(), columns: Some(1), values }
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     fn rows(&self) -> usize {
         let values = match &self.values {
             InputValues::Floats(values) => values.len(),
@@ -144,7 +167,7 @@ impl Input {
         values / self.columns.unwrap_or(1).max(1)
     }
 
-    /// The input's shape.
+    /// Returns the input's shape.
     fn shape(&self) -> Vec<usize> {
         [self.rows()].into_iter().chain(self.columns).collect()
     }
@@ -158,7 +181,7 @@ pub enum BackendError {
     Open {
         /// The backend.
         backend: BackendKind,
-        /// What it says.
+        /// Its message.
         reason: String,
     },
     /// The model cannot be run.
@@ -166,12 +189,12 @@ pub enum BackendError {
     Run {
         /// The backend.
         backend: BackendKind,
-        /// What it says.
+        /// Its message.
         reason: String,
     },
-    /// The model gives something else than a probability for each row.
+    /// The output does not hold a probability for each row.
     #[error(
-        "{backend} gives {output} of shape {shape:?} for {rows} rows, which holds no probability for each"
+        "{backend} returns {output} of shape {shape:?} for {rows} rows, not one probability for each row"
     )]
     Output {
         /// The backend.
@@ -180,8 +203,16 @@ pub enum BackendError {
         output: String,
         /// How many rows were scored.
         rows: usize,
-        /// The shape that came out.
+        /// The output's shape.
         shape: Vec<usize>,
+    },
+    /// A session returned more or fewer scores than there are rows.
+    #[error("the session returned {scores} scores for {rows} rows, not one for each row")]
+    ScoreCount {
+        /// How many rows were scored.
+        rows: usize,
+        /// How many scores it returned.
+        scores: usize,
     },
 }
 
@@ -195,13 +226,14 @@ impl BackendError {
     }
 }
 
-/// What a runtime says, as part of a sentence.
+/// Joins a runtime's message into one line.
 fn one_line(reason: impl fmt::Display) -> String {
     reason.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 impl Batch<'_> {
-    /// How many rows there are.
+    /// Returns the number of rows.
+    #[inline]
     pub fn rows(&self) -> usize {
         match self {
             Self::Features(matrix) | Self::FeaturesAndTexts(matrix, _) => matrix.nrows(),
@@ -210,11 +242,11 @@ impl Batch<'_> {
     }
 }
 
-/// Why a graph cannot be run on strings that are not an input of its own.
-const NO_TEXTS: &str = "only a foreign graph takes strings beside a matrix";
+/// The message for strings that a graph has no input for.
+const TEXTS_UNSUPPORTED: &str = "only an external graph accepts strings beside a matrix";
 
-/// The probabilities in an output.
-fn probabilities_of(
+/// Reads the probabilities from an output.
+fn read_probabilities(
     backend: BackendKind,
     output: &ProbabilityOutput,
     rows: usize,
@@ -234,11 +266,12 @@ pub fn load_onnxruntime(library: Option<&Path>) -> Result<Arc<dyn Backend>, Libr
     Ok(Arc::new(runtime))
 }
 
-/// Which runtime scores.
+/// The choice of the runtime that scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackendChoice {
-    /// ONNX Runtime where its library is found, but tract for a model that it runs in less than half the time; else tract.
+    /// ONNX Runtime if its library is found, but tract for a model that it runs in less than half the time;
+    /// else tract.
     Auto,
     /// ONNX Runtime.
     OnnxRuntime,
@@ -260,8 +293,17 @@ impl BackendChoice {
     }
 }
 
-/// Loads the backends that models are opened on, the preferred one first. Where tract is chosen, ONNX Runtime is not
-/// touched. ONNX Runtime comes from `library`, or from wherever [`find_library`] finds one.
+/// Loads the backends on which models are opened, the preferred one first. ONNX Runtime comes from `library`,
+/// or from wherever [`find_library`] finds one. It is not loaded if tract is chosen.
+///
+/// ```
+/// use onnward_runtime::backend::{BackendChoice, BackendKind, load_backends};
+///
+/// // tract is always available.
+/// let backends = load_backends(BackendChoice::Tract, None)?;
+/// assert_eq!(backends[0].kind(), BackendKind::Tract);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// [`LibraryError`] if ONNX Runtime was chosen and cannot be used.

@@ -1,6 +1,5 @@
-//! Checks that a file computes here what its trainer computed. The golden rows are replayed on every backend, on the full
-//! graph and on the subgraph; then the backends are compared with each other. An external file has no golden rows, so it
-//! is only run.
+//! Verifies a file: replays its golden rows on every backend, with the full graph and the subgraph, and
+//! cross-checks all backends. External files have no golden rows and are only smoke-tested.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,19 +9,19 @@ use onnward_schemas::sha256_hex;
 use serde::Serialize;
 
 use crate::backend::{Backend, BackendKind};
-use crate::cross_check::{ComparedRows, Scores};
+use crate::cross_check::{BackendScores, ComparedRows};
 use crate::description::UNPROVEN;
 use crate::golden::{self, GoldenError, GraphForm};
 use crate::verify::{VerifyError, smoke_test};
 
-/// What was found out about a file.
+/// The result of checking a file.
 #[derive(Debug, Serialize)]
 pub struct CheckReport {
     /// The SHA-256 of the file, in hexadecimal.
     pub sha256: String,
     /// The size of the file.
     pub size_bytes: usize,
-    /// The schema's name; of a foreign file its fields.
+    /// The schema's name, or the fields of an external file.
     pub schema: String,
     /// The model family.
     pub family: String,
@@ -32,23 +31,24 @@ pub struct CheckReport {
     pub tolerance: f64,
     /// One result for each backend and form of the graph.
     pub results: Vec<CheckResult>,
-    /// How the first backend compares with each other one, on golden rows and rows drawn from the training profile; empty
-    /// where fewer than two backends can run the model.
+    /// How the first backend compares with each other one, on golden rows and rows drawn from the training
+    /// profile; empty where fewer than two backends can run the model.
     pub comparisons: Vec<CheckComparison>,
-    /// Why nothing proves the file, where that is so: a foreign one has no golden rows.
+    /// Why nothing verifies the file: an external one has no golden rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unproven: Option<&'static str>,
 }
 
-/// How the golden rows went on one backend with one form of the graph.
+/// The result on one backend with one form of the graph.
 #[derive(Debug, Serialize)]
 pub struct CheckResult {
     /// The backend.
     pub backend: BackendKind,
-    /// Whether the subgraph from `features` on was run, and not the full graph.
+    /// Whether the subgraph from `features` on was run, instead of the full graph.
     #[serde(rename = "cut")]
     pub subgraph: bool,
-    /// The largest absolute difference from the trainer's probabilities, where every row was within the tolerance.
+    /// The largest absolute difference from the trainer's probabilities, where every row was within the
+    /// tolerance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_difference: Option<f64>,
     /// Why it failed, where it did.
@@ -56,34 +56,49 @@ pub struct CheckResult {
     pub failure: Option<String>,
 }
 
-/// How two backends compare.
+/// The cross-check of two backends.
 #[derive(Debug, Serialize)]
 pub struct CheckComparison {
     /// The two backends.
     pub backends: [BackendKind; 2],
-    /// How many rows they were compared on.
+    /// The number of compared rows.
     pub rows: usize,
     /// The largest absolute difference of their probabilities, where every row was within the tolerance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_difference: Option<f64>,
-    /// Which row differs, where one does.
+    /// The row that differs, if one does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
 }
 
 impl CheckReport {
-    /// Whether every backend reproduces every golden row, and they agree with each other; of a foreign file, whether a
-    /// backend runs it.
+    /// Returns whether every backend reproduces every golden row and all agree. For an external file, it
+    /// returns whether a backend runs it.
     pub fn passed(&self) -> bool {
         if self.unproven.is_some() {
             return self.results.iter().any(|result| result.failure.is_none());
         }
         let failures = self.results.iter().map(|result| &result.failure);
-        failures.chain(self.comparisons.iter().map(|compared| &compared.failure)).all(Option::is_none)
+        let has_run = !self.results.is_empty();
+        has_run
+            && failures.chain(self.comparisons.iter().map(|compared| &compared.failure)).all(Option::is_none)
     }
 }
 
-/// Checks the bytes of a model; `config` is the text of the `config.toml` beside a foreign one.
+/// Verifies a model file on all `backends`. `config` is the text of the `config.toml` beside an external one.
+///
+/// ```
+/// use onnward_runtime::check::check;
+/// use onnward_runtime::{BackendChoice, load_backends};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/corpus/model/artifact-forest.onnx");
+/// let report = check(&std::fs::read(path)?, None, &load_backends(BackendChoice::Tract, None)?)?;
+/// assert!(report.passed(), "{report}");
+/// assert!(report.golden_rows > 0);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// [`VerifyError`] if the file cannot be read; a backend that fails is part of the report.
@@ -95,14 +110,14 @@ pub fn check(
     match Artifact::decode(bytes) {
         Ok(artifact) => Ok(check_artifact(bytes, &artifact, backends)?),
         Err(ArtifactError::External) => {
-            let model = ExternalModel::decode("foreign", bytes, config)?;
-            Ok(check_foreign(bytes, &model, backends))
+            let model = ExternalModel::decode("external", bytes, config)?;
+            Ok(check_external(bytes, &model, backends))
         }
         Err(error) => Err(error.into()),
     }
 }
 
-fn check_foreign(bytes: &[u8], model: &ExternalModel, backends: &[Arc<dyn Backend>]) -> CheckReport {
+fn check_external(bytes: &[u8], model: &ExternalModel, backends: &[Arc<dyn Backend>]) -> CheckReport {
     let run = model.encode();
     let result = |backend: &Arc<dyn Backend>| CheckResult {
         backend: backend.kind(),
@@ -136,12 +151,24 @@ fn check_artifact(
 ) -> Result<CheckReport, ArtifactError> {
     let subgraph = artifact.encode_subgraph()?;
     let metadata = &artifact.metadata;
-    let mut results = Vec::new();
+    let sha256 = sha256_hex(bytes);
+    let rows = ComparedRows::of(metadata, &sha256);
+    let (mut results, mut scores) = (Vec::new(), Vec::new());
     for backend in backends {
         for (form, model) in [(GraphForm::Full, bytes), (GraphForm::Subgraph, subgraph.as_slice())] {
-            let replay = || -> Result<f64, GoldenError> {
+            let mut replay = || -> Result<f64, GoldenError> {
                 let mut session = backend.open(model)?;
-                Ok(golden::replay(session.as_mut(), metadata, form)?.max_difference)
+                let replayed = golden::replay(session.as_mut(), metadata, form);
+                // Compared also where golden rows differ: this may show which backend is wrong.
+                let scored = match form {
+                    GraphForm::Full => Ok(()),
+                    GraphForm::Subgraph => {
+                        rows.score(backend.kind(), session.as_mut()).map(|scored| scores.push(scored))
+                    }
+                };
+                let replay = replayed?;
+                scored?;
+                Ok(replay.max_difference)
             };
             let (max_difference, failure) = match replay() {
                 Ok(difference) => (Some(difference), None),
@@ -156,9 +183,8 @@ fn check_artifact(
             });
         }
     }
-    let sha256 = sha256_hex(bytes);
     Ok(CheckReport {
-        comparisons: compare(&ComparedRows::of(metadata, &sha256), &subgraph, backends),
+        comparisons: compare(&rows, &scores),
         sha256,
         size_bytes: bytes.len(),
         schema: metadata.schema.name.clone(),
@@ -170,12 +196,11 @@ fn check_artifact(
     })
 }
 
-/// The first backend that can run the graph against each other one that can; those that cannot have failed already.
-fn compare(rows: &ComparedRows<'_>, subgraph: &[u8], backends: &[Arc<dyn Backend>]) -> Vec<CheckComparison> {
-    let score = |backend: &Arc<dyn Backend>| rows.score(backend.kind(), backend.open(subgraph)?.as_mut());
-    let scores: Vec<Scores> = backends.iter().filter_map(|backend| score(backend).ok()).collect();
+/// Compares the first backend that can run the subgraph with each other one that can. Those that cannot have
+/// failed already.
+fn compare(rows: &ComparedRows<'_>, scores: &[BackendScores]) -> Vec<CheckComparison> {
     let Some((first, others)) = scores.split_first() else { return Vec::new() };
-    let compared = |other: &Scores| {
+    let compared = |other: &BackendScores| {
         let (max_difference, failure) = match rows.compare(first, other) {
             Ok(comparison) => (Some(comparison.max_difference), None),
             Err(difference) => (None, Some(difference.to_string())),
@@ -216,7 +241,7 @@ impl fmt::Display for CheckReport {
         for CheckComparison { backends: [first, second], rows, max_difference, failure } in &self.comparisons
         {
             let what =
-                format!("{first} and {second} on {rows} rows, golden ones and ones like the training rows:");
+                format!("{first} and {second} on {rows} rows, golden and drawn from the training profile:");
             write_outcome(f, &what, failure.as_deref(), *max_difference)?;
         }
         Ok(())
@@ -234,3 +259,6 @@ fn write_outcome(
         None => writeln!(f, "ok      {what} largest difference {:.1e}", max_difference.unwrap_or_default()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
-//! What a batch costs on the session that serves, measured when it is warmed: whether larger batches pay depends on the
-//! model, the runtime and the machine, and on nothing that a configuration could know.
+//! Measures what a batch costs on the session that serves, when it is warmed up. Whether larger batches are
+//! efficient depends on the model, the runtime and the machine, which a configuration cannot know.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,35 +9,36 @@ use serde::Serialize;
 /// The batch sizes that are measured, in rows.
 pub const MEASURED_ROWS: [usize; 4] = [1, 8, 32, 128];
 
-/// The largest batch that is chosen where larger ones pay as far as they are measured: by then the overhead of a call is
-/// spread thin, and an even larger batch only keeps those in it waiting.
+/// The batch size that is chosen if the largest measured batch is still more efficient. By then the overhead
+/// of a call for each row is small, and a larger batch would only add latency.
 pub const LARGEST_BATCH_ROWS: usize = 1024;
 
-/// A larger batch pays if it saves this share of the cost of a row.
-const PAYS: f64 = 0.1;
+/// The share of a row's cost that a larger batch must save to be worth it.
+const MIN_GAIN: f64 = 0.1;
 
-/// What a change to another runtime must save in the largest measured batch; less is soon only noise, and the choice should be
-/// the same at every start.
-const WORTH_A_CHANGE: Duration = Duration::from_micros(100);
+/// The time that another runtime must save in the largest measured batch to be chosen. Less may be noise, and
+/// the choice should be the same at every start.
+const MIN_SAVING: Duration = Duration::from_micros(100);
 
-/// How many times a batch size is run.
-const RUNS: usize = 6;
+/// How many times a batch size is run at most.
+const MAX_RUNS: usize = 6;
 
-/// How long a batch size is run at most, unless its first run takes longer: nobody waits for figures of a slow model. It is
-/// more than the system takes away at once, so that a size is run again that was interrupted.
-const PATIENCE: Duration = Duration::from_millis(5);
+/// How long a batch size is run at most, unless its first run takes longer: a slow model should not delay its
+/// start. It is longer than a time slice of the scheduler, so that an interrupted run is repeated.
+const MEASURING_TIMEOUT: Duration = Duration::from_millis(5);
 
-/// What a batch may take longer after a change: nobody can tell that of a request, and it may be noise.
-const UNNOTICED: Duration = Duration::from_micros(5);
+/// The time by which a batch may get slower on another runtime: it is not noticeable in a request, and may be
+/// noise.
+const NOISE: Duration = Duration::from_micros(5);
 
-/// What batches of different sizes cost, the smallest first.
+/// The costs of batches of different sizes, the smallest first.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct BatchCosts {
     measured: Vec<BatchCost>,
 }
 
-/// What a row costs in a batch of one size.
+/// The cost of a row in a batch of one size.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct BatchCost {
     /// How many rows the batch has.
@@ -47,8 +48,23 @@ pub struct BatchCost {
 }
 
 impl BatchCosts {
-    /// Runs a batch of each of the [`MEASURED_ROWS`] a few times and takes the shortest of its times: what else the machine
-    /// does makes a run longer and never shorter. `run` runs a batch of so many rows and says how long it took.
+    /// Runs a batch of each of the [`MEASURED_ROWS`] a few times and takes the shortest time: other load
+    /// makes a run longer and never shorter. `run` runs a batch of this many rows and returns how long it
+    /// took.
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    /// use std::time::Duration;
+    ///
+    /// use onnward_runtime::costs::BatchCosts;
+    ///
+    /// // A call takes 4 µs, and each of its rows 1 µs more.
+    /// let run = |rows: usize| Ok::<_, Infallible>(Duration::from_micros(4 + rows as u64));
+    /// let costs = BatchCosts::measure(run)?;
+    /// assert_eq!(costs.efficient_batch_size(), 32);
+    /// assert_eq!(costs.rows_within(Duration::from_micros(24)), 20);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// That of `run`.
@@ -56,7 +72,7 @@ impl BatchCosts {
         let measured = MEASURED_ROWS.into_iter().map(|rows| {
             let mut shortest = run(rows)?;
             let (mut runs, mut spent) = (1, shortest);
-            while runs < RUNS && spent < PATIENCE {
+            while runs < MAX_RUNS && spent < MEASURING_TIMEOUT {
                 let time = run(rows)?;
                 runs += 1;
                 spent += time;
@@ -68,24 +84,25 @@ impl BatchCosts {
     }
 
     /// Takes the costs of another measurement of the same session where they are lower.
-    pub fn lower(&mut self, other: &Self) {
+    pub fn take_minimum(&mut self, other: &Self) {
         for (ours, theirs) in self.measured.iter_mut().zip(&other.measured) {
             ours.seconds_per_row = ours.seconds_per_row.min(theirs.seconds_per_row);
         }
     }
 
-    /// The largest batch that pays: the smallest measured one whose rows cost hardly more than those of any other, or
-    /// [`LARGEST_BATCH_ROWS`] if that is the largest measured.
-    pub fn worthwhile_rows(&self) -> usize {
+    /// Returns the smallest measured batch size from which no other saves more than 10 % of a row's cost. It is
+    /// [`LARGEST_BATCH_ROWS`] if that is the largest measured one.
+    pub fn efficient_batch_size(&self) -> usize {
         let cheapest = self.measured.iter().map(|cost| cost.seconds_per_row).fold(f64::INFINITY, f64::min);
-        let pays = |cost: &BatchCost| cost.seconds_per_row * (1.0 - PAYS) <= cheapest;
-        match self.measured.iter().position(pays) {
+        let is_efficient = |cost: &BatchCost| cost.seconds_per_row * (1.0 - MIN_GAIN) <= cheapest;
+        match self.measured.iter().position(is_efficient) {
             Some(found) if found + 1 < self.measured.len() => self.measured[found].rows,
             _ => LARGEST_BATCH_ROWS,
         }
     }
 
-    /// How many rows a batch may have that is expected to take no longer than `time`; 0 if already one row does.
+    /// Returns how many rows a batch may have that is expected to take no longer than `time`. It is 0 if one
+    /// row takes longer.
     pub fn rows_within(&self, time: Duration) -> usize {
         let mut rows = 0;
         while rows < LARGEST_BATCH_ROWS && self.expected(rows + 1) <= time {
@@ -94,23 +111,23 @@ impl BatchCosts {
         rows
     }
 
-    /// Whether these are clearly below `other`: a row of the largest batch costs no more than half, which saves
-    /// 0.1 ms a batch, and hardly more in any other batch.
-    pub fn are_clearly_below(&self, other: &Self) -> bool {
+    /// Returns whether these are clearly below `other`: a row of the largest batch costs at most half, which
+    /// saves at least 0.1 ms, and no other batch is noticeably slower.
+    pub fn is_clearly_cheaper_than(&self, other: &Self) -> bool {
         let pairs = || self.measured.iter().zip(&other.measured);
         let is_near = |(ours, theirs): (&BatchCost, &BatchCost)| {
-            let unnoticed = UNNOTICED.as_secs_f64() / ours.rows as f64;
-            ours.seconds_per_row <= theirs.seconds_per_row * (1.0 + PAYS) + unnoticed
+            let noise = NOISE.as_secs_f64() / ours.rows as f64;
+            ours.seconds_per_row <= theirs.seconds_per_row * (1.0 + MIN_GAIN) + noise
         };
         let is_worth = |(ours, theirs): (&BatchCost, &BatchCost)| {
             let saved = (theirs.seconds_per_row - ours.seconds_per_row) * ours.rows as f64;
-            ours.seconds_per_row <= theirs.seconds_per_row / 2.0 && saved >= WORTH_A_CHANGE.as_secs_f64()
+            ours.seconds_per_row <= theirs.seconds_per_row / 2.0 && saved >= MIN_SAVING.as_secs_f64()
         };
         pairs().all(is_near) && pairs().next_back().is_some_and(is_worth)
     }
 
-    /// How long a batch of so many rows is expected to take on an idle core: linear between the measured sizes, and beyond
-    /// the largest one its cost a row.
+    /// Returns how long a batch is expected to take on an idle core. It is linear between the measured sizes,
+    /// and beyond the largest one proportional to its rows.
     pub fn expected(&self, rows: usize) -> Duration {
         let (mut from, mut to) = ((0.0, 0.0), (1.0, 0.0));
         for cost in &self.measured {
@@ -142,7 +159,8 @@ impl fmt::Display for BatchCosts {
 mod tests {
     use super::*;
 
-    /// Costs of a model that takes `call` a batch and `row` a row, in nanoseconds; the first run of a size takes longer.
+    /// Measures a model that takes `call` a batch and `row` a row, in nanoseconds. The first run of a size
+    /// takes longer.
     fn measured(call: u64, row: u64) -> (BatchCosts, Vec<usize>) {
         let mut runs: Vec<usize> = Vec::new();
         let costs = BatchCosts::measure(|rows| {
@@ -178,23 +196,29 @@ mod tests {
     }
 
     #[test]
-    fn batches_grow_as_long_as_they_pay() {
-        // From 32 rows to 128 a row goes from 600 ns to 450: who knows what comes after.
-        assert_eq!(measured(6_400, 400).0.worthwhile_rows(), LARGEST_BATCH_ROWS);
+    fn batches_grow_as_long_as_rows_get_cheaper() {
+        // From 32 rows to 128 a row goes from 600 ns to 450, and larger batches may save more.
+        assert_eq!(measured(6_400, 400).0.efficient_batch_size(), LARGEST_BATCH_ROWS);
         // From 8 rows to 32 a row goes from 1,500 ns to 1,125, and then only to 1,031.
-        assert_eq!(measured(4_000, 1_000).0.worthwhile_rows(), 32);
+        assert_eq!(measured(4_000, 1_000).0.efficient_batch_size(), 32);
         // From the first row on, a row costs 20,000 ns and hardly more.
-        assert_eq!(measured(100, 20_000).0.worthwhile_rows(), 1);
+        assert_eq!(measured(100, 20_000).0.efficient_batch_size(), 1);
     }
 
     #[test]
     fn costs_are_clearly_below_others_if_they_save_half_and_lose_nowhere() {
         let costs = |call, row| measured(call, row).0;
-        assert!(costs(6_000, 1_000).are_clearly_below(&costs(6_000, 4_000)));
-        assert!(!costs(6_000, 2_500).are_clearly_below(&costs(6_000, 4_000)), "not half");
-        assert!(!costs(17_000, 1_000).are_clearly_below(&costs(6_000, 4_000)), "a single row costs more");
-        assert!(costs(13_000, 1_000).are_clearly_below(&costs(6_000, 4_000)), "4 µs are not noticed");
-        assert!(!costs(1_000, 100).are_clearly_below(&costs(3_000, 400)), "41 µs are not worth a change");
+        assert!(costs(6_000, 1_000).is_clearly_cheaper_than(&costs(6_000, 4_000)));
+        assert!(!costs(6_000, 2_500).is_clearly_cheaper_than(&costs(6_000, 4_000)), "not half");
+        assert!(
+            !costs(17_000, 1_000).is_clearly_cheaper_than(&costs(6_000, 4_000)),
+            "a single row costs more"
+        );
+        assert!(costs(13_000, 1_000).is_clearly_cheaper_than(&costs(6_000, 4_000)), "4 µs are not noticed");
+        assert!(
+            !costs(1_000, 100).is_clearly_cheaper_than(&costs(3_000, 400)),
+            "41 µs are not worth a change"
+        );
     }
 
     #[test]
@@ -218,7 +242,7 @@ mod tests {
     #[test]
     fn of_two_measurements_the_lower_figures_count() {
         let mut costs = measured(6_000, 1_000).0;
-        costs.lower(&measured(9_000, 400).0);
+        costs.take_minimum(&measured(9_000, 400).0);
         assert_eq!(costs.expected(1), Duration::from_nanos(7_000));
         assert_eq!(costs.expected(128), Duration::from_nanos(9_000 + 128 * 400));
     }

@@ -1,7 +1,7 @@
-//! The differential check: do two backends compute the same from the same rows?
+//! Cross-checks two backends on the same rows.
 //!
-//! Golden rows prove a backend at a few dozen points. Rows drawn from the training profile look where the customers are,
-//! and need no expected probabilities: another runtime, written by others, gives them.
+//! Golden rows verify a backend at a few dozen points. Rows drawn from the training profile cover where the
+//! customers are. They need no expected probabilities, because the other runtime supplies them.
 
 mod draw;
 
@@ -13,13 +13,14 @@ use serde::Serialize;
 use thiserror::Error;
 
 use self::draw::draw_rows;
-use crate::backend::{BackendError, BackendKind, Batch, Session};
+use crate::backend::{BackendError, BackendKind, Batch, Session, score_every_row};
 use crate::golden;
 
-/// How many rows are drawn from the training profile.
+/// The number of rows that are drawn from the training profile.
 pub const DRAWN_ROWS: usize = 300;
 
-/// The rows that two backends are compared on: an artifact's golden rows, and rows drawn from its training profile.
+/// The rows that two backends are compared on: an artifact's golden rows, and rows drawn from its training
+/// profile.
 #[derive(Debug)]
 pub struct ComparedRows<'a> {
     schema: &'a Schema,
@@ -31,14 +32,14 @@ pub struct ComparedRows<'a> {
     encoded: Array2<f32>,
 }
 
-/// The probabilities that a backend gives for each of the [`ComparedRows`].
+/// The probabilities of a backend for each of the [`ComparedRows`].
 #[derive(Debug)]
-pub struct Scores {
+pub struct BackendScores {
     backend: BackendKind,
     probabilities: Vec<f32>,
 }
 
-/// Two backends agree.
+/// The result of two backends that agree.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Comparison {
     /// The backend that the serving one was compared with.
@@ -51,27 +52,27 @@ pub struct Comparison {
     pub max_difference: f64,
 }
 
-/// Two backends compute something else from the same row.
+/// A row on which two backends disagree.
 #[derive(Debug, Error, Clone, PartialEq)]
 #[error(
-    "{origin} gives {} on {} and {} on {} (tolerance {tolerance}): one of the two runtimes computes wrongly; try \
-     another release of ONNX Runtime. The row: {row}",
+    "{origin} scores {} on {} and {} on {} (tolerance {tolerance}), so one of the runtimes is wrong: try another \
+     release of ONNX Runtime. Row: {row}",
     .probabilities[0], .backends[0], .probabilities[1], .backends[1]
 )]
-pub struct Difference {
-    /// Where the row comes from.
+pub struct Disagreement {
+    /// The origin of the row.
     pub origin: RowOrigin,
     /// The row's raw values under their features' names, as a JSON object.
     pub row: String,
     /// The two backends, the serving one first.
     pub backends: [BackendKind; 2],
-    /// What each of them gives.
+    /// The probability from each backend.
     pub probabilities: [f32; 2],
     /// The artifact's tolerance.
     pub tolerance: f64,
 }
 
-/// Where a compared row comes from; the indices count from 0.
+/// The origin of a compared row; the indices count from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowOrigin {
     /// It is one of the artifact's golden rows.
@@ -89,60 +90,75 @@ impl fmt::Display for RowOrigin {
     }
 }
 
-impl Scores {
-    /// The backend that gives them.
+impl BackendScores {
+    /// Returns the backend that computed the scores.
     pub fn backend(&self) -> BackendKind {
         self.backend
     }
 }
 
 impl<'a> ComparedRows<'a> {
-    /// The rows for an artifact; the same file always gets the same ones. `sha256` is its digest in hexadecimal.
+    /// Creates the rows for an artifact. The same file always gets the same rows; `sha256` is its digest in
+    /// hexadecimal.
     pub fn of(metadata: &'a Metadata, sha256: &str) -> Self {
         let Metadata { schema, profile, golden, .. } = metadata;
         let mut rows: Vec<Vec<GoldenValue>> = golden.rows.iter().map(|row| row.values.clone()).collect();
         rows.extend(draw_rows(schema, profile, DRAWN_ROWS, sha256));
         let encoded = golden::encode(schema, &rows.iter().map(Vec::as_slice).collect::<Vec<_>>());
-        Self { schema, tolerance: golden.tolerance, golden_rows: golden.rows.len(), rows, encoded }
+        Self {
+            schema,
+            tolerance: golden::tolerance_of(golden),
+            golden_rows: golden.rows.len(),
+            rows,
+            encoded,
+        }
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     #[expect(clippy::len_without_is_empty, reason = "an artifact has golden rows")]
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// The rows, encoded: `[rows, features]`.
+    /// Returns the encoded rows: `[rows, features]`.
     pub fn encoded(&self) -> ArrayView2<'_, f32> {
         self.encoded.view()
     }
 
-    /// Scores the rows on a session of the cut graph.
+    /// Scores the rows on a session of the subgraph.
     ///
     /// # Errors
-    /// The backend's, if it cannot score them.
-    pub fn score(&self, backend: BackendKind, session: &mut dyn Session) -> Result<Scores, BackendError> {
-        let probabilities = session.score(Batch::Features(self.encoded.view()))?;
-        Ok(Scores { backend, probabilities })
+    /// The backend's, if it cannot score them all.
+    pub fn score(
+        &self,
+        backend: BackendKind,
+        session: &mut dyn Session,
+    ) -> Result<BackendScores, BackendError> {
+        let probabilities = score_every_row(session, Batch::Features(self.encoded.view()))?;
+        Ok(BackendScores { backend, probabilities })
     }
 
-    /// Holds the scores of the serving backend against those of another one.
+    /// Compares the scores of the serving backend with those of another one.
     ///
     /// # Errors
-    /// [`Difference`] of the row that differs most, if that is over the artifact's tolerance; a probability that is not a
-    /// number differs from everything.
-    pub fn compare(&self, serving: &Scores, other: &Scores) -> Result<Comparison, Box<Difference>> {
+    /// [`Disagreement`] of the row that differs most, if that exceeds the artifact's tolerance. NaN differs
+    /// from everything.
+    pub fn compare(
+        &self,
+        serving: &BackendScores,
+        other: &BackendScores,
+    ) -> Result<Comparison, Box<Disagreement>> {
         let (mut worst, mut max_difference) = (0, 0.0);
         for (index, (ours, theirs)) in serving.probabilities.iter().zip(&other.probabilities).enumerate() {
-            let difference = (f64::from(*ours) - f64::from(*theirs)).abs();
-            let difference = if difference.is_nan() { f64::INFINITY } else { difference };
+            let difference = golden::difference(f64::from(*ours), f64::from(*theirs));
             if difference > max_difference {
                 (worst, max_difference) = (index, difference);
             }
         }
         if max_difference > self.tolerance {
-            let probability = |scores: &Scores| scores.probabilities.get(worst).copied().unwrap_or(f32::NAN);
-            return Err(Box::new(Difference {
+            let probability =
+                |scores: &BackendScores| scores.probabilities.get(worst).copied().unwrap_or(f32::NAN);
+            return Err(Box::new(Disagreement {
                 origin: self.origin(worst),
                 row: self.describe(worst),
                 backends: [serving.backend, other.backend],
@@ -165,7 +181,7 @@ impl<'a> ComparedRows<'a> {
         }
     }
 
-    /// A row as it would be sent in a request, in the schema's order.
+    /// Formats a row as JSON, in the schema's order.
     fn describe(&self, row: usize) -> String {
         let values = self.rows.get(row).into_iter().flatten();
         let named = self.schema.features.iter().zip(values);

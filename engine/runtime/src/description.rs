@@ -1,41 +1,41 @@
-//! What is known of a model: what its file says of itself, or what an external file shows.
+//! Describes a model: by the metadata of its file, or by what an external file shows.
 
 use onnward_schemas::{GoldenValue, Metadata, Schema};
 
-/// What is known of a model: what its file says of itself, or, of a foreign file, what it shows.
+/// The description of a model: the metadata of its file, or what an external file shows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Description {
-    /// An artifact of Onnward's, which describes itself.
+    /// An Onnward artifact, which describes itself.
     Artifact(Box<Metadata>),
     /// An ONNX file that another program wrote.
     External(Box<ExternalDescription>),
 }
 
-/// What is known of a foreign ONNX file.
+/// The description of an external ONNX file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExternalDescription {
     /// The schema of its rows, made from its inputs.
     pub schema: Schema,
     /// The program that wrote it, with its version; may be empty.
     pub producer: String,
-    /// A row that it has scored here, and the probability that came out.
+    /// A row that it has scored here, and its probability.
     pub example: (Vec<GoldenValue>, f32),
 }
 
-/// What a foreign file lacks, for people.
-pub const UNPROVEN: &str = "the file is foreign and has no golden rows: it was tried on rows made from its inputs, and \
-nothing shows that this runtime computes what its trainer computed";
+/// A human-readable text of what an external file lacks.
+pub const UNPROVEN: &str = "the file is external and has no golden rows: it passed a smoke test on rows made from its inputs, but \
+nothing verifies that this runtime computes what its trainer computed";
 
 impl Description {
-    /// The schema of the model's rows.
+    /// Returns the schema of the model's rows.
     pub fn schema(&self) -> &Schema {
         match self {
             Self::Artifact(metadata) => &metadata.schema,
-            Self::External(foreign) => &foreign.schema,
+            Self::External(external) => &external.schema,
         }
     }
 
-    /// The model family; `foreign` for a file that does not say it.
+    /// Returns the model family: `"foreign"` for a file that does not state it.
     pub fn family(&self) -> &str {
         match self {
             Self::Artifact(metadata) => &metadata.family,
@@ -43,7 +43,7 @@ impl Description {
         }
     }
 
-    /// What the file says of itself, if it does.
+    /// Returns the metadata of the file. `None` for an external one.
     pub fn metadata(&self) -> Option<&Metadata> {
         match self {
             Self::Artifact(metadata) => Some(metadata),
@@ -51,17 +51,17 @@ impl Description {
         }
     }
 
-    /// How many golden rows the runtime has reproduced.
+    /// Returns the number of golden rows that the runtime has reproduced.
     pub fn golden_rows(&self) -> usize {
         self.metadata().map_or(0, |metadata| metadata.golden.rows.len())
     }
 
-    /// Why nothing proves the runtime on this model, where that is so.
+    /// Returns why nothing verifies the runtime on this model. `None` for an artifact.
     pub fn unproven(&self) -> Option<&'static str> {
         self.metadata().is_none().then_some(UNPROVEN)
     }
 
-    /// A row that the schema accepts, a raw value for each feature, and its probability.
+    /// Returns a row that the schema accepts, with a raw value for each feature, and its probability.
     pub fn example(&self) -> Option<(&[GoldenValue], f32)> {
         match self {
             // Golden rows hold unknown and missing values on purpose.
@@ -70,8 +70,8 @@ impl Description {
                 let mut accepted = rows.filter(|row| accepts(&metadata.schema, &row.values));
                 accepted.next().map(|row| (row.values.as_slice(), row.probability as f32))
             }
-            Self::External(foreign) => {
-                let (row, probability) = &foreign.example;
+            Self::External(external) => {
+                let (row, probability) = &external.example;
                 Some((row, *probability))
             }
         }

@@ -41,7 +41,7 @@ impl Backend for Fake {
         self.kind
     }
 
-    fn open_output(&self, _: &[u8], _: &ProbabilityOutput) -> Result<Box<dyn Session>, BackendError> {
+    fn open_with_output(&self, _: &[u8], _: &ProbabilityOutput) -> Result<Box<dyn Session>, BackendError> {
         let reason = "it does not know the operator Magic".to_owned();
         if self.opens { Ok(Box::new(*self)) } else { Err(BackendError::Open { backend: self.kind, reason }) }
     }
@@ -63,7 +63,17 @@ impl Session for Fake {
     }
 }
 
-/// Scores the inputs of a whole graph by a function, whatever the graph says.
+/// A session that returns these scores, whatever it is given.
+#[derive(Debug, Clone)]
+pub struct Constant(pub Vec<f32>);
+
+impl Session for Constant {
+    fn score(&mut self, _: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+        Ok(self.0.clone())
+    }
+}
+
+/// Scores the inputs of a full graph by a function, whatever the graph says.
 #[derive(Debug, Clone, Copy)]
 pub struct Scripted {
     /// The function.
@@ -75,14 +85,14 @@ impl Backend for Scripted {
         BackendKind::OnnxRuntime
     }
 
-    fn open_output(&self, _: &[u8], _: &ProbabilityOutput) -> Result<Box<dyn Session>, BackendError> {
+    fn open_with_output(&self, _: &[u8], _: &ProbabilityOutput) -> Result<Box<dyn Session>, BackendError> {
         Ok(Box::new(*self))
     }
 }
 
 impl Session for Scripted {
     fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
-        let Batch::Inputs(inputs) = batch else { panic!("a foreign graph is given its inputs") };
+        let Batch::Inputs(inputs) = batch else { panic!("an external graph receives its inputs") };
         (self.score)(inputs).map_err(|reason| BackendError::Run { backend: self.kind(), reason })
     }
 }

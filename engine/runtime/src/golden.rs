@@ -1,10 +1,10 @@
-//! Replaying an artifact's golden rows: does this backend compute what the trainer computed?
+//! Replays an artifact's golden rows to check that a backend computes what the trainer computed.
 
 use ndarray::Array2;
-use onnward_schemas::{FeatureKind, GoldenRow, GoldenValue, Metadata, Schema};
+use onnward_schemas::{FeatureKind, Golden, GoldenValue, Metadata, Schema};
 use thiserror::Error;
 
-use crate::backend::{BackendError, Batch, Input, InputValues, Session};
+use crate::backend::{BackendError, Batch, Input, InputValues, Session, score_every_row};
 
 /// Which graph of an artifact is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum GraphForm {
 }
 
 impl GraphForm {
-    /// The form's name, for people.
+    /// Returns the human-readable name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Full => "full graph",
@@ -25,7 +25,7 @@ impl GraphForm {
     }
 }
 
-/// How a replay went.
+/// The result of a replay.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Replay {
     /// How many rows were scored.
@@ -42,13 +42,16 @@ pub enum GoldenError {
     /// The backend cannot score them.
     #[error(transparent)]
     Backend(#[from] BackendError),
-    /// The backend computes something else.
+    /// Nothing verifies the backend.
+    #[error("the model has no golden rows, so nothing verifies this runtime: export it again")]
+    NoRows,
+    /// The backend computes something else than the trainer.
     #[error(
-        "golden row {row} gives {got} on the {} instead of {expected} (tolerance {tolerance}): this runtime does not \
+        "golden row {row} scores {actual} on the {} instead of {expected} (tolerance {tolerance}): this runtime does not \
          compute what the trainer computed",
         .form.name()
     )]
-    Different {
+    Mismatch {
         /// The graph that was run.
         form: GraphForm,
         /// The row's index.
@@ -56,13 +59,26 @@ pub enum GoldenError {
         /// The trainer's probability.
         expected: f64,
         /// The backend's.
-        got: f64,
+        actual: f64,
         /// The artifact's tolerance.
         tolerance: f64,
     },
 }
 
-/// Scores every golden row and compares.
+/// Returns the tolerance that a comparison may use. What a file states counts up to
+/// [`Golden::MAX_TOLERANCE`], and anything but a positive number counts as 0.
+pub fn tolerance_of(golden: &Golden) -> f64 {
+    if golden.tolerance > 0.0 { golden.tolerance.min(Golden::MAX_TOLERANCE) } else { 0.0 }
+}
+
+/// Returns the absolute difference of two probabilities. It is infinite where one of them is not a number, so
+/// that no tolerance covers it.
+pub fn difference(one: f64, other: f64) -> f64 {
+    let difference = (one - other).abs();
+    if difference.is_nan() { f64::INFINITY } else { difference }
+}
+
+/// Scores every golden row and compares it with the trainer's probability.
 ///
 /// # Errors
 /// [`GoldenError`]; a probability that is not a number counts as different.
@@ -72,23 +88,20 @@ pub fn replay(
     form: GraphForm,
 ) -> Result<Replay, GoldenError> {
     let golden = &metadata.golden;
+    if golden.rows.is_empty() {
+        return Err(GoldenError::NoRows);
+    }
+    let tolerance = tolerance_of(golden);
     let scores = match form {
-        GraphForm::Full => session.score(Batch::Inputs(&raw_columns(metadata)))?,
-        GraphForm::Subgraph => session.score(Batch::Features(encoded_rows(metadata).view()))?,
+        GraphForm::Full => score_every_row(session, Batch::Inputs(&raw_columns(metadata)))?,
+        GraphForm::Subgraph => score_every_row(session, Batch::Features(encoded_rows(metadata).view()))?,
     };
     let mut replay = Replay { rows: scores.len(), max_difference: 0.0, worst_row: 0 };
     for (index, (row, score)) in golden.rows.iter().zip(&scores).enumerate() {
-        let got = f64::from(*score);
-        let difference = (got - row.probability).abs();
-        if difference.is_nan() || difference > golden.tolerance {
-            let GoldenRow { probability: expected, .. } = *row;
-            return Err(GoldenError::Different {
-                form,
-                row: index,
-                expected,
-                got,
-                tolerance: golden.tolerance,
-            });
+        let (expected, actual) = (row.probability, f64::from(*score));
+        let difference = difference(actual, expected);
+        if difference > tolerance {
+            return Err(GoldenError::Mismatch { form, row: index, expected, actual, tolerance });
         }
         if difference > replay.max_difference {
             replay = Replay { max_difference: difference, worst_row: index, ..replay };
@@ -97,13 +110,13 @@ pub fn replay(
     Ok(replay)
 }
 
-/// The golden rows as the `features` matrix.
+/// Returns the golden rows as the `features` matrix.
 pub fn encoded_rows(metadata: &Metadata) -> Array2<f32> {
     let rows: Vec<&[GoldenValue]> = metadata.golden.rows.iter().map(|row| row.values.as_slice()).collect();
     encode(&metadata.schema, &rows)
 }
 
-/// Raw rows, each with a value for every feature, as the `features` matrix `[rows, features]`.
+/// Encodes raw rows, each with a value for every feature, as the `features` matrix `[rows, features]`.
 pub fn encode(schema: &Schema, rows: &[&[GoldenValue]]) -> Array2<f32> {
     let features = &schema.features;
     Array2::from_shape_fn((rows.len(), features.len()), |(row, index)| {
@@ -124,3 +137,6 @@ fn raw_columns(metadata: &Metadata) -> Vec<Input> {
     };
     metadata.schema.features.iter().enumerate().map(column).collect()
 }
+
+#[cfg(test)]
+mod tests;

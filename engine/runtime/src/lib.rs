@@ -1,10 +1,56 @@
 //! A model that scores rows, without HTTP, an asynchronous runtime or a repository.
 //!
-//! A [`Verifier`] opens the bytes of a model file on the first [`backend`] that can run it. An artifact of Onnward's must
-//! reproduce its [`golden`] rows there, and agree with another backend ([`cross_check`]); an external ONNX file is run on
-//! rows made from its inputs. What passes is a [`VerifiedModel`], which scores rows.
+//! A [`Verifier`] opens the bytes of a model file on the first [`backend`] that can run it. An Onnward
+//! artifact must reproduce its [`golden`] rows there, and agree with another backend ([`cross_check`]). An
+//! external ONNX file is run on rows made from its inputs. What passes is a [`VerifiedModel`], which scores
+//! rows:
 //!
-//! Deliberately absent: metrics, threads that wait for work, and the place that a file comes from.
+//! ```
+//! use onnward_rows::{RowParser, RowsLimits};
+//! use onnward_runtime::{BackendChoice, ModelFile, Verifier, load_backends};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/corpus/model/artifact-logistic.onnx");
+//! let bytes = std::fs::read(path)?;
+//! let verifier = Verifier::new(load_backends(BackendChoice::Tract, None)?);
+//! let mut model = verifier.verify("shop", &ModelFile::new(&bytes))?;
+//!
+//! let body = br#"{"age": 42, "spend": 30.5, "plan": "full"}"#;
+//! let parser = RowParser::new(model.schema().clone());
+//! let rows = parser.parse(body, RowsLimits::of_rows(100), false)?.rows;
+//! for probability in model.score(&rows)? {
+//!     println!("{probability}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! An external file needs no parser either. Its schema encodes raw values:
+//!
+//! ```
+//! use onnward_runtime::{BackendChoice, ModelFile, Verifier, load_backends};
+//! use onnward_schemas::GoldenValue::Number;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let path = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/foreign/torch-logits.onnx"));
+//! let bytes = std::fs::read(path)?;
+//! let config = std::fs::read_to_string(path.with_extension("toml"))?;
+//! let file = ModelFile::new(&bytes).with_config(&config);
+//! let verifier = Verifier::new(load_backends(BackendChoice::Tract, None)?);
+//! let mut model = verifier.verify("churn", &file)?;
+//!
+//! // Months, charges and calls, as its `config.toml` names the columns.
+//! let rows = model.schema().encode_rows(&[vec![Number(68.0), Number(84.1), Number(8.0)]]);
+//! let probabilities = model.score(&rows)?;
+//! assert!((0.0..=1.0).contains(&probabilities[0]));
+//!
+//! // Nothing proves that tract computes what PyTorch computed.
+//! assert!(model.description.unproven().is_some());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Deliberately absent: metrics, threads that wait for work, and where a file is stored.
 
 pub mod backend;
 pub mod check;
@@ -17,4 +63,5 @@ pub mod golden;
 pub mod threads;
 pub mod verify;
 
+pub use self::backend::{BackendChoice, load_backends};
 pub use self::verify::{ModelFile, VerifiedModel, Verifier, VerifyError};

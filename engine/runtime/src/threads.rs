@@ -1,4 +1,5 @@
-//! Counts the threads that use a runtime: none may be left when the process ends and unloads the runtimes' libraries.
+//! Counts the threads that use a runtime: none may be left when the process ends and unloads the runtimes'
+//! libraries.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,11 +18,13 @@ pub struct RuntimeThreadGuard {
     threads: RuntimeThreads,
 }
 
-/// How often the count is polled. Only the end of the process waits for it, while every batch changes it.
+/// The polling interval. Only shutdown waits, while every batch changes the count, so a condition variable
+/// would cost more than it saves.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 impl RuntimeThreads {
     /// Counts one more thread until the guard is dropped.
+    #[inline]
     pub fn enter(&self) -> RuntimeThreadGuard {
         self.count.fetch_add(1, Ordering::Relaxed);
         RuntimeThreadGuard { threads: self.clone() }
@@ -41,6 +44,7 @@ impl RuntimeThreads {
 }
 
 impl Drop for RuntimeThreadGuard {
+    #[inline]
     fn drop(&mut self) {
         self.threads.count.fetch_sub(1, Ordering::Release);
     }

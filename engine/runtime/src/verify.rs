@@ -1,20 +1,21 @@
-//! From a file's bytes to a model that may serve. An artifact is opened, reduced to its subgraph, replayed on its golden
-//! rows, warmed up, and compared with what another backend computes. An external ONNX file is opened, run on rows made
-//! from its inputs, and warmed up.
+//! Verifies a file before it may serve. An artifact is opened, reduced to its subgraph, replayed on its
+//! golden rows, warmed up, and cross-checked on another backend. An external ONNX file is opened,
+//! smoke-tested on rows generated from its inputs, and warmed up.
 
 mod error;
 mod external;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
 use ndarray::{Array2, ArrayView2, Axis};
 use onnward_onnx::{Artifact, ArtifactError, ModelBounds};
-use onnward_schemas::{Metadata, Rows};
+use onnward_schemas::{Metadata, Rows, Schema, sha256_hex};
 
 pub use self::error::VerifyError;
 pub use self::external::{SmokeTestError, smoke_test};
-use crate::backend::{Backend, BackendError, BackendKind, Batch, Session};
+use crate::backend::{Backend, BackendError, BackendKind, Batch, Session, score_every_row};
 use crate::costs::BatchCosts;
 use crate::cross_check::{ComparedRows, Comparison};
 use crate::description::Description;
@@ -26,7 +27,7 @@ use crate::threads::RuntimeThreads;
 pub struct Verifier {
     /// The backends, the preferred one first.
     pub backends: Vec<Arc<dyn Backend>>,
-    /// What a file may be; no backend is given one that is outside of them.
+    /// The limits of a model file. A file that exceeds them is never given to a backend.
     pub bounds: ModelBounds,
     /// How many sessions a verified model has, one for each thread that scores; at least 1.
     pub sessions: usize,
@@ -37,16 +38,29 @@ pub struct Verifier {
 }
 
 /// A model file, as it is handed to a [`Verifier`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ModelFile<'a> {
     /// The bytes of the ONNX file.
     pub bytes: &'a [u8],
     /// Their SHA-256 in hexadecimal.
-    pub sha256: &'a str,
-    /// The fingerprint of the schema that its manifest promises, if it does.
+    pub sha256: Cow<'a, str>,
+    /// The fingerprint of the schema in its manifest, if there is one.
     pub fingerprint: Option<&'a str>,
     /// The text of the `config.toml` beside an external file, if there is one.
     pub config: Option<&'a str>,
+}
+
+impl<'a> ModelFile<'a> {
+    /// Creates a file from its bytes alone, and computes their digest.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, sha256: sha256_hex(bytes).into(), fingerprint: None, config: None }
+    }
+
+    /// Adds the text of the `config.toml` beside an external file.
+    #[must_use]
+    pub fn with_config(self, config: &'a str) -> Self {
+        Self { config: Some(config), ..self }
+    }
 }
 
 /// A model that has passed every check, ready to score.
@@ -55,21 +69,26 @@ pub struct VerifiedModel {
     pub backend: BackendKind,
     /// Its sessions, of which there is at least one.
     pub sessions: Sessions,
-    /// What batches cost on one of its sessions.
+    /// The costs of batches on one of its sessions.
     pub costs: BatchCosts,
-    /// How it compares with another backend; `None` where no other is present or can run the model.
+    /// The comparison with another backend; `None` if no other is present and can run the model.
     pub comparison: Option<Comparison>,
-    /// What is known of it.
+    /// Its description.
     pub description: Description,
 }
 
 impl VerifiedModel {
+    /// Returns the schema of the model's rows.
+    pub fn schema(&self) -> &Schema {
+        self.description.schema()
+    }
+
     /// Scores rows on the first session and returns the probability of the positive label for each: `[rows]`.
     ///
     /// # Errors
     /// [`BackendError`] if the graph cannot be run on the rows.
     pub fn score(&mut self, rows: &Rows) -> Result<Vec<f32>, BackendError> {
-        let features = self.description.schema().features.len();
+        let features = self.schema().features.len();
         let failed = |reason: String| BackendError::Run { backend: self.backend, reason };
         let matrix = ArrayView2::from_shape((rows.len, features), &rows.values)
             .map_err(|error| failed(error.to_string()))?;
@@ -78,7 +97,7 @@ impl VerifiedModel {
             texts => Batch::FeaturesAndTexts(matrix, texts),
         };
         let session = self.sessions.first_mut().ok_or_else(|| failed("it has no session".to_owned()))?;
-        session.score(batch)
+        score_every_row(session.as_mut(), batch)
     }
 }
 
@@ -97,16 +116,24 @@ impl Verifier {
         }
     }
 
-    /// Opens, verifies and warms up a model on the first backend that can open it, compares it with the next one that can,
-    /// and keeps the first, unless the other is clearly faster. `replayed` is told of each replay of the golden rows
-    /// whether it succeeded.
+    /// Verifies a model: opens and warms it up on the first backend that can open it, and compares it with
+    /// the next one that can. It keeps the first backend, unless the other is clearly faster.
     ///
     /// It computes for a while: call it where blocking is allowed.
     ///
     /// # Errors
-    /// [`VerifyError`]. A backend that computes something else than the trainer, or than the other backend, refuses the
-    /// model: this must be noticed and not worked around.
-    pub fn verify(
+    /// [`VerifyError`]. A backend that disagrees with the trainer or with the other backend fails the model,
+    /// so that the fault is noticed and not worked around.
+    pub fn verify(&self, name: &str, file: &ModelFile<'_>) -> Result<VerifiedModel, VerifyError> {
+        self.verify_with(name, file, &|_| ())
+    }
+
+    /// Does the same as [`Verifier::verify`], and calls `replayed` after each replay of the golden rows with
+    /// whether it succeeded.
+    ///
+    /// # Errors
+    /// Those of [`Verifier::verify`].
+    pub fn verify_with(
         &self,
         name: &str,
         file: &ModelFile<'_>,
@@ -133,7 +160,7 @@ impl Verifier {
         }
         let candidate = Candidate {
             name,
-            sha256: file.sha256,
+            sha256: &file.sha256,
             full_graph: file.bytes,
             subgraph: artifact.encode_subgraph()?,
             metadata: &artifact.metadata,
@@ -164,7 +191,7 @@ impl Verifier {
                 }
                 Err(error) => {
                     let (model, backend) = (candidate.name, backend.kind().name());
-                    tracing::warn!(model, backend, %error, "the backend is passed over");
+                    tracing::warn!(model, backend, %error, "the backend is skipped");
                     errors.push(error);
                 }
             }
@@ -172,8 +199,8 @@ impl Verifier {
         Err(if errors.is_empty() { VerifyError::NoBackend } else { VerifyError::Open(errors) })
     }
 
-    /// Verifies the candidate on the first backend that can open it, and compares it with an alternative; if that is
-    /// clearly faster, verifies it there.
+    /// Verifies the candidate on the first backend that can open it and cross-checks it on another. If the
+    /// other is clearly faster, it is verified, too, and chosen.
     fn choose_backend(
         &self,
         candidate: &Candidate<'_>,
@@ -188,16 +215,17 @@ impl Verifier {
         else {
             return Ok((primary, None));
         };
-        if !alternative.costs.are_clearly_below(&primary.costs) {
-            // Other work on the machine may have made it seem slow, and the choice lasts as long as the model serves.
-            primary.measure_again(&rows)?;
-            alternative.measure_again(&rows)?;
+        if !alternative.costs.is_clearly_cheaper_than(&primary.costs) {
+            // Other load may have distorted the first measurement, and the choice lasts as long as the model
+            // serves.
+            primary.remeasure(&rows)?;
+            alternative.remeasure(&rows)?;
         }
         for Measured { backend, costs, .. } in [&primary, &alternative] {
             let (model, backend) = (candidate.name, backend.kind().name());
-            tracing::debug!(model, backend, %costs, "what batches cost, for the choice of a backend");
+            tracing::debug!(model, backend, %costs, "measured batch costs for the choice of a backend");
         }
-        if !alternative.costs.are_clearly_below(&primary.costs) {
+        if !alternative.costs.is_clearly_cheaper_than(&primary.costs) {
             return Ok((primary, Some(comparison)));
         }
         match alternative.backend.open(candidate.full_graph) {
@@ -207,13 +235,13 @@ impl Verifier {
             }
             Err(error) => {
                 let (model, backend) = (candidate.name, alternative.backend.kind().name());
-                tracing::warn!(model, backend, %error, "the faster backend is passed over");
+                tracing::warn!(model, backend, %error, "the faster backend is skipped");
                 Ok((primary, Some(comparison)))
             }
         }
     }
 
-    /// Makes as many verified and warm sessions as are asked for, of which there is one already.
+    /// Opens a verified, warm session for each thread that scores; `first` is one of them.
     fn sessions(
         &self,
         candidate: &Candidate<'_>,
@@ -222,7 +250,7 @@ impl Verifier {
     ) -> Result<Sessions, VerifyError> {
         let mut sessions = Vec::with_capacity(self.sessions);
         while sessions.len() + 1 < self.sessions {
-            let mut session = match first.share() {
+            let mut session = match first.try_clone() {
                 Some(session) => session,
                 None => backend.open(&candidate.subgraph).map_err(|error| VerifyError::Open(vec![error]))?,
             };
@@ -235,7 +263,7 @@ impl Verifier {
     }
 }
 
-/// An artifact on its way into service.
+/// An artifact that is being verified.
 struct Candidate<'a> {
     name: &'a str,
     sha256: &'a str,
@@ -273,7 +301,7 @@ impl Candidate<'_> {
         replayed.map(drop).map_err(|source| VerifyError::Golden { backend: backend.kind(), source })
     }
 
-    /// Runs the batch sizes that come first, so that no request pays for the first allocation of its size.
+    /// Runs the most likely batch sizes once, so that no request pays for the first allocation of its size.
     fn run_first_sizes(&self, session: &mut dyn Session) -> Result<(), VerifyError> {
         let rows = golden::encoded_rows(self.metadata);
         warm_up_sizes(self.max_batch_rows).try_for_each(|size| {
@@ -288,11 +316,11 @@ struct Opened<'a> {
     backend: &'a dyn Backend,
     full_graph: Box<dyn Session>,
     subgraph: Box<dyn Session>,
-    /// The backends after it, which have not been tried.
+    /// The backends after it, which have not opened the candidate.
     alternatives: &'a [Arc<dyn Backend>],
 }
 
-/// A warm session of a candidate's subgraph, and what its batches cost.
+/// A warm session of a candidate's subgraph, and the costs of its batches.
 struct Measured<'a> {
     backend: &'a dyn Backend,
     session: Box<dyn Session>,
@@ -300,18 +328,18 @@ struct Measured<'a> {
 }
 
 impl Measured<'_> {
-    fn measure_again(&mut self, rows: &ComparedRows<'_>) -> Result<(), VerifyError> {
-        self.costs.lower(&measure(self.session.as_mut(), rows)?);
+    fn remeasure(&mut self, rows: &ComparedRows<'_>) -> Result<(), VerifyError> {
+        self.costs.take_minimum(&measure(self.session.as_mut(), rows)?);
         Ok(())
     }
 }
 
-/// Returns the batch sizes that come first, up to the largest batch.
+/// Returns the most likely batch sizes, up to the largest batch.
 fn warm_up_sizes(max_batch_rows: Option<usize>) -> impl Iterator<Item = usize> {
     [1, 2, 8, 32, 256].into_iter().filter(move |size| max_batch_rows.is_none_or(|max| *size <= max))
 }
 
-/// Compares a candidate with the first of the alternatives that can run it; `None` if none of them can.
+/// Cross-checks a candidate on the first of the alternatives that can run it. `None` if none can.
 fn compare<'a>(
     candidate: &Candidate<'_>,
     rows: &ComparedRows<'_>,
@@ -333,15 +361,15 @@ fn compare<'a>(
             }
             Err(error) => {
                 let (model, with) = (candidate.name, backend.kind().name());
-                tracing::warn!(model, with, %error, "the model is not compared with this backend, which cannot run it");
+                tracing::warn!(model, with, %error, "the model is not cross-checked on this backend, which cannot run it");
             }
         }
     }
     Ok(None)
 }
 
-/// Measures what batches of the compared rows cost. Each batch begins where the one before ended: a processor soon
-/// predicts the path of rows that come again and again through a forest.
+/// Measures the cost of batches. Each batch starts where the one before ended, because repeated rows train
+/// the branch predictor and make a forest look faster than it is.
 fn measure(session: &mut dyn Session, rows: &ComparedRows<'_>) -> Result<BatchCosts, VerifyError> {
     let mut next = 0;
     BatchCosts::measure(|size| {
@@ -353,13 +381,13 @@ fn measure(session: &mut dyn Session, rows: &ComparedRows<'_>) -> Result<BatchCo
     })
 }
 
-/// Makes a batch of as many rows, taken from these in turn.
+/// Builds a batch of `size` rows, cycling through `rows` from `first`.
 fn batch_from(rows: ArrayView2<'_, f32>, first: usize, size: usize) -> Array2<f32> {
     let indices: Vec<usize> = (first..first + size).map(|row| row % rows.nrows()).collect();
     rows.select(Axis(0), &indices)
 }
 
 fn score(session: &mut dyn Session, batch: &Array2<f32>) -> Result<(), VerifyError> {
-    let scored = session.score(Batch::Features(batch.view()));
+    let scored = score_every_row(session, Batch::Features(batch.view()));
     scored.map(drop).map_err(|source| VerifyError::WarmUp { rows: batch.nrows(), source })
 }

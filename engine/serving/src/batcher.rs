@@ -185,7 +185,7 @@ impl Batcher {
         threads: &RuntimeThreads,
     ) -> std::io::Result<Self> {
         let workers = sessions.len();
-        let max_batch_rows = config.max_batch_rows.unwrap_or_else(|| costs.worthwhile_rows());
+        let max_batch_rows = config.max_batch_rows.unwrap_or_else(|| costs.efficient_batch_size());
         let runner = |session| BatchRunner::new(session, width, max_batch_rows, Arc::clone(&monitor));
         let queue = Queue::new(config, max_batch_rows, sessions.into_iter().map(runner).collect());
         // Only workers wait for max_queue_delay.

@@ -87,12 +87,12 @@ impl Loader {
     pub fn verify(&self, name: &str, fetched: &FetchedModel) -> Result<VerifiedModel, LoadError> {
         let file = ModelFile {
             bytes: &fetched.bytes,
-            sha256: &fetched.manifest.sha256,
+            sha256: fetched.manifest.sha256.as_str().into(),
             fingerprint: fetched.manifest.fingerprint.as_deref(),
             config: fetched.config.as_deref(),
         };
         let replayed = |succeeded| self.metrics.golden_replayed(name, succeeded);
-        Ok(self.verifier.verify(name, &file, &replayed)?)
+        Ok(self.verifier.verify_with(name, &file, &replayed)?)
     }
 
     /// Starts the workers of a verified version, with the priority of the calling thread. This is the second

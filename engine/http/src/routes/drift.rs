@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{Html, IntoResponse, Response};
-use onnward_quality::drift::{Drift, DriftReport, Shown, WindowKind};
+use onnward_quality::drift::{Drift, DriftReport, PageContext, WindowKind};
 use onnward_schemas::layout::parse_version;
 use onnward_serving::registry::ServingModel;
 use serde::Serialize;
@@ -45,7 +45,7 @@ pub async fn page(
 ) -> Result<Html<String>, ApiError> {
     let asked = Asked::read(query.as_deref())?;
     let model = asked.model(&state, &name)?;
-    let shown = Shown {
+    let shown = PageContext {
         model: &model.name,
         version: model.version,
         by_number: asked.version.is_some(),

@@ -1,9 +1,10 @@
 use onnward_schemas::{FeatureProfile, Profile, SCORE_BINS};
 
-/// Where each value of a row is counted: all bins of all features and of the score, one after the other.
+/// The bins in which the values of a row are counted: those of all features and of the score, one after the
+/// other.
 ///
-/// A feature's bins are those of its values as the profile has them, then one for missing values and, of a category, one
-/// for unknown values. The score's are [`SCORE_BINS`] equal ones and one for what is not a number.
+/// A feature's bins are those of its values as the profile has them, then one for missing values and, of a
+/// category, one for unknown values. The score has [`SCORE_BINS`] equal bins and one for NaN.
 #[derive(Debug)]
 pub struct Bins {
     features: Vec<FeatureBins>,
@@ -26,7 +27,7 @@ enum Values {
 }
 
 impl Bins {
-    /// The bins of a training profile.
+    /// Creates the bins of a training profile.
     pub fn new(profile: &Profile) -> Self {
         let mut start = 0;
         let mut of = |profile: &FeatureProfile| {
@@ -46,21 +47,21 @@ impl Bins {
         Self { features, score_start: start }
     }
 
-    /// How many features a row has.
+    /// Returns the number of features of a row.
     pub fn features(&self) -> usize {
         self.features.len()
     }
 
-    /// How many bins there are in all.
+    /// Returns the number of all bins.
     pub fn len(&self) -> usize {
         self.score_start + SCORE_BINS + 1
     }
 
-    /// Counts rows: `features` is flat `[rows, features]` in the schema's order, `probabilities` `[rows]`. `counts` has one
-    /// count for each bin.
+    /// Counts rows: `features` is flat `[rows, features]` in the schema's order, `probabilities` `[rows]`.
+    /// `counts` has one count for each bin.
     pub fn count(&self, counts: &mut [u32], features: &[f32], probabilities: &[f32]) {
         let width = self.features.len();
-        // Feature by feature: the branch on its kind is then foreseen, and its edges stay where they are.
+        // Feature by feature: the branch on its kind is then predicted, and its edges stay in the cache.
         for (index, FeatureBins { start, values }) in self.features.iter().enumerate() {
             let Some(counts) = counts.get_mut(*start..) else { continue };
             let column = features.iter().skip(index).step_by(width).copied();
@@ -80,16 +81,16 @@ fn add(counts: &mut [u32], bin: usize) {
     }
 }
 
-/// The bin of a quantity; NaN, which is missing, comes after the last of them.
+/// Returns the bin of a number. NaN, which means missing, is the bin after the last.
 fn numeric(edges: &[f32], value: f32) -> usize {
     if value.is_nan() {
         return edges.len() + 1;
     }
-    // There are few edges: comparing with all of them is faster than to search.
+    // Edges are few: a linear scan is faster than a binary search.
     edges.iter().filter(|edge| value > **edge).count()
 }
 
-/// The bin of a category: after those of the schema's values, missing and unknown.
+/// Returns the bin of a category. The bins of missing and unknown ones follow those of the schema's values.
 fn category(values: usize, code: f32) -> usize {
     if code.is_nan() {
         return values;
@@ -99,7 +100,7 @@ fn category(values: usize, code: f32) -> usize {
     if code >= 0.0 && value < values { value } else { values + 1 }
 }
 
-/// The bin of a probability, as the profile counts it.
+/// Returns the bin of a probability, as the profile counts it.
 fn score(probability: f32) -> usize {
     if probability.is_nan() {
         return SCORE_BINS;

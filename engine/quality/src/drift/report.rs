@@ -1,32 +1,34 @@
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::statistics::{homogeneity_p_value, js_distance, psi};
-use super::subjects::{Bin, BinContent, Subject, SubjectKind};
+use super::variables::{Bin, BinContent, Variable, VariableKind};
 use super::windows::Window;
 use crate::drift::DriftConfig;
+use crate::time::to_rfc3339;
 
 /// How the rows of a version's last windows compare with its training rows.
 #[derive(Debug, Serialize)]
 pub struct DriftReport<'a> {
-    /// How many rows the features' training profile was made of.
+    /// The number of rows in the features' training profile.
     pub training_rows: u64,
-    /// What is compared: the features and the score.
-    pub subjects: usize,
-    /// Fewer rows than these say nothing.
+    /// The number of variables: the features and the score.
+    #[serde(rename = "subjects")]
+    pub variables: usize,
+    /// The minimum number of rows for a result.
     pub min_rows: usize,
-    /// The rate of false alarms of a window, over all subjects.
+    /// The rate of false alarms of a window, over all variables.
     pub alpha: f64,
-    /// What a subject's p-value must be below: `alpha` divided among the subjects.
+    /// The threshold of a variable's p-value: `alpha` divided among the variables.
     pub p_value_threshold: f64,
-    /// What a subject's population stability index must reach.
+    /// The threshold of a variable's population stability index.
     pub psi_threshold: f64,
     /// How many rows a window holds at most.
     pub window_rows: usize,
-    /// How long a window lasts at most, in words.
+    /// How long a window lasts at most, as text.
     #[serde(skip)]
     pub window_time: String,
     /// How long a window lasts at most.
@@ -40,7 +42,7 @@ pub struct DriftReport<'a> {
 /// Which of the two windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowKind {
-    /// The last one of windows that follow each other.
+    /// The last of the windows that follow each other.
     Tumbling,
     /// The one that ends now.
     Sliding,
@@ -50,7 +52,7 @@ impl WindowKind {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Tumbling, Self::Sliding];
 
-    /// The name, as in a metric's label.
+    /// Returns the name used in metric labels.
     pub fn name(self) -> &'static str {
         match self {
             Self::Tumbling => "tumbling",
@@ -62,14 +64,14 @@ impl WindowKind {
 /// How the rows of a window compare with the training rows.
 #[derive(Debug, Serialize)]
 pub struct WindowReport<'a> {
-    /// Whether it has enough rows to say something.
+    /// Whether it has enough rows for a result.
     pub ready: bool,
-    /// Why it has nothing to say.
+    /// Why there is no result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// How many rows were looked at.
+    /// The number of sampled rows.
     pub rows: u64,
-    /// How many rows came.
+    /// The number of rows seen.
     pub rows_seen: u64,
     /// When it began, in RFC 3339 and UTC.
     #[serde(serialize_with = "rfc3339")]
@@ -80,26 +82,26 @@ pub struct WindowReport<'a> {
     /// The names of what has drifted, the largest population stability index first.
     pub drifted: Vec<&'a str>,
     /// The score.
-    pub score: Option<SubjectReport<'a>>,
+    pub score: Option<VariableReport<'a>>,
     /// The features, in the schema's order.
-    pub features: Vec<SubjectReport<'a>>,
+    pub features: Vec<VariableReport<'a>>,
 }
 
-/// How one subject's values in a window compare with those in training.
+/// How one variable's values in a window compare with those in training.
 #[derive(Debug, Serialize)]
-pub struct SubjectReport<'a> {
+pub struct VariableReport<'a> {
     /// A feature, or the score.
-    pub kind: SubjectKind,
+    pub kind: VariableKind,
     /// Its name.
     pub name: &'a str,
-    /// What the schema says of it.
+    /// Its description in the schema.
     #[serde(skip)]
     pub description: Option<&'a str>,
-    /// How many rows it is compared with: those of training, or of the score those that were held out from it.
+    /// How many rows it is compared with: the training rows, or for the score the held-out ones.
     pub training_rows: u64,
-    /// Whether it has drifted: its p-value is below the threshold, and its population stability index reaches the other.
+    /// Whether it has drifted: its p-value and its population stability index pass their thresholds.
     pub detected: bool,
-    /// How far it is; `None` where the window has too few rows, or training had none.
+    /// How far it is from training; `None` where the window has too few rows, or training had none.
     #[serde(flatten)]
     pub statistics: Statistics,
     /// The share of rows without a value.
@@ -111,14 +113,14 @@ pub struct SubjectReport<'a> {
     pub bins: Vec<BinReport<'a>>,
 }
 
-/// The formulas stand where they are computed, in `drift::statistics`.
+/// How far a variable is from training. The formulas are in `drift::statistics`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Statistics {
     /// The population stability index.
     pub psi: Option<f64>,
     /// The Jensen–Shannon distance to base 2.
     pub js_distance: Option<f64>,
-    /// How likely a difference as large as this one is by chance.
+    /// The probability of a difference at least this large by chance.
     pub p_value: Option<f64>,
 }
 
@@ -147,35 +149,35 @@ impl<'a> DriftReport<'a> {
     pub fn new(
         config: &DriftConfig,
         training_rows: u64,
-        subjects: &'a [Subject],
+        variables: &'a [Variable],
         windows: [Option<Window>; 2],
     ) -> Self {
         let [tumbling, sliding] = windows;
-        let thresholds = Thresholds::of(config, subjects.len());
+        let thresholds = Thresholds::of(config, variables.len());
         let not_yet = || {
-            let (rows, time) = (config.window_rows, in_words(config.window));
+            let (rows, time) = (config.window_rows, format_duration(config.window));
             format!("no window has ended yet: one ends after {rows} rows or {time}, whichever comes first")
         };
         let report = |window: Option<Window>| match window {
-            Some(window) => WindowReport::of(&thresholds, subjects, &window),
+            Some(window) => WindowReport::of(&thresholds, variables, &window),
             None => WindowReport::none(not_yet()),
         };
         Self {
             training_rows,
-            subjects: subjects.len(),
+            variables: variables.len(),
             min_rows: config.min_rows,
             alpha: config.alpha,
             p_value_threshold: thresholds.p_value,
             psi_threshold: config.psi_threshold,
             window_rows: config.window_rows,
-            window_time: in_words(config.window),
+            window_time: format_duration(config.window),
             window_seconds: config.window.as_secs(),
             tumbling: report(tumbling),
             sliding: report(sliding),
         }
     }
 
-    /// One of the windows.
+    /// Returns the report of a window.
     pub fn window(&self, kind: WindowKind) -> &WindowReport<'a> {
         match kind {
             WindowKind::Tumbling => &self.tumbling,
@@ -184,7 +186,7 @@ impl<'a> DriftReport<'a> {
     }
 }
 
-/// When something has drifted.
+/// The thresholds beyond which a variable has drifted.
 struct Thresholds {
     min_rows: usize,
     p_value: f64,
@@ -192,45 +194,45 @@ struct Thresholds {
 }
 
 impl Thresholds {
-    /// That none of the subjects is an alarm by chance in more than `alpha` of the windows, each may be in its part of
-    /// them: Bonferroni's inequality, which holds however the subjects depend on each other.
-    fn of(config: &DriftConfig, subjects: usize) -> Self {
+    /// Creates the thresholds. Bonferroni correction: each variable is tested at alpha / n, so at most
+    /// `alpha` of all windows raise a false alarm, however the variables depend on each other.
+    fn of(config: &DriftConfig, variables: usize) -> Self {
         Self {
             min_rows: config.min_rows,
-            p_value: config.alpha / subjects.max(1) as f64,
+            p_value: config.alpha / variables.max(1) as f64,
             psi: config.psi_threshold,
         }
     }
 
-    /// A small p-value alone would report every trifle that many rows make certain; a large index alone is what few rows
-    /// give by chance.
-    fn are_met(&self, statistics: &Statistics) -> bool {
+    /// Returns whether a variable has drifted. Both tests are needed: with many rows the p-value alone
+    /// reports negligible differences, with few rows the index alone reports chance.
+    fn are_exceeded_by(&self, statistics: &Statistics) -> bool {
         let Statistics { psi: Some(psi), p_value: Some(p_value), .. } = statistics else { return false };
         *p_value < self.p_value && *psi >= self.psi
     }
 }
 
 impl<'a> WindowReport<'a> {
-    fn of(thresholds: &Thresholds, subjects: &'a [Subject], window: &Window) -> Self {
+    fn of(thresholds: &Thresholds, variables: &'a [Variable], window: &Window) -> Self {
         let ready = window.rows >= thresholds.min_rows as u64;
         let reason = || {
             let (rows, needed) = (window.rows, thresholds.min_rows);
-            format!(
-                "the window has {rows} rows, and says nothing with fewer than {needed} (`drift.min_rows`)"
-            )
+            format!("the window has {rows} rows, but needs at least {needed} (`drift.min_rows`)")
         };
-        let mut features: Vec<SubjectReport<'a>> =
-            subjects.iter().map(|subject| SubjectReport::of(thresholds, subject, window, ready)).collect();
-        let mut drifted: Vec<_> = features.iter().filter(|subject| subject.detected).collect();
+        let mut features: Vec<VariableReport<'a>> = variables
+            .iter()
+            .map(|variable| VariableReport::of(thresholds, variable, window, ready))
+            .collect();
+        let mut drifted: Vec<_> = features.iter().filter(|variable| variable.detected).collect();
         drifted.sort_by(|a, b| b.statistics.psi.unwrap_or(0.0).total_cmp(&a.statistics.psi.unwrap_or(0.0)));
-        let drifted = drifted.into_iter().map(|subject| subject.name).collect();
-        // The score is the last subject.
+        let drifted = drifted.into_iter().map(|variable| variable.name).collect();
+        // The score is the last variable.
         let score = features.pop();
         Self {
             ready,
             reason: (!ready).then(reason),
             rows: window.rows,
-            rows_seen: window.came,
+            rows_seen: window.rows_seen,
             from: Some(wall_clock(window.from)),
             to: Some(wall_clock(window.to)),
             drifted,
@@ -253,26 +255,26 @@ impl<'a> WindowReport<'a> {
         }
     }
 
-    /// The features, and then the score.
-    pub fn subjects(&self) -> impl Iterator<Item = &SubjectReport<'a>> {
+    /// Returns the features, and then the score.
+    pub fn variables(&self) -> impl Iterator<Item = &VariableReport<'a>> {
         self.features.iter().chain(&self.score)
     }
 }
 
-impl<'a> SubjectReport<'a> {
-    fn of(thresholds: &Thresholds, subject: &'a Subject, window: &Window, ready: bool) -> Self {
-        let live = window.counts.get(subject.range.clone()).unwrap_or_default();
-        let training = subject.training.as_slice();
+impl<'a> VariableReport<'a> {
+    fn of(thresholds: &Thresholds, variable: &'a Variable, window: &Window, ready: bool) -> Self {
+        let live = window.counts.get(variable.range.clone()).unwrap_or_default();
+        let training = variable.training.as_slice();
         let is_comparable = ready && training.iter().any(|count| *count > 0);
         let statistics = is_comparable.then(|| Statistics {
             psi: Some(psi(training, live)),
             js_distance: Some(js_distance(training, live)),
-            p_value: Some(homogeneity_p_value(training, live, subject.values())),
+            p_value: Some(homogeneity_p_value(training, live, variable.values())),
         });
         let statistics = statistics.unwrap_or_default();
         let [all_training, all_live] = [training, live].map(|counts| counts.iter().sum::<u64>());
         let counts = training.iter().zip(live);
-        let bins: Vec<BinReport<'a>> = subject
+        let bins: Vec<BinReport<'a>> = variable
             .bins
             .iter()
             .zip(counts)
@@ -284,11 +286,11 @@ impl<'a> SubjectReport<'a> {
         let shares_of =
             |content: &BinContent| bins.iter().find(|bin| bin.bin.content == *content).map(|bin| bin.shares);
         Self {
-            kind: subject.kind,
-            name: &subject.name,
-            description: subject.description.as_deref(),
+            kind: variable.kind,
+            name: &variable.name,
+            description: variable.description.as_deref(),
             training_rows: all_training,
-            detected: thresholds.are_met(&statistics),
+            detected: thresholds.are_exceeded_by(&statistics),
             statistics,
             missing: shares_of(&BinContent::Missing).unwrap_or_default(),
             unknown: shares_of(&BinContent::Unknown),
@@ -297,22 +299,22 @@ impl<'a> SubjectReport<'a> {
     }
 }
 
-fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+fn share(count: u64, total: u64) -> f64 {
+    if total == 0 { 0.0 } else { count as f64 / total as f64 }
 }
 
-/// The time of day of a moment of this process.
-fn wall_clock(moment: Instant) -> DateTime<Utc> {
-    let ago = chrono::TimeDelta::from_std(moment.elapsed()).unwrap_or_default();
+/// Converts an instant to wall-clock time.
+fn wall_clock(instant: Instant) -> DateTime<Utc> {
+    let ago = chrono::TimeDelta::from_std(instant.elapsed()).unwrap_or_default();
     Utc::now() - ago
 }
 
 fn rfc3339<S: serde::Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
-    time.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true)).serialize(serializer)
+    time.map(to_rfc3339).serialize(serializer)
 }
 
-/// A duration in the largest unit that divides it.
-fn in_words(duration: Duration) -> String {
+/// Formats a duration in the largest unit that divides it.
+fn format_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let units = [(86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
     let fits = units.into_iter().find(|(unit, _)| seconds.is_multiple_of(*unit));

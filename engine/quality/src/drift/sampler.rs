@@ -4,101 +4,102 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::time::Instant;
 
-/// Chooses the rows that are looked at: each by itself, with the same chance as every other row of its second.
+/// Samples rows independently, each with the same probability as every other row of its second.
 ///
-/// The chance is the configured share, or less where more rows come than may be looked at: then it is what the second
-/// before would have allowed. It depends on how many rows come and never on what they hold, so that the rows of a second
-/// are a simple random sample of it. Two things are to be known of the bound: a second with many rows counts for as much
-/// as one that just reaches the bound, and when the rate leaps up, the bound is kept in the first second by leaving out
-/// the last rows of it.
+/// The probability is the configured share, or less where more rows arrive than may be sampled. Then it is
+/// the one that would have fitted the second before. It depends on the number of rows and never on their
+/// values, so the rows of a second are a simple random sample of it. The limit has two effects: a second with
+/// many rows counts for as much as one that just reaches the limit. When the rate jumps, the last rows of the
+/// first second are left out.
 ///
-/// The rows in between are not visited: how many they are is drawn from the geometric distribution, which is how many fail
-/// before one succeeds.
+/// The rows in between are not visited. Their number is drawn from the geometric distribution: the number of
+/// failures before the first success.
 #[derive(Debug)]
 pub struct Sampler {
     share: f64,
     max_rows_per_second: f64,
     random: ChaCha8Rng,
-    second: Second,
-    /// The chance of each row in this second.
-    chance: f64,
-    /// How many rows are passed over before the next is taken.
-    gap: u64,
+    second: CurrentSecond,
+    /// The probability of each row in this second.
+    probability: f64,
+    /// How many rows are skipped before the next is taken.
+    rows_to_skip: u64,
 }
 
-/// What has come since the chance was set.
+/// The rows since the probability was set.
 #[derive(Debug)]
-struct Second {
+struct CurrentSecond {
     start: Instant,
-    came: u64,
+    rows_seen: u64,
     taken: u64,
 }
 
-/// Rows that are passed over, and rows after them that are taken.
+/// Rows to skip, and rows to take after them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
-    /// How many are passed over.
+    /// How many are skipped.
     pub skipped: usize,
-    /// How many of those that come next are taken.
+    /// How many of the next ones are taken.
     pub taken: usize,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
 
 impl Sampler {
-    /// Looks at this share of the rows, and at no more than so many a second.
+    /// Creates a sampler for this share of the rows, with a maximum per second.
     pub fn new(share: f64, max_rows_per_second: usize, now: Instant) -> Self {
         let mut sampler = Self {
             share,
             max_rows_per_second: max_rows_per_second as f64,
             // Which rows are taken need not differ from start to start.
             random: ChaCha8Rng::seed_from_u64(0),
-            second: Second { start: now, came: 0, taken: 0 },
-            chance: share,
-            gap: 0,
+            second: CurrentSecond { start: now, rows_seen: 0, taken: 0 },
+            probability: share,
+            rows_to_skip: 0,
         };
-        sampler.draw_gap();
+        sampler.draw_skip();
         sampler
     }
 
-    /// Must be called before [`Sampler::next`] with the time that it is.
+    /// Advances to the current time. Call it before [`Sampler::next`].
     pub fn tick(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.second.start);
         if passed < SECOND {
             return;
         }
-        let rate = self.second.came as f64 / passed.as_secs_f64();
-        self.chance = self.share.min(self.max_rows_per_second / rate.max(f64::MIN_POSITIVE));
-        self.second = Second { start: now, came: 0, taken: 0 };
+        let rate = self.second.rows_seen as f64 / passed.as_secs_f64();
+        self.probability = self.share.min(self.max_rows_per_second / rate.max(f64::MIN_POSITIVE));
+        self.second = CurrentSecond { start: now, rows_seen: 0, taken: 0 };
         // The geometric distribution has no memory: drawing again favours no row.
-        self.draw_gap();
+        self.draw_skip();
     }
 
-    /// What happens to the next rows, of which there are `rows`. Together both parts are at least 1 where `rows` is.
+    /// Returns how many of the next `rows` to skip and then to take. The sum is at least 1 if `rows` is.
     pub fn next(&mut self, rows: usize) -> Run {
         let room = self.max_rows_per_second - self.second.taken as f64;
         let run = if room < 1.0 {
             Run { skipped: rows, taken: 0 }
-        } else if self.chance >= 1.0 {
+        } else if self.probability >= 1.0 {
             Run { skipped: 0, taken: rows.min(room as usize) }
-        } else if self.gap >= rows as u64 {
-            self.gap -= rows as u64;
+        } else if self.rows_to_skip >= rows as u64 {
+            self.rows_to_skip -= rows as u64;
             Run { skipped: rows, taken: 0 }
         } else {
-            let skipped = self.gap as usize;
-            self.draw_gap();
+            let skipped = self.rows_to_skip as usize;
+            self.draw_skip();
             Run { skipped, taken: 1 }
         };
-        self.second.came += (run.skipped + run.taken) as u64;
+        self.second.rows_seen += (run.skipped + run.taken) as u64;
         self.second.taken += run.taken as u64;
         run
     }
 
-    fn draw_gap(&mut self) {
-        if self.chance < 1.0 {
-            // From above 0 up to 1, so that the logarithm is finite; a number too large for the type becomes its largest.
+    fn draw_skip(&mut self) {
+        if self.probability < 1.0 {
+            // From above 0 up to 1, so that the logarithm is finite; a number too large for the type becomes
+            // its largest.
             let drawn: f64 = 1.0 - self.random.random_range(0.0..1.0);
-            self.gap = (drawn.ln() / (-self.chance).ln_1p()) as u64;
+            self.rows_to_skip = (drawn.ln() / (-self.probability).ln_1p()) as u64;
         }
     }
 }
@@ -107,7 +108,7 @@ impl Sampler {
 mod tests {
     use super::*;
 
-    /// Sends batches of `batch` rows, so many in all, and gives which rows were taken.
+    /// Sends batches of `batch` rows, `rows` in all, and returns the rows that were taken.
     fn send(sampler: &mut Sampler, now: Instant, rows: usize, batch: usize) -> Vec<usize> {
         let mut taken = Vec::new();
         let mut at = 0;

@@ -1,40 +1,43 @@
-//! How far live counts are from the counts in training, and how likely that is by chance.
+//! Computes how far live counts are from those in training, and how likely that is by chance.
 //!
-//! Both are counts of the same bins. Every function is symmetric in them, and 0 or 1, as nothing at all is, where one of
-//! them has counted nothing.
+//! Both are counts of the same bins. Every function is symmetric in them. Where one side has no counts,
+//! distances are 0 and p-values are 1.
 
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 
-/// What is added to each bin for the population stability index.
+/// The pseudo-count of each bin, for the population stability index.
 const PSEUDO_COUNT: f64 = 0.5;
 
-/// With a smaller expected count than this a bin is sparse.
+/// The expected count below which a bin is sparse.
 const LEAST_EXPECTED: f64 = 5.0;
 
-/// The population stability index: Σ (pᵢ − qᵢ) ln(pᵢ / qᵢ), the sum of the Kullback–Leibler divergences in both directions.
+/// Computes the population stability index: Σ (pᵢ − qᵢ) ln(pᵢ / qᵢ), the sum of the Kullback–Leibler
+/// divergences in both directions.
 ///
-/// After Siddiqi, *Credit Risk Scorecards* (Wiley, 2006); the divergence is that of Jeffreys, *An invariant form for the
-/// prior probability in estimation problems* (Proceedings of the Royal Society A 186, 1946). A bin that one side has not
-/// seen would make it infinite. Hence each share is (count + ½) / (all + ½ k) over the k bins that either side has
-/// seen; bins that neither has seen are left out. The ½ is that of Jeffreys' prior. Where nothing has changed, n live and
-/// m training rows are expected to give about (k − 1)(1/n + 1/m).
+/// After Siddiqi, *Credit Risk Scorecards* (Wiley, 2006); the divergence is that of Jeffreys, *An invariant
+/// form for the prior probability in estimation problems* (Proceedings of the Royal Society A 186, 1946). A
+/// bin that one side has not seen would make it infinite. Hence each share is (count + ½) / (all + ½ k) over
+/// the k bins that either side has seen; bins that neither has seen are left out. The ½ is that of Jeffreys'
+/// prior. Where nothing has changed, n live and m training rows are expected to give about (k − 1)(1/n +
+/// 1/m).
 pub fn psi(training: &[u64], live: &[u64]) -> f64 {
     let Some([all_training, all_live]) = totals(training, live) else { return 0.0 };
-    let bins = seen(training, live).count() as f64;
+    let bins = non_empty(training, live).count() as f64;
     let share = |count: f64, all: f64| (count + PSEUDO_COUNT) / (all + PSEUDO_COUNT * bins);
     let of = |[training, live]: [f64; 2]| {
         let (p, q) = (share(live, all_live), share(training, all_training));
         (p - q) * (p / q).ln()
     };
-    seen(training, live).map(of).sum()
+    non_empty(training, live).map(of).sum()
 }
 
-/// The Jensen–Shannon distance to base 2, from 0, the same, to 1, nothing in common: √(½ KL(p‖m) + ½ KL(q‖m)) with
-/// m = ½ (p + q).
+/// Computes the Jensen–Shannon distance to base 2, from 0 (identical) to 1 (disjoint): √(½ KL(p‖m) + ½
+/// KL(q‖m)) with m = ½ (p + q).
 ///
-/// After Lin, *Divergence measures based on the Shannon entropy* (IEEE Transactions on Information Theory 37, 1991); that the
-/// root is a metric, Endres and Schindelin, *A new metric for probability distributions* (ibid. 49, 2003). As
-/// `scipy.spatial.distance.jensenshannon(training, live, base=2)`. Nothing is added to any bin.
+/// After Lin, *Divergence measures based on the Shannon entropy* (IEEE Transactions on Information Theory 37,
+/// 1991); that the root is a metric, Endres and Schindelin, *A new metric for probability distributions*
+/// (ibid. 49, 2003). As `scipy.spatial.distance.jensenshannon(training, live, base=2)`. Nothing is added to
+/// any bin.
 pub fn js_distance(training: &[u64], live: &[u64]) -> f64 {
     let Some([all_training, all_live]) = totals(training, live) else { return 0.0 };
     let part = |share: f64, mean: f64| if share > 0.0 { share * (share / mean).log2() } else { 0.0 };
@@ -44,22 +47,24 @@ pub fn js_distance(training: &[u64], live: &[u64]) -> f64 {
         f64::midpoint(part(p, mean), part(q, mean))
     };
     // Rounding may leave a sum of 0 just below it.
-    seen(training, live).map(of).sum::<f64>().max(0.0).sqrt()
+    non_empty(training, live).map(of).sum::<f64>().max(0.0).sqrt()
 }
 
-/// How likely counts at least as far apart as these are when both sides are drawn from the same distribution. `values`
-/// is how many of the bins are of values; those after them, missing and unknown, are of rows without a usable one.
+/// Returns the p-value of the hypothesis that both sides come from the same distribution. The first `values`
+/// bins hold values; those after them count missing and unknown ones.
 ///
-/// Where every bin has enough rows this is Pearson's chi-squared test of homogeneity (Pearson, *On the probability that two
-/// distributions of frequency are really samples from the same population*, Biometrika 8, 1911), as
-/// `scipy.stats.chi2_contingency([training, live], correction=False)` without the bins that neither side has seen.
+/// Where every bin has enough rows this is Pearson's chi-squared test of homogeneity (Pearson, *On the
+/// probability that two distributions of frequency are really samples from the same population*, Biometrika
+/// 8, 1911), as `scipy.stats.chi2_contingency([training, live], correction=False)` without the bins that
+/// neither side has seen.
 ///
-/// Its approximation needs an expected count of at least 5 (Cochran, *Some methods for strengthening the common χ² tests*,
-/// Biometrics 10, 1954). A bin is sparse where less than that is expected on the side with fewer rows. Sparse bins
-/// of values are merged into one. What is sparse even then, and missing and unknown where they are sparse, is left out of
-/// the chi-squared test and tested by itself against all other rows with Fisher's exact test
-/// ([`fisher_exact`]): so a handful of values that training has never seen is noticed for what it is, and not drowned in a
-/// common bin. The smallest of the p-values times their number is the answer (Bonferroni's inequality).
+/// Its approximation needs an expected count of at least 5 (Cochran, *Some methods for strengthening the
+/// common χ² tests*, Biometrics 10, 1954). A bin is sparse where less than that is expected on the side with
+/// fewer rows. Sparse bins of values are merged into one. If the merged bin is still sparse, it is left out of
+/// the chi-squared test, and so are sparse bins of missing and unknown values. Each of these is tested
+/// separately against all other rows with Fisher's exact test ([`fisher_exact`]). So a few values that are new
+/// since training are noticed, and not hidden in a common bin. The result is the smallest p-value times the
+/// number of tests (Bonferroni's inequality).
 pub fn homogeneity_p_value(training: &[u64], live: &[u64], values: usize) -> f64 {
     let Some([all_training, all_live]) = totals(training, live) else { return 1.0 };
     let of_fewer_rows = all_training.min(all_live) / (all_training + all_live);
@@ -86,7 +91,7 @@ pub fn homogeneity_p_value(training: &[u64], live: &[u64], values: usize) -> f64
     (smallest * p_values.len().max(1) as f64).min(1.0)
 }
 
-/// Pearson's chi-squared test over bins that have all been seen; `None` where there is nothing to compare.
+/// Computes Pearson's chi-squared test over non-empty bins. `None` if there is nothing to compare.
 fn chi_squared(bins: &[[u64; 2]]) -> Option<f64> {
     let [first, second] = [0, 1].map(|side| bins.iter().map(|bin| bin[side] as f64).sum::<f64>());
     let all = first + second;
@@ -108,12 +113,12 @@ fn chi_squared(bins: &[[u64; 2]]) -> Option<f64> {
     ChiSquared::new((bins.len() - 1) as f64).ok().map(|distribution| distribution.sf(statistic))
 }
 
-/// Fisher's exact test, on both sides, of a table of two columns, each `[training, live]`: the probability of all tables
-/// with these margins that are no likelier than this one.
+/// Computes the two-sided Fisher's exact test of a table of two columns, each `[training, live]`: the
+/// probability of all tables with these margins that are no likelier than this one.
 ///
 /// After Fisher, *Statistical Methods for Research Workers* (5th edition, 1934), §21.02; as
-/// `scipy.stats.fisher_exact([training, live])`. (That of statrs takes what is likelier by up to a ten-thousandth for
-/// equally likely.)
+/// `scipy.stats.fisher_exact([training, live])`. (statrs treats tables that are likelier by up to a
+/// ten-thousandth as equally likely.)
 fn fisher_exact([a, b]: [u64; 2], [c, d]: [u64; 2]) -> f64 {
     let (column, training, all) = (a + b, a + c, a + b + c + d);
     let live = all - training;
@@ -137,19 +142,19 @@ fn fisher_exact([a, b]: [u64; 2], [c, d]: [u64; 2]) -> f64 {
     let observed = weights.iter().find(|(x, _)| *x == a).map_or(0.0, |(_, weight)| *weight);
     // Equally likely tables differ by rounding.
     let limit = observed * (1.0 + 1e-9);
-    let whole: f64 = weights.iter().map(|(_, weight)| weight).sum();
+    let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
     let as_far: f64 = weights.iter().map(|(_, weight)| weight).filter(|weight| **weight <= limit).sum();
-    (as_far / whole).min(1.0)
+    (as_far / total).min(1.0)
 }
 
-/// Both sides' sums; `None` where one is 0.
+/// Returns both sides' totals. `None` if one is 0.
 fn totals(training: &[u64], live: &[u64]) -> Option<[f64; 2]> {
     let totals = [training, live].map(|counts| counts.iter().sum::<u64>() as f64);
     totals.iter().all(|total| *total > 0.0).then_some(totals)
 }
 
-/// The counts `[training, live]` of the bins that either side has seen.
-fn seen<'a>(training: &'a [u64], live: &'a [u64]) -> impl Iterator<Item = [f64; 2]> + 'a {
+/// Returns the counts `[training, live]` of the bins in which either side has counts.
+fn non_empty<'a>(training: &'a [u64], live: &'a [u64]) -> impl Iterator<Item = [f64; 2]> + 'a {
     let bins = training.iter().zip(live).filter(|(training, live)| **training + **live > 0);
     bins.map(|(training, live)| [*training as f64, *live as f64])
 }

@@ -45,7 +45,7 @@ unknown = "ignore"
 const WIDTH: usize = 4;
 const TRAINING_ROWS: usize = 5000;
 
-/// Rows of the shop, flat, and their scores; `older` is added to the age of each.
+/// Draws rows of the shop, flat, and their scores; `older` is added to the age of each.
 fn customers(random: &mut ChaCha8Rng, rows: usize, older: f32) -> (Vec<f32>, Vec<f32>) {
     let (mut features, mut scores) = (Vec::new(), Vec::new());
     for _ in 0..rows {
@@ -68,7 +68,7 @@ fn customers(random: &mut ChaCha8Rng, rows: usize, older: f32) -> (Vec<f32>, Vec
     (features, scores)
 }
 
-/// The profile of these rows, as the trainer makes it: numeric bins at the deciles.
+/// Returns the profile of these rows, as the trainer makes it: numeric bins at the deciles.
 fn profile((rows, scores): &(Vec<f32>, Vec<f32>)) -> Profile {
     let column = |index: usize| rows.iter().skip(index).step_by(WIDTH).copied();
     let numeric = |index| {
@@ -122,8 +122,8 @@ fn observe(drift: &Drift, (features, scores): &(Vec<f32>, Vec<f32>)) {
     drift.observe(features, scores);
 }
 
-fn of<'a>(window: &'a WindowReport<'_>, name: &str) -> &'a SubjectReport<'a> {
-    window.subjects().find(|subject| subject.name == name).unwrap()
+fn of<'a>(window: &'a WindowReport<'_>, name: &str) -> &'a VariableReport<'a> {
+    window.variables().find(|variable| variable.name == name).unwrap()
 }
 
 #[test]
@@ -139,15 +139,15 @@ fn what_has_shifted_is_detected_and_what_depends_on_it_and_nothing_else() {
         assert!(of(window, "plan").statistics.p_value.unwrap() > 0.001);
         assert!((of(window, "region").missing.training - 0.05).abs() < 0.01);
         assert!((of(window, "region").unknown.unwrap().live - 0.005).abs() < 0.005);
-        for subject in window.subjects() {
-            let sum = |of: fn(&Shares) -> f64| subject.bins.iter().map(|bin| of(&bin.shares)).sum::<f64>();
+        for variable in window.variables() {
+            let sum = |of: fn(&Shares) -> f64| variable.bins.iter().map(|bin| of(&bin.shares)).sum::<f64>();
             assert!((sum(|s| s.training) - 1.0).abs() < 1e-9 && (sum(|s| s.live) - 1.0).abs() < 1e-9);
         }
     }
 }
 
 #[test]
-fn few_rows_say_nothing_and_say_so() {
+fn too_few_rows_have_no_result_and_a_reason() {
     let mut random = random();
     let drift = drift(&mut random, config(1000));
     observe(&drift, &customers(&mut random, 499, 60.0));
@@ -161,7 +161,7 @@ fn few_rows_say_nothing_and_say_so() {
 }
 
 #[test]
-fn a_trifle_that_many_rows_make_certain_is_no_drift() {
+fn a_negligible_difference_that_many_rows_make_certain_is_no_drift() {
     let mut random = random();
     let drift = drift(&mut random, config(100_000));
     observe(&drift, &customers(&mut random, 100_000, 1.0));
@@ -202,8 +202,8 @@ fn every_row_is_counted_whatever_the_batches_and_the_threads() {
     let once = Drift::new(&fixtures::schema(SHOP), &profile(&rows), config(1_000_000));
     observe(&once, &rows);
     // Three times the same rows are like these rows, and exactly.
-    for subject in once.report().sliding.subjects() {
-        assert!(subject.statistics.psi.unwrap() < 1e-12, "{subject:?}");
+    for variable in once.report().sliding.variables() {
+        assert!(variable.statistics.psi.unwrap() < 1e-12, "{variable:?}");
     }
 }
 
@@ -220,7 +220,7 @@ fn a_sample_of_the_rows_finds_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_model_that_is_no_longer_asked_has_nothing_to_say() {
+async fn a_model_without_recent_requests_has_no_result() {
     let mut random = random();
     let drift = drift(&mut random, config(1000));
     observe(&drift, &customers(&mut random, 1000, 12.0));
@@ -231,9 +231,9 @@ async fn a_model_that_is_no_longer_asked_has_nothing_to_say() {
     }
 }
 
-/// On 100 fresh windows of the distribution of the training rows, p-values are below 0.05 in about 5 of them, and alarms
-/// at most as often as promised: of each subject, and for small and large windows. Each window has training rows of its
-/// own: with the same ones, large windows all see what is peculiar to these.
+/// On 100 fresh windows of the distribution of the training rows, p-values are below 0.05 in about 5 of them,
+/// and alarms at most as often as promised: of each variable, and for small and large windows. Each window
+/// has training rows of its own: with the same ones, large windows all see what is peculiar to these.
 #[test]
 fn false_alarms_come_at_the_promised_rate() {
     const WINDOWS: usize = 100;
@@ -245,7 +245,7 @@ fn false_alarms_come_at_the_promised_rate() {
             observe(&drift, &customers(&mut random, rows, 0.0));
             let report = drift.report();
             let p_values: Vec<f64> =
-                report.tumbling.subjects().map(|subject| subject.statistics.p_value.unwrap()).collect();
+                report.tumbling.variables().map(|variable| variable.statistics.p_value.unwrap()).collect();
             for (low, p_value) in low.iter_mut().zip(&p_values) {
                 *low += usize::from(*p_value < 0.05);
             }
@@ -253,7 +253,8 @@ fn false_alarms_come_at_the_promised_rate() {
             alarms += usize::from(!report.tumbling.drifted.is_empty());
         }
         println!("{rows} rows: below 0.05 {low:?}, below the threshold {significant}, alarms {alarms}");
-        // Of 100 windows at 5 %, 13 or more come once in a thousand times; of 500 values, fewer than 10 or more than 43.
+        // Of 100 windows at 5 %, 13 or more come once in a thousand times; of 500 values, fewer than 10 or
+        // more than 43.
         assert!(low.iter().all(|low| *low < 13), "{low:?}");
         assert!((10..=43).contains(&low.iter().sum::<usize>()), "{low:?}");
         // Of 100 windows at 1 %, 6 or more come once in two thousand times.
@@ -265,7 +266,7 @@ mod pages {
     use super::*;
 
     fn page(report: &DriftReport<'_>, window: WindowKind) -> String {
-        report.page(&Shown { model: "shop", version: 3, by_number: true, window }).unwrap()
+        report.page(&PageContext { model: "shop", version: 3, by_number: true, window }).unwrap()
     }
 
     #[test]
@@ -273,7 +274,7 @@ mod pages {
         let mut random = random();
         let drift = drift(&mut random, config(1000));
         assert!(
-            page(&drift.report(), WindowKind::Sliding).contains("<h1>Too few rows to say anything yet</h1>")
+            page(&drift.report(), WindowKind::Sliding).contains("<h1>Too few rows for a result yet</h1>")
         );
         observe(&drift, &customers(&mut random, 1000, 0.0));
         let calm = page(&drift.report(), WindowKind::Tumbling);

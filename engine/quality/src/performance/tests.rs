@@ -1,4 +1,4 @@
-//! Held against what scikit-learn computes of the same predictions, and NannyML for the estimate.
+//! Compares the figures with those of scikit-learn, and the estimate with NannyML's.
 
 use serde_json::Value;
 
@@ -6,21 +6,21 @@ use super::*;
 use crate::estimate::Estimator;
 
 struct Reference {
-    judged: Vec<Judged>,
+    predictions: Vec<LabelledPrediction>,
     threshold: f64,
-    said: Value,
+    figures: Value,
 }
 
-/// What was computed in Python: 300 probabilities with ties and with values on the edges of bins, labels and figures.
+/// Reads 300 probabilities with ties and with values on the edges of bins, their labels, and the figures from
+/// Python.
 fn reference() -> Reference {
-    let said: Value = serde_json::from_str(include_str!("../reference.json")).unwrap();
-    let list = |name: &str| said[name].as_array().unwrap().clone();
-    let judged = list("probabilities").into_iter().zip(list("labels")).map(|(probability, label)| Judged {
-        probability: probability.as_f64().unwrap() as f32,
-        positive: label == 1,
+    let figures: Value = serde_json::from_str(include_str!("../reference.json")).unwrap();
+    let list = |name: &str| figures[name].as_array().unwrap().clone();
+    let predictions = list("probabilities").into_iter().zip(list("labels")).map(|(probability, label)| {
+        LabelledPrediction { probability: probability.as_f64().unwrap() as f32, positive: label == 1 }
     });
-    let (judged, threshold) = (judged.collect(), said["threshold"].as_f64().unwrap());
-    Reference { judged, threshold, said }
+    let (predictions, threshold) = (predictions.collect(), figures["threshold"].as_f64().unwrap());
+    Reference { predictions, threshold, figures }
 }
 
 #[track_caller]
@@ -31,12 +31,12 @@ fn close(ours: Option<f64>, theirs: &Value, tolerance: f64, name: &str) {
 
 #[test]
 fn figures_are_those_of_scikit_learn() {
-    let Reference { mut judged, threshold, said } = reference();
-    let performance = Performance::of(&mut judged, threshold as f32);
+    let Reference { mut predictions, threshold, figures } = reference();
+    let performance = Performance::of(&mut predictions, threshold as f32);
     for (name, value) in performance.figures() {
-        close(value, &said["measured"][name], 1e-9, name);
+        close(value, &figures["measured"][name], 1e-9, name);
     }
-    let bins = &said["calibration"];
+    let bins = &figures["calibration"];
     assert_eq!(performance.calibration.len(), bins["predictions"].as_array().unwrap().len());
     for (at, bin) in performance.calibration.iter().enumerate() {
         assert_eq!(bin.predictions, bins["predictions"][at].as_u64().unwrap());
@@ -47,10 +47,10 @@ fn figures_are_those_of_scikit_learn() {
 
 #[test]
 fn an_estimate_is_what_the_formula_says_and_its_curve_nearly() {
-    let Reference { judged, threshold, said } = reference();
+    let Reference { predictions, threshold, figures } = reference();
     let estimator = Estimator::new(threshold, 1000);
     assert_eq!(estimator.estimate(), None);
-    let probabilities: Vec<f32> = judged.iter().map(|one| one.probability).collect();
+    let probabilities: Vec<f32> = predictions.iter().map(|one| one.probability).collect();
     let (first, rest) = probabilities.split_at(7);
     estimator.observe(first);
     estimator.observe(&[f32::NAN, f32::INFINITY]);
@@ -60,7 +60,7 @@ fn an_estimate_is_what_the_formula_says_and_its_curve_nearly() {
     for (name, value) in estimate.figures() {
         // The curve is drawn by bins.
         let tolerance = if name == "roc_auc" { 1e-4 } else { 1e-9 };
-        close(value, &said["estimated"][name], tolerance, name);
+        close(value, &figures["estimated"][name], tolerance, name);
     }
 }
 
@@ -80,9 +80,9 @@ fn an_estimate_covers_the_last_scores() {
 
 #[test]
 fn what_predictions_do_not_decide_is_not_told() {
-    let figures = |judged: &[(f32, bool)]| {
-        let judge = |&(probability, positive)| Judged { probability, positive };
-        Performance::of(&mut judged.iter().map(judge).collect::<Vec<_>>(), 0.5)
+    let figures = |predictions: &[(f32, bool)]| {
+        let judge = |&(probability, positive)| LabelledPrediction { probability, positive };
+        Performance::of(&mut predictions.iter().map(judge).collect::<Vec<_>>(), 0.5)
     };
     let none = figures(&[]);
     assert!(none.figures().iter().all(|(_, value)| value.is_none()) && none.calibration.is_empty());

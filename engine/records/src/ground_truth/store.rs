@@ -13,7 +13,7 @@ mod versions;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use onnward_quality::performance::Judged;
+use onnward_quality::performance::LabelledPrediction;
 use onnward_serving::version::ModelVersion;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable};
 
@@ -62,7 +62,7 @@ pub struct Event {
     /// The version's number in the store.
     pub version: u32,
     /// The predicted probability and the label.
-    pub judged: Judged,
+    pub judged: LabelledPrediction,
     /// When the outcome arrived, in milliseconds since 1970.
     pub received: u64,
     /// Whether it replaced another one.
@@ -127,7 +127,7 @@ impl Store {
         let events = outcomes.iter()?.map(|found| {
             let (id, outcome) = found?;
             let (version, probability, positive, _, received) = outcome.value();
-            let judged = Judged { probability, positive };
+            let judged = LabelledPrediction { probability, positive };
             let id = PredictionId::from_u128(id.value());
             Ok(Event { id, version, judged, received, corrects: false })
         });

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use onnward_quality::performance::{Judged, Performance};
+use onnward_quality::performance::{LabelledPrediction, Performance};
 use onnward_quality::time::rfc3339;
 use serde::Serialize;
 
@@ -67,7 +67,7 @@ impl Window {
         let since = now.saturating_sub(bounds.millis);
         let counts = |event: &&Event| event.received >= since && event.id.millis() > removed_until;
         let events = || self.outcomes.iter().filter(counts);
-        let mut judged: Vec<Judged> = events().map(|event| event.judged).collect();
+        let mut judged: Vec<LabelledPrediction> = events().map(|event| event.judged).collect();
         Some(Measured {
             outcomes: judged.len() as u64,
             positives: judged.iter().filter(|one| one.positive).count() as u64,

@@ -1,18 +1,18 @@
-//! Foreign graphs: encoded rows become their named inputs.
+//! External graphs: turns encoded rows into their named inputs.
 
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use onnward_onnx::{Element, ExternalInput, ExternalModel};
 use onnward_schemas::{Feature, FeatureKind, Rows, UnknownPolicy};
 
-use super::{Backend, BackendError, BackendKind, Batch, Input, InputValues, Session};
+use super::{Backend, BackendError, BackendKind, Batch, Input, InputValues, Session, score_every_row};
 
-/// How far beyond 0 and 1 a sum of float32 may come to lie that is meant to be a probability.
-const ROUNDING: f32 = 1e-5;
+/// How far a probability may lie outside [0, 1] because float32 sums are rounded.
+const PROBABILITY_TOLERANCE: f32 = 1e-5;
 
-/// A foreign model that is ready to score.
+/// An external model that is ready to score.
 ///
-/// As a [`Session`] it gives NaN for a row on which the graph fails or for which it gives no probability, so that what one
-/// client sends does not fail the rows of others; [`ExternalSession::try_rows`] gives the reason.
+/// As a [`Session`] it returns NaN for a row on which the graph fails or returns no probability, so that one
+/// client's row does not fail the rows of others. [`ExternalSession::score_rows`] returns the reason.
 pub struct ExternalSession {
     backend: BackendKind,
     inner: Box<dyn Session>,
@@ -21,7 +21,7 @@ pub struct ExternalSession {
     one_row_a_run: bool,
 }
 
-/// Where the values of an input come from.
+/// The sources of an input's values.
 struct InputPlan {
     name: String,
     element: Element,
@@ -30,7 +30,7 @@ struct InputPlan {
     sources: Vec<Source>,
 }
 
-/// Where a value stands in an encoded row.
+/// The place of a value in an encoded row.
 enum Source {
     /// A number in the matrix.
     Number { feature: usize },
@@ -41,28 +41,33 @@ enum Source {
 }
 
 impl ExternalSession {
-    /// Opens a foreign model.
+    /// Opens an external model.
     ///
     /// # Errors
     /// [`BackendError::Open`] if the backend cannot read the model or lacks one of its operators.
     pub fn open(backend: &dyn Backend, model: &ExternalModel, bytes: &[u8]) -> Result<Self, BackendError> {
-        let inner = backend.open_output(bytes, &model.output)?;
+        let inner = backend.open_with_output(bytes, &model.output)?;
         let inputs = model.inputs.iter().map(|input| InputPlan::of(input, model)).collect();
         let texts = model.schema.text_features().len();
         Ok(Self { backend: backend.kind(), inner, inputs, texts, one_row_a_run: model.one_row_a_run })
     }
 
-    /// What the graph gives for encoded rows: a number for each, which is a probability if the output holds probabilities.
+    /// Scores encoded rows and returns the graph's raw number for each. It is a probability if the output
+    /// holds probabilities.
     ///
     /// # Errors
-    /// [`BackendError`], as [`Session::score`].
-    pub fn try_rows(&mut self, rows: &Rows) -> Result<Vec<f32>, BackendError> {
+    /// Those of [`Session::score`], and [`BackendError::ScoreCount`].
+    pub fn score_rows(&mut self, rows: &Rows) -> Result<Vec<f32>, BackendError> {
         let features = self.inputs.iter().map(|input| input.sources.len()).sum();
         let matrix = ArrayView2::from_shape((rows.len, features), &rows.values);
-        self.run_rows(matrix.map_err(|error| BackendError::run(self.backend, error))?, &rows.texts)
+        self.run_in_steps(matrix.map_err(|error| BackendError::run(self.backend, error))?, &rows.texts)
     }
 
-    fn run_rows(&mut self, matrix: ArrayView2<'_, f32>, texts: &[String]) -> Result<Vec<f32>, BackendError> {
+    fn run_in_steps(
+        &mut self,
+        matrix: ArrayView2<'_, f32>,
+        texts: &[String],
+    ) -> Result<Vec<f32>, BackendError> {
         if !self.one_row_a_run {
             return self.run(matrix, texts);
         }
@@ -76,30 +81,30 @@ impl ExternalSession {
     fn run(&mut self, matrix: ArrayView2<'_, f32>, texts: &[String]) -> Result<Vec<f32>, BackendError> {
         let inputs: Vec<Input> =
             self.inputs.iter().map(|plan| plan.input(matrix, texts, self.texts)).collect();
-        self.inner.score(Batch::Inputs(&inputs))
+        score_every_row(self.inner.as_mut(), Batch::Inputs(&inputs))
     }
 
-    fn score_rows(
+    fn score_isolating_failures(
         &mut self,
         matrix: ArrayView2<'_, f32>,
         texts: &[String],
     ) -> Result<Vec<f32>, BackendError> {
-        let scored = match self.run_rows(matrix, texts) {
+        let scored = match self.run_in_steps(matrix, texts) {
             Err(BackendError::Run { reason, .. }) if matrix.nrows() == 1 => {
-                tracing::warn!(reason, "a foreign model fails on a row");
+                tracing::warn!(reason, "an external model failed on a row");
                 Ok(vec![f32::NAN])
             }
             Err(BackendError::Run { .. }) => {
                 let rows = self.single_rows(matrix, texts);
-                let rows = rows.into_iter().map(|(row, texts)| self.score_rows(row, texts));
+                let rows = rows.into_iter().map(|(row, texts)| self.score_isolating_failures(row, texts));
                 rows.collect::<Result<Vec<_>, _>>().map(|rows| rows.concat())
             }
             other => other,
         };
-        scored.map(|numbers| numbers.into_iter().map(probability).collect())
+        scored.map(|numbers| numbers.into_iter().map(clamp_probability).collect())
     }
 
-    /// Each row by itself, with its texts.
+    /// Splits the matrix into single rows with their texts.
     fn single_rows<'m>(
         &self,
         matrix: ArrayView2<'m, f32>,
@@ -114,16 +119,20 @@ impl ExternalSession {
 impl Session for ExternalSession {
     fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
         match batch {
-            Batch::Features(matrix) => self.score_rows(matrix, &[]),
-            Batch::FeaturesAndTexts(matrix, texts) => self.score_rows(matrix, texts),
+            Batch::Features(matrix) => self.score_isolating_failures(matrix, &[]),
+            Batch::FeaturesAndTexts(matrix, texts) => self.score_isolating_failures(matrix, texts),
             Batch::Inputs(_) => self.inner.score(batch),
         }
     }
 }
 
-/// The number as a probability; NaN if it is none.
-pub fn probability(number: f32) -> f32 {
-    if (-ROUNDING..=1.0 + ROUNDING).contains(&number) { number.clamp(0.0, 1.0) } else { f32::NAN }
+/// Clamps a number to a probability. Returns NaN if it lies outside [0, 1] by more than rounding.
+pub fn clamp_probability(number: f32) -> f32 {
+    if (-PROBABILITY_TOLERANCE..=1.0 + PROBABILITY_TOLERANCE).contains(&number) {
+        number.clamp(0.0, 1.0)
+    } else {
+        f32::NAN
+    }
 }
 
 impl InputPlan {
@@ -148,10 +157,10 @@ impl InputPlan {
         }
     }
 
-    fn input(&self, matrix: ArrayView2<'_, f32>, texts: &[String], texts_a_row: usize) -> Input {
+    fn input(&self, matrix: ArrayView2<'_, f32>, texts: &[String], texts_per_row: usize) -> Input {
         let rows = matrix.outer_iter().enumerate();
         let cells = rows.flat_map(|(index, row)| {
-            let texts = texts.get(index * texts_a_row..).unwrap_or_default();
+            let texts = texts.get(index * texts_per_row..).unwrap_or_default();
             self.sources.iter().map(move |source| Cell { source, row, texts })
         });
         let values = match self.element {
@@ -175,7 +184,7 @@ struct Cell<'a> {
 }
 
 impl Cell<'_> {
-    /// What the matrix holds: a number, or a category's code.
+    /// Returns the value in the matrix: a number, or a category's code.
     fn code(&self) -> f32 {
         match self.source {
             Source::Number { feature } | Source::Category { feature, .. } => {

@@ -1,52 +1,52 @@
-//! A forest of decision trees, in the form that scores it faster.
+//! A forest of decision trees, in the form that scores faster.
 
-mod masks;
-mod outcomes;
+mod bitvectors;
 mod paths;
+mod quick_scorer;
 
-use masks::LeafMasks;
 use paths::Paths;
+use quick_scorer::QuickScorer;
 
 /// A node of a tree as it is read; the root is the tree's first node.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum TreeNode {
-    /// Rows with `row[column] <= threshold` go to `below`, all others to `above`: indices in the tree, greater than this
-    /// node's own.
+    /// Rows with `row[column] <= threshold` go to `below`, all others to `above`: indices in the tree,
+    /// greater than this node's own.
     Split { column: usize, threshold: f32, below: usize, above: usize },
-    /// What the tree adds to the sums.
+    /// The weights that the tree adds to the sums.
     Leaf { weights: [f32; 2] },
 }
 
 /// Trees whose leaves are summed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Forest {
-    /// Each row is walked down each tree: any forest.
+    /// Walks each row down each tree; works for any forest.
     Paths(Paths),
-    /// Each test that a row fails rules out leaves: trees of few leaves on few columns.
-    Masks(LeafMasks),
+    /// QuickScorer, for trees with few leaves on few columns.
+    QuickScorer(QuickScorer),
 }
 
 impl Forest {
-    /// Lays the trees out; `None` if there is none, or if one is not well formed.
+    /// Creates a forest from trees. `None` if there is no tree, or if one is not well formed.
     pub fn new(trees: &[Vec<TreeNode>]) -> Option<Self> {
         let paths = Paths::new(trees)?;
-        Some(LeafMasks::of(&paths).map_or(Self::Paths(paths), Self::Masks))
+        Some(QuickScorer::of(&paths).map_or(Self::Paths(paths), Self::QuickScorer))
     }
 
-    /// How many columns a row has at least.
+    /// Returns the number of columns that a row must have.
     pub fn columns(&self) -> usize {
         match self {
             Self::Paths(paths) => paths.columns(),
-            Self::Masks(masks) => masks.columns(),
+            Self::QuickScorer(scorer) => scorer.columns(),
         }
     }
 
-    /// For each row of a matrix, row after row of `width` columns, the sums of the leaves that it reaches, in the order of
-    /// the trees.
+    /// Returns the sums of the leaves that each row reaches, added in the order of the trees. `matrix` is
+    /// row-major with `width` columns.
     pub fn sums(&self, matrix: &[f32], width: usize) -> Vec<[f32; 2]> {
         match self {
             Self::Paths(paths) => paths.sums(matrix, width),
-            Self::Masks(masks) => masks.sums(matrix, width),
+            Self::QuickScorer(scorer) => scorer.sums(matrix, width),
         }
     }
 }
@@ -63,7 +63,7 @@ mod tests {
         TreeNode::Leaf { weights: [weight, -weight] }
     }
 
-    /// A tree of so many leaves, one for each half number of the column.
+    /// Returns a tree with `leaves` leaves, one for each half number of the column.
     fn stairs(column: usize, leaves: usize) -> Vec<TreeNode> {
         let steps = (0..leaves - 1).flat_map(|step| {
             let (height, place) = (step as f32 / 2.0, 2 * step);
@@ -72,7 +72,7 @@ mod tests {
         steps.chain([leaf(-1.0)]).collect()
     }
 
-    /// A deep tree, a leaf alone and a split, again and again, with leaves of their own each time.
+    /// Returns a deep tree, a single leaf and a split, repeated with different leaves.
     fn trees() -> Vec<Vec<TreeNode>> {
         let some = |add: f32| {
             let deep = vec![
@@ -102,8 +102,8 @@ mod tests {
         sums
     }
 
-    fn masks_of(trees: &[Vec<TreeNode>]) -> LeafMasks {
-        LeafMasks::of(&Paths::new(trees).unwrap()).unwrap()
+    fn quick_scorer(trees: &[Vec<TreeNode>]) -> QuickScorer {
+        QuickScorer::of(&Paths::new(trees).unwrap()).unwrap()
     }
 
     #[test]
@@ -114,7 +114,8 @@ mod tests {
         let rows = values.iter().flat_map(|a| values.map(|b| [*a, b, 9.0])).cycle();
         let rows: Vec<[f32; 3]> = rows.take(1030).collect();
         let expected: Vec<[f32; 2]> = rows.iter().map(|row| sum_by_hand(&trees, row)).collect();
-        for forest in [Forest::Paths(Paths::new(&trees).unwrap()), Forest::Masks(masks_of(&trees))] {
+        for forest in [Forest::Paths(Paths::new(&trees).unwrap()), Forest::QuickScorer(quick_scorer(&trees))]
+        {
             for count in [0, 1, 2, 7, 8, 9, 16, 23, 63, 64, 65, 511, 512, 513, rows.len()] {
                 let sums = forest.sums(&rows[..count].concat(), 3);
                 assert_eq!(sums, expected[..count], "{count} rows, {forest:?}");
@@ -129,7 +130,7 @@ mod tests {
             let weight = |above: usize| leaf((column + above * 100) as f32);
             vec![split(column, 0.5, 1, 2), weight(0), split(0, column as f32, 3, 4), weight(1), weight(2)]
         };
-        // A forest of so many groups of trees that few columns make an outcome together, too.
+        // A forest of so many groups of trees that few columns are grouped, too.
         for (columns, copies) in [(1, 1), (7, 1), (8, 1), (9, 1), (16, 1), (19, 1), (19, 70)] {
             let trees: Vec<_> = (0..copies).flat_map(|_| (1..=columns).map(test)).collect();
             let row = |seed: usize| -> [f32; WIDTH] {
@@ -140,7 +141,7 @@ mod tests {
                 })
             };
             let rows: Vec<_> = (0..4096).step_by(13).map(row).collect();
-            let sums = masks_of(&trees).sums(&rows.concat(), WIDTH);
+            let sums = quick_scorer(&trees).sums(&rows.concat(), WIDTH);
             for (row, sum) in rows.iter().zip(sums) {
                 assert_eq!(sum, sum_by_hand(&trees, row), "{columns} columns, {row:?}");
             }
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forest_that_masks_are_not_made_for_is_walked() {
+    fn a_forest_that_quick_scorer_does_not_fit_is_walked() {
         let nan = vec![split(0, f32::NAN, 1, 2), leaf(1.0), leaf(2.0)];
         let many_thresholds = (0..400).map(|column| stairs(column, 100)).collect();
         for trees in [vec![stairs(0, 129)], vec![nan], vec![vec![leaf(1.0)]], many_thresholds] {

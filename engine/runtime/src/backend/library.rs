@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// The environment variable that keeps ONNX Runtime from reporting home. It must be `1` before the library is loaded;
-/// `main` sees to it.
+/// The environment variable that switches off ONNX Runtime's telemetry. It must be `1` before the library is
+/// loaded; `main` sets it.
 pub const TELEMETRY_SWITCH: &str = "ORT_DISABLE_TELEMETRY";
 
 /// Why ONNX Runtime cannot be used.
@@ -21,20 +21,22 @@ pub enum LibraryError {
     /// The configured path is not a file.
     #[error("there is no ONNX Runtime library at {0}: correct onnxruntime.library")]
     NoSuchFile(PathBuf),
-    /// The library would report home.
-    #[error("{TELEMETRY_SWITCH} is not 1, and ONNX Runtime is not loaded before its telemetry is off")]
+    /// The library's telemetry is on.
+    #[error("{TELEMETRY_SWITCH} is not 1: ONNX Runtime is loaded only with its telemetry switched off")]
     Telemetry,
     /// The file ends before the library does.
-    #[error("the ONNX Runtime library {0} is cut short: fetch it again with engine/onnxruntime/fetch.sh")]
+    #[error("the ONNX Runtime library {0} is truncated: fetch it again with engine/onnxruntime/fetch.sh")]
     Truncated(PathBuf),
     /// The library does not load.
     #[error("the ONNX Runtime library does not load: {0}")]
     Load(String),
 }
 
-/// The library to load: the configured one; else the one named by `ORT_DYLIB_PATH`; else one that lies beside the
-/// program or in a `lib` or `.onnxruntime` folder there or above. The working directory is not searched: whoever can
-/// write there should not choose what code is loaded.
+/// Finds the library to load: the configured one, else the one named by `ORT_DYLIB_PATH`, else one beside the
+/// program or in a `lib` or `.onnxruntime` folder there or above.
+///
+/// The working directory is not searched, because anyone who can write there could choose what code is
+/// loaded.
 ///
 /// # Errors
 /// [`LibraryError::NoSuchFile`], [`LibraryError::NotFound`].
@@ -54,12 +56,12 @@ pub fn find_library(configured: Option<&Path>) -> Result<PathBuf, LibraryError> 
     candidates.into_iter().find(|path| path.is_file()).ok_or(LibraryError::NotFound)
 }
 
-/// Refuses a library that is cut short: reading past its end would end the process by a signal that nobody can catch.
-/// It is looked for in the segments of an ELF file (System V ABI, chapter 5); other formats are left to the loader.
+/// Rejects a truncated library: reading past its end would kill the process with a signal. The segments of an
+/// ELF file are checked (System V ABI, chapter 5); other formats are left to the loader.
 ///
 /// # Errors
 /// [`LibraryError::Truncated`]; [`LibraryError::Load`] if the file cannot be read.
-pub fn check_whole(library: &Path) -> Result<(), LibraryError> {
+pub fn check_not_truncated(library: &Path) -> Result<(), LibraryError> {
     let unreadable = |error: std::io::Error| LibraryError::Load(format!("{}: {error}", library.display()));
     let mut file = File::open(library).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();
@@ -89,7 +91,7 @@ const ELF_SEGMENT: usize = 56;
 /// `PT_LOAD`: a segment that is mapped from the file.
 const LOADED: u64 = 1;
 
-/// The little-endian number of `length` bytes at an offset.
+/// Reads the little-endian number of `length` bytes at an offset.
 fn number(bytes: &[u8], offset: usize, length: usize) -> u64 {
     let bytes = bytes.iter().skip(offset).take(length);
     bytes.rev().fold(0, |number, byte| (number << 8) | u64::from(*byte))
@@ -103,14 +105,19 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn a_library_that_is_cut_short_is_refused_before_it_is_loaded() {
-        let whole = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        let path = std::env::temp_dir().join(format!("onnward-cut-short-{}.so", std::process::id()));
-        for (length, is_whole) in [(whole.len(), true), (whole.len() / 2, false), (3000, false)] {
-            std::fs::write(&path, &whole[..length]).unwrap();
-            assert_eq!(check_whole(&path).is_ok(), is_whole, "{length} of {} bytes", whole.len());
+        let complete = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let path = std::env::temp_dir().join(format!("onnward-truncated-{}.so", std::process::id()));
+        for (length, is_complete) in [(complete.len(), true), (complete.len() / 2, false), (3000, false)] {
+            std::fs::write(&path, &complete[..length]).unwrap();
+            assert_eq!(
+                check_not_truncated(&path).is_ok(),
+                is_complete,
+                "{length} of {} bytes",
+                complete.len()
+            );
         }
         std::fs::write(&path, b"no library").unwrap();
-        assert!(check_whole(&path).is_ok(), "the loader says what it is");
+        assert!(check_not_truncated(&path).is_ok(), "the loader says what it is");
         std::fs::remove_file(path).unwrap();
     }
 }

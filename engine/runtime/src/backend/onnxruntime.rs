@@ -7,9 +7,10 @@ use ort::logging::LogLevel;
 use ort::session::{OutputSelector, RunOptions, Session as OrtSession, SessionInputValue};
 use ort::value::{Tensor, TensorRef};
 
-use super::library::{LibraryError, TELEMETRY_SWITCH, check_whole};
+use super::library::{LibraryError, TELEMETRY_SWITCH, check_not_truncated};
 use super::{
-    Backend, BackendError, BackendKind, Batch, Input, InputValues, NO_TEXTS, Session, probabilities_of,
+    Backend, BackendError, BackendKind, Batch, Input, InputValues, Session, TEXTS_UNSUPPORTED,
+    read_probabilities,
 };
 
 const KIND: BackendKind = BackendKind::OnnxRuntime;
@@ -36,7 +37,7 @@ impl OnnxRuntime {
         if std::env::var_os(TELEMETRY_SWITCH).is_none_or(|value| value != "1") {
             return Err(LibraryError::Telemetry);
         }
-        check_whole(library)?;
+        check_not_truncated(library)?;
         tracing::debug!(library = %library.display(), "loading ONNX Runtime");
         let builder = ort::init_from(library).map_err(|error| LibraryError::Load(error.to_string()))?;
         let environment = builder.with_name("onnward").with_telemetry(false).build();
@@ -52,7 +53,7 @@ impl Backend for OnnxRuntime {
         KIND
     }
 
-    fn open_output(
+    fn open_with_output(
         &self,
         model: &[u8],
         output: &ProbabilityOutput,
@@ -86,7 +87,7 @@ impl Session for OnnxRuntimeSession {
     fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
         let rows = batch.rows();
         let mut run = || -> Result<(Vec<usize>, Vec<f32>), ort::Error> {
-            let inputs = inputs_of(batch)?;
+            let inputs = session_inputs(batch)?;
             let outputs = self.session.run_with_options(inputs, &self.options)?;
             let value = &outputs[self.output.name.as_str()];
             let (shape, numbers) = match value.try_extract_tensor::<f32>() {
@@ -100,16 +101,16 @@ impl Session for OnnxRuntimeSession {
             Ok((shape, numbers))
         };
         let (shape, numbers) = run().map_err(|error| BackendError::run(KIND, error))?;
-        probabilities_of(KIND, &self.output, rows, shape, &numbers)
+        read_probabilities(KIND, &self.output, rows, shape, &numbers)
     }
 }
 
 type NamedInput<'a> = (&'a str, SessionInputValue<'a>);
 
-fn inputs_of(batch: Batch<'_>) -> Result<Vec<NamedInput<'_>>, ort::Error> {
+fn session_inputs(batch: Batch<'_>) -> Result<Vec<NamedInput<'_>>, ort::Error> {
     match batch {
         Batch::Features(matrix) => Ok(vec![(FEATURES, TensorRef::from_array_view(matrix)?.into())]),
-        Batch::FeaturesAndTexts(..) => Err(ort::Error::new(NO_TEXTS)),
+        Batch::FeaturesAndTexts(..) => Err(ort::Error::new(TEXTS_UNSUPPORTED)),
         Batch::Inputs(inputs) => inputs.iter().map(named_input).collect(),
     }
 }

@@ -9,19 +9,20 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_hir::infer::InferenceModelExt;
 
 use super::{
-    Backend, BackendError, BackendKind, Batch, Input, InputValues, NO_TEXTS, Session, probabilities_of,
-    tract_forest,
+    Backend, BackendError, BackendKind, Batch, Input, InputValues, Session, TEXTS_UNSUPPORTED,
+    read_probabilities, tract_forest,
 };
 
 const KIND: BackendKind = BackendKind::Tract;
 
-/// tract, which is compiled in: slower on large batches, but always there.
+/// tract, which is built in: slower on large batches, but always available.
 pub struct Tract {
     reader: Onnx,
 }
 
 impl Tract {
-    /// Prepares to read models, with a tree operator that walks each tree once instead of visiting all leaves.
+    /// Prepares to read models, with a tree operator that walks each tree once instead of visiting all
+    /// leaves.
     pub fn new() -> Self {
         let mut reader = tract_onnx::onnx();
         tract_forest::register(&mut reader);
@@ -55,29 +56,29 @@ impl Backend for Tract {
         KIND
     }
 
-    fn open_output(
+    fn open_with_output(
         &self,
         model: &[u8],
         output: &ProbabilityOutput,
     ) -> Result<Box<dyn Session>, BackendError> {
-        let session = caught(|| self.read(model, output));
+        let session = catch_panic(|| self.read(model, output));
         Ok(Box::new(session.map_err(|reason| BackendError::open(KIND, reason))?))
     }
 }
 
-/// What tract gives, or what it says of why it does not. Some graphs that contradict themselves make it panic; none of what
-/// it was working on is used afterwards.
-fn caught<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, String> {
+/// Runs `work` and turns tract's errors and panics into text. Some inconsistent graphs make tract panic;
+/// nothing it was working on is used afterwards.
+fn catch_panic<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(work)) {
         // tract's errors are chains; the alternate form prints all of it.
         Ok(result) => result.map_err(|error| format!("{error:#}")),
-        Err(panic) => Err(format!("it panicked: {}", said(panic.as_ref()))),
+        Err(panic) => Err(format!("it panicked: {}", panic_message(panic.as_ref()))),
     }
 }
 
-fn said(panic: &(dyn Any + Send)) -> &str {
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word")
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
 }
 
 #[derive(Clone)]
@@ -91,12 +92,12 @@ struct TractSession {
 impl Session for TractSession {
     fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
         let rows = batch.rows();
-        let run = caught(|| self.run(batch));
+        let run = catch_panic(|| self.run(batch));
         let (shape, numbers) = run.map_err(|reason| BackendError::run(KIND, reason))?;
-        probabilities_of(KIND, &self.output, rows, shape, &numbers)
+        read_probabilities(KIND, &self.output, rows, shape, &numbers)
     }
 
-    fn share(&self) -> Option<Box<dyn Session>> {
+    fn try_clone(&self) -> Option<Box<dyn Session>> {
         Some(Box::new(self.clone()))
     }
 }
@@ -105,7 +106,7 @@ impl TractSession {
     fn run(&self, batch: Batch<'_>) -> TractResult<(Vec<usize>, Vec<f32>)> {
         let inputs = match batch {
             Batch::Features(matrix) => tvec!(Tensor::from(matrix.to_owned()).into_tvalue()),
-            Batch::FeaturesAndTexts(..) => bail!(NO_TEXTS),
+            Batch::FeaturesAndTexts(..) => bail!(TEXTS_UNSUPPORTED),
             Batch::Inputs(inputs) => self.inputs(inputs)?,
         };
         let outputs = self.plan.run(inputs)?;

@@ -1,7 +1,7 @@
 //! Tree operators for tract that walk each tree from its root.
 //!
-//! tract's own visits every leaf of every tree, and it has none of ai.onnx.ml 5. These take forests as the exporter writes
-//! them (`BRANCH_LEQ`, sums of leaf weights) and leave every other to tract.
+//! tract's own operator visits every leaf of every tree, and tract has none for ai.onnx.ml 5. These run
+//! forests as the exporter writes them (`BRANCH_LEQ`, sums of leaf weights) and leave all others to tract.
 
 mod read;
 
@@ -17,13 +17,13 @@ use super::forest::Forest;
 
 const CLASSIFIER: &str = "TreeEnsembleClassifier";
 const ENSEMBLE: &str = "TreeEnsemble";
-/// Where tract's own operator stays within reach.
-const TRACTS_OWN: &str = "onnward.tract.TreeEnsembleClassifier";
+/// The name under which tract's own operator stays registered.
+const TRACT_CLASSIFIER: &str = "onnward.tract.TreeEnsembleClassifier";
 
-/// Puts the operators in the place of tract's.
+/// Registers the operators in place of tract's own.
 pub fn register(onnx: &mut Onnx) {
     if let Some(own) = onnx.op_register.0.insert(CLASSIFIER.to_owned(), read_classifier) {
-        onnx.op_register.0.insert(TRACTS_OWN.to_owned(), own);
+        onnx.op_register.0.insert(TRACT_CLASSIFIER.to_owned(), own);
     }
     onnx.op_register.0.insert(ENSEMBLE.to_owned(), read_ensemble);
 }
@@ -32,10 +32,10 @@ type Read = (Box<dyn InferenceOp>, Vec<String>);
 
 fn read_classifier(context: &ParsingContext, node: &NodeProto) -> TractResult<Read> {
     match read::classifier(node)? {
-        Some(forest) => Ok((expand(Trees { forest: forest.into(), has_label: true }), vec![])),
+        Some(forest) => Ok((expand(TreesOp { forest: forest.into(), has_label: true }), vec![])),
         None => {
-            refuse_the_untrusted(node)?;
-            match context.framework.op_register.0.get(TRACTS_OWN) {
+            reject_untrusted(node)?;
+            match context.framework.op_register.0.get(TRACT_CLASSIFIER) {
                 Some(own) => own(context, node),
                 None => bail!("tract has no operator {CLASSIFIER}"),
             }
@@ -45,7 +45,7 @@ fn read_classifier(context: &ParsingContext, node: &NodeProto) -> TractResult<Re
 
 fn read_ensemble(context: &ParsingContext, node: &NodeProto) -> TractResult<Read> {
     match read::ensemble(context, node)? {
-        Some(forest) => Ok((expand(Trees { forest: forest.into(), has_label: false }), vec![])),
+        Some(forest) => Ok((expand(TreesOp { forest: forest.into(), has_label: false }), vec![])),
         None => {
             bail!(
                 "tract runs {ENSEMBLE} only as onnward-exporter writes it: install ONNX Runtime to serve others"
@@ -54,12 +54,12 @@ fn read_ensemble(context: &ParsingContext, node: &NodeProto) -> TractResult<Read
     }
 }
 
-/// tract's own operator reads `BRANCH_GTE` wrongly without a word, and does not know where a tree sends missing values: it
-/// is given only what it has been seen to read rightly.
-fn refuse_the_untrusted(node: &NodeProto) -> TractResult<()> {
+/// Rejects trees that tract's operator reads wrongly. It misreads `BRANCH_GTE` silently and does not know
+/// where a tree sends missing values.
+fn reject_untrusted(node: &NodeProto) -> TractResult<()> {
     let modes = node.get_attr_vec::<&str>("nodes_modes")?;
     if let Some(mode) = modes.iter().find(|mode| !matches!(**mode, "LEAF" | "BRANCH_LEQ")) {
-        bail!("tract is not trusted with trees that hold {mode}: install ONNX Runtime to serve them");
+        bail!("tract reads {mode} trees incorrectly: install ONNX Runtime to serve them");
     }
     if read::tracks_missing(node)? {
         bail!(
@@ -69,21 +69,22 @@ fn refuse_the_untrusted(node: &NodeProto) -> TractResult<()> {
     Ok(())
 }
 
-/// The operators as ONNX has them: the classifier gives a label and a score for each class, the ensemble the sum alone.
+/// The operators as ONNX defines them: the classifier returns a label and a score for each class, the
+/// ensemble only the sum.
 #[derive(Debug, Clone)]
-struct Trees {
+struct TreesOp {
     forest: Arc<Forest>,
     has_label: bool,
 }
 
-impl Trees {
-    /// How many sums there are for each row.
+impl TreesOp {
+    /// Returns the number of sums for each row.
     fn targets(&self) -> usize {
         if self.has_label { 2 } else { 1 }
     }
 }
 
-impl Expansion for Trees {
+impl Expansion for TreesOp {
     fn name(&self) -> StaticName {
         if self.has_label { CLASSIFIER } else { ENSEMBLE }.into()
     }
@@ -149,7 +150,7 @@ impl EvalOp for ForestSums {
     fn eval(&self, _context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let input = inputs[0].to_plain_array_view::<f32>()?.into_dimensionality::<tract_ndarray::Ix2>()?;
         if input.ncols() < self.forest.columns() || input.ncols() == 0 {
-            bail!("the forest reads {} columns, {} are given", self.forest.columns(), input.ncols());
+            bail!("the forest needs {} columns, but the input has {}", self.forest.columns(), input.ncols());
         }
         let matrix = input.as_standard_layout();
         let Some(values) = matrix.as_slice() else { bail!("the rows are not contiguous") };

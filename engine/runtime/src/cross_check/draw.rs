@@ -2,27 +2,28 @@ use onnward_schemas::{Feature, FeatureKind, FeatureProfile, GoldenValue, Profile
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Draws rows as the training rows were, each feature for itself: a raw value for each feature, in the schema's order.
-/// The same `seed` always gives the same rows.
+/// Draws rows from the training profile, each feature independently, in the schema's order. The same `seed`
+/// always returns the same rows.
 pub fn draw_rows(schema: &Schema, profile: &Profile, rows: usize, seed: &str) -> Vec<Vec<GoldenValue>> {
     let mut bytes = [0; 32];
-    for (byte, given) in bytes.iter_mut().zip(seed.bytes()) {
-        *byte = given;
+    for (byte, byte_of_seed) in bytes.iter_mut().zip(seed.bytes()) {
+        *byte = byte_of_seed;
     }
     let mut random = ChaCha8Rng::from_seed(bytes);
     let mut row = || {
         let features = schema.features.iter().zip(&profile.features);
-        features.map(|(feature, seen)| draw(feature, seen, &mut random)).collect()
+        features.map(|(feature, profile)| draw(feature, profile, &mut random)).collect()
     };
     (0..rows).map(|_| row()).collect()
 }
 
-/// Always takes two random numbers, so that what one feature draws does not depend on what another one drew.
-fn draw(feature: &Feature, seen: &FeatureProfile, random: &mut ChaCha8Rng) -> GoldenValue {
+/// Draws a value for one feature. It always takes two random numbers, so that each feature's draw is
+/// independent of the others.
+fn draw(feature: &Feature, profile: &FeatureProfile, random: &mut ChaCha8Rng) -> GoldenValue {
     let [which, within]: [f64; 2] = [random.random_range(0.0..1.0), random.random_range(0.0..1.0)];
-    match seen {
+    match profile {
         FeatureProfile::Numeric { edges, counts, missing, min, max, .. } => {
-            match pick(counts, *missing, which) {
+            match pick_bin(counts, *missing, which) {
                 Some(bin) => {
                     let below = bin.checked_sub(1).and_then(|below| edges.get(below)).copied();
                     number(feature, below, [*min, *edges.get(bin).unwrap_or(max)], within)
@@ -34,9 +35,9 @@ fn draw(feature: &Feature, seen: &FeatureProfile, random: &mut ChaCha8Rng) -> Go
             let values = feature.categories().unwrap_or_default();
             let mut counts = counts.clone();
             counts.push(*unknown);
-            match pick(&counts, *missing, which) {
+            match pick_bin(&counts, *missing, which) {
                 Some(value) => {
-                    GoldenValue::Text(values.get(value).cloned().unwrap_or_else(|| unlisted(values)))
+                    GoldenValue::Text(values.get(value).cloned().unwrap_or_else(|| unlisted_category(values)))
                 }
                 None => GoldenValue::Missing,
             }
@@ -44,9 +45,9 @@ fn draw(feature: &Feature, seen: &FeatureProfile, random: &mut ChaCha8Rng) -> Go
     }
 }
 
-/// Which of `counts` a share of the way through all of them lies in; `None` in the `missing` after them, or if there is
-/// nothing to choose from.
-fn pick(counts: &[u64], missing: u64, share: f64) -> Option<usize> {
+/// Returns the bin in which a share of the cumulated counts lies. `None` for the missing rows, which come
+/// last, or if all counts are 0.
+fn pick_bin(counts: &[u64], missing: u64, share: f64) -> Option<usize> {
     let total: f64 = counts.iter().chain([&missing]).map(|count| *count as f64).sum();
     let mut left = share * total;
     counts.iter().position(|count| {
@@ -55,7 +56,8 @@ fn pick(counts: &[u64], missing: u64, share: f64) -> Option<usize> {
     })
 }
 
-/// A number above the edge `below`, up to `high`; the first bin has no edge below it and begins with `min`.
+/// Draws a number above the edge `below` and up to `high`. The first bin has no edge below it and starts at
+/// `min`.
 fn number(feature: &Feature, below: Option<f32>, [min, high]: [f32; 2], share: f64) -> GoldenValue {
     let [min, high] = [min, high].map(f64::from);
     let below = below.map(f64::from);
@@ -69,7 +71,7 @@ fn number(feature: &Feature, below: Option<f32>, [min, high]: [f32; 2], share: f
     GoldenValue::Number(written.unwrap_or(drawn))
 }
 
-fn unlisted(values: &[String]) -> String {
+fn unlisted_category(values: &[String]) -> String {
     let mut name = "(unlisted)".to_owned();
     while values.contains(&name) {
         name.push('*');

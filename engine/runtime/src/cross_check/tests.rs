@@ -2,8 +2,9 @@ use onnward_schemas::FeatureProfile;
 use onnward_schemas::fixtures::{PHONE, metadata};
 
 use super::*;
+use crate::fixtures::Constant;
 
-/// What the training rows of [`PHONE`] looked like.
+/// Returns [`PHONE`]'s metadata with a training profile.
 fn profiled() -> Metadata {
     let mut metadata = metadata(PHONE);
     let numeric = |edges: &[f32], counts: &[u64], [min, max]: [f32; 2], missing| FeatureProfile::Numeric {
@@ -101,7 +102,7 @@ fn the_row_that_differs_most_is_named_with_its_values() {
         for (row, probability) in changes {
             probabilities[*row] = *probability;
         }
-        Scores { backend, probabilities }
+        BackendScores { backend, probabilities }
     };
     let serving = scores(BackendKind::OnnxRuntime, &[]);
     let compare = |changes: &[(usize, f32)]| rows.compare(&serving, &scores(BackendKind::Tract, changes));
@@ -129,7 +130,30 @@ fn the_row_that_differs_most_is_named_with_its_values() {
 fn no_number_agrees_with_nothing() {
     let metadata = profiled();
     let rows = ComparedRows::of(&metadata, "a digest");
-    let nowhere = |backend| Scores { backend, probabilities: vec![f32::NAN; rows.len()] };
+    let nowhere = |backend| BackendScores { backend, probabilities: vec![f32::NAN; rows.len()] };
     let compared = rows.compare(&nowhere(BackendKind::OnnxRuntime), &nowhere(BackendKind::Tract));
     assert_eq!(compared.unwrap_err().origin, RowOrigin::Golden(0));
+}
+
+#[test]
+fn every_compared_row_needs_a_score_of_its_own() {
+    let metadata = profiled();
+    let rows = ComparedRows::of(&metadata, "a digest");
+    for count in [0, 1, rows.len() - 1, rows.len(), rows.len() + 1] {
+        let scored = rows.score(BackendKind::Tract, &mut Constant(vec![0.25; count]));
+        let refused = BackendError::ScoreCount { rows: rows.len(), scores: count };
+        assert_eq!(scored.err(), (count != rows.len()).then_some(refused));
+    }
+}
+
+#[test]
+fn a_tolerance_that_no_file_may_state_covers_no_disagreement() {
+    let mut metadata = profiled();
+    for tolerance in [1e-4, 1e6, f64::INFINITY, f64::NAN, 0.0, -1.0] {
+        metadata.golden.tolerance = tolerance;
+        let rows = ComparedRows::of(&metadata, "a digest");
+        let scores = |score| rows.score(BackendKind::Tract, &mut Constant(vec![score; rows.len()])).unwrap();
+        assert!(rows.compare(&scores(0.25), &scores(0.25)).is_ok(), "{tolerance}");
+        assert!(rows.compare(&scores(0.25), &scores(0.2502)).is_err(), "{tolerance}");
+    }
 }

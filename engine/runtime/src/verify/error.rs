@@ -3,7 +3,7 @@ use thiserror::Error;
 
 use super::SmokeTestError;
 use crate::backend::{BackendError, BackendKind};
-use crate::cross_check::Difference;
+use crate::cross_check::Disagreement;
 use crate::golden::GoldenError;
 
 /// Why a model is not verified.
@@ -20,7 +20,7 @@ pub enum VerifyError {
         /// The artifact's.
         artifact: String,
     },
-    /// No backend can open it; what each of them says.
+    /// No backend can open it; holds the error of each.
     #[error("{}", joined(.0))]
     Open(Vec<BackendError>),
     /// The backend computes something else than the trainer did.
@@ -31,24 +31,24 @@ pub enum VerifyError {
         /// How it differs.
         source: GoldenError,
     },
-    /// A foreign file leaves open how it is to be served.
-    #[error("this foreign ONNX file cannot be served: {0}")]
+    /// An external file does not state how to serve it.
+    #[error("this external ONNX file cannot be served: {0}")]
     External(#[from] ExternalError),
-    /// A foreign file does not give probabilities for rows.
-    #[error("this foreign ONNX file cannot be served: {0}")]
+    /// An external file does not return probabilities for rows.
+    #[error("this external ONNX file cannot be served: {0}")]
     SmokeTest(#[from] SmokeTestError),
-    /// The backend cannot run a batch, of another size than that of the golden rows.
+    /// The backend cannot run a batch of another size than that of the golden rows.
     #[error("a {rows}-row batch cannot be scored: {source}")]
     WarmUp {
         /// How many rows the batch has.
         rows: usize,
-        /// What the backend says.
+        /// The backend's error.
         source: BackendError,
     },
-    /// Two backends compute something else.
+    /// Two backends disagree.
     #[error(transparent)]
-    Differential(#[from] Box<Difference>),
-    /// Nothing to run it on.
+    CrossCheck(#[from] Box<Disagreement>),
+    /// No backend is available.
     #[error("no backend is available")]
     NoBackend,
 }

@@ -7,40 +7,39 @@ use onnward_schemas::GoldenValue;
 use thiserror::Error;
 
 use super::{ModelFile, VerifiedModel, Verifier, VerifyError, warm_up_sizes};
-use crate::backend::{Backend, BackendError, BackendKind, ExternalSession, Session, probability};
+use crate::backend::{Backend, BackendError, BackendKind, ExternalSession, Session, clamp_probability};
 use crate::costs::BatchCosts;
 use crate::description::{Description, ExternalDescription, UNPROVEN};
 
-/// How much a probability may differ between a row by itself and the same row in a batch: matrix kernels add in another
-/// order when there are more rows.
+/// How much a probability may differ between a single row and the same row in a batch. Matrix kernels add in
+/// another order if there are more rows.
 const BATCH_TOLERANCE: f32 = 1e-5;
 
-/// Why a foreign model that opens is not served.
+/// Why an external model that opens is not served.
 #[derive(Debug, Error, Clone, PartialEq)]
 pub enum SmokeTestError {
     /// No row was scored.
     #[error(
-        "on {backend}, none of the rows that it was tried on is scored ({reason}): write a row that it takes under \
-         [example] in config.toml"
+        "{backend} scored none of the generated rows ({reason}): write a valid row under [example] in config.toml"
     )]
     NoRowScored {
         /// The backend.
         backend: BackendKind,
-        /// What became of the last row.
+        /// Why the last row was not scored.
         reason: String,
     },
-    /// The output holds something else than probabilities.
+    /// The output does not hold probabilities.
     #[error(
-        "its output {output:?} gives {number}, which is no probability: write `activation = \"sigmoid\"` or \"softmax\" \
+        "its output {output:?} returns {number}, which is not a probability: write `activation = \"sigmoid\"` or \"softmax\" \
          under [output] in config.toml if it holds logits, or the `name` of another output"
     )]
     NoProbability {
         /// The output.
         output: String,
-        /// What it gives.
+        /// Its number.
         number: f32,
     },
-    /// What comes out is not a number for each row.
+    /// The output does not hold a number for each row.
     #[error(transparent)]
     Backend(BackendError),
     /// The rows of a batch are not independent of each other.
@@ -49,7 +48,7 @@ pub enum SmokeTestError {
          inference (in PyTorch: `model.eval()` first)"
     )]
     RowsDiffer {
-        /// The probability of the row by itself.
+        /// The probability of the single row.
         alone: f32,
         /// The probability of the row in a batch.
         batched: f32,
@@ -69,11 +68,11 @@ pub(super) fn verify(
         match ExternalSession::open(backend.as_ref(), &model, &bytes) {
             Ok(session) => {
                 let verified = verify_on(verifier, backend.as_ref(), &bytes, &model, session)?;
-                announce(name, &model);
+                log_interpretation(name, &model);
                 return Ok(verified);
             }
             Err(error) => {
-                tracing::warn!(model = name, backend = backend.kind().name(), %error, "the backend is passed over");
+                tracing::warn!(model = name, backend = backend.kind().name(), %error, "the backend is skipped");
                 errors.push(error);
             }
         }
@@ -90,8 +89,8 @@ pub fn smoke_test(backend: &dyn Backend, model: &ExternalModel, bytes: &[u8]) ->
     Ok(run_typical_rows(&mut session, backend.kind(), model)?.rows)
 }
 
-/// Logs how a file that says little of itself is understood.
-fn announce(name: &str, model: &ExternalModel) {
+/// Logs how the file is interpreted.
+fn log_interpretation(name: &str, model: &ExternalModel) {
     let fields: Vec<&str> = model.schema.features.iter().map(|feature| feature.name.as_str()).collect();
     tracing::warn!(
         model = name,
@@ -137,7 +136,7 @@ fn open(backend: &dyn Backend, model: &ExternalModel, bytes: &[u8]) -> Result<Ex
     ExternalSession::open(backend, model, bytes).map_err(|error| VerifyError::Open(vec![error]))
 }
 
-/// What the smoke test found.
+/// The result of a smoke test.
 struct SmokeTest {
     /// The first row that was scored.
     row: Vec<GoldenValue>,
@@ -147,8 +146,8 @@ struct SmokeTest {
     rows: usize,
 }
 
-/// Scores the model's typical rows one by one, and those that are scored together: the graph runs, gives probabilities,
-/// and gives them whatever else is in the batch.
+/// Scores the model's typical rows one by one, and then together those that were scored. It checks that the
+/// graph runs, that it returns probabilities, and that these do not depend on the other rows of a batch.
 fn run_typical_rows(
     session: &mut ExternalSession,
     backend: BackendKind,
@@ -169,36 +168,39 @@ fn run_typical_rows(
     let (Some(row), Some(probability)) = (rows.first(), alone.first().copied()) else {
         return Err(SmokeTestError::NoRowScored { backend, reason });
     };
-    let batched = session.try_rows(&model.schema.encode_rows(&rows)).map_err(SmokeTestError::Backend)?;
-    match alone.iter().zip(&batched).find(|(alone, batched)| (*alone - *batched).abs() > BATCH_TOLERANCE) {
+    let batched = session.score_rows(&model.schema.encode_rows(&rows)).map_err(SmokeTestError::Backend)?;
+    // NaN agrees with nothing.
+    let agree = |alone: f32, batched: f32| (alone - batched).abs() <= BATCH_TOLERANCE;
+    match alone.iter().zip(&batched).find(|(alone, batched)| !agree(**alone, **batched)) {
         Some((&alone, &batched)) => Err(SmokeTestError::RowsDiffer { alone, batched }),
         None => Ok(SmokeTest { row: row.clone(), probability, rows: rows.len() }),
     }
 }
 
-/// The probability of one row, or why there is none: what fails on this row may run on others.
+/// Returns the probability of one row, or why there is none. A graph that fails on this row may run on
+/// others.
 fn try_row(
     session: &mut ExternalSession,
     model: &ExternalModel,
     row: &[GoldenValue],
 ) -> Result<Result<f32, String>, SmokeTestError> {
-    let scored = session.try_rows(&model.schema.encode_rows(&[row.to_vec()]));
+    let scored = session.score_rows(&model.schema.encode_rows(&[row.to_vec()]));
     let number = match scored {
         Ok(numbers) => numbers.first().copied().unwrap_or(f32::NAN),
         Err(BackendError::Run { reason, .. }) => return Ok(Err(reason)),
         Err(error) => return Err(SmokeTestError::Backend(error)),
     };
     if number.is_nan() {
-        return Ok(Err("what comes out is no number".to_owned()));
+        return Ok(Err("the output is not a number".to_owned()));
     }
-    let probability = probability(number);
+    let probability = clamp_probability(number);
     if probability.is_nan() {
         return Err(SmokeTestError::NoProbability { output: model.output.name.clone(), number });
     }
     Ok(Ok(probability))
 }
 
-/// Runs the batch sizes that come first, so that no request pays for the first allocation of its size.
+/// Runs the most likely batch sizes once, so that no request pays for the first allocation of its size.
 fn warm_up(
     session: &mut ExternalSession,
     model: &ExternalModel,
@@ -208,7 +210,7 @@ fn warm_up(
     warm_up_sizes(max_batch_rows).try_for_each(|size| run(session, model, row, size))
 }
 
-/// Scores one row so many times.
+/// Scores a batch of `size` equal rows.
 fn run(
     session: &mut ExternalSession,
     model: &ExternalModel,
@@ -216,7 +218,7 @@ fn run(
     size: usize,
 ) -> Result<(), VerifyError> {
     let rows = model.schema.encode_rows(&vec![row.to_vec(); size]);
-    session.try_rows(&rows).map(drop).map_err(|source| VerifyError::WarmUp { rows: size, source })
+    session.score_rows(&rows).map(drop).map_err(|source| VerifyError::WarmUp { rows: size, source })
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ impl LoadStep {
             VerifyError::Golden { .. } => Self::Golden,
             VerifyError::SmokeTest(_) => Self::SmokeTest,
             VerifyError::WarmUp { .. } => Self::WarmUp,
-            VerifyError::Differential(_) => Self::Differential,
+            VerifyError::CrossCheck(_) => Self::Differential,
             VerifyError::NoBackend => Self::NoBackend,
         }
     }

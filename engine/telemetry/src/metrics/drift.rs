@@ -1,4 +1,4 @@
-use onnward_quality::drift::{DriftReport, SubjectReport, WindowKind};
+use onnward_quality::drift::{DriftReport, VariableReport, WindowKind};
 use prometheus::{Encoder, GaugeVec, IntGaugeVec, Registry, TextEncoder};
 
 use super::{MetricsError, float_gauges, gauges, to_i64};
@@ -89,15 +89,15 @@ impl DriftVecs {
             let window = report.window(kind);
             let labels = [*model, &version, kind.name()];
             self.window_rows.with_label_values(&labels).set(to_i64(window.rows));
-            for subject in window.subjects() {
-                self.set_subject(&labels, subject);
+            for variable in window.variables() {
+                self.set_variable(&labels, variable);
             }
         }
     }
 
-    fn set_subject(&self, [model, version, window]: &[&str; 3], subject: &SubjectReport<'_>) {
-        let labels = [*model, *version, *window, subject.kind.name(), subject.name];
-        let statistics = subject.statistics;
+    fn set_variable(&self, [model, version, window]: &[&str; 3], variable: &VariableReport<'_>) {
+        let labels = [*model, *version, *window, variable.kind.name(), variable.name];
+        let statistics = variable.statistics;
         let measures = [
             (&self.psi, statistics.psi),
             (&self.js_distance, statistics.js_distance),
@@ -109,7 +109,7 @@ impl DriftVecs {
             }
         }
         if statistics.psi.is_some() {
-            self.detected.with_label_values(&labels).set(i64::from(subject.detected));
+            self.detected.with_label_values(&labels).set(i64::from(variable.detected));
         }
     }
 }

@@ -1,4 +1,4 @@
-use onnward_quality::performance::Judged;
+use onnward_quality::performance::LabelledPrediction;
 use redb::ReadableTable;
 
 use super::record::{Record, key_digest};
@@ -115,7 +115,7 @@ impl State {
             let millis = outcome.millis.unwrap_or(now);
             tables.outcomes.insert(id.as_u128(), (version, probability, positive, millis, received))?;
             stats.outcomes += u64::from(before.is_none());
-            let judged = Judged { probability, positive };
+            let judged = LabelledPrediction { probability, positive };
             events.push(Event { id, version, judged, received, corrects: before.is_some() });
         }
         let by = &stats.by;

@@ -71,7 +71,10 @@ fn outcomes_are_joined_by_id_and_survive_a_new_start() {
     assert_eq!((store.predictions(), counts(&store)), (4, vec![(3, 3, 1), (4, 1, 0)]));
     let events = store.events().unwrap();
     assert_eq!(events.len(), 1);
-    assert_eq!((events[0].id, events[0].judged), (third, Judged { probability: 0.3, positive: true }));
+    assert_eq!(
+        (events[0].id, events[0].judged),
+        (third, LabelledPrediction { probability: 0.3, positive: true })
+    );
     let not_there = scored[0].first.of_row(3);
     let again = [by_id(third, true), by_id(third, false), by_id(other, false), by_id(not_there, true)];
     let joined = join(&mut store, &again, NOW);
@@ -93,7 +96,7 @@ fn a_contradicting_outcome_takes_the_place_of_the_first_only_if_it_says_so() {
         store.write(&[], &[vec![by_id(id, false), corrects(true), corrects(false)]], NOW + 5).unwrap();
     use JoinResult::{Contradicting, Corrected, Duplicate};
     assert_eq!(results(written.answers[0].as_ref().unwrap()), [Contradicting, Duplicate, Corrected]);
-    let judged = Judged { probability: 0.1, positive: false };
+    let judged = LabelledPrediction { probability: 0.1, positive: false };
     assert_eq!(written.events, [Event { id, version: 0, judged, received: NOW, corrects: true }]);
     assert_eq!(store.events().unwrap()[0].judged, judged);
     assert_eq!(counts(&store), [(1, 1, 1)]);

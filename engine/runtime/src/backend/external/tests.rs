@@ -9,7 +9,7 @@ const PIPELINE: &[u8] = include_bytes!("../../../../../tests/data/foreign/sklear
 const NETWORK: &[u8] = include_bytes!("../../../../../tests/data/foreign/torch-logits.onnx");
 
 fn decode(bytes: &[u8]) -> ExternalModel {
-    ExternalModel::decode("foreign", bytes, None).unwrap()
+    ExternalModel::decode("external", bytes, None).unwrap()
 }
 
 fn open(model: &ExternalModel, score: fn(&[Input]) -> Result<Vec<f32>, String>) -> ExternalSession {
@@ -78,7 +78,7 @@ fn a_row_that_the_graph_fails_on_has_no_probability_and_the_others_keep_theirs()
     let rows = read(&pipeline, TWO_ROWS);
     let scored = score(&mut session, &rows);
     assert!(scored[0] == 0.25 && scored[1].is_nan(), "{scored:?}");
-    assert!(session.try_rows(&rows).unwrap_err().to_string().contains("unknown region"));
+    assert!(session.score_rows(&rows).unwrap_err().to_string().contains("unknown region"));
 }
 
 #[test]

@@ -1,19 +1,20 @@
-//! Trees that are walked, along several paths at once.
+//! Walks trees along several paths at the same time.
 //!
-//! Which way a row goes at a node cannot be foreseen, and a processor that guesses wrongly throws away more work than a
-//! node is. So a step computes the next node and has no branch. Each step waits for the one before it; so several paths go
-//! side by side: of several rows through one tree, or, of a single row, through several trees.
+//! A row's direction at a node cannot be predicted, and a misprediction costs more than a node. So a step
+//! computes the next node without a branch. Each step depends on the one before it, so several paths are
+//! walked in parallel: several rows through one tree or, for a single row, several trees.
 
 use std::slice::ChunksExact;
 
 use super::TreeNode;
 
-/// How many paths go side by side: as many as a processor of today has registers for.
+/// The number of parallel paths: as many as a current processor has registers for.
 const PATHS: usize = 8;
-/// How many blocks of rows go through a tree before the next tree's turn: they and the tree stay in the nearest cache.
+/// The number of blocks of rows that are scored on a tree before the next tree follows. They and the tree fit
+/// the L1 cache.
 const BLOCKS: usize = 8;
 
-/// Trees whose leaves are summed.
+/// A forest whose trees are walked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Paths {
     columns: usize,
@@ -31,21 +32,21 @@ struct PackedTree {
     depth: u32,
 }
 
-/// A split, or a leaf, which is a split that all rows leave for itself: so that a path may go on when it has ended.
+/// A split, or a leaf: a split whose children are itself, so that a path that has ended can keep stepping.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct PackedNode {
     threshold: f32,
-    /// Where the column's first value is in a block.
+    /// The index of the column's first value in a block.
     at: u32,
     /// The node for rows up to the threshold; the one for all others follows it.
     below: u32,
 }
 
-/// The values of `PATHS` rows, column after column, and behind them a column of zeros, which the leaves compare.
+/// The values of `PATHS` rows, column by column, followed by a column of zeros, which the leaves compare.
 type Block = [f32];
 
 impl Paths {
-    /// Lays the trees out; `None` if there is none, or if one is not well formed.
+    /// Packs the trees. `None` if there is no tree, or if one is not well formed.
     pub fn new(trees: &[Vec<TreeNode>]) -> Option<Self> {
         let columns = trees.iter().flatten().map(|node| match node {
             TreeNode::Split { column, .. } => column.saturating_add(1),
@@ -60,7 +61,7 @@ impl Paths {
     /// Adds a tree level by level, so that the two children of a node lie side by side.
     fn add(&mut self, tree: &[TreeNode]) -> Option<()> {
         let root = self.nodes.len();
-        // Which node each one is made of, and how deep it lies.
+        // The source of each packed node, and its depth.
         let mut sources = vec![(0, 0)];
         let mut deepest = 0;
         while let Some(&(source, depth)) = sources.get(self.nodes.len() - root) {
@@ -85,12 +86,12 @@ impl Paths {
         Some(())
     }
 
-    /// How many columns a row has at least.
+    /// Returns the number of columns that a row must have.
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// The trees as they are laid out: each node but the root is the child of exactly one before it.
+    /// Returns the packed trees. Each node but the root is the child of exactly one node before it.
     pub fn trees(&self) -> impl Iterator<Item = Vec<TreeNode>> {
         let roots = || self.trees.iter().map(|tree| tree.root as usize);
         let ends = roots().skip(1).chain([self.nodes.len()]);
@@ -106,8 +107,8 @@ impl Paths {
         TreeNode::Split { column: at as usize / PATHS, threshold, below, above: below + 1 }
     }
 
-    /// For each row of a matrix, row after row of `width` columns, the sums of the leaves that it reaches, in the order of
-    /// the trees.
+    /// Returns the sums of the leaves that each row reaches, added in the order of the trees. `matrix` is
+    /// row-major with `width` columns.
     pub fn sums(&self, matrix: &[f32], width: usize) -> Vec<[f32; 2]> {
         let mut sums = vec![[0.0; 2]; matrix.len() / width];
         let block_len = (self.columns + 1) * PATHS;
@@ -119,12 +120,12 @@ impl Paths {
             for (block, rows) in blocks.chunks_exact_mut(block_len).zip(rows.chunks_exact(PATHS * width)) {
                 rows.chunks_exact(width).enumerate().for_each(|(path, row)| self.fill(block, path, row));
             }
-            self.add_leaves_of_rows(blocks.chunks_exact(block_len), sums);
+            self.add_row_leaves(blocks.chunks_exact(block_len), sums);
         }
         let block = &mut blocks[..block_len];
         for (row, sum) in single_rows.chunks_exact(width).zip(single_sums) {
             self.fill(block, 0, row);
-            self.add_leaves_of_row(block, sum);
+            self.add_tree_leaves(block, sum);
         }
         sums
     }
@@ -134,8 +135,8 @@ impl Paths {
         values.zip(&row[..self.columns]).for_each(|(place, value)| *place = *value);
     }
 
-    /// Each path is a row's.
-    fn add_leaves_of_rows(&self, blocks: ChunksExact<'_, f32>, sums: &mut [[f32; 2]]) {
+    /// Walks one tree for several rows in parallel.
+    fn add_row_leaves(&self, blocks: ChunksExact<'_, f32>, sums: &mut [[f32; 2]]) {
         for PackedTree { root, depth } in &self.trees {
             for (block, sums) in blocks.clone().zip(sums.chunks_exact_mut(PATHS)) {
                 let leaves = self.walk::<1>([*root; PATHS], *depth, block);
@@ -144,8 +145,8 @@ impl Paths {
         }
     }
 
-    /// Each path is a tree's, for the block's first row.
-    fn add_leaves_of_row(&self, block: &Block, sum: &mut [f32; 2]) {
+    /// Walks several trees in parallel for the block's first row.
+    fn add_tree_leaves(&self, block: &Block, sum: &mut [f32; 2]) {
         for trees in self.trees.chunks(PATHS) {
             let roots = std::array::from_fn(|path| trees[path.min(trees.len() - 1)].root);
             let depth = trees.iter().map(|tree| tree.depth).max().unwrap_or_default();
@@ -160,7 +161,7 @@ impl Paths {
         sum[1] += weights[1];
     }
 
-    /// Goes `steps` steps from these nodes. Path `p` takes the values of the block's row `p * ROWS`.
+    /// Advances each path by `steps` nodes. Path `p` reads the block's row `p * ROWS`.
     #[inline(always)]
     fn walk<const ROWS: usize>(&self, mut nodes: [u32; PATHS], steps: u32, block: &Block) -> [u32; PATHS] {
         for _ in 0..steps {

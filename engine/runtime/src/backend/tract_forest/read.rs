@@ -1,4 +1,4 @@
-//! The attributes of ONNX's tree operators, as trees.
+//! Reads the attributes of ONNX's tree operators as trees.
 
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::{NodeProto, TensorProto};
@@ -6,8 +6,8 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::super::forest::{Forest, TreeNode};
 
-/// Reads `TreeEnsembleClassifier` (ai.onnx.ml 1 to 4) with two classes, `BRANCH_LEQ` and sums of leaf weights; `None` for any
-/// other, which may still be a valid one.
+/// Reads `TreeEnsembleClassifier` (ai.onnx.ml 1 to 4) with two classes, `BRANCH_LEQ` and sums of leaf
+/// weights. `None` for any other, which may still be valid.
 pub fn classifier(node: &NodeProto) -> TractResult<Option<Forest>> {
     let labels = node.get_attr_opt_slice::<i64>("classlabels_int64s")?;
     let transform = node.get_attr_opt::<&str>("post_transform")?;
@@ -36,13 +36,13 @@ pub fn classifier(node: &NodeProto) -> TractResult<Option<Forest>> {
     Ok(nodes.trees().and_then(|trees| weights.add_to(trees)).and_then(|trees| Forest::new(&trees)))
 }
 
-/// Whether a tree says where it sends missing values; those here send them where all others go that are not below.
+/// Returns whether a tree states where it sends missing values. The forests here send them to `above`.
 pub fn tracks_missing(node: &NodeProto) -> TractResult<bool> {
     let tracks = node.get_attr_opt_slice::<i64>("nodes_missing_value_tracks_true")?;
     Ok(tracks.is_some_and(|tracks| tracks.iter().any(|tracks| *tracks != 0)))
 }
 
-/// One entry a node, leaves included.
+/// One entry for each node, including leaves.
 struct NodeLists<'a> {
     trees: &'a [i64],
     ids: &'a [i64],
@@ -54,7 +54,7 @@ struct NodeLists<'a> {
 }
 
 impl NodeLists<'_> {
-    /// The trees, if they and their nodes are numbered from 0 in the order in which they stand.
+    /// Returns the trees. `None` unless they and their nodes are numbered from 0 in the order of the lists.
     fn trees(&self) -> Option<Vec<Vec<TreeNode>>> {
         let mut trees: Vec<Vec<TreeNode>> = Vec::new();
         for (index, (tree, id)) in self.trees.iter().zip(self.ids).enumerate() {
@@ -91,7 +91,7 @@ struct WeightLists<'a> {
 
 impl WeightLists<'_> {
     fn add_to(&self, mut trees: Vec<Vec<TreeNode>>) -> Option<Vec<Vec<TreeNode>>> {
-        // Weights of one class alone are the other one's probability: ONNX has a case of its own for them.
+        // ONNX treats weights of one class alone as a special case.
         if ![0, 1].iter().all(|class| self.classes.contains(class)) {
             return None;
         }
@@ -108,7 +108,8 @@ impl WeightLists<'_> {
     }
 }
 
-/// Reads `TreeEnsemble` (ai.onnx.ml 5) with one target, `BRANCH_LEQ` and sums of leaf weights; `None` for any other.
+/// Reads `TreeEnsemble` (ai.onnx.ml 5) with one target, `BRANCH_LEQ` and sums of leaf weights; `None` for any
+/// other.
 pub fn ensemble(context: &ParsingContext, node: &NodeProto) -> TractResult<Option<Forest>> {
     const SUM: i64 = 1;
     const NONE: i64 = 0;
@@ -154,8 +155,8 @@ struct SplitLists<'a> {
 impl SplitLists<'_> {
     const LEQ: u8 = 0;
 
-    /// The trees, in the order of their roots; `None` where they have more nodes together than there are, because they
-    /// share some: these would be copied for each.
+    /// Returns the trees in the order of their roots. `None` if they share nodes, which would be copied for
+    /// each tree.
     fn trees(&self) -> Option<Vec<Vec<TreeNode>>> {
         let mut left = 2 * self.modes.len() + self.roots.len();
         let mut trees = Vec::new();
@@ -167,7 +168,7 @@ impl SplitLists<'_> {
         Some(trees)
     }
 
-    /// The tree below a node, level by level.
+    /// Returns the tree below a node, level by level.
     fn tree(&self, root: i64) -> Option<Vec<TreeNode>> {
         let mut sources = vec![(root, false)];
         let mut tree = Vec::new();
@@ -177,7 +178,7 @@ impl SplitLists<'_> {
                 tree.push(TreeNode::Leaf { weights: [*self.weights.get(source)?, 0.0] });
                 continue;
             }
-            // A node that is reached twice would be copied without an end.
+            // A node that is reached twice could be copied without end.
             if self.modes.get(source) != Some(&Self::LEQ) || sources.len() > 2 * self.modes.len() {
                 return None;
             }

@@ -3,17 +3,17 @@ use std::ops::Range;
 use onnward_schemas::{Feature, FeatureKind, FeatureProfile, Profile, SCORE_BINS, Schema};
 use serde::Serialize;
 
-/// What the score is called, as in an answer.
+/// The name of the score, as in an answer.
 pub const SCORE_NAME: &str = "probability";
 
-/// What is compared: a feature, or the score.
+/// A feature, or the score.
 #[derive(Debug)]
-pub struct Subject {
+pub struct Variable {
     /// Which of the two.
-    pub kind: SubjectKind,
+    pub kind: VariableKind,
     /// The feature's name; [`SCORE_NAME`].
     pub name: String,
-    /// What the schema says of it.
+    /// Its description in the schema.
     pub description: Option<String>,
     /// Its bins among all bins.
     pub range: Range<usize>,
@@ -26,15 +26,15 @@ pub struct Subject {
 /// Whether something is a feature or the score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum SubjectKind {
+pub enum VariableKind {
     /// A feature of the schema.
     Feature,
-    /// The probability that the model gives.
+    /// The probability that the model returns.
     Score,
 }
 
-impl SubjectKind {
-    /// The name, as in a metric's label.
+impl VariableKind {
+    /// Returns the name used in metric labels.
     pub fn name(self) -> &'static str {
         match self {
             Self::Feature => "feature",
@@ -43,21 +43,22 @@ impl SubjectKind {
     }
 }
 
-/// What is counted together.
+/// Values that are counted together.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Bin {
-    /// What it is, for people.
+    /// Its human-readable name.
     pub name: String,
-    /// What it holds.
+    /// The values that it holds.
     #[serde(flatten)]
     pub content: BinContent,
 }
 
-/// What a bin holds.
+/// The values of a bin.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "content", rename_all = "lowercase")]
 pub enum BinContent {
-    /// Quantities above `from` and up to `to`; of the score, from `from` on and below `to`. Without a bound it is open.
+    /// Quantities above `from` and up to `to`; of the score, from `from` on and below `to`. Without a bound
+    /// it is open.
     Range {
         /// The lower bound.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,34 +75,35 @@ pub enum BinContent {
     Unknown,
 }
 
-impl Subject {
-    /// The features in the schema's order and then the score, with their bins in the order of [`super::bins::Bins`].
+impl Variable {
+    /// Returns the variables: the features in the schema's order, then the score. Their bins are in the order
+    /// of [`super::bins::Bins`].
     pub fn all(schema: &Schema, profile: &Profile) -> Vec<Self> {
         let mut start = 0;
-        let features = schema.features.iter().zip(&profile.features).map(|(feature, seen)| {
-            let (bins, training) = bins(feature, seen);
-            (SubjectKind::Feature, feature.name.clone(), Some(feature.description.clone()), bins, training)
+        let features = schema.features.iter().zip(&profile.features).map(|(feature, profile)| {
+            let (bins, training) = bins(feature, profile);
+            (VariableKind::Feature, feature.name.clone(), Some(feature.description.clone()), bins, training)
         });
         let (bins, training) = score_bins(profile);
-        let score = (SubjectKind::Score, SCORE_NAME.to_owned(), None, bins, training);
-        let subject = |(kind, name, description, bins, training): (_, _, _, Vec<Bin>, _)| {
+        let score = (VariableKind::Score, SCORE_NAME.to_owned(), None, bins, training);
+        let variable = |(kind, name, description, bins, training): (_, _, _, Vec<Bin>, _)| {
             let range = start..start + bins.len();
             start = range.end;
             Self { kind, name, description, range, bins, training }
         };
-        features.chain([score]).map(subject).collect()
+        features.chain([score]).map(variable).collect()
     }
 
-    /// How many bins are of values; those after them are of missing and unknown ones.
+    /// Returns the number of bins of values; those after them are of missing and unknown ones.
     pub fn values(&self) -> usize {
         let is_value = |bin: &&Bin| !matches!(bin.content, BinContent::Missing | BinContent::Unknown);
         self.bins.iter().filter(is_value).count()
     }
 }
 
-fn bins(feature: &Feature, seen: &FeatureProfile) -> (Vec<Bin>, Vec<u64>) {
+fn bins(feature: &Feature, profile: &FeatureProfile) -> (Vec<Bin>, Vec<u64>) {
     let missing = Bin { name: "missing".to_owned(), content: BinContent::Missing };
-    match seen {
+    match profile {
         FeatureProfile::Numeric { edges, counts, missing: missing_rows, .. } => {
             let is_integer = matches!(feature.kind, FeatureKind::Numeric { integer: true, .. });
             let lower = std::iter::once(None).chain(edges.iter().copied().map(Some));
@@ -148,7 +150,7 @@ fn numbers(above: Option<f32>, up_to: Option<f32>) -> String {
     }
 }
 
-/// The same for whole numbers, named by those that lie in the bin.
+/// Formats a range of whole numbers by those that lie in the bin.
 fn whole_numbers(above: Option<f32>, up_to: Option<f32>) -> String {
     match (above.map(|above| above.floor() + 1.0), up_to.map(f32::floor)) {
         (Some(first), Some(last)) if first >= last => last.to_string(),
