@@ -7,7 +7,6 @@ mod keys_file;
 mod rules;
 mod signatures;
 mod tokens;
-mod watched_file;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -159,7 +158,7 @@ impl Authenticator {
 
     fn look_at_files(&self) {
         if let Some(keys) = &self.keys {
-            keys.refresh();
+            keys.reload_if_changed();
         }
         if let Some(tokens) = &self.tokens {
             tokens.jwks().look_at_file();

@@ -88,7 +88,7 @@ pub struct Engine {
     pub lifecycle: Arc<Lifecycle>,
     pub config: HttpConfig,
     pub limits: LimitsConfig,
-    pub over_tls: bool,
+    pub uses_tls: bool,
     /// The keys that are asked for; by default there are none.
     pub auth: Option<Arc<Authenticator>>,
     pub protect: Vec<Protected>,
@@ -129,7 +129,7 @@ impl Engine {
                 access_log: AccessLogConfig::default(),
             },
             limits: LimitsConfig::default(),
-            over_tls: false,
+            uses_tls: false,
             auth: None,
             protect: Vec::new(),
             audit_file: None,
@@ -245,7 +245,7 @@ impl Engine {
         HttpState::new(HttpParts {
             config: self.config.clone(),
             limits: self.limits.clone(),
-            over_tls: self.over_tls,
+            uses_tls: self.uses_tls,
             auth: self.auth.clone(),
             protect: self.protect.clone(),
             audit: Audit::open(self.audit_file.as_deref()).unwrap(),

@@ -284,7 +284,7 @@ impl ApiError {
     }
 
     /// Whether the body may still be coming, which nobody wants: the connection ends with the answer.
-    pub(super) fn leaves_body(&self) -> bool {
+    pub(super) fn leaves_body_unread(&self) -> bool {
         matches!(self, Self::BodyTooLarge { .. } | Self::BodiesFull | Self::BodyTimedOut { .. })
     }
 
@@ -336,7 +336,7 @@ impl IntoResponse for ApiError {
         if let Some(challenge) = self.challenge() {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
-        if self.leaves_body() {
+        if self.leaves_body_unread() {
             // HTTP/2 has no such header, and hyper leaves it out there.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

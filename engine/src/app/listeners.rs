@@ -61,7 +61,7 @@ impl Listeners {
     }
 
     /// Whether those who use models come over TLS.
-    pub fn over_tls(&self) -> bool {
+    pub fn uses_tls(&self) -> bool {
         self.everybody.tls.is_some()
     }
 

@@ -15,7 +15,7 @@ pub use self::key_set::{KeySet, NoKey};
 use self::key_set::{MalformedSet, PassedOver};
 use self::remote::Remote;
 use super::rules::{JwksPlace, TokenRules};
-use super::watched_file::WatchedFile;
+use crate::watched_file::WatchedFile;
 
 /// Why there are no keys to check tokens with.
 #[derive(Debug, Error)]
@@ -79,7 +79,8 @@ impl Jwks {
             JwksPlace::File(path) => {
                 let file = WatchedFile::new(path.clone());
                 let content = file
-                    .content()
+                    .poll()
+                    .content
                     .map_err(|source| JwksError::Unreadable { place: place.clone(), source })?;
                 let jwks = Self { current: ArcSwapOption::empty(), origin: Origin::File(file), rules };
                 let set = jwks.parse(&content)?;
@@ -114,7 +115,7 @@ impl Jwks {
     /// Reads the file again if it has changed.
     pub fn look_at_file(&self) {
         let Origin::File(file) = &self.origin else { return };
-        let Some(content) = file.news() else { return };
+        let Some(content) = file.changed_content() else { return };
         let place = &self.rules.jwks;
         let read = content.map_err(|source| JwksError::Unreadable { place: place.to_string(), source });
         match read.and_then(|content| self.parse(&content)) {

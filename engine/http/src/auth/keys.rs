@@ -9,8 +9,8 @@ use subtle::ConstantTimeEq;
 
 use super::key::ApiKey;
 use super::keys_file::{KeyEntry, Keys, KeysFileError};
-use super::watched_file::WatchedFile;
 use super::{Caller, Refusal};
+use crate::watched_file::WatchedFile;
 
 /// The keys of a file that is read again when it changes.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl ValidKeys {
     /// [`KeysFileError`] when the file cannot be read or is not as it should be.
     pub fn open(path: &Path) -> Result<Self, KeysFileError> {
         let file = WatchedFile::new(path.to_owned());
-        let keys = Keys::from_content(file.content(), path)?;
+        let keys = Keys::from_content(file.poll().content, path)?;
         Ok(Self { file, keys: ArcSwap::from_pointee(keys) })
     }
 
@@ -53,8 +53,8 @@ impl ValidKeys {
 
     /// Reads the keys again if their file has changed. Whatever is wrong with it, the keys that were valid stay valid, and
     /// the log says so once.
-    pub fn refresh(&self) {
-        let Some(content) = self.file.news() else { return };
+    pub fn reload_if_changed(&self) {
+        let Some(content) = self.file.changed_content() else { return };
         if content.as_ref().is_ok_and(Vec::is_empty) {
             // Whoever writes a file anew empties it first, which must not lock everybody out.
             return tracing::warn!(

@@ -10,7 +10,7 @@ use super::shapes::{
     self, AnySchema, MODELS, boolean, count, list, object, one_of, operation, refusing, string, typed, types,
 };
 use crate::problem::ApiError;
-use crate::routes::drift::FOREIGN;
+use crate::routes::drift::EXTERNAL;
 
 /// The operations by path.
 pub fn operations(models: &[Arc<ServingModel>]) -> [(&'static str, Operation); 2] {
@@ -40,7 +40,7 @@ fn asking(models: &[Arc<ServingModel>], id: &str, summary: &str) -> OperationBui
 }
 
 fn refused(operation: OperationBuilder, instance: &str) -> Operation {
-    let none = ApiError::NoDrift { name: "other".to_owned(), version: 3, reason: FOREIGN };
+    let none = ApiError::NoDrift { name: "other".to_owned(), version: 3, reason: EXTERNAL };
     let reasons = "There is no such model, the version is not loaded or has no training profile, or drift is not watched.";
     let bad =
         ApiError::BadParameter { parameter: "version".to_owned(), valid: "must be a whole number from 1" };

@@ -9,7 +9,7 @@ use utoipa::openapi::{Components, Paths};
 use super::shapes::problem_response;
 use crate::auth::Protected;
 use crate::auth::{Authenticator, Scope};
-use crate::guard::API_KEY;
+use crate::authorization::API_KEY;
 use crate::problem::{self, ApiError};
 
 /// The ways to say who one is.

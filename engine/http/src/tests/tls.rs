@@ -155,18 +155,18 @@ async fn a_changed_certificate_is_taken_without_a_restart_and_a_broken_one_is_no
     // Between the two files, the key does not belong to the certificate.
     let next = after.vouches_for("engine.example");
     fs::write(&place.config.certificate_file, &next.certificate).unwrap();
-    tls.refresh();
-    tls.refresh();
+    tls.reload_if_changed();
+    tls.reload_if_changed();
     assert!(ask(address, client(before.roots())).await.is_ok(), "what there was goes on");
     assert_eq!(log.text().matches("cannot be used together").count(), 1, "{}", log.text());
 
     place.put(&next);
-    tls.refresh();
+    tls.reload_if_changed();
     assert!(ask(address, client(after.roots())).await.is_ok());
     assert!(ask(address, client(before.roots())).await.is_err());
 
     fs::remove_file(&place.config.private_key_file).unwrap();
-    tls.refresh();
+    tls.reload_if_changed();
     assert!(ask(address, client(after.roots())).await.is_ok());
     assert!(!log.text().contains("PRIVATE KEY"), "{}", log.text());
 }
