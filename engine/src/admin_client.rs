@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use onnward_http::root_cause::innermost;
+use onnward_http::root_cause::root_cause;
 use onnward_http::tls::TlsConfig;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, StatusCode};
@@ -154,7 +154,7 @@ pub fn ask(question: Question, timeout: Duration) -> Result<Reply, RemoteError> 
 async fn answer(question: Question, timeout: Duration) -> Result<Reply, RemoteError> {
     let Question { method, url, any_certificate, key } = question;
     let unreachable =
-        |error: reqwest::Error| RemoteError::Unreachable { url: url.clone(), reason: innermost(&error) };
+        |error: reqwest::Error| RemoteError::Unreachable { url: url.clone(), reason: root_cause(&error) };
     let client = reqwest::Client::builder().timeout(timeout).no_proxy();
     let client = client.danger_accept_invalid_certs(any_certificate).build().map_err(unreachable)?;
     let request = client.request(method, &url);

@@ -1,4 +1,5 @@
-//! What every request passes: it gets an id, its errors get their body, and it leaves one line and its metrics.
+//! The layer that every request passes through: assigns an id, writes error bodies, logs one line and records
+//! metrics.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -40,7 +41,7 @@ pub struct RequestStats {
     pub scoring: Option<Scoring>,
 }
 
-/// The layer that follows a request from its head to its answer, and tells handlers its id if they ask for it.
+/// Creates the layer that observes each request. Handlers receive the request's id if `exposes_request_id
 pub fn access_layer(
     state: &Arc<Observation>,
     exposes_request_id: bool,
@@ -113,7 +114,7 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for AccessFuture<F
     }
 }
 
-/// What a panic in a handler is answered with: nothing of what it said.
+/// Builds the response to a panic, without its message.
 fn panic_response(panic: &(dyn Any + Send)) -> Response {
     let reason = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         (Some(text), _) => (*text).to_owned(),
@@ -197,7 +198,7 @@ impl AccessRecord {
         }
     }
 
-    /// Gives an answer what every answer has.
+    /// Adds the headers common to all responses.
     fn finish(&mut self, response: Response) -> Response {
         let errors = self.state.config.errors;
         let mut response = problem::finish(response, self.uri.path(), self.id.as_str(), errors);
@@ -222,7 +223,7 @@ impl AccessRecord {
         response
     }
 
-    /// Whether the request is among those that are written down; whatever failed or was slow is.
+    /// Returns whether to log the request: sampled, failed or slow.
     fn leaves_line(&self, status: u16, took: Duration) -> bool {
         let AccessLogConfig { sample, slow, .. } = self.state.config.access_log;
         // Probes that succeed would be most of an idle engine's log.
@@ -266,7 +267,8 @@ impl Drop for AccessRecord {
     }
 }
 
-/// HTTP's own methods by name; clients may make up others.
+/// Returns the method's name, or "other" for one that HTTP does not define, which bounds the label's
+/// cardinality.
 fn method_label(method: &Method) -> &'static str {
     const KNOWN: [(Method, &str); 7] = [
         (Method::GET, "GET"),

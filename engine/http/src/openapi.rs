@@ -17,7 +17,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::state::{AccessControl, Admission, HttpState, Models};
 
-/// `GET /openapi.json`.
+/// Answers `GET /openapi.json`.
 pub async fn document_route(
     State(models): State<Arc<Models>>,
     State(admission): State<Arc<Admission>>,
@@ -26,7 +26,7 @@ pub async fn document_route(
     Json(document(&models, admission.max_request_rows, &access_control))
 }
 
-/// `/docs`: Swagger UI, from the program itself.
+/// Serves Swagger UI at `/docs
 pub fn page() -> Router<HttpState> {
     let config = Config::from("/openapi.json")
         .try_it_out_enabled(true)
@@ -38,7 +38,7 @@ pub fn page() -> Router<HttpState> {
     SwaggerUi::new("/docs").config(config).into()
 }
 
-/// The OpenAPI 3.1 document of what is served now.
+/// Returns the OpenAPI 3.1 document of what is served now.
 fn document(models: &Models, max_rows: usize, access_control: &AccessControl) -> OpenApi {
     let default = models.registry.default_model();
     let models = models.registry.serving();

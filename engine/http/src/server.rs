@@ -43,7 +43,7 @@ pub struct ConnectionLimits {
     /// How many requests may be under way on one HTTP/2 connection.
     pub max_streams: u32,
     /// For how long a connection with a request is surely not idle.
-    pub busy: Duration,
+    pub max_request_age: Duration,
 }
 
 /// What is served at one address.
@@ -72,7 +72,7 @@ struct Shared {
 /// flight is answered.
 pub async fn serve(server: Server, lifecycle: Arc<Lifecycle>) {
     let Server { listener, router, tls, limits, metrics } = server;
-    let connections = Arc::new(Connections::new(limits.max_connections, limits.busy));
+    let connections = Arc::new(Connections::new(limits.max_connections, limits.max_request_age));
     let shared = Arc::new(Shared { router, tls, builder: connection_builder(limits), metrics });
     let mut draining = pin!(lifecycle.reached(Phase::Draining));
     loop {
@@ -93,8 +93,8 @@ pub async fn serve(server: Server, lifecycle: Arc<Lifecycle>) {
     drain_accept_queue(listener, &connections, &shared).await;
     // The first requests of new connections have started by then; idle connections are closed.
     sleep(REQUEST_DRAIN).await;
-    connections.end_all();
-    connections.ended().await;
+    connections.close_all();
+    connections.all_closed().await;
 }
 
 /// Drains the accept queue and closes the listener, because closing resets connections that are not accepted yet.
@@ -125,12 +125,12 @@ async fn serve_connection(
     shared: &Arc<Shared>,
     (stream, peer): (TcpStream, SocketAddr),
 ) {
-    match connections.enter().await {
-        Some(place) => {
+    match connections.acquire().await {
+        Some(slot) => {
             let shared = Arc::clone(shared);
             tokio::spawn(async move {
                 shared.metrics.opened();
-                connection::serve(stream, peer, &shared, &place).await;
+                connection::serve(stream, peer, &shared, &slot).await;
                 shared.metrics.closed();
             });
         }

@@ -12,7 +12,7 @@ use arc_swap::ArcSwapOption;
 use thiserror::Error;
 
 pub use self::key_set::{KeySet, NoKey};
-use self::key_set::{MalformedSet, PassedOver};
+use self::key_set::{MalformedSet, SkippedKey};
 use self::remote::Remote;
 use super::rules::{JwksPlace, TokenRules};
 use crate::watched_file::WatchedFile;
@@ -69,7 +69,7 @@ enum Origin {
 }
 
 impl Jwks {
-    /// Reads the keys from a file. Those at an address are fetched by [`Jwks::keep_fetched`], so that an engine starts without them.
+    /// Reads the keys from a file. Those at an address are fetched by [`Jwks::run_refresh`], so that an engine starts without them.
     ///
     /// # Errors
     /// [`JwksError`] when a file has no key that can be used.
@@ -85,7 +85,7 @@ impl Jwks {
                 let jwks = Self { current: ArcSwapOption::empty(), origin: Origin::File(file), rules };
                 let set = jwks.parse(&content)?;
                 if set.is_empty() {
-                    let why = list(set.passed_over());
+                    let why = list(set.skipped());
                     return Err(JwksError::NoneUsable { place, why });
                 }
                 jwks.accept(set);
@@ -99,21 +99,21 @@ impl Jwks {
         }
     }
 
-    /// The keys; `None` before they have been fetched for the first time.
+    /// Returns the keys; `None` before they have been fetched for the first time.
     pub fn current(&self) -> Option<Arc<KeySet>> {
         self.current.load_full()
     }
 
-    /// Waits for keys that are newer than those that there are, where they are fetched and it is not too early to ask for them.
-    pub async fn wait_for_newer(&self) {
+    /// Waits for a refresh of a remote key set, unless the last one was too recent.
+    pub async fn wait_for_refresh(&self) {
         match &self.origin {
             Origin::File(_) => {}
-            Origin::Url(remote) => remote.wait_for_newer().await,
+            Origin::Url(remote) => remote.wait_for_refresh().await,
         }
     }
 
     /// Reads the file again if it has changed.
-    pub fn look_at_file(&self) {
+    pub fn reload_if_changed(&self) {
         let Origin::File(file) = &self.origin else { return };
         let Some(content) = file.changed_content() else { return };
         let place = &self.rules.jwks;
@@ -124,8 +124,8 @@ impl Jwks {
         }
     }
 
-    /// Fetches the keys again and again, if they are to be fetched.
-    pub async fn keep_fetched(&self) {
+    /// Refreshes a remote key set periodically. Returns at once for a file.
+    pub async fn run_refresh(&self) {
         let Origin::Url(remote) = &self.origin else { return };
         remote
             .run(|content| {
@@ -140,13 +140,15 @@ impl Jwks {
             .map_err(|problem| JwksError::Malformed { place: self.rules.jwks.to_string(), problem })
     }
 
-    /// Has tokens be checked with these keys from now on.
+    /// Replaces the current key set.
     fn accept(&self, set: KeySet) {
         let place = &self.rules.jwks;
-        for passed_over in set.passed_over() {
-            match passed_over {
-                PassedOver::Unfit(why) => tracing::debug!(%place, reason = %why, "a key is not for tokens"),
-                PassedOver::Unsafe(why) => {
+        for skipped in set.skipped() {
+            match skipped {
+                SkippedKey::Unsupported(why) => {
+                    tracing::debug!(%place, reason = %why, "a key is not for tokens")
+                }
+                SkippedKey::Unsafe(why) => {
                     tracing::warn!(%place, reason = %why, "a key of tokens is refused")
                 }
             }
@@ -163,7 +165,7 @@ impl Jwks {
 /// How often a token with a key that is not known makes the keys be fetched.
 pub(super) const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(30);
 
-fn list(passed_over: &[PassedOver]) -> String {
-    let reasons: Vec<String> = passed_over.iter().map(PassedOver::to_string).collect();
+fn list(skipped: &[SkippedKey]) -> String {
+    let reasons: Vec<String> = skipped.iter().map(SkippedKey::to_string).collect();
     if reasons.is_empty() { "there is none".to_owned() } else { reasons.join("; ") }
 }

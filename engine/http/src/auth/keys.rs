@@ -30,8 +30,8 @@ impl ValidKeys {
         Ok(Self { file, keys: ArcSwap::from_pointee(keys) })
     }
 
-    /// The caller to whom this key belongs. Digests are compared in constant time, so that no part of one can be found out by
-    /// trying; a name that is not there costs the same.
+    /// Identifies the caller of a key. Digests are compared in constant time, and an unknown name costs the
+    /// same, so timing reveals nothing.
     ///
     /// # Errors
     /// [`Refusal`].
@@ -51,8 +51,8 @@ impl ValidKeys {
         }
     }
 
-    /// Reads the keys again if their file has changed. Whatever is wrong with it, the keys that were valid stay valid, and
-    /// the log says so once.
+    /// Reloads the keys if their file has changed. If it does not parse, the previous keys stay valid and the
+    /// error is logged once.
     pub fn reload_if_changed(&self) {
         let Some(content) = self.file.changed_content() else { return };
         if content.as_ref().is_ok_and(Vec::is_empty) {

@@ -12,24 +12,25 @@ use super::shapes::{
 use crate::problem::ApiError;
 use crate::routes::drift::EXTERNAL;
 
-/// The operations by path.
+/// Returns the operations by path.
 pub fn operations(models: &[Arc<ServingModel>]) -> [(&'static str, Operation); 2] {
-    let figures = asking(models, "drift", "Whether a model still sees what it was trained on")
+    let figures = drift_operation(models, "drift", "Whether a model still sees what it was trained on")
         .response("200", shapes::answer("The last windows against the training rows.", report(), None));
     let html = ContentBuilder::new().schema(Some(typed(Type::String, ""))).build();
     let page = ResponseBuilder::new().description("One page without scripts.").content("text/html", html);
     let window = one_of(["sliding", "tumbling"], "The window that is shown; without it, the sliding one.");
     let window = ParameterBuilder::new().name("window").parameter_in(ParameterIn::Query).schema(Some(window));
-    let page = asking(models, "drift_report", "The same for people: worst first, training against live")
-        .parameter(window)
-        .response("200", page);
+    let page =
+        drift_operation(models, "drift_report", "The same for people: worst first, training against live")
+            .parameter(window)
+            .response("200", page);
     [
         ("/models/{name}/drift", refused(figures, "/models/other/drift")),
         ("/models/{name}/drift/report", refused(page, "/models/other/drift/report")),
     ]
 }
 
-fn asking(models: &[Arc<ServingModel>], id: &str, summary: &str) -> OperationBuilder {
+fn drift_operation(models: &[Arc<ServingModel>], id: &str, summary: &str) -> OperationBuilder {
     let version = ParameterBuilder::new()
         .name("version")
         .parameter_in(ParameterIn::Query)
@@ -54,7 +55,7 @@ fn number(description: &str) -> AnySchema {
     typed(Type::Number, description).into()
 }
 
-/// A number, or null where the window has too few rows.
+/// Returns a number, or null where the window has too few rows.
 fn figure(description: &str) -> AnySchema {
     typed(Type::Number, description).schema_type(types([Type::Number, Type::Null])).into()
 }

@@ -39,7 +39,7 @@ pub struct Summary {
     pub default: bool,
     /// The model family; `foreign` for an ONNX file that does not say it.
     pub family: String,
-    /// How many golden rows prove it; 0 for a foreign file, which has none.
+    /// How many golden rows prove it; 0 for an external file, which has none.
     pub golden_rows: usize,
     pub backend: &'static str,
     pub predict: String,
@@ -104,7 +104,7 @@ struct ServedInfo<'a> {
     family: &'a str,
     /// How many golden rows the runtime has reproduced.
     golden_rows: usize,
-    /// Why nothing proves the runtime on it, where that is so.
+    /// Why the runtime is unverified on this model, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     unproven: Option<&'static str>,
     batching: Batching<'a>,
@@ -132,7 +132,7 @@ enum FileDescription<'a> {
         evaluation: &'a Evaluation,
         provenance: &'a Provenance,
     },
-    Foreign {
+    External {
         /// The program that wrote it.
         producer: &'a str,
     },
@@ -223,7 +223,7 @@ impl<'a> ServedInfo<'a> {
                 evaluation: &metadata.evaluation,
                 provenance: &metadata.provenance,
             },
-            Description::External(foreign) => FileDescription::Foreign { producer: &foreign.producer },
+            Description::External(external) => FileDescription::External { producer: &external.producer },
         };
         Self {
             version: model.version,

@@ -1,4 +1,4 @@
-//! `POST /outcomes`: what became of customers for whom there are predictions.
+//! `POST /outcomes`: joins ground truth to predictions.
 
 mod json;
 mod read;
@@ -87,8 +87,7 @@ async fn parse(
     if is_large { admission.large_body_limiter.parse(permits, parse).await } else { Ok((parse()?, permits)) }
 }
 
-/// The outcomes in a body, of which there are at most `most`. A key without a model is the default model's; `now` is the time in
-/// milliseconds since 1970.
+/// Parses at most `most
 ///
 /// # Errors
 /// What is wrong with the body, as its sender reads it.

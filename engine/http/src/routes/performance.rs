@@ -67,11 +67,11 @@ struct Estimated {
     note: &'static str,
 }
 
-/// What is to be known of an estimate.
+/// How to read the estimate.
 const NOTE: &str = "an estimate without outcomes, by confidence-based performance estimation: it is as good as the model's \
 calibration, and does not see when customers begin to behave otherwise";
 
-/// The figures of a model's versions, or of the one that `?version=` names.
+/// Returns the figures of a model's versions, or of the one that `?version=` names.
 pub async fn performance(
     State(models): State<Arc<Models>>,
     State(records): State<Arc<Records>>,
@@ -109,7 +109,7 @@ pub async fn performance(
     Ok(Json(Performance { model: name, window, versions: versions.into_values().collect() }))
 }
 
-/// What there is to say of loaded versions without outcomes.
+/// Returns the figures of loaded versions that need no outcomes.
 fn loaded_versions(entry: &Slot, is_kept: bool) -> BTreeMap<Reverse<u64>, VersionPerformance> {
     let loaded = entry.loaded().into_iter().filter_map(|version| entry.version(version));
     let each = loaded.map(|model| {

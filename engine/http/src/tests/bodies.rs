@@ -179,7 +179,7 @@ pub struct Stalled {
 }
 
 impl Stalled {
-    /// One that has sent so many bytes, and announced so many or does not say how many.
+    /// Returns one that has sent so many bytes, and announced so many or does not say how many.
     pub fn after(bytes: usize, announced: Option<u64>) -> Self {
         Self { left: Some(bytes).filter(|bytes| *bytes > 0), announced }
     }
