@@ -35,7 +35,7 @@ pub enum ApiError {
     UnknownAlias { aliases: Vec<String> },
     #[error("A version is a whole number from 1, as in /models/NAME/versions/3/predict.")]
     BadVersion,
-    #[error("Version {version} of {name} is not watched for drift: {reason}.")]
+    #[error("Version {version} of {name} has no drift detection: {reason}.")]
     NoDrift { name: String, version: u64, reason: &'static str },
     #[error("The parameter `{parameter}` in the query {valid}.")]
     BadParameter { parameter: String, valid: &'static str },
@@ -81,7 +81,7 @@ pub enum ApiError {
     BodiesFull,
     #[error("The body did not arrive within {} ms.", .after.as_millis())]
     BodyTimedOut { after: Duration },
-    #[error("The body ended before it was whole.")]
+    #[error("The body ended early.")]
     BodyBroken,
     #[error(
         "The body is empty; send an object of fields, an array of such objects, or {{\"instances\": [...]}}."
@@ -91,11 +91,11 @@ pub enum ApiError {
     NotUtf8 { offset: usize },
     #[error("The body is not JSON: {reason}.")]
     NotJson { reason: String },
-    #[error("The body is not read on: {reason}.")]
+    #[error("Reading the body was stopped: {reason}.")]
     TooComplex { reason: String },
     #[error("The rows do not fit the model's schema; `errors` lists what is wrong.")]
     InvalidRows(Violations),
-    #[error("The outcomes are not as they should be, and none was joined; `errors` lists what is wrong.")]
+    #[error("The outcomes are invalid, and none was joined; `errors` lists what is wrong.")]
     InvalidOutcomes(Violations),
     #[error(
         "This engine keeps no predictions to which outcomes could be joined: set outcomes.folder in its configuration."
@@ -110,9 +110,9 @@ pub enum ApiError {
         .after.as_millis()
     )]
     OutcomesTimedOut { after: Duration },
-    #[error("Nothing is known of version {version} of {name}: {}.", list_versions(.known))]
+    #[error("Version {version} of {name} is unknown: {}.", list_versions(.known))]
     UnknownVersion { name: String, version: u64, known: Vec<u64> },
-    #[error("That is too often; try again after the time in Retry-After.")]
+    #[error("Too many requests; try again after the time in Retry-After.")]
     TooOften { retry_after: Duration },
     #[error("Too many requests are being answered already; try again after the time in Retry-After.")]
     Busy,
@@ -272,7 +272,7 @@ impl ApiError {
             Self::VersionNotLoaded { .. } => "This version of the model is not loaded.",
             Self::UnknownVersion { .. } => "Nothing is known of this version of the model.",
             Self::UnknownAlias { .. } => "The model has no such alias.",
-            Self::NoDrift { .. } => "This version of the model is not watched for drift.",
+            Self::NoDrift { .. } => "This version of the model has no drift detection.",
             Self::RequiredModels { .. } | Self::NoModels => "The engine is not ready.",
             Self::RepositoryUnreachable { .. } => "The model repository cannot be read.",
             Self::NoDefaultModel { .. } => "The default model is not served.",

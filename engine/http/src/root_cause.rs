@@ -3,6 +3,11 @@
 use std::error::Error;
 
 /// Returns the innermost error of a chain, which says what happened.
+///
+/// ```
+/// let error = std::io::Error::other("the disk is full");
+/// assert_eq!(onnward_http::root_cause::root_cause(&error), "the disk is full");
+/// ```
 pub fn root_cause(error: &dyn Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

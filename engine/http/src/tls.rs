@@ -142,9 +142,11 @@ impl ServerTls {
             Ok(config) => {
                 self.current.store(Arc::new(config));
                 let path = self.config.certificate_file.display();
-                tracing::info!(%path, "new connections have the changed certificate");
+                tracing::info!(%path, "the certificate was reloaded");
             }
-            Err(error) => tracing::error!(%error, "new connections have the certificate that there was"),
+            Err(error) => {
+                tracing::error!(%error, "the certificate cannot be reloaded; the previous one stays in use")
+            }
         }
     }
 

@@ -37,7 +37,7 @@ pub enum JwksError {
         problem: MalformedSet,
     },
     /// There is no key for any token.
-    #[error("none of the keys in {place} can be used for tokens: {why}")]
+    #[error("no key in {place} can verify tokens: {why}")]
     NoneUsable {
         /// The file.
         place: String,
@@ -120,7 +120,9 @@ impl Jwks {
         let read = content.map_err(|source| JwksError::Unreadable { place: place.to_string(), source });
         match read.and_then(|content| self.parse(&content)) {
             Ok(set) => self.accept(set),
-            Err(error) => tracing::error!(%error, "the keys of tokens are as they were"),
+            Err(error) => {
+                tracing::error!(%error, "the token keys cannot be reloaded; the previous ones stay valid")
+            }
         }
     }
 
@@ -149,14 +151,14 @@ impl Jwks {
                     tracing::debug!(%place, reason = %why, "a key is not for tokens")
                 }
                 SkippedKey::Unsafe(why) => {
-                    tracing::warn!(%place, reason = %why, "a key of tokens is refused")
+                    tracing::warn!(%place, reason = %why, "a token key was rejected")
                 }
             }
         }
         if set.is_empty() {
-            tracing::error!(%place, "there is no key for tokens any more: none is accepted");
+            tracing::error!(%place, "no token key is left: all tokens are rejected");
         } else {
-            tracing::info!(%place, keys = set.len(), "the keys of tokens have been read");
+            tracing::info!(%place, keys = set.len(), "the token keys were loaded");
         }
         self.current.store(Some(Arc::new(set)));
     }

@@ -38,7 +38,15 @@ pub fn looks_like_key(text: &str) -> bool {
     text.starts_with(PREFIX)
 }
 
-/// Makes a key with this name; `None` where the system has no random numbers to give.
+/// Generates a key with this name. `None` if the system has no random numbers.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let key = onnward_http::auth::generate("billing").ok_or("the system has no random numbers")?;
+/// assert!(key.contains("billing"));
+/// # Ok(())
+/// # }
+/// ```
 pub fn generate(name: &str) -> Option<String> {
     let mut secret = [0; SECRET_BYTES];
     SystemRandom::new().fill(&mut secret).ok()?;

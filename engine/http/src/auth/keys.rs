@@ -58,15 +58,17 @@ impl ValidKeys {
         if content.as_ref().is_ok_and(Vec::is_empty) {
             // Whoever writes a file anew empties it first, which must not lock everybody out.
             return tracing::warn!(
-                "the file of API keys is empty, and they are as they were: to take out all, write `keys = []`"
+                "the file of API keys is empty, so the previous keys stay valid: to remove all keys, write `keys = []`"
             );
         }
         match Keys::from_content(content, self.file.path()) {
             Ok(keys) => {
-                tracing::info!(keys = keys.len(), path = %self.file.path().display(), "the API keys have been read again");
+                tracing::info!(keys = keys.len(), path = %self.file.path().display(), "the API keys were reloaded");
                 self.keys.store(Arc::new(keys));
             }
-            Err(error) => tracing::error!(%error, "the API keys are as they were"),
+            Err(error) => {
+                tracing::error!(%error, "the API keys cannot be reloaded; the previous ones stay valid")
+            }
         }
     }
 }

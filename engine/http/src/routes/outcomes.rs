@@ -91,6 +91,13 @@ async fn parse(
 ///
 /// # Errors
 /// What is wrong with the body, as its sender reads it.
+///
+/// # Examples
+/// ```
+/// use onnward_http::parse_outcomes;
+///
+/// assert!(parse_outcomes(b"{}", Some("bank"), 10, 0).is_err());
+/// ```
 pub fn parse_outcomes(
     bytes: &[u8],
     default_model: Option<&str>,

@@ -245,7 +245,7 @@ fn record(records: &Records, model: &Arc<ServingModel>, answered: Answered) {
 fn log_body(bytes: &[u8], request_id: Option<&str>) {
     const MAX_LOGGED_BYTES: usize = 16 * 1024;
     let body = String::from_utf8_lossy(bytes.get(..MAX_LOGGED_BYTES).unwrap_or(bytes));
-    tracing::debug!(request_id, body = &*body, "what a request holds");
+    tracing::debug!(request_id, body = &*body, "request body");
 }
 
 impl From<ParseError> for ApiError {

@@ -51,7 +51,7 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: &Shared, slot: &
     match handshake {
         Ok(Ok(stream)) => serve_requests(stream, peer.ip(), shared, slot, deadline).await,
         Ok(Err(error)) => {
-            tracing::debug!(%error, "a connection broke");
+            tracing::debug!(%error, "a connection failed");
             shared.metrics.ended_early(ConnectionEnd::Handshake);
         }
         Err(_) => shared.metrics.ended_early(ConnectionEnd::Slow),
@@ -119,6 +119,6 @@ fn record_close(reason: CloseReason, shared: &Shared) {
 /// Logs a connection error at debug level, because broken connections are usually the client's doing.
 fn log_error(result: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
     if let Err(error) = result {
-        tracing::debug!(%error, "a connection broke");
+        tracing::debug!(%error, "a connection failed");
     }
 }

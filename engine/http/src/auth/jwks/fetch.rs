@@ -18,7 +18,7 @@ pub enum FetchError {
     #[error("{0}")]
     NoAnswer(String),
     /// It sends its callers elsewhere, where anybody could be.
-    #[error("it redirects to another address; name that one, if it is the issuer's, in auth.jwt.jwks")]
+    #[error("it redirects; if the target belongs to the issuer, set auth.jwt.jwks to it")]
     Redirect,
     /// It answers with something else.
     #[error("it answers with status {}", .0.as_u16())]

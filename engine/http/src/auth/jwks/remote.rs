@@ -125,7 +125,7 @@ impl Remote {
                 match if is_new { accept(&content) } else { Ok(()) } {
                     Ok(()) => {
                         if logged.failure.take().is_some() && !is_new {
-                            tracing::info!(place = %self.fetcher.url(), "the keys of tokens can be fetched again");
+                            tracing::info!(place = %self.fetcher.url(), "the token keys can be fetched again");
                         }
                         logged.content = Some(digest);
                         return true;
@@ -136,7 +136,7 @@ impl Remote {
             Err(problem) => problem.to_string(),
         };
         if logged.failure.as_ref() != Some(&problem) {
-            tracing::error!(place = %self.fetcher.url(), %problem, "the keys of tokens cannot be fetched and are as they were");
+            tracing::error!(place = %self.fetcher.url(), %problem, "the token keys cannot be fetched; the previous ones stay valid");
             logged.failure = Some(problem);
         }
         false
