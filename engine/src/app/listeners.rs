@@ -46,7 +46,7 @@ impl Listeners {
             max_headers: limits.max_headers,
             max_header_bytes: limits.max_header_bytes,
             max_streams: limits.max_streams,
-            busy: BUSY,
+            max_request_age: BUSY,
         };
         let tls = config.tls.clone().map(ServerTls::open).transpose()?.map(Arc::new);
         let admin = match config.admin_listen {
