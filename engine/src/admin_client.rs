@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use onnward_http::root_cause::innermost;
+use onnward_http::root_cause::root_cause;
 use onnward_http::tls::TlsConfig;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, StatusCode};
@@ -153,8 +153,10 @@ pub fn ask(question: AdminRequest, timeout: Duration) -> Result<AdminResponse, A
 
 async fn answer(question: AdminRequest, timeout: Duration) -> Result<AdminResponse, AdminClientError> {
     let AdminRequest { method, url, skip_certificate_check, key } = question;
-    let unreachable =
-        |error: reqwest::Error| AdminClientError::Unreachable { url: url.clone(), reason: innermost(&error) };
+    let unreachable = |error: reqwest::Error| AdminClientError::Unreachable {
+        url: url.clone(),
+        reason: root_cause(&error),
+    };
     let client = reqwest::Client::builder().timeout(timeout).no_proxy();
     let client = client.danger_accept_invalid_certs(skip_certificate_check).build().map_err(unreachable)?;
     let request = client.request(method, &url);

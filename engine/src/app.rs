@@ -168,7 +168,7 @@ async fn run(mut config: Config, registry: Arc<Registry>, threads: RuntimeThread
     let state = HttpState::new(HttpParts {
         config: config.http,
         limits: config.limits,
-        over_tls: listeners.over_tls(),
+        uses_tls: listeners.uses_tls(),
         auth: auth.clone(),
         protect: config.auth.protect,
         audit: Audit::open(config.audit_file.as_deref())?,

@@ -1,4 +1,5 @@
-//! What every request passes: it gets an id, its errors get their body, and it leaves one line and its metrics.
+//! The layer that every request passes through: assigns an id, writes error bodies, logs one line and records
+//! metrics.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -25,13 +26,13 @@ use crate::auth::Caller;
 use crate::lifecycle::Phase;
 use crate::problem::{self, ApiError};
 use crate::request_id::{REQUEST_ID, RequestId};
-use crate::security::harden;
+use crate::security::set_security_headers;
 use crate::settings::AccessLogConfig;
-use crate::state::HttpState;
+use crate::state::Observation;
 
 /// What a handler tells of its request, for its line, its metrics and its trace: an extension of its response.
 #[derive(Debug, Clone)]
-pub struct Handled {
+pub struct RequestStats {
     /// How many rows it held.
     pub rows: usize,
     /// How many bytes its body had.
@@ -40,56 +41,65 @@ pub struct Handled {
     pub scoring: Option<Scoring>,
 }
 
-/// The layer that follows a request from its head to its answer, and tells handlers its id if they ask for it.
-pub fn observe(state: HttpState, tells_ids: bool) -> impl Layer<Route, Service = Observed> + Clone {
-    layer_fn(move |inner| Observed { inner, state: state.clone(), tells_ids, route: Arc::default() })
+/// Creates the layer that observes each request. Handlers receive the request's id if `exposes_request_id
+pub fn access_layer(
+    state: &Arc<Observation>,
+    exposes_request_id: bool,
+) -> impl Layer<Route, Service = AccessLayer> + Clone + use<> {
+    let state = Arc::clone(state);
+    layer_fn(move |inner| AccessLayer {
+        inner,
+        state: Arc::clone(&state),
+        exposes_request_id,
+        route: Arc::default(),
+    })
 }
 
 /// A route whose requests are followed.
 #[derive(Clone)]
-pub struct Observed {
+pub struct AccessLayer {
     inner: Route,
-    state: HttpState,
-    tells_ids: bool,
+    state: Arc<Observation>,
+    exposes_request_id: bool,
     /// The route's metrics, from its first request on. Each route has a layer of its own.
     route: Arc<OnceLock<RouteMetrics>>,
 }
 
-impl Service<Request> for Observed {
+impl Service<Request> for AccessLayer {
     type Response = Response;
     type Error = Infallible;
-    type Future = Observing<<Route as Service<Request>>::Future>;
+    type Future = AccessFuture<<Route as Service<Request>>::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Service::<Request>::poll_ready(&mut self.inner, context)
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let record = Record::start(self, &request);
-        if self.tells_ids {
+        let record = AccessRecord::start(self, &request);
+        if self.exposes_request_id {
             request.extensions_mut().insert(record.id.clone());
         }
-        let refusal = (!record.has_room).then_some(ApiError::Busy);
-        Observing { answering: self.inner.call(request), refusal, record }
+        let rejection = (!record.is_admitted).then_some(ApiError::Busy);
+        AccessFuture { answering: self.inner.call(request), rejection, record }
     }
 }
 
 pin_project! {
     /// An answer that is being made.
-    pub struct Observing<F> {
+    pub struct AccessFuture<F> {
         #[pin]
         answering: F,
-        refusal: Option<ApiError>,
-        record: Record,
+        rejection: Option<ApiError>,
+        record: AccessRecord,
     }
 }
 
-impl<F: Future<Output = Result<Response, Infallible>>> Future for Observing<F> {
+impl<F: Future<Output = Result<Response, Infallible>>> Future for AccessFuture<F> {
     type Output = Result<Response, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if let Some(error) = this.refusal.take() {
+        if let Some(error) = this.rejection.take() {
             return Poll::Ready(Ok(this.record.finish(error.into_response())));
         }
         // A panic is this request's alone, and it is answered.
@@ -98,14 +108,14 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Observing<F> {
                 Ok(response) => response,
                 Err(never) => match never {},
             },
-            Err(panic) => answer_panic(panic.as_ref()),
+            Err(panic) => panic_response(panic.as_ref()),
         };
         Poll::Ready(Ok(this.record.finish(response)))
     }
 }
 
-/// What a panic in a handler is answered with: nothing of what it said.
-fn answer_panic(panic: &(dyn Any + Send)) -> Response {
+/// Builds the response to a panic, without its message.
+fn panic_response(panic: &(dyn Any + Send)) -> Response {
     let reason = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         (Some(text), _) => (*text).to_owned(),
         (_, Some(text)) => text.clone(),
@@ -116,8 +126,8 @@ fn answer_panic(panic: &(dyn Any + Send)) -> Response {
 
 /// The line and the metrics of one request. Dropped without an answer, it says that the client left: 499, as nginx
 /// writes it.
-struct Record {
-    state: HttpState,
+struct AccessRecord {
+    state: Arc<Observation>,
     start: Instant,
     method: &'static str,
     uri: Uri,
@@ -129,13 +139,13 @@ struct Record {
     /// Whether it counts among those that are being answered.
     is_counted: bool,
     /// Whether there was room for it among them.
-    has_room: bool,
-    outcome: Outcome,
+    is_admitted: bool,
+    outcome: RequestOutcome,
 }
 
-struct Outcome {
+struct RequestOutcome {
     status: u16,
-    handled: Option<Handled>,
+    handled: Option<RequestStats>,
     /// Who sent it, where that is asked.
     caller: Option<Arc<Caller>>,
     /// The size of the request's body, where it is announced or was read.
@@ -144,7 +154,7 @@ struct Outcome {
     bytes: Option<u64>,
 }
 
-const CLIENT_LEFT: u16 = 499;
+const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// What a path without a route counts as.
 const UNMATCHED: &str = "unmatched";
 /// What asks again and again, and is of no interest in a trace or, while all is well, in the log.
@@ -152,9 +162,9 @@ const PROBES: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics
 /// The header of a request's place in a trace (W3C Trace Context).
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-impl Record {
-    fn start(route: &Observed, request: &Request) -> Self {
-        let Observed { state, route, .. } = route;
+impl AccessRecord {
+    fn start(route: &AccessLayer, request: &Request) -> Self {
+        let AccessLayer { state, route, .. } = route;
         let resolve = || {
             // Unmatched paths share one label: a scanner must not make series without end.
             let path = request.extensions().get::<MatchedPath>();
@@ -164,22 +174,22 @@ impl Record {
         metrics.started();
         let header = |name: &str| request.headers().get(name)?.to_str().ok();
         let is_probe = PROBES.contains(&metrics.route());
-        let is_counted = !is_probe && state.begins();
+        let is_counted = !is_probe && state.admission.try_begin_request();
         let traces = state.traces.as_ref().filter(|_| !is_probe);
         let trace = traces.map(|traces| traces.begin(&header));
         Self {
-            state: state.clone(),
+            state: Arc::clone(state),
             start: Instant::now(),
-            method: known_method(request.method()),
+            method: method_label(request.method()),
             uri: request.uri().clone(),
             route: Arc::clone(route),
-            id: RequestId::of(request.headers()),
+            id: RequestId::from_headers(request.headers()),
             trace,
             closes: request.version() <= Version::HTTP_11,
             is_counted,
-            has_room: is_probe || is_counted,
-            outcome: Outcome {
-                status: CLIENT_LEFT,
+            is_admitted: is_probe || is_counted,
+            outcome: RequestOutcome {
+                status: CLIENT_CLOSED_REQUEST,
                 handled: None,
                 caller: None,
                 request_bytes: request.body().size_hint().exact(),
@@ -188,12 +198,12 @@ impl Record {
         }
     }
 
-    /// Gives an answer what every answer has.
+    /// Adds the headers common to all responses.
     fn finish(&mut self, response: Response) -> Response {
         let errors = self.state.config.errors;
         let mut response = problem::finish(response, self.uri.path(), self.id.as_str(), errors);
-        let handled = response.extensions_mut().remove::<Handled>();
-        self.outcome = Outcome {
+        let handled = response.extensions_mut().remove::<RequestStats>();
+        self.outcome = RequestOutcome {
             status: response.status().as_u16(),
             request_bytes: handled.as_ref().map(|of| of.bytes).or(self.outcome.request_bytes),
             handled,
@@ -201,7 +211,7 @@ impl Record {
             bytes: response.body().size_hint().exact(),
         };
         response.headers_mut().insert(REQUEST_ID, self.id.header());
-        harden(response.headers_mut(), self.state.over_tls);
+        set_security_headers(response.headers_mut(), self.state.uses_tls);
         let traceparent = self.trace.as_ref().map(|trace| HeaderValue::try_from(trace.traceparent()));
         if let Some(Ok(traceparent)) = traceparent {
             response.headers_mut().insert(TRACEPARENT, traceparent);
@@ -213,7 +223,7 @@ impl Record {
         response
     }
 
-    /// Whether the request is among those that are written down; whatever failed or was slow is.
+    /// Returns whether to log the request: sampled, failed or slow.
     fn leaves_line(&self, status: u16, took: Duration) -> bool {
         let AccessLogConfig { slow, .. } = self.state.config.access_log;
         // Probes that succeed would be most of an idle engine's log.
@@ -223,12 +233,12 @@ impl Record {
     }
 }
 
-impl Drop for Record {
+impl Drop for AccessRecord {
     fn drop(&mut self) {
         if self.is_counted {
-            self.state.answered();
+            self.state.admission.end_request();
         }
-        let Outcome { status, request_bytes, bytes, .. } = self.outcome;
+        let RequestOutcome { status, request_bytes, bytes, .. } = self.outcome;
         let (method, took) = (self.method, self.start.elapsed());
         let Some(metrics) = self.route.get() else { return };
         metrics.ended(RequestEnd { method, status, took, request_bytes, response_bytes: bytes });
@@ -257,8 +267,9 @@ impl Drop for Record {
     }
 }
 
-/// HTTP's own methods by name; clients may make up others.
-fn known_method(method: &Method) -> &'static str {
+/// Returns the method's name, or "other" for one that HTTP does not define, which bounds the label's
+/// cardinality.
+fn method_label(method: &Method) -> &'static str {
     const KNOWN: [(Method, &str); 7] = [
         (Method::GET, "GET"),
         (Method::POST, "POST"),

@@ -41,7 +41,7 @@ pub fn check_finite(probabilities: &[f32]) -> Result<(), Violations> {
 const PREDICTION_BYTES: usize = 96;
 
 impl Answer<'_> {
-    /// The answer as JSON.
+    /// Returns the answer as JSON.
     ///
     /// # Errors
     /// None that an answer has; serde's signature has one.

@@ -1,4 +1,4 @@
-//! Who may do what: callers, told apart by their API keys or by tokens, and their scopes. It knows nothing of HTTP.
+//! Authentication by API keys and tokens, and scopes. Independent of HTTP.
 
 mod jwks;
 mod key;
@@ -7,7 +7,6 @@ mod keys_file;
 mod rules;
 mod signatures;
 mod tokens;
-mod watched_file;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -40,11 +39,11 @@ pub enum Protected {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// To have rows scored, and to tell what became of them.
+    /// Predict and report outcomes.
     Predict,
-    /// To see models, their performance and their drift, and what is protected beside them.
+    /// Read models, performance, drift and protected routes.
     Read,
-    /// To make the engine do something.
+    /// Use the admin routes.
     Admin,
 }
 
@@ -52,7 +51,7 @@ impl Scope {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Predict, Self::Read, Self::Admin];
 
-    /// The name in a keys file, and in a token.
+    /// Returns the name in a keys file, and in a token.
     pub fn name(self) -> &'static str {
         match self {
             Self::Predict => "predict",
@@ -71,7 +70,7 @@ pub struct Caller {
     pub scopes: Vec<Scope>,
 }
 
-/// What a request shows of its sender.
+/// A credential of a request.
 #[derive(Clone, Copy)]
 pub enum Credential<'a> {
     /// What can only be an API key.
@@ -80,7 +79,7 @@ pub enum Credential<'a> {
     Bearer(&'a str),
 }
 
-/// Why somebody is not let in. Whoever it is learns no more than that, or that their time is over.
+/// Why a credential was rejected. The client only learns that it was rejected, or that it has expired.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refusal {
     /// It is not one of the keys.
@@ -105,7 +104,7 @@ pub enum AuthError {
     Tokens(#[from] JwksError),
 }
 
-/// What knows callers by API keys, by tokens, or by both. What it goes by is read again when it changes.
+/// An authenticator for API keys, tokens or both. Its files are reloaded when they change.
 #[derive(Debug)]
 pub struct Authenticator {
     keys: Option<ValidKeys>,
@@ -113,7 +112,7 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// Reads the keys; `None` where nobody is to be told from anybody else.
+    /// Opens the keys and the token rules. `None
     ///
     /// # Errors
     /// [`AuthError`] when a file cannot be read or is not as it should be.
@@ -123,23 +122,27 @@ impl Authenticator {
         Ok((keys.is_some() || tokens.is_some()).then_some(Self { keys, tokens }))
     }
 
-    /// Whether there are API keys.
-    pub fn takes_keys(&self) -> bool {
+    /// Returns whether there are API keys.
+    pub fn has_api_keys(&self) -> bool {
         self.keys.is_some()
     }
 
-    /// Whether tokens are accepted.
-    pub fn takes_tokens(&self) -> bool {
+    /// Returns whether tokens are accepted.
+    pub fn has_tokens(&self) -> bool {
         self.tokens.is_some()
     }
 
-    /// The caller who shows this. What looks like an API key is one, wherever it is shown.
+    /// Returns the caller who shows this. What looks like an API key is one, wherever it is presented.
     ///
     /// # Errors
     /// [`Refusal`].
-    pub async fn identify(&self, shown: Credential<'_>, now: DateTime<Utc>) -> Result<Arc<Caller>, Refusal> {
-        match (shown, &self.keys, &self.tokens) {
-            (Credential::Bearer(token), _, Some(tokens)) if !key::is_meant_as_key(token) => {
+    pub async fn identify(
+        &self,
+        presented: Credential<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Arc<Caller>, Refusal> {
+        match (presented, &self.keys, &self.tokens) {
+            (Credential::Bearer(token), _, Some(tokens)) if !key::looks_like_key(token) => {
                 Ok(tokens.identify(token).await?)
             }
             (Credential::Key(key) | Credential::Bearer(key), Some(keys), _) => keys.identify(key, now),
@@ -147,22 +150,22 @@ impl Authenticator {
         }
     }
 
-    /// Looks again and again whether the keys have changed.
+    /// Reloads the keys periodically if their files have changed.
     pub async fn watch(self: Arc<Self>, pause: Duration) {
         let auth = Arc::clone(&self);
-        tokio::join!(every(pause, move || auth.look_at_files()), async {
+        tokio::join!(every(pause, move || auth.reload_if_changed()), async {
             if let Some(tokens) = &self.tokens {
-                tokens.jwks().keep_fetched().await;
+                tokens.jwks().run_refresh().await;
             }
         });
     }
 
-    fn look_at_files(&self) {
+    fn reload_if_changed(&self) {
         if let Some(keys) = &self.keys {
-            keys.refresh();
+            keys.reload_if_changed();
         }
         if let Some(tokens) = &self.tokens {
-            tokens.jwks().look_at_file();
+            tokens.jwks().reload_if_changed();
         }
     }
 }

@@ -74,7 +74,7 @@ const DRIFT: DriftConfig = DriftConfig {
     psi_threshold: 0.1,
 };
 
-/// A new key, as its holder presents it and as a file of keys has it; `scopes` and `rest` are TOML.
+/// Returns a new key, as its holder presents it and as a file of keys has it; `scopes` and `rest` are TOML.
 pub fn api_key(name: &str, scopes: &str, rest: &str) -> (String, String) {
     let key = generate(name).unwrap();
     let sha256 = sha256_hex(key.as_bytes());
@@ -88,7 +88,7 @@ pub struct Engine {
     pub lifecycle: Arc<Lifecycle>,
     pub config: HttpConfig,
     pub limits: LimitsConfig,
-    pub over_tls: bool,
+    pub uses_tls: bool,
     /// The keys that are asked for; by default there are none.
     pub auth: Option<Arc<Authenticator>>,
     pub protect: Vec<Protected>,
@@ -110,7 +110,7 @@ pub struct Answered {
 }
 
 impl Engine {
-    /// One that is still loading.
+    /// Returns one that is still loading.
     pub fn loading() -> Self {
         keep_events_on();
         Self {
@@ -129,7 +129,7 @@ impl Engine {
                 access_log: AccessLogConfig::default(),
             },
             limits: LimitsConfig::default(),
-            over_tls: false,
+            uses_tls: false,
             auth: None,
             protect: Vec::new(),
             audit_file: None,
@@ -138,7 +138,8 @@ impl Engine {
         }
     }
 
-    /// One that serves [`BANK`] as `bank` and [`PHONE`] as `phone`, version 3 each; `bank` is the default.
+    /// Returns one that serves [`BANK`] as `bank` and [`PHONE`] as `phone`, version 3 each; `bank` is the
+    /// default.
     pub fn ready() -> Self {
         let engine = Self::loading();
         engine.serve("phone", PHONE, Scorer { score: first_feature_in_hundredths, gate: None });
@@ -147,7 +148,7 @@ impl Engine {
         engine
     }
 
-    /// As [`Engine::ready`], and keeps predictions in a folder.
+    /// Does the same as [`Engine::ready`], and keeps predictions in a folder.
     pub fn keeping(folder: &Path) -> Self {
         let mut engine = Self::ready();
         let config = OutcomesConfig {
@@ -163,7 +164,7 @@ impl Engine {
         engine
     }
 
-    /// One that serves [`PHONE`] as `phone` with this score.
+    /// Returns one that serves [`PHONE`] as `phone` with this score.
     pub fn scoring(score: impl Fn(ArrayView2<'_, f32>) -> Vec<f32> + Send + 'static) -> Self {
         let engine = Self::loading();
         engine.serve("phone", PHONE, Scorer { score, gate: None });
@@ -171,7 +172,7 @@ impl Engine {
         engine
     }
 
-    /// One that serves [`PHONE`] as `phone`, and scores a batch each time that it is sent leave.
+    /// Returns one that serves [`PHONE`] as `phone`, and scores a batch each time that it is sent leave.
     pub fn gated() -> (Self, mpsc::Sender<()>) {
         let (leave, gate) = mpsc::channel();
         let engine = Self::loading();
@@ -232,12 +233,12 @@ impl Engine {
         assert!(self.registry.activate(name, &target));
     }
 
-    /// The routes for those who use models.
+    /// Returns the routes for those who use models.
     pub fn router(&self) -> Router {
         router(self.state())
     }
 
-    /// The routes for those who run the engine.
+    /// Returns the routes for those who run the engine.
     pub fn admin_router(&self) -> Router {
         admin_router(self.state())
     }
@@ -246,7 +247,7 @@ impl Engine {
         HttpState::new(HttpParts {
             config: self.config.clone(),
             limits: self.limits.clone(),
-            over_tls: self.over_tls,
+            uses_tls: self.uses_tls,
             auth: self.auth.clone(),
             protect: self.protect.clone(),
             audit: Audit::open(self.audit_file.as_deref()).unwrap(),
@@ -295,7 +296,7 @@ impl Answered {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    /// The problem's fields, after making sure that it is a whole one.
+    /// Returns the problem's fields, after making sure that it is a whole one.
     #[track_caller]
     pub fn problem(&self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}", self.text);

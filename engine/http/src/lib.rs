@@ -6,7 +6,7 @@ mod admission;
 pub mod answer;
 mod audit;
 pub mod auth;
-mod guard;
+mod authorization;
 pub mod lifecycle;
 mod openapi;
 mod periodic;
@@ -20,6 +20,7 @@ mod server;
 pub mod settings;
 mod state;
 pub mod tls;
+mod watched_file;
 
 pub use admission::rate::RateLimits;
 pub use router::{admin_router, router};

@@ -42,7 +42,7 @@ impl Default for Lifecycle {
 }
 
 impl Lifecycle {
-    /// The phase now.
+    /// Returns the phase now.
     pub fn phase(&self) -> Phase {
         *self.phase.borrow()
     }

@@ -7,20 +7,26 @@ mod rows;
 mod security;
 mod shapes;
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::{Json, Router};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Components, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Paths};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::state::HttpState;
+use crate::state::{AccessControl, Admission, HttpState, Models};
 
-/// `GET /openapi.json`.
-pub async fn serve(State(state): State<HttpState>) -> Json<OpenApi> {
-    Json(document(&state))
+/// Answers `GET /openapi.json`.
+pub async fn document_route(
+    State(models): State<Arc<Models>>,
+    State(admission): State<Arc<Admission>>,
+    State(access_control): State<Arc<AccessControl>>,
+) -> Json<OpenApi> {
+    Json(document(&models, admission.max_request_rows, &access_control))
 }
 
-/// `/docs`: Swagger UI, from the program itself.
+/// Serves Swagger UI at `/docs
 pub fn page() -> Router<HttpState> {
     let config = Config::from("/openapi.json")
         .try_it_out_enabled(true)
@@ -32,11 +38,10 @@ pub fn page() -> Router<HttpState> {
     SwaggerUi::new("/docs").config(config).into()
 }
 
-/// The OpenAPI 3.1 document of what is served now.
-fn document(state: &HttpState) -> OpenApi {
-    let models = state.registry.serving();
-    let default = state.registry.default_model();
-    let max_rows = state.config.max_request_rows;
+/// Returns the OpenAPI 3.1 document of what is served now.
+fn document(models: &Models, max_rows: usize, access_control: &AccessControl) -> OpenApi {
+    let default = models.registry.default_model();
+    let models = models.registry.serving();
     let mut paths = Paths::new();
     let mut components = Components::new();
     components.schemas.insert(shapes::PROBLEM.to_owned(), shapes::problem_schema());
@@ -55,8 +60,8 @@ fn document(state: &HttpState) -> OpenApi {
     }
     outcomes::add(&mut paths, &models, max_rows);
     routes::add(&mut paths, &models);
-    if let Some(auth) = &state.auth {
-        security::add(&mut paths, &mut components, auth, &state.protect);
+    if let Some(auth) = &access_control.auth {
+        security::add(&mut paths, &mut components, auth, &access_control.protect);
     }
     let tag =
         |name: &str, description: &str| TagBuilder::new().name(name).description(Some(description)).build();

@@ -25,17 +25,17 @@ pub enum ApiError {
     UnknownPath,
     #[error("This path does not take this method; the Allow header lists those that it takes.")]
     MethodNotAllowed,
-    #[error("No model of this name is served; {}.", served(.serving))]
+    #[error("No model of this name is served; {}.", list_models(.serving))]
     UnknownModel { serving: Vec<String> },
     #[error("The model {name} is in the repository and could not be loaded: {reason}.")]
     ModelFailed { name: String, reason: String },
-    #[error("Version {version} of {name} is not loaded: {}.", there_is(.loaded))]
+    #[error("Version {version} of {name} is not loaded: {}.", list_versions(.loaded))]
     VersionNotLoaded { name: String, version: u64, loaded: Vec<u64> },
     #[error("The model has no such alias: {}.", known_aliases(.aliases))]
     UnknownAlias { aliases: Vec<String> },
     #[error("A version is a whole number from 1, as in /models/NAME/versions/3/predict.")]
     BadVersion,
-    #[error("Version {version} of {name} is not watched for drift: {reason}.")]
+    #[error("Version {version} of {name} has no drift detection: {reason}.")]
     NoDrift { name: String, version: u64, reason: &'static str },
     #[error("The parameter `{parameter}` in the query {valid}.")]
     BadParameter { parameter: String, valid: &'static str },
@@ -47,7 +47,7 @@ pub enum ApiError {
         "Too many reloads are waiting already, or the engine is stopping; try again after the time in Retry-After."
     )]
     ReloadRefused,
-    #[error("The default model is not served; post to /models/NAME/predict: {}.", served(.serving))]
+    #[error("The default model is not served; post to /models/NAME/predict: {}.", list_models(.serving))]
     NoDefaultModel { serving: Vec<String> },
     #[error(
         "This needs an API key or a token: send it with `authorization: Bearer …`, or a key with `x-api-key: KEY`."
@@ -81,7 +81,7 @@ pub enum ApiError {
     BodiesFull,
     #[error("The body did not arrive within {} ms.", .after.as_millis())]
     BodyTimedOut { after: Duration },
-    #[error("The body ended before it was whole.")]
+    #[error("The body ended early.")]
     BodyBroken,
     #[error(
         "The body is empty; send an object of fields, an array of such objects, or {{\"instances\": [...]}}."
@@ -91,11 +91,11 @@ pub enum ApiError {
     NotUtf8 { offset: usize },
     #[error("The body is not JSON: {reason}.")]
     NotJson { reason: String },
-    #[error("The body is not read on: {reason}.")]
+    #[error("Reading the body was stopped: {reason}.")]
     TooComplex { reason: String },
     #[error("The rows do not fit the model's schema; `errors` lists what is wrong.")]
     InvalidRows(Violations),
-    #[error("The outcomes are not as they should be, and none was joined; `errors` lists what is wrong.")]
+    #[error("The outcomes are invalid, and none was joined; `errors` lists what is wrong.")]
     InvalidOutcomes(Violations),
     #[error(
         "This engine keeps no predictions to which outcomes could be joined: set outcomes.folder in its configuration."
@@ -110,9 +110,9 @@ pub enum ApiError {
         .after.as_millis()
     )]
     OutcomesTimedOut { after: Duration },
-    #[error("Nothing is known of version {version} of {name}: {}.", there_is(.known))]
+    #[error("Version {version} of {name} is unknown: {}.", list_versions(.known))]
     UnknownVersion { name: String, version: u64, known: Vec<u64> },
-    #[error("That is too often; try again after the time in Retry-After.")]
+    #[error("Too many requests; try again after the time in Retry-After.")]
     TooOften { retry_after: Duration },
     #[error("Too many requests are being answered already; try again after the time in Retry-After.")]
     Busy,
@@ -146,13 +146,13 @@ const RETRY_SOON: Duration = Duration::from_secs(1);
 const RETRY_LATER: Duration = Duration::from_secs(30);
 
 impl ApiError {
-    /// What keeps a body from being read: its syntax, or what it makes of it.
+    /// Converts a JSON error to a syntax error or a limit.
     pub fn of_json(error: serde_json::Error) -> Self {
         let reason = error.to_string();
         if error.is_data() { Self::TooComplex { reason } } else { Self::NotJson { reason } }
     }
 
-    /// The problem's stable name, the end of its `type`.
+    /// Returns the problem's stable name, the end of its `type`.
     fn name(&self) -> &'static str {
         match self {
             Self::UnknownPath => "unknown-path",
@@ -264,15 +264,15 @@ impl ApiError {
         }
     }
 
-    /// What is told where nothing of schemas, models or the inside may be; `None` where the whole sentence tells nothing of them.
-    fn terse(&self) -> Option<&'static str> {
+    /// Returns the sentence without names of schemas, models or internals. `None` if the full one has none.
+    fn public_message(&self) -> Option<&'static str> {
         Some(match self {
             Self::UnknownModel { .. } => "No model of this name is served.",
             Self::ModelFailed { .. } => "The model could not be loaded.",
             Self::VersionNotLoaded { .. } => "This version of the model is not loaded.",
             Self::UnknownVersion { .. } => "Nothing is known of this version of the model.",
             Self::UnknownAlias { .. } => "The model has no such alias.",
-            Self::NoDrift { .. } => "This version of the model is not watched for drift.",
+            Self::NoDrift { .. } => "This version of the model has no drift detection.",
             Self::RequiredModels { .. } | Self::NoModels => "The engine is not ready.",
             Self::RepositoryUnreachable { .. } => "The model repository cannot be read.",
             Self::NoDefaultModel { .. } => "The default model is not served.",
@@ -283,8 +283,8 @@ impl ApiError {
         })
     }
 
-    /// Whether the body may still be coming, which nobody wants: the connection ends with the answer.
-    pub(super) fn leaves_body(&self) -> bool {
+    /// Returns whether the body may still be coming, which nobody wants: the connection ends with the answer.
+    pub(super) fn leaves_body_unread(&self) -> bool {
         matches!(self, Self::BodyTooLarge { .. } | Self::BodiesFull | Self::BodyTimedOut { .. })
     }
 
@@ -301,8 +301,8 @@ impl ApiError {
         }
     }
 
-    /// What happened inside, for the log alone.
-    fn inside(&self) -> Option<&str> {
+    /// Returns the internal reason, for the log alone.
+    fn internal_reason(&self) -> Option<&str> {
         match self {
             Self::Failed { reason } => Some(reason),
             _ => None,
@@ -310,7 +310,7 @@ impl ApiError {
     }
 }
 
-fn there_is(versions: &[u64]) -> String {
+fn list_versions(versions: &[u64]) -> String {
     let versions: Vec<String> = versions.iter().map(u64::to_string).collect();
     if versions.is_empty() { "none is".to_owned() } else { format!("there is {}", versions.join(", ")) }
 }
@@ -319,7 +319,7 @@ fn known_aliases(names: &[String]) -> String {
     if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) }
 }
 
-fn served(names: &[String]) -> String {
+fn list_models(names: &[String]) -> String {
     if names.is_empty() { "none is".to_owned() } else { format!("there is {}", names.join(", ")) }
 }
 
@@ -336,7 +336,7 @@ impl IntoResponse for ApiError {
         if let Some(challenge) = self.challenge() {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
-        if self.leaves_body() {
+        if self.leaves_body_unread() {
             // HTTP/2 has no such header, and hyper leaves it out there.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -360,14 +360,14 @@ struct Problem<'a> {
 }
 
 impl<'a> Problem<'a> {
-    fn of(error: &'a ApiError, instance: &'a str, request_id: &'a str, told: ErrorDetail) -> Self {
+    fn of(error: &'a ApiError, instance: &'a str, request_id: &'a str, detail: ErrorDetail) -> Self {
         let violations = match error {
             ApiError::InvalidRows(violations) | ApiError::InvalidOutcomes(violations) => Some(violations),
             _ => None,
         };
         let status = error.status();
-        let is_terse = told == ErrorDetail::Terse;
-        let terse = error.terse().filter(|_| is_terse);
+        let is_terse = detail == ErrorDetail::Terse;
+        let terse = error.public_message().filter(|_| is_terse);
         Self {
             r#type: format!("urn:onnward:problem:{}", error.name()),
             title: status.canonical_reason().unwrap_or("Error"),
@@ -381,24 +381,25 @@ impl<'a> Problem<'a> {
     }
 }
 
-/// What the sender of a request to `instance` is shown, for the description of the API.
+/// Builds an example response for the API description.
 pub fn example(error: &ApiError, instance: &str) -> (StatusCode, serde_json::Value) {
     let problem = Problem::of(error, instance, "3f1c6a52-7d0e-4f0e-9d55-0c1d2e3f4a5b", ErrorDetail::Full);
     (error.status(), serde_json::to_value(problem).unwrap_or_default())
 }
 
-/// Gives an error response its body; every other response is returned as it is. `instance` is the request's path.
-pub fn finish(mut response: Response, instance: &str, request_id: &str, told: ErrorDetail) -> Response {
+/// Adds the problem document to an error response. Returns every other response unchanged. `instance` is the
+/// request's path.
+pub fn finish(mut response: Response, instance: &str, request_id: &str, detail: ErrorDetail) -> Response {
     let error = match response.extensions_mut().remove::<Arc<ApiError>>() {
         Some(error) => error,
         None if is_bare_error(&response) => Arc::new(ApiError::Other(response.status())),
         None => return response,
     };
-    if let Some(reason) = error.inside() {
+    if let Some(reason) = error.internal_reason() {
         tracing::error!(request_id, reason, "a request failed");
     }
     // Strings and numbers always become JSON.
-    let body = serde_json::to_vec(&Problem::of(&error, instance, request_id, told)).unwrap_or_default();
+    let body = serde_json::to_vec(&Problem::of(&error, instance, request_id, detail)).unwrap_or_default();
     response.headers_mut().remove(CONTENT_LENGTH);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
     *response.body_mut() = Body::from(body);

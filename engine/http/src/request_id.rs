@@ -7,7 +7,7 @@ use uuid::{Builder, Uuid};
 /// The header of a request's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-const LONGEST: usize = 128;
+const MAX_LENGTH: usize = 128;
 
 /// A request's id: visible ASCII.
 #[derive(Debug, Clone)]
@@ -19,17 +19,17 @@ pub enum RequestId {
 }
 
 impl RequestId {
-    /// The client's own id where it is short and visible ASCII without quotes, else a new one.
-    pub fn of(headers: &HeaderMap) -> Self {
+    /// Returns the client's own id if it is short and visible ASCII without quotes, else a new one.
+    pub fn from_headers(headers: &HeaderMap) -> Self {
         let plain = |byte: &u8| byte.is_ascii_graphic() && !b"\"\\<>".contains(byte);
         let given = headers.get(REQUEST_ID).filter(|id| {
             let bytes = id.as_bytes();
-            !bytes.is_empty() && bytes.len() <= LONGEST && bytes.iter().all(plain)
+            !bytes.is_empty() && bytes.len() <= MAX_LENGTH && bytes.iter().all(plain)
         });
-        given.map_or_else(Self::make, |id| Self::Given(id.clone()))
+        given.map_or_else(Self::generate, |id| Self::Given(id.clone()))
     }
 
-    fn make() -> Self {
+    fn generate() -> Self {
         // The generator of the thread, which asks the system for randomness now and then and not for each id.
         let uuid: Uuid = Builder::from_random_bytes(rand::random()).into_uuid();
         let mut text = [0; Hyphenated::LENGTH];
@@ -37,7 +37,7 @@ impl RequestId {
         Self::Made(text)
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Given(id) => id.to_str().unwrap_or_default(),
@@ -45,7 +45,7 @@ impl RequestId {
         }
     }
 
-    /// The id as a header's value.
+    /// Returns the id as a header's value.
     pub fn header(&self) -> HeaderValue {
         match self {
             Self::Given(id) => id.clone(),

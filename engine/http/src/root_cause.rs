@@ -2,8 +2,13 @@
 
 use std::error::Error;
 
-/// The innermost cause, which says what happened; the errors around it say that something did.
-pub fn innermost(error: &dyn Error) -> String {
+/// Returns the innermost error of a chain, which says what happened.
+///
+/// ```
+/// let error = std::io::Error::other("the disk is full");
+/// assert_eq!(onnward_http::root_cause::root_cause(&error), "the disk is full");
+/// ```
+pub fn root_cause(error: &dyn Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,14 +11,14 @@ use crate::access::{self, TRACEPARENT};
 use crate::admission::body::REQUEST_TIMEOUT;
 use crate::auth::Protected;
 use crate::auth::Scope;
-use crate::guard::{API_KEY, guard};
+use crate::authorization::{API_KEY, require_scope};
 use crate::problem::ApiError;
 use crate::request_id::REQUEST_ID;
 use crate::routes::{admin, drift, health, index, models, outcomes, performance, predict};
 use crate::state::HttpState;
 use crate::{audit, openapi};
 
-/// Every route for those who use models, under what every request passes.
+/// Builds the public routes.
 pub fn router(state: HttpState) -> Router {
     let predictions = Router::new()
         .route("/predict", post(predict::with_default_model))
@@ -28,45 +29,51 @@ pub fn router(state: HttpState) -> Router {
     let reports = Router::new()
         .route("/", get(index::index))
         .route("/models", get(models::list))
-        .route("/models/{name}", get(models::one))
-        .route("/models/{name}/drift", get(drift::figures))
-        .route("/models/{name}/drift/report", get(drift::page))
-        .route("/models/{name}/performance", get(performance::of_model));
-    let docs = Router::new().route("/openapi.json", get(openapi::serve)).merge(openapi::page());
+        .route("/models/{name}", get(models::details))
+        .route("/models/{name}/drift", get(drift::report_json))
+        .route("/models/{name}/drift/report", get(drift::report_page))
+        .route("/models/{name}/performance", get(performance::performance));
+    let docs = Router::new().route("/openapi.json", get(openapi::document_route)).merge(openapi::page());
 
-    let asked = guard(predictions, &state, Scope::Predict)
-        .merge(guard(reports, &state, Scope::Read))
-        .merge(optional(docs, &state, Protected::Docs));
-    let router = common(&state).merge(state.rate_limits.by_address(asked));
-    let router = match cors(&state.config.cors_origins) {
+    let protected = require_scope(predictions, &state, Scope::Predict)
+        .merge(require_scope(reports, &state, Scope::Read))
+        .merge(protected_routes(docs, &state, Protected::Docs));
+    let rate_limits = &state.admission().rate_limits;
+    let router = probe_routes(&state).merge(rate_limits.by_address(protected));
+    let router = match cors(&state.observation().config.cors_origins) {
         Some(cors) => with_fallbacks(router).layer(cors),
         None => with_fallbacks(router),
     };
-    router.layer(access::observe(state.clone(), state.tells_ids())).with_state(state)
+    let observation = state.observation();
+    router.layer(access::access_layer(observation, observation.exposes_request_id)).with_state(state)
 }
 
-/// The routes that have the engine do something, for an address of their own; with what asks how it is, so that a probe needs no
-/// other.
+/// Builds the admin routes, for a separate address, with the health checks.
 pub fn admin_router(state: HttpState) -> Router {
     let admin = Router::new().route("/admin/reload", post(admin::reload));
-    let admin = state.rate_limits.by_address(guard(admin, &state, Scope::Admin));
-    let admin = admin.route_layer(from_fn_with_state(state.clone(), audit::record));
-    with_fallbacks(common(&state).merge(admin)).layer(access::observe(state.clone(), true)).with_state(state)
+    let admin = state.admission().rate_limits.by_address(require_scope(admin, &state, Scope::Admin));
+    let admin = admin.route_layer(from_fn_with_state(Arc::clone(state.operations()), audit::record));
+    let routes = with_fallbacks(probe_routes(&state).merge(admin));
+    routes.layer(access::access_layer(state.observation(), true)).with_state(state)
 }
 
-/// What machines ask again and again, which is not counted in buckets.
-fn common(state: &HttpState) -> Router<HttpState> {
+/// Builds the probe and metrics routes, which have no rate limit.
+fn probe_routes(state: &HttpState) -> Router<HttpState> {
     let metrics = Router::new().route("/metrics", get(health::metrics));
     Router::new()
         .route("/health", get(health::ready))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
-        .merge(optional(metrics, state, Protected::Metrics))
+        .merge(protected_routes(metrics, state, Protected::Metrics))
 }
 
-/// Asks for a key where these routes are protected.
-fn optional(routes: Router<HttpState>, state: &HttpState, what: Protected) -> Router<HttpState> {
-    if state.protect.contains(&what) { guard(routes, state, Scope::Read) } else { routes }
+/// Requires a key on these routes if they are protected.
+fn protected_routes(routes: Router<HttpState>, state: &HttpState, what: Protected) -> Router<HttpState> {
+    if state.access_control().protect.contains(&what) {
+        require_scope(routes, state, Scope::Read)
+    } else {
+        routes
+    }
 }
 
 fn with_fallbacks(routes: Router<HttpState>) -> Router<HttpState> {
@@ -75,7 +82,7 @@ fn with_fallbacks(routes: Router<HttpState>) -> Router<HttpState> {
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
 }
 
-/// Lets pages of other origins call the engine, where origins are configured.
+/// Builds the CORS layer for the configured origins. `None` without any.
 fn cors(origins: &[String]) -> Option<CorsLayer> {
     if origins.is_empty() {
         return None;

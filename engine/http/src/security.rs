@@ -1,4 +1,4 @@
-//! What every answer tells browsers not to do with it.
+//! Security headers.
 
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
@@ -14,11 +14,11 @@ const PAGES: HeaderValue = HeaderValue::from_static(
 /// Two years, as lists of such hosts ask.
 const ALWAYS_TLS: HeaderValue = HeaderValue::from_static("max-age=63072000");
 
-/// Adds them. Answers are about customers, so nothing keeps them; `over_tls` answers have the browser come back over TLS alone.
-pub fn harden(headers: &mut HeaderMap, over_tls: bool) {
+/// Sets the headers. Responses hold customer data, so they are never cached; `uses_tls` adds HSTS.
+pub fn set_security_headers(headers: &mut HeaderMap, uses_tls: bool) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    if over_tls {
+    if uses_tls {
         headers.insert(STRICT_TRANSPORT_SECURITY, ALWAYS_TLS);
     }
     if headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html")) {

@@ -1,6 +1,5 @@
 //! Connections: accepted until the last phase, each bounded in what it may hold back.
 
-mod closing;
 mod connection;
 
 use std::io;
@@ -14,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use onnward_telemetry::metrics::{ConnectionEnd, ConnectionMetrics};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::sleep;
 
 pub use self::connection::PeerAddress;
 use crate::admission::connections::Connections;
@@ -27,10 +26,8 @@ const NEXT_HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// How often an HTTP/2 connection is asked whether its client is still there, and how long it has for its answer.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long connections may still be accepted that clients began before the end.
-const LAST_CONNECTIONS: Duration = Duration::from_millis(100);
-/// How long requests may still come on connections that are open when the listener closes.
-const LAST_REQUESTS: Duration = Duration::from_millis(100);
+/// How long requests may still arrive on connections that are open when the listener closes.
+const REQUEST_DRAIN: Duration = Duration::from_millis(100);
 /// How long to wait when the system has no more file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -46,7 +43,7 @@ pub struct ConnectionLimits {
     /// How many requests may be under way on one HTTP/2 connection.
     pub max_streams: u32,
     /// For how long a connection with a request is surely not idle.
-    pub busy: Duration,
+    pub max_request_age: Duration,
 }
 
 /// What is served at one address.
@@ -75,7 +72,7 @@ struct Shared {
 /// flight is answered.
 pub async fn serve(server: Server, lifecycle: Arc<Lifecycle>) {
     let Server { listener, router, tls, limits, metrics } = server;
-    let connections = Arc::new(Connections::new(limits.max_connections, limits.busy));
+    let connections = Arc::new(Connections::new(limits.max_connections, limits.max_request_age));
     let shared = Arc::new(Shared { router, tls, builder: connection_builder(limits), metrics });
     let mut draining = pin!(lifecycle.reached(Phase::Draining));
     loop {
@@ -85,51 +82,55 @@ pub async fn serve(server: Server, lifecycle: Arc<Lifecycle>) {
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok(accepted) => admit(&connections, &shared, accepted).await,
-            Err(error) if is_of_one_connection(&error) => {}
+            Ok(accepted) => serve_connection(&connections, &shared, accepted).await,
+            Err(error) if is_connection_error(&error) => {}
             Err(error) => {
                 tracing::error!(%error, "no connection can be accepted");
                 sleep(ACCEPT_PAUSE).await;
             }
         }
     }
-    accept_last(listener, &connections, &shared).await;
-    // A request that is on its way on a new connection has begun by then; idle connections are closed.
-    sleep(LAST_REQUESTS).await;
-    connections.end_all();
-    connections.ended().await;
+    drain_accept_queue(listener, &connections, &shared).await;
+    // The first requests of new connections have started by then; idle connections are closed.
+    sleep(REQUEST_DRAIN).await;
+    connections.close_all();
+    connections.all_closed().await;
 }
 
-/// Accepts what clients have begun, and closes the listener: that resets those connections that the system has taken and nobody has
-/// accepted.
-async fn accept_last(listener: TcpListener, connections: &Arc<Connections>, shared: &Arc<Shared>) {
-    // Where the system takes no more, what it has taken comes within this time; elsewhere the listener closes at once.
-    let wait = if closing::begin_no_more(&listener) { LAST_CONNECTIONS } else { Duration::ZERO };
-    let mut end = pin!(sleep_until(Instant::now() + wait));
+/// Drains the accept queue and closes the listener, because closing resets connections that are not accepted yet.
+async fn drain_accept_queue(listener: TcpListener, connections: &Arc<Connections>, shared: &Arc<Shared>) {
+    let Ok(listener) = listener.into_std() else { return };
+    // The queue is read to its end before anything is served: a client has only the moment between the last `accept` and
+    // the close to lose its connection in, and tries again.
+    let mut accepted = Vec::new();
     loop {
-        let accepted = tokio::select! {
-            biased;
-            accepted = listener.accept() => accepted,
-            () = &mut end => return,
-        };
-        if let Ok(accepted) = accepted {
-            admit(connections, shared, accepted).await;
+        match listener.accept() {
+            Ok(connection) => accepted.push(connection),
+            Err(error) if is_connection_error(&error) || error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    drop(listener);
+    for (stream, peer) in accepted {
+        let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        if let Ok(stream) = stream {
+            serve_connection(connections, shared, (stream, peer)).await;
         }
     }
 }
 
-/// Serves a new connection. Where there is no room, those that have been idle for longest make some.
-async fn admit(
+/// Serves a new connection. Without room it first evicts the longest-idle ones.
+async fn serve_connection(
     connections: &Arc<Connections>,
     shared: &Arc<Shared>,
     (stream, peer): (TcpStream, SocketAddr),
 ) {
-    match connections.enter().await {
-        Some(place) => {
+    match connections.acquire().await {
+        Some(slot) => {
             let shared = Arc::clone(shared);
             tokio::spawn(async move {
                 shared.metrics.opened();
-                connection::serve(stream, peer, &shared, &place).await;
+                connection::serve(stream, peer, &shared, &slot).await;
                 shared.metrics.closed();
             });
         }
@@ -157,7 +158,7 @@ fn connection_builder(limits: ConnectionLimits) -> Builder<TokioExecutor> {
     builder
 }
 
-fn is_of_one_connection(error: &io::Error) -> bool {
+fn is_connection_error(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset

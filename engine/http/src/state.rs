@@ -1,7 +1,11 @@
-use std::ops::Deref;
+//! The state of the routers, in parts: a handler extracts only the parts that it needs.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use axum::extract::FromRef;
+use ipnet::IpNet;
 use onnward_records::capture::Capture;
 use onnward_records::ground_truth::GroundTruthStore;
 use onnward_records::traces::Traces;
@@ -12,8 +16,8 @@ use onnward_telemetry::metrics::Metrics;
 use onnward_telemetry::share::Sampler;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::admission::drain::UnreadBodies;
-use crate::admission::large_bodies::LargeBodies;
+use crate::admission::drain::BodyDrain;
+use crate::admission::large_bodies::LargeBodyLimiter;
 use crate::admission::rate::RateLimits;
 use crate::auth::Authenticator;
 use crate::auth::Protected;
@@ -21,140 +25,263 @@ use crate::lifecycle::{Lifecycle, Phase};
 use crate::problem::ApiError;
 use crate::settings::{HttpConfig, LimitsConfig};
 
-/// What the handlers share; a clone is a handle of the same.
+/// The state of the routers. A clone is a handle of the same state.
 #[derive(Debug, Clone)]
-pub struct HttpState(Arc<Shared>);
+pub struct HttpState(Arc<SubStates>);
 
-/// What the HTTP side is made of.
+/// The parts that handlers extract, as `State<Arc<Models>>`.
+#[derive(Debug)]
+struct SubStates {
+    models: Arc<Models>,
+    admission: Arc<Admission>,
+    records: Arc<Records>,
+    access_control: Arc<AccessControl>,
+    observation: Arc<Observation>,
+    operations: Arc<Operations>,
+}
+
+/// The components that the HTTP side is built from.
 #[derive(Debug)]
 pub struct HttpParts {
-    /// What bounds a request.
+    /// The limits of a request, and how it is logged.
     pub config: HttpConfig,
-    /// What one client may take from the others.
+    /// The limits of a client.
     pub limits: LimitsConfig,
-    /// Whether clients come over TLS.
-    pub over_tls: bool,
-    /// The keys that are asked for; without them everybody may do everything.
+    /// Whether clients connect with TLS.
+    pub uses_tls: bool,
+    /// The authenticator; without one, every caller has every scope.
     pub auth: Option<Arc<Authenticator>>,
-    /// Where administrators' requests are put on record.
+    /// The audit log of admin requests.
     pub audit: Audit,
-    /// What a key is asked for beside models and predictions.
+    /// The routes that need a key beside those of models and predictions.
     pub protect: Vec<Protected>,
-    /// Where models are looked up.
+    /// The loaded models.
     pub registry: Arc<Registry>,
-    /// Where requests are counted.
+    /// The metrics of requests.
     pub metrics: Arc<Metrics>,
-    /// Whether the process is running or stopping.
+    /// The phase of the process.
     pub lifecycle: Arc<Lifecycle>,
-    /// Who is told to look at the repository.
+    /// Requests a poll of the model repository.
     pub reloader: Reloader,
-    /// Takes a share of the predictions, where that is configured.
+    /// Captures a share of the predictions, if configured.
     pub capture: Option<Arc<Capture>>,
-    /// The store of predictions, where one is configured.
+    /// The store of predictions and their outcomes, if configured.
     pub outcomes: Option<Arc<GroundTruthStore>>,
-    /// Sends traces, where that is configured.
+    /// Exports traces, if configured.
     pub traces: Option<Arc<Traces>>,
 }
 
+/// The loaded models, with an error for each way in which one cannot be found.
 #[derive(Debug)]
-pub struct Shared {
-    parts: HttpParts,
-    /// What may be held of bodies at once, in [`BUDGET_UNIT_BYTES`].
+pub struct Models {
+    pub registry: Arc<Registry>,
+}
+
+/// The limits of requests and their bodies.
+#[derive(Debug)]
+pub struct Admission {
+    pub max_body_bytes: usize,
+    pub max_request_rows: usize,
+    pub request_timeout: Duration,
+    pub large_body_limiter: LargeBodyLimiter,
+    pub body_drain: BodyDrain,
+    pub rate_limits: Arc<RateLimits>,
+    /// The memory for bodies, in [`BUDGET_UNIT_BYTES`].
     body_budget: Arc<Semaphore>,
     small_body_budget: Arc<Semaphore>,
-    pub(super) large_bodies: LargeBodies,
-    pub(super) unread_bodies: UnreadBodies,
-    pub(super) rate_limits: Arc<RateLimits>,
+    max_requests: usize,
+    /// The number of requests in flight, without those of probes.
+    in_flight: AtomicUsize,
+}
+
+/// The places where predictions are recorded.
+#[derive(Debug)]
+pub struct Records {
+    pub capture: Option<Arc<Capture>>,
+    pub outcomes: Option<Arc<GroundTruthStore>>,
+    /// Whether bodies are logged, for the development of clients.
+    pub logs_bodies: bool,
+}
+
+/// Authentication, and the routes that need it.
+#[derive(Debug)]
+pub struct AccessControl {
+    pub auth: Option<Arc<Authenticator>>,
+    pub protect: Vec<Protected>,
+}
+
+/// The parts that observe requests: log, metrics and traces.
+#[derive(Debug)]
+pub struct Observation {
+    pub config: HttpConfig,
+    pub uses_tls: bool,
+    pub metrics: Arc<Metrics>,
+    pub lifecycle: Arc<Lifecycle>,
+    pub traces: Option<Arc<Traces>>,
     /// Draws which requests leave a line in the access log.
-    pub(super) access_sampler: Sampler,
-    /// How many requests are being answered, beside those of probes.
-    answering: AtomicUsize,
+    pub access_sampler: Sampler,
+    pub admission: Arc<Admission>,
+    /// Whether handlers receive the ids of their requests.
+    pub exposes_request_id: bool,
 }
 
-impl Deref for Shared {
-    type Target = HttpParts;
-
-    fn deref(&self) -> &HttpParts {
-        &self.parts
-    }
+/// The parts that operators use: reloads, the audit log and scrapes.
+#[derive(Debug)]
+pub struct Operations {
+    pub reloader: Reloader,
+    pub audit: Audit,
+    pub lifecycle: Arc<Lifecycle>,
+    pub trusted_proxies: Vec<IpNet>,
+    /// One permit: metrics are rendered for one scrape at a time.
+    pub scrapes: Arc<Semaphore>,
 }
 
-/// The unit in which bodies are charged.
+/// Lets handlers extract a part of the state.
+macro_rules! sub_state {
+    ($field:ident: $part:ty) => {
+        impl FromRef<HttpState> for Arc<$part> {
+            #[inline]
+            fn from_ref(state: &HttpState) -> Self {
+                Arc::clone(&state.0.$field)
+            }
+        }
+    };
+}
+
+sub_state!(models: Models);
+sub_state!(admission: Admission);
+sub_state!(records: Records);
+sub_state!(access_control: AccessControl);
+sub_state!(observation: Observation);
+sub_state!(operations: Operations);
+
+/// The unit in which the memory of bodies is reserved.
 const BUDGET_UNIT_BYTES: usize = 1024;
-/// How many bodies of the largest size may be held at once.
-const LARGEST_BODIES: usize = 16;
-/// How many bytes small bodies may have together.
+/// The number of bodies of the largest size that fit the budget.
+const MAX_LARGEST_BODIES: usize = 16;
+/// The budget of small bodies.
 const SMALL_BODIES_BYTES: usize = 64 * 1024 * 1024;
 
 impl HttpState {
-    /// Joins the parts.
+    /// Creates the state.
     pub fn new(parts: HttpParts) -> Self {
-        let budget =
-            units(parts.config.max_body_bytes).saturating_mul(LARGEST_BODIES).min(Semaphore::MAX_PERMITS);
-        let body_budget = Arc::new(Semaphore::new(budget));
-        let small_body_budget = Arc::new(Semaphore::new(units(SMALL_BODIES_BYTES)));
-        let rate_limits = Arc::new(RateLimits::new(&parts.limits));
-        let access_sampler = Sampler::new(parts.config.access_log.sample);
-        Self(Arc::new(Shared {
-            parts,
-            body_budget,
-            small_body_budget,
-            large_bodies: LargeBodies::default(),
-            unread_bodies: UnreadBodies::default(),
-            rate_limits,
-            access_sampler,
-            answering: AtomicUsize::new(0),
+        let HttpParts { config, limits, uses_tls, auth, audit, protect, registry, metrics, .. } = parts;
+        let HttpParts { lifecycle, reloader, capture, outcomes, traces, .. } = parts;
+        let admission = Arc::new(Admission::new(&config, &limits));
+        let exposes_request_id = config.access_log.values || capture.is_some();
+        let records = Records { capture, outcomes, logs_bodies: config.access_log.values };
+        let observation = Observation {
+            access_sampler: Sampler::new(config.access_log.sample),
+            config,
+            uses_tls,
+            metrics,
+            lifecycle: Arc::clone(&lifecycle),
+            traces,
+            admission: Arc::clone(&admission),
+            exposes_request_id,
+        };
+        let operations = Operations {
+            reloader,
+            audit,
+            lifecycle,
+            trusted_proxies: limits.trusted_proxies,
+            scrapes: Arc::new(Semaphore::new(1)),
+        };
+        Self(Arc::new(SubStates {
+            models: Arc::new(Models { registry }),
+            admission,
+            records: Arc::new(records),
+            access_control: Arc::new(AccessControl { auth, protect }),
+            observation: Arc::new(observation),
+            operations: Arc::new(operations),
         }))
     }
 
-    /// The buckets in which requests are counted, for whoever sweeps them.
+    /// Returns the limits of requests.
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.0.admission
+    }
+
+    /// Returns the authentication.
+    pub(crate) fn access_control(&self) -> &AccessControl {
+        &self.0.access_control
+    }
+
+    /// Returns the parts that observe requests.
+    pub(crate) fn observation(&self) -> &Arc<Observation> {
+        &self.0.observation
+    }
+
+    /// Returns the parts that operators use.
+    pub(crate) fn operations(&self) -> &Arc<Operations> {
+        &self.0.operations
+    }
+
+    /// Returns the rate limits, for the sweeper.
     pub fn rate_limits(&self) -> Arc<RateLimits> {
-        Arc::clone(&self.rate_limits)
+        Arc::clone(&self.admission().rate_limits)
     }
+}
 
-    /// Counts a request in, which [`HttpState::answered`] counts out; not if there are as many as may be.
-    pub(super) fn begins(&self) -> bool {
-        let has_room = self.answering.fetch_add(1, Ordering::Relaxed) < self.limits.max_requests;
-        if !has_room {
-            self.answered();
+impl Admission {
+    fn new(config: &HttpConfig, limits: &LimitsConfig) -> Self {
+        let budget =
+            units(config.max_body_bytes).saturating_mul(MAX_LARGEST_BODIES).min(Semaphore::MAX_PERMITS);
+        Self {
+            max_body_bytes: config.max_body_bytes,
+            max_request_rows: config.max_request_rows,
+            request_timeout: config.request_timeout,
+            large_body_limiter: LargeBodyLimiter::default(),
+            body_drain: BodyDrain::default(),
+            rate_limits: Arc::new(RateLimits::new(limits)),
+            body_budget: Arc::new(Semaphore::new(budget)),
+            small_body_budget: Arc::new(Semaphore::new(units(SMALL_BODIES_BYTES))),
+            max_requests: limits.max_requests,
+            in_flight: AtomicUsize::new(0),
         }
-        has_room
     }
 
-    /// Counts a request out.
-    pub(super) fn answered(&self) {
-        self.answering.fetch_sub(1, Ordering::Relaxed);
+    /// Counts a request as in flight. Returns `false` at the limit.
+    #[inline]
+    pub fn try_begin_request(&self) -> bool {
+        let is_admitted = self.in_flight.fetch_add(1, Ordering::Relaxed) < self.max_requests;
+        if !is_admitted {
+            self.end_request();
+        }
+        is_admitted
     }
 
-    /// Takes what so many bytes of a body cost, until the permit is dropped; clients that send more than fits in memory
-    /// are refused rather than kept waiting with what they have sent. Small bodies have a budget of their own, which large
-    /// ones cannot use up.
-    pub(super) fn charge_body(&self, bytes: usize, is_small: bool) -> Result<OwnedSemaphorePermit, ApiError> {
+    /// Ends a counted request.
+    #[inline]
+    pub fn end_request(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Reserves memory for a body until the permit is dropped. Requests beyond the budget are rejected, not queued. Small
+    /// bodies have a separate budget, which large ones cannot exhaust.
+    pub fn reserve_memory(&self, bytes: usize, is_small: bool) -> Result<OwnedSemaphorePermit, ApiError> {
         let units = u32::try_from(units(bytes)).unwrap_or(u32::MAX);
         let budget = if is_small { &self.small_body_budget } else { &self.body_budget };
         Arc::clone(budget).try_acquire_many_owned(units).map_err(|_| ApiError::BodiesFull)
     }
+}
 
-    /// Whether handlers are told the ids of their requests.
-    pub(super) fn tells_ids(&self) -> bool {
-        self.config.access_log.values || self.capture.is_some()
-    }
-
-    /// The model that answers where none is named.
-    pub(super) fn default_model(&self) -> Result<Arc<ServingModel>, ApiError> {
+impl Models {
+    /// Returns the default model.
+    pub fn default_model(&self) -> Result<Arc<ServingModel>, ApiError> {
         if let Some(model) = self.registry.default_model() {
             return Ok(model);
         }
         let serving = self.serving_names();
         Err(match (self.registry.is_loaded(), serving.is_empty()) {
             (false, _) => ApiError::Loading,
-            (true, true) => self.no_models(),
+            (true, true) => self.unavailable_reason(),
             (true, false) => ApiError::NoDefaultModel { serving },
         })
     }
 
-    /// The served version of this model.
-    pub(super) fn model(&self, name: &str) -> Result<Arc<ServingModel>, ApiError> {
+    /// Returns the served version of a model.
+    pub fn model(&self, name: &str) -> Result<Arc<ServingModel>, ApiError> {
         if let Some(model) = self.registry.get(name) {
             return Ok(model);
         }
@@ -167,8 +294,8 @@ impl HttpState {
         }
     }
 
-    /// What is known of this model.
-    pub(super) fn model_entry(&self, name: &str) -> Result<Arc<ModelEntry>, ApiError> {
+    /// Returns the model's entry.
+    pub fn model_entry(&self, name: &str) -> Result<Arc<ModelEntry>, ApiError> {
         match self.registry.entry(name) {
             Some(entry) => Ok(entry),
             None if self.registry.is_loaded() => {
@@ -178,16 +305,16 @@ impl HttpState {
         }
     }
 
-    /// A loaded version of this model.
-    pub(super) fn version(&self, name: &str, version: u64) -> Result<Arc<ServingModel>, ApiError> {
+    /// Returns a loaded version of a model.
+    pub fn version(&self, name: &str, version: u64) -> Result<Arc<ServingModel>, ApiError> {
         let entry = self.model_entry(name)?;
         let not_loaded =
             || ApiError::VersionNotLoaded { name: name.to_owned(), version, loaded: entry.loaded_versions() };
         entry.version(version).cloned().ok_or_else(not_loaded)
     }
 
-    /// The version of this model that an alias names.
-    pub(super) fn alias(&self, name: &str, alias: &str) -> Result<Arc<ServingModel>, ApiError> {
+    /// Returns the version of a model that an alias names.
+    pub fn alias(&self, name: &str, alias: &str) -> Result<Arc<ServingModel>, ApiError> {
         let entry = self.model_entry(name)?;
         match entry.aliases.get(alias) {
             Some(version) => self.version(name, *version),
@@ -195,22 +322,22 @@ impl HttpState {
         }
     }
 
-    /// Whether predictions are answered.
-    pub(super) fn readiness(&self) -> Result<(), ApiError> {
-        if self.lifecycle.phase() != Phase::Running {
+    /// Checks whether predictions are answered in this phase of the process.
+    pub fn readiness(&self, phase: Phase) -> Result<(), ApiError> {
+        if phase != Phase::Running {
             Err(ApiError::Stopping)
         } else if !self.registry.is_loaded() {
             Err(ApiError::Loading)
         } else if self.registry.serving().is_empty() {
-            Err(self.no_models())
+            Err(self.unavailable_reason())
         } else {
             let missing = self.registry.missing_models();
             if missing.is_empty() { Ok(()) } else { Err(ApiError::RequiredModels { missing }) }
         }
     }
 
-    /// Why no model is served.
-    fn no_models(&self) -> ApiError {
+    /// Returns the error for an engine without served models.
+    fn unavailable_reason(&self) -> ApiError {
         let repository = self.registry.repository_state();
         match &repository.error {
             Some(reason) if repository.reachable == Some(false) => {
@@ -222,14 +349,6 @@ impl HttpState {
 
     fn serving_names(&self) -> Vec<String> {
         self.registry.serving().iter().map(|model| model.name.clone()).collect()
-    }
-}
-
-impl Deref for HttpState {
-    type Target = Shared;
-
-    fn deref(&self) -> &Shared {
-        &self.0
     }
 }
 

@@ -1,9 +1,8 @@
-//! The engine's own TLS: its certificate and key, and whose certificates clients must have. It knows nothing of HTTP.
+//! TLS: the server's certificate and key, and the authorities of client certificates. Independent of HTTP.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -14,11 +13,11 @@ use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
 
 use crate::periodic::every;
+use crate::watched_file::WatchedFile;
 
 /// How the engine speaks TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +44,7 @@ pub enum TlsVersion {
     V1_3,
 }
 
-/// Why TLS cannot be spoken.
+/// Why TLS cannot be set up.
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// A file cannot be read.
@@ -92,19 +91,23 @@ pub enum TlsError {
     },
 }
 
-/// What connections are encrypted with now. It is read again when the files change.
+/// The TLS configuration of new connections. The files are reloaded when they change.
 #[derive(Debug)]
 pub struct ServerTls {
     config: TlsConfig,
+    files: WatchedFiles,
     current: ArcSwap<ServerConfig>,
-    seen: Mutex<Seen>,
 }
 
-/// The files as they were when they were looked at last.
-#[derive(Debug, PartialEq, Eq)]
-struct Seen([u8; 32]);
+/// The files of a configuration, watched.
+#[derive(Debug)]
+struct WatchedFiles {
+    certificate: WatchedFile,
+    key: WatchedFile,
+    client_ca: Option<WatchedFile>,
+}
 
-/// What the three files hold.
+/// The contents of the three files.
 struct Files {
     certificate: Vec<u8>,
     key: Vec<u8>,
@@ -117,39 +120,39 @@ impl ServerTls {
     /// # Errors
     /// [`TlsError`].
     pub fn open(config: TlsConfig) -> Result<Self, TlsError> {
-        let files = Files::read(&config)?;
-        let current = ArcSwap::from_pointee(files.server_config(&config)?);
-        Ok(Self { config, current, seen: Mutex::new(files.seen()) })
+        let files = WatchedFiles::new(&config);
+        let (contents, _) = files.poll();
+        let current = ArcSwap::from_pointee(contents?.server_config(&config)?);
+        Ok(Self { config, files, current })
     }
 
-    /// What the next connection is accepted with.
+    /// Returns the acceptor for new connections.
     pub fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.current.load_full())
     }
 
-    /// Reads the files again if they have changed. Whatever is wrong with them, new connections go on with what there was, and
-    /// the log says so once.
-    pub(crate) fn refresh(&self) {
-        let read = Files::read(&self.config);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = read.as_ref().map_or_else(|error| Seen::of([error.to_string().as_bytes()]), Files::seen);
-        if *seen == now {
+    /// Reloads the files if they have changed. If they are invalid, new connections keep the previous certificate and the
+    /// error is logged once.
+    pub(crate) fn reload_if_changed(&self) {
+        let (contents, has_changed) = self.files.poll();
+        if !has_changed {
             return;
         }
-        *seen = now;
-        match read.and_then(|files| files.server_config(&self.config)) {
+        match contents.and_then(|files| files.server_config(&self.config)) {
             Ok(config) => {
                 self.current.store(Arc::new(config));
                 let path = self.config.certificate_file.display();
-                tracing::info!(%path, "new connections have the changed certificate");
+                tracing::info!(%path, "the certificate was reloaded");
             }
-            Err(error) => tracing::error!(%error, "new connections have the certificate that there was"),
+            Err(error) => {
+                tracing::error!(%error, "the certificate cannot be reloaded; the previous one stays in use")
+            }
         }
     }
 
-    /// Looks again and again whether the files have changed.
-    pub async fn watch(self: Arc<Self>, pause: Duration) {
-        every(pause, move || self.refresh()).await;
+    /// Reloads the files periodically if they have changed.
+    pub async fn watch(self: Arc<Self>, interval: Duration) {
+        every(interval, move || self.reload_if_changed()).await;
     }
 }
 
@@ -157,31 +160,50 @@ const CERTIFICATE: &str = "certificate";
 const PRIVATE_KEY: &str = "private key";
 const CLIENT_AUTHORITIES: &str = "clients' authorities";
 
-impl Files {
-    fn read(config: &TlsConfig) -> Result<Self, TlsError> {
-        let read = |what, path: &Path| {
-            fs::read(path).map_err(|source| TlsError::Unreadable { what, path: path.to_owned(), source })
+impl WatchedFiles {
+    fn new(config: &TlsConfig) -> Self {
+        let watched = |path: &PathBuf| WatchedFile::new(path.clone());
+        Self {
+            certificate: watched(&config.certificate_file),
+            key: watched(&config.private_key_file),
+            client_ca: config.client_ca_file.as_ref().map(watched),
+        }
+    }
+
+    /// Reads the files, and returns whether one of them has changed.
+    fn poll(&self) -> (Result<Files, TlsError>, bool) {
+        let (certificate, key) = (self.certificate.poll(), self.key.poll());
+        let client_ca = self.client_ca.as_ref().map(|file| (file, file.poll()));
+        let has_changed = certificate.has_changed
+            || key.has_changed
+            || client_ca.as_ref().is_some_and(|(_, polled)| polled.has_changed);
+        let read = || {
+            Ok(Files {
+                certificate: readable(CERTIFICATE, &self.certificate, certificate.content)?,
+                key: readable(PRIVATE_KEY, &self.key, key.content)?,
+                client_ca: client_ca
+                    .map(|(file, polled)| readable(CLIENT_AUTHORITIES, file, polled.content))
+                    .transpose()?,
+            })
         };
-        Ok(Self {
-            certificate: read(CERTIFICATE, &config.certificate_file)?,
-            key: read(PRIVATE_KEY, &config.private_key_file)?,
-            client_ca: config
-                .client_ca_file
-                .as_deref()
-                .map(|path| read(CLIENT_AUTHORITIES, path))
-                .transpose()?,
-        })
+        (read(), has_changed)
     }
+}
 
-    fn seen(&self) -> Seen {
-        Seen::of([&self.certificate[..], &self.key, self.client_ca.as_deref().unwrap_or_default()])
-    }
+fn readable(
+    what: &'static str,
+    file: &WatchedFile,
+    content: io::Result<Vec<u8>>,
+) -> Result<Vec<u8>, TlsError> {
+    content.map_err(|source| TlsError::Unreadable { what, path: file.path().to_owned(), source })
+}
 
+impl Files {
     fn server_config(&self, config: &TlsConfig) -> Result<ServerConfig, TlsError> {
         let TlsConfig { certificate_file, private_key_file, client_ca_file, min_version } = config;
         let chain = certificates(&self.certificate, CERTIFICATE, certificate_file)?;
         let key = PrivateKeyDer::from_pem_slice(&self.key)
-            .map_err(|error| not_pem(PRIVATE_KEY, private_key_file, error.to_string()))?;
+            .map_err(|error| pem_error(PRIVATE_KEY, private_key_file, error.to_string()))?;
         let unusable = |source| TlsError::Unusable {
             certificate: certificate_file.clone(),
             key: private_key_file.clone(),
@@ -196,7 +218,7 @@ impl Files {
                 let roots = authorities(pem, path)?;
                 let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                     .build()
-                    .map_err(|error: VerifierBuilderError| refused(path, error.to_string()))?;
+                    .map_err(|error: VerifierBuilderError| authorities_error(path, error.to_string()))?;
                 builder.with_client_cert_verifier(verifier)
             }
             _ => builder.with_no_client_auth(),
@@ -207,27 +229,16 @@ impl Files {
     }
 }
 
-impl Seen {
-    fn of<const N: usize>(parts: [&[u8]; N]) -> Self {
-        let mut digest = Sha256::new();
-        for part in parts {
-            digest.update((part.len() as u64).to_le_bytes());
-            digest.update(part);
-        }
-        Self(digest.finalize().into())
-    }
-}
-
-fn versions(oldest: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+fn versions(min_version: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
     static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
     static NEWER: [&SupportedProtocolVersion; 1] = [&TLS13];
-    match oldest {
+    match min_version {
         TlsVersion::V1_2 => &BOTH,
         TlsVersion::V1_3 => &NEWER,
     }
 }
 
-/// The certificates of a file, of which there must be one at least.
+/// Reads the certificates of a file. There must be at least one.
 fn certificates(
     pem: &[u8],
     what: &'static str,
@@ -235,24 +246,24 @@ fn certificates(
 ) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match read {
-        Ok(chain) if chain.is_empty() => Err(not_pem(what, path, "there is none in it".to_owned())),
+        Ok(chain) if chain.is_empty() => Err(pem_error(what, path, "it contains none".to_owned())),
         Ok(chain) => Ok(chain),
-        Err(error) => Err(not_pem(what, path, error.to_string())),
+        Err(error) => Err(pem_error(what, path, error.to_string())),
     }
 }
 
 fn authorities(pem: &[u8], path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem, CLIENT_AUTHORITIES, path)? {
-        roots.add(certificate).map_err(|error| refused(path, error.to_string()))?;
+        roots.add(certificate).map_err(|error| authorities_error(path, error.to_string()))?;
     }
     Ok(roots)
 }
 
-fn not_pem(what: &'static str, path: &Path, reason: String) -> TlsError {
+fn pem_error(what: &'static str, path: &Path, reason: String) -> TlsError {
     TlsError::NotPem { what, path: path.to_owned(), reason }
 }
 
-fn refused(path: &Path, reason: String) -> TlsError {
+fn authorities_error(path: &Path, reason: String) -> TlsError {
     TlsError::ClientAuthorities { path: path.to_owned(), reason }
 }

@@ -46,7 +46,7 @@ impl Listeners {
             max_headers: limits.max_headers,
             max_header_bytes: limits.max_header_bytes,
             max_streams: limits.max_streams,
-            busy: BUSY,
+            max_request_age: BUSY,
         };
         let tls = config.tls.clone().map(ServerTls::open).transpose()?.map(Arc::new);
         let admin = match config.admin_listen {
@@ -61,7 +61,7 @@ impl Listeners {
     }
 
     /// Whether those who use models come over TLS.
-    pub fn over_tls(&self) -> bool {
+    pub fn uses_tls(&self) -> bool {
         self.everybody.tls.is_some()
     }
 

@@ -11,26 +11,26 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
 /// How long a new connection waits for those that make room for it.
-const ROOM_TIMEOUT: Duration = Duration::from_secs(2);
+const EVICTION_TIMEOUT: Duration = Duration::from_secs(2);
 /// Which part of all connections makes room at once: to look for them takes time, in which nobody is let in.
-const ROOM_SHARE: usize = 64;
+const EVICTION_FRACTION: usize = 64;
 /// How long a new connection is not taken for one on which no request comes: the first may be on its way, and on a busy machine it
 /// may take that long to be read.
-pub const FIRST_REQUEST: Duration = Duration::from_secs(1);
+pub const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
 
 /// The connections of a listener.
 #[derive(Debug)]
 pub struct Connections {
     max: usize,
     /// After so long, a connection with a request under way is taken for one whose client neither sends nor reads.
-    busy: Duration,
+    max_request_age: Duration,
     start: Instant,
-    open: Mutex<Open>,
+    open: Mutex<OpenConnections>,
     count: watch::Sender<usize>,
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenConnections {
     next: u64,
     states: HashMap<u64, Arc<ConnectionState>>,
 }
@@ -39,86 +39,87 @@ struct Open {
 #[derive(Debug)]
 pub struct ConnectionState {
     start: Instant,
-    has_begun: AtomicBool,
-    under_way: AtomicU32,
+    has_started: AtomicBool,
+    in_flight: AtomicU32,
     /// When its last request began, or else it itself, in milliseconds since `start`.
-    last_begun: AtomicU64,
+    last_request_start: AtomicU64,
     /// How it is to end, once it is.
-    ending: OnceLock<Ending>,
-    told: Notify,
+    reason: OnceLock<CloseReason>,
+    close_requested: Notify,
 }
 
 /// How a connection is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum CloseReason {
     /// Once the requests that are under way are answered.
-    WhenDone,
-    /// Now, as another one needs its place.
-    AtOnce,
+    Drained,
+    /// Now, as another one needs its slot.
+    Evicted,
 }
 
-/// The place of a connection among the others, until it is dropped.
+/// The slot of a connection among the others, until it is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct ConnectionSlot {
     pub state: Arc<ConnectionState>,
     connections: Arc<Connections>,
     id: u64,
 }
 
 impl Connections {
-    pub fn new(max: usize, busy: Duration) -> Self {
+    pub fn new(max: usize, max_request_age: Duration) -> Self {
         let count = watch::Sender::new(0);
-        Self { max, busy, start: Instant::now(), open: Mutex::default(), count }
+        Self { max, max_request_age, start: Instant::now(), open: Mutex::default(), count }
     }
 
-    /// A place for another connection. Where all are taken, those that can best be done without are closed; `None` if there is none.
-    pub async fn enter(self: &Arc<Self>) -> Option<Place> {
+    /// Returns a slot for another connection. Where all are taken, those that can best be done without are
+    /// closed; `None` if there is none.
+    pub async fn acquire(self: &Arc<Self>) -> Option<ConnectionSlot> {
         if *self.count.borrow() < self.max {
-            return Some(self.place());
+            return Some(self.acquire_slot());
         }
-        self.make_room();
+        self.evict_idle();
         let mut count = self.count.subscribe();
-        let room = timeout(ROOM_TIMEOUT, count.wait_for(|count| *count < self.max)).await;
+        let room = timeout(EVICTION_TIMEOUT, count.wait_for(|count| *count < self.max)).await;
         room.ok()?.ok()?;
-        Some(self.place())
+        Some(self.acquire_slot())
     }
 
-    fn place(self: &Arc<Self>) -> Place {
+    fn acquire_slot(self: &Arc<Self>) -> ConnectionSlot {
         let state = Arc::new(ConnectionState {
             start: self.start,
-            has_begun: AtomicBool::new(false),
-            under_way: AtomicU32::new(0),
-            last_begun: AtomicU64::new(milliseconds(self.start.elapsed())),
-            ending: OnceLock::new(),
-            told: Notify::new(),
+            has_started: AtomicBool::new(false),
+            in_flight: AtomicU32::new(0),
+            last_request_start: AtomicU64::new(milliseconds(self.start.elapsed())),
+            reason: OnceLock::new(),
+            close_requested: Notify::new(),
         });
         let mut open = self.lock();
         let id = open.next;
         open.next += 1;
         open.states.insert(id, Arc::clone(&state));
         self.count.send_replace(open.states.len());
-        Place { state, connections: Arc::clone(self), id }
+        ConnectionSlot { state, connections: Arc::clone(self), id }
     }
 
     /// Tells some of those to end that have been idle for longest, those first that never had a request, unless they have just come; one
     /// whose request has been under way for too long is as good as idle.
-    fn make_room(&self) {
+    fn evict_idle(&self) {
         let ago = |time: Duration| milliseconds(self.start.elapsed().saturating_sub(time));
-        let (long_ago, just_now) = (ago(self.busy), ago(FIRST_REQUEST));
-        let wanted = (self.max / ROOM_SHARE).max(1);
+        let (long_ago, just_now) = (ago(self.max_request_age), ago(FIRST_REQUEST_GRACE));
+        let wanted = (self.max / EVICTION_FRACTION).max(1);
         let mut idle: Vec<_> = {
             let open = self.lock();
-            if open.states.values().any(|state| state.ending.get().is_some()) {
+            if open.states.values().any(|state| state.reason.get().is_some()) {
                 // Some are on their way out already.
                 return;
             }
             let idle = open.states.values().filter(|state| {
-                let begun = state.last_begun.load(Ordering::Relaxed);
-                state.under_way.load(Ordering::Relaxed) == 0 || begun < long_ago
+                let begun = state.last_request_start.load(Ordering::Relaxed);
+                state.in_flight.load(Ordering::Relaxed) == 0 || begun < long_ago
             });
             let with_age = |state: &Arc<ConnectionState>| {
-                let begun = state.last_begun.load(Ordering::Relaxed);
-                ((state.has_begun() || begun > just_now, begun), Arc::clone(state))
+                let begun = state.last_request_start.load(Ordering::Relaxed);
+                ((state.has_started() || begun > just_now, begun), Arc::clone(state))
             };
             idle.map(with_age).collect()
         };
@@ -127,29 +128,29 @@ impl Connections {
             idle.truncate(wanted);
         }
         for (_, state) in idle {
-            state.tell(Ending::AtOnce);
+            state.request_close(CloseReason::Evicted);
         }
     }
 
-    /// Tells every connection to end when its requests are answered.
-    pub fn end_all(&self) {
+    /// Asks every connection to close after its requests in flight.
+    pub fn close_all(&self) {
         for state in self.lock().states.values() {
-            state.tell(Ending::WhenDone);
+            state.request_close(CloseReason::Drained);
         }
     }
 
     /// Waits until there is no connection.
-    pub async fn ended(&self) {
+    pub async fn all_closed(&self) {
         // It can only fail when the sender is gone, and that is `self`.
         let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Open> {
+    fn lock(&self) -> MutexGuard<'_, OpenConnections> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut open = self.connections.lock();
         open.states.remove(&self.id);
@@ -159,48 +160,48 @@ impl Drop for Place {
 
 impl ConnectionState {
     /// Notes a request, which is under way until what is returned is dropped.
-    pub fn request_begins(self: &Arc<Self>) -> UnderWay {
-        self.has_begun.store(true, Ordering::Relaxed);
-        self.last_begun.store(milliseconds(self.start.elapsed()), Ordering::Relaxed);
-        self.under_way.fetch_add(1, Ordering::Relaxed);
-        UnderWay(Arc::clone(self))
+    pub fn request_started(self: &Arc<Self>) -> InFlight {
+        self.has_started.store(true, Ordering::Relaxed);
+        self.last_request_start.store(milliseconds(self.start.elapsed()), Ordering::Relaxed);
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(Arc::clone(self))
     }
 
-    /// Whether there has been a request.
-    pub fn has_begun(&self) -> bool {
-        self.has_begun.load(Ordering::Relaxed)
+    /// Returns whether there has been a request.
+    pub fn has_started(&self) -> bool {
+        self.has_started.load(Ordering::Relaxed)
     }
 
-    /// Waits for the first request, beside the serving of the connection: whoever waits looks again whenever that has been looked at.
-    pub async fn begun(&self) {
-        poll_fn(|_| if self.has_begun() { Poll::Ready(()) } else { Poll::Pending }).await;
+    /// Waits for the first request.
+    pub async fn first_request_started(&self) {
+        poll_fn(|_| if self.has_started() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
-    /// When it began, or its last request did.
-    pub fn last_begun(&self) -> Instant {
-        self.start + Duration::from_millis(self.last_begun.load(Ordering::Relaxed))
+    /// Returns when it began, or its last request did.
+    pub fn last_request_start(&self) -> Instant {
+        self.start + Duration::from_millis(self.last_request_start.load(Ordering::Relaxed))
     }
 
-    fn tell(&self, ending: Ending) {
+    fn request_close(&self, reason: CloseReason) {
         // Whoever is on the way out already goes as they were told first.
-        let _ = self.ending.set(ending);
-        self.told.notify_one();
+        let _ = self.reason.set(reason);
+        self.close_requested.notify_one();
     }
 
-    /// Waits until the connection is to end.
-    pub async fn told_to_end(&self) -> Ending {
-        self.told.notified().await;
-        self.ending.get().copied().unwrap_or(Ending::AtOnce)
+    /// Waits until the connection is asked to close.
+    pub async fn closing(&self) -> CloseReason {
+        self.close_requested.notified().await;
+        self.reason.get().copied().unwrap_or(CloseReason::Evicted)
     }
 }
 
 /// A request that is under way.
 #[derive(Debug)]
-pub struct UnderWay(Arc<ConnectionState>);
+pub struct InFlight(Arc<ConnectionState>);
 
-impl Drop for UnderWay {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -212,92 +213,92 @@ fn milliseconds(time: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    const BUSY: Duration = Duration::from_secs(60);
+    const MAX_REQUEST_AGE: Duration = Duration::from_secs(60);
 
     /// Who of these was told to make room for one more.
-    async fn told(connections: &Arc<Connections>, places: Vec<Place>) -> Option<usize> {
+    async fn evicted(connections: &Arc<Connections>, slots: Vec<ConnectionSlot>) -> Option<usize> {
         let entering = tokio::spawn({
             let connections = Arc::clone(connections);
-            async move { connections.enter().await.is_some() }
+            async move { connections.acquire().await.is_some() }
         });
-        let mut told = None;
-        for (index, place) in places.into_iter().enumerate() {
-            let state = Arc::clone(&place.state);
-            if timeout(Duration::from_millis(1), state.told_to_end()).await == Ok(Ending::AtOnce) {
-                told = Some(index);
-                drop(place);
+        let mut evicted = None;
+        for (index, slot) in slots.into_iter().enumerate() {
+            let state = Arc::clone(&slot.state);
+            if timeout(Duration::from_millis(1), state.closing()).await == Ok(CloseReason::Evicted) {
+                evicted = Some(index);
+                drop(slot);
                 assert!(entering.await.unwrap());
-                return told;
+                return evicted;
             }
-            std::mem::forget(place);
+            std::mem::forget(slot);
         }
         assert!(!entering.await.unwrap());
-        told
+        evicted
     }
 
-    async fn full(count: usize) -> (Arc<Connections>, Vec<Place>) {
-        let connections = Arc::new(Connections::new(count, BUSY));
-        let mut places = Vec::new();
+    async fn full(count: usize) -> (Arc<Connections>, Vec<ConnectionSlot>) {
+        let connections = Arc::new(Connections::new(count, MAX_REQUEST_AGE));
+        let mut slots = Vec::new();
         for _ in 0..count {
-            places.push(connections.enter().await.unwrap());
+            slots.push(connections.acquire().await.unwrap());
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        (connections, places)
+        (connections, slots)
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_never_asked_makes_room_before_who_has_been_idle_for_longest() {
-        let (connections, places) = full(3).await;
-        drop(places[0].state.request_begins());
-        drop(places[1].state.request_begins());
-        assert_eq!(told(&connections, places).await, Some(2));
+        let (connections, slots) = full(3).await;
+        drop(slots[0].state.request_started());
+        drop(slots[1].state.request_started());
+        assert_eq!(evicted(&connections, slots).await, Some(2));
 
-        let (connections, places) = full(3).await;
+        let (connections, slots) = full(3).await;
         for index in [1, 0, 2] {
-            drop(places[index].state.request_begins());
+            drop(slots[index].state.request_started());
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        assert_eq!(told(&connections, places).await, Some(1));
+        assert_eq!(evicted(&connections, slots).await, Some(1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_has_just_come_does_not_make_room_before_the_others() {
         for (waited, makes_room) in [(Duration::from_millis(100), 0), (Duration::from_secs(2), 1)] {
-            let connections = Arc::new(Connections::new(2, BUSY));
-            let idle = connections.enter().await.unwrap();
-            drop(idle.state.request_begins());
+            let connections = Arc::new(Connections::new(2, MAX_REQUEST_AGE));
+            let idle = connections.acquire().await.unwrap();
+            drop(idle.state.request_started());
             tokio::time::advance(Duration::from_secs(10)).await;
-            let new = connections.enter().await.unwrap();
+            let new = connections.acquire().await.unwrap();
             tokio::time::advance(waited).await;
-            assert_eq!(told(&connections, vec![idle, new]).await, Some(makes_room), "{waited:?}");
+            assert_eq!(evicted(&connections, vec![idle, new]).await, Some(makes_room), "{waited:?}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_has_a_request_stays_unless_it_takes_too_long() {
-        let (connections, places) = full(2).await;
-        let under_way: Vec<_> = places.iter().map(|place| place.state.request_begins()).collect();
-        assert_eq!(told(&connections, places).await, None);
-        drop(under_way);
+        let (connections, slots) = full(2).await;
+        let in_flight: Vec<_> = slots.iter().map(|slot| slot.state.request_started()).collect();
+        assert_eq!(evicted(&connections, slots).await, None);
+        drop(in_flight);
 
-        let (connections, places) = full(2).await;
-        let _stuck = places[1].state.request_begins();
-        tokio::time::advance(BUSY * 2).await;
-        let _fresh = places[0].state.request_begins();
-        assert_eq!(told(&connections, places).await, Some(1));
+        let (connections, slots) = full(2).await;
+        let _stuck = slots[1].state.request_started();
+        tokio::time::advance(MAX_REQUEST_AGE * 2).await;
+        let _fresh = slots[0].state.request_started();
+        assert_eq!(evicted(&connections, slots).await, Some(1));
     }
 
     #[tokio::test]
     async fn all_end_when_they_are_told() {
-        let (connections, places) = {
-            let connections = Arc::new(Connections::new(2, BUSY));
-            let places = [connections.enter().await.unwrap(), connections.enter().await.unwrap()];
-            (connections, places)
+        let (connections, slots) = {
+            let connections = Arc::new(Connections::new(2, MAX_REQUEST_AGE));
+            let slots = [connections.acquire().await.unwrap(), connections.acquire().await.unwrap()];
+            (connections, slots)
         };
-        connections.end_all();
-        for place in places {
-            assert_eq!(place.state.told_to_end().await, Ending::WhenDone);
+        connections.close_all();
+        for slot in slots {
+            assert_eq!(slot.state.closing().await, CloseReason::Drained);
         }
-        connections.ended().await;
+        connections.all_closed().await;
     }
 }

@@ -1,7 +1,8 @@
-//! What is left of the body of a request that has its answer already.
+//! Drains the body of a request that has been answered already.
 //!
-//! A refusal goes out while its body is still coming. Whoever watches for it stops sending, as RFC 9112, section 9.5, wants;
-//! most clients send everything first, and see a broken connection instead of the answer if nobody takes it.
+//! A rejection is sent while the body is still being uploaded. A client that reads while sending stops, as RFC 9112,
+//! section 9.5, wants. Most clients send everything first, and would see a broken connection instead of the answer if
+//! nobody read the rest.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,41 +13,40 @@ use tokio::sync::Mutex;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// How long a client has for reading its answer before the rest of its body is read. Whoever stops then costs nothing more.
-const GRACE: Duration = Duration::from_millis(20);
+/// The time a client has to read its answer before the rest of its body is read. A client that stops then costs nothing
+/// more.
+const READ_ANSWER_GRACE: Duration = Duration::from_millis(20);
 
-/// How many bytes of each are read without delay. Who has stopped sending is found out by reading what had come before.
-const FREE_BYTES: usize = 128 * 1024;
+/// The bytes of each body that are read without delay: enough to notice that a client has stopped sending.
+const UNTHROTTLED_BYTES: usize = 128 * 1024;
 
-/// The line of the bodies that are read to be thrown away: a piece of one, then a piece of the next. What comes in for nothing shall
-/// not hold up what is answered.
+/// Drains rejected bodies, one frame of one body at a time, so that they do not slow down the requests that are served.
 #[derive(Debug, Default)]
-pub struct UnreadBodies {
-    line: Arc<Mutex<()>>,
+pub struct BodyDrain {
+    turn: Arc<Mutex<()>>,
 }
 
-impl UnreadBodies {
-    /// Throws away what still comes of a body, while other requests are answered. The connection of one that has more than so many
-    /// bytes, or has not ended by the deadline, is closed.
-    pub fn throw_away(&self, mut body: Body, most_bytes: usize, deadline: Instant) {
-        if body.size_hint().lower() > most_bytes as u64 {
+impl BodyDrain {
+    /// Drains a body in the background. Closes the connection if the body exceeds `max_bytes` or the deadline.
+    pub fn drain(&self, mut body: Body, max_bytes: usize, deadline: Instant) {
+        if body.size_hint().lower() > max_bytes as u64 {
             return;
         }
-        let line = Arc::clone(&self.line);
-        let read_on = async move {
-            sleep(GRACE).await;
+        let turn = Arc::clone(&self.turn);
+        let read = async move {
+            sleep(READ_ANSWER_GRACE).await;
             let mut bytes = 0;
-            while let Some(Ok(piece)) = body.frame().await {
-                bytes += piece.data_ref().map_or(0, Bytes::len);
-                if bytes > most_bytes {
+            while let Some(Ok(frame)) = body.frame().await {
+                bytes += frame.data_ref().map_or(0, Bytes::len);
+                if bytes > max_bytes {
                     return;
                 }
-                if bytes > FREE_BYTES {
-                    let _turn = line.lock().await;
+                if bytes > UNTHROTTLED_BYTES {
+                    let _turn = turn.lock().await;
                     yield_now().await;
                 }
             }
         };
-        tokio::spawn(timeout_at(deadline, read_on));
+        tokio::spawn(timeout_at(deadline, read));
     }
 }

@@ -1,4 +1,7 @@
-//! Large bodies are parsed off the threads that serve connections, which they would hold up for a millisecond and more.
+//! Parses large bodies off the threads that serve connections, which they would block for a millisecond or more.
+//!
+//! A blocking task cannot be cancelled: it goes on when the client has left and the request's future is dropped. So
+//! everything that admits the work is owned by the task itself, and comes back with its result.
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -19,115 +22,201 @@ pub const LARGE_BODY_BYTES: usize = 256 * 1024;
 /// [`LARGE_BODY_BYTES`] has at most if it gives every cell a value.
 pub const LARGE_BODY_CELLS: usize = LARGE_BODY_BYTES / RowsLimits::MIN_CELL_BYTES;
 
-/// How many large bodies there may be for each core, from their coming until their rows are scored: as many as the queue has room for
-/// of 1,024 rows.
-const PLACES_A_CORE: usize = 16;
+/// Large bodies per core, from upload until their rows are scored: as many as fit the queue at 1,024 rows each.
+const PERMITS_PER_CORE: usize = 16;
 
-/// How long a body has for its coming once it has a place. Who sends more slowly shall not keep out others.
-pub const COMING_TIME: Duration = Duration::from_millis(100);
+/// The upload time granted with a permit, so that slow clients do not block others.
+pub const UPLOAD_GRACE: Duration = Duration::from_millis(100);
 
-/// The line of the large bodies: each core parses one at a time, the first that came first.
+/// Limits large bodies: one parse per core at a time, in order of arrival.
 #[derive(Debug)]
-pub struct LargeBodies {
-    places: Arc<Semaphore>,
-    cores: Semaphore,
+pub struct LargeBodyLimiter {
+    permits: Arc<Semaphore>,
+    cores: Arc<Semaphore>,
 }
 
-/// A place in the line.
+/// The permission to upload and parse one large body.
 #[derive(Debug)]
-pub struct Place {
+pub struct ParsePermit {
     _permit: OwnedSemaphorePermit,
-    /// Until when it is kept for a body that has not come.
-    pub kept_until: Instant,
+    /// Until when it is held for a body that is still being uploaded.
+    pub upload_deadline: Instant,
 }
 
-impl Default for LargeBodies {
+/// What a body occupies: its memory and, for a large one, a permit to parse it.
+#[derive(Debug)]
+pub struct BodyPermits {
+    /// The memory reserved for the body.
+    pub memory: OwnedSemaphorePermit,
+    /// The permit of a large body that was uploaded in time.
+    pub parse: Option<ParsePermit>,
+}
+
+impl Default for LargeBodyLimiter {
     fn default() -> Self {
-        let cores = available_parallelism().map_or(1, NonZero::get);
-        Self { places: Arc::new(Semaphore::new(cores * PLACES_A_CORE)), cores: Semaphore::new(cores) }
+        Self::new(available_parallelism().map_or(1, NonZero::get))
     }
 }
 
-impl LargeBodies {
-    /// Whether there is a place now.
-    pub fn have_room(&self) -> bool {
-        self.places.available_permits() > 0
+impl LargeBodyLimiter {
+    /// Creates a limiter for this number of cores.
+    fn new(cores: usize) -> Self {
+        let permits = Arc::new(Semaphore::new(cores * PERMITS_PER_CORE));
+        Self { permits, cores: Arc::new(Semaphore::new(cores)) }
     }
 
-    /// A place for a body of which a part has come.
-    ///
-    /// # Errors
-    /// [`ApiError::BodiesFull`], at once, if all are taken.
-    pub fn place(&self) -> Result<Place, ApiError> {
-        let permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| ApiError::BodiesFull)?;
-        Ok(Place { _permit: permit, kept_until: Instant::now() + COMING_TIME })
+    /// Returns whether a permit is available now.
+    pub fn has_capacity(&self) -> bool {
+        self.permits.available_permits() > 0
     }
 
-    /// Parses one in its turn. The place is to be kept until nothing waits for it any more.
+    /// Acquires a permit for a body that has started to arrive.
     ///
     /// # Errors
-    /// [`ApiError::BodiesFull`], at once, if it has lost its place and there is no other.
+    /// [`ApiError::BodiesFull`], immediately, if all are taken.
+    pub fn acquire(&self) -> Result<ParsePermit, ApiError> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| ApiError::BodiesFull)?;
+        Ok(ParsePermit { _permit: permit, upload_deadline: Instant::now() + UPLOAD_GRACE })
+    }
+
+    /// Parses a body when a core is free, and returns its permits with the result. Keep the parse permit until the
+    /// rows are scored.
+    ///
+    /// The parse runs to its end even if the returned future is dropped, and holds the core and the permits until then.
+    ///
+    /// # Errors
+    /// [`ApiError::BodiesFull`], immediately, if the body has lost its permit and no other is available; what `parse`
+    /// returns.
     pub async fn parse<T: Send + 'static>(
         &self,
-        place: &mut Option<Place>,
+        mut permits: BodyPermits,
         parse: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-    ) -> Result<T, ApiError> {
+    ) -> Result<(T, BodyPermits), ApiError> {
         let failed = |reason: String| ApiError::Failed { reason };
-        if place.is_none() {
-            *place = Some(self.place()?);
+        if permits.parse.is_none() {
+            permits.parse = Some(self.acquire()?);
         }
-        let _core = self.cores.acquire().await.map_err(|error| failed(error.to_string()))?;
-        spawn_blocking(parse).await.unwrap_or_else(|error| Err(failed(error.to_string())))
+        let core =
+            Arc::clone(&self.cores).acquire_owned().await.map_err(|error| failed(error.to_string()))?;
+        let work = move || {
+            let parsed = parse();
+            drop(core);
+            parsed.map(|parsed| (parsed, permits))
+        };
+        spawn_blocking(work).await.unwrap_or_else(|error| Err(failed(error.to_string())))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Mutex, mpsc};
+
+    use tokio::task::{JoinHandle, yield_now};
 
     use super::*;
 
+    /// Memory for bodies of one unit each.
+    fn memory() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(1_000))
+    }
+
+    fn small(memory: &Arc<Semaphore>) -> BodyPermits {
+        BodyPermits { memory: Arc::clone(memory).try_acquire_owned().unwrap(), parse: None }
+    }
+
     #[tokio::test]
     async fn more_large_bodies_than_may_wait_are_refused_at_once_and_the_others_are_parsed() {
-        let bodies = Arc::new(LargeBodies::default());
-        let held = bodies.places.available_permits();
+        let (limiter, memory) = (Arc::new(LargeBodyLimiter::default()), memory());
+        let held = limiter.permits.available_permits();
         let (leave, gate) = mpsc::channel::<()>();
-        let gate = Arc::new(std::sync::Mutex::new(gate));
+        let gate = Arc::new(Mutex::new(gate));
         let parsing: Vec<_> = (0..held)
             .map(|body| {
-                let (bodies, gate) = (Arc::clone(&bodies), Arc::clone(&gate));
+                let (limiter, gate, permits) = (Arc::clone(&limiter), Arc::clone(&gate), small(&memory));
                 tokio::spawn(async move {
                     let parse = move || {
                         gate.lock().unwrap().recv().unwrap();
                         Ok(body)
                     };
-                    bodies.parse(&mut None, parse).await
+                    limiter.parse(permits, parse).await.map(|(body, _)| body)
                 })
             })
             .collect();
-        while bodies.places.available_permits() > 0 {
-            tokio::task::yield_now().await;
+        while limiter.permits.available_permits() > 0 {
+            yield_now().await;
         }
-        assert!(!bodies.have_room());
-        assert!(matches!(bodies.parse(&mut None, || Ok(())).await, Err(ApiError::BodiesFull)));
+        assert!(!limiter.has_capacity());
+        let refused = limiter.parse(small(&memory), || Ok(())).await;
+        assert!(matches!(refused, Err(ApiError::BodiesFull)));
         for _ in 0..held {
             leave.send(()).unwrap();
         }
         for (body, parsed) in parsing.into_iter().enumerate() {
             assert_eq!(parsed.await.unwrap().unwrap(), body);
         }
-        assert!(bodies.have_room());
-        assert_eq!(bodies.parse(&mut None, || Ok(1)).await.unwrap(), 1);
+        assert!(limiter.has_capacity());
+        assert_eq!(limiter.parse(small(&memory), || Ok(1)).await.unwrap().0, 1);
     }
 
     #[tokio::test]
-    async fn a_body_that_has_been_parsed_keeps_its_place_until_nothing_waits_for_it() {
-        let bodies = LargeBodies::default();
-        let free = bodies.places.available_permits();
-        let mut place = Some(bodies.place().unwrap());
-        bodies.parse(&mut place, || Ok(())).await.unwrap();
-        assert_eq!(bodies.places.available_permits(), free - 1);
-        drop(place);
-        assert_eq!(bodies.places.available_permits(), free);
+    async fn a_body_that_has_been_parsed_keeps_its_permits_until_nothing_waits_for_it() {
+        let (limiter, memory) = (LargeBodyLimiter::default(), memory());
+        let free = limiter.permits.available_permits();
+        let permits = BodyPermits { parse: Some(limiter.acquire().unwrap()), ..small(&memory) };
+        let ((), permits) = limiter.parse(permits, || Ok(())).await.unwrap();
+        assert_eq!((limiter.permits.available_permits(), memory.available_permits()), (free - 1, 999));
+        drop(permits);
+        assert_eq!((limiter.permits.available_permits(), memory.available_permits()), (free, 1_000));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn clients_that_leave_while_their_bodies_are_parsed_free_nothing_before_the_parse_ends() {
+        const CORES: usize = 2;
+        let (limiter, memory) = (Arc::new(LargeBodyLimiter::new(CORES)), memory());
+        let all = limiter.permits.available_permits();
+        let (leave, gate) = mpsc::channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
+        let (running, most, started) =
+            (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let send = || -> JoinHandle<_> {
+            let (limiter, gate, permits) = (Arc::clone(&limiter), Arc::clone(&gate), small(&memory));
+            let (running, most, started) = (Arc::clone(&running), Arc::clone(&most), Arc::clone(&started));
+            tokio::spawn(async move {
+                let parse = move || {
+                    most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    started.fetch_add(1, Ordering::SeqCst);
+                    gate.lock().unwrap().recv().unwrap();
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    Ok(())
+                };
+                limiter.parse(permits, parse).await.map(|_| ())
+            })
+        };
+        let first: Vec<_> = (0..CORES).map(|_| send()).collect();
+        while started.load(Ordering::SeqCst) < CORES {
+            yield_now().await;
+        }
+        // These clients reset their connections; others try to take their place, and leave too.
+        let rest: Vec<_> = (CORES..all).map(|_| send()).collect();
+        for request in first.into_iter().chain(rest) {
+            request.abort();
+            assert!(request.await.unwrap_err().is_cancelled());
+        }
+        assert_eq!(limiter.permits.available_permits(), all - CORES);
+        assert_eq!(memory.available_permits(), 1_000 - CORES);
+        assert_eq!(limiter.cores.available_permits(), 0);
+
+        let after: Vec<_> = (0..3 * CORES).map(|_| send()).collect();
+        for _ in 0..4 * CORES {
+            leave.send(()).unwrap();
+        }
+        for request in after {
+            request.await.unwrap().unwrap();
+        }
+        assert_eq!(most.load(Ordering::SeqCst), CORES);
+        assert_eq!(started.load(Ordering::SeqCst), 4 * CORES);
+        assert_eq!(limiter.permits.available_permits(), all);
+        assert_eq!(memory.available_permits(), 1_000);
     }
 }

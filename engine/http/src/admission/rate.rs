@@ -34,24 +34,24 @@ type Buckets<K> = Arc<GovernorConfig<K, NoOpMiddleware<QuantaInstant>>>;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 
 impl RateLimits {
-    /// The buckets that are configured.
+    /// Returns the buckets that are configured.
     pub fn new(config: &LimitsConfig) -> Self {
         let trusted: Arc<[IpNet]> = config.trusted_proxies.clone().into();
         let addresses = config.address_rate.and_then(|rate| buckets(rate, ByAddress { trusted }));
         Self { addresses, callers: config.key_rate.and_then(|rate| buckets(rate, ByCaller)) }
     }
 
-    /// Has these routes count what each address asks.
+    /// Applies the per-address limit to the routes.
     pub fn by_address(&self, routes: Router<HttpState>) -> Router<HttpState> {
         limited(routes, self.addresses.as_ref())
     }
 
-    /// Has these routes count what each caller asks, who must be known by then.
+    /// Applies the per-caller limit to the routes. Authentication must run first.
     pub fn by_caller(&self, routes: Router<HttpState>) -> Router<HttpState> {
         limited(routes, self.callers.as_ref())
     }
 
-    /// Forgets buckets again and again, so that there are no more of them than there have been askers within some seconds.
+    /// Removes full buckets periodically, which bounds their number by the recent clients.
     pub async fn sweep(self: Arc<Self>) {
         loop {
             sleep(SWEEP_INTERVAL).await;
@@ -72,7 +72,7 @@ where
     K::Key: Send + Sync,
 {
     match buckets {
-        Some(buckets) => routes.route_layer(GovernorLayer::new(Arc::clone(buckets)).error_handler(refusal)),
+        Some(buckets) => routes.route_layer(GovernorLayer::new(Arc::clone(buckets)).error_handler(rejection)),
         None => routes,
     }
 }
@@ -83,8 +83,8 @@ fn buckets<K: KeyExtractor>(rate: Rate, key: K) -> Option<Buckets<K>> {
     builder.per_nanosecond(nanoseconds).burst_size(rate.burst.get()).finish().map(Arc::new)
 }
 
-/// What is answered to those who ask too often.
-fn refusal(error: GovernorError) -> Response {
+/// Builds the response to a rate-limited request.
+fn rejection(error: GovernorError) -> Response {
     let error = match error {
         // It is told in whole seconds, rounded down.
         GovernorError::TooManyRequests { wait_time, .. } => {
@@ -126,8 +126,7 @@ impl KeyExtractor for ByCaller {
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// For whom a request is made: `peer`, unless that is a trusted proxy; then the last address in `X-Forwarded-For` that is none. What stands before
-/// that may have been made up by the client.
+/// Returns the client's address: `peer
 pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     if !is_trusted(&peer) {

@@ -12,10 +12,10 @@ use arc_swap::ArcSwapOption;
 use thiserror::Error;
 
 pub use self::key_set::{KeySet, NoKey};
-use self::key_set::{MalformedSet, PassedOver};
+use self::key_set::{MalformedSet, SkippedKey};
 use self::remote::Remote;
 use super::rules::{JwksPlace, TokenRules};
-use super::watched_file::WatchedFile;
+use crate::watched_file::WatchedFile;
 
 /// Why there are no keys to check tokens with.
 #[derive(Debug, Error)]
@@ -37,7 +37,7 @@ pub enum JwksError {
         problem: MalformedSet,
     },
     /// There is no key for any token.
-    #[error("none of the keys in {place} can be used for tokens: {why}")]
+    #[error("no key in {place} can verify tokens: {why}")]
     NoneUsable {
         /// The file.
         place: String,
@@ -69,7 +69,7 @@ enum Origin {
 }
 
 impl Jwks {
-    /// Reads the keys from a file. Those at an address are fetched by [`Jwks::keep_fetched`], so that an engine starts without them.
+    /// Reads the keys from a file. Those at an address are fetched by [`Jwks::run_refresh`], so that an engine starts without them.
     ///
     /// # Errors
     /// [`JwksError`] when a file has no key that can be used.
@@ -79,12 +79,13 @@ impl Jwks {
             JwksPlace::File(path) => {
                 let file = WatchedFile::new(path.clone());
                 let content = file
-                    .content()
+                    .poll()
+                    .content
                     .map_err(|source| JwksError::Unreadable { place: place.clone(), source })?;
                 let jwks = Self { current: ArcSwapOption::empty(), origin: Origin::File(file), rules };
                 let set = jwks.parse(&content)?;
                 if set.is_empty() {
-                    let why = list(set.passed_over());
+                    let why = list(set.skipped());
                     return Err(JwksError::NoneUsable { place, why });
                 }
                 jwks.accept(set);
@@ -98,33 +99,35 @@ impl Jwks {
         }
     }
 
-    /// The keys; `None` before they have been fetched for the first time.
+    /// Returns the keys; `None` before they have been fetched for the first time.
     pub fn current(&self) -> Option<Arc<KeySet>> {
         self.current.load_full()
     }
 
-    /// Waits for keys that are newer than those that there are, where they are fetched and it is not too early to ask for them.
-    pub async fn wait_for_newer(&self) {
+    /// Waits for a refresh of a remote key set, unless the last one was too recent.
+    pub async fn wait_for_refresh(&self) {
         match &self.origin {
             Origin::File(_) => {}
-            Origin::Url(remote) => remote.wait_for_newer().await,
+            Origin::Url(remote) => remote.wait_for_refresh().await,
         }
     }
 
     /// Reads the file again if it has changed.
-    pub fn look_at_file(&self) {
+    pub fn reload_if_changed(&self) {
         let Origin::File(file) = &self.origin else { return };
-        let Some(content) = file.news() else { return };
+        let Some(content) = file.changed_content() else { return };
         let place = &self.rules.jwks;
         let read = content.map_err(|source| JwksError::Unreadable { place: place.to_string(), source });
         match read.and_then(|content| self.parse(&content)) {
             Ok(set) => self.accept(set),
-            Err(error) => tracing::error!(%error, "the keys of tokens are as they were"),
+            Err(error) => {
+                tracing::error!(%error, "the token keys cannot be reloaded; the previous ones stay valid")
+            }
         }
     }
 
-    /// Fetches the keys again and again, if they are to be fetched.
-    pub async fn keep_fetched(&self) {
+    /// Refreshes a remote key set periodically. Returns at once for a file.
+    pub async fn run_refresh(&self) {
         let Origin::Url(remote) = &self.origin else { return };
         remote
             .run(|content| {
@@ -139,21 +142,23 @@ impl Jwks {
             .map_err(|problem| JwksError::Malformed { place: self.rules.jwks.to_string(), problem })
     }
 
-    /// Has tokens be checked with these keys from now on.
+    /// Replaces the current key set.
     fn accept(&self, set: KeySet) {
         let place = &self.rules.jwks;
-        for passed_over in set.passed_over() {
-            match passed_over {
-                PassedOver::Unfit(why) => tracing::debug!(%place, reason = %why, "a key is not for tokens"),
-                PassedOver::Unsafe(why) => {
-                    tracing::warn!(%place, reason = %why, "a key of tokens is refused")
+        for skipped in set.skipped() {
+            match skipped {
+                SkippedKey::Unsupported(why) => {
+                    tracing::debug!(%place, reason = %why, "a key is not for tokens")
+                }
+                SkippedKey::Unsafe(why) => {
+                    tracing::warn!(%place, reason = %why, "a token key was rejected")
                 }
             }
         }
         if set.is_empty() {
-            tracing::error!(%place, "there is no key for tokens any more: none is accepted");
+            tracing::error!(%place, "no token key is left: all tokens are rejected");
         } else {
-            tracing::info!(%place, keys = set.len(), "the keys of tokens have been read");
+            tracing::info!(%place, keys = set.len(), "the token keys were loaded");
         }
         self.current.store(Some(Arc::new(set)));
     }
@@ -162,7 +167,7 @@ impl Jwks {
 /// How often a token with a key that is not known makes the keys be fetched.
 pub(super) const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(30);
 
-fn list(passed_over: &[PassedOver]) -> String {
-    let reasons: Vec<String> = passed_over.iter().map(PassedOver::to_string).collect();
+fn list(skipped: &[SkippedKey]) -> String {
+    let reasons: Vec<String> = skipped.iter().map(SkippedKey::to_string).collect();
     if reasons.is_empty() { "there is none".to_owned() } else { reasons.join("; ") }
 }

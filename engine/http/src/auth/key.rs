@@ -14,7 +14,7 @@ pub struct ApiKey<'a> {
 }
 
 impl<'a> ApiKey<'a> {
-    /// Takes a text apart; `None` for one that cannot be a key.
+    /// Parses a key. `None
     pub fn parse(text: &'a str) -> Option<Self> {
         let (name, secret) = text.strip_prefix(PREFIX)?.rsplit_once('_')?;
         let is_secret =
@@ -22,23 +22,31 @@ impl<'a> ApiKey<'a> {
         (is_secret && is_key_name(name)).then_some(Self { text, name })
     }
 
-    /// The name of the key.
+    /// Returns the name of the key.
     pub fn name(&self) -> &'a str {
         self.name
     }
 
-    /// The SHA-256 of the whole text, which is all that is kept of it.
+    /// Returns the SHA-256 of the whole text, which is all that is kept of it.
     pub fn digest(&self) -> [u8; 32] {
         Sha256::digest(self.text).into()
     }
 }
 
-/// Whether a text is meant to be an API key, right or wrong.
-pub fn is_meant_as_key(text: &str) -> bool {
+/// Returns whether a text is meant to be an API key, right or wrong.
+pub fn looks_like_key(text: &str) -> bool {
     text.starts_with(PREFIX)
 }
 
-/// Makes a key with this name; `None` where the system has no random numbers to give.
+/// Generates a key with this name. `None` if the system has no random numbers.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let key = onnward_http::auth::generate("billing").ok_or("the system has no random numbers")?;
+/// assert!(key.contains("billing"));
+/// # Ok(())
+/// # }
+/// ```
 pub fn generate(name: &str) -> Option<String> {
     let mut secret = [0; SECRET_BYTES];
     SystemRandom::new().fill(&mut secret).ok()?;
@@ -46,7 +54,7 @@ pub fn generate(name: &str) -> Option<String> {
     Some(format!("{PREFIX}{name}_{digits}"))
 }
 
-/// Whether a key can have this name: 1 to 64 of `a-z`, `0-9` and `-`.
+/// Returns whether a key can have this name: 1 to 64 of `a-z`, `0-9` and `-`.
 pub fn is_key_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')

@@ -9,8 +9,8 @@ use subtle::ConstantTimeEq;
 
 use super::key::ApiKey;
 use super::keys_file::{KeyEntry, Keys, KeysFileError};
-use super::watched_file::WatchedFile;
 use super::{Caller, Refusal};
+use crate::watched_file::WatchedFile;
 
 /// The keys of a file that is read again when it changes.
 #[derive(Debug)]
@@ -26,12 +26,12 @@ impl ValidKeys {
     /// [`KeysFileError`] when the file cannot be read or is not as it should be.
     pub fn open(path: &Path) -> Result<Self, KeysFileError> {
         let file = WatchedFile::new(path.to_owned());
-        let keys = Keys::from_content(file.content(), path)?;
+        let keys = Keys::from_content(file.poll().content, path)?;
         Ok(Self { file, keys: ArcSwap::from_pointee(keys) })
     }
 
-    /// The caller to whom this key belongs. Digests are compared in constant time, so that no part of one can be found out by
-    /// trying; a name that is not there costs the same.
+    /// Identifies the caller of a key. Digests are compared in constant time, and an unknown name costs the
+    /// same, so timing reveals nothing.
     ///
     /// # Errors
     /// [`Refusal`].
@@ -51,22 +51,24 @@ impl ValidKeys {
         }
     }
 
-    /// Reads the keys again if their file has changed. Whatever is wrong with it, the keys that were valid stay valid, and
-    /// the log says so once.
-    pub fn refresh(&self) {
-        let Some(content) = self.file.news() else { return };
+    /// Reloads the keys if their file has changed. If it does not parse, the previous keys stay valid and the
+    /// error is logged once.
+    pub fn reload_if_changed(&self) {
+        let Some(content) = self.file.changed_content() else { return };
         if content.as_ref().is_ok_and(Vec::is_empty) {
             // Whoever writes a file anew empties it first, which must not lock everybody out.
             return tracing::warn!(
-                "the file of API keys is empty, and they are as they were: to take out all, write `keys = []`"
+                "the file of API keys is empty, so the previous keys stay valid: to remove all keys, write `keys = []`"
             );
         }
         match Keys::from_content(content, self.file.path()) {
             Ok(keys) => {
-                tracing::info!(keys = keys.len(), path = %self.file.path().display(), "the API keys have been read again");
+                tracing::info!(keys = keys.len(), path = %self.file.path().display(), "the API keys were reloaded");
                 self.keys.store(Arc::new(keys));
             }
-            Err(error) => tracing::error!(%error, "the API keys are as they were"),
+            Err(error) => {
+                tracing::error!(%error, "the API keys cannot be reloaded; the previous ones stay valid")
+            }
         }
     }
 }

@@ -124,7 +124,7 @@ impl Keys {
             if !is_key_name(&name) {
                 return refuse("must have a name of 1 to 64 of a-z, 0-9 and -");
             }
-            let Some(digest) = bytes_of(&sha256) else {
+            let Some(digest) = decode_hex(&sha256) else {
                 return refuse("must have a `sha256` of 64 hexadecimal digits");
             };
             if scopes.is_empty() {
@@ -138,24 +138,24 @@ impl Keys {
         Ok(Self(keys))
     }
 
-    /// The key with this name.
+    /// Returns the key with this name.
     pub fn find(&self, name: &str) -> Option<&KeyEntry> {
         self.0.get(name)
     }
 
-    /// How many keys there are.
+    /// Returns the number of keys.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// What 64 hexadecimal digits stand for.
-fn bytes_of(digits: &str) -> Option<[u8; 32]> {
+/// Decodes 64 hexadecimal digits.
+fn decode_hex(digits: &str) -> Option<[u8; 32]> {
     let digits: Vec<u8> =
         digits.chars().map(|digit| digit.to_digit(16).map(|value| value as u8)).collect::<Option<_>>()?;
     let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();

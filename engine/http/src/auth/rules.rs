@@ -30,7 +30,7 @@ pub struct TokenRules {
 }
 
 impl TokenRules {
-    /// What the library is to check of a token that is signed so.
+    /// Returns the validation rules for a token with this algorithm.
     pub fn validation(&self, algorithm: TokenAlgorithm) -> Validation {
         let mut validation = Validation::new(algorithm.into());
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
@@ -86,7 +86,7 @@ impl TokenAlgorithm {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Hs256, Self::Rs256, Self::Es256, Self::EdDsa];
 
-    /// The name in a token's header.
+    /// Returns the name in a token's header.
     pub fn name(self) -> &'static str {
         match self {
             Self::Hs256 => "HS256",

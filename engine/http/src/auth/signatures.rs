@@ -17,7 +17,7 @@ static RING: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Has every token of this process be verified with ring.
+/// Installs ring as the verifier of all tokens in this process.
 pub fn install() {
     // It fails where it has been done already.
     let _ = RING.install_default();

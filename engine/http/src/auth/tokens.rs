@@ -54,7 +54,7 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Reads the keys, or makes ready to fetch them.
+    /// Reads the keys, or prepares to fetch them.
     ///
     /// # Errors
     /// [`JwksError`].
@@ -64,12 +64,12 @@ impl Tokens {
         Ok(Self { jwks: Jwks::open(Arc::clone(&rules))?, rules })
     }
 
-    /// The keys with which tokens are checked.
+    /// Returns the keys with which tokens are checked.
     pub fn jwks(&self) -> &Jwks {
         &self.jwks
     }
 
-    /// The caller whom this token names. Where its key is not known, newer ones are waited for, if there may be any.
+    /// Identifies the caller of a token. An unknown key triggers a refresh of the key set, if one is due.
     ///
     /// # Errors
     /// [`TokenRefusal`].
@@ -79,7 +79,7 @@ impl Tokens {
         }
         match self.try_identify(token) {
             Err(TokenRefusal::NoKey(NoKey::UnknownId) | TokenRefusal::NoKeysYet) => {
-                self.jwks.wait_for_newer().await;
+                self.jwks.wait_for_refresh().await;
                 self.try_identify(token)
             }
             known => known,
@@ -88,13 +88,13 @@ impl Tokens {
 
     fn try_identify(&self, token: &str) -> Result<Arc<Caller>, TokenRefusal> {
         let keys = self.jwks.current().ok_or(TokenRefusal::NoKeysYet)?;
-        let claims = verified(token, &keys)?;
+        let claims = verify(token, &keys)?;
         Ok(Arc::new(claims::caller(&claims, &self.rules)?))
     }
 }
 
-/// What a token claims, once its signature, its times, its issuer and its audience have been checked.
-fn verified(token: &str, keys: &KeySet) -> Result<Map<String, Value>, TokenRefusal> {
+/// Verifies a token's signature, times, issuer and audience, and returns its claims.
+fn verify(token: &str, keys: &KeySet) -> Result<Map<String, Value>, TokenRefusal> {
     let header = decode_header(token).map_err(|_| TokenRefusal::NoHeader)?;
     if header.crit.is_some() {
         return Err(TokenRefusal::Critical);

@@ -10,26 +10,27 @@ use super::shapes::{
     self, AnySchema, MODELS, boolean, count, list, object, one_of, operation, refusing, string, typed, types,
 };
 use crate::problem::ApiError;
-use crate::routes::drift::FOREIGN;
+use crate::routes::drift::EXTERNAL;
 
-/// The operations by path.
+/// Returns the operations by path.
 pub fn operations(models: &[Arc<ServingModel>]) -> [(&'static str, Operation); 2] {
-    let figures = asking(models, "drift", "Whether a model still sees what it was trained on")
+    let figures = drift_operation(models, "drift", "Whether a model still sees what it was trained on")
         .response("200", shapes::answer("The last windows against the training rows.", report(), None));
     let html = ContentBuilder::new().schema(Some(typed(Type::String, ""))).build();
     let page = ResponseBuilder::new().description("One page without scripts.").content("text/html", html);
     let window = one_of(["sliding", "tumbling"], "The window that is shown; without it, the sliding one.");
     let window = ParameterBuilder::new().name("window").parameter_in(ParameterIn::Query).schema(Some(window));
-    let page = asking(models, "drift_report", "The same for people: worst first, training against live")
-        .parameter(window)
-        .response("200", page);
+    let page =
+        drift_operation(models, "drift_report", "The same for people: worst first, training against live")
+            .parameter(window)
+            .response("200", page);
     [
         ("/models/{name}/drift", refused(figures, "/models/other/drift")),
         ("/models/{name}/drift/report", refused(page, "/models/other/drift/report")),
     ]
 }
 
-fn asking(models: &[Arc<ServingModel>], id: &str, summary: &str) -> OperationBuilder {
+fn drift_operation(models: &[Arc<ServingModel>], id: &str, summary: &str) -> OperationBuilder {
     let version = ParameterBuilder::new()
         .name("version")
         .parameter_in(ParameterIn::Query)
@@ -40,7 +41,7 @@ fn asking(models: &[Arc<ServingModel>], id: &str, summary: &str) -> OperationBui
 }
 
 fn refused(operation: OperationBuilder, instance: &str) -> Operation {
-    let none = ApiError::NoDrift { name: "other".to_owned(), version: 3, reason: FOREIGN };
+    let none = ApiError::NoDrift { name: "other".to_owned(), version: 3, reason: EXTERNAL };
     let reasons = "There is no such model, the version is not loaded or has no training profile, or drift is not watched.";
     let bad =
         ApiError::BadParameter { parameter: "version".to_owned(), valid: "must be a whole number from 1" };
@@ -54,7 +55,7 @@ fn number(description: &str) -> AnySchema {
     typed(Type::Number, description).into()
 }
 
-/// A number, or null where the window has too few rows.
+/// Returns a number, or null where the window has too few rows.
 fn figure(description: &str) -> AnySchema {
     typed(Type::Number, description).schema_type(types([Type::Number, Type::Null])).into()
 }

@@ -29,12 +29,12 @@ pub fn add(paths: &mut Paths, models: &[Arc<ServingModel>], max_outcomes: usize)
     }
 }
 
-/// An id for examples.
+/// Returns an id for examples.
 pub fn example_id() -> PredictionId {
     PredictionId::made(1_780_228_800_000, 0x5_ca1a_b1e5_ca1a)
 }
 
-/// The schema of a prediction's id.
+/// Returns the schema of a prediction's id.
 pub fn id_schema() -> AnySchema {
     typed(Type::String, "Names the prediction in `POST /outcomes`.")
         .format(Some(SchemaFormat::Custom("uuid".to_owned())))
@@ -43,7 +43,8 @@ pub fn id_schema() -> AnySchema {
 
 const UUID_7: &str = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$";
 
-/// One outcome: of a prediction by its id, or of a customer by the key. A field that may be left out may be null.
+/// Returns one outcome: of a prediction by its id, or of a customer by the key. A field that may be left out
+/// may be null.
 fn outcome() -> OneOfBuilder {
     let key = ObjectBuilder::new()
         .schema_type(types([Type::String, Type::Number]))
@@ -79,7 +80,7 @@ fn optional(r#type: Type, description: &str) -> ObjectBuilder {
     typed(r#type.clone(), description).schema_type(types([r#type, Type::Null]))
 }
 
-/// A field that stands beside another one and must be left out.
+/// Creates the schema of a field that must be absent.
 fn absent() -> ObjectBuilder {
     typed(Type::Null, "")
 }
@@ -239,7 +240,7 @@ fn measured() -> ObjectBuilder {
     ])
 }
 
-/// A number from 0 to 1, or null where it is not known.
+/// Returns a number from 0 to 1, or null where it is not known.
 fn share(description: &str) -> AnySchema {
     typed(Type::Number, description)
         .schema_type(types([Type::Number, Type::Null]))

@@ -48,7 +48,7 @@ fn summary() -> AnySchema {
         ("version", count(1, "")),
         ("default", boolean("Whether `POST /predict` goes to it.")),
         ("family", string("The model family; `foreign` for an ONNX file that does not say it.")),
-        ("golden_rows", count(0, "How many golden rows prove it; 0 for a foreign file, which has none.")),
+        ("golden_rows", count(0, "How many golden rows prove it; 0 for an external file, which has none.")),
         ("backend", runtime()),
         ("predict", string("Where to post rows.")),
     ])
@@ -173,7 +173,7 @@ fn about_served() -> [(&'static str, AnySchema); 14] {
         ("family", string("The model family; `foreign` for an ONNX file that does not say it.")),
         ("golden_rows", count(0, "How many golden rows the runtime has reproduced.")),
         ("unproven", string("Why nothing proves the runtime on it, where that is so.")),
-        ("producer", string("The program that wrote a foreign file.")),
+        ("producer", string("The program that wrote an external file.")),
         ("parameters", free_object("The settings with which it was fitted.")),
         (
             "batching",

@@ -41,7 +41,7 @@ impl Route {
     /// The routes that name a model.
     pub const NAMED: [Self; 3] = [Self::Named, Self::Version, Self::Alias];
 
-    /// The path for a model; what a client fills in stands in braces.
+    /// Returns the path for a model; what a client fills in stands in braces.
     pub fn path(self, model: &str) -> String {
         match self {
             Self::Default => "/predict".to_owned(),
@@ -65,7 +65,7 @@ impl Route {
         }
     }
 
-    /// What stands in braces.
+    /// Returns the parameters of a path template.
     fn parameter(self, model: &ServingModel) -> Option<Parameter> {
         let (name, example) = match self {
             Self::Default | Self::Named => return None,
@@ -78,7 +78,7 @@ impl Route {
     }
 }
 
-/// The schemas of a model's rows and answers, by name.
+/// Returns the schemas of a model's rows and answers, by name.
 pub fn components(model: &ServingModel, max_rows: usize) -> Vec<(String, AnySchema)> {
     let schema = model.description.schema();
     let row = || component(&name(model, "Row"));
@@ -98,7 +98,7 @@ fn any() -> OneOfBuilder {
     OneOfBuilder::new().schema_type(SchemaType::AnyValue)
 }
 
-/// Model names are made of what a component's name may hold.
+/// Returns the component name of a model's rows.
 fn name(model: &ServingModel, part: &str) -> String {
     format!("{}.{part}", model.name)
 }
@@ -154,19 +154,19 @@ fn feature_schema(feature: &Feature) -> ObjectBuilder {
     }
 }
 
-/// A category that looks like a number is taken as the number too.
+/// Accepts a number for a category that looks like one.
 fn as_number(value: &str) -> Option<Value> {
     let number: f64 =
         value.parse().ok().filter(|number: &f64| number.is_finite() && number.to_string() == value)?;
     Some(number_value(number))
 }
 
-/// A category that is written as a truth value is taken as the truth value too.
+/// Accepts a Boolean for a category that is written as one.
 fn as_truth(value: &str) -> Option<Value> {
     value.parse::<bool>().ok().map(Value::Bool)
 }
 
-/// Whole numbers without a decimal point.
+/// Returns whole numbers without a decimal point.
 fn number_value(number: f64) -> Value {
     let whole = number.fract() == 0.0 && number.abs() < 1e15;
     if whole { json!(number as i64) } else { json!(number) }
@@ -190,7 +190,7 @@ fn answer_schema(model: &ServingModel) -> AnySchema {
     any().item(single).item(many).into()
 }
 
-/// The operation that scores rows with a model.
+/// Returns the operation that scores rows with a model.
 pub fn operation(model: &ServingModel, route: Route) -> Operation {
     let (id, summary) = route.id_and_summary(&model.name);
     let example = example(model);
@@ -244,7 +244,7 @@ fn refusals(example: Option<&Example>, parser: &RowParser) -> Vec<(ApiError, &'s
     ]
 }
 
-/// What is wrong with the example once its first feature holds what no feature takes.
+/// Returns the violations of the example row with an invalid first feature.
 fn violations(example: &Example, parser: &RowParser) -> Option<Violations> {
     let mut row = example.row.clone();
     row.insert(parser.schema().features.first()?.name.clone(), json!([]));
@@ -272,7 +272,7 @@ struct Example {
     answer: Value,
 }
 
-/// The row that is known to be scored, and its answer.
+/// Returns the row that is known to be scored, and its answer.
 fn example(model: &ServingModel) -> Option<Example> {
     let (row, probability) = model.description.example()?;
     let fields = model.description.schema().features.iter().zip(row);
@@ -290,7 +290,7 @@ fn example(model: &ServingModel) -> Option<Example> {
     Some(Example { row, answer })
 }
 
-/// A raw value as a client would send it; `None` where it would send nothing.
+/// Returns a raw value as a client would send it; `None` where it would send nothing.
 fn as_sent(feature: &Feature, value: &GoldenValue) -> Option<Value> {
     match value {
         GoldenValue::Missing => None,

@@ -9,7 +9,7 @@ use utoipa::openapi::{Components, Paths};
 use super::shapes::problem_response;
 use crate::auth::Protected;
 use crate::auth::{Authenticator, Scope};
-use crate::guard::API_KEY;
+use crate::authorization::API_KEY;
 use crate::problem::{self, ApiError};
 
 /// The ways to say who one is.
@@ -17,7 +17,7 @@ const BEARER: &str = "key";
 const HEADER: &str = "header";
 const TOKEN: &str = "token";
 
-/// Says of every operation that asks who calls that it does, how it is told, and which scope it takes.
+/// Adds the security requirements to every protected operation.
 pub fn add(paths: &mut Paths, components: &mut Components, auth: &Authenticator, protect: &[Protected]) {
     let schemes = schemes(auth);
     let ways: Vec<&str> = schemes.iter().map(|(way, _)| *way).collect();
@@ -35,14 +35,14 @@ pub fn add(paths: &mut Paths, components: &mut Components, auth: &Authenticator,
 fn schemes(auth: &Authenticator) -> Vec<(&'static str, SecurityScheme)> {
     let bearer = || HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
     let mut schemes = Vec::new();
-    if auth.takes_keys() {
+    if auth.has_api_keys() {
         let key = bearer().description(Some("An API key: `authorization: Bearer KEY`."));
         let header =
             ApiKeyValue::with_description(API_KEY.as_str(), "The same API key, for those behind a proxy.");
         schemes.push((BEARER, SecurityScheme::Http(key.build())));
         schemes.push((HEADER, SecurityScheme::ApiKey(ApiKey::Header(header))));
     }
-    if auth.takes_tokens() {
+    if auth.has_tokens() {
         let described =
             "A token of the issuer that the engine's operator has chosen: `authorization: Bearer TOKEN`.";
         let token = bearer().bearer_format("JWT").description(Some(described));
@@ -51,7 +51,7 @@ fn schemes(auth: &Authenticator) -> Vec<(&'static str, SecurityScheme)> {
     schemes
 }
 
-/// What the router asks of a path that the document has.
+/// Returns the scope that the router requires for a documented path.
 fn scope_of(path: &str, protect: &[Protected]) -> Option<Scope> {
     match path {
         "/metrics" => protect.contains(&Protected::Metrics).then_some(Scope::Read),

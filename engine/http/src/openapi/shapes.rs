@@ -25,57 +25,57 @@ pub const OPERATIONS: &str = "operations";
 
 pub type AnySchema = RefOr<Schema>;
 
-/// A schema of one type.
+/// Returns a schema of one type.
 pub fn typed(r#type: Type, description: &str) -> ObjectBuilder {
     let description = (!description.is_empty()).then_some(description);
     ObjectBuilder::new().schema_type(r#type).description(description)
 }
 
-/// A string.
+/// Returns a string.
 pub fn string(description: &str) -> AnySchema {
     typed(Type::String, description).into()
 }
 
-/// A string of a closed set.
+/// Returns a string of a closed set.
 pub fn one_of<S: Into<Value>>(values: impl IntoIterator<Item = S>, description: &str) -> AnySchema {
     typed(Type::String, description).enum_values(Some(values)).into()
 }
 
-/// A whole number of at least `minimum`.
+/// Returns a whole number of at least `minimum`.
 pub fn count(minimum: usize, description: &str) -> AnySchema {
     typed(Type::Integer, description).minimum(Some(minimum)).into()
 }
 
-/// The number of a version that is asked for: what every JSON reader takes for a whole number.
+/// Returns the number of a version that is asked for: what every JSON reader takes for a whole number.
 pub fn version(description: &str) -> AnySchema {
     const LARGEST: u64 = (1 << 53) - 1;
     typed(Type::Integer, description).minimum(Some(1)).maximum(Some(LARGEST)).into()
 }
 
-/// A truth value.
+/// Creates a Boolean schema.
 pub fn boolean(description: &str) -> AnySchema {
     typed(Type::Boolean, description).into()
 }
 
-/// An object whose fields are told elsewhere.
+/// Creates an object schema whose fields are added by the caller.
 pub fn free_object(description: &str) -> AnySchema {
     typed(Type::Object, description).additional_properties(Some(AdditionalProperties::FreeForm(true))).into()
 }
 
-/// A list.
+/// Returns a list.
 pub fn list(items: impl Into<AnySchema>, description: &str) -> ArrayBuilder {
     let description = (!description.is_empty()).then_some(description);
     ArrayBuilder::new().items(items.into()).description(description)
 }
 
-/// An object with exactly these fields, all of them required.
+/// Returns an object with exactly these fields, all of them required.
 pub fn object<'a>(fields: impl IntoIterator<Item = (&'a str, AnySchema)>) -> ObjectBuilder {
     fields.into_iter().fold(ObjectBuilder::new().schema_type(Type::Object), |object, (name, schema)| {
         object.property(name, schema).required(name)
     })
 }
 
-/// A schema that takes any of these types.
+/// Returns a schema that takes any of these types.
 pub fn types(types: impl IntoIterator<Item = Type>) -> SchemaType {
     let mut types: Vec<Type> = types.into_iter().collect();
     match types.pop() {
@@ -84,35 +84,35 @@ pub fn types(types: impl IntoIterator<Item = Type>) -> SchemaType {
     }
 }
 
-/// A reference to a component.
+/// Returns a reference to a component.
 pub fn component(name: &str) -> AnySchema {
     Ref::from_schema_name(name).into()
 }
 
-/// An operation that has everything but its responses.
+/// Returns an operation that has everything but its responses.
 pub fn operation(tag: &str, id: &str, summary: &str) -> OperationBuilder {
     OperationBuilder::new().tag(tag).operation_id(Some(id)).summary(Some(summary))
 }
 
-/// A successful response with a JSON body.
+/// Returns a successful response with a JSON body.
 pub fn answer(description: &str, schema: AnySchema, example: Option<Value>) -> Response {
     let content = ContentBuilder::new().schema(Some(schema)).example(example).build();
     ResponseBuilder::new().description(description).content(JSON, content).build()
 }
 
-/// A GET without parameters that answers with JSON.
+/// Returns a GET without parameters that answers with JSON.
 pub fn get(tag: &str, id: &str, summary: &str, description: &str, schema: AnySchema) -> Operation {
     operation(tag, id, summary).response("200", answer(description, schema, None)).build()
 }
 
-/// The name of one of the models, in a path.
+/// Returns the name of one of the models, in a path.
 pub fn model_name(models: &[Arc<ServingModel>]) -> Parameter {
     let names = one_of(models.iter().map(|model| model.name.as_str()), "");
     let name = ParameterBuilder::new().name("name").parameter_in(ParameterIn::Path);
     name.required(Required::True).schema(Some(names)).build()
 }
 
-/// An operation with one more refusal, shown as a request to `instance` would get it.
+/// Returns an operation with one more refusal, shown as a request to `instance` would get it.
 pub fn refusing(
     operation: OperationBuilder,
     error: &ApiError,
@@ -131,13 +131,13 @@ pub fn refusing(
     operation.response(status.as_str(), response)
 }
 
-/// A response with a problem document.
+/// Returns a response with a problem document.
 pub fn problem_response(description: &str, example: Option<Value>) -> Response {
     let content = ContentBuilder::new().schema(Some(component(PROBLEM))).example(example).build();
     ResponseBuilder::new().description(description).content(PROBLEM_JSON, content).build()
 }
 
-/// Problem details, RFC 9457.
+/// Creates the schema of problem details (RFC 9457).
 pub fn problem_schema() -> AnySchema {
     let violation = object([
         ("pointer", string("Where it is: a JSON pointer (RFC 6901) into the body.")),

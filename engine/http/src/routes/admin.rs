@@ -1,5 +1,7 @@
 //! `POST /admin/reload`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -7,17 +9,21 @@ use axum::response::{IntoResponse, Response};
 use onnward_serving::reload::ReloadError;
 
 use crate::problem::ApiError;
-use crate::routes::models;
-use crate::state::HttpState;
+use crate::routes::models::listing;
+use crate::state::{Admission, Models, Operations};
 
-/// Has the model repository looked at now, and answers as `GET /models` once what was seen has been acted upon; 202 if
-/// that takes longer than a request may.
-pub async fn reload(State(state): State<HttpState>) -> Result<Response, ApiError> {
-    let reload = state.reloader.reload();
-    match tokio::time::timeout(state.config.request_timeout, reload).await {
-        Ok(Ok(())) => Ok(Json(models::listing(&state)).into_response()),
+/// Polls the model repository now and answers like `GET /models` once the result is reconciled. Answers 202 if that takes
+/// longer than the request timeout.
+pub async fn reload(
+    State(models): State<Arc<Models>>,
+    State(admission): State<Arc<Admission>>,
+    State(operations): State<Arc<Operations>>,
+) -> Result<Response, ApiError> {
+    let reload = operations.reloader.reload();
+    match tokio::time::timeout(admission.request_timeout, reload).await {
+        Ok(Ok(())) => Ok(Json(listing(&models)).into_response()),
         Ok(Err(ReloadError::Refused)) => Err(ApiError::ReloadRefused),
         Ok(Err(ReloadError::Failed(reason))) => Err(ApiError::RepositoryUnreachable { reason }),
-        Err(_) => Ok((StatusCode::ACCEPTED, Json(models::listing(&state))).into_response()),
+        Err(_) => Ok((StatusCode::ACCEPTED, Json(listing(&models))).into_response()),
     }
 }

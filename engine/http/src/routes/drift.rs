@@ -11,7 +11,7 @@ use onnward_serving::registry::ServingModel;
 use serde::Serialize;
 
 use crate::problem::ApiError;
-use crate::state::HttpState;
+use crate::state::Models;
 
 #[derive(Serialize)]
 struct Figures<'a> {
@@ -21,48 +21,48 @@ struct Figures<'a> {
     report: DriftReport<'a>,
 }
 
-/// Why a foreign file is not watched.
-pub const FOREIGN: &str = "the file is foreign, and holds no profile of the rows it was trained on";
-const OFF: &str = "`drift.enabled` is false in the engine's configuration";
+/// Why an external file has no drift detection.
+pub const EXTERNAL: &str = "the file is foreign, and holds no profile of the rows it was trained on";
+const DISABLED: &str = "`drift.enabled` is false in the engine's configuration";
 
-/// The last windows against training, as JSON.
-pub async fn figures(
-    State(state): State<HttpState>,
+/// Answers with the last windows compared with training, as JSON.
+pub async fn report_json(
+    State(models): State<Arc<Models>>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let asked = Asked::read(query.as_deref())?;
-    let model = asked.model(&state, &name)?;
+    let query = DriftQuery::read(query.as_deref())?;
+    let model = query.model(&models, &name)?;
     let report = drift_of(&model)?.report();
     Ok(Json(Figures { model: &model.name, version: model.version, report }).into_response())
 }
 
-/// The same as a page for people.
-pub async fn page(
-    State(state): State<HttpState>,
+/// Answers with the drift report as an HTML page.
+pub async fn report_page(
+    State(models): State<Arc<Models>>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Html<String>, ApiError> {
-    let asked = Asked::read(query.as_deref())?;
-    let model = asked.model(&state, &name)?;
+    let query = DriftQuery::read(query.as_deref())?;
+    let model = query.model(&models, &name)?;
     let shown = PageContext {
         model: &model.name,
         version: model.version,
-        by_number: asked.version.is_some(),
-        window: asked.window.unwrap_or(WindowKind::Sliding),
+        by_number: query.version.is_some(),
+        window: query.window.unwrap_or(WindowKind::Sliding),
     };
     let page = drift_of(&model)?.report().page(&shown);
     page.map(Html).map_err(|error| ApiError::Failed { reason: error.to_string() })
 }
 
-/// What the query asks for.
+/// The parameters of the query.
 #[derive(Default)]
-struct Asked {
+struct DriftQuery {
     version: Option<u64>,
     window: Option<WindowKind>,
 }
 
-impl Asked {
+impl DriftQuery {
     fn read(query: Option<&str>) -> Result<Self, ApiError> {
         let mut asked = Self::default();
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
@@ -83,10 +83,10 @@ impl Asked {
         Ok(asked)
     }
 
-    fn model(&self, state: &HttpState, name: &str) -> Result<Arc<ServingModel>, ApiError> {
+    fn model(&self, models: &Models, name: &str) -> Result<Arc<ServingModel>, ApiError> {
         match self.version {
-            Some(version) => state.version(name, version),
-            None => state.model(name),
+            Some(version) => models.version(name, version),
+            None => models.model(name),
         }
     }
 }
@@ -95,6 +95,6 @@ fn drift_of(model: &ServingModel) -> Result<&Drift, ApiError> {
     model.monitor.drift().ok_or_else(|| ApiError::NoDrift {
         name: model.name.clone(),
         version: model.version,
-        reason: if model.description.metadata().is_none() { FOREIGN } else { OFF },
+        reason: if model.description.metadata().is_none() { EXTERNAL } else { DISABLED },
     })
 }

@@ -1,38 +1,56 @@
 //! The routes of probes and of Prometheus.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use onnward_telemetry::metrics::{self, Metrics, MetricsError, VersionDrift};
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 
 use crate::problem::ApiError;
-use crate::state::HttpState;
+use crate::state::{Models, Observation, Operations};
 
-/// Whether the process runs: always, for whoever gets this answer.
+/// Reports that the process is alive.
 pub async fn live() -> Json<Value> {
     Json(json!({ "status": "live" }))
 }
 
-/// Whether predictions are answered; 503 with the reason where they are not.
-pub async fn ready(State(state): State<HttpState>) -> Result<Json<Value>, ApiError> {
-    state.readiness()?;
+/// Reports whether the engine is ready, or 503 with the reason.
+pub async fn ready(
+    State(models): State<Arc<Models>>,
+    State(operations): State<Arc<Operations>>,
+) -> Result<Json<Value>, ApiError> {
+    models.readiness(operations.lifecycle.phase())?;
     Ok(Json(json!({ "status": "ready" })))
 }
 
-/// Every metric, for Prometheus.
-pub async fn metrics(State(state): State<HttpState>) -> Result<Response, ApiError> {
+/// Renders all metrics for Prometheus.
+pub async fn metrics(
+    State(models): State<Arc<Models>>,
+    State(observation): State<Arc<Observation>>,
+    State(operations): State<Arc<Operations>>,
+) -> Result<Response, ApiError> {
     let failed = |reason: String| ApiError::Failed { reason };
-    // Some of it is computed or read from files, which must hold up no connection.
-    let scraped = tokio::task::spawn_blocking(move || scrape(&state)).await;
+    let turn = Arc::clone(&operations.scrapes).acquire_owned().await;
+    let turn = turn.map_err(|error| failed(error.to_string()))?;
+    // Some of it is computed or read from files, which must not block connections. The turn belongs to the work, which
+    // goes on if the client leaves.
+    let work = move || {
+        let scraped = scrape(&models, &observation.metrics);
+        drop(turn);
+        scraped
+    };
+    let scraped = spawn_blocking(work).await;
     let scraped = scraped.map_err(|error| failed(error.to_string()))?;
     let text = scraped.map_err(|error| failed(error.to_string()))?;
     Ok(([(CONTENT_TYPE, Metrics::content_type())], text).into_response())
 }
 
-fn scrape(state: &HttpState) -> Result<Vec<u8>, MetricsError> {
-    let loaded = state.registry.loaded_versions();
+fn scrape(models: &Models, metrics: &Metrics) -> Result<Vec<u8>, MetricsError> {
+    let loaded = models.registry.loaded_versions();
     let drift: Vec<VersionDrift<'_>> = loaded
         .iter()
         .filter_map(|model| {
@@ -40,7 +58,7 @@ fn scrape(state: &HttpState) -> Result<Vec<u8>, MetricsError> {
             Some(VersionDrift { model: &model.name, version: model.version, report })
         })
         .collect();
-    let mut text = state.metrics.render(&state.registry.states())?;
+    let mut text = metrics.render(&models.registry.states())?;
     text.extend(metrics::render_drift(&drift)?);
     Ok(text)
 }

@@ -1,4 +1,6 @@
-//! `GET /`: what this is and where to go, as JSON for programs and as a page for browsers.
+//! `GET /`: the version, models and links of the engine, as JSON or as an HTML page for browsers.
+
+use std::sync::Arc;
 
 use askama::Template;
 use axum::Json;
@@ -11,7 +13,7 @@ use serde::Serialize;
 
 use crate::problem::ApiError;
 use crate::routes::models::{Summary, summaries};
-use crate::state::HttpState;
+use crate::state::{Models, Operations};
 
 #[derive(Serialize, Template)]
 #[template(path = "index.html")]
@@ -46,14 +48,18 @@ const LINKS: Links = Links {
     metrics: "/metrics",
 };
 
-/// What this is and where to go.
-pub async fn index(State(state): State<HttpState>, headers: HeaderMap) -> Result<Response, ApiError> {
+/// Answers `GET /` with the engine's version and links.
+pub async fn index(
+    State(models): State<Arc<Models>>,
+    State(operations): State<Arc<Operations>>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let index = Index {
         name: "onnward-engine",
         version: env!("CARGO_PKG_VERSION"),
-        ready: state.readiness().is_ok(),
-        models: summaries(&state),
-        failed: state.registry.failed(),
+        ready: models.readiness(operations.lifecycle.phase()).is_ok(),
+        models: summaries(&models),
+        failed: models.registry.failed(),
         links: LINKS,
     };
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();

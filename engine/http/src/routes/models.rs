@@ -15,11 +15,11 @@ use onnward_telemetry::metrics::Role;
 use serde::Serialize;
 
 use crate::problem::ApiError;
-use crate::state::HttpState;
+use crate::state;
 
 /// What is in the repository.
 #[derive(Serialize)]
-pub struct Models {
+pub struct ModelList {
     /// Whether the first load is still going on, so that more may come.
     loading: bool,
     /// How the last look at the repository went.
@@ -39,7 +39,7 @@ pub struct Summary {
     pub default: bool,
     /// The model family; `foreign` for an ONNX file that does not say it.
     pub family: String,
-    /// How many golden rows prove it; 0 for a foreign file, which has none.
+    /// How many golden rows prove it; 0 for an external file, which has none.
     pub golden_rows: usize,
     pub backend: &'static str,
     pub predict: String,
@@ -69,7 +69,7 @@ struct Details<'a> {
     /// Whether the desired version is not served because of the last error.
     failing: bool,
     #[serde(flatten)]
-    model: Option<About<'a>>,
+    model: Option<ServedInfo<'a>>,
 }
 
 #[derive(Serialize)]
@@ -96,7 +96,7 @@ struct Loaded<'a> {
 
 /// What the served version says about itself.
 #[derive(Serialize)]
-struct About<'a> {
+struct ServedInfo<'a> {
     version: u64,
     backend: &'static str,
     sha256: &'a str,
@@ -104,14 +104,14 @@ struct About<'a> {
     family: &'a str,
     /// How many golden rows the runtime has reproduced.
     golden_rows: usize,
-    /// Why nothing proves the runtime on it, where that is so.
+    /// Why the runtime is unverified on this model, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     unproven: Option<&'static str>,
     batching: Batching<'a>,
     fingerprint: String,
     schema: &'a Schema,
     #[serde(flatten)]
-    said: Said<'a>,
+    said: FileDescription<'a>,
 }
 
 /// How requests become batches.
@@ -126,49 +126,49 @@ struct Batching<'a> {
 /// What a file says of itself.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Said<'a> {
+enum FileDescription<'a> {
     Artifact {
         parameters: &'a BTreeMap<String, f64>,
         evaluation: &'a Evaluation,
         provenance: &'a Provenance,
     },
-    Foreign {
+    External {
         /// The program that wrote it.
         producer: &'a str,
     },
 }
 
-/// The models that are served and those that could not be loaded.
-pub async fn list(State(state): State<HttpState>) -> Json<Models> {
-    Json(listing(&state))
+/// Answers `GET /models`.
+pub async fn list(State(models): State<Arc<state::Models>>) -> Json<ModelList> {
+    Json(listing(&models))
 }
 
-/// What is in the repository, and what has become of it.
-pub fn listing(state: &HttpState) -> Models {
-    Models {
-        loading: !state.registry.is_loaded(),
-        repository: state.registry.repository_state(),
-        models: summaries(state),
-        failed: state.registry.failed(),
+/// Lists the models of the repository and their state.
+pub fn listing(models: &state::Models) -> ModelList {
+    ModelList {
+        loading: !models.registry.is_loaded(),
+        repository: models.registry.repository_state(),
+        models: summaries(models),
+        failed: models.registry.failed(),
     }
 }
 
-/// One model.
-pub async fn one(
-    State(state): State<HttpState>,
+/// Answers `GET /models/{name}`.
+pub async fn details(
+    State(models): State<Arc<state::Models>>,
     Path(name): Path<String>,
 ) -> Result<Json<serde_json::Value>, ApiError> {
-    let entry = state.model_entry(&name)?;
+    let entry = models.model_entry(&name)?;
     let details = serde_json::to_value(Details::of(&name, &entry));
     details.map(Json).map_err(|error| ApiError::Failed { reason: error.to_string() })
 }
 
-/// The models that answer predictions, by name.
-pub fn summaries(state: &HttpState) -> Vec<Summary> {
-    let default = state.registry.default_model();
+/// Lists the models that answer predictions, by name.
+pub fn summaries(models: &state::Models) -> Vec<Summary> {
+    let default = models.registry.default_model();
     let is_default = |name: &str| default.as_ref().is_some_and(|model| model.name == name);
-    let models = state.registry.serving();
-    models
+    let serving = models.registry.serving();
+    serving
         .iter()
         .map(|model| Summary {
             name: model.name.clone(),
@@ -212,21 +212,21 @@ impl<'a> Details<'a> {
             aliases: &entry.aliases,
             last_error: entry.last_error.as_ref(),
             failing: entry.is_failing,
-            model: entry.serving.as_ref().map(|serving| About::of(&serving.model)),
+            model: entry.serving.as_ref().map(|serving| ServedInfo::of(&serving.model)),
         }
     }
 }
 
-impl<'a> About<'a> {
+impl<'a> ServedInfo<'a> {
     fn of(model: &'a ServingModel) -> Self {
         let description = &model.description;
         let said = match description {
-            Description::Artifact(metadata) => Said::Artifact {
+            Description::Artifact(metadata) => FileDescription::Artifact {
                 parameters: &metadata.parameters,
                 evaluation: &metadata.evaluation,
                 provenance: &metadata.provenance,
             },
-            Description::External(foreign) => Said::Foreign { producer: &foreign.producer },
+            Description::External(external) => FileDescription::External { producer: &external.producer },
         };
         Self {
             version: model.version,

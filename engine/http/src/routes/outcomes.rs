@@ -1,12 +1,12 @@
-//! `POST /outcomes`: what became of customers for whom there are predictions.
+//! `POST /outcomes`: joins ground truth to predictions.
 
 mod json;
 mod read;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use onnward_quality::time::millis_now;
@@ -19,11 +19,11 @@ use tokio::time::{Instant, timeout_at};
 
 use self::json::OutcomesBody;
 pub use self::read::Received;
-use crate::access::Handled;
-use crate::admission::body::{self, WholeBody};
-use crate::admission::large_bodies::{LARGE_BODY_BYTES, Place};
+use crate::access::RequestStats;
+use crate::admission::body::{self, ReadBody};
+use crate::admission::large_bodies::{BodyPermits, LARGE_BODY_BYTES};
 use crate::problem::ApiError;
-use crate::state::HttpState;
+use crate::state::{Admission, Models, Records};
 
 /// The answer to several outcomes: how many had each result, and the result of each in the request's order.
 #[derive(Serialize)]
@@ -43,43 +43,61 @@ struct Counts {
     unknown: usize,
 }
 
-/// Joins outcomes to predictions; when it answers, they are on the disk.
-pub async fn join(State(state): State<HttpState>, request: Request) -> Result<Response, ApiError> {
-    let Some(outcomes) = &state.outcomes else { return Err(ApiError::NoOutcomes) };
+/// Joins outcomes to predictions. They are on disk when it answers.
+pub async fn join(
+    State(models): State<Arc<Models>>,
+    State(admission): State<Arc<Admission>>,
+    State(records): State<Arc<Records>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let Some(outcomes) = &records.outcomes else { return Err(ApiError::NoOutcomes) };
     let (parts, body) = request.into_parts();
     body::check_type(&parts.headers)?;
-    let timeout = body::request_timeout(&parts.headers, state.config.request_timeout)?;
+    let timeout = body::request_timeout(&parts.headers, admission.request_timeout)?;
     let deadline = Instant::now() + timeout;
-    let WholeBody { bytes, charged, mut place } =
-        body::read(&state, &parts.headers, body, timeout, deadline).await?;
-    let size = bytes.len() as u64;
-    let Received { outcomes: received, form, parent } = read(&state, bytes, &mut place).await?;
-    drop(charged);
+    let body = body::read(&admission, &parts.headers, body, timeout, deadline).await?;
+    let size = body.bytes.len() as u64;
+    let (Received { outcomes: received, form, parent }, permits) = parse(&models, &admission, body).await?;
+    // The body is gone. The parse permit is held until the outcomes are joined.
+    let BodyPermits { memory, parse: _permit } = permits;
+    drop(memory);
     let len = received.len();
     let joined = timeout_at(deadline, outcomes.join(received)).await;
     let results = joined.map_err(|_| ApiError::OutcomesTimedOut { after: timeout })?;
-    let results = results.map_err(|error| refused(error, &parent, form))?;
+    let results = results.map_err(|error| to_api_error(error, &parent, form))?;
     let mut response = match (form, results.as_slice()) {
         (BodyShape::Single, [one]) => Json(one).into_response(),
         _ => Json(Results { counts: Counts::of(&results), results }).into_response(),
     };
-    response.extensions_mut().insert(Handled { rows: len, bytes: size, scoring: None });
+    response.extensions_mut().insert(RequestStats { rows: len, bytes: size, scoring: None });
     Ok(response)
 }
 
-async fn read(state: &HttpState, bytes: Bytes, place: &mut Option<Place>) -> Result<Received, ApiError> {
-    let default_model = state.registry.default_model().map(|model| model.name.clone());
-    let most = state.config.max_request_rows;
-    let large = bytes.len() >= LARGE_BODY_BYTES;
-    let parse = move || parse_outcomes(&bytes, default_model.as_deref(), most, millis_now());
-    if large { state.large_bodies.parse(place, parse).await } else { parse() }
+/// Parses the outcomes of a small body here, and those of a large one on a thread for such.
+async fn parse(
+    models: &Models,
+    admission: &Admission,
+    body: ReadBody,
+) -> Result<(Received, BodyPermits), ApiError> {
+    let ReadBody { bytes, permits } = body;
+    let default_model = models.registry.default_model().map(|model| model.name.clone());
+    let max_rows = admission.max_request_rows;
+    let is_large = bytes.len() >= LARGE_BODY_BYTES;
+    let parse = move || parse_outcomes(&bytes, default_model.as_deref(), max_rows, millis_now());
+    if is_large { admission.large_body_limiter.parse(permits, parse).await } else { Ok((parse()?, permits)) }
 }
 
-/// The outcomes in a body, of which there are at most `most`. A key without a model is the default model's; `now` is the time in
-/// milliseconds since 1970.
+/// Parses at most `most
 ///
 /// # Errors
 /// What is wrong with the body, as its sender reads it.
+///
+/// # Examples
+/// ```
+/// use onnward_http::parse_outcomes;
+///
+/// assert!(parse_outcomes(b"{}", Some("bank"), 10, 0).is_err());
+/// ```
 pub fn parse_outcomes(
     bytes: &[u8],
     default_model: Option<&str>,
@@ -91,7 +109,7 @@ pub fn parse_outcomes(
     read::read(&body, default_model, most, now).map_err(ApiError::InvalidOutcomes)
 }
 
-fn refused(error: OutcomesError, parent: &str, form: BodyShape) -> ApiError {
+fn to_api_error(error: OutcomesError, parent: &str, form: BodyShape) -> ApiError {
     match error {
         OutcomesError::WrongLabels(wrong) => {
             let mut violations = Violations::default();

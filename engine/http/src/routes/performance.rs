@@ -15,7 +15,7 @@ use onnward_serving::registry::ModelEntry;
 use serde::Serialize;
 
 use crate::problem::ApiError;
-use crate::state::HttpState;
+use crate::state::{Models, Records};
 
 /// How good the predictions of a model's versions are.
 #[derive(Serialize)]
@@ -42,7 +42,7 @@ struct VersionPerformance {
     /// The probability from which a row is judged positive.
     threshold: f64,
     /// What is kept; null where no predictions are.
-    kept: Option<Kept>,
+    kept: Option<StoredPredictions>,
     /// By the outcomes in the window; null if there are none.
     measured: Option<Measured>,
     /// By what the predictions say of themselves; null before there are any, and for a version that is not loaded.
@@ -51,7 +51,7 @@ struct VersionPerformance {
 
 /// How much is kept of a version.
 #[derive(Default, Serialize)]
-struct Kept {
+struct StoredPredictions {
     predictions: u64,
     with_outcome: u64,
     /// The share of the predictions that have their outcome.
@@ -67,28 +67,29 @@ struct Estimated {
     note: &'static str,
 }
 
-/// What is to be known of an estimate.
+/// How to read the estimate.
 const NOTE: &str = "an estimate without outcomes, by confidence-based performance estimation: it is as good as the model's \
 calibration, and does not see when customers begin to behave otherwise";
 
-/// The figures of a model's versions, or of the one that `?version=` names.
-pub async fn of_model(
-    State(state): State<HttpState>,
+/// Returns the figures of a model's versions, or of the one that `?version=` names.
+pub async fn performance(
+    State(models): State<Arc<Models>>,
+    State(records): State<Arc<Records>>,
     Path(name): Path<String>,
     uri: Uri,
 ) -> Result<Json<Performance>, ApiError> {
-    let entry = state.model_entry(&name)?;
+    let entry = models.model_entry(&name)?;
     let named = |pair: &str| pair.strip_prefix("version=").map(str::to_owned);
     let asked = uri.query().and_then(|query| query.split('&').find_map(named));
     let asked = asked.map(|version| parse_version(&version).ok_or(ApiError::BadVersion)).transpose()?;
-    let mut versions = of_loaded(&entry, state.outcomes.is_some());
-    let window = match &state.outcomes {
+    let mut versions = loaded_versions(&entry, records.outcomes.is_some());
+    let window = match &records.outcomes {
         Some(outcomes) => {
-            let loaded = slot.loaded().into_iter().filter_map(|version| slot.version(version));
+            let loaded = entry.loaded_versions().into_iter().filter_map(|version| entry.version(version));
             let loaded = loaded.map(|model| Arc::clone(&model.identity)).collect();
             for figures in outcomes.figures(&name, loaded).await? {
                 let (predictions, with_outcome) = (figures.predictions, figures.with_outcome);
-                let kept = Kept { predictions, with_outcome, coverage: figures.coverage };
+                let kept = StoredPredictions { predictions, with_outcome, coverage: figures.coverage };
                 let of_version = versions
                     .entry(Reverse(figures.version))
                     .or_insert_with(|| VersionPerformance::of(figures.version, figures.threshold));
@@ -110,14 +111,14 @@ pub async fn of_model(
     Ok(Json(Performance { model: name, window, versions: versions.into_values().collect() }))
 }
 
-/// What there is to say of loaded versions without outcomes.
-fn of_loaded(entry: &ModelEntry, is_kept: bool) -> BTreeMap<Reverse<u64>, VersionPerformance> {
+/// Returns the figures of loaded versions that need no outcomes.
+fn loaded_versions(entry: &ModelEntry, is_kept: bool) -> BTreeMap<Reverse<u64>, VersionPerformance> {
     let loaded = entry.loaded_versions().into_iter().filter_map(|version| entry.version(version));
     let each = loaded.map(|model| {
         let estimate = model.monitor.estimate();
         let estimated =
             estimate.map(|estimate| Estimated { from: rfc3339(estimate.since_millis), estimate, note: NOTE });
-        let kept = is_kept.then(Kept::default);
+        let kept = is_kept.then(StoredPredictions::default);
         let of = VersionPerformance::of(model.version, model.identity.threshold);
         (Reverse(model.version), VersionPerformance { kept, estimated, ..of })
     });

@@ -1,7 +1,7 @@
 //! `POST /predict`, and the same for a named model, one of its loaded versions or one of its aliases.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
@@ -14,141 +14,238 @@ use onnward_records::capture::Prediction;
 use onnward_records::ground_truth::PredictionBatch;
 use onnward_records::prediction_id::PredictionId;
 use onnward_records::traces::{Scoring, Stages};
-use onnward_rows::{ParseError, ParsedRows, RowsLimits};
+use onnward_rows::{BodyShape, ParseError, ParsedRows, RowKeys, RowsLimits};
+use onnward_schemas::Rows;
 use onnward_schemas::layout::parse_version;
 use onnward_serving::batcher::{Scored, SubmitError};
 use onnward_serving::registry::ServingModel;
 use onnward_telemetry::metrics::Stage;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time;
 
-use crate::access::Handled;
-use crate::admission::body::{self, WholeBody};
-use crate::admission::large_bodies::{LARGE_BODY_BYTES, LARGE_BODY_CELLS, Place};
+use crate::access::RequestStats;
+use crate::admission::body::{self, ReadBody};
+use crate::admission::large_bodies::{BodyPermits, LARGE_BODY_BYTES, LARGE_BODY_CELLS, ParsePermit};
 use crate::answer::{Answer, check_finite};
 use crate::problem::ApiError;
 use crate::request_id::RequestId;
-use crate::state::HttpState;
+use crate::state::{Admission, Models, Records};
 
 /// Scores with the default model.
 pub async fn with_default_model(
-    State(state): State<HttpState>,
+    State(models): State<Arc<Models>>,
+    State(admission): State<Arc<Admission>>,
+    State(records): State<Arc<Records>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    predict(&state, state.default_model()?, request).await
+    predict(&admission, &records, models.default_model()?, request).await
 }
 
 /// Scores with the model that the path names.
 pub async fn with_named_model(
-    State(state): State<HttpState>,
+    State(models): State<Arc<Models>>,
+    State(admission): State<Arc<Admission>>,
+    State(records): State<Arc<Records>>,
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    predict(&state, state.model(&name)?, request).await
+    predict(&admission, &records, models.model(&name)?, request).await
 }
 
 /// Scores with a loaded version of the model that the path names.
 pub async fn with_version(
-    State(state): State<HttpState>,
+    State(models): State<Arc<Models>>,
+    State(admission): State<Arc<Admission>>,
+    State(records): State<Arc<Records>>,
     Path((name, version)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let version = parse_version(&version).ok_or(ApiError::BadVersion)?;
-    predict(&state, state.version(&name, version)?, request).await
+    predict(&admission, &records, models.version(&name, version)?, request).await
 }
 
 /// Scores with the version that an alias names.
 pub async fn with_alias(
-    State(state): State<HttpState>,
+    State(models): State<Arc<Models>>,
+    State(admission): State<Arc<Admission>>,
+    State(records): State<Arc<Records>>,
     Path((name, alias)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    predict(&state, state.alias(&name, &alias)?, request).await
+    predict(&admission, &records, models.alias(&name, &alias)?, request).await
 }
 
+/// Answers a prediction: admit, parse, score, respond, record.
 async fn predict(
-    state: &HttpState,
+    admission: &Admission,
+    records: &Records,
     model: Arc<ServingModel>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (Parts { headers, extensions, .. }, body) = request.into_parts();
-    body::check_type(&headers)?;
-    let config = &state.config;
-    let timeout = body::request_timeout(&headers, config.request_timeout)?;
-    let deadline = time::Instant::now() + timeout;
-    let WholeBody { bytes, charged, mut place } =
-        body::read(state, &headers, body, timeout, deadline).await?;
+    let admitted = admit(admission, request).await?;
+    let (timeout, deadline) = (admitted.timeout, admitted.deadline);
+    let Parsed { rows, keys, facts, capture, permit } = parse(admission, records, &model, admitted).await?;
+    let scored = score(&model, rows, timeout, deadline).await?;
+    // The permit is held until these rows are scored: another body would only be read to find the queue full.
+    drop(permit);
+    let (response, first) = respond(&model, &facts, &scored)?;
+    record(records, &model, Answered { first, shape: facts.shape, scored, keys, capture });
+    Ok(response)
+}
 
-    let id = extensions.get::<RequestId>().map(RequestId::as_str);
-    if config.access_log.values {
+/// A request whose body has been read.
+struct Admitted {
+    body: ReadBody,
+    id: Option<RequestId>,
+    timeout: Duration,
+    deadline: time::Instant,
+}
+
+/// Checks a request's head and reads its body within the limits.
+async fn admit(admission: &Admission, request: Request) -> Result<Admitted, ApiError> {
+    let (Parts { headers, mut extensions, .. }, body) = request.into_parts();
+    body::check_type(&headers)?;
+    let timeout = body::request_timeout(&headers, admission.request_timeout)?;
+    let deadline = time::Instant::now() + timeout;
+    let body = body::read(admission, &headers, body, timeout, deadline).await?;
+    Ok(Admitted { body, id: extensions.remove(), timeout, deadline })
+}
+
+/// A request whose rows are read.
+struct Parsed {
+    rows: Rows,
+    keys: RowKeys,
+    facts: RequestFacts,
+    capture: Option<CapturedBody>,
+    /// The permit of a large body.
+    permit: Option<ParsePermit>,
+}
+
+/// The facts of a request that its response and its statistics state.
+struct RequestFacts {
+    shape: BodyShape,
+    rows: usize,
+    body_bytes: u64,
+    /// When the parse began.
+    started: Instant,
+}
+
+/// A body that is to be captured, with the memory reserved for it.
+struct CapturedBody {
+    request_id: String,
+    body: Bytes,
+    _memory: OwnedSemaphorePermit,
+}
+
+/// Parses the rows of a prediction request, with their keys if predictions are stored.
+async fn parse(
+    admission: &Admission,
+    records: &Records,
+    model: &Arc<ServingModel>,
+    admitted: Admitted,
+) -> Result<Parsed, ApiError> {
+    let Admitted { body: ReadBody { bytes, permits }, id, .. } = admitted;
+    let id = id.as_ref().map(RequestId::as_str);
+    if records.logs_bodies {
         log_body(&bytes, id);
     }
-    let capture = state.capture.as_deref().zip(id).filter(|(capture, _)| capture.is_sampled());
-    let captured = capture.map(|_| bytes.clone());
-    let size = bytes.len() as u64;
-    let limits = RowsLimits::of_bodies(config.max_request_rows, config.max_body_bytes);
-    let read = Instant::now();
-    let parsed = read_rows(state, &model, bytes, &mut place, limits).await?;
-    let ParsedRows { rows, keys, shape: form } = parsed;
-    let len = rows.len;
-    // What is still held stays charged.
-    let charged = captured.is_some().then_some(charged);
+    let capture = records.capture.as_deref().zip(id).filter(|(capture, _)| capture.is_sampled());
+    let captured = capture.map(|(_, id)| (id.to_owned(), bytes.clone()));
+    let body_bytes = bytes.len() as u64;
+    let started = Instant::now();
+    let (parsed, permits) = parse_rows(admission, model, bytes, permits, records.outcomes.is_some()).await?;
+    let BodyPermits { memory, parse: permit } = permits;
+    // The reservation lives as long as the body.
+    let capture = captured.map(|(request_id, body)| CapturedBody { request_id, body, _memory: memory });
+    let ParsedRows { rows, keys, shape } = parsed;
+    let facts = RequestFacts { shape, rows: rows.len, body_bytes, started };
+    Ok(Parsed { rows, keys, facts, capture, permit })
+}
+
+/// Parses the rows of a small body here, and those of a large one on a thread for such.
+async fn parse_rows(
+    admission: &Admission,
+    model: &Arc<ServingModel>,
+    bytes: Bytes,
+    permits: BodyPermits,
+    keeps_keys: bool,
+) -> Result<(ParsedRows, BodyPermits), ApiError> {
+    let limits = RowsLimits::of_bodies(admission.max_request_rows, admission.max_body_bytes);
+    if bytes.len() < LARGE_BODY_BYTES && !model.parser.may_exceed_cells(&bytes, LARGE_BODY_CELLS) {
+        return Ok((model.parser.parse(&bytes, limits, keeps_keys)?, permits));
+    }
+    let model = Arc::clone(model);
+    let parse = move || Ok(model.parser.parse(&bytes, limits, keeps_keys)?);
+    admission.large_body_limiter.parse(permits, parse).await
+}
+
+/// Scores the rows in the time that the request has left.
+async fn score(
+    model: &ServingModel,
+    rows: Rows,
+    timeout: Duration,
+    deadline: time::Instant,
+) -> Result<Scored, ApiError> {
     let left = deadline.saturating_duration_since(time::Instant::now());
-    let scored = model.batcher.submit(rows, left).await.map_err(|error| match error {
-        // The client knows the whole time, not what its body had left of it.
+    model.batcher.submit(rows, left).await.map_err(|error| match error {
+        // The client knows the timeout of the request, not what remained of it after the body.
         SubmitError::TimedOut { .. } => ApiError::TimedOut { after: timeout },
         error => error.into(),
-    })?;
-    // Another body is let in once these rows wait no more: it would be read only to find the queue full.
-    drop(place);
+    })
+}
 
+/// Builds the response, and returns it with the id of its first prediction.
+fn respond(
+    model: &Arc<ServingModel>,
+    facts: &RequestFacts,
+    scored: &Scored,
+) -> Result<(Response, PredictionId), ApiError> {
     let Scored { probabilities, timings } = scored;
+    let RequestFacts { shape, rows, body_bytes, started: read } = *facts;
     let answering = Instant::now();
-    check_finite(&probabilities).map_err(ApiError::InvalidRows)?;
+    check_finite(probabilities).map_err(ApiError::InvalidRows)?;
     let first = PredictionId::now();
-    let answer = Answer { model: &model, probabilities: &probabilities, form, first: Some(first) };
+    let answer = Answer { model, probabilities, form: shape, first: Some(first) };
     let json = answer.to_json().map_err(|error| ApiError::Failed { reason: error.to_string() })?;
     let mut response = Response::new(Body::from(json));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let answered = Instant::now();
-    let seen = model.monitor.inference();
-    seen.stage(Stage::Encode, timings.submitted - read);
-    seen.stage(Stage::Respond, answered - answering);
-    let scoring =
-        Some(Scoring { model: Arc::clone(&model), stages: Stages { read, timings, answering, answered } });
-    response.extensions_mut().insert(Handled { rows: len, bytes: size, scoring });
-    if let Some(((capture, id), body)) = capture.zip(captured) {
-        let (time, request_id, model) = (Utc::now(), id.to_owned(), Arc::clone(&model));
-        let probabilities = probabilities.clone();
+    let metrics = model.monitor.inference();
+    metrics.stage(Stage::Encode, timings.submitted - read);
+    metrics.stage(Stage::Respond, answered - answering);
+    let stages = Stages { read, timings: *timings, answering, answered };
+    let scoring = Some(Scoring { model: Arc::clone(model), stages });
+    response.extensions_mut().insert(RequestStats { rows, bytes: body_bytes, scoring });
+    Ok((response, first))
+}
+
+/// A prediction that has its response.
+struct Answered {
+    first: PredictionId,
+    shape: BodyShape,
+    scored: Scored,
+    keys: RowKeys,
+    capture: Option<CapturedBody>,
+}
+
+/// Offers the prediction to the capture, if sampled, and stores it for its outcomes, if configured.
+fn record(records: &Records, model: &Arc<ServingModel>, answered: Answered) {
+    let Answered { first, shape: form, scored: Scored { probabilities, .. }, keys, capture } = answered;
+    if let Some((capture, captured)) = records.capture.as_deref().zip(capture) {
+        let CapturedBody { request_id, body, _memory } = captured;
+        let (time, model, probabilities) = (Utc::now(), Arc::clone(model), probabilities.clone());
         capture.offer(Prediction { time, request_id, first, model, body, form, probabilities });
     }
-    drop(charged);
-    if let Some(outcomes) = &state.outcomes {
+    if let Some(outcomes) = &records.outcomes {
         outcomes.keep(PredictionBatch { first, by: Arc::clone(&model.identity), probabilities, keys });
     }
-    Ok(response)
 }
 
-/// Writes down what a request holds, for who develops a client and has asked for it.
+/// Logs a request's body, for client development, if configured.
 fn log_body(bytes: &[u8], request_id: Option<&str>) {
-    const MOST_BYTES: usize = 16 * 1024;
-    let body = String::from_utf8_lossy(bytes.get(..MOST_BYTES).unwrap_or(bytes));
-    tracing::debug!(request_id, body = &*body, "what a request holds");
-}
-
-async fn read_rows(
-    state: &HttpState,
-    model: &Arc<ServingModel>,
-    bytes: Bytes,
-    place: &mut Option<Place>,
-    limits: RowsLimits,
-) -> Result<ParsedRows, ApiError> {
-    let keeps_keys = state.outcomes.is_some();
-    if bytes.len() < LARGE_BODY_BYTES && !model.parser.may_exceed_cells(&bytes, LARGE_BODY_CELLS) {
-        return Ok(model.parser.parse(&bytes, limits, keeps_keys)?);
-    }
-    let model = Arc::clone(model);
-    let parse = move || Ok(model.parser.parse(&bytes, limits, keeps_keys)?);
-    state.large_bodies.parse(place, parse).await
+    const MAX_LOGGED_BYTES: usize = 16 * 1024;
+    let body = String::from_utf8_lossy(bytes.get(..MAX_LOGGED_BYTES).unwrap_or(bytes));
+    tracing::debug!(request_id, body = &*body, "request body");
 }
 
 impl From<ParseError> for ApiError {

@@ -19,22 +19,22 @@ use tokio_io_timeout::TimeoutStream;
 use tower::Service;
 
 use super::Shared;
-use crate::admission::connections::{Ending, FIRST_REQUEST, Place};
+use crate::admission::connections::{CloseReason, ConnectionSlot, FIRST_REQUEST_GRACE};
 
 /// How long a new connection may take for its handshake and the head of its first request: hyper itself sets no bound while it
 /// finds out whether a client speaks HTTP/1 or HTTP/2.
 const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client may take nothing of what is sent to it.
+/// The maximum time without write progress.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a connection that is to make room for another has for what is still under way on it.
-const LAST_MOMENT: Duration = Duration::from_secs(1);
+/// The time an evicted connection has for its requests in flight.
+const EVICTION_GRACE: Duration = Duration::from_secs(1);
 
 /// The address at the other end of the connection on which a request came: an extension of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub IpAddr);
 
-/// Serves a connection until one of the two sides has had enough of it.
-pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: &Shared, place: &Place) {
+/// Serves a connection until either side closes it.
+pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: &Shared, slot: &ConnectionSlot) {
     // Without it a small answer may wait for the client's acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
@@ -42,16 +42,16 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: &Shared, place: 
     let stream = Box::pin(stream);
     let deadline = Instant::now() + FIRST_HEAD_TIMEOUT;
     let Some(tls) = &shared.tls else {
-        return converse(stream, peer.ip(), shared, place, deadline).await;
+        return serve_requests(stream, peer.ip(), shared, slot, deadline).await;
     };
     let handshake = tokio::select! {
         handshake = timeout_at(deadline, tls.acceptor().accept(stream)) => handshake,
-        ending = place.state.told_to_end() => return note(ending, shared),
+        reason = slot.state.closing() => return record_close(reason, shared),
     };
     match handshake {
-        Ok(Ok(stream)) => converse(stream, peer.ip(), shared, place, deadline).await,
+        Ok(Ok(stream)) => serve_requests(stream, peer.ip(), shared, slot, deadline).await,
         Ok(Err(error)) => {
-            tracing::debug!(%error, "a connection broke");
+            tracing::debug!(%error, "a connection failed");
             shared.metrics.ended_early(ConnectionEnd::Handshake);
         }
         Err(_) => shared.metrics.ended_early(ConnectionEnd::Slow),
@@ -59,12 +59,12 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: &Shared, place: 
 }
 
 /// Answers the requests of a connection. The head of the first must come before `deadline`.
-async fn converse<S>(stream: S, peer: IpAddr, shared: &Shared, place: &Place, deadline: Instant)
+async fn serve_requests<S>(stream: S, peer: IpAddr, shared: &Shared, slot: &ConnectionSlot, deadline: Instant)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let service = service_fn(|mut request: Request<Incoming>| {
-        let answering = place.state.request_begins();
+        let answering = slot.state.request_started();
         request.extensions_mut().insert(PeerAddress(peer));
         let answer = shared.router.clone().call(request.map(Body::new));
         async move {
@@ -75,50 +75,50 @@ where
     });
     let mut connection = pin!(shared.builder.serve_connection(TokioIo::new(stream), service));
     // From its first request on a connection has one clock less to look at.
-    let told = tokio::select! {
+    let close = tokio::select! {
         biased;
-        result = &mut connection => return log_end(result),
-        () = place.state.begun() => None,
-        ending = place.state.told_to_end() => Some(ending),
+        result = &mut connection => return log_error(result),
+        () = slot.state.first_request_started() => None,
+        reason = slot.state.closing() => Some(reason),
         () = sleep_until(deadline) => return shared.metrics.ended_early(ConnectionEnd::Slow),
     };
-    let ending = match told {
-        Some(ending) => ending,
+    let reason = match close {
+        Some(reason) => reason,
         None => tokio::select! {
             biased;
-            result = &mut connection => return log_end(result),
-            ending = place.state.told_to_end() => ending,
+            result = &mut connection => return log_error(result),
+            reason = slot.state.closing() => reason,
         },
     };
-    note(ending, shared);
-    if ending == Ending::WhenDone && !place.state.has_begun() {
+    record_close(reason, shared);
+    if reason == CloseReason::Drained && !slot.state.has_started() {
         // The first request of a new connection may be on its way.
-        let first_request = sleep_until(place.state.last_begun() + FIRST_REQUEST);
+        let first_request = sleep_until(slot.state.last_request_start() + FIRST_REQUEST_GRACE);
         tokio::select! {
-            result = &mut connection => return log_end(result),
+            result = &mut connection => return log_error(result),
             () = first_request => {}
         }
     }
     connection.as_mut().graceful_shutdown();
-    match ending {
-        Ending::WhenDone => log_end(connection.await),
-        Ending::AtOnce => {
-            if let Ok(result) = timeout_at(Instant::now() + LAST_MOMENT, connection).await {
-                log_end(result);
+    match reason {
+        CloseReason::Drained => log_error(connection.await),
+        CloseReason::Evicted => {
+            if let Ok(result) = timeout_at(Instant::now() + EVICTION_GRACE, connection).await {
+                log_error(result);
             }
         }
     }
 }
 
-fn note(ending: Ending, shared: &Shared) {
-    if ending == Ending::AtOnce {
+fn record_close(reason: CloseReason, shared: &Shared) {
+    if reason == CloseReason::Evicted {
         shared.metrics.ended_early(ConnectionEnd::MadeRoom);
     }
 }
 
-/// Broken connections are the clients' affair; they show when somebody looks into a problem.
-fn log_end(result: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+/// Logs a connection error at debug level, because broken connections are usually the client's doing.
+fn log_error(result: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
     if let Err(error) = result {
-        tracing::debug!(%error, "a connection broke");
+        tracing::debug!(%error, "a connection failed");
     }
 }

@@ -16,7 +16,7 @@ async fn one_object_gets_one_object() {
     assert_eq!((uuid.get_version_num(), uuid.hyphenated().to_string()), (7, id));
 }
 
-/// The id, and the answer without it.
+/// Returns the id, and the answer without it.
 fn id_of(answer: &str) -> (String, String) {
     let (id, rest) = answer.strip_prefix(r#"{"id":""#).unwrap().split_once(r#"","#).unwrap();
     (id.to_owned(), format!("{{{rest}"))

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
 
-use crate::admission::large_bodies::{COMING_TIME, LARGE_BODY_BYTES};
+use crate::admission::large_bodies::{LARGE_BODY_BYTES, UPLOAD_GRACE};
 use crate::fixtures::{BANK_ROW, Engine, PHONE_ROW, answered};
 
 async fn refused(body: impl Into<Body>, status: u16) -> serde_json::Value {
@@ -179,7 +179,7 @@ pub struct Stalled {
 }
 
 impl Stalled {
-    /// One that has sent so many bytes, and announced so many or does not say how many.
+    /// Returns one that has sent so many bytes, and announced so many or does not say how many.
     pub fn after(bytes: usize, announced: Option<u64>) -> Self {
         Self { left: Some(bytes).filter(|bytes| *bytes > 0), announced }
     }
@@ -261,7 +261,7 @@ async fn a_large_body_that_comes_slowly_keeps_out_another_for_a_moment_at_most()
     let refused = answered(router.clone(), whole()).await;
     assert_eq!(refused.problem(429)["type"], "urn:onnward:problem:bodies-full");
     assert_eq!(refused.header("connection"), Some("close"));
-    tokio::time::sleep(COMING_TIME * 2).await;
+    tokio::time::sleep(UPLOAD_GRACE * 2).await;
     let served = answered(router, whole()).await;
     assert_eq!(served.status, 200, "{}", served.text);
     slow.iter().for_each(tokio::task::JoinHandle::abort);
@@ -283,7 +283,7 @@ async fn a_small_body_that_may_become_a_large_matrix_is_parsed_where_large_ones_
     let ordinary = format!("[{}]", vec![PHONE_ROW; 100].join(","));
     assert_eq!(answered(router.clone(), post(Body::from(ordinary))).await.status, 200);
     slow.iter().for_each(tokio::task::JoinHandle::abort);
-    tokio::time::sleep(COMING_TIME * 2).await;
+    tokio::time::sleep(UPLOAD_GRACE * 2).await;
     let problem = answered(router, empty_rows()).await.problem(422);
     let errors = problem["errors"].as_array().unwrap();
     assert_eq!(errors.len(), 100, "{problem}");

@@ -20,7 +20,7 @@ pub const LIMITS: ConnectionLimits = ConnectionLimits {
     max_headers: 64,
     max_header_bytes: 32 * 1024,
     max_streams: 128,
-    busy: Duration::from_secs(60),
+    max_request_age: Duration::from_secs(60),
 };
 
 pub async fn listen(engine: &Engine) -> (SocketAddr, JoinHandle<()>) {

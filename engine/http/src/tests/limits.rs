@@ -19,7 +19,7 @@ use crate::fixtures::{Answered, BANK_ROW, Engine, PHONE_ROW, answered, api_key};
 use crate::server::PeerAddress;
 use crate::settings::Rate;
 
-/// A bucket that holds `burst` requests and is not filled again while a test runs.
+/// Returns a bucket that holds `burst` requests and is not filled again while a test runs.
 fn bucket(burst: u32) -> Option<Rate> {
     Some(Rate { per_second: NonZero::<u32>::MIN, burst: NonZero::new(burst).unwrap() })
 }

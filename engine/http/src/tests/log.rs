@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::fixtures::{BANK_ROW, Engine, Log, PHONE_ROW, captured_log};
 
-/// All but those of the audit log.
+/// Returns all but those of the audit log.
 fn lines(log: &Log) -> Vec<Value> {
     let lines = log.text();
     let lines = lines.lines().map(|line| serde_json::from_str(line).unwrap());

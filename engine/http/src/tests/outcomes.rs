@@ -199,7 +199,7 @@ async fn a_version_of_another_repository_has_labels_of_its_own_and_is_not_in_the
     let engine = Engine::keeping(folder.path());
     let ours = predict(&engine, "a", 90).await;
     // The model repository was another one before, with a model of the same name and number.
-    let loaded = Arc::clone(&engine.registry.slot("phone").unwrap().version(3).unwrap().identity);
+    let loaded = Arc::clone(&engine.registry.entry("phone").unwrap().version(3).unwrap().identity);
     let other = ModelVersion {
         sha256: Some("ef".repeat(32)),
         positive: "left".to_owned(),

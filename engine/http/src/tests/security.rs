@@ -32,7 +32,7 @@ async fn answers_are_neither_guessed_at_nor_kept_nor_framed() {
         assert!(!page.text.contains("<script>"), "a page has no script in it: {}", page.text);
         assert_eq!(page.header("x-frame-options"), Some("DENY"));
     }
-    engine.over_tls = true;
+    engine.uses_tls = true;
     assert!(engine.get("/models").await.header("strict-transport-security").is_some());
 }
 

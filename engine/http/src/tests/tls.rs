@@ -58,12 +58,12 @@ impl Authority {
 }
 
 /// A folder with a certificate and its key.
-struct Place {
+struct Folder {
     folder: TempDir,
     config: TlsConfig,
 }
 
-impl Place {
+impl Folder {
     fn new(pair: &Pair) -> Self {
         let folder = TempDir::new().unwrap();
         let path = |name: &str| folder.path().join(name);
@@ -109,7 +109,7 @@ fn client_with(roots: RootCertStore, pair: &Pair) -> ClientConfig {
     builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap()).unwrap()
 }
 
-/// The answer to one request of this client.
+/// Returns the answer to one request of this client.
 async fn ask(address: SocketAddr, config: ClientConfig) -> io::Result<String> {
     let stream = TcpStream::connect(address).await?;
     let name = ServerName::try_from("engine.example").unwrap();
@@ -123,7 +123,7 @@ async fn ask(address: SocketAddr, config: ClientConfig) -> io::Result<String> {
 #[tokio::test]
 async fn who_trusts_the_authority_is_answered_over_tls_and_nobody_in_the_clear() {
     let authority = Authority::new();
-    let (address, _) = Place::new(&authority.vouches_for("engine.example")).serve().await;
+    let (address, _) = Folder::new(&authority.vouches_for("engine.example")).serve().await;
     assert!(ask(address, client(authority.roots())).await.unwrap().starts_with("HTTP/1.1 200"));
     assert!(ask(address, client(Authority::new().roots())).await.is_err());
     let in_the_clear = read_to_end(connect(address, &get("/health/ready")).await).await;
@@ -133,7 +133,7 @@ async fn who_trusts_the_authority_is_answered_over_tls_and_nobody_in_the_clear()
 #[tokio::test]
 async fn only_clients_with_a_certificate_of_their_authority_are_answered_where_that_is_asked() {
     let (authority, clients) = (Authority::new(), Authority::new());
-    let place = Place::new(&authority.vouches_for("engine.example")).asking_for_certificates_of(&clients);
+    let place = Folder::new(&authority.vouches_for("engine.example")).asking_for_certificates_of(&clients);
     let (address, _) = place.serve().await;
     let known = client_with(authority.roots(), &clients.vouches_for("a client"));
     assert!(ask(address, known).await.unwrap().starts_with("HTTP/1.1 200"));
@@ -148,25 +148,25 @@ async fn only_clients_with_a_certificate_of_their_authority_are_answered_where_t
 async fn a_changed_certificate_is_taken_without_a_restart_and_a_broken_one_is_not() {
     let (log, _guard) = captured_log(LogFormat::Json);
     let (before, after) = (Authority::new(), Authority::new());
-    let place = Place::new(&before.vouches_for("engine.example"));
+    let place = Folder::new(&before.vouches_for("engine.example"));
     let (address, tls) = place.serve().await;
     assert!(ask(address, client(before.roots())).await.is_ok());
 
     // Between the two files, the key does not belong to the certificate.
     let next = after.vouches_for("engine.example");
     fs::write(&place.config.certificate_file, &next.certificate).unwrap();
-    tls.refresh();
-    tls.refresh();
+    tls.reload_if_changed();
+    tls.reload_if_changed();
     assert!(ask(address, client(before.roots())).await.is_ok(), "what there was goes on");
     assert_eq!(log.text().matches("cannot be used together").count(), 1, "{}", log.text());
 
     place.put(&next);
-    tls.refresh();
+    tls.reload_if_changed();
     assert!(ask(address, client(after.roots())).await.is_ok());
     assert!(ask(address, client(before.roots())).await.is_err());
 
     fs::remove_file(&place.config.private_key_file).unwrap();
-    tls.refresh();
+    tls.reload_if_changed();
     assert!(ask(address, client(after.roots())).await.is_ok());
     assert!(!log.text().contains("PRIVATE KEY"), "{}", log.text());
 }
@@ -179,7 +179,7 @@ async fn older_versions_of_tls_are_not_spoken_where_the_newer_is_asked_for() {
         let builder = builder.with_protocol_versions(&[&TLS12]).unwrap();
         builder.with_root_certificates(authority.roots()).with_no_client_auth()
     };
-    let mut place = Place::new(&authority.vouches_for("engine.example"));
+    let mut place = Folder::new(&authority.vouches_for("engine.example"));
     let (address, _) = place.serve().await;
     assert!(ask(address, older()).await.is_ok());
     place.config.min_version = TlsVersion::V1_3;
@@ -191,7 +191,7 @@ async fn older_versions_of_tls_are_not_spoken_where_the_newer_is_asked_for() {
 #[tokio::test]
 async fn who_does_not_get_through_the_handshake_makes_room() {
     let authority = Authority::new();
-    let place = Place::new(&authority.vouches_for("engine.example"));
+    let place = Folder::new(&authority.vouches_for("engine.example"));
     let tls = Arc::new(ServerTls::open(place.config.clone()).unwrap());
     let limits = ConnectionLimits { max_connections: 2, ..LIMITS };
     let (address, _) = listen_with(&Engine::ready(), limits, Some(tls)).await;
@@ -210,7 +210,7 @@ async fn who_does_not_get_through_the_handshake_makes_room() {
 #[test]
 fn what_is_wrong_with_the_files_is_said_without_what_they_hold() {
     let pair = Authority::new().vouches_for("engine.example");
-    let place = Place::new(&pair);
+    let place = Folder::new(&pair);
     let refusal = || ServerTls::open(place.config.clone()).unwrap_err().to_string();
     fs::write(&place.config.private_key_file, Authority::new().vouches_for("other").key).unwrap();
     assert!(refusal().contains("cannot be used together"), "{}", refusal());

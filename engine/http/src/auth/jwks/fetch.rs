@@ -4,7 +4,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};
 use thiserror::Error;
 
-use crate::root_cause::innermost;
+use crate::root_cause::root_cause;
 
 /// How long an answer may take, all of it.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -18,7 +18,7 @@ pub enum FetchError {
     #[error("{0}")]
     NoAnswer(String),
     /// It sends its callers elsewhere, where anybody could be.
-    #[error("it redirects to another address; name that one, if it is the issuer's, in auth.jwt.jwks")]
+    #[error("it redirects; if the target belongs to the issuer, set auth.jwt.jwks to it")]
     Redirect,
     /// It answers with something else.
     #[error("it answers with status {}", .0.as_u16())]
@@ -33,7 +33,7 @@ impl From<reqwest::Error> for FetchError {
         if error.is_timeout() {
             return Self::NoAnswer(format!("it does not answer within {} s", TIMEOUT.as_secs()));
         }
-        Self::NoAnswer(innermost(&error))
+        Self::NoAnswer(root_cause(&error))
     }
 }
 
@@ -45,7 +45,7 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// Makes a client; nothing is asked yet.
+    /// Creates the HTTP client without sending a request.
     ///
     /// # Errors
     /// What the client says, where the system's certificates cannot be read.
@@ -58,12 +58,12 @@ impl Fetcher {
         Ok(Self { client, url: url.clone() })
     }
 
-    /// The address.
+    /// Returns the address.
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// Fetches what is there.
+    /// Fetches the key set.
     ///
     /// # Errors
     /// [`FetchError`].

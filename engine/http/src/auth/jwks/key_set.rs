@@ -34,16 +34,16 @@ pub enum MalformedSet {
 
 /// Why a key of a set is not used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PassedOver {
+pub enum SkippedKey {
     /// It is for something else, as sets may hold such.
-    Unfit(String),
+    Unsupported(String),
     /// It would not protect.
     Unsafe(String),
 }
 
-impl fmt::Display for PassedOver {
+impl fmt::Display for SkippedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Unfit(why) | Self::Unsafe(why)) = self;
+        let (Self::Unsupported(why) | Self::Unsafe(why)) = self;
         f.write_str(why)
     }
 }
@@ -77,7 +77,7 @@ pub struct TokenKey {
 #[derive(Debug)]
 pub struct KeySet {
     keys: Vec<TokenKey>,
-    passed_over: Vec<PassedOver>,
+    skipped: Vec<SkippedKey>,
 }
 
 #[derive(Deserialize)]
@@ -86,7 +86,7 @@ struct RawSet {
 }
 
 impl KeySet {
-    /// Reads a set. A key that is not for tokens, or would not protect, is passed over; the others count.
+    /// Parses a key set. Keys that are unsuitable or too weak are skipped.
     ///
     /// # Errors
     /// [`MalformedSet`], without anything that the text holds: it may be secret.
@@ -94,21 +94,21 @@ impl KeySet {
         let set: RawSet = serde_json::from_slice(text)
             .map_err(|error| MalformedSet::NoSet { line: error.line(), column: error.column() })?;
         let mut keys: Vec<TokenKey> = Vec::new();
-        let mut passed_over = Vec::new();
+        let mut skipped = Vec::new();
         for (index, value) in set.keys.into_iter().enumerate() {
             match token_key(index, value, rules) {
-                Ok(key) if keys.iter().any(|other| other.is_mistaken_for(&key)) => {
-                    let why = format!("the {} is there twice; the first one counts", key.described(index));
-                    passed_over.push(PassedOver::Unsafe(why));
+                Ok(key) if keys.iter().any(|other| other.is_ambiguous_with(&key)) => {
+                    let why = format!("the {} is there twice; the first one counts", key.describe(index));
+                    skipped.push(SkippedKey::Unsafe(why));
                 }
                 Ok(key) => keys.push(key),
-                Err(why) => passed_over.push(why),
+                Err(why) => skipped.push(why),
             }
         }
-        Ok(Self { keys, passed_over })
+        Ok(Self { keys, skipped })
     }
 
-    /// The key for a token with this header. It is the key that says which algorithm it is for, never the token.
+    /// Finds the key for a token's header. The key determines the algorithm, never the token.
     ///
     /// # Errors
     /// [`NoKey`].
@@ -126,64 +126,64 @@ impl KeySet {
         }
     }
 
-    /// How many keys there are.
+    /// Returns the number of keys.
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// Why others were passed over.
-    pub fn passed_over(&self) -> &[PassedOver] {
-        &self.passed_over
+    /// Returns why others were passed over.
+    pub fn skipped(&self) -> &[SkippedKey] {
+        &self.skipped
     }
 }
 
 impl TokenKey {
-    /// Whether a token that names the one names the other as well.
-    fn is_mistaken_for(&self, other: &Self) -> bool {
+    /// Returns whether a token could refer to either key.
+    fn is_ambiguous_with(&self, other: &Self) -> bool {
         self.id.is_some() && self.id == other.id && self.algorithm == other.algorithm
     }
 
-    fn described(&self, index: usize) -> String {
-        described(self.id.as_deref(), index)
+    fn describe(&self, index: usize) -> String {
+        describe(self.id.as_deref(), index)
     }
 }
 
-fn described(id: Option<&str>, index: usize) -> String {
+fn describe(id: Option<&str>, index: usize) -> String {
     match id {
         Some(id) => format!("key {:?}", id.chars().take(80).collect::<String>()),
         None => format!("key number {}", index + 1),
     }
 }
 
-/// A key that can be used for tokens.
-fn token_key(index: usize, value: Value, rules: &TokenRules) -> Result<TokenKey, PassedOver> {
-    let unreadable = |_| PassedOver::Unfit(format!("the {} is no JSON Web Key", described(None, index)));
+/// Builds a verification key.
+fn token_key(index: usize, value: Value, rules: &TokenRules) -> Result<TokenKey, SkippedKey> {
+    let unreadable = |_| SkippedKey::Unsupported(format!("the {} is no JSON Web Key", describe(None, index)));
     let jwk: Jwk = serde_json::from_value(value).map_err(unreadable)?;
     let id = jwk.common.key_id.clone();
-    let name = described(id.as_deref(), index);
-    let algorithm = algorithm_of(&jwk).map_err(|why| PassedOver::Unfit(format!("the {name} {why}")))?;
+    let name = describe(id.as_deref(), index);
+    let algorithm = algorithm_of(&jwk).map_err(|why| SkippedKey::Unsupported(format!("the {name} {why}")))?;
     if !rules.algorithms.contains(&algorithm) {
         let why = format!("the {name} is for {}, which auth.jwt.algorithms leaves out", algorithm.name());
-        return Err(PassedOver::Unfit(why));
+        return Err(SkippedKey::Unsupported(why));
     }
     if algorithm == TokenAlgorithm::Hs256 && !matches!(rules.jwks, JwksPlace::File(_)) {
         let why = format!(
             "the {name} is a secret, which is published to everybody; secrets are read from files only"
         );
-        return Err(PassedOver::Unsafe(why));
+        return Err(SkippedKey::Unsafe(why));
     }
     let key = DecodingKey::from_jwk(&jwk)
-        .map_err(|_| PassedOver::Unfit(format!("the {name} is not written in base64url")))?;
-    let key = sound(key, algorithm).map_err(|why| PassedOver::Unsafe(format!("the {name} {why}")))?;
+        .map_err(|_| SkippedKey::Unsupported(format!("the {name} is not written in base64url")))?;
+    let key = validate_key(key, algorithm).map_err(|why| SkippedKey::Unsafe(format!("the {name} {why}")))?;
     Ok(TokenKey { id, algorithm, key, validation: rules.validation(algorithm) })
 }
 
-/// The one algorithm that a key is for.
+/// Returns the one algorithm that a key is for.
 fn algorithm_of(jwk: &Jwk) -> Result<TokenAlgorithm, &'static str> {
     let common = &jwk.common;
     if common.public_key_use.as_ref().is_some_and(|usage| *usage != PublicKeyUse::Signature)
@@ -210,12 +210,12 @@ fn algorithm_of(jwk: &Jwk) -> Result<TokenAlgorithm, &'static str> {
     }
 }
 
-/// The key, if it is long enough, in the form that ring takes.
-fn sound(key: DecodingKey, algorithm: TokenAlgorithm) -> Result<DecodingKey, String> {
+/// Checks the key's length and converts it to ring's form.
+fn validate_key(key: DecodingKey, algorithm: TokenAlgorithm) -> Result<DecodingKey, String> {
     match (algorithm, key.kind()) {
         (TokenAlgorithm::Rs256, DecodingKeyKind::RsaModulusExponent { n, e }) => {
             // Some issuers write a zero before the first digit, which ring does not take.
-            let (n, e) = (without_zeros(n), without_zeros(e));
+            let (n, e) = (strip_leading_zeros(n), strip_leading_zeros(e));
             let bits = n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize);
             if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits) {
                 return Err(format!("has {bits} bits; RSA keys must have {MIN_RSA_BITS} to {MAX_RSA_BITS}"));
@@ -237,7 +237,7 @@ fn sound(key: DecodingKey, algorithm: TokenAlgorithm) -> Result<DecodingKey, Str
     }
 }
 
-fn without_zeros(number: &[u8]) -> &[u8] {
+fn strip_leading_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|digit| **digit == 0).count();
     number.get(zeros..).unwrap_or_default()
 }

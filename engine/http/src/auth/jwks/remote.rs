@@ -13,10 +13,10 @@ use super::UNKNOWN_KEY_PAUSE;
 use super::fetch::Fetcher;
 
 /// After a fetch that failed, the next one comes after this time, and after twice as long each time.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
+const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
 /// How long a request waits for newer keys: somewhat longer than a fetch may take.
-const PATIENCE: Duration = Duration::from_secs(6);
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Keys that are at an address. One task fetches them; requests can only ask it to, so that a client that goes away ends no fetch, and
 /// many that ask at once make one.
@@ -36,21 +36,21 @@ struct Progress {
 }
 
 impl Progress {
-    /// Whether a request may have keys be fetched.
-    fn is_too_early(&self) -> bool {
+    /// Returns whether the last fetch is too recent for another.
+    fn is_rate_limited(&self) -> bool {
         self.began.is_some_and(|began| began.elapsed() < UNKNOWN_KEY_PAUSE)
     }
 }
 
-/// What the log has been told, so that it is told once.
+/// The state that was logged last, so that it is logged once.
 #[derive(Default)]
-struct Told {
+struct LoggedState {
     content: Option<[u8; 32]>,
     failure: Option<String>,
 }
 
 impl Remote {
-    /// Nothing is fetched yet.
+    /// Creates the remote key set without fetching it.
     ///
     /// # Errors
     /// What the client says.
@@ -59,30 +59,30 @@ impl Remote {
         Ok(Self { fetcher: Fetcher::new(url)?, refresh, wanted: Notify::new(), progress })
     }
 
-    /// Waits for the fetch that is under way, or has one begun if the last one was long enough ago.
-    pub async fn wait_for_newer(&self) {
+    /// Waits for the fetch in flight, or starts one if the last is old enough.
+    pub async fn wait_for_refresh(&self) {
         let mut progress = self.progress.subscribe();
         let seen = *progress.borrow_and_update();
         if !seen.is_fetching {
-            if seen.is_too_early() {
+            if seen.is_rate_limited() {
                 return;
             }
             self.wanted.notify_one();
         }
         // Whatever came of it, what there is then is looked at.
-        let _ = timeout(PATIENCE, progress.wait_for(|now| now.finished > seen.finished)).await;
+        let _ = timeout(REFRESH_TIMEOUT, progress.wait_for(|now| now.finished > seen.finished)).await;
     }
 
-    /// Fetches for ever, and hands what has changed to `accept`.
+    /// Fetches periodically and passes changes to `accept`.
     pub async fn run<E: Display>(&self, accept: impl Fn(&[u8]) -> Result<(), E>) {
-        let mut told = Told::default();
+        let mut logged = LoggedState::default();
         let mut failures = 0;
         loop {
             self.progress.send_modify(|now| {
                 now.is_fetching = true;
                 now.began = Some(Instant::now());
             });
-            let is_fetched = self.fetch(&mut told, &accept).await;
+            let is_fetched = self.fetch(&mut logged, &accept).await;
             self.progress.send_modify(|now| {
                 now.is_fetching = false;
                 now.finished += 1;
@@ -95,7 +95,9 @@ impl Remote {
     async fn pause(&self, failures: u32) {
         let pause = match failures {
             0 => self.refresh,
-            _ => Backoff { first: FIRST_RETRY, longest: LONGEST_RETRY.min(self.refresh) }.pause(failures - 1),
+            _ => {
+                Backoff { first: INITIAL_BACKOFF, longest: MAX_BACKOFF.min(self.refresh) }.pause(failures - 1)
+            }
         };
         let next = Instant::now() + pause;
         loop {
@@ -103,7 +105,7 @@ impl Remote {
                 () = sleep_until(next) => return,
                 () = self.wanted.notified() => {
                     // Of several that asked at once, the others have been answered already.
-                    if !self.progress.borrow().is_too_early() {
+                    if !self.progress.borrow().is_rate_limited() {
                         return;
                     }
                 }
@@ -111,18 +113,22 @@ impl Remote {
         }
     }
 
-    /// Whether there was something that could be used.
-    async fn fetch<E: Display>(&self, told: &mut Told, accept: impl Fn(&[u8]) -> Result<(), E>) -> bool {
+    /// Fetches once. Returns whether a usable key set was received.
+    async fn fetch<E: Display>(
+        &self,
+        logged: &mut LoggedState,
+        accept: impl Fn(&[u8]) -> Result<(), E>,
+    ) -> bool {
         let problem = match self.fetcher.get().await {
             Ok(content) => {
                 let digest: [u8; 32] = Sha256::digest(&content).into();
-                let is_new = told.content != Some(digest);
+                let is_new = logged.content != Some(digest);
                 match if is_new { accept(&content) } else { Ok(()) } {
                     Ok(()) => {
-                        if told.failure.take().is_some() && !is_new {
-                            tracing::info!(place = %self.fetcher.url(), "the keys of tokens can be fetched again");
+                        if logged.failure.take().is_some() && !is_new {
+                            tracing::info!(place = %self.fetcher.url(), "the token keys can be fetched again");
                         }
-                        told.content = Some(digest);
+                        logged.content = Some(digest);
                         return true;
                     }
                     Err(problem) => problem.to_string(),
@@ -130,9 +136,9 @@ impl Remote {
             }
             Err(problem) => problem.to_string(),
         };
-        if told.failure.as_ref() != Some(&problem) {
-            tracing::error!(place = %self.fetcher.url(), %problem, "the keys of tokens cannot be fetched and are as they were");
-            told.failure = Some(problem);
+        if logged.failure.as_ref() != Some(&problem) {
+            tracing::error!(place = %self.fetcher.url(), %problem, "the token keys cannot be fetched; the previous ones stay valid");
+            logged.failure = Some(problem);
         }
         false
     }

@@ -36,7 +36,7 @@ impl Doors {
         self.tokens.identify(token).await
     }
 
-    /// The same claims signed by each key.
+    /// Returns the same claims signed by each key.
     pub async fn all(&self, claims: &Value) -> Vec<Result<Arc<Caller>, TokenRefusal>> {
         let mut answers = Vec::new();
         for key in &self.keys {
@@ -51,14 +51,14 @@ impl Doors {
     }
 }
 
-/// Good claims, but for this one.
+/// Returns valid claims with one replaced.
 pub fn changed(name: &str, value: Value) -> Value {
     let mut claims = claims();
     claims[name] = value;
     claims
 }
 
-/// Good claims without this one.
+/// Returns valid claims without one.
 pub fn without(name: &str) -> Value {
     let mut claims = claims();
     claims.as_object_mut().unwrap().remove(name);

@@ -17,12 +17,12 @@ fn set_of(jwk: &Value, rules: &TokenRules) -> KeySet {
     KeySet::parse(json!({"keys": [jwk]}).to_string().as_bytes(), rules).unwrap()
 }
 
-/// Why the only key of a set is passed over.
+/// Returns why the only key of a set is passed over.
 #[track_caller]
 fn why(jwk: &Value, rules: &TokenRules) -> String {
     let set = set_of(jwk, rules);
     assert!(set.is_empty(), "{jwk} is taken");
-    set.passed_over()[0].to_string()
+    set.skipped()[0].to_string()
 }
 
 fn with(mut jwk: Value, name: &str, value: Value) -> Value {
@@ -88,7 +88,7 @@ fn the_others_of_a_set_count_and_of_twins_the_first() {
     let encrypting = with(rsa.jwk(), "use", json!("enc"));
     let set = json!({"keys": [encrypting, 7, {}, rsa.jwk(), curve.jwk(), rsa.jwk()]});
     let set = KeySet::parse(set.to_string().as_bytes(), &from_url()).unwrap();
-    assert_eq!((set.len(), set.passed_over().len()), (2, 4));
+    assert_eq!((set.len(), set.skipped().len()), (2, 4));
 }
 
 #[test]
@@ -110,6 +110,6 @@ fn what_is_no_set_is_refused_without_repeating_what_it_holds() {
     let set = KeySet::parse(bad.to_string().as_bytes(), &from_file()).unwrap();
     assert!(set.is_empty() && !format!("{set:?}").contains("hidden"), "{set:?}");
     let good = json!({"kty": "oct", "kid": "s", "k": base64url([65; 33])});
-    let shown = format!("{:?}", set_of(&good, &from_file()));
-    assert!(!shown.contains(&base64url([65; 33])) && !shown.contains("65, 65"), "{shown}");
+    let presented = format!("{:?}", set_of(&good, &from_file()));
+    assert!(!presented.contains(&base64url([65; 33])) && !presented.contains("65, 65"), "{presented}");
 }

@@ -74,7 +74,7 @@ impl Published {
         while self.asked() < times {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        tokens.jwks().wait_for_newer().await;
+        tokens.jwks().wait_for_refresh().await;
         assert_eq!(self.asked(), times);
     }
 }

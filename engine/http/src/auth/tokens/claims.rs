@@ -26,22 +26,22 @@ pub enum BadClaim {
     },
 }
 
-/// The caller whom these claims name, with the scopes that are known here.
+/// Builds the caller from the claims, with its known scopes.
 pub fn caller(claims: &Map<String, Value>, rules: &TokenRules) -> Result<Caller, BadClaim> {
     let claim = || rules.name_claim.clone();
     let name = find(claims, &rules.name_claim).and_then(Value::as_str);
     let name = name.ok_or_else(|| BadClaim::NoName { claim: claim() })?;
-    if !is_name(name) {
+    if !is_printable_name(name) {
         return Err(BadClaim::BadName { claim: claim() });
     }
-    let listed = find(claims, &rules.scope_claim).map(texts).unwrap_or_default();
+    let listed = find(claims, &rules.scope_claim).map(string_list).unwrap_or_default();
     let names: Vec<&str> =
         listed.into_iter().filter_map(|text| text.strip_prefix(rules.scope_prefix.as_str())).collect();
     let scopes = Scope::ALL.into_iter().filter(|scope| names.contains(&scope.name())).collect();
     Ok(Caller { name: name.to_owned(), scopes })
 }
 
-/// The claim with this name, or along this path of names. Names with dots are common: those of some issuers are addresses.
+/// Finds a claim by name, or by a dotted path. Names with dots are common, because some issuers use URLs.
 fn find<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     claims.get(name).or_else(|| {
         let (outer, rest) = name.split_once('.')?;
@@ -49,8 +49,8 @@ fn find<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     })
 }
 
-/// A text of words, as RFC 8693 has scopes, or a list of texts, as most issuers have roles.
-fn texts(value: &Value) -> Vec<&str> {
+/// Reads a space-separated string (RFC 8693 scopes) or a list of strings (roles of most issuers).
+fn string_list(value: &Value) -> Vec<&str> {
     match value {
         Value::String(text) => text.split(' ').collect(),
         Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
@@ -58,8 +58,8 @@ fn texts(value: &Value) -> Vec<&str> {
     }
 }
 
-/// Without what ends a line, turns its direction or is not seen.
-fn is_name(text: &str) -> bool {
+/// Returns whether a text is printable on one line: no line breaks, direction marks or invisible characters.
+fn is_printable_name(text: &str) -> bool {
     (1..=MAX_NAME_CHARS).contains(&text.chars().count())
         && text.chars().all(|char| char.is_alphanumeric() || char.is_ascii_graphic() || char == ' ')
 }

@@ -13,7 +13,7 @@ use super::json::{OUTCOMES, OutcomesBody};
 pub struct Received {
     /// The outcomes, in their order.
     pub outcomes: Vec<Outcome>,
-    /// Whether one was given or a list.
+    /// Whether the body held one outcome or a list.
     pub form: BodyShape,
     /// The JSON pointer of the list that holds them.
     pub parent: String,
@@ -71,7 +71,7 @@ pub fn read(
     }
 }
 
-/// What is wrong with a label that the model does not have.
+/// Builds the violation for an unknown label.
 pub fn wrong_label(wrong: &WrongLabel, parent: &str, form: BodyShape) -> Violation {
     let [positive, negative] = &wrong.has;
     Violation {
@@ -91,7 +91,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The outcome, unless something is wrong with it.
+    /// Returns the outcome, unless something is wrong with it.
     fn outcome(&mut self, default_model: Option<&str>, now: u64) -> Option<Outcome> {
         for name in self.fields.keys().filter(|name| !FIELDS.contains(&name.as_str())) {
             self.refuse(name, "only id, key, model, label, time and correct", "an unknown field");
@@ -159,7 +159,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The inner option is empty where no time is told.
+    /// Reads the outcome's time. The inner option is `None
     fn millis(&mut self, now: u64) -> Option<Option<u64>> {
         let value = match self.fields.get("time") {
             None | Some(Value::Null) => return Some(None),
@@ -205,7 +205,7 @@ fn item_pointer(parent: &str, form: BodyShape, item: usize) -> String {
     if form == BodyShape::Single { parent.to_owned() } else { format!("{parent}/{item}") }
 }
 
-/// A value in words, as the violations of rows have it.
+/// Returns a value in words, as the violations of rows have it.
 fn describe(value: &Value) -> String {
     match value {
         Value::Null => onnward_schemas::Value::Missing,
@@ -218,7 +218,7 @@ fn describe(value: &Value) -> String {
     .describe()
 }
 
-/// A string or a number as text, as rows' keys are read.
+/// Returns a string or a number as text, as rows' keys are read.
 fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),

@@ -1,4 +1,4 @@
-//! Asks requests who sent them, and whether they may do what they want.
+//! Authentication and authorization of requests.
 
 use std::sync::Arc;
 
@@ -14,26 +14,27 @@ use crate::auth::{Authenticator, Caller, Credential, Refusal, Scope, TokenRefusa
 use crate::problem::ApiError;
 use crate::state::HttpState;
 
-/// The header for keys of those whose `Authorization` is taken, as by a proxy.
+/// The header for API keys of clients whose `Authorization` header is used otherwise, as by a proxy.
 pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Has the routes ask for a key or token with this scope, where there are such, and count what its holder asks.
-pub fn guard(routes: Router<HttpState>, state: &HttpState, scope: Scope) -> Router<HttpState> {
-    match &state.auth {
+/// Requires a key or token with this scope on the routes, if authentication is configured, and applies the caller's rate
+/// limit.
+pub fn require_scope(routes: Router<HttpState>, state: &HttpState, scope: Scope) -> Router<HttpState> {
+    match &state.access_control().auth {
         Some(keys) => {
-            let counted = state.rate_limits.by_caller(routes);
-            counted.route_layer(from_fn_with_state((Arc::clone(keys), scope), check))
+            let counted = state.admission().rate_limits.by_caller(routes);
+            counted.route_layer(from_fn_with_state((Arc::clone(keys), scope), authorize))
         }
         None => routes,
     }
 }
 
-async fn check(
+async fn authorize(
     State((keys, scope)): State<(Arc<Authenticator>, Scope)>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    match admit(&keys, scope, request.headers()).await {
+    match identify(&keys, scope, request.headers()).await {
         Ok(caller) => {
             request.extensions_mut().insert(Arc::clone(&caller));
             let mut response = next.run(request).await;
@@ -50,14 +51,15 @@ async fn check(
     }
 }
 
-/// The caller, if this one may do it; else the refusal, with the caller where that is known.
-async fn admit(
+/// Identifies the caller and checks the scope. The error holds the caller if known.
+async fn identify(
     auth: &Authenticator,
     scope: Scope,
     headers: &HeaderMap,
 ) -> Result<Arc<Caller>, (ApiError, Option<Arc<Caller>>)> {
-    let shown = credential(headers).ok_or((ApiError::NoKey, None))?;
-    let caller = auth.identify(shown, Utc::now()).await.map_err(|refusal| (told(&refusal), None))?;
+    let presented = credential(headers).ok_or((ApiError::NoKey, None))?;
+    let caller =
+        auth.identify(presented, Utc::now()).await.map_err(|refusal| (to_api_error(&refusal), None))?;
     if caller.scopes.contains(&scope) {
         Ok(caller)
     } else {
@@ -65,9 +67,9 @@ async fn admit(
     }
 }
 
-/// What somebody is told who is refused. The reason is for those who run the engine.
-fn told(refusal: &Refusal) -> ApiError {
-    tracing::debug!(reason = %refusal, "a caller is not let in");
+/// Converts a rejection to the error that the client receives. The reason is only logged.
+fn to_api_error(refusal: &Refusal) -> ApiError {
+    tracing::debug!(reason = %refusal, "a caller was rejected");
     match refusal {
         Refusal::Token(TokenRefusal::Expired) => ApiError::TokenExpired,
         Refusal::Token(TokenRefusal::NoKeysYet) => ApiError::NoTokenKeys,
@@ -75,11 +77,11 @@ fn told(refusal: &Refusal) -> ApiError {
     }
 }
 
-/// What a request's head shows: `Authorization: Bearer KEY_OR_TOKEN` or `X-API-Key: KEY`.
+/// Extracts the credential: `Authorization: Bearer KEY_OR_TOKEN` or `X-API-Key: KEY`.
 fn credential(headers: &HeaderMap) -> Option<Credential<'_>> {
     if let Some(key) = headers.get(API_KEY) {
         return key.to_str().ok().map(Credential::Key);
     }
-    let (scheme, shown) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| Credential::Bearer(shown.trim()))
+    let (scheme, presented) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| Credential::Bearer(presented.trim()))
 }
