@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use onnward_benches::comparison::models::{fit, publish};
 use onnward_benches::comparison::workload::{Protocol, Workload};
-use onnward_benches::generator::{ResponseReader, post};
+use onnward_harness::generator::{ResponseReader, post};
 use onnward_engine::config::{Config, Flags};
 use onnward_exporter::export::export;
 use onnward_models::Family;
@@ -90,7 +90,7 @@ impl Client {
     fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, reader: ResponseReader::new() }
+        Self { stream, reader: ResponseReader::new(false) }
     }
 
     fn ask(&mut self, request: &[u8]) {

@@ -18,7 +18,6 @@ use onnward_benches::comparison::models::fit;
 use onnward_benches::comparison::workload::{Protocol, Workload};
 use onnward_exporter::export::export;
 use onnward_http::answer::Answer;
-use onnward_http::parse_rows;
 use onnward_models::Family;
 use onnward_onnx::Artifact;
 use onnward_quality::drift::Drift;

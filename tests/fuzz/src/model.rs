@@ -46,12 +46,12 @@ impl Backend for Watched {
         self.0.kind()
     }
 
-    fn open_output(
+    fn open_with_output(
         &self,
         model: &[u8],
         output: &ProbabilityOutput,
     ) -> Result<Box<dyn Session>, BackendError> {
-        let session = in_runtime(|| self.0.open_output(model, output))?;
+        let session = in_runtime(|| self.0.open_with_output(model, output))?;
         Ok(Box::new(WatchedSession(session)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use onnward_http::{parse_outcomes, parse_rows};
+use onnward_http::parse_outcomes;
 use onnward_onnx::ExternalModel;
 use onnward_rows::{BodyShape, ParsedRows, RowParser, RowsLimits};
 use onnward_schemas::{Feature, FeatureKind, Schema, SchemaFile, UnknownPolicy};

@@ -4,6 +4,8 @@ use onnward_rows::RowKeys;
 use onnward_serving::version::ModelVersion;
 use tempfile::TempDir;
 
+use onnward_quality::performance::LabelledPrediction;
+
 use super::tables::META;
 use super::*;
 use crate::ground_truth::join::{JoinResult, LabelValue, Reference};
@@ -274,7 +276,7 @@ fn a_store_of_an_older_engine_opens_and_joins_its_outcomes() {
     assert_eq!(counts(&store), [(1, 2, 0)]);
     let outcomes = [by_key("a", None, "Yes"), by_id(id.of_row(1), false)];
     assert_eq!(results(&join(&mut store, &outcomes, NOW + 1)), [JoinResult::Joined; 2]);
-    let judged = Judged { probability: 0.75, positive: false };
+    let judged = LabelledPrediction { probability: 0.75, positive: false };
     assert_eq!(store.events().unwrap()[1].judged, judged);
 
     // An equal artifact goes on with it, and another one does not.
