@@ -10,8 +10,8 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use onnward_exporter::export::export;
 use onnward_repository::{
-    FetchedModel, Fetcher, KeyId, NewVersion, Repository, RepositoryConfig, RepositoryError, SignatureError, Signer,
-    Subject, TrustedKeys, generate_key,
+    FetchedModel, Fetcher, KeyId, NewVersion, Repository, RepositoryConfig, RepositoryError, SignatureError,
+    Signer, Subject, TrustedKeys, generate_key,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -263,11 +263,7 @@ async fn publish_bytes(repository: &Repository, model: &str, bytes: &[u8], signe
     repository.publish_version(model, new).await.unwrap().version
 }
 
-async fn fetch(
-    repository: &Repository,
-    model: &str,
-    version: u64,
-) -> Result<FetchedModel, RepositoryError> {
+async fn fetch(repository: &Repository, model: &str, version: u64) -> Result<FetchedModel, RepositoryError> {
     Fetcher::new(repository.clone(), None, u64::MAX).fetch(model, version).await
 }
 

@@ -142,7 +142,8 @@ impl Looker {
     async fn first_look(&mut self) -> Result<Snapshot, RepositoryError> {
         self.is_started = true;
         let parts = Arc::clone(&self.parts);
-        *parts.remembered.lock().await = parts.fetcher.load_last_known_good(&parts.alias).await.unwrap_or_default();
+        *parts.remembered.lock().await =
+            parts.fetcher.load_last_known_good(&parts.alias).await.unwrap_or_default();
         let mut look = std::pin::pin!(self.watch.snapshot());
         let looked = match tokio::time::timeout(start::PATIENCE, &mut look).await {
             Ok(looked) => looked,

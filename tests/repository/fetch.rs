@@ -155,7 +155,11 @@ async fn what_was_served_last_is_loaded_without_the_store(place: Place) {
     let fetcher = Fetcher::new(repository, cache(), PLENTY);
     assert!(fetcher.fetch("churn", 1).await.unwrap_err().is_transient());
     assert_eq!(fetcher.load_last_known_good(DEFAULT_ALIAS).await.as_ref(), Some(&served));
-    assert_eq!(fetcher.load_last_known_good("challenger").await, None, "another engine serves another version");
+    assert_eq!(
+        fetcher.load_last_known_good("challenger").await,
+        None,
+        "another engine serves another version"
+    );
     let again = fetcher.fetch_cached("churn", &model).await.unwrap();
     assert_eq!((&again.bytes, &again.manifest, again.from_cache), (&fetched.bytes, &fetched.manifest, true));
     assert_eq!((again.manifest_text, again.config), (fetched.manifest_text, fetched.config));

@@ -217,8 +217,7 @@ impl Follower {
             fetched = parts.fetcher.fetch(&self.name, version) => fetched.map_err(|error| Failure::of_repository(&error))?,
             () = superseded(wishes, version, &parts.alias) => return Err(Failure::Superseded),
         };
-        let papers =
-            CacheRecord::new(Target { version, decided_by: DecidedBy::HighestVersion }, &fetched);
+        let papers = CacheRecord::new(Target { version, decided_by: DecidedBy::HighestVersion }, &fetched);
         Ok((prove(parts, &self.name, version, fetched).await?, papers))
     }
 

@@ -286,8 +286,7 @@ async fn a_version_that_changes_to_one_that_is_too_large_is_refused_by_the_confi
     let manifest = std::fs::read_to_string(watched.file("churn/1/manifest.json")).unwrap();
     let size = std::fs::metadata(watched.file("churn/1/model.onnx")).unwrap().len();
     let larger = MAX_BYTES + 1;
-    let manifest =
-        manifest.replace(&format!("\"size_bytes\": {size}"), &format!("\"size_bytes\": {larger}"));
+    let manifest = manifest.replace(&format!("\"size_bytes\": {size}"), &format!("\"size_bytes\": {larger}"));
     std::fs::write(watched.file("churn/1/model.onnx"), vec![0; larger as usize]).unwrap();
     std::fs::write(watched.file("churn/1/manifest.json"), manifest).unwrap();
     watched.reload().await;

@@ -3,9 +3,9 @@ use prost::Message;
 use thiserror::Error;
 
 use crate::bounds::{BoundsError, ModelBounds, decode_model_within};
-use crate::subgraph::subgraph_from_features;
 use crate::metadata::{properties_of, read_properties};
 use crate::proto::{ModelProto, StringStringEntryProto};
+use crate::subgraph::subgraph_from_features;
 
 /// The value between the encoders and the model graph: float32 `[rows, features]`, in the schema's order.
 pub const FEATURES: &str = "features";

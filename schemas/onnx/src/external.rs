@@ -22,9 +22,9 @@ pub use self::error::ExternalError;
 pub use self::inputs::{Element, ExternalInput};
 use crate::artifact::ArtifactError;
 use crate::bounds::{ModelBounds, decode_model_within};
-use crate::subgraph::{Needed, needed_for};
 use crate::probability::ProbabilityOutput;
 use crate::proto::ModelProto;
+use crate::subgraph::{Needed, needed_for};
 
 /// A description of an external ONNX file: the fields of a request, how its rows become the graph's inputs,
 /// and where the probability is.

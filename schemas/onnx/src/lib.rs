@@ -5,13 +5,13 @@
 
 mod artifact;
 mod bounds;
-mod subgraph;
 mod external;
 mod metadata;
 mod probability;
 /// The messages of ONNX, generated from its own definition.
 #[allow(missing_docs, rustdoc::all, clippy::all)]
 pub mod proto;
+mod subgraph;
 
 pub use artifact::{Artifact, ArtifactError, FEATURES, LABEL, PROBABILITIES, decode_model};
 pub use bounds::{BoundsError, ModelBounds};

@@ -161,8 +161,7 @@ impl Cache {
             // A clock was wrong. From here on it ages like the others.
             touch(&object.path);
         }
-        objects
-            .sort_by_key(|object| (served.contains(&object.digest), object.used.min(now), object.used));
+        objects.sort_by_key(|object| (served.contains(&object.digest), object.used.min(now), object.used));
         for object in objects {
             if total <= self.max_bytes {
                 return;

@@ -68,9 +68,7 @@ pub enum RepositoryError {
         model: String,
     },
     /// A model has no version with a manifest.
-    #[error(
-        "no version has a manifest.json: the manifest is written last, so publishing has not finished"
-    )]
+    #[error("no version has a manifest.json: the manifest is written last, so publishing has not finished")]
     NoVersion,
     /// A version does not exist, or was published only in part.
     #[error(

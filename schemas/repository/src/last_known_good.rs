@@ -97,10 +97,7 @@ impl Cache {
     pub(crate) fn last_known_good_digests(&self) -> BTreeSet<String> {
         let texts = self.states().into_iter().filter_map(|path| read_whole(&path, MAX_STATE_BYTES).ok());
         let files = texts.filter_map(|text| serde_json::from_slice::<StateFile>(&text).ok());
-        files
-            .flat_map(|file| file.served.models.into_values())
-            .filter_map(|model| model.digest())
-            .collect()
+        files.flat_map(|file| file.served.models.into_values()).filter_map(|model| model.digest()).collect()
     }
 }
 

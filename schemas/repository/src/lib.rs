@@ -49,7 +49,7 @@ pub use signature::{
 };
 pub use stamp::Stamp;
 pub use store::{Repository, check_name, prepare_tls};
-pub use watch::{DecidedBy, Snapshot, ModelSnapshot, Target, Watch};
+pub use watch::{DecidedBy, ModelSnapshot, Snapshot, Target, Watch};
 
 /// The alias that an engine follows and that a promotion moves, unless another is named.
 pub const DEFAULT_ALIAS: &str = "champion";

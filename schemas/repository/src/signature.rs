@@ -226,7 +226,9 @@ impl TryFrom<String> for KeyId {
         if text.len() == KEY_ID_DIGITS && text.bytes().all(is_digit) {
             Ok(Self(text))
         } else {
-            Err(format!("{text:?} is not a key id: a key id has {KEY_ID_DIGITS} lower-case hexadecimal digits"))
+            Err(format!(
+                "{text:?} is not a key id: a key id has {KEY_ID_DIGITS} lower-case hexadecimal digits"
+            ))
         }
     }
 }

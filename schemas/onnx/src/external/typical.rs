@@ -12,7 +12,10 @@ const ANY_TEXT: &str = "a";
 
 /// Returns the example, if there is one. If not, rows of common magnitudes and of the categories in the
 /// graph, in which each feature differs from its neighbours.
-pub fn typical_rows(schema: &Schema, example: Option<&Table>) -> Result<Vec<Vec<GoldenValue>>, ExternalError> {
+pub fn typical_rows(
+    schema: &Schema,
+    example: Option<&Table>,
+) -> Result<Vec<Vec<GoldenValue>>, ExternalError> {
     if let Some(example) = example {
         return Ok(vec![read_example(schema, example)?]);
     }
