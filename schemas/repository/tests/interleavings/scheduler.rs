@@ -284,6 +284,8 @@ impl Gated {
             listed.retain(is_entry);
             listed.extend(later.into_iter().filter(|file| !is_entry(file)));
         }
+        // Random digits in names must not decide what a task does first.
+        listed.sort_by_key(|file| self.shared.lock().unwrap().label(file.location.as_ref()));
         let labels = self.labels(&listed);
         self.note("lists", prefix.as_ref().map_or("", Path::as_ref), &labels);
         Ok(listed)
