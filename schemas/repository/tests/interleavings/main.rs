@@ -9,9 +9,8 @@ mod scheduler;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use object_store::memory::InMemory;
-use onnward_repository::{Move, Pointer, Repository, RepositoryError, Watch};
+use onnward_repository::{Deletion, Move, Pointer, PointerChange, Repository, RepositoryError, Watch};
 
 use self::scheduler::{Listing, Scheduler};
 
@@ -31,8 +30,16 @@ enum Job {
 #[derive(Debug, Clone, Copy)]
 enum Orders {
     All,
+    /// Those in which everything is planned before anything is applied.
+    AllOncePlanned,
     /// So many, drawn at random, where there are half a million states.
     Sampled(u64),
+}
+
+#[derive(Debug, Clone)]
+enum Plan {
+    Deletion(Deletion),
+    Move(PointerChange),
 }
 
 /// What a task reports at its end: for a move, the version that the pointer names.
@@ -41,7 +48,8 @@ type Report = Result<Option<u64>, RepositoryError>;
 #[test]
 fn two_deletions_and_a_promotion() {
     let jobs = [Job::Delete(2), Job::Delete(2), Job::Alias(CHAMPION, Move::To(2))];
-    run(&[1], &jobs, Listing::Atomic, Orders::All);
+    run(&[1], &jobs, Listing::Atomic, Orders::AllOncePlanned);
+    run(&[1], &jobs, Listing::Atomic, Orders::Sampled(ORDERS));
 }
 
 #[test]
@@ -80,23 +88,21 @@ fn pointer(job: Job) -> Option<(Pointer, Move)> {
     }
 }
 
-fn start(job: Job, repository: Repository) -> BoxFuture<'static, Report> {
-    async move {
-        match (job, pointer(job)) {
-            (Job::Delete(version), _) => {
-                let deletion = repository.plan_deletion(MODEL, version).await?;
-                repository.apply_deletion(&deletion).await?;
-                Ok(None)
-            }
-            (_, Some((pointer, step))) => {
-                let change = repository.plan_move(MODEL, &pointer, step).await?;
-                repository.apply_move(&change).await?;
-                Ok(change.to)
-            }
-            (_, None) => Ok(None),
+async fn plan(job: Job, repository: &Repository) -> Result<Plan, RepositoryError> {
+    match job {
+        Job::Delete(version) => repository.plan_deletion(MODEL, version).await.map(Plan::Deletion),
+        Job::Alias(_, step) | Job::Pin(step) => {
+            let pointer = pointer(job).map_or(Pointer::Pin, |(pointer, _)| pointer);
+            repository.plan_move(MODEL, &pointer, step).await.map(Plan::Move)
         }
     }
-    .boxed()
+}
+
+async fn apply(plan: Plan, repository: &Repository) -> Report {
+    match plan {
+        Plan::Deletion(deletion) => repository.apply_deletion(&deletion).await.map(|()| None),
+        Plan::Move(change) => repository.apply_move(&change).await.map(|()| change.to),
+    }
 }
 
 /// Runs orders of the jobs' steps, once the alias has named each of `promoted` in turn.
@@ -107,16 +113,32 @@ fn run(promoted: &[u64], jobs: &[Job], listing: Listing, orders: Orders) {
         repository.publish(MODEL, b"the model".to_vec(), None).now_or_never().unwrap().unwrap();
     }
     for version in promoted {
-        let promotion = Job::Alias(CHAMPION, Move::To(*version));
-        start(promotion, repository.clone()).now_or_never().unwrap().unwrap();
+        let promotion = plan(Job::Alias(CHAMPION, Move::To(*version)), &repository);
+        let promotion = promotion.now_or_never().unwrap().unwrap();
+        apply(promotion, &repository).now_or_never().unwrap().unwrap();
     }
     let scheduler = Scheduler::new(repository.store().clone(), listing);
-    let start = |task: usize, repository: Repository| start(jobs[task], repository);
+    let planned = jobs.iter().map(|job| match orders {
+        Orders::AllOncePlanned => plan(*job, &repository).now_or_never().unwrap().ok(),
+        Orders::All | Orders::Sampled(_) => None,
+    });
+    let planned: Vec<Option<Plan>> = planned.collect();
+    let start = |task: usize, repository: Repository| {
+        let (job, planned) = (jobs[task], planned[task].clone());
+        let work = async move {
+            let plan = match planned {
+                Some(plan) => plan,
+                None => plan(job, &repository).await?,
+            };
+            apply(plan, &repository).await
+        };
+        work.boxed()
+    };
     let at_the_end = |repository: &Repository, reports: &[Report], order: &str| {
         check_at_the_end(repository, jobs, reports, order);
     };
     match orders {
-        Orders::All => {
+        Orders::All | Orders::AllOncePlanned => {
             let explored = scheduler.explore(jobs.len(), start, check_always, at_the_end);
             println!("{jobs:?}: {explored:?}");
             assert!(explored.ends > 0);
@@ -126,13 +148,13 @@ fn run(promoted: &[u64], jobs: &[Job], listing: Listing, orders: Orders) {
 }
 
 /// An engine that polls at this moment finds every version that a pointer names.
-fn check_always(repository: &Repository, order: &str) {
+fn check_always(repository: &Repository, order: &dyn Fn() -> String) {
     let mut watch = Watch::new(repository.clone());
     let mut snapshot = watch.snapshot().now_or_never().unwrap().unwrap();
     let model = snapshot.models.remove(MODEL).unwrap().unwrap();
     for version in model.aliases.values().chain(&model.pin) {
         let is_there = model.versions.contains_key(version);
-        assert!(is_there, "a pointer names the deleted version {version}: {order}");
+        assert!(is_there, "a pointer names the deleted version {version}: {}", order());
     }
 }
 

@@ -69,7 +69,7 @@ impl Scheduler {
         &self,
         count: usize,
         start: impl Fn(usize, Repository) -> BoxFuture<'static, R>,
-        always: impl Fn(&Repository, &str),
+        always: impl Fn(&Repository, &dyn Fn() -> String),
         at_the_end: impl Fn(&Repository, &[R], &str),
     ) -> Explored {
         let mut seen = HashSet::new();
@@ -80,7 +80,7 @@ impl Scheduler {
             order.iter().for_each(|task| run.step(*task));
             while seen.insert(run.fingerprint()) {
                 explored.states += 1;
-                always(&run.repository, &run.story());
+                always(&run.repository, &|| run.story());
                 let Some((first, others)) = run.unfinished().split_first().map(|(f, o)| (*f, o.to_vec()))
                 else {
                     explored.ends += 1;
@@ -102,7 +102,7 @@ impl Scheduler {
         count: usize,
         seeds: Range<u64>,
         start: impl Fn(usize, Repository) -> BoxFuture<'static, R>,
-        always: impl Fn(&Repository, &str),
+        always: impl Fn(&Repository, &dyn Fn() -> String),
         at_the_end: impl Fn(&Repository, &[R], &str),
     ) {
         for seed in seeds {
@@ -110,7 +110,7 @@ impl Scheduler {
             let mut run = Run::new(self, count, &start);
             while let Some(task) = run.unfinished().choose(&mut random) {
                 run.step(*task);
-                always(&run.repository, &run.story());
+                always(&run.repository, &|| run.story());
             }
             let reports: Vec<R> = run.reports.drain(..).flatten().collect();
             at_the_end(&run.repository, &reports, &run.story());
