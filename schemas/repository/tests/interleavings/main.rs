@@ -169,6 +169,10 @@ fn check_at_the_end(repository: &Repository, jobs: &[Job], reports: &[Report], o
         }
         Pointer::Pin => status.pin.as_ref().map(|pin| pin.version),
     };
+    let named_versions = status.aliases.iter().map(|found| found.version);
+    for version in named_versions.chain(status.pin.as_ref().map(|pin| pin.version)) {
+        assert!(is_there(version), "a pointer names the deleted version {version}: {order}");
+    }
     for (job, report) in jobs.iter().zip(reports) {
         match (report, pointer(*job)) {
             (Err(error), _) => assert!(is_a_conflict(error), "{error}: {order}"),
