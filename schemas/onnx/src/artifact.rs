@@ -47,8 +47,8 @@ pub const LABEL: &str = "label";
 /// # let text = |text: &str| text.to_owned();
 /// # let label = Label { column: text("y"), name: text("y"), positive: text("yes"), negative: text("no") };
 /// # let figures = serde_json::json!({
-/// #     "accuracy": 0.5, "precision": 0.5, "recall": 0.5, "roc_auc": 0.5, "average_precision": 0.5,
-/// #     "log_loss": 0.7, "brier": 0.25,
+/// #     "accuracy": 0.5, "precision": 0.5, "recall": 0.5, "f1": 0.5, "roc_auc": 0.5,
+/// #     "average_precision": 0.5, "log_loss": 0.7, "brier": 0.25,
 /// #     "confusion": {
 /// #         "true_positives": 1, "false_positives": 1, "true_negatives": 1, "false_negatives": 1
 /// #     },

@@ -45,7 +45,7 @@ pub enum SignatureError {
     },
     /// The version is signed, but by no trusted key.
     #[error(
-        "version {version} of {model} is signed by {} only, and a signature by {} is required: sign it with \
+        "version {version} of {model} is signed by {} alone, and a signature by {} is required: sign it with \
          `onnward-exporter sign {model} {version} --key FILE --repository URL`, or trust the key that it is \
          signed with",
         list(.signed_by), list(.trusted)

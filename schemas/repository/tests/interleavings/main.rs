@@ -9,14 +9,14 @@ mod scheduler;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use object_store::memory::InMemory;
-use onnward_repository::{Move, Pointer, Repository, RepositoryError, Watch};
+use onnward_repository::{Deletion, Move, Pointer, PointerChange, Repository, RepositoryError, Watch};
 
 use self::scheduler::{Listing, Scheduler};
 
 const MODEL: &str = "churn";
 const CHAMPION: &str = "champion";
+const ORDERS: u64 = 5_000;
 
 /// What a task does to the model: each plans first and then applies its plan.
 #[derive(Debug, Clone, Copy)]
@@ -26,41 +26,58 @@ enum Job {
     Pin(Move),
 }
 
+/// Which orders are run.
+#[derive(Debug, Clone, Copy)]
+enum Orders {
+    All,
+    /// Those in which everything is planned before anything is applied.
+    AllOncePlanned,
+    /// So many, drawn at random, where there are half a million states.
+    Sampled(u64),
+}
+
+#[derive(Debug, Clone)]
+enum Plan {
+    Deletion(Deletion),
+    Move(PointerChange),
+}
+
 /// What a task reports at its end: for a move, the version that the pointer names.
 type Report = Result<Option<u64>, RepositoryError>;
 
 #[test]
 fn two_deletions_and_a_promotion() {
     let jobs = [Job::Delete(2), Job::Delete(2), Job::Alias(CHAMPION, Move::To(2))];
-    explore(&[1], &jobs, Listing::Atomic);
+    run(&[1], &jobs, Listing::Atomic, Orders::AllOncePlanned);
+    run(&[1], &jobs, Listing::Atomic, Orders::Sampled(ORDERS));
 }
 
 #[test]
 fn two_deletions_a_promotion_and_a_rollback_of_the_same_alias() {
     let jobs =
         [Job::Delete(1), Job::Delete(2), Job::Alias(CHAMPION, Move::To(3)), Job::Alias(CHAMPION, Move::Back)];
-    explore(&[1, 2], &jobs, Listing::Atomic);
+    run(&[1, 2], &jobs, Listing::Atomic, Orders::Sampled(ORDERS));
 }
 
 #[test]
 fn a_rollback_and_deletions_of_both_versions_that_it_moves_between() {
     let jobs = [Job::Delete(1), Job::Delete(2), Job::Alias(CHAMPION, Move::Back)];
-    explore(&[1, 2], &jobs, Listing::Atomic);
+    run(&[1, 2], &jobs, Listing::Atomic, Orders::All);
 }
 
 #[test]
 fn a_deletion_a_pin_and_a_promotion_of_one_version() {
     let jobs = [Job::Delete(2), Job::Pin(Move::To(2)), Job::Alias(CHAMPION, Move::To(2))];
-    explore(&[1], &jobs, Listing::Atomic);
+    run(&[1], &jobs, Listing::Atomic, Orders::All);
 }
 
 /// A local folder is listed file by file while others write to it.
 #[test]
 fn a_listing_that_is_not_of_one_moment() {
     let jobs = [Job::Delete(2), Job::Alias(CHAMPION, Move::To(2))];
-    explore(&[1], &jobs, Listing::Torn);
+    run(&[1], &jobs, Listing::Torn, Orders::All);
     let jobs = [Job::Delete(2), Job::Alias(CHAMPION, Move::To(2)), Job::Alias(CHAMPION, Move::To(3))];
-    explore(&[1], &jobs, Listing::Torn);
+    run(&[1], &jobs, Listing::Torn, Orders::Sampled(ORDERS));
 }
 
 fn pointer(job: Job) -> Option<(Pointer, Move)> {
@@ -71,54 +88,73 @@ fn pointer(job: Job) -> Option<(Pointer, Move)> {
     }
 }
 
-fn start(job: Job, repository: Repository) -> BoxFuture<'static, Report> {
-    async move {
-        match (job, pointer(job)) {
-            (Job::Delete(version), _) => {
-                let deletion = repository.plan_deletion(MODEL, version).await?;
-                repository.apply_deletion(&deletion).await?;
-                Ok(None)
-            }
-            (_, Some((pointer, step))) => {
-                let change = repository.plan_move(MODEL, &pointer, step).await?;
-                repository.apply_move(&change).await?;
-                Ok(change.to)
-            }
-            (_, None) => Ok(None),
+async fn plan(job: Job, repository: &Repository) -> Result<Plan, RepositoryError> {
+    match job {
+        Job::Delete(version) => repository.plan_deletion(MODEL, version).await.map(Plan::Deletion),
+        Job::Alias(_, step) | Job::Pin(step) => {
+            let pointer = pointer(job).map_or(Pointer::Pin, |(pointer, _)| pointer);
+            repository.plan_move(MODEL, &pointer, step).await.map(Plan::Move)
         }
     }
-    .boxed()
 }
 
-/// Explores all orders of the jobs' steps, once the alias has named each of `promoted` in turn.
-fn explore(promoted: &[u64], jobs: &[Job], listing: Listing) {
+async fn apply(plan: Plan, repository: &Repository) -> Report {
+    match plan {
+        Plan::Deletion(deletion) => repository.apply_deletion(&deletion).await.map(|()| None),
+        Plan::Move(change) => repository.apply_move(&change).await.map(|()| change.to),
+    }
+}
+
+/// Runs orders of the jobs' steps, once the alias has named each of `promoted` in turn.
+fn run(promoted: &[u64], jobs: &[Job], listing: Listing, orders: Orders) {
     let store = InMemory::new();
     let repository = Repository::from_store(Arc::new(store.fork()));
     for _ in 0..3 {
         repository.publish(MODEL, b"the model".to_vec(), None).now_or_never().unwrap().unwrap();
     }
     for version in promoted {
-        let promotion = Job::Alias(CHAMPION, Move::To(*version));
-        start(promotion, repository.clone()).now_or_never().unwrap().unwrap();
+        let promotion = plan(Job::Alias(CHAMPION, Move::To(*version)), &repository);
+        let promotion = promotion.now_or_never().unwrap().unwrap();
+        apply(promotion, &repository).now_or_never().unwrap().unwrap();
     }
     let scheduler = Scheduler::new(repository.store().clone(), listing);
-    let start = |task: usize, repository: Repository| start(jobs[task], repository);
-    let explored = scheduler.explore(jobs.len(), start, check_always, |repository, reports, order| {
-        check_at_the_end(repository, jobs, reports, order);
+    let planned = jobs.iter().map(|job| match orders {
+        Orders::AllOncePlanned => plan(*job, &repository).now_or_never().unwrap().ok(),
+        Orders::All | Orders::Sampled(_) => None,
     });
-    println!("{jobs:?}: {explored:?}");
+    let planned: Vec<Option<Plan>> = planned.collect();
+    let start = |task: usize, repository: Repository| {
+        let (job, planned) = (jobs[task], planned[task].clone());
+        let work = async move {
+            let plan = match planned {
+                Some(plan) => plan,
+                None => plan(job, &repository).await?,
+            };
+            apply(plan, &repository).await
+        };
+        work.boxed()
+    };
+    let at_the_end = |repository: &Repository, reports: &[Report], order: &str| {
+        check_at_the_end(repository, jobs, reports, order);
+    };
+    match orders {
+        Orders::All | Orders::AllOncePlanned => {
+            let explored = scheduler.explore(jobs.len(), start, check_always, at_the_end);
+            println!("{jobs:?}: {explored:?}");
+            assert!(explored.ends > 0);
+        }
+        Orders::Sampled(count) => scheduler.sample(jobs.len(), 0..count, start, check_always, at_the_end),
+    }
 }
 
 /// An engine that polls at this moment finds every version that a pointer names.
-fn check_always(repository: &Repository, order: &str) {
+fn check_always(repository: &Repository, order: &dyn Fn() -> String) {
     let mut watch = Watch::new(repository.clone());
     let mut snapshot = watch.snapshot().now_or_never().unwrap().unwrap();
     let model = snapshot.models.remove(MODEL).unwrap().unwrap();
     for version in model.aliases.values().chain(&model.pin) {
-        assert!(
-            model.versions.contains_key(version),
-            "a pointer names the deleted version {version}: {order}"
-        );
+        let is_there = model.versions.contains_key(version);
+        assert!(is_there, "a pointer names the deleted version {version}: {}", order());
     }
 }
 
@@ -133,6 +169,10 @@ fn check_at_the_end(repository: &Repository, jobs: &[Job], reports: &[Report], o
         }
         Pointer::Pin => status.pin.as_ref().map(|pin| pin.version),
     };
+    let named_versions = status.aliases.iter().map(|found| found.version);
+    for version in named_versions.chain(status.pin.as_ref().map(|pin| pin.version)) {
+        assert!(is_there(version), "a pointer names the deleted version {version}: {order}");
+    }
     for (job, report) in jobs.iter().zip(reports) {
         match (report, pointer(*job)) {
             (Err(error), _) => assert!(is_a_conflict(error), "{error}: {order}"),
@@ -153,10 +193,8 @@ fn check_at_the_end(repository: &Repository, jobs: &[Job], reports: &[Report], o
     for file in scheduler::files(repository.store().as_ref()) {
         let name = file.rsplit('/').next().unwrap();
         let is_known = ["model.onnx", "manifest.json", "deleted.json"].contains(&name);
-        assert!(
-            is_known || name.len() == "00000000000000000001.json".len(),
-            "{file} is left behind: {order}"
-        );
+        let is_entry = name.len() == "00000000000000000001.json".len();
+        assert!(is_known || is_entry, "{file} is left behind: {order}");
     }
 }
 

@@ -4,8 +4,10 @@ use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -17,6 +19,9 @@ use object_store::{
     ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use onnward_repository::Repository;
+use rand::SeedableRng;
+use rand::seq::IndexedRandom;
+use rand_chacha::ChaCha8Rng;
 use tokio::sync::oneshot;
 
 /// How a folder is listed.
@@ -64,7 +69,7 @@ impl Scheduler {
         &self,
         count: usize,
         start: impl Fn(usize, Repository) -> BoxFuture<'static, R>,
-        always: impl Fn(&Repository, &str),
+        always: impl Fn(&Repository, &dyn Fn() -> String),
         at_the_end: impl Fn(&Repository, &[R], &str),
     ) -> Explored {
         let mut seen = HashSet::new();
@@ -75,7 +80,7 @@ impl Scheduler {
             order.iter().for_each(|task| run.step(*task));
             while seen.insert(run.fingerprint()) {
                 explored.states += 1;
-                always(&run.repository, &run.story());
+                always(&run.repository, &|| run.story());
                 let Some((first, others)) = run.unfinished().split_first().map(|(f, o)| (*f, o.to_vec()))
                 else {
                     explored.ends += 1;
@@ -89,6 +94,27 @@ impl Scheduler {
             }
         }
         explored
+    }
+
+    /// Runs `count` tasks in as many orders, drawn at random, as there are numbers in `seeds`.
+    pub fn sample<R>(
+        &self,
+        count: usize,
+        seeds: Range<u64>,
+        start: impl Fn(usize, Repository) -> BoxFuture<'static, R>,
+        always: impl Fn(&Repository, &dyn Fn() -> String),
+        at_the_end: impl Fn(&Repository, &[R], &str),
+    ) {
+        for seed in seeds {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            let mut run = Run::new(self, count, &start);
+            while let Some(task) = run.unfinished().choose(&mut random) {
+                run.step(*task);
+                always(&run.repository, &|| run.story());
+            }
+            let reports: Vec<R> = run.reports.drain(..).flatten().collect();
+            at_the_end(&run.repository, &reports, &run.story());
+        }
     }
 }
 
@@ -107,6 +133,15 @@ struct Run<R> {
     repository: Repository,
     tasks: Vec<BoxFuture<'static, R>>,
     reports: Vec<Option<R>>,
+}
+
+/// Whether a task wants to be polled again.
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// What all tasks of a run share.
@@ -161,9 +196,15 @@ impl<R> Run<R> {
         self.poll(task);
     }
 
+    /// Polls a task until it waits for its turn or ends.
     fn poll(&mut self, task: usize) {
-        if let Poll::Ready(report) = self.tasks[task].as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            self.reports[task] = Some(report);
+        let woken = Arc::new(Woken(AtomicBool::new(true)));
+        let waker = Waker::from(Arc::clone(&woken));
+        while woken.0.swap(false, Ordering::Relaxed) {
+            if let Poll::Ready(report) = self.tasks[task].as_mut().poll(&mut Context::from_waker(&waker)) {
+                self.reports[task] = Some(report);
+                return;
+            }
         }
     }
 
@@ -233,6 +274,8 @@ impl Gated {
         self.turn().await;
         let mut listed: Vec<ObjectMeta> = self.inner.list(prefix.as_ref()).try_collect().await?;
         if self.listing == Listing::Torn {
+            let labels = self.labels(&listed);
+            self.note("begins to list", prefix.as_ref().map_or("", Path::as_ref), &labels);
             self.turn().await;
             let is_entry = |file: &ObjectMeta| {
                 file.location.filename().is_some_and(|name| name.len() == "00000000000000000001.json".len())
@@ -241,13 +284,17 @@ impl Gated {
             listed.retain(is_entry);
             listed.extend(later.into_iter().filter(|file| !is_entry(file)));
         }
-        let labels: Vec<String> = {
-            let shared = self.shared.lock().unwrap();
-            listed.iter().map(|file| shared.label(file.location.as_ref())).collect()
-        };
-        let prefix = prefix.map(|prefix| prefix.to_string()).unwrap_or_default();
-        self.note("lists", &prefix, &labels.join(" "));
+        // Random digits in names must not decide what a task does first.
+        listed.sort_by_key(|file| self.shared.lock().unwrap().label(file.location.as_ref()));
+        let labels = self.labels(&listed);
+        self.note("lists", prefix.as_ref().map_or("", Path::as_ref), &labels);
         Ok(listed)
+    }
+
+    fn labels(&self, files: &[ObjectMeta]) -> String {
+        let shared = self.shared.lock().unwrap();
+        let labels: Vec<String> = files.iter().map(|file| shared.label(file.location.as_ref())).collect();
+        labels.join(" ")
     }
 }
 

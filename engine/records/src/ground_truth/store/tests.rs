@@ -4,8 +4,6 @@ use onnward_rows::RowKeys;
 use onnward_serving::version::ModelVersion;
 use tempfile::TempDir;
 
-use onnward_quality::performance::LabelledPrediction;
-
 use super::tables::META;
 use super::*;
 use crate::ground_truth::join::{JoinResult, LabelValue, Reference};
