@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use onnward_benches::comparison::models::{fit, publish};
 use onnward_benches::comparison::workload::{Protocol, Workload};
-use onnward_harness::generator::{ResponseReader, post};
 use onnward_engine::config::{Config, Flags};
 use onnward_exporter::export::export;
+use onnward_harness::generator::{ResponseReader, post};
 use onnward_models::Family;
 use onnward_runtime::backend::BackendChoice;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
