@@ -189,7 +189,8 @@ mod tests {
             [("x: close", false), ("connection: keep-alive", false), ("Connection: Close", true)]
         {
             let answer = format!("HTTP/1.1 429 Too Many Requests\r\n{header}\r\ncontent-length: 0\r\n\r\n");
-            let answered = ResponseReader::new(false).read(&mut Pieces(vec![answer.as_bytes()], true)).unwrap();
+            let answered =
+                ResponseReader::new(false).read(&mut Pieces(vec![answer.as_bytes()], true)).unwrap();
             assert_eq!(answered, Some(Answered { status: 429, is_last }), "{header}");
         }
     }
