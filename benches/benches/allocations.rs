@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use onnward_benches::comparison::models::{fit, publish};
 use onnward_benches::comparison::workload::{Protocol, Workload};
-use onnward_benches::generator::{ResponseReader, post};
 use onnward_engine::config::{BackendChoice, Config, Flags};
 use onnward_exporter::export::export;
+use onnward_harness::generator::{ResponseReader, post};
 use onnward_models::Family;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tempfile::TempDir;
@@ -89,7 +89,7 @@ impl Client {
     fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, reader: ResponseReader::new() }
+        Self { stream, reader: ResponseReader::new(false) }
     }
 
     fn ask(&mut self, request: &[u8]) {
