@@ -1,5 +1,5 @@
-//! The cost of observability: two engines of one model, one with metrics, drift and logs and one without, take
-//! turns under the same load.
+//! The cost of observability: two engines of one model, one with metrics, drift and logs and one without,
+//! take turns under the same load.
 
 use std::fmt;
 use std::net::SocketAddr;

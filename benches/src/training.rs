@@ -151,8 +151,8 @@ impl TrainingSettings {
     }
 }
 
-/// Samples the tables and measures all trainers in turns. Calls `on_run` with a description before each run, and
-/// with `None` after it.
+/// Samples the tables and measures all trainers in turns. Calls `on_run` with a description before each run,
+/// and with `None` after it.
 ///
 /// # Errors
 /// [`HarnessError`] if a table cannot be sampled, or a trainer fails.

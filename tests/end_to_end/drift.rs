@@ -59,7 +59,8 @@ fn a_real_engine_sees_a_shift_and_what_depends_on_it() {
         let window = &drift()[window];
         let mut drifted: Vec<&str> =
             window["drifted"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
-        // How far the score follows is the model's affair: on the real table it does, on sampled customers less.
+        // How far the score follows is the model's affair: on the real table it does, on sampled customers
+        // less.
         let is_real = std::env::var_os("TELCO_CSV").is_some();
         assert!(!is_real || drifted.contains(&SCORE), "{drifted:?}");
         drifted.retain(|name| *name != SCORE);
@@ -122,8 +123,8 @@ fn fresh_customers_raise_false_alarms_at_the_promised_rate() {
     }
     println!("{windows} windows: below 0.05 {low:?}, below the threshold {significant}, alarms {alarms}");
     assert_eq!(windows, 102);
-    // The features of a customer depend on each other, and so do the windows that share a model: the bounds of independent
-    // draws would be 13 of 102 for one subject, and 3.3 to 6.7 % of all.
+    // The features of a customer depend on each other, and so do the windows that share a model: the bounds
+    // of independent draws would be 13 of 102 for one subject, and 3.3 to 6.7 % of all.
     assert!(low.iter().all(|low| *low <= 15), "{low:?}");
     let share = low.iter().sum::<usize>() as f64 / (windows * low.len()) as f64;
     assert!((0.02..0.08).contains(&share), "{share}");

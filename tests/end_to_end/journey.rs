@@ -1,5 +1,5 @@
-//! The whole path by the two programs, for two tables that have nothing in common: sample, train, export, publish, check,
-//! serve, predict.
+//! The whole path by the two programs, for two tables that have nothing in common: sample, train, export,
+//! publish, check, serve, predict.
 
 use std::collections::HashSet;
 use std::path::Path;

@@ -4,7 +4,7 @@
 # target/grafana/.
 set -eu
 
-cd "$(dirname "$0")/../../.."
+cd "$(dirname "$0")/../.."
 here=tests/grafana
 folder=target/grafana
 

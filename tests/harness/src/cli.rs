@@ -11,6 +11,7 @@ use onnward_models::{Family, UnknownFamily};
 use serde::Serialize;
 
 use crate::error::HarnessError;
+use crate::interruption::wait_if_ending;
 
 /// Arguments of every command that starts engines.
 #[derive(Debug, Args)]
@@ -61,6 +62,7 @@ pub fn program(name: &str, given: Option<&Path>) -> Result<PathBuf, HarnessError
 
 /// Converts a command's result to its exit code: success only if all requirements are met. Prints an error.
 pub fn exit_code(result: Result<bool, HarnessError>) -> ExitCode {
+    wait_if_ending();
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

@@ -26,7 +26,7 @@ use driver::Driver;
 use windows::Windows;
 
 pub use checked::{CONNECTIONS, CheckedFigures, CheckedLoad, CheckedPlan, Phase};
-pub use response::ResponseReader;
+pub use response::{Answered, ResponseReader};
 pub use schedule::{Arrivals, Schedule};
 pub use windows::{AGREEING, Latencies, Statuses, WindowFigures};
 

@@ -1,10 +1,23 @@
 //! A program that ends by a signal kills the processes that it started.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::HarnessError;
 use crate::process::ProcessTree;
+
+/// Whether a signal is ending this process.
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Blocks forever if a signal is ending this process, so that the signal decides the exit code and not the
+/// failures that follow from killed children.
+pub fn wait_if_ending() {
+    while IS_ENDING.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
+}
 
 /// From now on SIGHUP, SIGINT or SIGTERM kills all descendants of this process, and then ends it. The exit
 /// code is that of a shell: 128 plus the signal's number.
@@ -28,6 +41,7 @@ pub fn kill_children_on_signal() -> Result<(), HarnessError> {
     };
     let end = move || {
         let kind = runtime.block_on(wait);
+        IS_ENDING.store(true, Ordering::SeqCst);
         ProcessTree::of(std::process::id()).kill_descendants();
         std::process::exit(128 + kind.as_raw_value());
     };

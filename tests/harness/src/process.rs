@@ -91,7 +91,7 @@ pub fn spawn_on(command: &mut Command, processors: &[usize]) -> io::Result<Child
 /// [`HarnessError::System`] if the process does not exist or the system does not know the signal.
 pub fn send_signal(id: u32, signal: Signal) -> Result<(), HarnessError> {
     let pid = Pid::from_u32(id);
-    let system = refreshed(ProcessesToUpdate::Some(&[pid]), ProcessRefreshKind::nothing())?;
+    let system = refreshed(ProcessesToUpdate::Some(&[pid]), process_alone())?;
     let sent = system.process(pid).and_then(|process| process.kill_with(signal));
     let failed = HarnessError::system(format!("send {signal} to process {id}"));
     if sent == Some(true) { Ok(()) } else { Err(failed(io::ErrorKind::NotFound.into())) }
@@ -115,7 +115,7 @@ impl ProcessTree {
     pub fn of(id: u32) -> Self {
         let mut ids = vec![id];
         // Where processes cannot be listed, no descendants are known.
-        let Ok(system) = refreshed(ProcessesToUpdate::All, ProcessRefreshKind::nothing()) else {
+        let Ok(system) = refreshed(ProcessesToUpdate::All, process_alone()) else {
             return Self { ids };
         };
         let mut seen = 0;
@@ -135,8 +135,10 @@ impl ProcessTree {
 
     /// Kills all descendants, but not the process itself.
     pub fn kill_descendants(&self) {
-        // A process that has ended needs no killing.
-        self.descendants().iter().for_each(|&id| drop(send_signal(id, Signal::Kill)));
+        for &id in self.descendants() {
+            // A process that has ended needs no killing.
+            let _ = send_signal(id, Signal::Kill);
+        }
     }
 
     /// Returns the processor time that the processes have used in user and kernel mode, with that of their
@@ -162,6 +164,11 @@ impl ProcessTree {
 /// As [`Usage::of`].
 pub fn reset_peak(id: u32) -> Result<(), HarnessError> {
     platform::reset_peak(id).map_err(cannot_inspect(id))
+}
+
+/// Returns what to refresh if a process alone is wanted. By default sysinfo lists its threads like children.
+fn process_alone() -> ProcessRefreshKind {
+    ProcessRefreshKind::nothing().without_tasks()
 }
 
 fn refreshed(processes: ProcessesToUpdate<'_>, refresh: ProcessRefreshKind) -> Result<System, HarnessError> {
@@ -199,6 +206,24 @@ mod tests {
         assert!(shell.wait().unwrap().success());
         assert!(start.elapsed() < Duration::from_secs(5), "the command has ended by itself");
         assert!(send_signal(shell.id(), Signal::Term).is_err());
+    }
+
+    #[test]
+    fn threads_are_no_descendants() {
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        thread::scope(|scope| {
+            scope.spawn(move || receiver.recv());
+            let threads = std::fs::read_dir("/proc/self/task").unwrap();
+            let ids: Vec<u32> = threads
+                .map(|thread| thread.unwrap().file_name().to_str().unwrap().parse().unwrap())
+                .collect();
+            let own = ProcessTree::of(std::process::id());
+            assert!(
+                ids.len() > 1 && !own.descendants().iter().any(|id| ids.contains(id)),
+                "{own:?}: {ids:?}"
+            );
+            drop(sender);
+        });
     }
 
     #[test]
