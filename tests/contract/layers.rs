@@ -32,7 +32,8 @@ const RULES: [Rule; 13] = [
         &["axum", "object_store", "ort", "tract-onnx"],
     ),
     rule("runtime", &["schemas", "onnx"], &["tokio", "axum", "object_store"]),
-    rule("quality", &["schemas"], &["tokio", "axum", "object_store", "ort", "tract-onnx"]),
+    // Of tokio it uses the clock alone, which tests pause.
+    rule("quality", &["schemas"], &["axum", "object_store", "ort", "tract-onnx"]),
     rule("telemetry", &["schemas", "quality"], &["object_store", "ort", "tract-onnx"]),
     rule(
         "serving",
