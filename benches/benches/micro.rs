@@ -124,12 +124,12 @@ impl Data {
     }
 }
 
-/// An observer whose counts nobody reads.
+/// Creates an observer whose counts are not read.
 fn monitor() -> Arc<Monitor> {
     Arc::new(Monitor::new(Metrics::new().unwrap().inference("churn", 1, "tract")))
 }
 
-/// The efficient batch size of a session that takes almost no time for up to 128 rows.
+/// Returns the efficient batch size of a session that takes almost no time for up to 128 rows.
 fn costs() -> BatchCosts {
     BatchCosts::measure(|rows| Ok::<_, Infallible>(Duration::from_nanos(1000 * rows as u64))).unwrap()
 }

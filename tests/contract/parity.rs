@@ -103,7 +103,7 @@ fn in_batches(session: &mut dyn Session, rows: &Array2<f32>, size: usize) -> Vec
     starts.flat_map(|start| session.score(Batch::Features(batch(start))).unwrap()).collect()
 }
 
-/// The rows as a program that knows nothing of Onnward would give them to the whole graph.
+/// Returns the rows as a program without Onnward would give them to the full graph.
 fn raw_columns(schema: &Schema, rows: ArrayView2<'_, f32>) -> Vec<Input> {
     let column = |(feature, codes): (&onnward_schemas::Feature, ndarray::ArrayView1<'_, f32>)| {
         let values = match &feature.kind {

@@ -184,7 +184,7 @@ fn read(document: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The commands in all documents' blocks of a language, in order.
+/// Returns the commands in all documents' blocks of a language, in order.
 fn commands(language: &str) -> Vec<String> {
     let mut commands = Vec::new();
     for text in DOCUMENTS.map(read) {

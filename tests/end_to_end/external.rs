@@ -18,7 +18,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Rows and their expected probabilities.
+/// Reads rows and their expected probabilities.
 fn rows_and_probabilities(name: &str) -> (Vec<Value>, Vec<f64>) {
     let file = std::fs::read(data(&format!("{name}.json"))).unwrap();
     let mut file: Value = serde_json::from_slice(&file).unwrap();
