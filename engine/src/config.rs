@@ -118,7 +118,7 @@ pub struct Addresses {
     pub tls: Option<TlsConfig>,
 }
 
-/// What the command line sets; each value stands over every other source.
+/// What the command line sets; each value overrides every other source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flags {
     /// `--config`.

@@ -1,4 +1,4 @@
-//! One suite for every model family on every backend: native score = ONNX score, whole graph = cut graph,
+//! One suite for every model family on every backend: native score = ONNX score, full graph = subgraph,
 //! batch = single.
 
 use ndarray::{Array2, ArrayView2, Axis, s};
@@ -85,7 +85,7 @@ fn check(
     let from_whole = whole.score(Batch::Inputs(&raw_columns(&model.metadata.schema, rows.view()))).unwrap();
     let from_cut = cut.score(Batch::Features(rows.view())).unwrap();
     assert_eq!(from_whole.len(), rows.nrows());
-    assert_eq!(from_whole, from_cut, "{what}: the whole graph and the cut one differ");
+    assert_eq!(from_whole, from_cut, "{what}: the full graph and the subgraph differ");
 
     let differences = from_cut.iter().zip(expected).map(|(got, expected)| (f64::from(*got) - expected).abs());
     let largest = differences.fold(0.0, f64::max);

@@ -11,7 +11,7 @@ use crate::support::programs::{Engine, fail, succeed, succeed_json};
 use crate::support::{backends, bank, root};
 
 fn data(file: &str) -> PathBuf {
-    root().join("tests/data/foreign").join(file)
+    root().join("tests/data/external").join(file)
 }
 
 fn text(path: &Path) -> &str {

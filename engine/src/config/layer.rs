@@ -40,7 +40,7 @@ impl Layer {
             return None;
         }
         let key = key.replace("__", ".");
-        // figment's notation: numbers, truth values and ["lists"] are read as such, everything else is a string.
+        // figment's notation: numbers, Booleans and ["lists"] are read as such, everything else is a string.
         let value =
             if is_secret(&key) { value.into() } else { value.parse().unwrap_or_else(|never| match never {}) };
         Some(Self::nested(format!("environment variable {name}"), &key, value))

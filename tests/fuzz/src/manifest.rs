@@ -42,9 +42,9 @@ fn config(text: &str) {
     let Ok(read) = ExternalConfig::parse(text) else { return };
     assert_eq!(ExternalConfig::parse(text).unwrap(), read);
     const FILES: [&[u8]; 3] = [
-        include_bytes!("../../data/foreign/torch-logits.onnx"),
-        include_bytes!("../../data/foreign/sklearn-pipeline.onnx"),
-        include_bytes!("../../data/foreign/lightgbm.onnx"),
+        include_bytes!("../../data/external/torch-logits.onnx"),
+        include_bytes!("../../data/external/sklearn-pipeline.onnx"),
+        include_bytes!("../../data/external/lightgbm.onnx"),
     ];
     for bytes in FILES {
         if let Ok(model) = ExternalModel::decode(MODEL, bytes, Some(text)) {

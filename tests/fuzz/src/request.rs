@@ -30,9 +30,9 @@ fn parsers() -> &'static [RowParser] {
     PARSERS.get_or_init(|| {
         let telco = SchemaFile::parse(include_str!("../../../schemas/telco.toml")).unwrap().schema;
         let hard = SchemaFile::parse(HARD).unwrap().schema;
-        let foreign = include_bytes!("../../data/foreign/sklearn-pipeline.onnx");
-        let foreign = ExternalModel::decode("foreign", foreign, None).unwrap().schema;
-        [telco, hard, foreign].map(RowParser::new).into()
+        let external = include_bytes!("../../data/external/sklearn-pipeline.onnx");
+        let external = ExternalModel::decode("external", external, None).unwrap().schema;
+        [telco, hard, external].map(RowParser::new).into()
     })
 }
 
