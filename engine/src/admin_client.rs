@@ -13,10 +13,10 @@ use thiserror::Error;
 
 use crate::config::Addresses;
 
-/// Why a request to an engine failed.
+/// An error of a request to an engine.
 #[derive(Debug, Error)]
 pub enum AdminClientError {
-    /// The HTTP client cannot be made.
+    /// The HTTP client cannot be created.
     #[error("cannot create an HTTP client: {0}")]
     Setup(#[source] io::Error),
     /// The engine requires client certificates.
@@ -46,14 +46,14 @@ pub enum AdminClientError {
     Rejected {
         /// The URL.
         url: String,
-        /// The status of the answer.
+        /// The status of the response.
         status: u16,
-        /// The detail of its answer.
+        /// The detail in the response.
         reason: String,
     },
 }
 
-/// The part of a problem (RFC 9457) that is for people.
+/// The human-readable part of a problem (RFC 9457).
 #[derive(Deserialize)]
 struct Problem {
     detail: String,
@@ -64,12 +64,12 @@ struct Problem {
 pub struct AdminRequest {
     method: Method,
     url: String,
-    /// Whether any certificate is accepted: the local engine has one for its public name.
+    /// Whether any certificate is accepted. That of the local engine is for its public name.
     skip_certificate_check: bool,
     key: Option<HeaderValue>,
 }
 
-/// An engine's answer.
+/// An engine's response.
 #[derive(Debug)]
 pub struct AdminResponse {
     /// Whether the work was accepted and continues.
@@ -98,7 +98,7 @@ impl AdminRequest {
             (Some(_), None) => return Err(AdminClientError::NeedsCertificate),
         };
         let url = format!("{scheme}://{}/health/ready", connectable(address));
-        // Nothing secret is sent to it.
+        // The request holds no secret.
         Ok(Self { skip_certificate_check: true, ..Self::health(url) })
     }
 
@@ -142,10 +142,10 @@ fn connectable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(host, address.port())
 }
 
-/// Asks, and gives up after `timeout`.
+/// Sends the request and waits for the response, at most `timeout`.
 ///
 /// # Errors
-/// [`AdminClientError`] unless the answer is a success.
+/// [`AdminClientError`] unless the response is a success.
 pub fn ask(question: AdminRequest, timeout: Duration) -> Result<AdminResponse, AdminClientError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(AdminClientError::Setup)?.block_on(answer(question, timeout))

@@ -1,18 +1,18 @@
-//! How many files and connections the process may have open.
+//! The limits of open files and connections.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What the models, the store, the log and the outcomes may need beside connections.
+/// The file handles reserved for models, the store, the log and outcomes.
 const RESERVED: u64 = 256;
-/// More connections than this are no use to anybody who has not said so: each takes some kilobytes.
+/// The default maximum of connections, each of which takes some kilobytes.
 const MOST_CONNECTIONS: usize = 8192;
 const FEWEST_CONNECTIONS: usize = 64;
 
-/// Raises the limit of open files to what the system allows this process, and returns how many connections fit below it.
+/// Raises the soft limit of open files to the hard limit, and returns the number of connections that fit.
 pub fn raise_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    // Where it is refused, as on systems that have no number for "unlimited", the lower limit holds.
+    // If the system rejects it, as some reject "unlimited", the soft limit stays in force.
     let current = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(_) => limit.current,

@@ -14,7 +14,7 @@ use super::{AppError, LOOK_AT_KEYS};
 use crate::config::Config;
 use crate::file_handles;
 
-/// What the engine listens on.
+/// The bound listeners of the engine.
 pub struct Listeners {
     everybody: Listener,
     admin: Option<Listener>,
@@ -27,14 +27,14 @@ struct Listener {
     tls: Option<Arc<ServerTls>>,
 }
 
-/// How many connections those who run the engine may have.
+/// The maximum number of connections to the admin address.
 const ADMIN_CONNECTIONS: usize = 64;
-/// For how long a request may be under way before its connection can be done without, where there is no room for another: what takes
-/// longer waits for a client that sends its body slowly, or does not take its answer.
+/// The age of a request after which its connection may be evicted for a new one. A request that takes longer waits for
+/// a client that sends its body or reads its response slowly.
 const BUSY: Duration = Duration::from_secs(10);
 
 impl Listeners {
-    /// Reads the certificate and binds the addresses, for the runtime that it is called in.
+    /// Reads the certificate and binds the addresses on the current Tokio runtime.
     ///
     /// # Errors
     /// [`AppError`].
@@ -51,7 +51,7 @@ impl Listeners {
         let tls = config.tls.clone().map(ServerTls::open).transpose()?.map(Arc::new);
         let admin = match config.admin_listen {
             Some(address) => {
-                // What stays on this machine is not encrypted, so that probes need no certificate.
+                // Loopback traffic is not encrypted, so that probes need no certificate.
                 let tls = tls.clone().filter(|_| !address.ip().is_loopback());
                 Some(Listener::bind("admin.listen", address, tls)?)
             }
@@ -60,12 +60,12 @@ impl Listeners {
         Ok(Self { everybody: Listener::bind("listen", config.listen, tls)?, admin, limits })
     }
 
-    /// Whether those who use models come over TLS.
+    /// Returns whether public clients use TLS.
     pub fn uses_tls(&self) -> bool {
         self.everybody.tls.is_some()
     }
 
-    /// Serves until the process has answered its last request.
+    /// Starts serving. The listeners run until the process has answered its last request.
     pub fn serve(self, state: &HttpState, metrics: &Metrics, lifecycle: &Arc<Lifecycle>) -> Served {
         let Self { everybody, admin, limits } = self;
         if let Some(tls) = &everybody.tls {
@@ -107,19 +107,20 @@ impl Listener {
     }
 }
 
-/// How many connections may wait to be accepted. Whoever comes when as many wait hears nothing, and tries again after a second.
+/// The maximum number of connections that wait to be accepted. Beyond it the kernel drops a client's SYN, and the client
+/// retries after a second.
 const BACKLOG: u32 = 4096;
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Otherwise an engine that follows another could not have its address for as long as a connection of that one lingers.
+    // Without it, a restarted engine could not bind its address while connections of the previous one linger.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Listeners that serve.
+/// The tasks of the listeners that serve.
 pub struct Served(Vec<JoinHandle<()>>);
 
 impl Served {

@@ -8,7 +8,7 @@ use super::{CommandError, print};
 use crate::admin_client::{self, AdminRequest, AdminResponse};
 use crate::cli::Output;
 
-/// What an engine says of its models.
+/// An engine's listing of its models.
 #[derive(Deserialize)]
 struct Listing {
     models: Vec<Served>,
@@ -31,7 +31,7 @@ struct Failed {
 /// Makes a running engine reload its repository and prints its models.
 ///
 /// # Errors
-/// [`CommandError`] unless the engine has looked.
+/// [`CommandError`] unless the engine has accepted the reload.
 pub fn reload(request: AdminRequest, timeout: Duration, output: Output) -> Result<(), CommandError> {
     onnward_repository::prepare_tls();
     let AdminResponse { accepted, text } = admin_client::ask(request, timeout)?;
@@ -40,7 +40,7 @@ pub fn reload(request: AdminRequest, timeout: Duration, output: Output) -> Resul
     print(output, &json, &Lines { listing: &listing, accepted })
 }
 
-/// The answer for people: a line a model.
+/// The human-readable listing, one line per model.
 struct Lines<'a> {
     listing: &'a Listing,
     accepted: bool,

@@ -13,7 +13,7 @@ pub struct RawMetrics {
     certificates: Vec<PathBuf>,
 }
 
-/// How many edges there may be: a dashboard with more bands is not read.
+/// The maximum number of edges. A dashboard with more bands is hard to read.
 const MOST_EDGES: usize = 4;
 
 impl RawMetrics {

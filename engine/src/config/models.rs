@@ -4,7 +4,7 @@ use serde::Deserialize;
 use super::error::Invalid;
 use super::value::{count, within};
 
-/// How large a model file and what is in it may be.
+/// The size limits of a model file and its graph.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawModels {

@@ -1,4 +1,4 @@
-//! The keys as they are written down, and their defaults; [`RawConfig::check`] turns them into what they mean.
+//! The keys as they are deserialized. [`RawConfig::validate`] converts them into the configuration.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -125,25 +125,25 @@ struct RawShutdown {
 }
 
 impl RawConfig {
-    /// Where requests are answered.
+    /// Returns the engine's addresses.
     pub fn where_it_answers(&self) -> Result<Addresses, Invalid> {
         let (listen, admin_listen) = self.addresses()?;
         Ok(Addresses { listen, admin_listen, tls: self.tls.clone().check()? })
     }
 
-    /// The addresses to listen on: everybody's, and where it is set the administrators'.
+    /// Parses the public address and the admin address, if set.
     fn addresses(&self) -> Result<(SocketAddr, Option<SocketAddr>), Invalid> {
         let admin = self.admin.listen.as_deref().filter(|text| !text.is_empty());
         let admin = admin.map(|text| address("admin.listen", text, "127.0.0.1:8001")).transpose()?;
         Ok((address("listen", &self.listen, "127.0.0.1:8000")?, admin))
     }
 
-    /// What the keys mean.
+    /// Validates the keys.
     pub fn check(self) -> Result<Config, Invalid> {
         let (listen, admin_listen) = self.addresses()?;
         let repository = self.repository.filter(|path| !path.trim().is_empty()).ok_or_else(|| Invalid {
             key: "repository",
-            problem: "is not set: name the model repository with --repository URL, ONNWARD_REPOSITORY or \
+            problem: "is not set: set the model repository with --repository URL, ONNWARD_REPOSITORY or \
                       `repository` in the configuration file"
                 .to_owned(),
         })?;
@@ -195,7 +195,7 @@ impl RawConfig {
 impl RawBatching {
     fn check(self) -> Result<BatchingConfig, Invalid> {
         let workers = match count("batching.workers", self.workers)? {
-            // Follows the quota of the control group.
+            // Respects the CPU quota of the control group.
             0 => available_parallelism().map_or(1, usize::from),
             workers => workers,
         };
@@ -256,7 +256,8 @@ fn check_name(key: &'static str, name: &str) -> Result<(), Invalid> {
     Err(Invalid { key, problem })
 }
 
-/// A scheme, a host and perhaps a port, as browsers write an origin: visible ASCII, lower case, no path.
+/// Returns whether a text is an origin as browsers write it: scheme, host and optional port, in visible
+/// lower-case ASCII without a path.
 fn is_origin(text: &str) -> bool {
     let Some((scheme, host)) = text.split_once("://") else { return false };
     let plain = |c: char| c.is_ascii_graphic() && !c.is_ascii_uppercase() && !"/?#@,*\"\\".contains(c);

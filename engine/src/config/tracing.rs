@@ -1,4 +1,4 @@
-//! `[tracing]`: where traces are sent, which, and with which headers.
+//! `[tracing]`: the export of traces.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ pub struct RawTracing {
 }
 
 impl RawTracing {
-    /// What the keys mean; `None` without an endpoint.
+    /// Validates the keys. `None` without an endpoint.
     pub fn check(self) -> Result<Option<TracingConfig>, Invalid> {
         let sample = share("tracing.sample", self.sample)?;
         let Some(endpoint) = self.endpoint.filter(|endpoint| !endpoint.trim().is_empty()) else {
@@ -27,10 +27,10 @@ impl RawTracing {
     }
 }
 
-/// The path under which a collector takes traces, as OTLP has it.
+/// The path of a collector's traces endpoint in OTLP.
 const TRACES: &str = "/v1/traces";
 
-/// The URL for traces at this collector. What is refused is not repeated: it may hold a password.
+/// Returns the traces URL of a collector. Errors never repeat the value, which may hold a password.
 fn traces_url(endpoint: &str) -> Result<String, Invalid> {
     let refuse = |problem: &str| Err(Invalid { key: "tracing.endpoint", problem: problem.to_owned() });
     let host = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://"));
@@ -40,7 +40,7 @@ fn traces_url(endpoint: &str) -> Result<String, Invalid> {
             refuse("must be the URL of a collector, such as http://127.0.0.1:4318")
         }
         Some(host) if host.contains('@') => {
-            refuse("must not hold credentials: put them in the file that tracing.headers_file names")
+            refuse("must not hold credentials: put them into the file that tracing.headers_file names")
         }
         Some(host) if host.contains(['?', '#']) => refuse("must end with its path"),
         Some(_) => {

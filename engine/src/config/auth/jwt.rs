@@ -1,4 +1,4 @@
-//! `[auth.jwt]`: whose tokens are accepted.
+//! `[auth.jwt]`: the issuer and the rules of accepted tokens.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ pub struct RawJwt {
 }
 
 impl RawJwt {
-    /// What the keys mean; `None` without a key set.
+    /// Validates the keys. `None` without a key set.
     pub fn check(self) -> Result<Option<TokenRules>, Invalid> {
         let refresh = Duration::from_secs(within("auth.jwt.refresh_s", self.refresh_s)?);
         let leeway = Duration::from_secs(within("auth.jwt.leeway_s", self.leeway_s)?);
@@ -35,25 +35,25 @@ impl RawJwt {
                 None => Ok(None),
                 Some(_) => refuse(
                     "auth.jwt.jwks",
-                    "is not set although a token's issuer or audience is: name the file or the address of the issuer's key set",
+                    "is not set, but auth.jwt.issuer or auth.jwt.audience is: set it to the file or URL of the issuer's key set",
                 ),
             };
         };
         let Some(issuer) = set(self.issuer) else {
             return refuse(
                 "auth.jwt.issuer",
-                "is not set: name whose tokens are accepted, as they say in `iss`",
+                "is not set: set it to the `iss` of accepted tokens",
             );
         };
         let Some(audience) = set(self.audience) else {
-            let problem = "is not set: name what tokens for this engine say in `aud`; those for another service must not open this one";
+            let problem = "is not set: set it to the `aud` of tokens for this engine, so that those for other services are rejected";
             return refuse("auth.jwt.audience", problem);
         };
         for (key, claim) in
             [("auth.jwt.scope_claim", &self.scope_claim), ("auth.jwt.name_claim", &self.name_claim)]
         {
             if claim.is_empty() {
-                return refuse(key, "is empty; name a claim, or leave it out");
+                return refuse(key, "is empty; set it to a claim, or leave it out");
             }
         }
         let jwks = place(&jwks, refresh)?;
@@ -84,17 +84,17 @@ fn check_algorithms(algorithms: &[TokenAlgorithm], jwks: &JwksPlace) -> Result<(
     match (algorithms, jwks) {
         ([], _) => refuse(
             "auth.jwt.algorithms",
-            "is empty; name at least one of HS256, RS256, ES256, EdDSA, or leave it out",
+            "is empty; list at least one of HS256, RS256, ES256, EdDSA, or leave it out",
         ),
         ([TokenAlgorithm::Hs256], JwksPlace::Url { .. }) => refuse(
             "auth.jwt.algorithms",
-            "names HS256 alone, whose secrets are read from files only, and auth.jwt.jwks is an address",
+            "lists only HS256, whose secrets are read only from files, but auth.jwt.jwks is a URL",
         ),
         _ => Ok(()),
     }
 }
 
-/// A file or an address. What is refused is not repeated: it may hold a password.
+/// Parses a file path or URL. Errors never repeat the value, which may hold a password.
 fn place(text: &str, refresh: Duration) -> Result<JwksPlace, Invalid> {
     const KEY: &str = "auth.jwt.jwks";
     if !text.contains("://") {
@@ -112,10 +112,10 @@ fn place(text: &str, refresh: Duration) -> Result<JwksPlace, Invalid> {
         }
         "http" if !is_loopback(&url) => refuse(
             KEY,
-            "must begin with https://, unless it is an address of this machine: whoever can change the keys on their way lets in whom they like",
+            "must begin with https://, unless the host is this machine: an attacker who changes the keys in transit could admit any client",
         ),
         "http" | "https" => Ok(JwksPlace::Url { url, refresh }),
-        _ => refuse(KEY, "must be a file, or an address that begins with https://"),
+        _ => refuse(KEY, "must be a file, or a URL that begins with https://"),
     }
 }
 
