@@ -146,27 +146,27 @@ fn connectable(address: SocketAddr) -> SocketAddr {
 ///
 /// # Errors
 /// [`AdminClientError`] unless the response is a success.
-pub fn ask(question: AdminRequest, timeout: Duration) -> Result<AdminResponse, AdminClientError> {
+pub fn send(request: AdminRequest, timeout: Duration) -> Result<AdminResponse, AdminClientError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(AdminClientError::Setup)?.block_on(answer(question, timeout))
+    runtime.map_err(AdminClientError::Setup)?.block_on(send_async(request, timeout))
 }
 
-async fn answer(question: AdminRequest, timeout: Duration) -> Result<AdminResponse, AdminClientError> {
-    let AdminRequest { method, url, skip_certificate_check, key } = question;
+async fn send_async(request: AdminRequest, timeout: Duration) -> Result<AdminResponse, AdminClientError> {
+    let AdminRequest { method, url, skip_certificate_check, key } = request;
     let unreachable = |error: reqwest::Error| AdminClientError::Unreachable {
         url: url.clone(),
         reason: root_cause(&error),
     };
     let client = reqwest::Client::builder().timeout(timeout).no_proxy();
     let client = client.danger_accept_invalid_certs(skip_certificate_check).build().map_err(unreachable)?;
-    let request = client.request(method, &url);
-    let request = match key {
-        Some(key) => request.header(AUTHORIZATION, key),
-        None => request,
+    let builder = client.request(method, &url);
+    let builder = match key {
+        Some(key) => builder.header(AUTHORIZATION, key),
+        None => builder,
     };
-    let answer = request.send().await.map_err(unreachable)?;
-    let status = answer.status();
-    let text = answer.text().await.map_err(unreachable)?;
+    let response = builder.send().await.map_err(unreachable)?;
+    let status = response.status();
+    let text = response.text().await.map_err(unreachable)?;
     if status.is_success() {
         return Ok(AdminResponse { accepted: status == StatusCode::ACCEPTED, text });
     }
@@ -197,7 +197,7 @@ mod tests {
     }
 
     fn url(listen: &str, admin: Option<&str>, tls: Option<TlsConfig>) -> Result<String, AdminClientError> {
-        AdminRequest::local_health(&addresses(listen, admin, tls)).map(|question| question.url)
+        AdminRequest::local_health(&addresses(listen, admin, tls)).map(|request| request.url)
     }
 
     #[test]
@@ -235,10 +235,10 @@ mod tests {
     #[test]
     fn a_key_is_printed_nowhere_and_sent_to_no_certificate_that_is_not_the_engines() {
         let url = || "https://127.0.0.1:8001/admin/reload".to_owned();
-        let question = AdminRequest { skip_certificate_check: true, ..AdminRequest::reload(url()) };
-        let question = question.with_key("an-operators-key\n").unwrap();
-        assert!(!question.skip_certificate_check);
-        assert!(!format!("{question:?}").contains("an-operators-key"));
+        let request = AdminRequest { skip_certificate_check: true, ..AdminRequest::reload(url()) };
+        let request = request.with_key("an-operators-key\n").unwrap();
+        assert!(!request.skip_certificate_check);
+        assert!(!format!("{request:?}").contains("an-operators-key"));
         assert!(matches!(AdminRequest::reload(url()).with_key("a\nb"), Err(AdminClientError::NoKey)));
     }
 }

@@ -108,17 +108,17 @@ pub fn serve(config: Config) -> Result<(), AppError> {
             model.batcher.stop();
         }
     }
-    if !threads.wait_until_idle(LAST_WORK) {
+    if !threads.wait_until_idle(RUNTIME_SHUTDOWN_TIMEOUT) {
         tracing::warn!("shutdown did not wait for a model that is still running or loading");
     }
     result
 }
 
 /// The maximum number of ready sockets that a thread takes per poll.
-const READY_SOCKETS: usize = 64;
+const EVENTS_PER_TICK: usize = 64;
 /// The number of task polls after which a thread polls for ready sockets although it has tasks left. By then it has
 /// finished the tasks of the last ones, since a request takes two or three polls.
-const STEPS_BETWEEN_LOOKS: u32 = 256;
+const EVENT_INTERVAL: u32 = 256;
 
 /// Builds the Tokio runtime. By default a thread takes up to 1,024 ready sockets at once, but its own queue
 /// holds only 256 tasks. The others go to a shared queue that it seldom reads, so with a thousand busy
@@ -126,15 +126,15 @@ const STEPS_BETWEEN_LOOKS: u32 = 256;
 /// which hands them out in turn.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.max_io_events_per_tick(READY_SOCKETS).event_interval(STEPS_BETWEEN_LOOKS);
+    builder.max_io_events_per_tick(EVENTS_PER_TICK).event_interval(EVENT_INTERVAL);
     builder.enable_all().build()
 }
 
 /// The interval at which API keys and certificates are re-read. A removed key is accepted for up to this long.
-const LOOK_AT_KEYS: Duration = Duration::from_secs(2);
+const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The time that the shutdown waits for a model that is running or loading.
-const LAST_WORK: Duration = Duration::from_secs(5);
+const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 async fn run(mut config: Config, registry: Arc<Registry>, threads: RuntimeThreads) -> Result<(), AppError> {
     let signals = catch_signals().map_err(AppError::Setup)?;
@@ -164,7 +164,7 @@ async fn run(mut config: Config, registry: Arc<Registry>, threads: RuntimeThread
         estimate_rows: config.outcomes.estimate_rows,
         metrics: Arc::clone(&metrics),
     };
-    let context = watched(&config, repository, keys, loader, &registry);
+    let context = watcher_context(&config, repository, keys, loader, &registry);
     let (reloader, reload_requests) = reload::channel();
     let state = HttpState::new(HttpParts {
         config: config.http,
@@ -181,13 +181,13 @@ async fn run(mut config: Config, registry: Arc<Registry>, threads: RuntimeThread
         outcomes: records.outcomes.clone(),
         traces: records.traces.clone(),
     });
-    let served = listeners.serve(&state, &metrics, &lifecycle);
+    let running = listeners.serve(&state, &metrics, &lifecycle);
 
     let watching = tokio::spawn(watcher::watch(Arc::new(context), reload_requests));
     if let Some(auth) = auth {
-        tokio::spawn(auth.watch(LOOK_AT_KEYS));
+        tokio::spawn(auth.watch(RELOAD_INTERVAL));
     }
-    let ending = conduct(signals, config.shutdown, &lifecycle, served.drained()).await;
+    let ending = conduct(signals, config.shutdown, &lifecycle, running.wait()).await;
     records.finish(ending).await;
     match ending {
         Ending::Clean => tracing::info!("stopped"),
@@ -201,7 +201,7 @@ async fn run(mut config: Config, registry: Arc<Registry>, threads: RuntimeThread
 }
 
 /// Builds the watcher's context.
-fn watched(
+fn watcher_context(
     config: &Config,
     repository: Repository,
     keys: TrustedKeys,
@@ -233,9 +233,7 @@ fn open_cache(config: &Config, repository: &Repository) -> Option<Cache> {
     let folder = folder.clone().or_else(|| default_cache_folder().filter(|_| is_store));
     let Some(folder) = folder else {
         if is_store {
-            tracing::warn!(
-                "no cache, because the user has no home folder: set cache.folder"
-            );
+            tracing::warn!("no cache, because the user has no home folder: set cache.folder");
         }
         return None;
     };

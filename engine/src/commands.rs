@@ -129,7 +129,7 @@ pub enum CommandError {
 /// [`AdminClientError`] unless the engine is ready.
 pub fn health(request: AdminRequest, timeout: Duration) -> Result<(), AdminClientError> {
     onnward_repository::prepare_tls();
-    admin_client::ask(request, timeout).map(drop)
+    admin_client::send(request, timeout).map(drop)
 }
 
 /// Verifies `file` on every present backend, with the full graph and the subgraph, cross-checks the backends, and prints

@@ -144,7 +144,7 @@ impl Config {
         flags: &Flags,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        from_layers(layers(flags, environment)?, raw::RawConfig::check)
+        from_layers(layers(flags, environment)?, raw::RawConfig::validate)
     }
 
     /// Loads only the engine's addresses from the same sources as [`Config::load`], ignoring other missing
@@ -156,7 +156,7 @@ impl Config {
         flags: &Flags,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Addresses, ConfigError> {
-        from_layers(layers(flags, environment)?, |raw| raw.where_it_answers())
+        from_layers(layers(flags, environment)?, |raw| raw.listen_addresses())
     }
 }
 
@@ -171,11 +171,11 @@ fn layers(
 
 fn from_layers<T>(
     layers: impl Iterator<Item = Layer>,
-    check: impl FnOnce(raw::RawConfig) -> Result<T, error::Invalid>,
+    validate: impl FnOnce(raw::RawConfig) -> Result<T, error::Invalid>,
 ) -> Result<T, ConfigError> {
     let figment = layers.fold(Figment::from(Layer::defaults()?), Figment::merge);
     let raw = figment.extract().map_err(|error| ConfigError::from_figment(error, &figment))?;
-    check(raw).map_err(|invalid| invalid.locate(&figment))
+    validate(raw).map_err(|invalid| invalid.with_source(&figment))
 }
 
 fn read_file(path: &Path) -> Result<Layer, ConfigError> {

@@ -5,8 +5,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// The file handles reserved for models, the store, the log and outcomes.
 const RESERVED: u64 = 256;
 /// The default maximum of connections, each of which takes some kilobytes.
-const MOST_CONNECTIONS: usize = 8192;
-const FEWEST_CONNECTIONS: usize = 64;
+const MAX_CONNECTIONS: usize = 8192;
+const MIN_CONNECTIONS: usize = 64;
 
 /// Raises the soft limit of open files to the hard limit, and returns the number of connections that fit.
 pub fn raise_limit() -> usize {
@@ -22,7 +22,7 @@ pub fn raise_limit() -> usize {
 
 fn connections_below(limit: Option<u64>) -> usize {
     let free = limit.map_or(u64::MAX, |limit| limit.saturating_sub(RESERVED));
-    usize::try_from(free).unwrap_or(usize::MAX).clamp(FEWEST_CONNECTIONS, MOST_CONNECTIONS)
+    usize::try_from(free).unwrap_or(usize::MAX).clamp(MIN_CONNECTIONS, MAX_CONNECTIONS)
 }
 
 #[cfg(test)]
@@ -32,7 +32,7 @@ mod tests {
     #[test]
     fn connections_leave_files_for_the_rest() {
         assert_eq!(connections_below(Some(1024)), 768);
-        assert_eq!(connections_below(Some(100)), FEWEST_CONNECTIONS);
-        assert_eq!(connections_below(None), MOST_CONNECTIONS);
+        assert_eq!(connections_below(Some(100)), MIN_CONNECTIONS);
+        assert_eq!(connections_below(None), MAX_CONNECTIONS);
     }
 }

@@ -10,13 +10,13 @@ use onnward_telemetry::metrics::Metrics;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 
-use super::{AppError, LOOK_AT_KEYS};
+use super::{AppError, RELOAD_INTERVAL};
 use crate::config::Config;
 use crate::file_handles;
 
 /// The bound listeners of the engine.
 pub struct Listeners {
-    everybody: Listener,
+    public: Listener,
     admin: Option<Listener>,
     limits: ConnectionLimits,
 }
@@ -31,7 +31,7 @@ struct Listener {
 const ADMIN_CONNECTIONS: usize = 64;
 /// The age of a request after which its connection may be evicted for a new one. A request that takes longer waits for
 /// a client that sends its body or reads its response slowly.
-const BUSY: Duration = Duration::from_secs(10);
+const MAX_REQUEST_AGE: Duration = Duration::from_secs(10);
 
 impl Listeners {
     /// Reads the certificate and binds the addresses on the current Tokio runtime.
@@ -46,7 +46,7 @@ impl Listeners {
             max_headers: limits.max_headers,
             max_header_bytes: limits.max_header_bytes,
             max_streams: limits.max_streams,
-            max_request_age: BUSY,
+            max_request_age: MAX_REQUEST_AGE,
         };
         let tls = config.tls.clone().map(ServerTls::open).transpose()?.map(Arc::new);
         let admin = match config.admin_listen {
@@ -57,31 +57,31 @@ impl Listeners {
             }
             None => None,
         };
-        Ok(Self { everybody: Listener::bind("listen", config.listen, tls)?, admin, limits })
+        Ok(Self { public: Listener::bind("listen", config.listen, tls)?, admin, limits })
     }
 
     /// Returns whether public clients use TLS.
     pub fn uses_tls(&self) -> bool {
-        self.everybody.tls.is_some()
+        self.public.tls.is_some()
     }
 
     /// Starts serving. The listeners run until the process has answered its last request.
-    pub fn serve(self, state: &HttpState, metrics: &Metrics, lifecycle: &Arc<Lifecycle>) -> Served {
-        let Self { everybody, admin, limits } = self;
-        if let Some(tls) = &everybody.tls {
-            tokio::spawn(Arc::clone(tls).watch(LOOK_AT_KEYS));
+    pub fn serve(self, state: &HttpState, metrics: &Metrics, lifecycle: &Arc<Lifecycle>) -> RunningListeners {
+        let Self { public, admin, limits } = self;
+        if let Some(tls) = &public.tls {
+            tokio::spawn(Arc::clone(tls).watch(RELOAD_INTERVAL));
         }
         tokio::spawn(state.rate_limits().sweep());
-        let scheme = if everybody.tls.is_some() { "https" } else { "http" };
-        let address = everybody.address;
-        let everybody = Server {
-            listener: everybody.listener,
+        let scheme = if public.tls.is_some() { "https" } else { "http" };
+        let address = public.address;
+        let public = Server {
+            listener: public.listener,
             router: onnward_http::router(state.clone()),
-            tls: everybody.tls,
+            tls: public.tls,
             limits,
             metrics: metrics.connections("main"),
         };
-        let mut servers = vec![tokio::spawn(onnward_http::serve(everybody, Arc::clone(lifecycle)))];
+        let mut servers = vec![tokio::spawn(onnward_http::serve(public, Arc::clone(lifecycle)))];
         if let Some(Listener { listener, address, tls }) = admin {
             let admin = Server {
                 listener,
@@ -94,7 +94,7 @@ impl Listeners {
             tracing::info!(%address, "listening for administrators");
         }
         tracing::info!(%address, docs = %format_args!("{scheme}://{address}/docs"), "listening");
-        Served(servers)
+        RunningListeners(servers)
     }
 }
 
@@ -121,11 +121,11 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// The tasks of the listeners that serve.
-pub struct Served(Vec<JoinHandle<()>>);
+pub struct RunningListeners(Vec<JoinHandle<()>>);
 
-impl Served {
+impl RunningListeners {
     /// Waits until all are closed and no request is in flight.
-    pub async fn drained(self) {
+    pub async fn wait(self) {
         for server in self.0 {
             if let Err(error) = server.await {
                 tracing::error!(%error, "the listener failed");

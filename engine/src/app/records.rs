@@ -23,7 +23,7 @@ pub struct Records {
 }
 
 /// The time that the shutdown waits for pending writes.
-const LAST_WRITES: Duration = Duration::from_secs(3);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Records {
     /// Starts the configured parts.
@@ -49,8 +49,8 @@ impl Records {
     pub async fn finish(self, ending: Ending) {
         let Self { capture, outcomes, traces } = self;
         if ending != Ending::Forced {
-            let capturing = spawn_blocking(move || capture.map(|capture| capture.finish(LAST_WRITES)));
-            let tracing = spawn_blocking(move || traces.map(|traces| traces.finish(LAST_WRITES)));
+            let capturing = spawn_blocking(move || capture.map(|capture| capture.finish(SHUTDOWN_TIMEOUT)));
+            let tracing = spawn_blocking(move || traces.map(|traces| traces.finish(SHUTDOWN_TIMEOUT)));
             // They can only fail by a panic, which is logged.
             let _ = tokio::join!(capturing, tracing);
         }

@@ -34,7 +34,7 @@ struct Failed {
 /// [`CommandError`] unless the engine has accepted the reload.
 pub fn reload(request: AdminRequest, timeout: Duration, output: Output) -> Result<(), CommandError> {
     onnward_repository::prepare_tls();
-    let AdminResponse { accepted, text } = admin_client::ask(request, timeout)?;
+    let AdminResponse { accepted, text } = admin_client::send(request, timeout)?;
     let json: Value = serde_json::from_str(&text).map_err(CommandError::NotAnEngine)?;
     let listing = Listing::deserialize(&json).map_err(CommandError::NotAnEngine)?;
     print(output, &json, &Lines { listing: &listing, accepted })

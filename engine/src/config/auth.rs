@@ -33,23 +33,28 @@ pub struct RawAuth {
 
 impl RawAuth {
     /// Validates the keys for an engine on these addresses.
-    pub fn check(self, listen: SocketAddr, admin_listen: Option<SocketAddr>) -> Result<AuthConfig, Invalid> {
+    pub fn validate(
+        self,
+        listen: SocketAddr,
+        admin_listen: Option<SocketAddr>,
+    ) -> Result<AuthConfig, Invalid> {
         let Self { keys_file, jwt, protect, allow_everybody } = self;
-        let jwt = jwt.check()?;
+        let jwt = jwt.validate()?;
         let asks = keys_file.is_some() || jwt.is_some();
-        let refuse = |key, problem: String| Err(Invalid { key, problem });
+        let invalid = |key, problem: String| Err(Invalid { key, problem });
         if keys_file.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
-            return refuse("auth.keys_file", "is empty; set it to a file of API keys, or leave it out".to_owned());
+            return invalid(
+                "auth.keys_file",
+                "is empty; set it to a file of API keys, or leave it out".to_owned(),
+            );
         }
         if asks && allow_everybody {
-            let problem =
-                "is true, but auth.keys_file or auth.jwt is set: leave one of them out";
-            return refuse("auth.allow_everybody", problem.to_owned());
+            let problem = "is true, but auth.keys_file or auth.jwt is set: leave one of them out";
+            return invalid("auth.allow_everybody", problem.to_owned());
         }
         if !asks && !protect.is_empty() {
-            let problem =
-                "protects nothing without keys: set auth.keys_file or auth.jwt";
-            return refuse("auth.protect", problem.to_owned());
+            let problem = "protects nothing without keys: set auth.keys_file or auth.jwt";
+            return invalid("auth.protect", problem.to_owned());
         }
         for (key, address) in [("listen", Some(listen)), ("admin.listen", admin_listen)] {
             if let Some(address) = address
@@ -60,7 +65,7 @@ impl RawAuth {
                      keys) or auth.jwt, or set auth.allow_everybody = true (ONNWARD_AUTH__ALLOW_EVERYBODY=true) if a \
                      proxy authenticates clients"
                 );
-                return refuse(key, problem);
+                return invalid(key, problem);
             }
         }
         Ok(AuthConfig { keys_file, jwt, protect })

@@ -25,7 +25,7 @@ pub struct RawCapture {
 impl RawCapture {
     /// Validates the keys. `s3` and `timeout` are those of the model repository. `None` without a
     /// destination.
-    pub fn check(self, s3: &S3Config, timeout: Duration) -> Result<Option<CaptureConfig>, Invalid> {
+    pub fn validate(self, s3: &S3Config, timeout: Duration) -> Result<Option<CaptureConfig>, Invalid> {
         let max_waiting_bytes = count("capture.max_waiting_bytes", self.max_waiting_bytes)?;
         if self.max_waiting_bytes < self.max_file_bytes {
             let problem = format!(

@@ -21,7 +21,7 @@ pub struct RawDrift {
 
 impl RawDrift {
     /// Validates the keys. `None` if drift detection is disabled.
-    pub fn check(self) -> Result<Option<DriftConfig>, Invalid> {
+    pub fn validate(self) -> Result<Option<DriftConfig>, Invalid> {
         let window_rows = count("drift.window_rows", self.window_rows)?;
         if self.min_rows > self.window_rows {
             let problem =

@@ -68,7 +68,7 @@ pub struct Invalid {
 
 impl Invalid {
     /// Adds the source of the value.
-    pub fn locate(self, figment: &Figment) -> ConfigError {
+    pub fn with_source(self, figment: &Figment) -> ConfigError {
         let Self { key, problem } = self;
         let key = key.to_owned();
         match figment.find_metadata(&key) {
@@ -85,13 +85,17 @@ impl ConfigError {
         let problem = match error.kind {
             Kind::UnknownField(_, valid) => {
                 let source_name = source_of(figment, &key);
-                return Self::UnknownKey { key, source_name, valid: format!("valid keys are {}", list(valid)) };
+                return Self::UnknownKey {
+                    key,
+                    source_name,
+                    valid: format!("valid keys are {}", list(valid)),
+                };
             }
             Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) if is_secret(&key) => {
-                format!("must be {}", in_words(&expected))
+                format!("must be {}", describe_expected(&expected))
             }
             Kind::InvalidType(got, expected) | Kind::InvalidValue(got, expected) => {
-                format!("is {}, but must be {}", describe(&got), in_words(&expected))
+                format!("is {}, but must be {}", describe(&got), describe_expected(&expected))
             }
             Kind::UnknownVariant(got, valid) => format!("is \"{got}\", but must be one of {}", list(valid)),
             kind => kind.to_string(),
@@ -123,7 +127,7 @@ fn describe(got: &Actual) -> String {
 }
 
 /// Describes what serde expected, without naming Rust types.
-fn in_words(expected: &str) -> String {
+fn describe_expected(expected: &str) -> String {
     match expected {
         "u64" | "usize" | "u32" => "a whole number of at least 0".to_owned(),
         "f64" | "f32" => "a number".to_owned(),

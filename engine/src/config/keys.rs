@@ -134,7 +134,7 @@ const DAY_MS: u64 = 86_400_000;
 const YEAR_SECONDS: u64 = 366 * 86_400;
 const GIBIBYTE: u64 = 1 << 30;
 /// The maximum size of a protobuf message, just below 2 GiB.
-const LARGEST_MESSAGE: u64 = (1 << 31) - 1;
+const MAX_PROTOBUF_BYTES: u64 = (1 << 31) - 1;
 
 const TABLES: &[Table] = &[
     Table {
@@ -228,7 +228,7 @@ const TABLES: &[Table] = &[
         name: "models",
         keys: &[
             Key::new("max_bytes", "536870912", "The largest model.onnx that is downloaded and loaded.")
-                .within(1024..=LARGEST_MESSAGE),
+                .within(1024..=MAX_PROTOBUF_BYTES),
             Key::new("max_nodes", "20000", "The most nodes of a graph.").within(1..=10_000_000),
             Key::new("max_tree_nodes", "10000000", "The most nodes of all its trees together.")
                 .within(1..=1_000_000_000),

@@ -36,7 +36,7 @@ impl Layer {
     /// `None` if the variable is not for the engine.
     pub fn variable(name: &str, value: &str) -> Option<Self> {
         let key = name.strip_prefix(PREFIX)?.to_ascii_lowercase();
-        if is_service_link(&key) {
+        if is_kubernetes_service_variable(&key) {
             return None;
         }
         let key = key.replace("__", ".");
@@ -64,7 +64,7 @@ pub fn is_secret(key: &str) -> bool {
 
 /// Returns whether Kubernetes sets the variable in every pod beside a service called `onnward`, such as
 /// `ONNWARD_SERVICE_HOST` and `ONNWARD_PORT_8000_TCP_ADDR`.
-fn is_service_link(key: &str) -> bool {
+fn is_kubernetes_service_variable(key: &str) -> bool {
     let words: Vec<&str> = key.split('_').collect();
     let service = words.windows(2).any(|pair| pair == ["service", "host"] || pair == ["service", "port"]);
     let port = words.iter().position(|word| *word == "port").map(|at| &words[at + 1..]);

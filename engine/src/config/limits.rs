@@ -27,7 +27,7 @@ pub struct RawLimits {
 
 impl RawLimits {
     /// Validates the keys.
-    pub fn check(self) -> Result<LimitsConfig, Invalid> {
+    pub fn validate(self) -> Result<LimitsConfig, Invalid> {
         let connections = count("limits.max_connections", self.max_connections)?;
         let streams = count("limits.max_streams", self.max_streams)?;
         let address_rate = rate(
@@ -50,7 +50,7 @@ impl RawLimits {
             trusted_proxies: self
                 .trusted_proxies
                 .iter()
-                .map(|text| network(text))
+                .map(|text| parse_network(text))
                 .collect::<Result<_, _>>()?,
         })
     }
@@ -70,7 +70,7 @@ fn rate(per_second: (&'static str, u64), burst: (&'static str, u64)) -> Result<O
     }
 }
 
-fn network(text: &str) -> Result<IpNet, Invalid> {
+fn parse_network(text: &str) -> Result<IpNet, Invalid> {
     let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
     text.parse().ok().or_else(address).ok_or_else(|| Invalid {
         key: "limits.trusted_proxies",

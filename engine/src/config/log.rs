@@ -20,7 +20,7 @@ pub struct RawLog {
 
 impl RawLog {
     /// Validates the keys of the log and of the access log.
-    pub fn check(self) -> Result<(LogConfig, AccessLogConfig), Invalid> {
+    pub fn validate(self) -> Result<(LogConfig, AccessLogConfig), Invalid> {
         let access = AccessLogConfig {
             sample: share("log.access_sample", self.access_sample)?,
             slow: duration("log.access_slow_ms", self.access_slow_ms)?,

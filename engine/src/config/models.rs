@@ -16,7 +16,7 @@ pub struct RawModels {
 }
 
 impl RawModels {
-    pub fn check(self) -> Result<ModelBounds, Invalid> {
+    pub fn validate(self) -> Result<ModelBounds, Invalid> {
         Ok(ModelBounds {
             max_bytes: within("models.max_bytes", self.max_bytes)?,
             max_nodes: count("models.max_nodes", self.max_nodes)?,

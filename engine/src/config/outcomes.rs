@@ -21,7 +21,7 @@ pub(super) struct RawOutcomes {
 }
 
 impl RawOutcomes {
-    pub(super) fn check(self) -> Result<OutcomesConfig, Invalid> {
+    pub(super) fn validate(self) -> Result<OutcomesConfig, Invalid> {
         let days = |key, days| within(key, days).map(|days| Duration::from_secs(days * 86_400));
         if self.folder.as_ref().is_some_and(|folder| folder.as_os_str().is_empty()) {
             let problem = "is empty; set it to a folder, or leave it out to store no predictions".to_owned();

@@ -8,7 +8,7 @@ fn load(toml: &str, variables: &[(&str, &str)], flags: &Flags) -> Result<Config,
     let variables = variables.iter().filter_map(|(name, value)| Layer::variable(name, value));
     file.and_then(|file| {
         let layers = std::iter::once(file).chain(variables).chain(flag_layers(flags));
-        from_layers(layers, raw::RawConfig::check)
+        from_layers(layers, raw::RawConfig::validate)
     })
     .map_err(|error| error.to_string())
 }

@@ -18,7 +18,7 @@ pub struct RawTls {
 
 impl RawTls {
     /// Validates the keys. `None` if neither certificate nor key is set.
-    pub fn check(self) -> Result<Option<TlsConfig>, Invalid> {
+    pub fn validate(self) -> Result<Option<TlsConfig>, Invalid> {
         let named = |path: Option<PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
         let client_ca_file = named(self.client_ca_file);
         let missing = |key, other: &str| {

@@ -18,7 +18,7 @@ pub struct RawTracing {
 
 impl RawTracing {
     /// Validates the keys. `None` without an endpoint.
-    pub fn check(self) -> Result<Option<TracingConfig>, Invalid> {
+    pub fn validate(self) -> Result<Option<TracingConfig>, Invalid> {
         let sample = share("tracing.sample", self.sample)?;
         let Some(endpoint) = self.endpoint.filter(|endpoint| !endpoint.trim().is_empty()) else {
             return Ok(None);
@@ -32,17 +32,17 @@ const TRACES: &str = "/v1/traces";
 
 /// Returns the traces URL of a collector. Errors never repeat the value, which may hold a password.
 fn traces_url(endpoint: &str) -> Result<String, Invalid> {
-    let refuse = |problem: &str| Err(Invalid { key: "tracing.endpoint", problem: problem.to_owned() });
+    let invalid = |problem: &str| Err(Invalid { key: "tracing.endpoint", problem: problem.to_owned() });
     let host = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://"));
     match host {
-        None => refuse("must be the URL of a collector, such as http://127.0.0.1:4318"),
+        None => invalid("must be the URL of a collector, such as http://127.0.0.1:4318"),
         Some(host) if host.is_empty() || !host.bytes().all(|byte| byte.is_ascii_graphic()) => {
-            refuse("must be the URL of a collector, such as http://127.0.0.1:4318")
+            invalid("must be the URL of a collector, such as http://127.0.0.1:4318")
         }
         Some(host) if host.contains('@') => {
-            refuse("must not hold credentials: put them into the file that tracing.headers_file names")
+            invalid("must not hold credentials: put them into the file that tracing.headers_file names")
         }
-        Some(host) if host.contains(['?', '#']) => refuse("must end with its path"),
+        Some(host) if host.contains(['?', '#']) => invalid("must end with its path"),
         Some(_) => {
             let endpoint = endpoint.trim_end_matches('/');
             let endpoint = endpoint.strip_suffix(TRACES).unwrap_or(endpoint);
