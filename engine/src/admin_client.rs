@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_that_listens_everywhere_is_asked_on_loopback() {
+    fn an_unspecified_address_is_reached_on_loopback() {
         for (listen, expected) in [
             ("0.0.0.0:8000", "http://127.0.0.1:8000/health/ready"),
             ("[::]:80", "http://[::1]:80/health/ready"),
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_that_wants_certificates_is_asked_where_it_wants_none() {
+    fn an_engine_that_needs_client_certificates_is_reached_at_its_loopback_admin_address() {
         let client_ca = || tls(Some("ca.pem"));
         let asked = url("0.0.0.0:443", Some("127.0.0.1:8001"), client_ca()).unwrap();
         assert_eq!(asked, "http://127.0.0.1:8001/health/ready");
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_at_the_repository_is_asked_for_where_administrators_are_answered() {
+    fn a_reload_is_sent_to_the_admin_address() {
         let asked = |admin, tls| AdminRequest::local_reload(&addresses("0.0.0.0:443", admin, tls));
         let plain = asked(Some("127.0.0.1:8001"), tls(Some("ca.pem"))).unwrap();
         assert_eq!(plain.url, "http://127.0.0.1:8001/admin/reload");
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_printed_nowhere_and_sent_to_no_certificate_that_is_not_the_engines() {
+    fn a_key_is_never_printed_and_only_sent_to_a_verified_certificate() {
         let url = || "https://127.0.0.1:8001/admin/reload".to_owned();
         let request = AdminRequest { skip_certificate_check: true, ..AdminRequest::reload(url()) };
         let request = request.with_key("an-operators-key\n").unwrap();

@@ -259,7 +259,7 @@ fn format_violations(violations: &Violations) -> String {
     let each = violations.listed().iter().map(|violation| {
         let place = match (violation.pointer.as_str(), violation.row) {
             ("", Some(row)) => format!("row {row}"),
-            ("", None) => "the whole".to_owned(),
+            ("", None) => "the body".to_owned(),
             (pointer, _) => pointer.to_owned(),
         };
         format!("\n  {place}: expected {}, got {}", violation.expected, violation.got)

@@ -40,7 +40,7 @@ impl RawAuth {
     ) -> Result<AuthConfig, Invalid> {
         let Self { keys_file, jwt, protect, allow_everybody } = self;
         let jwt = jwt.validate()?;
-        let asks = keys_file.is_some() || jwt.is_some();
+        let authenticates = keys_file.is_some() || jwt.is_some();
         let invalid = |key, problem: String| Err(Invalid { key, problem });
         if keys_file.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
             return invalid(
@@ -48,17 +48,17 @@ impl RawAuth {
                 "is empty; set it to a file of API keys, or leave it out".to_owned(),
             );
         }
-        if asks && allow_everybody {
+        if authenticates && allow_everybody {
             let problem = "is true, but auth.keys_file or auth.jwt is set: leave one of them out";
             return invalid("auth.allow_everybody", problem.to_owned());
         }
-        if !asks && !protect.is_empty() {
+        if !authenticates && !protect.is_empty() {
             let problem = "protects nothing without keys: set auth.keys_file or auth.jwt";
             return invalid("auth.protect", problem.to_owned());
         }
         for (key, address) in [("listen", Some(listen)), ("admin.listen", admin_listen)] {
             if let Some(address) = address
-                && !(asks || allow_everybody || address.ip().is_loopback())
+                && !(authenticates || allow_everybody || address.ip().is_loopback())
             {
                 let problem = format!(
                     "is {address}, which other hosts can reach, without authentication: set auth.keys_file (a file of API \

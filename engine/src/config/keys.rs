@@ -573,7 +573,7 @@ mod tests {
     use crate::config::{Config, Flags};
 
     #[test]
-    fn the_reference_is_a_configuration_that_means_the_defaults() {
+    fn the_reference_equals_the_defaults() {
         let folder = tempfile::TempDir::new().unwrap();
         let file = folder.path().join("engine.toml");
         std::fs::write(&file, reference()).unwrap();

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_path_for_traces_is_added_where_it_is_not_there() {
+    fn a_missing_path_for_traces_is_added() {
         for endpoint in
             ["http://c:4318", "http://c:4318/", "http://c:4318/v1/traces", "http://c:4318/v1/traces/"]
         {
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_collectors_url_is_refused_and_not_repeated() {
+    fn an_invalid_collector_url_is_rejected_and_not_repeated() {
         for endpoint in
             ["hidden", "grpc://hidden", "http://", "http://name:hidden@c", "https://c/?key=hidden"]
         {

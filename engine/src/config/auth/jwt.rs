@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_of_anybody_for_anything_are_never_accepted() {
+    fn tokens_need_an_issuer_an_audience_and_algorithms() {
         let key_of = |raw: RawJwt| raw.validate().unwrap_err().key;
         assert_eq!(key_of(RawJwt { issuer: None, ..raw("f") }), "auth.jwt.issuer");
         assert_eq!(key_of(RawJwt { audience: Some(" ".to_owned()), ..raw("f") }), "auth.jwt.audience");
