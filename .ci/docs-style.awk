@@ -6,7 +6,7 @@ BEGIN {
         "Sections Settings Sometimes Strings This Thus Unless Versions Was Is Whereas Whereabouts Whose Windows Words Yes", nouns)
     # These are nouns where such a word follows.
     read_words("Bars Bins Columns Costs Counts Curves Features Figures Files Groups Keys Labels Limits Lines Lists Names Notes Numbers " \
-        "Paths Pieces Plans Points Ports Records Reports Requests Results Samples Scores Shapes Shares Signs Steps Tests Times Trees " \
+        "Paths Pieces Plans Points Ports Records Requests Results Samples Shapes Shares Signs Steps Tests Times Trees " \
         "Values Views Weights", either)
     read_words("between from near that which whose with without", followers)
     crates_count = split(crates, crate_of_number, " ")

@@ -124,12 +124,12 @@ impl Data {
     }
 }
 
-/// An observer whose counts nobody reads.
+/// Creates an observer whose counts are not read.
 fn monitor() -> Arc<Monitor> {
     Arc::new(Monitor::new(Metrics::new().unwrap().inference("churn", 1, "tract")))
 }
 
-/// The efficient batch size of a session that takes almost no time for up to 128 rows.
+/// Returns the efficient batch size of a session that takes almost no time for up to 128 rows.
 fn costs() -> BatchCosts {
     BatchCosts::measure(|rows| Ok::<_, Infallible>(Duration::from_nanos(1000 * rows as u64))).unwrap()
 }
@@ -146,11 +146,11 @@ fn json_to_features(criterion: &mut Criterion) {
     }
 }
 
-fn hand_over(criterion: &mut Criterion) {
+fn hand_off(criterion: &mut Criterion) {
     let data = Data::new();
     let batcher = data.batcher();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let mut group = criterion.benchmark_group("hand_over");
+    let mut group = criterion.benchmark_group("hand_off");
     for rows in [1, 32, 1024] {
         let rows = data.rows(rows);
         group.bench_function(BenchmarkId::from_parameter(rows.len), |bencher| {
@@ -226,5 +226,5 @@ fn drift(criterion: &mut Criterion) {
     criterion.bench_function("drift/report", |bencher| bencher.iter(|| drift.report()));
 }
 
-criterion_group!(parts, json_to_features, hand_over, session, answer_to_json, drift);
+criterion_group!(parts, json_to_features, hand_off, session, answer_to_json, drift);
 criterion_main!(parts);

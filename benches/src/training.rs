@@ -49,23 +49,23 @@ pub struct TrainingSettings {
 /// A task for all trainers, with the same settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
-    /// Logistic regression, C = 1, straight lines.
-    Straight,
+    /// Logistic regression, C = 1, without splines.
+    Linear,
     /// Logistic regression, C = 1, linear splines with the default number of knots.
-    Bent,
+    Spline,
     /// A random forest with the default settings.
     Forest,
 }
 
 impl Task {
     /// All tasks.
-    pub const ALL: [Self; 3] = [Self::Straight, Self::Bent, Self::Forest];
+    pub const ALL: [Self; 3] = [Self::Linear, Self::Spline, Self::Forest];
 
     /// Returns the name on the command line.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Straight => "logistic",
-            Self::Bent => "logistic-splines",
+            Self::Linear => "logistic",
+            Self::Spline => "logistic-splines",
             Self::Forest => "forest",
         }
     }
@@ -73,7 +73,7 @@ impl Task {
     /// Returns the estimators for the task. The first one is compared with scikit-learn.
     fn estimators(self) -> Vec<Estimator> {
         let family = match self {
-            Self::Straight | Self::Bent => Family::Logistic,
+            Self::Linear | Self::Spline => Family::Logistic,
             Self::Forest => Family::Forest,
         };
         Estimator::ALL.into_iter().filter(|estimator| estimator.family == family).collect()
@@ -82,7 +82,7 @@ impl Task {
     /// Returns the settings of all trainers.
     fn params(self, estimator: Estimator) -> CandidateParams {
         let mut params = CandidateParams::default_of(estimator);
-        if let (Self::Straight, Settings::Logistic(settings)) = (self, &mut params.settings) {
+        if let (Self::Linear, Settings::Logistic(settings)) = (self, &mut params.settings) {
             settings.knots = 0;
         }
         params
@@ -97,8 +97,8 @@ impl Task {
             vec![of("dense"), of("sparse")]
         };
         match self {
-            Self::Straight => logistic(0),
-            Self::Bent => logistic(LogisticParams::default().knots),
+            Self::Linear => logistic(0),
+            Self::Spline => logistic(LogisticParams::default().knots),
             Self::Forest => {
                 let ForestParams { trees, min_samples_leaf, min_samples_split, .. } = ForestParams::default();
                 vec![words(&format!(

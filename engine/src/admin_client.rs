@@ -13,10 +13,10 @@ use thiserror::Error;
 
 use crate::config::Addresses;
 
-/// Why a request to an engine failed.
+/// An error of a request to an engine.
 #[derive(Debug, Error)]
 pub enum AdminClientError {
-    /// The HTTP client cannot be made.
+    /// The HTTP client cannot be created.
     #[error("cannot create an HTTP client: {0}")]
     Setup(#[source] io::Error),
     /// The engine requires client certificates.
@@ -46,14 +46,14 @@ pub enum AdminClientError {
     Rejected {
         /// The URL.
         url: String,
-        /// The status of the answer.
+        /// The status of the response.
         status: u16,
-        /// The detail of its answer.
+        /// The detail in the response.
         reason: String,
     },
 }
 
-/// The part of a problem (RFC 9457) that is for people.
+/// The human-readable part of a problem (RFC 9457).
 #[derive(Deserialize)]
 struct Problem {
     detail: String,
@@ -64,12 +64,12 @@ struct Problem {
 pub struct AdminRequest {
     method: Method,
     url: String,
-    /// Whether any certificate is accepted: the local engine has one for its public name.
+    /// Whether any certificate is accepted. That of the local engine is for its public name.
     skip_certificate_check: bool,
     key: Option<HeaderValue>,
 }
 
-/// An engine's answer.
+/// An engine's response.
 #[derive(Debug)]
 pub struct AdminResponse {
     /// Whether the work was accepted and continues.
@@ -98,7 +98,7 @@ impl AdminRequest {
             (Some(_), None) => return Err(AdminClientError::NeedsCertificate),
         };
         let url = format!("{scheme}://{}/health/ready", connectable(address));
-        // Nothing secret is sent to it.
+        // The request holds no secret.
         Ok(Self { skip_certificate_check: true, ..Self::health(url) })
     }
 
@@ -142,31 +142,31 @@ fn connectable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(host, address.port())
 }
 
-/// Asks, and gives up after `timeout`.
+/// Sends the request and waits for the response, at most `timeout`.
 ///
 /// # Errors
-/// [`AdminClientError`] unless the answer is a success.
-pub fn ask(question: AdminRequest, timeout: Duration) -> Result<AdminResponse, AdminClientError> {
+/// [`AdminClientError`] unless the response is a success.
+pub fn send(request: AdminRequest, timeout: Duration) -> Result<AdminResponse, AdminClientError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(AdminClientError::Setup)?.block_on(answer(question, timeout))
+    runtime.map_err(AdminClientError::Setup)?.block_on(send_async(request, timeout))
 }
 
-async fn answer(question: AdminRequest, timeout: Duration) -> Result<AdminResponse, AdminClientError> {
-    let AdminRequest { method, url, skip_certificate_check, key } = question;
+async fn send_async(request: AdminRequest, timeout: Duration) -> Result<AdminResponse, AdminClientError> {
+    let AdminRequest { method, url, skip_certificate_check, key } = request;
     let unreachable = |error: reqwest::Error| AdminClientError::Unreachable {
         url: url.clone(),
         reason: root_cause(&error),
     };
     let client = reqwest::Client::builder().timeout(timeout).no_proxy();
     let client = client.danger_accept_invalid_certs(skip_certificate_check).build().map_err(unreachable)?;
-    let request = client.request(method, &url);
-    let request = match key {
-        Some(key) => request.header(AUTHORIZATION, key),
-        None => request,
+    let builder = client.request(method, &url);
+    let builder = match key {
+        Some(key) => builder.header(AUTHORIZATION, key),
+        None => builder,
     };
-    let answer = request.send().await.map_err(unreachable)?;
-    let status = answer.status();
-    let text = answer.text().await.map_err(unreachable)?;
+    let response = builder.send().await.map_err(unreachable)?;
+    let status = response.status();
+    let text = response.text().await.map_err(unreachable)?;
     if status.is_success() {
         return Ok(AdminResponse { accepted: status == StatusCode::ACCEPTED, text });
     }
@@ -197,11 +197,11 @@ mod tests {
     }
 
     fn url(listen: &str, admin: Option<&str>, tls: Option<TlsConfig>) -> Result<String, AdminClientError> {
-        AdminRequest::local_health(&addresses(listen, admin, tls)).map(|question| question.url)
+        AdminRequest::local_health(&addresses(listen, admin, tls)).map(|request| request.url)
     }
 
     #[test]
-    fn an_engine_that_listens_everywhere_is_asked_on_loopback() {
+    fn an_unspecified_address_is_reached_on_loopback() {
         for (listen, expected) in [
             ("0.0.0.0:8000", "http://127.0.0.1:8000/health/ready"),
             ("[::]:80", "http://[::1]:80/health/ready"),
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_that_wants_certificates_is_asked_where_it_wants_none() {
+    fn an_engine_that_needs_client_certificates_is_reached_at_its_loopback_admin_address() {
         let client_ca = || tls(Some("ca.pem"));
         let asked = url("0.0.0.0:443", Some("127.0.0.1:8001"), client_ca()).unwrap();
         assert_eq!(asked, "http://127.0.0.1:8001/health/ready");
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_at_the_repository_is_asked_for_where_administrators_are_answered() {
+    fn a_reload_is_sent_to_the_admin_address() {
         let asked = |admin, tls| AdminRequest::local_reload(&addresses("0.0.0.0:443", admin, tls));
         let plain = asked(Some("127.0.0.1:8001"), tls(Some("ca.pem"))).unwrap();
         assert_eq!(plain.url, "http://127.0.0.1:8001/admin/reload");
@@ -233,12 +233,12 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_printed_nowhere_and_sent_to_no_certificate_that_is_not_the_engines() {
+    fn a_key_is_never_printed_and_only_sent_to_a_verified_certificate() {
         let url = || "https://127.0.0.1:8001/admin/reload".to_owned();
-        let question = AdminRequest { skip_certificate_check: true, ..AdminRequest::reload(url()) };
-        let question = question.with_key("an-operators-key\n").unwrap();
-        assert!(!question.skip_certificate_check);
-        assert!(!format!("{question:?}").contains("an-operators-key"));
+        let request = AdminRequest { skip_certificate_check: true, ..AdminRequest::reload(url()) };
+        let request = request.with_key("an-operators-key\n").unwrap();
+        assert!(!request.skip_certificate_check);
+        assert!(!format!("{request:?}").contains("an-operators-key"));
         assert!(matches!(AdminRequest::reload(url()).with_key("a\nb"), Err(AdminClientError::NoKey)));
     }
 }

@@ -1,4 +1,4 @@
-//! Start and end of `serve`: the one place that sees every part.
+//! The startup and shutdown of `serve`, which wires all parts together.
 
 mod listeners;
 mod records;
@@ -34,10 +34,10 @@ use self::listeners::Listeners;
 use self::records::Records;
 use crate::config::{CacheConfig, Config};
 
-/// Why the engine does not serve.
+/// An error that keeps the engine from serving.
 #[derive(Debug, Error)]
 pub enum AppError {
-    /// The runtime's threads or the signal handlers cannot be had.
+    /// The runtime's threads or the signal handlers cannot be created.
     #[error("the process cannot be set up: {0}")]
     Setup(#[source] io::Error),
     /// The metrics contradict each other.
@@ -55,19 +55,19 @@ pub enum AppError {
     /// The audit log cannot be written.
     #[error(transparent)]
     Audit(#[from] AuditError),
-    /// TLS cannot be spoken.
+    /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// Predictions cannot be captured.
     #[error(transparent)]
     Capture(#[from] CaptureError),
-    /// The store of predictions cannot be had.
+    /// The store of predictions cannot be opened.
     #[error(transparent)]
     Outcomes(#[from] ground_truth::StartError),
     /// Traces cannot be sent.
     #[error(transparent)]
     Traces(#[from] TracesError),
-    /// ONNX Runtime was asked for by name and cannot be had.
+    /// ONNX Runtime is configured and cannot be loaded.
     #[error("backend = \"onnxruntime\" cannot be used: {0}")]
     OnnxRuntime(#[source] LibraryError),
     /// The address cannot be listened on.
@@ -77,63 +77,64 @@ pub enum AppError {
         key: &'static str,
         /// The configured address.
         address: SocketAddr,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// The second signal came before the requests in flight had ended.
-    #[error("ended at once by a second signal")]
+    /// A second signal arrived before the requests in flight ended.
+    #[error("forced to exit by a second signal")]
     Forced,
 }
 
-/// Serves until a signal says to stop.
+/// Serves until a signal stops the process.
 ///
 /// # Errors
-/// [`AppError`] when it cannot start, or was made to end at once.
+/// [`AppError`] if the engine cannot start or is forced to exit.
 pub fn serve(config: Config) -> Result<(), AppError> {
     let _log = logging::init(config.log).map_err(AppError::Setup)?;
     if config.http.access_log.values {
         tracing::warn!(
-            "log.values is on: what requests hold, customers' data included, is written to the log at level debug; \
-             this is for development alone"
+            "log.values is on: the values in requests, including customers' data, are logged at level debug; \
+             use it for development only"
         );
     }
     let runtime = runtime().map_err(AppError::Setup)?;
     let registry = Arc::new(Registry::new(config.default_model.clone(), config.required_models.clone()));
     let threads = RuntimeThreads::default();
     let result = runtime.block_on(run(config, Arc::clone(&registry), threads.clone()));
-    // What was cut off must not hold up the end, and no session may run when the runtimes' libraries are taken down.
+    // Interrupted requests must not delay the exit, and no session may run while the runtimes' libraries are unloaded.
     runtime.shutdown_background();
     for entry in registry.entries().values() {
         for model in entry.loaded_versions().into_iter().filter_map(|version| entry.version(version)) {
             model.batcher.stop();
         }
     }
-    if !threads.wait_until_idle(LAST_WORK) {
-        tracing::warn!("a model is still being run or opened; the end does not wait for it");
+    if !threads.wait_until_idle(RUNTIME_SHUTDOWN_TIMEOUT) {
+        tracing::warn!("shutdown did not wait for a model that is still running or loading");
     }
     result
 }
 
-/// How many sockets that are ready a thread takes at once.
-const READY_SOCKETS: usize = 64;
-/// After how many steps a thread looks for ready sockets although it has work left: it is through with those it took by
-/// then, as a request takes two or three.
-const STEPS_BETWEEN_LOOKS: u32 = 256;
+/// The maximum number of ready sockets that a thread takes per poll.
+const EVENTS_PER_TICK: usize = 64;
+/// The number of task polls after which a thread polls for ready sockets although it has tasks left. By then it has
+/// finished the tasks of the last ones, since a request takes two or three polls.
+const EVENT_INTERVAL: u32 = 256;
 
-/// The threads that serve connections. By its defaults such a thread takes up to 1,024 ready sockets at once, while its own
-/// queue holds 256 tasks; the others go into a queue that it seldom turns to, and with a thousand busy connections some wait ten
-/// times as long as most. As it is set here, those that wait stay with the system, which hands them out in turn.
+/// Builds the Tokio runtime. By default a thread takes up to 1,024 ready sockets at once, but its own queue
+/// holds only 256 tasks. The others go to a shared queue that it seldom reads, so with a thousand busy
+/// connections some wait ten times as long as most. With these settings waiting sockets stay in the kernel,
+/// which hands them out in turn.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.max_io_events_per_tick(READY_SOCKETS).event_interval(STEPS_BETWEEN_LOOKS);
+    builder.max_io_events_per_tick(EVENTS_PER_TICK).event_interval(EVENT_INTERVAL);
     builder.enable_all().build()
 }
 
-/// How often the API keys and certificates are read again: so long a key is still accepted after it has been taken out of its file.
-const LOOK_AT_KEYS: Duration = Duration::from_secs(2);
+/// The interval at which API keys and certificates are re-read. A removed key is accepted for up to this long.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How long the end waits for a model that is being run or opened.
-const LAST_WORK: Duration = Duration::from_secs(5);
+/// The time that the shutdown waits for a model that is running or loading.
+const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 async fn run(mut config: Config, registry: Arc<Registry>, threads: RuntimeThreads) -> Result<(), AppError> {
     let signals = catch_signals().map_err(AppError::Setup)?;
@@ -143,7 +144,7 @@ async fn run(mut config: Config, registry: Arc<Registry>, threads: RuntimeThread
     let auth = Authenticator::open(config.auth.keys_file.as_deref(), config.auth.jwt.clone())?.map(Arc::new);
     let library = config.onnxruntime_library.as_deref();
     let backends = load_backends(config.backend, library).map_err(AppError::OnnxRuntime)?;
-    // Its own certificate is watched like the others.
+    // The expiry of the engine's own certificate is exported like that of the configured ones.
     config.metrics.certificates.extend(config.tls.iter().map(|tls| tls.certificate_file.clone()));
     let metrics = Arc::new(Metrics::configured(&config.metrics)?);
     let listeners = Listeners::open(&config)?;
@@ -163,7 +164,7 @@ async fn run(mut config: Config, registry: Arc<Registry>, threads: RuntimeThread
         estimate_rows: config.outcomes.estimate_rows,
         metrics: Arc::clone(&metrics),
     };
-    let context = watched(&config, repository, keys, loader, &registry);
+    let context = watcher_context(&config, repository, keys, loader, &registry);
     let (reloader, reload_requests) = reload::channel();
     let state = HttpState::new(HttpParts {
         config: config.http,
@@ -180,18 +181,18 @@ async fn run(mut config: Config, registry: Arc<Registry>, threads: RuntimeThread
         outcomes: records.outcomes.clone(),
         traces: records.traces.clone(),
     });
-    let served = listeners.serve(&state, &metrics, &lifecycle);
+    let running = listeners.serve(&state, &metrics, &lifecycle);
 
     let watching = tokio::spawn(watcher::watch(Arc::new(context), reload_requests));
     if let Some(auth) = auth {
-        tokio::spawn(auth.watch(LOOK_AT_KEYS));
+        tokio::spawn(auth.watch(RELOAD_INTERVAL));
     }
-    let ending = conduct(signals, config.shutdown, &lifecycle, served.drained()).await;
+    let ending = conduct(signals, config.shutdown, &lifecycle, running.wait()).await;
     records.finish(ending).await;
     match ending {
         Ending::Clean => tracing::info!("stopped"),
         Ending::CutOff => {
-            tracing::warn!("stopped: the drain timeout came before the last requests had ended")
+            tracing::warn!("stopped: the drain timeout expired before the last requests ended")
         }
         Ending::Forced => return Err(AppError::Forced),
     }
@@ -199,8 +200,8 @@ async fn run(mut config: Config, registry: Arc<Registry>, threads: RuntimeThread
     Ok(())
 }
 
-/// What the watcher works with.
-fn watched(
+/// Builds the watcher's context.
+fn watcher_context(
     config: &Config,
     repository: Repository,
     keys: TrustedKeys,
@@ -224,30 +225,28 @@ fn watched(
     }
 }
 
-/// The cache that the configuration names; for an object store, else the user's own. Without one the engine serves all the
-/// same, but cannot start while the store is down.
+/// Opens the configured cache; for an object store, the user's by default. Without a cache the engine serves,
+/// but cannot start while the store is down.
 fn open_cache(config: &Config, repository: &Repository) -> Option<Cache> {
     let CacheConfig { folder, max_bytes } = &config.cache;
     let is_store = repository.is_object_store();
     let folder = folder.clone().or_else(|| default_cache_folder().filter(|_| is_store));
     let Some(folder) = folder else {
         if is_store {
-            tracing::warn!(
-                "there is no cache, because the user has no home folder: name one with cache.folder"
-            );
+            tracing::warn!("no cache, because the user has no home folder: set cache.folder");
         }
         return None;
     };
     match Cache::open(&folder, *max_bytes) {
         Ok(cache) => Some(cache),
         Err(error) => {
-            tracing::warn!(%error, "the engine works without a cache: name another folder with cache.folder");
+            tracing::warn!(%error, "continuing without a cache: set cache.folder to a writable folder");
             None
         }
     }
 }
 
-/// The folder of this program in the user's cache folder, where the XDG Base Directory Specification has it.
+/// Returns this program's folder in the user's cache folder, by the XDG Base Directory Specification.
 fn default_cache_folder() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;

@@ -1,5 +1,5 @@
-//! The command line: arguments become the checked configuration, in one place, and results become exit codes: 0 for
-//! success, 1 for failure, 2 for a command or a configuration that cannot be meant.
+//! The command line. Arguments become the validated configuration. Exit codes are 0 for success, 1 for failure, and 2 for
+//! invalid arguments or configuration.
 
 use std::env::vars_os;
 use std::error::Error;
@@ -55,7 +55,7 @@ enum Command {
     ApiKey(ApiKey),
 }
 
-/// Returns a parser of names, each with what it means.
+/// Returns a parser of names, each with its help text.
 fn names<T: Copy + Send + Sync + 'static, const N: usize>(
     values: [(T, &'static str, &'static str); N],
 ) -> impl TypedValueParser<Value = T> {
@@ -72,8 +72,8 @@ fn names<T: Copy + Send + Sync + 'static, const N: usize>(
 fn backend_choice() -> impl TypedValueParser<Value = BackendChoice> {
     let help = |choice| match choice {
         BackendChoice::Auto => {
-            "ONNX Runtime where its library is found, but tract for a model that it runs in less than half the time; \
-             else tract"
+            "ONNX Runtime if its library is found, but tract for a model that it runs in less than half the time; \
+             otherwise tract"
         }
         BackendChoice::OnnxRuntime => "ONNX Runtime",
         BackendChoice::Tract => "tract",
@@ -83,9 +83,9 @@ fn backend_choice() -> impl TypedValueParser<Value = BackendChoice> {
 
 fn scope() -> impl TypedValueParser<Value = Scope> {
     let help = |scope| match scope {
-        Scope::Predict => "Score rows, and report what became of them",
-        Scope::Read => "Read models, their performance and their drift, and what is protected beside them",
-        Scope::Admin => "Make the engine do something",
+        Scope::Predict => "Score rows and report outcomes",
+        Scope::Read => "Read models, their performance and drift, and other protected routes",
+        Scope::Admin => "Call the admin routes, such as reload",
     };
     names(Scope::ALL.map(|scope| (scope, scope.name(), help(scope))))
 }
@@ -188,12 +188,12 @@ struct EngineUrl {
     config: Option<PathBuf>,
 }
 
-/// What a running engine is asked.
+/// A route of a running engine.
 #[derive(Debug, Clone, Copy)]
 enum EngineRoute {
-    /// Whether it is ready.
+    /// The readiness route.
     Health,
-    /// To reload its repository.
+    /// The reload route.
     Reload,
 }
 
@@ -254,10 +254,10 @@ struct ApiKey {
     output: Output,
 }
 
-/// How a command prints its result.
+/// The output format of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// Text for people.
+    /// Human-readable text.
     Text,
     /// One JSON document.
     Json,
@@ -305,7 +305,7 @@ fn addresses(config: Option<PathBuf>) -> Result<Addresses, ConfigError> {
 }
 
 impl EngineUrl {
-    /// Returns the request to the engine that is meant: the one at `--url`, else the local one.
+    /// Returns the request to the engine at `--url`, or to the local one.
     fn request(&self, route: EngineRoute) -> Result<Result<AdminRequest, AdminClientError>, ConfigError> {
         Ok(match (&self.url, route) {
             (Some(url), EngineRoute::Health) => Ok(AdminRequest::health(url.clone())),
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn serve_hands_every_flag_on() {
+    fn serve_passes_every_flag() {
         let words = "onnward-engine serve --repository r --alias a --listen 0.0.0.0:1 --admin-listen 127.0.0.1:2 \
                      --backend onnxruntime --config c.toml";
         let Command::Serve(serve) = Cli::try_parse_from(words.split_whitespace()).unwrap().command else {

@@ -34,7 +34,7 @@ use crate::app::AppError;
 use crate::cli::Output;
 use crate::config::keys;
 
-/// Why a command failed.
+/// An error of a command.
 #[derive(Debug, Error)]
 pub enum CommandError {
     /// A file cannot be read.
@@ -42,10 +42,10 @@ pub enum CommandError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// A backend does not reproduce the golden rows, or two of them do not agree.
+    /// A backend does not reproduce the golden rows, or two backends disagree.
     #[error("{0} failed verification: a backend disagrees with the trainer or with another backend")]
     Failed(PathBuf),
     /// The model cannot be loaded.
@@ -53,7 +53,7 @@ pub enum CommandError {
     Load {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: LoadError,
     },
     /// The rows are not JSON.
@@ -61,7 +61,7 @@ pub enum CommandError {
     NoRows {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         source: ParseError,
     },
     /// The rows do not fit the schema.
@@ -69,19 +69,19 @@ pub enum CommandError {
     InvalidRows {
         /// The file.
         path: PathBuf,
-        /// What is wrong with them.
+        /// The violations.
         violations: Violations,
     },
     /// The rows were not scored.
     #[error(transparent)]
     Score(#[from] SubmitError),
-    /// An API key cannot be made.
+    /// An API key cannot be created.
     #[error(transparent)]
     Keys(#[from] KeysFileError),
     /// A key cannot have this name.
     #[error("\"{0}\" is not a valid key name: use 1 to 64 of a-z, 0-9 and -")]
     KeyName(String),
-    /// A key of this name is there already.
+    /// A key of this name already exists.
     #[error("{} already has a key named {name}: choose another name or remove it", path.display())]
     KeyExists {
         /// The file.
@@ -92,7 +92,7 @@ pub enum CommandError {
     /// An entry cannot be written as TOML.
     #[error("cannot write the key's entry as TOML: {0}")]
     Toml(toml::ser::Error),
-    /// The system gives no random numbers.
+    /// The system has no random numbers.
     #[error("the system has no random numbers")]
     NoRandomness,
     /// A file cannot be written.
@@ -100,13 +100,13 @@ pub enum CommandError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// A running engine could not be asked, or refused.
+    /// A running engine could not be reached, or rejected the request.
     #[error(transparent)]
     Remote(#[from] AdminClientError),
-    /// The answer is not that of an engine.
+    /// The response is not an engine's.
     #[error("the response is not an engine's: {0}")]
     NotAnEngine(serde_json::Error),
     /// The process cannot be set up.
@@ -115,7 +115,7 @@ pub enum CommandError {
     /// The metrics contradict each other.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
-    /// The result cannot be written as JSON.
+    /// The result cannot be serialized as JSON.
     #[error("cannot write the result as JSON: {0}")]
     Json(serde_json::Error),
     /// The result cannot be printed.
@@ -129,14 +129,14 @@ pub enum CommandError {
 /// [`AdminClientError`] unless the engine is ready.
 pub fn health(request: AdminRequest, timeout: Duration) -> Result<(), AdminClientError> {
     onnward_repository::prepare_tls();
-    admin_client::ask(request, timeout).map(drop)
+    admin_client::send(request, timeout).map(drop)
 }
 
 /// Verifies `file` on every present backend, with the full graph and the subgraph, cross-checks the backends, and prints
 /// the result.
 ///
 /// # Errors
-/// [`CommandError`] when the file cannot be read or one of the rows comes out differently.
+/// [`CommandError`] if the file cannot be read or the verification fails.
 pub fn check(file: &Path, output: Output) -> Result<(), CommandError> {
     let bytes = read_model(file)?;
     let backends = load_backends(BackendChoice::Auto, None).map_err(AppError::OnnxRuntime)?;
@@ -149,7 +149,7 @@ pub fn check(file: &Path, output: Output) -> Result<(), CommandError> {
     if report.passed() { Ok(()) } else { Err(CommandError::Failed(file.to_owned())) }
 }
 
-/// Prints the reference of the configuration.
+/// Prints the configuration reference.
 ///
 /// # Errors
 /// [`CommandError::Print`].
@@ -157,10 +157,10 @@ pub fn config_reference(output: Output) -> Result<(), CommandError> {
     print(output, &keys::reference_json(), &keys::reference())
 }
 
-/// Scores the rows of the JSON file `rows` with the model in `file` and prints the answer that the engine would give.
+/// Scores the rows of the JSON file `rows` with the model in `file`, and prints the response that the engine would send.
 ///
 /// # Errors
-/// [`CommandError`] when a file cannot be read, a row does not fit the schema, or scoring fails.
+/// [`CommandError`] if a file cannot be read, a row does not fit the schema, or scoring fails.
 pub fn predict(file: &Path, rows: &Path, output: Output) -> Result<(), CommandError> {
     let model = load(file)?;
     let invalid = |violations| CommandError::InvalidRows { path: rows.to_owned(), violations };
@@ -174,7 +174,7 @@ pub fn predict(file: &Path, rows: &Path, output: Output) -> Result<(), CommandEr
     let runtime = runtime.map_err(AppError::Setup)?;
     let probabilities = runtime.block_on(model.batcher.submit(encoded, Duration::MAX))?.probabilities;
     check_finite(&probabilities).map_err(invalid)?;
-    // Nobody keeps what is predicted here, so it has no id.
+    // These predictions are not stored, so they have no ids.
     let answer = Answer { model: &model, probabilities: &probabilities, form, first: None };
     print(output, &answer, &PredictionTable { model: &model, probabilities: &probabilities })
 }
@@ -235,7 +235,7 @@ fn model_and_version(file: &Path) -> (String, u64) {
     (file.file_stem().unwrap_or_default().to_string_lossy().into_owned(), 0)
 }
 
-/// The answer for people, one line per row.
+/// The human-readable predictions, one line per row.
 struct PredictionTable<'a> {
     model: &'a ServingModel,
     probabilities: &'a [f32],
@@ -259,7 +259,7 @@ fn format_violations(violations: &Violations) -> String {
     let each = violations.listed().iter().map(|violation| {
         let place = match (violation.pointer.as_str(), violation.row) {
             ("", Some(row)) => format!("row {row}"),
-            ("", None) => "the whole".to_owned(),
+            ("", None) => "the body".to_owned(),
             (pointer, _) => pointer.to_owned(),
         };
         format!("\n  {place}: expected {}, got {}", violation.expected, violation.got)

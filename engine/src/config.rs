@@ -1,7 +1,6 @@
-//! What the engine is told: defaults, under a TOML file, under `ONNWARD_*` environment variables, under flags.
+//! Configuration: defaults, overridden by a TOML file, `ONNWARD_*` environment variables, and flags.
 //!
-//! The raw keys become these checked types in one place, [`Config::load`]; every other module is handed
-//! plain data that has passed every check.
+//! [`Config::load`] is the only place that validates the raw keys. All other modules receive validated, plain data.
 
 mod auth;
 mod capture;
@@ -41,14 +40,14 @@ use onnward_serving::watcher::WatchConfig;
 use onnward_telemetry::logging::LogConfig;
 use onnward_telemetry::metrics::MetricsConfig;
 
-/// The checked configuration of `serve`.
+/// The validated configuration of `serve`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The address to listen on.
     pub listen: SocketAddr,
     /// The model repository.
     pub repository: RepositoryConfig,
-    /// The alias whose version is served where the model is not pinned.
+    /// The alias whose version is served unless the model is pinned.
     pub alias: String,
     /// The runtime that scores.
     pub backend: BackendChoice,
@@ -56,69 +55,69 @@ pub struct Config {
     pub default_model: Option<String>,
     /// The models without which the engine is not ready.
     pub required_models: Vec<String>,
-    /// How many versions of a model stay loaded.
+    /// The maximum number of loaded versions per model.
     pub loaded_versions: usize,
-    /// How often the repository is looked at.
+    /// The polling of the repository.
     pub watch: WatchConfig,
-    /// Where fetched models are kept.
+    /// The cache of fetched models.
     pub cache: CacheConfig,
-    /// How large a model file and what is in it may be.
+    /// The size limits of a model file and its graph.
     pub models: ModelBounds,
-    /// The files of the public keys of which one must have signed a version; empty: none need have.
+    /// The files of the public keys, one of which must have signed each version. If empty, signatures are not required.
     pub public_keys: Vec<PathBuf>,
-    /// The shared library of ONNX Runtime; without one it is searched for.
+    /// The shared library of ONNX Runtime; by default it is searched for.
     pub onnxruntime_library: Option<PathBuf>,
     /// The batching of requests.
     pub batching: BatchingConfig,
-    /// The HTTP side.
+    /// The HTTP routes.
     pub http: HttpConfig,
-    /// The certificate with which the engine speaks TLS; `None`: it speaks plain HTTP.
+    /// TLS; `None` means plain HTTP.
     pub tls: Option<TlsConfig>,
-    /// What one client may take from the others.
+    /// The limits of connections, requests and clients.
     pub limits: LimitsConfig,
-    /// Who may call.
+    /// Authentication and authorization.
     pub auth: AuthConfig,
-    /// The address of the admin routes; `None`: there are none.
+    /// The address of the admin routes; `None` disables them.
     pub admin_listen: Option<SocketAddr>,
-    /// The file of the audit log; without one it is in the log alone.
+    /// The file of the audit log; without one, audit records are only in the log.
     pub audit_file: Option<PathBuf>,
-    /// What is kept of predictions.
+    /// The store of predictions and their outcomes.
     pub outcomes: OutcomesConfig,
-    /// How the engine stops.
+    /// The phases of the shutdown.
     pub shutdown: ShutdownConfig,
-    /// What is counted.
+    /// The metrics.
     pub metrics: MetricsConfig,
     /// The log.
     pub log: LogConfig,
-    /// What is captured of predictions; `None`: nothing.
+    /// Capture; `None` disables it.
     pub capture: Option<CaptureConfig>,
-    /// The comparison of live rows with the training rows; `None`: there is none.
+    /// Drift detection; `None` disables it.
     pub drift: Option<DriftConfig>,
-    /// Where traces are sent; `None`: nowhere.
+    /// Trace export; `None` disables it.
     pub tracing: Option<TracingConfig>,
 }
 
-/// Where fetched models are kept.
+/// The cache of fetched models.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheConfig {
     /// The folder; without one, the user's cache folder for an object store, and none for a local folder.
     pub folder: Option<PathBuf>,
-    /// How large it may become.
+    /// The maximum size.
     pub max_bytes: u64,
 }
 
-/// Where the engine answers, and how it is spoken to there.
+/// The engine's addresses and TLS settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addresses {
-    /// Everybody's address.
+    /// The public address.
     pub listen: SocketAddr,
     /// The address of the admin routes.
     pub admin_listen: Option<SocketAddr>,
-    /// How the engine speaks TLS.
+    /// TLS; `None` means plain HTTP.
     pub tls: Option<TlsConfig>,
 }
 
-/// What the command line sets; each value stands over every other source.
+/// The command-line flags. They override all other sources.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flags {
     /// `--config`.
@@ -136,20 +135,20 @@ pub struct Flags {
 }
 
 impl Config {
-    /// Reads the configuration from its sources, each standing over the one before: defaults, the file that the flags
-    /// name, the `ONNWARD_*` variables among `environment`, the flags.
+    /// Loads the configuration. Later sources override earlier ones: the defaults, the file that the flags
+    /// name, the `ONNWARD_*` variables in `environment`, the flags.
     ///
     /// # Errors
-    /// [`ConfigError`], which names the key, where its value came from and what is valid.
+    /// [`ConfigError`], which names the key, the source of its value and what is valid.
     pub fn load(
         flags: &Flags,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        from_layers(layers(flags, environment)?, raw::RawConfig::check)
+        from_layers(layers(flags, environment)?, raw::RawConfig::validate)
     }
 
-    /// The part of what [`Config::load`] reads from the same sources that says where the engine answers: what else is missing does
-    /// not matter.
+    /// Loads only the engine's addresses from the same sources as [`Config::load`], ignoring other missing
+    /// keys.
     ///
     /// # Errors
     /// [`ConfigError`].
@@ -157,7 +156,7 @@ impl Config {
         flags: &Flags,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Addresses, ConfigError> {
-        from_layers(layers(flags, environment)?, |raw| raw.where_it_answers())
+        from_layers(layers(flags, environment)?, |raw| raw.listen_addresses())
     }
 }
 
@@ -172,11 +171,11 @@ fn layers(
 
 fn from_layers<T>(
     layers: impl Iterator<Item = Layer>,
-    check: impl FnOnce(raw::RawConfig) -> Result<T, error::Invalid>,
+    validate: impl FnOnce(raw::RawConfig) -> Result<T, error::Invalid>,
 ) -> Result<T, ConfigError> {
     let figment = layers.fold(Figment::from(Layer::defaults()?), Figment::merge);
     let raw = figment.extract().map_err(|error| ConfigError::from_figment(error, &figment))?;
-    check(raw).map_err(|invalid| invalid.locate(&figment))
+    validate(raw).map_err(|invalid| invalid.with_source(&figment))
 }
 
 fn read_file(path: &Path) -> Result<Layer, ConfigError> {

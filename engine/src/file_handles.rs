@@ -1,18 +1,18 @@
-//! How many files and connections the process may have open.
+//! The limits of open files and connections.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What the models, the store, the log and the outcomes may need beside connections.
+/// The file handles reserved for models, the store, the log and outcomes.
 const RESERVED: u64 = 256;
-/// More connections than this are no use to anybody who has not said so: each takes some kilobytes.
-const MOST_CONNECTIONS: usize = 8192;
-const FEWEST_CONNECTIONS: usize = 64;
+/// The default maximum of connections, each of which takes some kilobytes.
+const MAX_CONNECTIONS: usize = 8192;
+const MIN_CONNECTIONS: usize = 64;
 
-/// Raises the limit of open files to what the system allows this process, and returns how many connections fit below it.
+/// Raises the soft limit of open files to the hard limit, and returns the number of connections that fit.
 pub fn raise_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    // Where it is refused, as on systems that have no number for "unlimited", the lower limit holds.
+    // If the system rejects it, as some reject "unlimited", the soft limit stays in force.
     let current = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(_) => limit.current,
@@ -22,7 +22,7 @@ pub fn raise_limit() -> usize {
 
 fn connections_below(limit: Option<u64>) -> usize {
     let free = limit.map_or(u64::MAX, |limit| limit.saturating_sub(RESERVED));
-    usize::try_from(free).unwrap_or(usize::MAX).clamp(FEWEST_CONNECTIONS, MOST_CONNECTIONS)
+    usize::try_from(free).unwrap_or(usize::MAX).clamp(MIN_CONNECTIONS, MAX_CONNECTIONS)
 }
 
 #[cfg(test)]
@@ -32,7 +32,7 @@ mod tests {
     #[test]
     fn connections_leave_files_for_the_rest() {
         assert_eq!(connections_below(Some(1024)), 768);
-        assert_eq!(connections_below(Some(100)), FEWEST_CONNECTIONS);
-        assert_eq!(connections_below(None), MOST_CONNECTIONS);
+        assert_eq!(connections_below(Some(100)), MIN_CONNECTIONS);
+        assert_eq!(connections_below(None), MAX_CONNECTIONS);
     }
 }

@@ -1,4 +1,4 @@
-//! The program that serves models: its command line, its configuration, and the wiring of the crates beside it.
+//! The program that serves models: command line, configuration, and the wiring of the other crates.
 
 mod admin_client;
 pub mod app;

@@ -1,4 +1,4 @@
-//! One suite for every model family on every backend: native score = ONNX score, whole graph = cut graph,
+//! One suite for every model family on every backend: native score = ONNX score, full graph = subgraph,
 //! batch = single.
 
 use ndarray::{Array2, ArrayView2, Axis, s};
@@ -85,7 +85,7 @@ fn check(
     let from_whole = whole.score(Batch::Inputs(&raw_columns(&model.metadata.schema, rows.view()))).unwrap();
     let from_cut = cut.score(Batch::Features(rows.view())).unwrap();
     assert_eq!(from_whole.len(), rows.nrows());
-    assert_eq!(from_whole, from_cut, "{what}: the whole graph and the cut one differ");
+    assert_eq!(from_whole, from_cut, "{what}: the full graph and the subgraph differ");
 
     let differences = from_cut.iter().zip(expected).map(|(got, expected)| (f64::from(*got) - expected).abs());
     let largest = differences.fold(0.0, f64::max);
@@ -103,7 +103,7 @@ fn in_batches(session: &mut dyn Session, rows: &Array2<f32>, size: usize) -> Vec
     starts.flat_map(|start| session.score(Batch::Features(batch(start))).unwrap()).collect()
 }
 
-/// The rows as a program that knows nothing of Onnward would give them to the whole graph.
+/// Returns the rows as a program without Onnward would give them to the full graph.
 fn raw_columns(schema: &Schema, rows: ArrayView2<'_, f32>) -> Vec<Input> {
     let column = |(feature, codes): (&onnward_schemas::Feature, ndarray::ArrayView1<'_, f32>)| {
         let values = match &feature.kind {

@@ -37,7 +37,7 @@ const DOCUMENTS: [&str; 21] = [
 ];
 
 /// Documents about files that tests read. They hold no commands.
-const WITHOUT_COMMANDS: [&str; 1] = ["tests/data/foreign/README.md"];
+const WITHOUT_COMMANDS: [&str; 1] = ["tests/data/external/README.md"];
 
 /// The commands of `bash` blocks, by their beginning, and the script that runs them: they need more than a test has.
 const RUN_ELSEWHERE: [(&str, &str); 6] = [
@@ -184,7 +184,7 @@ fn read(document: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The commands in all documents' blocks of a language, in order.
+/// Returns the commands in all documents' blocks of a language, in order.
 fn commands(language: &str) -> Vec<String> {
     let mut commands = Vec::new();
     for text in DOCUMENTS.map(read) {

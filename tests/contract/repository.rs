@@ -54,7 +54,7 @@ async fn on_an_s3_server_it_does_what_it_promises() {
     versions::bad_keys_are_refused_in_one_sentence(&server).await;
 }
 
-/// `place` gives an empty repository a case.
+/// Runs all cases. `place` gives each one an empty repository.
 async fn suite(place: impl Fn(&str) -> Place) {
     archive::suite(&place).await;
     versions::suite(&place).await;
@@ -74,13 +74,13 @@ impl Place {
         Self { repository, store }
     }
 
-    /// The same place, where what is asked of the store is counted.
+    /// Returns the same place with its store requests counted.
     fn counted(&self) -> (Repository, Arc<Counted>) {
         let store = Arc::new(Counted::new(Arc::clone(&self.store)));
         (Repository::from_store(Arc::clone(&store) as Arc<dyn ObjectStore>), store)
     }
 
-    /// What is to be served of a model to those who follow an alias.
+    /// Returns the version of a model to serve for an alias.
     async fn target(&self, model: &str, alias: &str) -> Option<Target> {
         let look = Watch::new(self.repository.clone()).snapshot().await.unwrap();
         look.models[model].as_ref().unwrap().target(alias)
@@ -107,7 +107,7 @@ impl Place {
         Ok(change.to)
     }
 
-    /// What an alias of `churn` names and would be rolled back to.
+    /// Returns the version that an alias of `churn` names, and the one that a rollback would restore.
     async fn named(&self, pointer: &Pointer) -> Option<(u64, Option<u64>)> {
         let status = self.repository.status("churn").await.unwrap();
         let Pointer::Alias(name) = pointer else { panic!("a pin is not rolled back") };
@@ -115,7 +115,7 @@ impl Place {
         found.map(|found| (found.version, found.previous))
     }
 
-    /// What a pointer of `churn` names.
+    /// Returns the version that a pointer of `churn` names.
     async fn state(&self, pointer: &Pointer) -> Option<u64> {
         let status = self.repository.status("churn").await.unwrap();
         match pointer {
@@ -140,7 +140,7 @@ impl Place {
         String::from_utf8(bytes.to_vec()).unwrap()
     }
 
-    /// Every file with its size and the time of its last change.
+    /// Returns every file with its size and the time of its last change.
     async fn files(&self) -> BTreeMap<String, (u64, String)> {
         let files: Vec<_> = self.store.list(None).try_collect().await.unwrap();
         let each = files.into_iter();

@@ -11,14 +11,14 @@ use crate::support::programs::{Engine, fail, succeed, succeed_json};
 use crate::support::{backends, bank, root};
 
 fn data(file: &str) -> PathBuf {
-    root().join("tests/data/foreign").join(file)
+    root().join("tests/data/external").join(file)
 }
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Rows and their expected probabilities.
+/// Reads rows and their expected probabilities.
 fn rows_and_probabilities(name: &str) -> (Vec<Value>, Vec<f64>) {
     let file = std::fs::read(data(&format!("{name}.json"))).unwrap();
     let mut file: Value = serde_json::from_slice(&file).unwrap();

@@ -46,7 +46,7 @@ fn what_an_engine_writes_in_its_life_has_the_names_and_types_of_the_table() {
         succeed("onnward-exporter", &["publish", &file, "--repository", &location, "--model", model]);
     };
     publish("bank", &export(&bank().models[0]).unwrap().encode());
-    publish("foreign", &std::fs::read(root().join("tests/data/foreign/lightgbm.onnx")).unwrap());
+    publish("foreign", &std::fs::read(root().join("tests/data/external/lightgbm.onnx")).unwrap());
     let settings = [("ONNWARD_LOG__LEVEL", "trace"), ("ONNWARD_SHUTDOWN__GRACE_MS", "0")];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let engine = Engine::serve_in(&settings, &repository, &[]);

@@ -16,7 +16,7 @@ struct Rig {
     _folder: TempDir,
 }
 
-/// An engine that serves a model of the Telco schema as `churn`, and rows for it.
+/// Starts an engine that serves a model of the Telco schema as `churn`, with rows for it.
 fn rig(variables: &[(&str, &str)]) -> Rig {
     let folder = TempDir::new().unwrap();
     let file = |part: &str| folder.path().join(part).display().to_string();

@@ -19,7 +19,7 @@ pub struct Environment {
 const INSTALLED: &str = "installed.txt";
 
 impl Environment {
-    /// The environment in `folder` with these requirements, made if it is not there.
+    /// Creates the environment in `folder` with these requirements, unless it exists.
     ///
     /// # Errors
     /// A sentence that says why there is none: no Python, or no network.
@@ -36,7 +36,7 @@ impl Environment {
         Ok(Self { folder, versions })
     }
 
-    /// A program of the environment.
+    /// Returns the path of a program in the environment.
     pub fn program(&self, name: &str) -> PathBuf {
         self.folder.join("bin").join(name)
     }

@@ -165,7 +165,7 @@ pub struct Summary {
 }
 
 impl Settings {
-    /// What the settings say, and what was found of the machine and the table.
+    /// Creates a report of the settings, the machine and the table.
     pub fn of(
         settings: &ComparisonSettings,
         server: &[usize],
@@ -214,7 +214,7 @@ impl Report {
         self.targets = targets::judge(self);
     }
 
-    /// The medians of one subject, family and scenario. The bare handler has no family.
+    /// Returns the medians of one subject, family and scenario. The bare handler has no family.
     pub fn summary(&self, subject: Subject, family: Family, scenario: Scenario) -> Option<&Summary> {
         let is_it = |summary: &&Summary| {
             let alike = !subject.has_model() || summary.family == family;
@@ -223,7 +223,7 @@ impl Report {
         self.summaries.iter().find(is_it)
     }
 
-    /// The families that were compared.
+    /// Returns the families that were compared.
     pub fn families(&self) -> Vec<Family> {
         let measured = |family: &Family| self.runs.iter().any(|run| run.family == *family);
         Family::ALL.into_iter().filter(measured).collect()
@@ -259,7 +259,7 @@ impl Summary {
     }
 }
 
-/// The server's processor time for each answer, whatever its status, in microseconds.
+/// Returns the server's processor time per response, whatever its status, in microseconds.
 pub fn cpu_us_per_request(figures: &WindowFigures) -> f64 {
     let Statuses { ok, rejected, other, .. } = figures.statuses;
     figures.server_cpu_seconds / (ok + rejected + other) as f64 * 1e6

@@ -45,7 +45,7 @@ impl Scenario {
     pub const QUICK: [Self; 5] =
         [Self::SingleAt1, Self::SingleAt64, Self::Batch32, Self::Batch1024, Self::Poisson];
 
-    /// The rows of a request.
+    /// Returns the number of rows in a request.
     pub fn rows(self) -> usize {
         match self {
             Self::Batch32 => 32,

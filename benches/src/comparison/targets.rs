@@ -134,8 +134,9 @@ impl Ratio {
     }
 }
 
-/// Parsing, encoding, running and answering together, by the server's processor time, beside ONNX Runtime's
-/// run alone: what a program pays that has the rows as a matrix and calls the runtime itself.
+/// Compares the server's processor time for parsing, encoding, running and answering with a run of ONNX
+/// Runtime alone. The latter is the cost for a program that has the rows as a matrix and calls the runtime
+/// itself.
 fn whole_batch(report: &Report, onnward: Subject, family: Family) -> Option<Target> {
     // It is required of the forest; a logistic session takes less time than reading its rows.
     let mut sessions = report.sessions.iter().filter(|_| family == Family::Forest);

@@ -18,8 +18,8 @@ pub struct Answer<'a> {
     pub first: Option<PredictionId>,
 }
 
-/// Numbers near the end of single precision can pass a schema without bounds and overflow in the model, and a foreign
-/// model can fail on a value that it was not trained on: that is told of the row, for NaN is no probability.
+/// Checks that every row has a probability. Extreme numbers can overflow in the model, and an external model
+/// can fail on values that it was not trained on. Both return NaN.
 ///
 /// # Errors
 /// A violation for each such row.

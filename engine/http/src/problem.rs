@@ -288,7 +288,7 @@ impl ApiError {
         matches!(self, Self::BodyTooLarge { .. } | Self::BodiesFull | Self::BodyTimedOut { .. })
     }
 
-    /// How to authenticate, as RFC 6750 has it.
+    /// Returns the `WWW-Authenticate` challenge of RFC 6750.
     fn challenge(&self) -> Option<&'static str> {
         match self {
             Self::NoKey => Some("Bearer realm=\"onnward\""),

@@ -32,7 +32,7 @@
 //! use onnward_schemas::GoldenValue::Number;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let path = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/foreign/torch-logits.onnx"));
+//! # let path = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/external/torch-logits.onnx"));
 //! let bytes = std::fs::read(path)?;
 //! let config = std::fs::read_to_string(path.with_extension("toml"))?;
 //! let file = ModelFile::new(&bytes).with_config(&config);

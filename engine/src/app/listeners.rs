@@ -10,13 +10,13 @@ use onnward_telemetry::metrics::Metrics;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 
-use super::{AppError, LOOK_AT_KEYS};
+use super::{AppError, RELOAD_INTERVAL};
 use crate::config::Config;
 use crate::file_handles;
 
-/// What the engine listens on.
+/// The bound listeners of the engine.
 pub struct Listeners {
-    everybody: Listener,
+    public: Listener,
     admin: Option<Listener>,
     limits: ConnectionLimits,
 }
@@ -27,14 +27,14 @@ struct Listener {
     tls: Option<Arc<ServerTls>>,
 }
 
-/// How many connections those who run the engine may have.
+/// The maximum number of connections to the admin address.
 const ADMIN_CONNECTIONS: usize = 64;
-/// For how long a request may be under way before its connection can be done without, where there is no room for another: what takes
-/// longer waits for a client that sends its body slowly, or does not take its answer.
-const BUSY: Duration = Duration::from_secs(10);
+/// The age of a request after which its connection may be evicted for a new one. A request that takes longer waits for
+/// a client that sends its body or reads its response slowly.
+const MAX_REQUEST_AGE: Duration = Duration::from_secs(10);
 
 impl Listeners {
-    /// Reads the certificate and binds the addresses, for the runtime that it is called in.
+    /// Reads the certificate and binds the addresses on the current Tokio runtime.
     ///
     /// # Errors
     /// [`AppError`].
@@ -46,42 +46,42 @@ impl Listeners {
             max_headers: limits.max_headers,
             max_header_bytes: limits.max_header_bytes,
             max_streams: limits.max_streams,
-            max_request_age: BUSY,
+            max_request_age: MAX_REQUEST_AGE,
         };
         let tls = config.tls.clone().map(ServerTls::open).transpose()?.map(Arc::new);
         let admin = match config.admin_listen {
             Some(address) => {
-                // What stays on this machine is not encrypted, so that probes need no certificate.
+                // Loopback traffic is not encrypted, so that probes need no certificate.
                 let tls = tls.clone().filter(|_| !address.ip().is_loopback());
                 Some(Listener::bind("admin.listen", address, tls)?)
             }
             None => None,
         };
-        Ok(Self { everybody: Listener::bind("listen", config.listen, tls)?, admin, limits })
+        Ok(Self { public: Listener::bind("listen", config.listen, tls)?, admin, limits })
     }
 
-    /// Whether those who use models come over TLS.
+    /// Returns whether public clients use TLS.
     pub fn uses_tls(&self) -> bool {
-        self.everybody.tls.is_some()
+        self.public.tls.is_some()
     }
 
-    /// Serves until the process has answered its last request.
-    pub fn serve(self, state: &HttpState, metrics: &Metrics, lifecycle: &Arc<Lifecycle>) -> Served {
-        let Self { everybody, admin, limits } = self;
-        if let Some(tls) = &everybody.tls {
-            tokio::spawn(Arc::clone(tls).watch(LOOK_AT_KEYS));
+    /// Starts serving. The listeners run until the process has answered its last request.
+    pub fn serve(self, state: &HttpState, metrics: &Metrics, lifecycle: &Arc<Lifecycle>) -> RunningListeners {
+        let Self { public, admin, limits } = self;
+        if let Some(tls) = &public.tls {
+            tokio::spawn(Arc::clone(tls).watch(RELOAD_INTERVAL));
         }
         tokio::spawn(state.rate_limits().sweep());
-        let scheme = if everybody.tls.is_some() { "https" } else { "http" };
-        let address = everybody.address;
-        let everybody = Server {
-            listener: everybody.listener,
+        let scheme = if public.tls.is_some() { "https" } else { "http" };
+        let address = public.address;
+        let public = Server {
+            listener: public.listener,
             router: onnward_http::router(state.clone()),
-            tls: everybody.tls,
+            tls: public.tls,
             limits,
             metrics: metrics.connections("main"),
         };
-        let mut servers = vec![tokio::spawn(onnward_http::serve(everybody, Arc::clone(lifecycle)))];
+        let mut servers = vec![tokio::spawn(onnward_http::serve(public, Arc::clone(lifecycle)))];
         if let Some(Listener { listener, address, tls }) = admin {
             let admin = Server {
                 listener,
@@ -94,7 +94,7 @@ impl Listeners {
             tracing::info!(%address, "listening for administrators");
         }
         tracing::info!(%address, docs = %format_args!("{scheme}://{address}/docs"), "listening");
-        Served(servers)
+        RunningListeners(servers)
     }
 }
 
@@ -107,24 +107,25 @@ impl Listener {
     }
 }
 
-/// How many connections may wait to be accepted. Whoever comes when as many wait hears nothing, and tries again after a second.
+/// The maximum number of connections that wait to be accepted. Beyond it the kernel drops a client's SYN, and the client
+/// retries after a second.
 const BACKLOG: u32 = 4096;
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Otherwise an engine that follows another could not have its address for as long as a connection of that one lingers.
+    // Without it, a restarted engine could not bind its address while connections of the previous one linger.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Listeners that serve.
-pub struct Served(Vec<JoinHandle<()>>);
+/// The tasks of the listeners that serve.
+pub struct RunningListeners(Vec<JoinHandle<()>>);
 
-impl Served {
+impl RunningListeners {
     /// Waits until all are closed and no request is in flight.
-    pub async fn drained(self) {
+    pub async fn wait(self) {
         for server in self.0 {
             if let Err(error) = server.await {
                 tracing::error!(%error, "the listener failed");

@@ -12,24 +12,24 @@ use tokio::task::spawn_blocking;
 use super::AppError;
 use crate::config::Config;
 
-/// What keeps or sends something of requests beyond their answer, each where it is configured.
+/// The configured parts that store or send data about requests beyond the response.
 pub struct Records {
     /// Captures a share of the predictions.
     pub capture: Option<Arc<Capture>>,
-    /// Keeps predictions for their outcomes.
+    /// Stores predictions until their outcomes arrive.
     pub outcomes: Option<Arc<GroundTruthStore>>,
     /// Sends traces.
     pub traces: Option<Arc<Traces>>,
 }
 
-/// How long the end waits for what is still to be written elsewhere.
-const LAST_WRITES: Duration = Duration::from_secs(3);
+/// The time that the shutdown waits for pending writes.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Records {
-    /// Starts what is configured.
+    /// Starts the configured parts.
     ///
     /// # Errors
-    /// [`AppError`]: a place cannot be written, or a collector not be spoken to.
+    /// [`AppError`] if a destination cannot be written or a collector cannot be used.
     pub fn start(
         config: &Config,
         registry: &Arc<Registry>,
@@ -44,13 +44,14 @@ impl Records {
         })
     }
 
-    /// Writes and sends what is left, for a while; where the end is forced, only what is written at once.
+    /// Flushes what is pending within a time limit. A forced shutdown flushes only what can be written
+    /// immediately.
     pub async fn finish(self, ending: Ending) {
         let Self { capture, outcomes, traces } = self;
         if ending != Ending::Forced {
-            let capturing = spawn_blocking(move || capture.map(|capture| capture.finish(LAST_WRITES)));
-            let tracing = spawn_blocking(move || traces.map(|traces| traces.finish(LAST_WRITES)));
-            // They can only fail if they panic, which the log has told.
+            let capturing = spawn_blocking(move || capture.map(|capture| capture.finish(SHUTDOWN_TIMEOUT)));
+            let tracing = spawn_blocking(move || traces.map(|traces| traces.finish(SHUTDOWN_TIMEOUT)));
+            // They can only fail by a panic, which is logged.
             let _ = tokio::join!(capturing, tracing);
         }
         if let Some(outcomes) = outcomes {

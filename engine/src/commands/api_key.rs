@@ -12,21 +12,21 @@ use serde::Serialize;
 use super::{CommandError, print};
 use crate::cli::Output;
 
-/// Who may read and write a file of keys that is made here.
+/// The mode of a new file of keys.
 const OWNER_ONLY_MODE: u32 = 0o600;
 
-/// A key that is to be made.
+/// The properties of a new key.
 #[derive(Debug)]
 pub struct NewKey {
-    /// Whose it is.
+    /// The name.
     pub name: String,
-    /// What its holder may do.
+    /// The scopes.
     pub scopes: Vec<Scope>,
-    /// When it ends.
+    /// The expiry.
     pub expires: Option<DateTime<Utc>>,
 }
 
-/// What `api-key` prints.
+/// The output of `api-key`.
 #[derive(Serialize)]
 struct NewKeyOutput {
     key: String,
@@ -34,10 +34,10 @@ struct NewKeyOutput {
     file: Option<PathBuf>,
 }
 
-/// Makes a key, adds its entry to `file`, and prints both.
+/// Creates a key, appends its entry to `file`, and prints both.
 ///
 /// # Errors
-/// [`CommandError`] when the name cannot be a key's or is taken, or the file cannot be written.
+/// [`CommandError`] if the name is invalid or taken, or the file cannot be written.
 pub fn api_key(new: NewKey, file: Option<&Path>, output: Output) -> Result<(), CommandError> {
     let NewKey { name, mut scopes, expires } = new;
     if !is_key_name(&name) {
@@ -52,7 +52,7 @@ pub fn api_key(new: NewKey, file: Option<&Path>, output: Output) -> Result<(), C
         if path.exists() && Keys::read(path)?.find(&name).is_some() {
             return Err(CommandError::KeyExists { path: path.to_owned(), name });
         }
-        // In one piece, so that an engine that reads the file at the same time sees all of the entry or nothing.
+        // A single write, so that an engine that reads the file concurrently sees the whole entry or nothing.
         let options = OpenOptions::new().create(true).append(true).mode(OWNER_ONLY_MODE).open(path);
         let written = options.and_then(|mut file| file.write_all(format!("{entry}\n").as_bytes()));
         written.map_err(|source| CommandError::Write { path: path.to_owned(), source })?;

@@ -8,7 +8,7 @@ use super::{CommandError, print};
 use crate::admin_client::{self, AdminRequest, AdminResponse};
 use crate::cli::Output;
 
-/// What an engine says of its models.
+/// An engine's listing of its models.
 #[derive(Deserialize)]
 struct Listing {
     models: Vec<Served>,
@@ -31,16 +31,16 @@ struct Failed {
 /// Makes a running engine reload its repository and prints its models.
 ///
 /// # Errors
-/// [`CommandError`] unless the engine has looked.
+/// [`CommandError`] unless the engine has accepted the reload.
 pub fn reload(request: AdminRequest, timeout: Duration, output: Output) -> Result<(), CommandError> {
     onnward_repository::prepare_tls();
-    let AdminResponse { accepted, text } = admin_client::ask(request, timeout)?;
+    let AdminResponse { accepted, text } = admin_client::send(request, timeout)?;
     let json: Value = serde_json::from_str(&text).map_err(CommandError::NotAnEngine)?;
     let listing = Listing::deserialize(&json).map_err(CommandError::NotAnEngine)?;
     print(output, &json, &Lines { listing: &listing, accepted })
 }
 
-/// The answer for people: a line a model.
+/// The human-readable listing, one line per model.
 struct Lines<'a> {
     listing: &'a Listing,
     accepted: bool,

@@ -1,4 +1,4 @@
-//! `[capture]`: which predictions are written down for a retraining job, where, and without which values.
+//! `[capture]`: the share of predictions written for retraining, their destination, and the values left out.
 
 use std::time::Duration;
 
@@ -23,8 +23,9 @@ pub struct RawCapture {
 }
 
 impl RawCapture {
-    /// What the keys mean, given how stores are reached; `None` without a place.
-    pub fn check(self, s3: &S3Config, timeout: Duration) -> Result<Option<CaptureConfig>, Invalid> {
+    /// Validates the keys. `s3` and `timeout` are those of the model repository. `None` without a
+    /// destination.
+    pub fn validate(self, s3: &S3Config, timeout: Duration) -> Result<Option<CaptureConfig>, Invalid> {
         let max_waiting_bytes = count("capture.max_waiting_bytes", self.max_waiting_bytes)?;
         if self.max_waiting_bytes < self.max_file_bytes {
             let problem = format!(

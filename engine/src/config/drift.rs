@@ -20,8 +20,8 @@ pub struct RawDrift {
 }
 
 impl RawDrift {
-    /// What the keys mean; `None` where drift is not watched.
-    pub fn check(self) -> Result<Option<DriftConfig>, Invalid> {
+    /// Validates the keys. `None` if drift detection is disabled.
+    pub fn validate(self) -> Result<Option<DriftConfig>, Invalid> {
         let window_rows = count("drift.window_rows", self.window_rows)?;
         if self.min_rows > self.window_rows {
             let problem =

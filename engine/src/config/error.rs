@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::layer::is_secret;
 
-/// Why a configuration is refused.
+/// An error in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConfigError {
     /// The file that `--config` names cannot be read.
@@ -14,7 +14,7 @@ pub enum ConfigError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: String,
     },
     /// The file is not TOML.
@@ -24,17 +24,17 @@ pub enum ConfigError {
         path: PathBuf,
         /// The line, counted from 1.
         line: usize,
-        /// What the parser says.
+        /// The parser's message.
         error: String,
     },
-    /// A key that there is not.
+    /// An unknown key.
     #[error("unknown key `{key}` ({source_name}): {valid}")]
     UnknownKey {
         /// The key, with its table.
         key: String,
-        /// Where it stands.
+        /// The source of the key.
         source_name: String,
-        /// Which keys there are in its place, in words.
+        /// The valid keys, as text.
         valid: String,
     },
     /// A value that does not fit its key.
@@ -42,12 +42,12 @@ pub enum ConfigError {
     BadValue {
         /// The key, with its table.
         key: String,
-        /// Where the value comes from.
+        /// The source of the value.
         source_name: String,
         /// What is wrong and what is valid.
         problem: String,
     },
-    /// A key that has no default and that no source sets.
+    /// A required key that no source sets.
     #[error("`{key}` {problem}")]
     Unset {
         /// The key.
@@ -57,7 +57,7 @@ pub enum ConfigError {
     },
 }
 
-/// A value that reads well and means nothing.
+/// A well-formed value that is not valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
     /// The key, with its table.
@@ -67,8 +67,8 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    /// Adds where the value comes from.
-    pub fn locate(self, figment: &Figment) -> ConfigError {
+    /// Adds the source of the value.
+    pub fn with_source(self, figment: &Figment) -> ConfigError {
         let Self { key, problem } = self;
         let key = key.to_owned();
         match figment.find_metadata(&key) {
@@ -79,19 +79,23 @@ impl Invalid {
 }
 
 impl ConfigError {
-    /// Words an error of figment's. It stops at the first one, so does this.
+    /// Converts figment's error, which is its first.
     pub fn from_figment(error: figment::Error, figment: &Figment) -> Self {
         let key = error.path.join(".");
         let problem = match error.kind {
             Kind::UnknownField(_, valid) => {
                 let source_name = source_of(figment, &key);
-                return Self::UnknownKey { key, source_name, valid: format!("valid are {}", list(valid)) };
+                return Self::UnknownKey {
+                    key,
+                    source_name,
+                    valid: format!("valid keys are {}", list(valid)),
+                };
             }
             Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) if is_secret(&key) => {
-                format!("must be {}", in_words(&expected))
+                format!("must be {}", describe_expected(&expected))
             }
             Kind::InvalidType(got, expected) | Kind::InvalidValue(got, expected) => {
-                format!("is {}, but must be {}", describe(&got), in_words(&expected))
+                format!("is {}, but must be {}", describe(&got), describe_expected(&expected))
             }
             Kind::UnknownVariant(got, valid) => format!("is \"{got}\", but must be one of {}", list(valid)),
             kind => kind.to_string(),
@@ -122,8 +126,8 @@ fn describe(got: &Actual) -> String {
     }
 }
 
-/// What serde expected, without the names of Rust's types.
-fn in_words(expected: &str) -> String {
+/// Describes what serde expected, without naming Rust types.
+fn describe_expected(expected: &str) -> String {
     match expected {
         "u64" | "usize" | "u32" => "a whole number of at least 0".to_owned(),
         "f64" | "f32" => "a number".to_owned(),

@@ -1,5 +1,5 @@
-//! Every key of the configuration, in one table: its default, what is valid, and what it means. The defaults are the lowest
-//! layer of the configuration, the checks look their ranges up here, and `onnward-engine config` prints the table.
+//! The table of all configuration keys, with defaults, valid ranges and descriptions. It provides the lowest layer of the
+//! configuration and the ranges for validation, and `onnward-engine config` prints it.
 
 use std::fmt::{self, Write};
 use std::ops::RangeInclusive;
@@ -12,16 +12,16 @@ use serde::Serialize;
 pub struct Key {
     /// The name within its table.
     pub name: &'static str,
-    /// The default, as TOML; of a key without one, an example.
+    /// The default as TOML, or an example if there is no default.
     value: &'static str,
     has_default: bool,
-    /// What is valid, where that is a range.
+    /// The valid range, if there is one.
     pub range: Option<Range>,
-    /// What it means, for people.
+    /// The description.
     doc: &'static str,
 }
 
-/// The numbers that a key may have.
+/// The valid range of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Range {
@@ -49,14 +49,14 @@ struct Table {
     keys: &'static [Key],
 }
 
-/// A key as a program reads it.
+/// The machine-readable reference of a key.
 #[derive(Debug, Serialize)]
 struct KeyReference {
     key: String,
     /// The default, as TOML.
     #[serde(skip_serializing_if = "Option::is_none")]
     default: Option<&'static str>,
-    /// A value that it may have, as TOML, where there is no default.
+    /// An example as TOML, if there is no default.
     #[serde(skip_serializing_if = "Option::is_none")]
     example: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,13 +93,13 @@ impl fmt::Display for Range {
     }
 }
 
-/// Finds a key by its name with its table's, such as `batching.workers`.
+/// Finds a key by its full name, such as `batching.workers`.
 pub fn find(path: &str) -> Option<&'static Key> {
     let (table, name) = path.rsplit_once('.').unwrap_or(("", path));
     TABLES.iter().find(|one| one.name == table)?.keys.iter().find(|key| key.name == name)
 }
 
-/// Returns the reference of all keys as a TOML file, whose values are the defaults.
+/// Returns the reference of all keys as a TOML file with the defaults.
 pub fn reference() -> String {
     let mut text = String::new();
     for table in TABLES {
@@ -116,7 +116,7 @@ pub fn reference() -> String {
     text
 }
 
-/// Returns the reference of all keys for programs, to be written as JSON.
+/// Returns the machine-readable reference of all keys.
 pub fn reference_json() -> impl Serialize {
     let keys = TABLES.iter().flat_map(|table| table.keys.iter().map(move |key| (table.name, key)));
     let reference = |(table, key): (&str, &'static Key)| KeyReference {
@@ -133,8 +133,8 @@ const TEN_MINUTES_MS: u64 = 600_000;
 const DAY_MS: u64 = 86_400_000;
 const YEAR_SECONDS: u64 = 366 * 86_400;
 const GIBIBYTE: u64 = 1 << 30;
-/// A message of protobuf has at most 2 GiB.
-const LARGEST_MESSAGE: u64 = (1 << 31) - 1;
+/// The maximum size of a protobuf message, just below 2 GiB.
+const MAX_PROTOBUF_BYTES: u64 = (1 << 31) - 1;
 
 const TABLES: &[Table] = &[
     Table {
@@ -228,7 +228,7 @@ const TABLES: &[Table] = &[
         name: "models",
         keys: &[
             Key::new("max_bytes", "536870912", "The largest model.onnx that is downloaded and loaded.")
-                .within(1024..=LARGEST_MESSAGE),
+                .within(1024..=MAX_PROTOBUF_BYTES),
             Key::new("max_nodes", "20000", "The most nodes of a graph.").within(1..=10_000_000),
             Key::new("max_tree_nodes", "10000000", "The most nodes of all its trees together.")
                 .within(1..=1_000_000_000),
@@ -573,7 +573,7 @@ mod tests {
     use crate::config::{Config, Flags};
 
     #[test]
-    fn the_reference_is_a_configuration_that_means_the_defaults() {
+    fn the_reference_equals_the_defaults() {
         let folder = tempfile::TempDir::new().unwrap();
         let file = folder.path().join("engine.toml");
         std::fs::write(&file, reference()).unwrap();

@@ -7,22 +7,22 @@ use figment::{Error, Metadata, Profile, Provider};
 use super::error::ConfigError;
 use super::keys;
 
-/// One source of values, under the name that an error calls it by.
+/// A source of values, with its name for errors.
 pub struct Layer {
     source: String,
     values: Dict,
 }
 
-/// What the environment variables that are meant for the engine start with.
+/// The prefix of the engine's environment variables.
 const PREFIX: &str = "ONNWARD_";
 
 impl Layer {
-    /// Makes the defaults of the table of keys the lowest layer.
+    /// Creates the lowest layer from the defaults in the table of keys.
     pub fn defaults() -> Result<Self, ConfigError> {
         Ok(Self { source: "default".to_owned(), ..Self::file(Path::new("default"), &keys::reference())? })
     }
 
-    /// The text of a TOML file.
+    /// Creates a layer from the text of a TOML file.
     pub fn file(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let values = toml::from_str(text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start);
@@ -32,21 +32,21 @@ impl Layer {
         Ok(Self { source: path.display().to_string(), values })
     }
 
-    /// An environment variable: `ONNWARD_BATCHING__WORKERS` is `batching.workers`. `None` for one that is not meant for
-    /// the engine.
+    /// Creates a layer from an environment variable: `ONNWARD_BATCHING__WORKERS` sets `batching.workers`.
+    /// `None` if the variable is not for the engine.
     pub fn variable(name: &str, value: &str) -> Option<Self> {
         let key = name.strip_prefix(PREFIX)?.to_ascii_lowercase();
-        if is_service_link(&key) {
+        if is_kubernetes_service_variable(&key) {
             return None;
         }
         let key = key.replace("__", ".");
-        // figment's notation: numbers, truth values and ["lists"] are read as such, everything else is a string.
+        // figment's notation: numbers, Booleans and ["lists"] are parsed, everything else is a string.
         let value =
             if is_secret(&key) { value.into() } else { value.parse().unwrap_or_else(|never| match never {}) };
         Some(Self::nested(format!("environment variable {name}"), &key, value))
     }
 
-    /// A flag of the command line, by the key that it sets.
+    /// Creates a layer from a command-line flag, by the key that it sets.
     pub fn flag(key: &str, value: String) -> Self {
         Self::nested(format!("flag --{}", key.replace('.', "-")), key, Value::from(value))
     }
@@ -57,14 +57,14 @@ impl Layer {
     }
 }
 
-/// Whether the value of this key must not be shown.
+/// Returns whether a key's value is secret.
 pub fn is_secret(key: &str) -> bool {
     matches!(key, "s3.access_key_id" | "s3.secret_access_key" | "s3.session_token")
 }
 
-/// Whether the variable is one that Kubernetes sets in every pod beside a service called `onnward`, such as
+/// Returns whether Kubernetes sets the variable in every pod beside a service called `onnward`, such as
 /// `ONNWARD_SERVICE_HOST` and `ONNWARD_PORT_8000_TCP_ADDR`.
-fn is_service_link(key: &str) -> bool {
+fn is_kubernetes_service_variable(key: &str) -> bool {
     let words: Vec<&str> = key.split('_').collect();
     let service = words.windows(2).any(|pair| pair == ["service", "host"] || pair == ["service", "port"]);
     let port = words.iter().position(|word| *word == "port").map(|at| &words[at + 1..]);

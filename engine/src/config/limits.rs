@@ -1,4 +1,4 @@
-//! `[limits]`: what one client may take from the others.
+//! `[limits]`: the limits of connections, requests and clients.
 
 use std::net::IpAddr;
 use std::num::NonZero;
@@ -26,8 +26,8 @@ pub struct RawLimits {
 }
 
 impl RawLimits {
-    /// What the keys mean.
-    pub fn check(self) -> Result<LimitsConfig, Invalid> {
+    /// Validates the keys.
+    pub fn validate(self) -> Result<LimitsConfig, Invalid> {
         let connections = count("limits.max_connections", self.max_connections)?;
         let streams = count("limits.max_streams", self.max_streams)?;
         let address_rate = rate(
@@ -42,7 +42,7 @@ impl RawLimits {
             max_connections: Some(connections).filter(|connections| *connections > 0),
             max_requests: count("limits.max_requests", self.max_requests)?,
             max_headers: count("limits.max_headers", self.max_headers)?,
-            // Below that, hyper's buffer has no room for a body's pieces.
+            // Below its minimum, hyper's buffer has no room for the chunks of a body.
             max_header_bytes: count("limits.max_header_bytes", self.max_header_bytes)?,
             max_streams: u32::try_from(streams).unwrap_or(u32::MAX),
             address_rate,
@@ -50,13 +50,13 @@ impl RawLimits {
             trusted_proxies: self
                 .trusted_proxies
                 .iter()
-                .map(|text| network(text))
+                .map(|text| parse_network(text))
                 .collect::<Result<_, _>>()?,
         })
     }
 }
 
-/// A rate; zero a second is none, and a burst that is not set is what may come in a second.
+/// Validates a rate. 0 per second means no limit; the burst defaults to the rate.
 fn rate(per_second: (&'static str, u64), burst: (&'static str, u64)) -> Result<Option<Rate>, Invalid> {
     let whole = |(key, value)| count(key, value).map(|value| u32::try_from(value).unwrap_or(u32::MAX));
     let (rate, burst_value) = (whole(per_second)?, whole(burst)?);
@@ -64,13 +64,13 @@ fn rate(per_second: (&'static str, u64), burst: (&'static str, u64)) -> Result<O
         (Some(per_second), burst) => Ok(Some(Rate { per_second, burst: burst.unwrap_or(per_second) })),
         (None, None) => Ok(None),
         (None, Some(_)) => {
-            let problem = format!("is set, but `{}` is not, so nothing is limited: set both", per_second.0);
+            let problem = format!("has no effect, because `{}` is not set: set both", per_second.0);
             Err(Invalid { key: burst.0, problem })
         }
     }
 }
 
-fn network(text: &str) -> Result<IpNet, Invalid> {
+fn parse_network(text: &str) -> Result<IpNet, Invalid> {
     let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
     text.parse().ok().or_else(address).ok_or_else(|| Invalid {
         key: "limits.trusted_proxies",

@@ -1,4 +1,4 @@
-//! `[log]`: what is written down of what happens.
+//! `[log]`: the format, the level and the access log.
 
 use onnward_http::settings::AccessLogConfig;
 use onnward_telemetry::logging::{LogConfig, LogFormat, LogLevel};
@@ -19,8 +19,8 @@ pub struct RawLog {
 }
 
 impl RawLog {
-    /// What the keys mean, for the log as a whole and for the lines of requests.
-    pub fn check(self) -> Result<(LogConfig, AccessLogConfig), Invalid> {
+    /// Validates the keys of the log and of the access log.
+    pub fn validate(self) -> Result<(LogConfig, AccessLogConfig), Invalid> {
         let access = AccessLogConfig {
             sample: share("log.access_sample", self.access_sample)?,
             slow: duration("log.access_slow_ms", self.access_slow_ms)?,

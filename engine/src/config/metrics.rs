@@ -13,17 +13,17 @@ pub struct RawMetrics {
     certificates: Vec<PathBuf>,
 }
 
-/// How many edges there may be: a dashboard with more bands is not read.
-const MOST_EDGES: usize = 4;
+/// The maximum number of edges. A dashboard with more bands is hard to read.
+const MAX_EDGES: usize = 4;
 
 impl RawMetrics {
-    pub fn check(self) -> Result<MetricsConfig, Invalid> {
+    pub fn validate(self) -> Result<MetricsConfig, Invalid> {
         let Self { enabled, risk_bands, certificates } = self;
         let is_inside = risk_bands.iter().all(|edge| *edge > 0.0 && *edge < 1.0);
         let ascends = risk_bands.iter().zip(risk_bands.iter().skip(1)).all(|(lower, upper)| lower < upper);
-        if risk_bands.is_empty() || risk_bands.len() > MOST_EDGES || !is_inside || !ascends {
+        if risk_bands.is_empty() || risk_bands.len() > MAX_EDGES || !is_inside || !ascends {
             let problem = format!(
-                "is {risk_bands:?}, but must list one to {MOST_EDGES} probabilities between 0 and 1, ascending, such as \
+                "is {risk_bands:?}, but must list one to {MAX_EDGES} probabilities between 0 and 1, ascending, such as \
                  [0.3, 0.6]"
             );
             return Err(Invalid { key: "metrics.risk_bands", problem });

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use super::error::Invalid;
 use super::value::{count, within};
 
-/// How large a model file and what is in it may be.
+/// The size limits of a model file and its graph.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawModels {
@@ -16,7 +16,7 @@ pub struct RawModels {
 }
 
 impl RawModels {
-    pub fn check(self) -> Result<ModelBounds, Invalid> {
+    pub fn validate(self) -> Result<ModelBounds, Invalid> {
         Ok(ModelBounds {
             max_bytes: within("models.max_bytes", self.max_bytes)?,
             max_nodes: count("models.max_nodes", self.max_nodes)?,

@@ -1,4 +1,4 @@
-//! `[outcomes]`: what is kept of predictions, and over what their figures are made.
+//! `[outcomes]`: the store of predictions, and the windows over which performance is measured.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,10 +21,10 @@ pub(super) struct RawOutcomes {
 }
 
 impl RawOutcomes {
-    pub(super) fn check(self) -> Result<OutcomesConfig, Invalid> {
+    pub(super) fn validate(self) -> Result<OutcomesConfig, Invalid> {
         let days = |key, days| within(key, days).map(|days| Duration::from_secs(days * 86_400));
         if self.folder.as_ref().is_some_and(|folder| folder.as_os_str().is_empty()) {
-            let problem = "is empty; name a folder, or leave it out to keep no predictions".to_owned();
+            let problem = "is empty; set it to a folder, or leave it out to store no predictions".to_owned();
             return Err(Invalid { key: "outcomes.folder", problem });
         }
         Ok(OutcomesConfig {

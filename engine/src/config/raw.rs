@@ -1,4 +1,4 @@
-//! The keys as they are written down, and their defaults; [`RawConfig::check`] turns them into what they mean.
+//! The keys as they are deserialized. [`RawConfig::validate`] converts them into the configuration.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -125,25 +125,25 @@ struct RawShutdown {
 }
 
 impl RawConfig {
-    /// Where requests are answered.
-    pub fn where_it_answers(&self) -> Result<Addresses, Invalid> {
+    /// Returns the engine's addresses.
+    pub fn listen_addresses(&self) -> Result<Addresses, Invalid> {
         let (listen, admin_listen) = self.addresses()?;
-        Ok(Addresses { listen, admin_listen, tls: self.tls.clone().check()? })
+        Ok(Addresses { listen, admin_listen, tls: self.tls.clone().validate()? })
     }
 
-    /// The addresses to listen on: everybody's, and where it is set the administrators'.
+    /// Parses the public address and the admin address, if set.
     fn addresses(&self) -> Result<(SocketAddr, Option<SocketAddr>), Invalid> {
         let admin = self.admin.listen.as_deref().filter(|text| !text.is_empty());
-        let admin = admin.map(|text| address("admin.listen", text, "127.0.0.1:8001")).transpose()?;
-        Ok((address("listen", &self.listen, "127.0.0.1:8000")?, admin))
+        let admin = admin.map(|text| parse_address("admin.listen", text, "127.0.0.1:8001")).transpose()?;
+        Ok((parse_address("listen", &self.listen, "127.0.0.1:8000")?, admin))
     }
 
-    /// What the keys mean.
-    pub fn check(self) -> Result<Config, Invalid> {
+    /// Validates the keys.
+    pub fn validate(self) -> Result<Config, Invalid> {
         let (listen, admin_listen) = self.addresses()?;
         let repository = self.repository.filter(|path| !path.trim().is_empty()).ok_or_else(|| Invalid {
             key: "repository",
-            problem: "is not set: name the model repository with --repository URL, ONNWARD_REPOSITORY or \
+            problem: "is not set: set the model repository with --repository URL, ONNWARD_REPOSITORY or \
                       `repository` in the configuration file"
                 .to_owned(),
         })?;
@@ -152,16 +152,16 @@ impl RawConfig {
         for (key, name) in default_model.chain(required_models).chain([("alias", &self.alias)]) {
             check_name(key, name)?;
         }
-        let (log, access_log) = self.log.check()?;
+        let (log, access_log) = self.log.validate()?;
         let store_timeout = duration("store.timeout_ms", self.store.timeout_ms)?;
-        let capture = self.capture.check(&self.s3, store_timeout)?;
+        let capture = self.capture.validate(&self.s3, store_timeout)?;
         Ok(Config {
             listen,
             admin_listen,
             audit_file: self.admin.audit_file.filter(|path| !path.as_os_str().is_empty()),
-            auth: self.auth.check(listen, admin_listen)?,
-            tls: self.tls.check()?,
-            limits: self.limits.check()?,
+            auth: self.auth.validate(listen, admin_listen)?,
+            tls: self.tls.validate()?,
+            limits: self.limits.validate()?,
             repository: RepositoryConfig { location: repository, s3: self.s3, timeout: store_timeout },
             alias: self.alias,
             backend: self.backend,
@@ -176,26 +176,26 @@ impl RawConfig {
                 folder: self.cache.folder,
                 max_bytes: within("cache.max_bytes", self.cache.max_bytes)?,
             },
-            models: self.models.check()?,
+            models: self.models.validate()?,
             public_keys: self.signing.public_keys,
             onnxruntime_library: self.onnxruntime.library,
-            batching: self.batching.check()?,
-            http: self.http.check(access_log)?,
-            outcomes: self.outcomes.check()?,
-            shutdown: self.shutdown.check()?,
-            metrics: self.metrics.check()?,
+            batching: self.batching.validate()?,
+            http: self.http.validate(access_log)?,
+            outcomes: self.outcomes.validate()?,
+            shutdown: self.shutdown.validate()?,
+            metrics: self.metrics.validate()?,
             log,
             capture,
-            drift: self.drift.check()?,
-            tracing: self.tracing.check()?,
+            drift: self.drift.validate()?,
+            tracing: self.tracing.validate()?,
         })
     }
 }
 
 impl RawBatching {
-    fn check(self) -> Result<BatchingConfig, Invalid> {
+    fn validate(self) -> Result<BatchingConfig, Invalid> {
         let workers = match count("batching.workers", self.workers)? {
-            // Follows the quota of the control group.
+            // Respects the CPU quota of the control group.
             0 => available_parallelism().map_or(1, usize::from),
             workers => workers,
         };
@@ -212,7 +212,7 @@ impl RawBatching {
 }
 
 impl RawHttp {
-    fn check(self, access_log: AccessLogConfig) -> Result<HttpConfig, Invalid> {
+    fn validate(self, access_log: AccessLogConfig) -> Result<HttpConfig, Invalid> {
         for origin in &self.cors_origins {
             if origin != "*" && !is_origin(origin) {
                 let problem = format!(
@@ -233,7 +233,7 @@ impl RawHttp {
 }
 
 impl RawShutdown {
-    fn check(self) -> Result<ShutdownConfig, Invalid> {
+    fn validate(self) -> Result<ShutdownConfig, Invalid> {
         Ok(ShutdownConfig {
             grace: duration("shutdown.grace_ms", self.grace_ms)?,
             drain_timeout: duration("shutdown.drain_timeout_ms", self.drain_timeout_ms)?,
@@ -241,7 +241,7 @@ impl RawShutdown {
     }
 }
 
-fn address(key: &'static str, text: &str, example: &str) -> Result<SocketAddr, Invalid> {
+fn parse_address(key: &'static str, text: &str, example: &str) -> Result<SocketAddr, Invalid> {
     let problem = || format!("is \"{text}\", but must be an address and a port, such as {example}");
     text.parse().map_err(|_| Invalid { key, problem: problem() })
 }
@@ -256,7 +256,8 @@ fn check_name(key: &'static str, name: &str) -> Result<(), Invalid> {
     Err(Invalid { key, problem })
 }
 
-/// A scheme, a host and perhaps a port, as browsers write an origin: visible ASCII, lower case, no path.
+/// Returns whether a text is an origin as browsers write it: scheme, host and optional port, in visible
+/// lower-case ASCII without a path.
 fn is_origin(text: &str) -> bool {
     let Some((scheme, host)) = text.split_once("://") else { return false };
     let plain = |c: char| c.is_ascii_graphic() && !c.is_ascii_uppercase() && !"/?#@,*\"\\".contains(c);

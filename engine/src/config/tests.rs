@@ -8,7 +8,7 @@ fn load(toml: &str, variables: &[(&str, &str)], flags: &Flags) -> Result<Config,
     let variables = variables.iter().filter_map(|(name, value)| Layer::variable(name, value));
     file.and_then(|file| {
         let layers = std::iter::once(file).chain(variables).chain(flag_layers(flags));
-        from_layers(layers, raw::RawConfig::check)
+        from_layers(layers, raw::RawConfig::validate)
     })
     .map_err(|error| error.to_string())
 }
@@ -36,13 +36,13 @@ fn the_defaults_are_a_working_configuration() {
 }
 
 #[test]
-fn who_listens_to_others_asks_for_keys_or_says_in_so_many_words_that_it_does_not() {
+fn a_public_address_needs_authentication_or_an_explicit_opt_out() {
     let everywhere = [("ONNWARD_LISTEN", "0.0.0.0:8000")];
     refuses("", &everywhere, &["`listen`", "auth.keys_file", "auth.allow_everybody = true"]);
     let keys = load("auth.keys_file = 'keys.toml'", &everywhere, &with_repository()).unwrap();
     assert_eq!(keys.auth.keys_file, Some("keys.toml".into()));
-    let told = [everywhere[0], ("ONNWARD_AUTH__ALLOW_EVERYBODY", "true")];
-    assert_eq!(load("", &told, &with_repository()).unwrap().auth, AuthConfig::default());
+    let allowed = [everywhere[0], ("ONNWARD_AUTH__ALLOW_EVERYBODY", "true")];
+    assert_eq!(load("", &allowed, &with_repository()).unwrap().auth, AuthConfig::default());
     for loopback in ["127.0.0.1:0", "[::1]:8000", "127.9.9.9:1"] {
         assert!(load("", &[("ONNWARD_LISTEN", loopback)], &with_repository()).is_ok(), "{loopback}");
     }
@@ -54,7 +54,7 @@ fn who_listens_to_others_asks_for_keys_or_says_in_so_many_words_that_it_does_not
 }
 
 #[test]
-fn tokens_are_as_good_as_keys_for_those_who_listen_to_others() {
+fn tokens_authenticate_a_public_address_as_keys_do() {
     let everywhere = [("ONNWARD_LISTEN", "0.0.0.0:8000")];
     let toml = "[auth.jwt]\njwks = 'https://login.example/jwks'\nissuer = 'https://login.example'\naudience = 'onnward'";
     let config = load(toml, &everywhere, &with_repository()).unwrap();
@@ -73,7 +73,7 @@ fn tokens_are_as_good_as_keys_for_those_who_listen_to_others() {
 }
 
 #[test]
-fn administrators_have_an_address_of_their_own_which_is_guarded_like_the_other() {
+fn the_admin_address_needs_authentication_like_the_public_one() {
     assert_eq!(load("", &[], &with_repository()).unwrap().admin_listen, None);
     let admin = |address: &str| load(&format!("admin.listen = '{address}'"), &[], &with_repository());
     assert_eq!(admin("127.0.0.1:8001").unwrap().admin_listen, Some("127.0.0.1:8001".parse().unwrap()));
@@ -99,7 +99,7 @@ fn tls_needs_a_certificate_and_its_key() {
 }
 
 #[test]
-fn limits_are_whole_numbers_within_reason() {
+fn limits_are_whole_numbers_in_their_ranges() {
     let limits = load("", &[], &with_repository()).unwrap().limits;
     assert_eq!(
         (limits.clone(), limits.address_rate, limits.max_connections),
@@ -126,7 +126,7 @@ fn limits_are_whole_numbers_within_reason() {
 }
 
 #[test]
-fn the_address_is_known_where_nothing_else_is() {
+fn addresses_load_without_a_repository() {
     let variables = [("ONNWARD_LISTEN".to_owned(), "0.0.0.0:80".to_owned())];
     let addresses = Config::load_addresses(&Flags::default(), variables).unwrap();
     assert_eq!(
@@ -136,7 +136,7 @@ fn the_address_is_known_where_nothing_else_is() {
 }
 
 #[test]
-fn flags_stand_over_variables_over_the_file_over_defaults() {
+fn flags_override_variables_which_override_the_file() {
     let toml = "listen = '127.0.0.1:1'\nbackend = 'tract'\n[batching]\nmax_batch_rows = 7\nworkers = 3";
     let variables = [("ONNWARD_LISTEN", "127.0.0.1:2"), ("ONNWARD_BATCHING__MAX_BATCH_ROWS", "8")];
     let flags = Flags { listen: Some("127.0.0.1:3".into()), ..with_repository() };
@@ -185,7 +185,7 @@ fn a_bad_value_is_named_with_its_source_and_what_is_valid() {
 }
 
 #[test]
-fn predictions_are_kept_only_where_a_folder_says_so() {
+fn predictions_are_stored_only_if_a_folder_is_set() {
     let outcomes = load("", &[], &with_repository()).unwrap().outcomes;
     assert_eq!((outcomes.folder, outcomes.max_predictions), (None, 10_000_000));
     let variables =
@@ -203,7 +203,7 @@ fn predictions_are_kept_only_where_a_folder_says_so() {
 }
 
 #[test]
-fn secrets_are_read_as_they_are_and_never_shown() {
+fn secrets_are_read_verbatim_and_never_shown() {
     let toml = "[s3]\naccess_key_id = 'id'\nregion = 'eu-central-1'\nallow_http = true";
     let variables = [("ONNWARD_S3__SECRET_ACCESS_KEY", "12345")];
     let config = load(toml, &variables, &with_repository()).unwrap();
@@ -236,7 +236,7 @@ fn a_missing_repository_says_how_to_name_one() {
 }
 
 #[test]
-fn variables_that_kubernetes_sets_for_a_service_are_left_alone() {
+fn variables_that_kubernetes_sets_for_a_service_are_ignored() {
     let links = [
         ("ONNWARD_SERVICE_HOST", "10.0.0.1"),
         ("ONNWARD_SERVICE_PORT_HTTP", "8000"),

@@ -1,4 +1,4 @@
-//! `[tls]`: the certificate with which the engine itself speaks TLS.
+//! `[tls]`: the engine's certificate and TLS settings.
 
 use std::path::PathBuf;
 
@@ -17,12 +17,12 @@ pub struct RawTls {
 }
 
 impl RawTls {
-    /// What the keys mean; nothing, if neither certificate nor key is named.
-    pub fn check(self) -> Result<Option<TlsConfig>, Invalid> {
+    /// Validates the keys. `None` if neither certificate nor key is set.
+    pub fn validate(self) -> Result<Option<TlsConfig>, Invalid> {
         let named = |path: Option<PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
         let client_ca_file = named(self.client_ca_file);
         let missing = |key, other: &str| {
-            let problem = format!("is not set although `{other}` is: name both, or neither");
+            let problem = format!("is not set, but `{other}` is: name both, or neither");
             Err(Invalid { key, problem })
         };
         match (named(self.certificate_file), named(self.private_key_file)) {

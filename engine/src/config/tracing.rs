@@ -1,4 +1,4 @@
-//! `[tracing]`: where traces are sent, which, and with which headers.
+//! `[tracing]`: the export of traces.
 
 use std::path::PathBuf;
 
@@ -17,8 +17,8 @@ pub struct RawTracing {
 }
 
 impl RawTracing {
-    /// What the keys mean; `None` without an endpoint.
-    pub fn check(self) -> Result<Option<TracingConfig>, Invalid> {
+    /// Validates the keys. `None` without an endpoint.
+    pub fn validate(self) -> Result<Option<TracingConfig>, Invalid> {
         let sample = share("tracing.sample", self.sample)?;
         let Some(endpoint) = self.endpoint.filter(|endpoint| !endpoint.trim().is_empty()) else {
             return Ok(None);
@@ -27,22 +27,22 @@ impl RawTracing {
     }
 }
 
-/// The path under which a collector takes traces, as OTLP has it.
+/// The path of a collector's traces endpoint in OTLP.
 const TRACES: &str = "/v1/traces";
 
-/// The URL for traces at this collector. What is refused is not repeated: it may hold a password.
+/// Returns the traces URL of a collector. Errors never repeat the value, which may hold a password.
 fn traces_url(endpoint: &str) -> Result<String, Invalid> {
-    let refuse = |problem: &str| Err(Invalid { key: "tracing.endpoint", problem: problem.to_owned() });
+    let invalid = |problem: &str| Err(Invalid { key: "tracing.endpoint", problem: problem.to_owned() });
     let host = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://"));
     match host {
-        None => refuse("must be the URL of a collector, such as http://127.0.0.1:4318"),
+        None => invalid("must be the URL of a collector, such as http://127.0.0.1:4318"),
         Some(host) if host.is_empty() || !host.bytes().all(|byte| byte.is_ascii_graphic()) => {
-            refuse("must be the URL of a collector, such as http://127.0.0.1:4318")
+            invalid("must be the URL of a collector, such as http://127.0.0.1:4318")
         }
         Some(host) if host.contains('@') => {
-            refuse("must not hold credentials: put them in the file that tracing.headers_file names")
+            invalid("must not hold credentials: put them into the file that tracing.headers_file names")
         }
-        Some(host) if host.contains(['?', '#']) => refuse("must end with its path"),
+        Some(host) if host.contains(['?', '#']) => invalid("must end with its path"),
         Some(_) => {
             let endpoint = endpoint.trim_end_matches('/');
             let endpoint = endpoint.strip_suffix(TRACES).unwrap_or(endpoint);
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_path_for_traces_is_added_where_it_is_not_there() {
+    fn a_missing_path_for_traces_is_added() {
         for endpoint in
             ["http://c:4318", "http://c:4318/", "http://c:4318/v1/traces", "http://c:4318/v1/traces/"]
         {
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_collectors_url_is_refused_and_not_repeated() {
+    fn an_invalid_collector_url_is_rejected_and_not_repeated() {
         for endpoint in
             ["hidden", "grpc://hidden", "http://", "http://name:hidden@c", "https://c/?key=hidden"]
         {

@@ -1,4 +1,4 @@
-//! The checks that keys share: each looks up what is valid for its key in the table of [`keys`](super::keys).
+//! Shared validation. Each function looks up the valid range of its key in the table of [`keys`](super::keys).
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use onnward_telemetry::share::Share;
 use super::error::Invalid;
 use super::keys::{self, Range};
 
-/// Checks a whole number.
+/// Validates a whole number.
 pub(super) fn within(key: &'static str, value: u64) -> Result<u64, Invalid> {
     match keys::find(key).and_then(|key| key.range) {
         Some(range @ Range::Whole { min, max }) if !(min..=max).contains(&value) => {
@@ -17,18 +17,18 @@ pub(super) fn within(key: &'static str, value: u64) -> Result<u64, Invalid> {
     }
 }
 
-/// Checks a number of things.
+/// Validates a count.
 pub(super) fn count(key: &'static str, value: u64) -> Result<usize, Invalid> {
     // Every range fits a pointer's width.
     within(key, value).map(|value| usize::try_from(value).unwrap_or(usize::MAX))
 }
 
-/// Checks a time in milliseconds.
+/// Validates a duration in milliseconds.
 pub(super) fn duration(key: &'static str, value: u64) -> Result<Duration, Invalid> {
     within(key, value).map(Duration::from_millis)
 }
 
-/// Checks a number that need not be whole.
+/// Validates a number that may have a fraction.
 pub(super) fn number(key: &'static str, value: f64) -> Result<f64, Invalid> {
     match keys::find(key).and_then(|key| key.range) {
         Some(range @ Range::Number { min, max }) if !(min..=max).contains(&value) => {
@@ -38,7 +38,7 @@ pub(super) fn number(key: &'static str, value: f64) -> Result<f64, Invalid> {
     }
 }
 
-/// Checks a share of something.
+/// Validates a share.
 pub(super) fn share(key: &'static str, value: f64) -> Result<Share, Invalid> {
     number(key, value).map(Share::of)
 }

@@ -11,7 +11,7 @@ use onnward_schemas::{Confusion, CrossValidation, Figures, SCORE_BINS};
 /// A categorical feature: its name, and each value with its rows and its positives.
 type Category<'a> = (&'a str, &'a [(&'a str, usize, usize)]);
 
-/// Two models on a table like the published telephone company's.
+/// Returns two models on a table like the published telephone company's.
 pub(super) fn telco() -> Comparison {
     let categories: [Category<'_>; 9] = [
         ("Contract", &[("Month-to-month", 3875, 1655), ("One year", 1473, 166), ("Two year", 1695, 48)]),
@@ -68,7 +68,7 @@ pub(super) fn telco() -> Comparison {
     comparison("telco", "Churn", candidates, features)
 }
 
-/// One model on a small table of another kind.
+/// Returns one model on a small table of another kind.
 pub(super) fn bank() -> Comparison {
     let values = vec![
         Group { name: "France".to_owned(), rows: 401, positives: 64 },
@@ -88,7 +88,7 @@ pub(super) fn bank() -> Comparison {
     comparison("bank", "Exited", candidates, features)
 }
 
-/// Four models, sixty features with long names, forty values in each category.
+/// Returns four models, with sixty long feature names and forty values per category.
 pub(super) fn large() -> Comparison {
     let values: Vec<Group> = (0..40)
         .map(|index| Group {
@@ -214,7 +214,7 @@ fn candidate(
     }
 }
 
-/// Rows as (probability, whether positive), highest probability first; the probabilities are right on
+/// Returns rows as (probability, whether positive), highest probability first. The probabilities are right on
 /// average.
 fn simulate(rows: usize, strength: f64, seed: u64) -> Vec<(f64, bool)> {
     let mut state = seed;

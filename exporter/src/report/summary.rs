@@ -132,7 +132,7 @@ fn lead(comparison: &Comparison, models: &[Model<'_>], winner: &Model<'_>, findi
     )
 }
 
-/// How the winner was chosen, and whether the choice was close.
+/// Describes how the winner was chosen, and whether the choice was close.
 fn choice(winner: &Model<'_>, second: Option<&Model<'_>>, finding: &Finding<'_>) -> String {
     let figure = |model: &Model<'_>| {
         let validation = &model.candidate.cross_validation;

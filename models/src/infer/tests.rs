@@ -51,7 +51,7 @@ fn assert_table_reads(schema: &Schema, path: &Path) {
     }
 }
 
-/// A feature without what a table cannot tell: its description, its limits.
+/// Returns a feature without what a table cannot show: its description and its limits.
 fn visible(feature: &Feature) -> Feature {
     let mut feature = Feature { description: String::new(), ..feature.clone() };
     if let FeatureKind::Numeric { min, max, .. } = &mut feature.kind {
@@ -101,7 +101,7 @@ fn a_bank_table_gives_its_schema_back_but_for_numbers_meant_as_categories() {
     assert_table_reads(schema, &table.path);
 }
 
-/// Rows with an awkward column of every kind.
+/// Returns rows with an awkward column of every kind.
 fn awkward_table() -> String {
     let mut text = String::from(
         "\u{feff},RowNumber,client id,Surname,Postcode,\"say \"\"hi\"\"\",Country,Old,Fixed,Churn Reason,Attrition_Flag\n",

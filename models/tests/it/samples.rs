@@ -64,7 +64,7 @@ pub fn table(name: &str, content: impl AsRef<[u8]>) -> PathBuf {
     path
 }
 
-/// A shop whose young customers of the basic plan leave; `spend` tells nothing.
+/// Returns a shop's customers. Young ones of the basic plan leave; `spend` has no effect.
 pub fn shop_rows(rows: usize, seed: u64) -> String {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut text = "id,age,plan,spend,left\n".to_owned();
@@ -81,7 +81,7 @@ pub fn shop_rows(rows: usize, seed: u64) -> String {
     text
 }
 
-/// A bank whose customers with one product and no activity leave, which is one in five.
+/// Returns a bank's customers. Those with one product and no activity leave, which is one in five.
 pub fn bank_rows(rows: usize, seed: u64) -> String {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut text = "active,balance,Exited,products\n".to_owned();

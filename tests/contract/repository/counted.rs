@@ -30,17 +30,17 @@ impl Counted {
         }
     }
 
-    /// The files that were read since this was asked last.
+    /// Returns the files read since the last call.
     pub fn reads(&self) -> Vec<String> {
         std::mem::take(&mut self.reads.lock().unwrap())
     }
 
-    /// The listings that were made since this was asked last.
+    /// Returns the number of listings since the last call.
     pub fn listings(&self) -> usize {
         self.listings.swap(0, Ordering::Relaxed)
     }
 
-    /// From now on the store answers nothing, or everything again.
+    /// Makes the store stop or resume answering.
     pub fn set_down(&self, is_down: bool) {
         self.is_down.store(is_down, Ordering::Relaxed);
     }

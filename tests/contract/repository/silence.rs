@@ -32,7 +32,7 @@ async fn a_transfer_that_stops_ends_with_the_stores_name_and_the_timeout() {
     }
 }
 
-/// A store that has one version, whose artifact never comes whole.
+/// Serves a store that has one version, whose artifact never arrives completely.
 async fn serve(artifact: Artifact) -> (Repository, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());

@@ -30,7 +30,7 @@ const KEY_SET: &str = r#"{"keys": [
     {"kty": "OKP", "kid": "b", "crv": "Ed25519", "alg": "EdDSA", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
 ]}"#;
 
-/// The first line is what a caller shows, the rest a file of API keys or of keys of tokens.
+/// Runs the target. The first line is a caller's credential, the rest a file of API keys or token keys.
 pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let (presented, file) = text.split_once('\n').unwrap_or((text, ""));

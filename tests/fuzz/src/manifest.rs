@@ -17,7 +17,8 @@ const ALIAS: &str = "champion";
 /// The content of every `model.onnx` that is not written by a section.
 const CONTENT: &[u8] = b"model";
 
-/// Sections `=== PATH`, each a file in the folder of one model; of `schema.toml` the text is a schema.
+/// Runs the target. Each section `=== PATH` is a file in the folder of one model; that of `schema.toml` holds
+/// a schema.
 pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let files: Vec<(&str, &str)> = sections(text).take(32).collect();
@@ -36,14 +37,14 @@ fn runtime() -> &'static Runtime {
     RUNTIME.get_or_init(|| Builder::new_current_thread().build().unwrap())
 }
 
-/// What is said of a foreign file, of each that there is.
+/// Checks a configuration against each external file.
 fn config(text: &str) {
     let Ok(read) = ExternalConfig::parse(text) else { return };
     assert_eq!(ExternalConfig::parse(text).unwrap(), read);
     const FILES: [&[u8]; 3] = [
-        include_bytes!("../../data/foreign/torch-logits.onnx"),
-        include_bytes!("../../data/foreign/sklearn-pipeline.onnx"),
-        include_bytes!("../../data/foreign/lightgbm.onnx"),
+        include_bytes!("../../data/external/torch-logits.onnx"),
+        include_bytes!("../../data/external/sklearn-pipeline.onnx"),
+        include_bytes!("../../data/external/lightgbm.onnx"),
     ];
     for bytes in FILES {
         if let Ok(model) = ExternalModel::decode(MODEL, bytes, Some(text)) {
@@ -93,7 +94,7 @@ async fn look_around(files: &[(&str, &str)]) {
     }
 }
 
-/// What is fetched is what its manifest says, and nobody is trusted who is not known.
+/// Checks that fetched files match their manifest, and that only known signers are trusted.
 fn check_fetched(model: &str, version: u64, fetched: &FetchedModel) {
     let FetchedModel { manifest, manifest_text, signatures, config, bytes, .. } = fetched;
     assert_eq!((&sha256_hex(bytes), bytes.len() as u64), (&manifest.sha256, manifest.size_bytes));

@@ -17,8 +17,8 @@ use prost::Message;
 
 use super::sections::sections;
 
-/// Sections `=== KEY`, each a property of a graph that is right. `{fingerprint}` stands for that of the schema, which nobody
-/// finds by chance.
+/// Runs the target. Each section `=== KEY` is a property of a valid graph. `{fingerprint}` stands for that of
+/// the schema, which is never found by chance.
 pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let schema = sections(text).find(|(key, _)| *key == "schema");
@@ -36,7 +36,7 @@ pub fn run(data: &[u8]) {
     load(&artifact.metadata);
 }
 
-/// The graph of an artifact, without properties.
+/// Returns the graph of an artifact without properties.
 fn graph() -> &'static ModelProto {
     static GRAPH: OnceLock<ModelProto> = OnceLock::new();
     GRAPH.get_or_init(|| {
@@ -45,14 +45,14 @@ fn graph() -> &'static ModelProto {
     })
 }
 
-/// What is read can be written, and reads the same.
+/// Checks that an artifact can be written and reads the same.
 fn check_round_trip(artifact: &Artifact) {
     let Ok(written) = Artifact::new(graph().clone(), artifact.metadata.clone()) else { return };
     let again = Artifact::decode(&written.encode()).unwrap();
     assert_eq!(artifact.metadata, again.metadata);
 }
 
-/// What an engine makes of it before and while it serves.
+/// Uses the metadata as an engine does before and while it serves.
 fn load(metadata: &Metadata) {
     let Metadata { schema, profile, .. } = metadata;
     let encoded = encoded_rows(metadata);

@@ -9,7 +9,7 @@ use onnward_onnx::ProbabilityOutput;
 use onnward_runtime::backend::{Backend, BackendError, BackendKind, Batch, Session, Tract};
 use onnward_runtime::check::check;
 
-/// The bytes of an ONNX file.
+/// Runs the target on the bytes of an ONNX file.
 pub fn run(data: &[u8]) {
     static BACKENDS: OnceLock<Vec<Arc<dyn Backend>>> = OnceLock::new();
     let backends = BACKENDS.get_or_init(|| vec![Arc::new(Watched(Tract::new()))]);
@@ -24,7 +24,7 @@ thread_local! {
     static IN_RUNTIME: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this thread is in tract: a panic of its own is an error for the engine, and no crash.
+/// Returns whether this thread is in tract. A panic there is an error for the engine, not a crash.
 pub fn is_in_runtime() -> bool {
     IN_RUNTIME.get()
 }

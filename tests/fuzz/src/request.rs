@@ -13,7 +13,7 @@ const LIMITS: RowsLimits = RowsLimits::of_rows(40);
 /// A time in milliseconds since 1970.
 const NOW: u64 = 1_790_000_000_000;
 
-/// The first byte says who is asked, the others are the body.
+/// Runs the target. The first byte selects the parser, and the others are the body.
 pub fn run(data: &[u8]) {
     let Some((who, body)) = data.split_first() else { return };
     match who {
@@ -23,15 +23,16 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Telco's, one of names and values that are hard to write, and that of a foreign file, which keeps strings.
+/// Returns the parsers of three schemas: Telco's, one with difficult names and values, and that of an
+/// external file, which keeps strings.
 fn parsers() -> &'static [RowParser] {
     static PARSERS: OnceLock<Vec<RowParser>> = OnceLock::new();
     PARSERS.get_or_init(|| {
         let telco = SchemaFile::parse(include_str!("../../../schemas/telco.toml")).unwrap().schema;
         let hard = SchemaFile::parse(HARD).unwrap().schema;
-        let foreign = include_bytes!("../../data/foreign/sklearn-pipeline.onnx");
-        let foreign = ExternalModel::decode("foreign", foreign, None).unwrap().schema;
-        [telco, hard, foreign].map(RowParser::new).into()
+        let external = include_bytes!("../../data/external/sklearn-pipeline.onnx");
+        let external = ExternalModel::decode("external", external, None).unwrap().schema;
+        [telco, hard, external].map(RowParser::new).into()
     })
 }
 
@@ -101,7 +102,7 @@ fn rows(parser: &RowParser, body: &[u8]) {
     }
 }
 
-/// Whatever the fast path reads, the general reader reads in the same way.
+/// Checks that the general parser agrees with the fast path.
 fn check_fast_path(parser: &RowParser, body: &[u8], keeps_keys: bool) {
     let Ok(text) = str::from_utf8(body) else { return };
     let Some(fast) = parser.parse_fast(text, LIMITS, keeps_keys) else { return };
@@ -109,7 +110,7 @@ fn check_fast_path(parser: &RowParser, body: &[u8], keeps_keys: bool) {
     assert!(same_values(&fast, &general) && fast.rows.len == general.rows.len && fast.keys == general.keys);
 }
 
-/// What was accepted fits the schema.
+/// Checks that accepted rows fit the schema.
 fn check_rows(schema: &Schema, ParsedRows { rows, .. }: &ParsedRows) {
     assert!((1..=LIMITS.max_rows).contains(&rows.len), "{} rows", rows.len);
     assert_eq!(rows.values.len(), rows.len * schema.features.len());
@@ -138,7 +139,7 @@ fn fits(feature: &Feature, value: f32) -> bool {
     }
 }
 
-/// A row is read the same by itself as among others.
+/// Checks that each row reads the same alone as among others.
 fn check_each_alone(parser: &RowParser, body: &[u8], read: &ParsedRows) {
     let (schema, rows) = (parser.schema(), &read.rows);
     // What the row reader skips, a tree of values may refuse: a number of 400 digits in the identifier.
@@ -164,7 +165,7 @@ fn same_values(one: &ParsedRows, other: &ParsedRows) -> bool {
     same_bits && one.rows.texts == other.rows.texts && one.shape == other.shape
 }
 
-/// Not a number is equal to itself here.
+/// Converts values to bits, so that NaN is equal to itself.
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }

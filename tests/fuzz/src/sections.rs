@@ -1,7 +1,7 @@
 /// The line that begins a section, before its name.
 const MARK: &str = "=== ";
 
-/// A text of several parts, each under a line `=== NAME`. What comes before the first of them belongs to none.
+/// Splits a text into its parts, each below a line `=== NAME`. Text before the first of them belongs to none.
 pub fn sections(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut rest = text;
     std::iter::from_fn(move || {

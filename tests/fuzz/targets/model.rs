@@ -17,8 +17,8 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     mutation::mutate(data, size, max_size, seed)
 });
 
-/// Whether it is tract that panics, which the engine takes for a model that cannot be opened or run. What the engine does in it,
-/// the walk through a forest, must not.
+/// Returns whether tract panics, which the engine reports as a model that cannot be opened or run. The
+/// engine's own code there, the forest evaluation, must not panic.
 fn is_of_a_runtime(info: &PanicHookInfo<'_>) -> bool {
     let is_ours = |file: &str| file.contains("engine/src") || file.contains("schemas/");
     is_in_runtime() && info.location().is_some_and(|location| !is_ours(location.file()))

@@ -142,7 +142,7 @@ fn change_graph(graph: &mut GraphProto, random: &mut ChaCha8Rng, depth: usize) {
     }
 }
 
-/// The values that a node may read.
+/// Returns the values that a node may read.
 fn names(graph: &GraphProto) -> Vec<String> {
     let outputs = graph.node.iter().flat_map(|node| &node.output).cloned();
     let inputs = graph.input.iter().map(|input| input.name().to_owned());
@@ -296,7 +296,7 @@ fn one_of<'a, T>(list: &'a mut [T], random: &mut ChaCha8Rng) -> Option<&'a mut T
     list.get_mut(at)
 }
 
-/// The bytes as the fuzzer changes them, with room for `more`.
+/// Returns the bytes after a mutation by the fuzzer, with room for `more`.
 fn mutated(bytes: &[u8], more: usize) -> Vec<u8> {
     let mut changed = bytes.to_vec();
     changed.resize(bytes.len() + more, 0);

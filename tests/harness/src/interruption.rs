@@ -19,8 +19,8 @@ pub fn wait_if_ending() {
     }
 }
 
-/// From now on SIGHUP, SIGINT or SIGTERM kills all descendants of this process, and then ends it. The exit
-/// code is that of a shell: 128 plus the signal's number.
+/// Installs a handler of SIGHUP, SIGINT and SIGTERM that kills all descendants of this process and then
+/// exits. The exit code is that of a shell: 128 plus the signal's number.
 ///
 /// # Errors
 /// [`HarnessError::System`].

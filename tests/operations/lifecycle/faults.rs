@@ -18,7 +18,7 @@ fn a_store_that_fails_changes_nothing_that_is_served() {
 
 const TRACT: &[&str] = &["--backend", "tract"];
 
-/// Every request to the store fails.
+/// Checks serving while every request to the store fails.
 fn whole_store(fixture: &Fixture) {
     let model = "model";
     fixture.publish(model);
@@ -62,7 +62,7 @@ fn goes_on_without_the_store(fixture: &Fixture, engine: &Engine, model: &str, fa
     assert!(age_of_the_last_look(engine) > 0.0);
 }
 
-/// Versions that were published meanwhile are served without intervention.
+/// Checks that versions published during an outage are served without intervention.
 fn comes_back(fixture: &Fixture, engine: &Engine, model: &str) {
     let newest = fixture.newest(model);
     serves(engine, model, newest);
@@ -77,7 +77,7 @@ fn age_of_the_last_look(engine: &Engine) -> f64 {
     line.unwrap().split_once(' ').unwrap().1.parse().unwrap()
 }
 
-/// The listing succeeds, and the download of a new version fails.
+/// Checks a listing that succeeds with a download that fails.
 fn downloads(fixture: &Fixture) {
     let model = "model";
     fixture.publish(model);
@@ -116,7 +116,8 @@ fn downloads(fixture: &Fixture) {
     serves(&engine, model, 6);
 }
 
-/// A download may take any time while data arrives. An interrupted one continues where it ended.
+/// Checks that a download may take any time while data arrives, and that an interrupted one continues where
+/// it ended.
 fn slow_downloads(fixture: &Fixture) {
     let model = "model";
     fixture.publish(model);

@@ -45,7 +45,7 @@ fn added_and_removed(fixture: &Fixture, engine: &Engine) {
     serves(engine, model, fixture.publish(model));
 }
 
-/// Versions are written once. A loaded version stays, and the status says that its files have changed.
+/// Changes the files of a loaded version. The version stays, and the status reports the change.
 fn changed_in_place(fixture: &Fixture, engine: &Engine) {
     let model = "changed-in-fixture";
     fixture.publish(model);
@@ -86,7 +86,7 @@ fn truncated(fixture: &Fixture, engine: &Engine) {
     );
 }
 
-/// A second version whose file differs from its manifest, until it is repaired.
+/// Publishes a second version whose file differs from its manifest, then repairs it.
 fn wrong_then_right(fixture: &Fixture, engine: &Engine, model: &str, wrong: Vec<u8>, error: [&str; 2]) {
     fixture.publish(model);
     serves(engine, model, 1);
@@ -131,7 +131,7 @@ fn manifest_malformed(fixture: &Fixture, engine: &Engine) {
     serves(engine, model, 2);
 }
 
-/// A pointer that cannot be read leaves its own model as it is, and affects no other.
+/// Checks that an unreadable pointer leaves its own model unchanged and affects no other.
 fn alias_malformed(fixture: &Fixture, engine: &Engine) {
     let (model, other) = ("alias-malformed", "alias-malformed-beside");
     fixture.publish(model);

@@ -56,7 +56,7 @@ fn two_promotions_at_once(fixture: &Fixture, engine: &Engine) {
     serves(engine, model, named);
 }
 
-/// Entries are ordered by their numbers. The times in manifests and entries are informative only.
+/// Checks that entries are ordered by their numbers. The times in manifests and entries are informative only.
 fn skewed_clocks(fixture: &Fixture, engine: &Engine) {
     let model = "skewed-clocks";
     for (version, created) in [(1, "2126-11-22T00:00:00Z"), (2, "1970-01-01T00:00:00Z")] {
@@ -83,7 +83,7 @@ fn skewed_clocks(fixture: &Fixture, engine: &Engine) {
     serves(engine, model, 1);
 }
 
-/// A model that is removed while a version is downloaded, and returns.
+/// Removes a model while a version is downloaded, and restores it.
 fn unloaded_while_loading(fixture: &Fixture, engine: &Engine) {
     let model = "unloaded-while-loading";
     let file = loads_slowly(fixture, engine, model);
@@ -97,7 +97,7 @@ fn unloaded_while_loading(fixture: &Fixture, engine: &Engine) {
     serves(engine, model, fixture.publish(model));
 }
 
-/// A download that is not desired any more does not delay the version that is desired instead.
+/// Checks that a download that is no longer desired does not delay the version that is desired instead.
 fn overtaken(fixture: &Fixture, engine: &Engine) {
     let model = "overtaken";
     let file = loads_slowly(fixture, engine, model);
@@ -121,7 +121,8 @@ fn is_loading(engine: &Engine, model: &str, version: u64) {
     status_where(engine, model, "is loading", |status| status["loading"]["version"] == version);
 }
 
-/// Only the served version stays loaded, so that each promotion loads one version and unloads another.
+/// Checks that only the served version stays loaded, so that each promotion loads one version and unloads
+/// another.
 fn swaps(fixture: &Fixture) {
     const PROMOTIONS: u64 = 12;
     let model = "swaps";

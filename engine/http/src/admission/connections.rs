@@ -215,7 +215,7 @@ mod tests {
 
     const MAX_REQUEST_AGE: Duration = Duration::from_secs(60);
 
-    /// Who of these was told to make room for one more.
+    /// Returns the index of the connection that was evicted for a new one.
     async fn evicted(connections: &Arc<Connections>, slots: Vec<ConnectionSlot>) -> Option<usize> {
         let entering = tokio::spawn({
             let connections = Arc::clone(connections);

@@ -116,7 +116,7 @@ mod tests {
 
     use super::*;
 
-    /// Memory for bodies of one unit each.
+    /// Creates memory for bodies of one unit each.
     fn memory() -> Arc<Semaphore> {
         Arc::new(Semaphore::new(1_000))
     }

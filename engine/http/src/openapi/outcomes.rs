@@ -66,7 +66,7 @@ fn label() -> AnySchema {
         .into()
 }
 
-/// What both kinds of outcome may have, and nothing more.
+/// Adds the fields that both kinds of outcome may have, and allows no others.
 fn completed(outcome: ObjectBuilder) -> ObjectBuilder {
     let text = "When it turned out, which has passed; with a key, the last prediction until then is meant.";
     let time = optional(Type::String, text).format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));

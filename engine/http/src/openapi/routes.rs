@@ -163,7 +163,7 @@ fn one_model(models: &[Arc<ServingModel>]) -> Operation {
     refusing(operation, &ApiError::Loading, "/models/other", loading).build()
 }
 
-/// What the served version says about itself.
+/// Returns the fields that describe the served version.
 fn about_served() -> [(&'static str, AnySchema); 14] {
     [
         ("version", count(1, "")),

@@ -22,7 +22,7 @@ struct Figures<'a> {
 }
 
 /// Why an external file has no drift detection.
-pub const EXTERNAL: &str = "the file is foreign, and holds no profile of the rows it was trained on";
+pub const EXTERNAL: &str = "the file is external, and holds no profile of the rows it was trained on";
 const DISABLED: &str = "`drift.enabled` is false in the engine's configuration";
 
 /// Answers with the last windows compared with training, as JSON.

@@ -1,4 +1,4 @@
-//! `[auth.jwt]`: whose tokens are accepted.
+//! `[auth.jwt]`: the issuer and the rules of accepted tokens.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -26,37 +26,34 @@ pub struct RawJwt {
 }
 
 impl RawJwt {
-    /// What the keys mean; `None` without a key set.
-    pub fn check(self) -> Result<Option<TokenRules>, Invalid> {
+    /// Validates the keys. `None` without a key set.
+    pub fn validate(self) -> Result<Option<TokenRules>, Invalid> {
         let refresh = Duration::from_secs(within("auth.jwt.refresh_s", self.refresh_s)?);
         let leeway = Duration::from_secs(within("auth.jwt.leeway_s", self.leeway_s)?);
         let Some(jwks) = set(self.jwks) else {
             return match set(self.issuer).or(set(self.audience)) {
                 None => Ok(None),
-                Some(_) => refuse(
+                Some(_) => invalid(
                     "auth.jwt.jwks",
-                    "is not set although a token's issuer or audience is: name the file or the address of the issuer's key set",
+                    "is not set, but auth.jwt.issuer or auth.jwt.audience is: set it to the file or URL of the issuer's key set",
                 ),
             };
         };
         let Some(issuer) = set(self.issuer) else {
-            return refuse(
-                "auth.jwt.issuer",
-                "is not set: name whose tokens are accepted, as they say in `iss`",
-            );
+            return invalid("auth.jwt.issuer", "is not set: set it to the `iss` of accepted tokens");
         };
         let Some(audience) = set(self.audience) else {
-            let problem = "is not set: name what tokens for this engine say in `aud`; those for another service must not open this one";
-            return refuse("auth.jwt.audience", problem);
+            let problem = "is not set: set it to the `aud` of tokens for this engine, so that those for other services are rejected";
+            return invalid("auth.jwt.audience", problem);
         };
         for (key, claim) in
             [("auth.jwt.scope_claim", &self.scope_claim), ("auth.jwt.name_claim", &self.name_claim)]
         {
             if claim.is_empty() {
-                return refuse(key, "is empty; name a claim, or leave it out");
+                return invalid(key, "is empty; set it to a claim, or leave it out");
             }
         }
-        let jwks = place(&jwks, refresh)?;
+        let jwks = parse_jwks(&jwks, refresh)?;
         check_algorithms(&self.algorithms, &jwks)?;
         let Self { scope_claim, scope_prefix, name_claim, algorithms, .. } = self;
         Ok(Some(TokenRules {
@@ -72,7 +69,7 @@ impl RawJwt {
     }
 }
 
-fn refuse<T>(key: &'static str, problem: &str) -> Result<T, Invalid> {
+fn invalid<T>(key: &'static str, problem: &str) -> Result<T, Invalid> {
     Err(Invalid { key, problem: problem.to_owned() })
 }
 
@@ -82,40 +79,40 @@ fn set(value: Option<String>) -> Option<String> {
 
 fn check_algorithms(algorithms: &[TokenAlgorithm], jwks: &JwksPlace) -> Result<(), Invalid> {
     match (algorithms, jwks) {
-        ([], _) => refuse(
+        ([], _) => invalid(
             "auth.jwt.algorithms",
-            "is empty; name at least one of HS256, RS256, ES256, EdDSA, or leave it out",
+            "is empty; list at least one of HS256, RS256, ES256, EdDSA, or leave it out",
         ),
-        ([TokenAlgorithm::Hs256], JwksPlace::Url { .. }) => refuse(
+        ([TokenAlgorithm::Hs256], JwksPlace::Url { .. }) => invalid(
             "auth.jwt.algorithms",
-            "names HS256 alone, whose secrets are read from files only, and auth.jwt.jwks is an address",
+            "lists only HS256, whose secrets are read only from files, but auth.jwt.jwks is a URL",
         ),
         _ => Ok(()),
     }
 }
 
-/// A file or an address. What is refused is not repeated: it may hold a password.
-fn place(text: &str, refresh: Duration) -> Result<JwksPlace, Invalid> {
+/// Parses a file path or URL. Errors never repeat the value, which may hold a password.
+fn parse_jwks(text: &str, refresh: Duration) -> Result<JwksPlace, Invalid> {
     const KEY: &str = "auth.jwt.jwks";
     if !text.contains("://") {
         return Ok(JwksPlace::File(PathBuf::from(text)));
     }
     let Ok(url) = Url::parse(text) else {
-        return refuse(
+        return invalid(
             KEY,
             "must be a file or an address such as https://login.example.com/.well-known/jwks.json",
         );
     };
     match url.scheme() {
         _ if !url.username().is_empty() || url.password().is_some() => {
-            refuse(KEY, "must not hold credentials: a key set is public")
+            invalid(KEY, "must not hold credentials: a key set is public")
         }
-        "http" if !is_loopback(&url) => refuse(
+        "http" if !is_loopback(&url) => invalid(
             KEY,
-            "must begin with https://, unless it is an address of this machine: whoever can change the keys on their way lets in whom they like",
+            "must begin with https://, unless the host is this machine: an attacker who changes the keys in transit could admit any client",
         ),
         "http" | "https" => Ok(JwksPlace::Url { url, refresh }),
-        _ => refuse(KEY, "must be a file, or an address that begins with https://"),
+        _ => invalid(KEY, "must be a file, or a URL that begins with https://"),
     }
 }
 
@@ -149,12 +146,12 @@ mod tests {
     #[test]
     fn keys_come_from_files_over_tls_or_from_this_machine() {
         for file in ["jwks.json", "/etc/onnward/jwks.json"] {
-            assert_eq!(raw(file).check().unwrap().unwrap().jwks, JwksPlace::File(file.into()));
+            assert_eq!(raw(file).validate().unwrap().unwrap().jwks, JwksPlace::File(file.into()));
         }
         for url in
             ["https://login.example/jwks", "http://127.0.0.1:8080/k", "http://[::1]/k", "http://localhost/k"]
         {
-            assert!(matches!(raw(url).check().unwrap().unwrap().jwks, JwksPlace::Url { .. }), "{url}");
+            assert!(matches!(raw(url).validate().unwrap().unwrap().jwks, JwksPlace::Url { .. }), "{url}");
         }
         for (url, part) in [
             ("http://login.example/jwks", "must begin with https://"),
@@ -164,15 +161,15 @@ mod tests {
             ("https://name:hidden@login.example/jwks", "must not hold credentials"),
             ("https://", "must be a file or an address"),
         ] {
-            let Invalid { key, problem } = raw(url).check().unwrap_err();
+            let Invalid { key, problem } = raw(url).validate().unwrap_err();
             assert!(key == "auth.jwt.jwks" && problem.contains(part), "{url}: {problem}");
             assert!(!problem.contains("hidden"), "{problem}");
         }
     }
 
     #[test]
-    fn tokens_of_anybody_for_anything_are_never_accepted() {
-        let key_of = |raw: RawJwt| raw.check().unwrap_err().key;
+    fn tokens_need_an_issuer_an_audience_and_algorithms() {
+        let key_of = |raw: RawJwt| raw.validate().unwrap_err().key;
         assert_eq!(key_of(RawJwt { issuer: None, ..raw("f") }), "auth.jwt.issuer");
         assert_eq!(key_of(RawJwt { audience: Some(" ".to_owned()), ..raw("f") }), "auth.jwt.audience");
         assert_eq!(key_of(RawJwt { jwks: None, ..raw("f") }), "auth.jwt.jwks");
@@ -180,6 +177,6 @@ mod tests {
         assert_eq!(key_of(RawJwt { algorithms: Vec::new(), ..raw("f") }), "auth.jwt.algorithms");
         let secrets_alone = RawJwt { algorithms: vec![TokenAlgorithm::Hs256], ..raw("https://a.example/k") };
         assert_eq!(key_of(secrets_alone), "auth.jwt.algorithms");
-        assert_eq!(defaults().check(), Ok(None));
+        assert_eq!(defaults().validate(), Ok(None));
     }
 }

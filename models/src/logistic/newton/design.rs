@@ -148,7 +148,7 @@ impl<'a> Design<'a> {
     }
 }
 
-/// The columns of the design that a numeric column becomes.
+/// Returns the design's columns for a numeric column.
 fn numbers_of(column: usize, values: &[f32], knots: usize) -> Vec<Number> {
     let segments = spline::segments(column, values, knots);
     if segments.is_empty() {

@@ -11,8 +11,7 @@ fn fitted(features: &Array2<f32>, labels: &[bool], c: f64, knots: usize) -> (Pre
     (preprocessor, model)
 }
 
-/// Categories with unknown and missing ones among them, numbers with missing ones, and labels that hang on
-/// both.
+/// Returns categories and numbers, some of them unknown or missing, and labels that depend on both.
 fn table(rows: usize) -> (Array2<f32>, Vec<bool>) {
     let features = Array2::from_shape_fn((rows, 2), |(row, at)| match (at, row % 50) {
         (0, 7) => -1.0,

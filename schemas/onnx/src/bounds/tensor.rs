@@ -96,7 +96,7 @@ impl Layout {
             }
             DataType::Int2 | DataType::Uint2 => Self { packed: 4, ..layout(2, List::Int32) },
             DataType::String => Self { bits: None, ..layout(0, List::Text) },
-            // Truth values, whole numbers and floats of 8 bits.
+            // Booleans, whole numbers and floats of 8 bits.
             _ => layout(8, List::Int32),
         })
     }

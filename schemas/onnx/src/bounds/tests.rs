@@ -24,7 +24,7 @@ const BOUNDS: ModelBounds = ModelBounds {
     max_features: 30,
 };
 
-/// Why a model is refused. Whatever it claims, that is found out at once.
+/// Returns why a model is refused, which must be found immediately, whatever the model claims.
 #[track_caller]
 fn refused_bytes(bytes: &[u8]) -> BoundsError {
     let start = Instant::now();
@@ -73,7 +73,7 @@ fn attribute(name: &str) -> AttributeProto {
     AttributeProto { name: Some(name.to_owned()), ..AttributeProto::default() }
 }
 
-/// Every place where a graph can hold a tensor.
+/// Returns a graph for every place that can hold a tensor.
 fn places_of(tensor: &TensorProto) -> Vec<GraphProto> {
     let value = AttributeProto { t: Some(tensor.clone()), ..attribute("value") };
     let values = AttributeProto { tensors: vec![tensor.clone()], ..attribute("values") };
@@ -83,7 +83,7 @@ fn places_of(tensor: &TensorProto) -> Vec<GraphProto> {
     places
 }
 
-/// The graph as a branch of another.
+/// Returns the graph as a branch of another one.
 fn nested(graph: GraphProto) -> GraphProto {
     of_node(node("", "If", vec![AttributeProto { g: Some(graph), ..attribute("then_branch") }]))
 }
@@ -262,7 +262,7 @@ fn inputs_that_claim_billions_of_columns_are_refused_before_a_field_is_made_of_e
     refused(graph(vec![input(16), input(i64::MAX), input(i64::MAX)]));
 }
 
-/// A field of protobuf that holds bytes.
+/// Encodes a field of protobuf that holds bytes.
 fn field(number: u32, content: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     prost::encoding::bytes::encode(number, &content.to_vec(), &mut bytes);
@@ -289,7 +289,7 @@ fn a_small_file_that_would_take_much_memory_is_refused_before_it_is_decoded() {
     }
 }
 
-/// Messages in each other: the fields' numbers again and again, the last one innermost.
+/// Encodes nested messages. The field numbers repeat, and the last one is innermost.
 fn deep(numbers: &[u64], times: usize) -> Vec<u8> {
     let numbers: Vec<u64> = numbers.iter().copied().cycle().take(numbers.len() * times).collect();
     let mut lengths = Vec::with_capacity(numbers.len());

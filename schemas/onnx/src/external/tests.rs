@@ -10,7 +10,7 @@ use crate::proto::{
     ValueInfoProto, type_proto,
 };
 
-/// A value of shape `sizes`, of which 0 is any.
+/// Returns a value of shape `sizes`, where 0 is any size.
 fn value(name: &str, element: DataType, sizes: &[i64]) -> ValueInfoProto {
     let size = |size: &i64| Dimension {
         value: (*size != 0).then_some(dimension::Value::DimValue(*size)),
@@ -26,7 +26,7 @@ fn value(name: &str, element: DataType, sizes: &[i64]) -> ValueInfoProto {
     }
 }
 
-/// A value that is no tensor, as a ZipMap makes it.
+/// Returns a value that is not a tensor, such as the output of a ZipMap.
 fn map(name: &str) -> ValueInfoProto {
     ValueInfoProto {
         name: Some(name.to_owned()),
@@ -58,7 +58,7 @@ fn integer(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: Some(name.to_owned()), i: Some(value), ..AttributeProto::default() }
 }
 
-/// A graph whose nodes are not looked at.
+/// Returns a graph whose nodes do not matter.
 fn graph(inputs: &[ValueInfoProto], outputs: &[ValueInfoProto]) -> GraphProto {
     GraphProto { input: inputs.to_vec(), output: outputs.to_vec(), ..GraphProto::default() }
 }
@@ -88,7 +88,7 @@ fn matrix() -> ValueInfoProto {
     value("x", FLOAT, &[0, 3])
 }
 
-/// What scikit-learn's converter writes of a logistic regression: labels, and a ZipMap over the
+/// Returns the output of scikit-learn's converter for a logistic regression: labels, and a ZipMap over the
 /// probabilities.
 fn zip_mapped(labels: AttributeProto) -> GraphProto {
     let mut graph = graph(&[matrix()], &[value("label", DataType::Int64, &[0]), map("output_probability")]);
@@ -237,7 +237,7 @@ fn weights_in_another_file_are_refused_with_the_exporters_option() {
     assert!(message.contains("\"model.data\"") && message.contains("external_data=False"), "{message}");
 }
 
-/// Two one-hot encoded columns, of which the encoder of the first fails on what it does not know.
+/// Returns two one-hot encoded columns. The first encoder fails on unknown values.
 fn encoded() -> GraphProto {
     let mut graph =
         with_inputs(&[value("plan", DataType::String, &[0, 1]), value("calls", DataType::Int64, &[0, 1])]);

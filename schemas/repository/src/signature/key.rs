@@ -159,7 +159,7 @@ fn has(text: &[u8], kind: &str) -> bool {
     String::from_utf8_lossy(text).lines().any(|line| line.starts_with("-----BEGIN") && line.contains(kind))
 }
 
-/// A section of a PEM file; what is written here fits on one of its lines of 64 digits.
+/// Encodes a section of a PEM file. The content fits on one line of 64 digits.
 fn pem(kind: &str, der: &[u8]) -> String {
     format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", BASE64_STANDARD.encode(der))
 }

@@ -39,7 +39,7 @@ impl Drop for Keys {
     }
 }
 
-/// A version without a configuration.
+/// Returns a version without a configuration.
 fn subject<'a>(model: &'a str, version: u64, manifest_text: &'a str) -> Subject<'a> {
     Subject { model, version, manifest_text, config: None }
 }

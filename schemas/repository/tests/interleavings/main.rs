@@ -150,7 +150,7 @@ fn run(promoted: &[u64], jobs: &[Job], listing: Listing, orders: Orders) {
     }
 }
 
-/// An engine that polls at this moment finds every version that a pointer names.
+/// Checks that an engine that polls now finds every version that a pointer names.
 fn check_always(repository: &Repository, order: &dyn Fn() -> String) {
     let mut watch = Watch::new(repository.clone());
     let mut snapshot = watch.snapshot().now_or_never().unwrap().unwrap();
@@ -161,8 +161,7 @@ fn check_always(repository: &Repository, order: &dyn Fn() -> String) {
     }
 }
 
-/// All that was reported as done holds, nothing has failed without a reason, and nobody has left a file
-/// behind.
+/// Checks that all reported results hold, every failure has a reason, and no file is left behind.
 fn check_at_the_end(repository: &Repository, jobs: &[Job], reports: &[Report], order: &str) {
     let status = repository.status(MODEL).now_or_never().unwrap().unwrap();
     let is_there = |version: u64| status.versions.iter().any(|found| found.version == version);

@@ -118,7 +118,7 @@ impl Scheduler {
     }
 }
 
-/// The files of a store, by path.
+/// Lists the files of a store by path.
 pub fn files(store: &dyn ObjectStore) -> Vec<String> {
     let listed: Vec<ObjectMeta> = store.list(None).try_collect().now_or_never().unwrap().unwrap();
     let mut files: Vec<String> = listed.into_iter().map(|file| file.location.to_string()).collect();
@@ -225,7 +225,8 @@ impl<R> Run<R> {
 }
 
 impl Shared {
-    /// A file's name and content in short: files are written once, so the writer tells the content.
+    /// Returns a short label of a file's name and content. Files are written once, so the writer identifies
+    /// the content.
     fn label(&self, path: &str) -> String {
         let writer = self.writers.get(path).map_or_else(String::new, |task| format!("@{task}"));
         format!("{}{writer}", without_id(path))
@@ -238,7 +239,7 @@ impl Shared {
     }
 }
 
-/// A path without its random digits, of which there are 16.
+/// Returns a path without its 16 random digits.
 fn without_id(path: &str) -> String {
     let parts = path.split_inclusive(['/', '.', '-']);
     let shown = parts.map(|part| {

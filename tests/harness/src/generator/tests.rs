@@ -8,8 +8,8 @@ use super::*;
 
 pub const REQUEST: &[u8] = b"{\"answer\": 42}";
 
-/// A server that answers its `n`th request on a connection with `answer(n)`, and closes it where that is
-/// empty.
+/// Starts a server that answers its `n`th request on a connection with `answer(n)`, or closes the connection
+/// if that is empty.
 pub fn server(answer: impl Fn(usize) -> String + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

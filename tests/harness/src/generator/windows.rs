@@ -286,12 +286,12 @@ fn latencies(histogram: &Histogram<u64>) -> Option<Latencies> {
 mod tests {
     use super::*;
 
-    /// A latency of which the first half was spent waiting to be sent.
+    /// Returns a latency whose first half was spent waiting to be sent.
     fn after(latency: Duration) -> Latency {
         Latency { from_due: latency, from_sent: Some(latency / 2) }
     }
 
-    /// Windows of one second with so many answers each.
+    /// Returns windows of one second with these numbers of responses.
     fn windows(answers: &[u32]) -> Windows {
         let start = Instant::now();
         let mut windows = Windows::new(start).unwrap();

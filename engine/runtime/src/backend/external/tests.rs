@@ -4,9 +4,9 @@ use super::*;
 use crate::fixtures::Scripted;
 
 /// Named inputs: two floats, an integer, a closed set of strings, any string.
-const PIPELINE: &[u8] = include_bytes!("../../../../../tests/data/foreign/sklearn-pipeline.onnx");
+const PIPELINE: &[u8] = include_bytes!("../../../../../tests/data/external/sklearn-pipeline.onnx");
 /// One matrix of three floats.
-const NETWORK: &[u8] = include_bytes!("../../../../../tests/data/foreign/torch-logits.onnx");
+const NETWORK: &[u8] = include_bytes!("../../../../../tests/data/external/torch-logits.onnx");
 
 fn decode(bytes: &[u8]) -> ExternalModel {
     ExternalModel::decode("external", bytes, None).unwrap()

@@ -2,7 +2,7 @@ use super::*;
 use crate::backend::{Input, InputValues};
 use crate::fixtures::Scripted;
 
-const NETWORK: &[u8] = include_bytes!("../../../../../tests/data/foreign/torch-logits.onnx");
+const NETWORK: &[u8] = include_bytes!("../../../../../tests/data/external/torch-logits.onnx");
 
 fn first_column(inputs: &[Input]) -> Vec<f32> {
     let InputValues::Floats(values) = &inputs[0].values else { panic!("{inputs:?}") };

@@ -4,7 +4,7 @@ fn ints(name: &str, ints: &[i64]) -> AttributeProto {
     AttributeProto { ints: ints.to_vec(), ..attribute(name) }
 }
 
-/// Two decisions below each other, with three leaves.
+/// Returns two decisions, one below the other, with three leaves.
 fn ensemble() -> NodeProto {
     let modes =
         TensorProto { data_type: Some(DataType::Uint8 as i32), int32_data: vec![0; 2], ..floats(&[2], &[]) };
@@ -25,7 +25,7 @@ fn ensemble() -> NodeProto {
     node("ai.onnx.ml", "TreeEnsemble", attributes)
 }
 
-/// The same tree with its leaves as nodes.
+/// Returns the same tree with its leaves as nodes.
 fn classifier() -> NodeProto {
     let strings = |name: &str, texts: &[&'static str]| AttributeProto {
         strings: texts.iter().map(|text| Bytes::from_static(text.as_bytes())).collect(),
@@ -49,7 +49,7 @@ fn classifier() -> NodeProto {
     node("ai.onnx.ml", "TreeEnsembleClassifier", attributes)
 }
 
-/// The node with one number of an attribute changed.
+/// Returns the node with one number of an attribute changed.
 fn changed(mut node: NodeProto, name: &str, at: usize, number: i64) -> NodeProto {
     let found = node.attribute.iter_mut().find(|attribute| attribute.name() == name).unwrap();
     found.ints[at] = number;
@@ -138,7 +138,7 @@ fn the_lists_of_a_tree_are_of_one_length() {
     }
 }
 
-/// A tree of ai.onnx.ml 5 that goes down as a chain.
+/// Returns a tree of ai.onnx.ml 5 that is a chain of decisions.
 fn chain(decisions: i64) -> NodeProto {
     let count = decisions as usize;
     let mut node = ensemble();
