@@ -4,6 +4,8 @@
 //! and a scheduler decides whose operation comes next. Two orders that lead to the same files and the same
 //! observations are explored once, so the search ends although there are billions of orders.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod scheduler;
 
 use std::sync::Arc;
