@@ -60,9 +60,9 @@ pub enum SignatureError {
         /// The keys that are trusted.
         trusted: Vec<KeyId>,
     },
-    /// A signature is invalid for these files.
+    /// A signature is wrong for these files.
     #[error(
-        "the signature of version {version} of {model} by key {key_id} is invalid: manifest.json, \
+        "the signature of version {version} of {model} by key {key_id} is wrong: manifest.json, \
          config.toml, the model's name, the version or the signature was changed after signing: find out who \
          changed it, and publish and sign the model as a new version"
     )]
