@@ -42,7 +42,7 @@ pub enum AdminClientError {
         reason: String,
     },
     /// The engine answers with an error.
-    #[error("{url} answered {status}: {reason}")]
+    #[error("{url} answers {status}: {reason}")]
     Rejected {
         /// The URL.
         url: String,

@@ -84,9 +84,16 @@ pub fn of_divided_opinions(backend: &dyn Backend) -> Vec<u8> {
             node("Abs", &["rest"], "size"),
             node("Mul", &["size", "huge"], "enlarged"),
             node("Min", &["enlarged", "quarter"], "quarter_or_nothing"),
-            node("Add", &[TRAINED, "quarter_or_nothing"], PROBABILITIES),
+            // Halved, so that a quarter more is still a probability.
+            node("Mul", &[TRAINED, "half"], "halved"),
+            node("Add", &["halved", "quarter_or_nothing"], PROBABILITIES),
         ],
-        constants: vec![number("three", 3.0), number("huge", 1e12), number("quarter", 0.25)],
+        constants: vec![
+            number("three", 3.0),
+            number("huge", 1e12),
+            number("quarter", 0.25),
+            number("half", 0.5),
+        ],
     };
     let mut metadata = trained().metadata.clone();
     let bytes = artifact(ending.clone(), metadata.clone());

@@ -51,7 +51,7 @@ impl BatchRunner {
             }
         }));
         if ran.is_err() {
-            tracing::error!(rows, unanswered = requests.len(), "a batch panicked");
+            tracing::error!(rows, "a batch panicked; its unanswered requests fail");
             for request in requests {
                 let error = SubmitError::Failed("scoring panicked".to_owned());
                 // An answer wakes its client, which could panic too.

@@ -278,7 +278,7 @@ impl ModelReconciler {
             if let Some(reason) = reason {
                 let reason = format!(
                     "the files of version {version} changed after it was loaded ({reason}). Versions are \
-                     immutable: the loaded one stays until a restart, so publish a new version"
+                     written once: the loaded one stays until a restart, so publish a new version"
                 );
                 self.fail(Some(version), "changed", reason);
             }

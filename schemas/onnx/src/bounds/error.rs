@@ -17,8 +17,8 @@ pub enum BoundsError {
     },
     /// Decoded, the file would take many times its own size.
     #[error(
-        "the file has {bytes} bytes and would take more than {limit} bytes of memory, which no exporter \
-         causes: export the model again"
+        "the file has {bytes} bytes and would take more than {limit} bytes once it is decoded, which no \
+         exporter causes: export the model again"
     )]
     Inflated {
         /// The file's size.

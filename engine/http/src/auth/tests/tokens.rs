@@ -236,7 +236,7 @@ async fn a_file_of_keys_is_read_again_and_a_broken_one_changes_nothing() {
     std::fs::write(&doors.path, "{\"keys\": []}").unwrap();
     look_thrice();
     Doors::refused(doors.all(&claims()).await);
-    assert!(log.text().contains("none is accepted"), "{}", log.text());
+    assert!(log.text().contains("all tokens are rejected"), "{}", log.text());
 }
 
 #[test]
