@@ -98,7 +98,7 @@ impl Load {
 }
 
 fn configuration(folder: &Path) -> String {
-    let certificate = root().join("engine/src/metrics/certificates/century.pem");
+    let certificate = root().join("engine/telemetry/src/metrics/certificates/century.pem");
     let [predictions, captured] = ["predictions", "captured"].map(|name| folder.join(name));
     format!(
         r#"
