@@ -1,6 +1,6 @@
 //! Writes a fitted model as an ONNX file, with its preprocessing in the graph.
 //!
-//! The [`encoder`] turns raw named inputs into `features`. The [`model_graph`] turns `features` into
+//! The `encoder` turns raw named inputs into `features`. The `model_graph` turns `features` into
 //! `probabilities` and `label`. Both use only operators that ONNX Runtime and tract compute alike.
 
 mod encoder;

@@ -1,4 +1,4 @@
-//! Shared validation. Each function looks up the valid range of its key in the table of [`keys`](super::keys).
+//! Shared validation. Each function looks up the valid range of its key in the table of [`keys`].
 
 use std::time::Duration;
 
