@@ -193,9 +193,9 @@ impl MemoryBudget {
         self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room).is_ok()
     }
 
-    /// Reserves memory that is already in use, even above the limit.
-    fn reserve(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    /// Returns how many bytes are not reserved.
+    fn room(&self) -> usize {
+        self.limit.saturating_sub(self.bytes.load(Ordering::Relaxed))
     }
 
     fn release(&self, bytes: usize) {

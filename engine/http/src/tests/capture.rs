@@ -96,10 +96,9 @@ async fn a_line_holds_a_row_as_it_was_sent_and_what_was_answered() {
         "probability": single.json()["probability"], "decision": single.json()["churn"],
     });
     assert_eq!(first, expected);
-    assert_eq!(
-        (&lines[2]["id"], &lines[2]["features"]["charges"]),
-        (&many.json()["predictions"][1]["id"], &Value::Null)
-    );
+    assert_eq!(lines[2]["id"], many.json()["predictions"][1]["id"]);
+    let sent = json!({"months": 60, "plan": "basic", "senior": "0", "region": "east"});
+    assert_eq!(lines[2]["features"], sent);
     assert_eq!(lines[2]["request_id"], many.header("x-request-id").unwrap());
     assert_eq!(lines[2]["decision"], true);
     assert!(!lines.iter().any(|line| line.to_string().contains("hidden")), "{lines:?}");
@@ -163,6 +162,44 @@ async fn a_client_cannot_choose_by_its_request_ids_what_is_captured() {
     let mut lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     assert!(captured.iter().all(|line| line["request_id"] == "always-the-same"));
     assert!(lines.any(|line| line["http.request.id"] == captured[0]["request_id"]));
+}
+
+/// Neither a schema of many features nor an identifier that holds a document makes more of a body.
+#[tokio::test]
+async fn lines_grow_with_what_was_sent_and_not_with_the_schema() {
+    let capturing = Capturing::start(|config| {
+        config.rules.identifier = true;
+        config.max_waiting_bytes = 16 << 20;
+    });
+    let engine = &capturing.engine;
+    let row = r#"{"months": 1, "plan": "full", "senior": 0, "region": null, "id": {"a":
+        [1e5, "\n"]}}"#;
+    let body = format!("[{}]", vec![row; 100].join(", "));
+    let answer = engine.post("/models/phone/predict", body.clone()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let file = capturing.finish().remove(0).1;
+    assert_eq!(file.len(), 100);
+    let features = json!({"months": 1, "plan": "full", "senior": 0, "region": null});
+    assert!(file.iter().all(|line| line["features"] == features && line["identifier"]["a"][1] == "\n"));
+    let bytes = text_bytes(&capturing.folder.path().join("captures"));
+    assert!(bytes < body.len() + 100 * 300, "{bytes} bytes of {}", body.len());
+}
+
+fn text_bytes(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| if path.is_dir() { text_bytes(&path) } else { std::fs::read(path).unwrap().len() })
+        .sum()
+}
+
+#[tokio::test]
+async fn lines_that_have_no_room_are_lost_and_counted_though_their_body_had_some() {
+    let body = format!("[{}]", vec![PHONE_ROW; 10].join(","));
+    let capturing = Capturing::start(|config| config.max_waiting_bytes = body.len() + 100);
+    assert_eq!(capturing.engine.post("/models/phone/predict", body).await.status, 200);
+    assert_eq!(capturing.finish().len(), 0);
+    capturing.counts(r#"onnward_capture_lost_total{model="phone",reason="no_room"} 1"#);
+    assert_eq!(capturing.engine.capture.as_ref().unwrap().waiting_bytes(), 0);
 }
 
 #[tokio::test]

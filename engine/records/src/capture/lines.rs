@@ -1,11 +1,17 @@
 //! Formats predictions as JSON lines, one for each row.
+//!
+//! What a client sent is copied as text. Nothing else of a body is kept, so that the memory and the lines
+//! grow with what was sent, and not with the number of features in the schema.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::fmt;
 
 use onnward_rows::BodyShape;
 use onnward_schemas::Schema;
+use onnward_telemetry::metrics::CaptureLoss;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
 use super::Prediction;
 use crate::capture::CaptureRules;
@@ -19,7 +25,7 @@ struct Line<'a> {
     /// The prediction's id, as in the answer and for its outcome.
     id: IdText,
     #[serde(skip_serializing_if = "Option::is_none")]
-    identifier: Option<&'a Value>,
+    identifier: Option<&'a RawValue>,
     model: &'a str,
     version: u64,
     features: Features<'a>,
@@ -27,61 +33,134 @@ struct Line<'a> {
     decision: bool,
 }
 
-/// The values as the client sent them, in the schema's order; null if absent.
+/// The values as the client sent them, in the schema's order. What it left out is left out here, too.
 struct Features<'a> {
-    row: &'a Map<String, Value>,
+    /// Each value with the index of its feature.
+    values: &'a [(usize, &'a RawValue)],
     schema: &'a Schema,
-    redact: &'a BTreeSet<String>,
 }
 
 impl Serialize for Features<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for feature in self.schema.features.iter().filter(|feature| !self.redact.contains(&feature.name)) {
-            map.serialize_entry(&feature.name, self.row.get(&feature.name).unwrap_or(&Value::Null))?;
+        for (index, value) in self.values {
+            map.serialize_entry(&self.schema.features[*index].name, value)?;
         }
         map.end()
     }
 }
 
-/// Formats a prediction as JSON lines. `None` if the body does not match its rows.
-pub fn lines(prediction: &Prediction, rules: &CaptureRules) -> Option<Vec<u8>> {
-    let rows = rows(&prediction.body, prediction.form)?;
+/// Formats a prediction as JSON lines.
+///
+/// # Errors
+/// [`CaptureLoss::NoRoom`] once the lines are longer than `max_bytes`; [`CaptureLoss::Unreadable`] if the
+/// body does not match its rows.
+pub fn lines(
+    prediction: &Prediction,
+    rules: &CaptureRules,
+    max_bytes: usize,
+) -> Result<Vec<u8>, CaptureLoss> {
+    let rows = rows(&prediction.body, prediction.form).ok_or(CaptureLoss::Unreadable)?;
     let probabilities = &prediction.probabilities;
+    if rows.len() != probabilities.len() {
+        return Err(CaptureLoss::Unreadable);
+    }
     let (model, schema) = (&prediction.model, prediction.model.description.schema());
     let time = prediction.time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-    let identifier =
-        schema.identifier.as_ref().filter(|name| rules.identifier && !rules.redact.contains(*name));
+    let identifier = schema.identifier.as_deref().filter(|_| rules.identifier);
     let first = prediction.first.text();
-    let mut written = Vec::with_capacity(prediction.body.len() + rows.len() * 256);
+    let mut written = Vec::new();
     for (index, (row, probability)) in rows.iter().zip(probabilities).enumerate() {
-        let row = row.as_object()?;
+        let fields: Fields<'_> = serde_json::from_str(row.get()).map_err(|_| CaptureLoss::Unreadable)?;
+        let row = Row::of(fields, schema, identifier, rules);
         let line = Line {
             time: &time,
             request_id: &prediction.request_id,
             id: first.of_row(index),
-            identifier: identifier.and_then(|name| row.get(name)),
+            identifier: row.identifier,
             model: &model.name,
             version: model.version,
-            features: Features { row, schema, redact: &rules.redact },
+            features: Features { values: &row.values, schema },
             probability: *probability,
             decision: schema.is_positive(*probability),
         };
-        serde_json::to_writer(&mut written, &line).ok()?;
+        let start = written.len();
+        serde_json::to_writer(&mut written, &line).map_err(|_| CaptureLoss::Unreadable)?;
+        // Between the parts of a value that is a list or an object, a client may break the line.
+        written[start..]
+            .iter_mut()
+            .filter(|byte| matches!(byte, b'\n' | b'\r'))
+            .for_each(|byte| *byte = b' ');
         written.push(b'\n');
+        if written.len() > max_bytes {
+            return Err(CaptureLoss::NoRoom);
+        }
     }
-    (rows.len() == probabilities.len()).then_some(written)
+    Ok(written)
 }
 
-/// Parses the rows of an answered body.
-fn rows(body: &[u8], form: BodyShape) -> Option<Vec<Value>> {
-    let whole: Value = serde_json::from_slice(body).ok()?;
-    match (form, whole) {
-        (BodyShape::Single, row) => Some(vec![row]),
-        (BodyShape::Many, Value::Array(rows)) => Some(rows),
-        (BodyShape::Many, mut holder) => match holder.get_mut("instances").map(Value::take) {
-            Some(Value::Array(rows)) => Some(rows),
-            _ => None,
-        },
+/// What is written of a row.
+struct Row<'a> {
+    values: Vec<(usize, &'a RawValue)>,
+    identifier: Option<&'a RawValue>,
+}
+
+impl<'a> Row<'a> {
+    fn of(fields: Fields<'a>, schema: &Schema, identifier: Option<&str>, rules: &CaptureRules) -> Self {
+        let mut row = Self { values: Vec::with_capacity(fields.0.len()), identifier: None };
+        for (name, value) in fields.0.into_iter().filter(|(name, _)| !rules.redact.contains(&**name)) {
+            match schema.index_of(&name) {
+                Some(index) => row.values.push((index, value)),
+                None if identifier == Some(&*name) => row.identifier = Some(value),
+                None => {}
+            }
+        }
+        row.values.sort_unstable_by_key(|(index, _)| *index);
+        row
+    }
+}
+
+/// Splits an answered body into its rows.
+fn rows(body: &[u8], form: BodyShape) -> Option<Vec<&RawValue>> {
+    #[derive(serde::Deserialize)]
+    struct Holder<'a> {
+        #[serde(borrow)]
+        instances: Vec<&'a RawValue>,
+    }
+    match form {
+        BodyShape::Single => serde_json::from_slice(body).ok().map(|row| vec![row]),
+        BodyShape::Many if body.trim_ascii_start().starts_with(b"[") => serde_json::from_slice(body).ok(),
+        BodyShape::Many => serde_json::from_slice(body).ok().map(|holder: Holder<'_>| holder.instances),
+    }
+}
+
+/// The fields of a row, in the order in which they were sent.
+struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+/// A field's name, copied only if it is written with escapes.
+#[derive(serde::Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OfRow;
+
+        impl<'de> Visitor<'de> for OfRow {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+                let mut found = Vec::new();
+                while let Some((Name(name), value)) = fields.next_entry()? {
+                    found.push((name, value));
+                }
+                Ok(Fields(found))
+            }
+        }
+
+        deserializer.deserialize_map(OfRow)
     }
 }

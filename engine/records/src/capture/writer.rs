@@ -88,14 +88,20 @@ impl Writer {
     fn add(&mut self, prediction: Prediction) -> Option<File> {
         self.warn_unknown_features(&prediction);
         let model = &prediction.model.name;
-        let written = lines(&prediction, &self.rules);
+        let room = self.budget.room();
+        let written = lines(&prediction, &self.rules, room);
         self.budget.release(prediction.body.len());
-        let Some(written) = written else {
-            self.metrics.capture_lost(model, CaptureLoss::Unreadable, 1);
-            return None;
-        };
-        self.budget.reserve(written.len());
-        self.files.add(model, &written, prediction.time)
+        let written = written.and_then(|written| match self.budget.try_reserve(written.len()) {
+            true => Ok(written),
+            false => Err(CaptureLoss::NoRoom),
+        });
+        match written {
+            Ok(written) => self.files.add(model, &written, prediction.time),
+            Err(loss) => {
+                self.metrics.capture_lost(model, loss, 1);
+                None
+            }
+        }
     }
 
     /// Warns about redacted features that no model has, because the name may be misspelled.
