@@ -111,8 +111,10 @@ pub fn metadata(toml: &str) -> Metadata {
             max: 2.0,
         },
     });
+    let mut score = vec![0; SCORE_BINS];
+    (score[1], score[16]) = (7, 3);
     Metadata {
-        profile: Profile { rows: 2, features: features.collect(), score: vec![0; SCORE_BINS] },
+        profile: Profile { rows: 2, features: features.collect(), score },
         schema,
         family: "logistic".to_owned(),
         parameters: BTreeMap::from([("alpha".to_owned(), 1.0)]),
@@ -138,5 +140,5 @@ fn evaluation() -> Evaluation {
     };
     let cross_validation =
         CrossValidation { fold_roc_auc: vec![0.84, 0.86], roc_auc_mean: 0.85, roc_auc_std: 0.01 };
-    Evaluation { train_rows: 8, test_rows: 10, cross_validation, test }
+    Evaluation { train_rows: 2, test_rows: 10, cross_validation, test }
 }

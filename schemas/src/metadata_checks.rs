@@ -12,19 +12,36 @@ use crate::profile::{FeatureProfile, Profile, SCORE_BINS};
 /// with all of them.
 const MAX_EDGES: usize = 1000;
 
+/// How many parameters a model has at most, and how long the names of a family and of a parameter are. Pages
+/// and logs print them.
+const MAX_PARAMETERS: usize = 1000;
+const MAX_NAME_BYTES: usize = 200;
+
+/// How many folds a cross-validation has at most.
+const MAX_FOLDS: usize = 1000;
+
 /// The largest log loss. That of a double's smallest probability is 745.
 const MAX_LOG_LOSS: f64 = 1000.0;
 
 type Checked = Result<(), MetadataError>;
 
 pub(crate) fn check(metadata: &Metadata) -> Checked {
-    let Metadata { schema, parameters, evaluation, profile, golden, .. } = metadata;
+    let Metadata { schema, family, parameters, evaluation, profile, golden, provenance: _ } = metadata;
+    if family.len() > MAX_NAME_BYTES {
+        let value = format!("a name of {} bytes", family.len());
+        return Err(MetadataError::new("family", value, format!("at most {MAX_NAME_BYTES} bytes")));
+    }
+    at_most("parameters", parameters.len(), MAX_PARAMETERS)?;
     for (name, value) in parameters {
+        if name.len() > MAX_NAME_BYTES {
+            let value = format!("a name of {} bytes", name.len());
+            return Err(MetadataError::new("parameters", value, format!("at most {MAX_NAME_BYTES} bytes")));
+        }
         finite(|| format!("parameters.{name}"), *value)?;
     }
     check_golden(golden, schema.features.len())?;
     check_evaluation(evaluation)?;
-    check_profile(profile, &schema.features)
+    check_profile(profile, evaluation, &schema.features)
 }
 
 fn check_golden(golden: &Golden, features: usize) -> Checked {
@@ -61,6 +78,7 @@ fn check_evaluation(evaluation: &Evaluation) -> Checked {
             return Err(MetadataError::new(format!("evaluation.{field}"), rows, "from 1 to 2^53"));
         }
     }
+    at_most("evaluation.cross_validation.fold_roc_auc", cross_validation.fold_roc_auc.len(), MAX_FOLDS)?;
     for (fold, area) in cross_validation.fold_roc_auc.iter().enumerate() {
         share(|| format!("evaluation.cross_validation.fold_roc_auc[{fold}]"), *area)?;
     }
@@ -99,7 +117,13 @@ fn check_figures(figures: &Figures, rows: u64) -> Checked {
     sum_to("evaluation.test.confusion", "evaluation.test_rows", counts, rows)
 }
 
-fn check_profile(profile: &Profile, features: &[Feature]) -> Checked {
+/// Checks the profile. Live rows are compared with it, so one of no rows, or of other rows than those that the
+/// model was fitted and evaluated on, would switch the drift of its model off.
+fn check_profile(profile: &Profile, evaluation: &Evaluation, features: &[Feature]) -> Checked {
+    if profile.rows != evaluation.train_rows as u64 {
+        let permitted = format!("{}, as evaluation.train_rows says", evaluation.train_rows);
+        return Err(MetadataError::new("profile.rows", profile.rows, permitted));
+    }
     if profile.features.len() != features.len() {
         let value = format!("a list of {}", profile.features.len());
         let permitted = format!("a list of {}: a profile for each feature", features.len());
@@ -112,7 +136,8 @@ fn check_profile(profile: &Profile, features: &[Feature]) -> Checked {
         let value = format!("a list of {}", profile.score.len());
         return Err(MetadataError::new("profile.score", value, format!("a list of {SCORE_BINS}")));
     }
-    sum("profile.score", profile.score.iter().copied()).map(drop)
+    let scores = profile.score.iter().copied();
+    sum_to("profile.score", "evaluation.test_rows", scores, evaluation.test_rows as u64)
 }
 
 fn check_feature(field: &str, seen: &FeatureProfile, feature: &Feature, rows: u64) -> Checked {
@@ -151,11 +176,7 @@ fn check_order(field: &str, edges: &[f32], [min, median, max]: [f32; 3]) -> Chec
         let permitted = format!("from its min, {min}, to its max, {max}");
         return Err(MetadataError::new(format!("{field}.median"), median, permitted));
     }
-    if edges.len() > MAX_EDGES {
-        let (value, permitted) =
-            (format!("a list of {}", edges.len()), format!("a list of at most {MAX_EDGES}"));
-        return Err(MetadataError::new(format!("{field}.edges"), value, permitted));
-    }
+    at_most(&format!("{field}.edges"), edges.len(), MAX_EDGES)?;
     let mut last = None;
     for (at, edge) in edges.iter().enumerate() {
         let follows = last.is_none_or(|last| *edge > last);
@@ -175,6 +196,14 @@ fn length(field: &str, counts: &[u64], expected: usize) -> Checked {
     }
     let value = format!("a list of {}", counts.len());
     Err(MetadataError::new(format!("{field}.counts"), value, format!("a list of {expected}")))
+}
+
+fn at_most(field: &str, length: usize, most: usize) -> Checked {
+    if length <= most {
+        return Ok(());
+    }
+    let (value, permitted) = (format!("a list of {length}"), format!("a list of at most {most}"));
+    Err(MetadataError::new(field, value, permitted))
 }
 
 fn share(field: impl FnOnce() -> String, value: f64) -> Checked {

@@ -56,8 +56,11 @@ impl Default for ModelBounds {
     }
 }
 
-/// The largest metadata, in bytes.
+/// The largest metadata, in bytes, of a model with few features.
 const MAX_METADATA_BYTES: usize = 32 * 1024 * 1024;
+/// How many bytes of metadata a feature may have beyond that. The trainer writes some 400: its definition, its
+/// profile and its values in the golden rows.
+const METADATA_BYTES_PER_FEATURE: usize = 1024;
 /// The most golden rows; the exporter writes a few dozen.
 const MAX_GOLDEN_ROWS: usize = 10_000;
 /// The most categories of all features together: each is searched for the values of a row.
@@ -77,7 +80,8 @@ pub fn decode_model_within(bytes: &[u8], bounds: &ModelBounds) -> Result<ModelPr
     let model = ModelProto::decode(bytes)?;
     let Some(graph) = &model.graph else { return Err(ArtifactError::NoGraph) };
     let metadata = model.metadata_props.iter().map(|entry| entry.key().len() + entry.value().len()).sum();
-    within("bytes of metadata", metadata, MAX_METADATA_BYTES, None)?;
+    let most = MAX_METADATA_BYTES.max(bounds.max_features.saturating_mul(METADATA_BYTES_PER_FEATURE));
+    within("bytes of metadata", metadata, most, Some("models.max_features"))?;
     graph::check_opsets(&model.opset_import)?;
     graph::check(graph, bounds)?;
     sizes::check(graph, &sizes::Estimates::new())?;

@@ -164,7 +164,7 @@ fn every_share_is_one() {
 #[test]
 fn counts_add_up_to_their_rows() {
     let is_count = |pointer: &&String| {
-        let counted = ["/counts/", "/missing", "/unknown", "/confusion/"];
+        let counted = ["/counts/", "/missing", "/unknown", "/confusion/", "/profile/score/"];
         counted.iter().any(|part| pointer.contains(part))
     };
     for pointer in all_numbers().iter().filter(is_count) {
@@ -177,7 +177,10 @@ fn counts_add_up_to_their_rows() {
     for (pointer, bad) in [
         ("/evaluation/test_rows", json!(11)),
         ("/evaluation/train_rows", json!(0)),
+        ("/evaluation/train_rows", json!(101)),
+        ("/profile/rows", json!(0)),
         ("/profile/rows", json!(99)),
+        ("/profile/score", json!(vec![0; SCORE_BINS])),
         ("/profile/score", json!([u64::MAX, 1])),
         ("/profile/score", json!(vec![u64::MAX; SCORE_BINS])),
         ("/profile/features/0/counts", json!([100])),
@@ -186,6 +189,35 @@ fn counts_add_up_to_their_rows() {
     ] {
         rejected(pointer, bad);
     }
+}
+
+/// Empty counts that add up to no rows would leave nothing to compare live rows with.
+#[test]
+fn a_profile_is_of_the_rows_that_the_model_was_fitted_on() {
+    let mut figures = honest();
+    figures["profile"]["rows"] = json!(0);
+    for (feature, counts) in [(0, 4), (1, 2)] {
+        let feature = &mut figures["profile"]["features"][feature];
+        feature["counts"] = json!(vec![0; counts]);
+        feature["missing"] = json!(0);
+    }
+    figures["profile"]["features"][1]["unknown"] = json!(0);
+    let said = read(&figures).unwrap().checked().unwrap_err().to_string();
+    assert!(said.starts_with("profile.rows is 0; it must be 100, as evaluation.train_rows says"), "{said}");
+}
+
+#[test]
+fn names_and_lists_that_pages_print_are_short() {
+    let long = "n".repeat(MAX_NAME_BYTES + 1);
+    let mut metadata = read(&honest()).unwrap();
+    metadata.family.clone_from(&long);
+    assert!(metadata.checked().unwrap_err().to_string().starts_with("family is a name of 201 bytes"));
+    let parameter = |name: &str| json!({ name: 1.0 });
+    assert!(rejected("/parameters", parameter(&long)).contains("at most 200 bytes"));
+    let many: BTreeMap<String, f64> = (0..=MAX_PARAMETERS).map(|n| (n.to_string(), 1.0)).collect();
+    assert!(rejected("/parameters", json!(many)).contains("a list of at most 1000"));
+    let folds = json!(vec![0.5; MAX_FOLDS + 1]);
+    assert!(rejected("/evaluation/cross_validation/fold_roc_auc", folds).contains("a list of at most 1000"));
 }
 
 #[test]

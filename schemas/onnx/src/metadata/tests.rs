@@ -31,7 +31,7 @@ fn an_artifact_that_states_figures_of_its_own_is_not_read() {
         (|metadata| metadata.golden.rows.clear(), "golden.rows is empty"),
         (|metadata| metadata.golden.rows[1].probability = 1.5, "golden.rows[1].probability is 1.5"),
         (|metadata| drop(metadata.golden.rows[2].values.pop()), "golden.rows[2].values is a list of"),
-        (|metadata| metadata.profile.rows += 1, "profile.features[0] is a sum of counts"),
+        (|metadata| metadata.profile.rows += 1, "profile.rows is 161; it must be 160"),
         (|metadata| metadata.evaluation.test.roc_auc = 7.0, "evaluation.test.roc_auc is 7"),
     ] {
         let message = said(change);
