@@ -27,11 +27,8 @@ pub(crate) fn figures(labels: &[bool], probabilities: &[f64], threshold: f64) ->
     }
 }
 
-/// Computes the area under the ROC curve: the probability that a positive row scores above a negative one,
-/// ties counting half. It is 0.5 if a class is absent.
-///
-/// It is computed from the ranks, as the Mann–Whitney U statistic divided by P·N (Hanley and McNeil,
-/// Radiology 143 (1982), doi:10.1148/radiology.143.1.7063747).
+/// Computes the area under the ROC curve, as [`onnward_schemas::roc_auc`]: the probability that a positive
+/// row scores above a negative one, ties counting half. It is 0.5 if a class is absent.
 ///
 /// ```
 /// let labels = [false, true, false, true];
@@ -39,17 +36,9 @@ pub(crate) fn figures(labels: &[bool], probabilities: &[f64], threshold: f64) ->
 /// assert_eq!(onnward_models::roc_auc(&labels, &[0.1, 0.3, 0.35, 0.8]), 0.75);
 /// ```
 pub fn roc_auc(labels: &[bool], probabilities: &[f64]) -> f64 {
-    let mut below = 0.0;
-    let (mut positives, mut negatives) = (0.0, 0.0);
-    // From the highest score down, each negative is below every positive before it, and half below those it
-    // ties with.
-    for step in steps(labels, probabilities) {
-        let (tied_positives, tied_negatives) = (step.positives as f64, step.negatives as f64);
-        below += tied_negatives * (positives + tied_positives / 2.0);
-        positives += tied_positives;
-        negatives += tied_negatives;
-    }
-    if positives * negatives == 0.0 { 0.5 } else { below / (positives * negatives) }
+    let steps = steps(labels, probabilities);
+    let ties = steps.iter().rev().map(|step| (step.positives as f64, step.negatives as f64));
+    onnward_schemas::roc_auc(ties).unwrap_or(0.5)
 }
 
 /// Computes the average precision, Σ (Rₙ − Rₙ₋₁) Pₙ over the distinct thresholds, without interpolation

@@ -4,6 +4,7 @@ use figment::Figment;
 use figment::error::{Actual, Kind};
 use thiserror::Error;
 
+use super::keys::{self, Key};
 use super::layer::is_secret;
 
 /// An error in the configuration.
@@ -92,10 +93,11 @@ impl ConfigError {
                 };
             }
             Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) if is_secret(&key) => {
-                format!("must be {}", describe_expected(&expected))
+                format!("must be {}", describe_expected(&expected, keys::find(&key)))
             }
             Kind::InvalidType(got, expected) | Kind::InvalidValue(got, expected) => {
-                format!("is {}, but must be {}", describe(&got), describe_expected(&expected))
+                let expected = describe_expected(&expected, keys::find(&key));
+                format!("is {}, but must be {expected}", describe(&got))
             }
             Kind::UnknownVariant(got, valid) => format!("is \"{got}\", but must be one of {}", list(valid)),
             kind => kind.to_string(),
@@ -104,8 +106,11 @@ impl ConfigError {
     }
 }
 
+/// Names the source of a key. An element of a list has that of its list.
 fn source_of(figment: &Figment, key: &str) -> String {
-    figment.find_metadata(key).map_or_else(|| "default".to_owned(), |metadata| metadata.name.to_string())
+    let lists = std::iter::successors(Some(key), |key| key.rsplit_once('.').map(|(list, _)| list));
+    let source = lists.filter_map(|key| figment.find_metadata(key)).next();
+    source.map_or_else(|| "default".to_owned(), |metadata| metadata.name.to_string())
 }
 
 fn list(names: &[&str]) -> String {
@@ -127,13 +132,15 @@ fn describe(got: &Actual) -> String {
 }
 
 /// Describes what serde expected, without naming Rust types.
-fn describe_expected(expected: &str) -> String {
-    match expected {
-        "u64" | "usize" | "u32" => "a whole number of at least 0".to_owned(),
-        "f64" | "f32" => "a number".to_owned(),
-        "a string" => "a string (in an environment variable, write a number as '\"12\"')".to_owned(),
-        "a sequence" => "a list such as [\"https://example.org\"]".to_owned(),
-        other if other.starts_with("struct ") => "a table of keys".to_owned(),
-        other => other.to_owned(),
+fn describe_expected(expected: &str, key: Option<&Key>) -> String {
+    match (expected, key) {
+        ("u64" | "usize" | "u32" | "f64" | "f32", Some(Key { range: Some(range), .. })) => range.to_string(),
+        ("u64" | "usize" | "u32", _) => "a whole number of at least 0".to_owned(),
+        ("f64" | "f32", _) => "a number".to_owned(),
+        ("a sequence", _) => "a list such as [\"https://example.org\"]".to_owned(),
+        (other, _) if other.starts_with("struct ") => "a table of keys".to_owned(),
+        (_, Some(key)) if key.is_text() => format!("a string such as {}", key.value),
+        (other, _) if other.starts_with("enum ") => "a string".to_owned(),
+        (other, _) => other.to_owned(),
     }
 }

@@ -13,7 +13,7 @@ pub struct Key {
     /// The name within its table.
     pub name: &'static str,
     /// The default as TOML, or an example if there is no default.
-    value: &'static str,
+    pub value: &'static str,
     has_default: bool,
     /// The valid range, if there is one.
     pub range: Option<Range>,
@@ -74,6 +74,11 @@ impl Key {
         Self { name, value: example, has_default: false, range: None, doc }
     }
 
+    /// Returns whether its value is text.
+    pub fn is_text(&self) -> bool {
+        self.value.starts_with('"')
+    }
+
     const fn within(self, range: RangeInclusive<u64>) -> Self {
         let range = Range::Whole { min: *range.start(), max: *range.end() };
         Self { range: Some(range), ..self }
@@ -99,6 +104,13 @@ pub fn find(path: &str) -> Option<&'static Key> {
     TABLES.iter().find(|one| one.name == table)?.keys.iter().find(|key| key.name == name)
 }
 
+/// Returns every key with its full name.
+pub fn all() -> impl Iterator<Item = (String, &'static Key)> {
+    let path =
+        |table: &str, name| if table.is_empty() { String::from(name) } else { format!("{table}.{name}") };
+    TABLES.iter().flat_map(move |table| table.keys.iter().map(move |key| (path(table.name, key.name), key)))
+}
+
 /// Returns the reference of all keys as a TOML file with the defaults.
 pub fn reference() -> String {
     let mut text = String::new();
@@ -118,15 +130,14 @@ pub fn reference() -> String {
 
 /// Returns the machine-readable reference of all keys.
 pub fn reference_json() -> impl Serialize {
-    let keys = TABLES.iter().flat_map(|table| table.keys.iter().map(move |key| (table.name, key)));
-    let reference = |(table, key): (&str, &'static Key)| KeyReference {
-        key: if table.is_empty() { key.name.to_owned() } else { format!("{table}.{}", key.name) },
+    let reference = |(path, key): (String, &'static Key)| KeyReference {
+        key: path,
         default: key.has_default.then_some(key.value),
         example: (!key.has_default).then_some(key.value),
         range: key.range,
         doc: key.doc,
     };
-    keys.map(reference).collect::<Vec<_>>()
+    all().map(reference).collect::<Vec<_>>()
 }
 
 const TEN_MINUTES_MS: u64 = 600_000;

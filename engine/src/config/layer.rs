@@ -5,7 +5,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Error, Metadata, Profile, Provider};
 
 use super::error::ConfigError;
-use super::keys;
+use super::keys::{self, Key};
 
 /// A source of values, with its name for errors.
 pub struct Layer {
@@ -40,10 +40,7 @@ impl Layer {
             return None;
         }
         let key = key.replace("__", ".");
-        // figment's notation: numbers, Booleans and ["lists"] are parsed, everything else is a string.
-        let value =
-            if is_secret(&key) { value.into() } else { value.parse().unwrap_or_else(|never| match never {}) };
-        Some(Self::nested(format!("environment variable {name}"), &key, value))
+        Some(Self::nested(format!("environment variable {name}"), &key, value_of_variable(&key, value)))
     }
 
     /// Creates a layer from a command-line flag, by the key that it sets.
@@ -54,6 +51,19 @@ impl Layer {
     fn nested(source: String, key: &str, value: Value) -> Self {
         let values = nest(key, value).into_dict().unwrap_or_default();
         Self { source, values }
+    }
+}
+
+/// Reads a variable in figment's notation: numbers, Booleans and ["lists"] are parsed, everything else is a
+/// string. So is what a key of text looks like: 12 is a name, and 1.3 a version.
+fn value_of_variable(key: &str, text: &str) -> Value {
+    if is_secret(key) {
+        return text.into();
+    }
+    match text.parse().unwrap_or_else(|never| match never {}) {
+        parsed @ Value::String(..) => parsed,
+        _ if keys::find(key).is_some_and(Key::is_text) => text.into(),
+        parsed => parsed,
     }
 }
 

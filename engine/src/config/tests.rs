@@ -1,4 +1,4 @@
-use onnward_http::settings::Rate;
+use onnward_http::settings::{AccessLogConfig, Rate};
 use onnward_http::tls::TlsVersion;
 
 use super::*;
@@ -167,9 +167,20 @@ fn a_bad_value_is_named_with_its_source_and_what_is_valid() {
         &[],
         &["`batching.max_batch_rows` (engine.toml) is 0", "from 1 to"],
     );
-    refuses("[batching]\nworkers = -1", &[], &["`batching.workers` (engine.toml)", "-1", "whole number"]);
+    refuses("[batching]\nworkers = -1", &[], &["`batching.workers` (engine.toml)", "-1", "from 0 to"]);
     refuses("", &[("ONNWARD_BACKEND", "gpu")], &["ONNWARD_BACKEND", "\"gpu\"", "`onnxruntime`, `tract`"]);
-    refuses("", &[("ONNWARD_LISTEN", "8000")], &["`listen`", "ONNWARD_LISTEN", "is 8000", "a string"]);
+    refuses(
+        "",
+        &[("ONNWARD_LISTEN", "8000")],
+        &["`listen`", "ONNWARD_LISTEN", "is \"8000\"", "127.0.0.1:8000"],
+    );
+    refuses("listen = 8000", &[], &["`listen` (engine.toml) is 8000", "a string such as \"127.0.0.1:8000\""]);
+    refuses(
+        "tls.min_version = 1.3",
+        &[],
+        &["`tls.min_version` (engine.toml) is 1.3", "a string such as \"1.2\""],
+    );
+    refuses("[auth]\nprotect = [7]", &[], &["`auth.protect.0` (engine.toml) is 7"]);
     refuses("listen = 'localhost'", &[], &["`listen` (engine.toml) is \"localhost\"", "127.0.0.1:8000"]);
     refuses("http = 3", &[], &["`http` (engine.toml) is 3", "table"]);
     refuses("default_model = '../x'", &[], &["`default_model`", "a-z"]);
@@ -182,6 +193,51 @@ fn a_bad_value_is_named_with_its_source_and_what_is_valid() {
     );
     refuses("[drift]\nalpha = 'low'", &[], &["`drift.alpha` (engine.toml)", "a number"]);
     refuses("[log]\nlevel = 'loud'", &[], &["`log.level`", "\"loud\"", "`debug`"]);
+}
+
+/// Every number with a range tells it, whatever is given instead; no message names a type of Rust.
+#[test]
+fn what_is_not_a_value_of_its_key_is_told_what_is() {
+    for (path, key) in keys::all() {
+        for bad in ["-1", "-1.5", "'abc'", "true", "[[1]]", "{ a = 1 }"] {
+            let Err(message) = load(&format!("{path} = {bad}"), &[], &with_repository()) else { continue };
+            let is_about_it = message.contains(&format!("`{path}")) && message.contains("(engine.toml)");
+            // A rule that joins two keys may name the other one.
+            assert!(is_about_it || message.contains('`'), "{path} = {bad}: {message}");
+            for word in ["enum ", "struct ", "u64", "f64", "usize", "variant", "sequence", "tuple", "newtype"]
+            {
+                assert!(!message.contains(word), "{path} = {bad}: {message}");
+            }
+            if let (Some(range), "-1" | "'abc'") = (key.range, bad) {
+                assert!(message.contains(&range.to_string()), "{path} = {bad}: {message}");
+            }
+        }
+    }
+}
+
+/// The parts have defaults of their own for those who use them without a configuration.
+#[test]
+fn the_defaults_of_the_parts_are_those_of_the_table() {
+    let config = load("", &[], &with_repository()).unwrap();
+    assert_eq!(config.models, ModelBounds::default());
+    assert_eq!(config.metrics, MetricsConfig::default());
+    assert_eq!(config.http.access_log, AccessLogConfig::default());
+    assert_eq!(config.limits, LimitsConfig::default());
+}
+
+#[test]
+fn a_key_of_text_takes_a_variable_as_it_is() {
+    let variables =
+        [("ONNWARD_ALIAS", "12"), ("ONNWARD_DEFAULT_MODEL", "true"), ("ONNWARD_BACKEND", "\"tract\"")];
+    let config = load("", &variables, &with_repository()).unwrap();
+    assert_eq!((config.alias.as_str(), config.default_model.as_deref()), ("12", Some("true")));
+    assert_eq!(config.backend, BackendChoice::Tract);
+    let tls = [
+        ("ONNWARD_TLS__MIN_VERSION", "1.3"),
+        ("ONNWARD_TLS__CERTIFICATE_FILE", "c"),
+        ("ONNWARD_TLS__PRIVATE_KEY_FILE", "k"),
+    ];
+    assert_eq!(load("", &tls, &with_repository()).unwrap().tls.unwrap().min_version, TlsVersion::V1_3);
 }
 
 #[test]

@@ -280,7 +280,7 @@ async fn no_refusal_repeats_the_token() {
     }
 }
 
-/// What a verification costs: `cargo test --release -p onnward-engine --lib cost_of_a_token -- --nocapture --ignored`.
+/// What a verification costs: `cargo test --release -p onnward-http cost_of_a_token -- --nocapture --ignored`.
 #[tokio::test]
 #[ignore = "a measurement"]
 async fn cost_of_a_token() {
