@@ -21,6 +21,10 @@ quote = $(if $(word 2,$(1)),'$(1)',$(1))
 
 BUILD = cargo build --profile $(PROFILE) --locked --bins
 
+# What the tests start is built together with them: by themselves, programs have fewer features of their
+# libraries (tokio without its test clock), and 40 crates would be compiled twice.
+TEST_BUILD = cargo build --release --locked --workspace --bins --tests
+
 DEMO = exec env BIN='$(BIN)' DATA='$(DATA)' SCHEMA='$(SCHEMA)' MODEL='$(MODEL)' REPOSITORY='$(REPOSITORY)' \
 	REPORT='$(REPORT)' LISTEN='$(LISTEN)' ADMIN='$(ADMIN)' tests/demo.sh
 
@@ -56,7 +60,7 @@ test: ## download what the tests need and run them all
 	engine/onnxruntime/fetch.sh || test -n "$$WITHOUT_ONNXRUNTIME"
 	tests/fetch-seaweedfs.sh || test -n "$$WITHOUT_SEAWEEDFS"
 	tests/fetch-prometheus.sh || test -n "$$WITHOUT_PROMETHEUS"
-	$(BUILD)
+	$(TEST_BUILD)
 	cargo test --release --locked --workspace
 
 bench-train: ## fit a million rows beside scikit-learn: time, memory, ROC AUC (ARGUMENTS="--libraries --rounds 1")
