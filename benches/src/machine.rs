@@ -21,6 +21,13 @@ pub struct Machine {
 
 impl Machine {
     /// Describes this machine, today. What the system does not say is empty.
+    ///
+    /// ```
+    /// use onnward_benches::machine::Machine;
+    ///
+    /// let machine = Machine::of_this();
+    /// assert!(machine.processors >= 1 && machine.date.starts_with("20"));
+    /// ```
     pub fn of_this() -> Self {
         let memory = MemoryRefreshKind::nothing().with_ram();
         let system = System::new_with_specifics(RefreshKind::nothing().with_memory(memory));

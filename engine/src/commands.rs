@@ -248,7 +248,7 @@ impl fmt::Display for PredictionTable<'_> {
         writeln!(f, "{name} version {version} on {backend}")?;
         writeln!(f, "{:>6}  {:<12}  {}", "row", "probability", schema.label.name)?;
         for (row, probability) in self.probabilities.iter().enumerate() {
-            let positive = *probability >= schema.threshold as f32;
+            let positive = schema.is_positive(*probability);
             writeln!(f, "{row:>6}  {probability:<12}  {positive}")?;
         }
         Ok(())

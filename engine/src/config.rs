@@ -140,6 +140,20 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`], which names the key, the source of its value and what is valid.
+    ///
+    /// ```
+    /// use onnward_engine::config::{Config, Flags};
+    ///
+    /// let flags = Flags { repository: Some("model-repository".to_owned()), ..Flags::default() };
+    /// let variable = |name: &str, value: &str| [(name.to_owned(), value.to_owned())];
+    ///
+    /// let config = Config::load(&flags, variable("ONNWARD_BATCHING__WORKERS", "2"))?;
+    /// assert_eq!((config.alias.as_str(), config.batching.workers), ("champion", 2));
+    ///
+    /// let refused = Config::load(&flags, variable("ONNWARD_BATCHING__WORKERS", "many")).unwrap_err();
+    /// assert!(refused.to_string().starts_with("`batching.workers` (environment variable"));
+    /// # Ok::<(), onnward_engine::config::ConfigError>(())
+    /// ```
     pub fn load(
         flags: &Flags,
         environment: impl IntoIterator<Item = (String, String)>,

@@ -19,6 +19,55 @@ use crate::state::HttpState;
 use crate::{audit, openapi};
 
 /// Builds the public routes.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use axum::body::Body;
+/// use axum::http::{Request, StatusCode};
+/// use onnward_http::lifecycle::Lifecycle;
+/// use onnward_http::settings::{AccessLogConfig, ErrorDetail, HttpConfig, LimitsConfig};
+/// use onnward_http::{HttpParts, HttpState, router};
+/// use onnward_serving::registry::Registry;
+/// use onnward_serving::reload;
+/// use onnward_telemetry::audit::Audit;
+/// use onnward_telemetry::metrics::Metrics;
+/// use tower::ServiceExt;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let state = HttpState::new(HttpParts {
+///     config: HttpConfig {
+///         max_body_bytes: 8 << 20,
+///         max_request_rows: 10_000,
+///         request_timeout: Duration::from_secs(30),
+///         cors_origins: Vec::new(),
+///         errors: ErrorDetail::Full,
+///         access_log: AccessLogConfig::default(),
+///     },
+///     limits: LimitsConfig::default(),
+///     uses_tls: false,
+///     auth: None,
+///     audit: Audit::open(None)?,
+///     protect: Vec::new(),
+///     registry: Arc::new(Registry::new(None, Vec::new())),
+///     metrics: Arc::new(Metrics::new()?),
+///     lifecycle: Arc::new(Lifecycle::default()),
+///     reloader: reload::channel().0,
+///     capture: None,
+///     outcomes: None,
+///     traces: None,
+/// });
+/// let routes = router(state);
+///
+/// let probe = |path: &str| Request::get(path).body(Body::empty());
+/// assert_eq!(routes.clone().oneshot(probe("/health/live")?).await?.status(), StatusCode::OK);
+/// // No model is loaded yet.
+/// assert_eq!(routes.oneshot(probe("/health/ready")?).await?.status(), StatusCode::SERVICE_UNAVAILABLE);
+/// # Ok(())
+/// # }
+/// ```
 pub fn router(state: HttpState) -> Router {
     let predictions = Router::new()
         .route("/predict", post(predict::with_default_model))

@@ -21,6 +21,6 @@ pub fn rfc3339(millis: u64) -> String {
 }
 
 /// Formats a time by RFC 3339, in UTC and with milliseconds.
-pub(crate) fn to_rfc3339(time: DateTime<Utc>) -> String {
+pub fn to_rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

@@ -1,3 +1,5 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use onnward_http::settings::{AccessLogConfig, Rate};
 use onnward_http::tls::TlsVersion;
 
@@ -212,6 +214,30 @@ fn what_is_not_a_value_of_its_key_is_told_what_is() {
                 assert!(message.contains(&range.to_string()), "{path} = {bad}: {message}");
             }
         }
+    }
+}
+
+/// The keys that are deserialized are those of the table: none is left out of the reference.
+#[test]
+fn the_table_has_every_key_that_is_read() {
+    let mut tables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (path, _) in keys::all() {
+        let (table, name) = path.rsplit_once('.').unwrap_or(("", &path));
+        tables.entry(table.to_owned()).or_default().insert(name.to_owned());
+        // A table is a key of the one that it stands in.
+        let mut table = table;
+        while !table.is_empty() {
+            let (outer, name) = table.rsplit_once('.').unwrap_or(("", table));
+            tables.entry(outer.to_owned()).or_default().insert(name.to_owned());
+            table = outer;
+        }
+    }
+    for (table, expected) in tables {
+        let toml = if table.is_empty() { "nokey = 1".to_owned() } else { format!("[{table}]\nnokey = 1") };
+        let message = load(&toml, &[], &with_repository()).unwrap_err();
+        let (_, valid) = message.split_once("valid keys are ").expect(&message);
+        let valid: BTreeSet<String> = valid.split(", ").map(|key| key.trim_matches('`').to_owned()).collect();
+        assert_eq!(valid, expected, "[{table}]");
     }
 }
 

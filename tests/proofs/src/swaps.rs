@@ -68,6 +68,27 @@ pub enum SwapMode {
 ///
 /// # Errors
 /// [`HarnessError`] if the proof cannot be completed. Missed requirements are in the report.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use onnward_models::Family;
+/// use onnward_proofs::swaps::{SwapMode, SwapSettings, run};
+///
+/// let settings = SwapSettings {
+///     engine: "target/release/onnward-engine".into(),
+///     schema: "schemas/telco.toml".into(),
+///     family: Family::Logistic,
+///     repository: None,
+///     mode: SwapMode::Pointer,
+///     swaps: 50,
+///     rate: 200.0,
+///     pause: Duration::from_millis(20),
+/// };
+/// let report = run(&settings, || print!("."))?;
+/// println!("{report}");
+/// # Ok::<(), onnward_harness::HarnessError>(())
+/// ```
 pub fn run(settings: &SwapSettings, mut on_swap: impl FnMut()) -> Result<SwapReport, HarnessError> {
     let models = TwoVersions::train(&settings.schema, settings.family)?;
     let folder = TempDir::new().map_err(HarnessError::system("make a temporary folder"))?;

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use onnward_quality::time::to_rfc3339;
 use onnward_rows::BodyShape;
 use onnward_schemas::Schema;
 use onnward_telemetry::metrics::CaptureLoss;
@@ -66,7 +67,7 @@ pub fn lines(
         return Err(CaptureLoss::Unreadable);
     }
     let (model, schema) = (&prediction.model, prediction.model.description.schema());
-    let time = prediction.time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    let time = to_rfc3339(prediction.time);
     let identifier = schema.identifier.as_deref().filter(|_| rules.identifier);
     let first = prediction.first.text();
     let mut written = Vec::new();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use onnward_repository::Archive;
+use onnward_serving::backoff::Backoff;
 use onnward_serving::registry::Registry;
 use onnward_telemetry::metrics::{CaptureLoss, Metrics};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -32,7 +33,7 @@ pub struct Writer {
 
 /// The attempts to upload a file. The store's client retries each of them.
 const ATTEMPTS: u32 = 6;
-const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
+const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(16) };
 
 impl Writer {
     /// Runs until shutdown.
@@ -155,8 +156,7 @@ async fn upload_all(archive: Archive, mut files: UnboundedReceiver<PendingFile>)
 
 /// Uploads a file with retries for about half a minute. Returns whether it succeeded.
 async fn upload(archive: &Archive, file: &PendingFile, is_failing: &mut bool) -> bool {
-    let mut pause = INITIAL_BACKOFF;
-    for attempt in 1..=ATTEMPTS {
+    for attempt in 0..ATTEMPTS {
         let Err(error) = archive.put(&file.path, file.bytes.clone()).await else {
             if std::mem::take(is_failing) {
                 tracing::info!("captured predictions are written again");
@@ -166,9 +166,8 @@ async fn upload(archive: &Archive, file: &PendingFile, is_failing: &mut bool) ->
         if !std::mem::replace(is_failing, true) {
             tracing::warn!(%error, "captured predictions cannot be written and will be lost unless this recovers");
         }
-        if attempt < ATTEMPTS {
-            sleep(pause).await;
-            pause *= 2;
+        if attempt + 1 < ATTEMPTS {
+            sleep(BACKOFF.pause(attempt)).await;
         }
     }
     false

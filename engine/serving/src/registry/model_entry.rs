@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{SecondsFormat, Utc};
+use onnward_quality::time::{millis_now, rfc3339};
 use onnward_repository::{DecidedBy, Target};
 use onnward_telemetry::metrics::{ModelState, QueueState, Role};
 use serde::Serialize;
@@ -185,5 +185,5 @@ impl LoadFailure {
 
 /// Returns the current time in RFC 3339 and UTC.
 pub fn now() -> String {
-    Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
+    rfc3339(millis_now())
 }
