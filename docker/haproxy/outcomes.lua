@@ -1,8 +1,8 @@
--- POST /outcomes goes to every engine, since each knows its own predictions alone; their answers become one.
+-- Sends POST /outcomes to every engine, because each stores only its own predictions, and merges their responses.
 --
--- For each outcome the best answer counts: it is `unknown` only if it is to all. While an engine does not answer, what is
--- unknown to the others may be its own: then the whole is refused with 503, to be sent again. What has been joined by then is
--- answered as a duplicate, so nothing is lost and nothing counts twice.
+-- For each outcome the best result counts: it is `unknown` only if it is unknown to all engines. If an engine is unavailable,
+-- an outcome that is unknown to the others may be its own. Then the request is rejected with 503, and the client sends it
+-- again. Outcomes that were joined are then `duplicate`, so none is lost and none counts twice.
 
 local BACKEND = "engines"
 local TIMEOUT_MS = 30000
@@ -12,8 +12,8 @@ local PASSED_ON = {
 local RESULTS = { "joined", "corrected", "duplicate", "contradicting", "late", "unknown" }
 local RANK = { joined = 1, corrected = 2, contradicting = 3, duplicate = 4, late = 5, unknown = 6 }
 local PROBLEM = '{"type":"urn:onnward:problem:engine-missing","title":"Service Unavailable","status":503,'
-    .. '"detail":"An engine does not answer to which some of these outcomes may belong; send them again soon.'
-    .. ' What has been joined is then answered as a duplicate."}'
+    .. '"detail":"An engine that may store some of these predictions is unavailable; send the outcomes again soon.'
+    .. ' Those that were joined are then reported as duplicates."}'
 
 local function reply(applet, status, content_type, body)
     applet:set_status(status)
@@ -37,7 +37,7 @@ local function headers_to_pass_on(applet)
     return headers
 end
 
--- The answers of the engines that gave one, and whether one is missing.
+-- Returns the responses of the engines, and whether one is missing.
 local function ask_all(headers, body)
     local answers, missing = {}, false
     for _, server in pairs(core.backends[BACKEND].servers) do
@@ -55,7 +55,7 @@ local function ask_all(headers, body)
     return answers, missing
 end
 
--- The objects that say what became of each outcome; there are no others in an engine's answer, and no braces in their values.
+-- Returns the result objects of a response. It contains no other objects within the list, and no braces in their values.
 local function results_of(body)
     local list = body:match('"results":(%b[])') or body
     local results = {}

@@ -30,18 +30,20 @@ use crate::security::set_security_headers;
 use crate::settings::AccessLogConfig;
 use crate::state::Observation;
 
-/// What a handler tells of its request, for its line, its metrics and its trace: an extension of its response.
+/// The figures of a request for its log line, metrics and trace. The handler adds them to its response as an
+/// extension.
 #[derive(Debug, Clone)]
 pub struct RequestStats {
-    /// How many rows it held.
+    /// The number of rows.
     pub rows: usize,
-    /// How many bytes its body had.
+    /// The size of the request's body in bytes.
     pub bytes: u64,
-    /// What scored them.
+    /// The model that scored the rows, with the timings of the stages.
     pub scoring: Option<Scoring>,
 }
 
-/// Creates the layer that observes each request. Handlers receive the request's id if `exposes_request_id
+/// Creates the layer that observes each request. Handlers receive the request's id if `exposes_request_id` is
+/// set.
 pub fn access_layer(
     state: &Arc<Observation>,
     exposes_request_id: bool,
@@ -55,13 +57,13 @@ pub fn access_layer(
     })
 }
 
-/// A route whose requests are followed.
+/// A route with an access log, metrics and traces.
 #[derive(Clone)]
 pub struct AccessLayer {
     inner: Route,
     state: Arc<Observation>,
     exposes_request_id: bool,
-    /// The route's metrics, from its first request on. Each route has a layer of its own.
+    /// The route's metrics, set by its first request. Each route has its own layer.
     route: Arc<OnceLock<RouteMetrics>>,
 }
 
@@ -85,7 +87,7 @@ impl Service<Request> for AccessLayer {
 }
 
 pin_project! {
-    /// An answer that is being made.
+    /// The future of a response.
     pub struct AccessFuture<F> {
         #[pin]
         answering: F,
@@ -102,7 +104,7 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for AccessFuture<F
         if let Some(error) = this.rejection.take() {
             return Poll::Ready(Ok(this.record.finish(error.into_response())));
         }
-        // A panic is this request's alone, and it is answered.
+        // A panic fails this request only, with a 500.
         let response = match catch_unwind(AssertUnwindSafe(|| this.answering.poll(context))) {
             Ok(polled) => match ready!(polled) {
                 Ok(response) => response,
@@ -124,8 +126,8 @@ fn panic_response(panic: &(dyn Any + Send)) -> Response {
     ApiError::Failed { reason }.into_response()
 }
 
-/// The line and the metrics of one request. Dropped without an answer, it says that the client left: 499, as nginx
-/// writes it.
+/// The log line and the metrics of one request. If it is dropped before the response, the client has
+/// disconnected: status 499, as in nginx.
 struct AccessRecord {
     state: Arc<Observation>,
     start: Instant,
@@ -134,11 +136,12 @@ struct AccessRecord {
     route: Arc<OnceLock<RouteMetrics>>,
     id: RequestId,
     trace: Option<RequestTrace>,
-    /// Whether the connection can be closed after this answer: HTTP/2 has its own way to say so.
+    /// Whether a `connection: close` header can close the connection: HTTP/1 only.
+    /// HTTP/2 has its own mechanism.
     closes: bool,
-    /// Whether it counts among those that are being answered.
+    /// Whether it is counted as a request in flight.
     is_counted: bool,
-    /// Whether there was room for it among them.
+    /// Whether it is within the limit of requests in flight, or a probe.
     is_admitted: bool,
     outcome: RequestOutcome,
 }
@@ -146,27 +149,27 @@ struct AccessRecord {
 struct RequestOutcome {
     status: u16,
     handled: Option<RequestStats>,
-    /// Who sent it, where that is asked.
+    /// The authenticated caller, if the route requires one.
     caller: Option<Arc<Caller>>,
-    /// The size of the request's body, where it is announced or was read.
+    /// The size of the request's body, if it was declared or read.
     request_bytes: Option<u64>,
-    /// The size of the answer's body, where it is known before it is sent.
+    /// The size of the response's body, if it is known before sending.
     bytes: Option<u64>,
 }
 
 const CLIENT_CLOSED_REQUEST: u16 = 499;
-/// What a path without a route counts as.
+/// The label of a path without a route.
 const UNMATCHED: &str = "unmatched";
-/// What asks again and again, and is of no interest in a trace or, while all is well, in the log.
+/// The routes of probes and scrapes. They are never traced, and logged only if they fail or are slow.
 const PROBES: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"];
-/// The header of a request's place in a trace (W3C Trace Context).
+/// The header of a request's trace context (W3C Trace Context).
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 impl AccessRecord {
     fn start(route: &AccessLayer, request: &Request) -> Self {
         let AccessLayer { state, route, .. } = route;
         let resolve = || {
-            // Unmatched paths share one label: a scanner must not make series without end.
+            // Unmatched paths share one label, so that a scanner cannot create unlimited time series.
             let path = request.extensions().get::<MatchedPath>();
             state.metrics.route(path.map_or(UNMATCHED, MatchedPath::as_str))
         };
@@ -217,16 +220,17 @@ impl AccessRecord {
             response.headers_mut().insert(TRACEPARENT, traceparent);
         }
         if self.closes && self.state.lifecycle.phase() != Phase::Running {
-            // The client goes elsewhere with its next request, instead of losing it when the connection is closed.
+            // The client sends its next request to another instance, instead of losing it when this
+            // connection closes.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
 
-    /// Returns whether to log the request: sampled, failed or slow.
+    /// Returns whether to log the request: sampled, failed with 5xx, or slow.
     fn leaves_line(&self, status: u16, took: Duration) -> bool {
         let AccessLogConfig { slow, .. } = self.state.config.access_log;
-        // Probes that succeed would be most of an idle engine's log.
+        // Successful probes would fill an idle engine's log.
         let is_dull =
             || status < 400 && self.route.get().is_some_and(|metrics| PROBES.contains(&metrics.route()));
         status >= 500 || took >= slow || (!is_dull() && self.state.access_sampler.samples())

@@ -1,4 +1,4 @@
-//! Who is let in, and for how much: connections, rates, and bodies under their limits.
+//! Admission: limits of connections, request rates and request bodies.
 
 pub mod body;
 pub mod connections;

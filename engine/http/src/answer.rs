@@ -1,4 +1,4 @@
-//! The answer to a prediction.
+//! The response to a prediction request.
 
 use onnward_records::prediction_id::{IdText, PredictionId};
 use onnward_rows::BodyShape;
@@ -6,15 +6,15 @@ use onnward_schemas::{Violation, Violations};
 use onnward_serving::registry::ServingModel;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-/// The answer to one request: flat for a single row, else with a list of predictions.
+/// The response to one request: flat for a single row, otherwise with a list of predictions.
 pub struct Answer<'a> {
-    /// The model that scored.
+    /// The model that scored the rows.
     pub model: &'a ServingModel,
-    /// The probability of the positive label, a row each, in the request's order: `[rows]`.
+    /// The probability of the positive label for each row, in the request's order: `[rows]`.
     pub probabilities: &'a [f32],
-    /// How the rows stood in the body.
+    /// The form of the request's body: one row or a list.
     pub form: BodyShape,
-    /// The id of the first prediction; those of the others follow from it. Without one, predictions have none.
+    /// The id of the first prediction, from which those of the other rows are derived. `None` omits all ids.
     pub first: Option<PredictionId>,
 }
 
@@ -29,22 +29,23 @@ pub fn check_finite(probabilities: &[f32]) -> Result<(), Violations> {
         violations.push(|| Violation {
             pointer: String::new(),
             row: Some(row),
-            expected: "values for which the model has a probability".to_owned(),
-            got: "values for which it has none, such as missing ones or numbers beyond its arithmetic"
-                .to_owned(),
+            expected: "values for which the model returns a probability".to_owned(),
+            got:
+                "values for which it returns NaN or infinity, such as missing values or numbers that overflow"
+                    .to_owned(),
         });
     }
     if violations.is_empty() { Ok(()) } else { Err(violations) }
 }
 
-/// About how many bytes a prediction has in an answer, and what stands around all of them.
+/// The approximate size of a prediction in a response, and of the fields around all predictions.
 const PREDICTION_BYTES: usize = 96;
 
 impl Answer<'_> {
-    /// Returns the answer as JSON.
+    /// Serializes the response to JSON.
     ///
     /// # Errors
-    /// None that an answer has; serde's signature has one.
+    /// None for a response; the error is part of serde's signature.
     pub fn to_json(&self) -> serde_json::Result<Vec<u8>> {
         let mut json = Vec::with_capacity((1 + self.probabilities.len()) * PREDICTION_BYTES);
         serde_json::to_writer(&mut json, self)?;

@@ -25,7 +25,7 @@ use self::tokens::Tokens;
 pub use self::tokens::{BadClaim, TokenRefusal};
 use crate::periodic::every;
 
-/// What is open unless it is protected, although there are keys or tokens.
+/// A group of routes that needs no credential by default, even if authentication is configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protected {
@@ -35,7 +35,7 @@ pub enum Protected {
     Docs,
 }
 
-/// What a caller may be allowed to do; none of them includes another.
+/// A permission of a caller. No scope includes another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
@@ -48,7 +48,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// All of them.
+    /// Every scope.
     pub const ALL: [Self; 3] = [Self::Predict, Self::Read, Self::Admin];
 
     /// Returns the name in a keys file, and in a token.
@@ -61,39 +61,40 @@ impl Scope {
     }
 }
 
-/// Who made a request.
+/// An authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The name of the key, or what the token names.
+    /// The name of the key, or the name claim of the token.
     pub name: String,
-    /// What the caller may do.
+    /// The caller's scopes.
     pub scopes: Vec<Scope>,
 }
 
-/// A credential of a request.
+/// The credential of a request.
 #[derive(Clone, Copy)]
 pub enum Credential<'a> {
-    /// What can only be an API key.
+    /// An API key, sent as `X-API-Key`.
     Key(&'a str),
-    /// An API key or a token.
+    /// An API key or a token, sent as `Authorization: Bearer`.
     Bearer(&'a str),
 }
 
-/// Why a credential was rejected. The client only learns that it was rejected, or that it has expired.
+/// The reason why a credential was rejected. The client only learns that it is invalid, that a token has
+/// expired, or that tokens cannot be verified yet.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refusal {
-    /// It is not one of the keys.
-    #[error("the key is not known")]
+    /// The key is not one of the valid keys.
+    #[error("the API key is unknown")]
     Unknown,
-    /// Its time is over.
-    #[error("the key has expired")]
+    /// The key has expired.
+    #[error("the API key has expired")]
     Expired,
     /// The token is not accepted.
     #[error(transparent)]
     Token(#[from] TokenRefusal),
 }
 
-/// Why callers cannot be told apart.
+/// The reason why authentication cannot be set up.
 #[derive(Debug, Error)]
 pub enum AuthError {
     /// The API keys cannot be used.
@@ -112,17 +113,17 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// Opens the keys and the token rules. `None
+    /// Opens the API keys and the keys of tokens. `None` if neither is configured.
     ///
     /// # Errors
-    /// [`AuthError`] when a file cannot be read or is not as it should be.
+    /// [`AuthError`] if a file cannot be read or is invalid.
     pub fn open(keys_file: Option<&Path>, tokens: Option<TokenRules>) -> Result<Option<Self>, AuthError> {
         let keys = keys_file.map(ValidKeys::open).transpose()?;
         let tokens = tokens.map(Tokens::open).transpose()?;
         Ok((keys.is_some() || tokens.is_some()).then_some(Self { keys, tokens }))
     }
 
-    /// Returns whether there are API keys.
+    /// Returns whether API keys are accepted.
     pub fn has_api_keys(&self) -> bool {
         self.keys.is_some()
     }
@@ -132,7 +133,8 @@ impl Authenticator {
         self.tokens.is_some()
     }
 
-    /// Returns the caller who shows this. What looks like an API key is one, wherever it is presented.
+    /// Returns the caller of a credential. A bearer credential with the prefix of API keys is treated as a
+    /// key, never as a token.
     ///
     /// # Errors
     /// [`Refusal`].

@@ -14,11 +14,11 @@ use crate::auth::{Authenticator, Caller, Credential, Refusal, Scope, TokenRefusa
 use crate::problem::ApiError;
 use crate::state::HttpState;
 
-/// The header for API keys of clients whose `Authorization` header is used otherwise, as by a proxy.
+/// The header for the API keys of clients whose `Authorization` header has another use, such as a proxy's.
 pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Requires a key or token with this scope on the routes, if authentication is configured, and applies the caller's rate
-/// limit.
+/// Requires a key or token with this scope on the routes, if authentication is configured, and applies the
+/// caller's rate limit.
 pub fn require_scope(routes: Router<HttpState>, state: &HttpState, scope: Scope) -> Router<HttpState> {
     match &state.access_control().auth {
         Some(keys) => {

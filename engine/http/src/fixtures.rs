@@ -1,4 +1,4 @@
-//! What the tests share: an engine to send requests to, and the models that it serves.
+//! Test fixtures: an engine that receives requests, and the models that it serves.
 
 pub mod issuer;
 
@@ -40,10 +40,10 @@ use crate::lifecycle::Lifecycle;
 use crate::settings::{AccessLogConfig, ErrorDetail, HttpConfig, LimitsConfig};
 use crate::{HttpParts, HttpState, admin_router, router};
 
-/// How many rows wait at most for a gated model.
+/// The queue capacity of a gated model in rows.
 pub const GATED_QUEUE_ROWS: usize = 20;
 
-/// A session that scores by a function, each batch only once its gate lets it.
+/// A session that scores with a function. If it has a gate, each batch waits for a message.
 struct Scorer<F> {
     score: F,
     gate: Option<mpsc::Receiver<()>>,
@@ -51,9 +51,9 @@ struct Scorer<F> {
 
 impl<F: Fn(ArrayView2<'_, f32>) -> Vec<f32> + Send> Session for Scorer<F> {
     fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
-        let Batch::Features(matrix) = batch else { panic!("a batcher gives encoded rows") };
+        let Batch::Features(matrix) = batch else { panic!("a batcher passes encoded rows") };
         if let Some(gate) = &self.gate {
-            // The gate is gone with its test.
+            // The sender is dropped when its test ends.
             gate.recv().map_err(|_| BackendError::Run {
                 backend: BackendKind::Tract,
                 reason: "the test is over".to_owned(),
@@ -63,7 +63,7 @@ impl<F: Fn(ArrayView2<'_, f32>) -> Vec<f32> + Send> Session for Scorer<F> {
     }
 }
 
-/// How [`PHONE`]'s rows are compared with training; [`BANK`]'s are not.
+/// The drift settings of [`PHONE`]. [`BANK`] has no drift detection.
 const DRIFT: DriftConfig = DriftConfig {
     window_rows: 100,
     window: Duration::from_secs(60),
@@ -74,7 +74,7 @@ const DRIFT: DriftConfig = DriftConfig {
     psi_threshold: 0.1,
 };
 
-/// Returns a new key, as its holder presents it and as a file of keys has it; `scopes` and `rest` are TOML.
+/// Returns a new key as a client sends it, and its entry for a file of keys. `scopes` and `rest` are TOML.
 pub fn api_key(name: &str, scopes: &str, rest: &str) -> (String, String) {
     let key = generate(name).unwrap();
     let sha256 = sha256_hex(key.as_bytes());
@@ -89,19 +89,19 @@ pub struct Engine {
     pub config: HttpConfig,
     pub limits: LimitsConfig,
     pub uses_tls: bool,
-    /// The keys that are asked for; by default there are none.
+    /// The authenticator; by default there is none.
     pub auth: Option<Arc<Authenticator>>,
     pub protect: Vec<Protected>,
     pub audit_file: Option<PathBuf>,
     pub reloader: Reloader,
     pub capture: Option<Arc<Capture>>,
     pub metrics: Arc<Metrics>,
-    /// The store of predictions; without one, as by default, none are kept.
+    /// The prediction store; by default there is none.
     pub outcomes: Option<Arc<GroundTruthStore>>,
     pub traces: Option<Arc<Traces>>,
 }
 
-/// An answer, read whole.
+/// A complete response.
 #[derive(Debug)]
 pub struct Answered {
     pub status: StatusCode,
@@ -110,11 +110,11 @@ pub struct Answered {
 }
 
 impl Engine {
-    /// Returns one that is still loading.
+    /// Returns an engine that is still loading.
     pub fn loading() -> Self {
         keep_events_on();
         Self {
-            // Nobody receives.
+            // The receiver is dropped.
             reloader: reload::channel().0,
             metrics: Arc::new(Metrics::new().unwrap()),
             registry: Arc::new(Registry::new(None, Vec::new())),
@@ -138,8 +138,8 @@ impl Engine {
         }
     }
 
-    /// Returns one that serves [`BANK`] as `bank` and [`PHONE`] as `phone`, version 3 each; `bank` is the
-    /// default.
+    /// Returns an engine that serves version 3 of [`BANK`] as `bank`, the default, and of [`PHONE`] as
+    /// `phone`.
     pub fn ready() -> Self {
         let engine = Self::loading();
         engine.serve("phone", PHONE, Scorer { score: first_feature_in_hundredths, gate: None });
@@ -148,7 +148,7 @@ impl Engine {
         engine
     }
 
-    /// Does the same as [`Engine::ready`], and keeps predictions in a folder.
+    /// Returns the same engine as [`Engine::ready`], with a prediction store in a folder.
     pub fn keeping(folder: &Path) -> Self {
         let mut engine = Self::ready();
         let config = OutcomesConfig {
@@ -164,7 +164,7 @@ impl Engine {
         engine
     }
 
-    /// Returns one that serves [`PHONE`] as `phone` with this score.
+    /// Returns an engine that serves [`PHONE`] as `phone` with this scoring function.
     pub fn scoring(score: impl Fn(ArrayView2<'_, f32>) -> Vec<f32> + Send + 'static) -> Self {
         let engine = Self::loading();
         engine.serve("phone", PHONE, Scorer { score, gate: None });
@@ -172,7 +172,7 @@ impl Engine {
         engine
     }
 
-    /// Returns one that serves [`PHONE`] as `phone`, and scores a batch each time that it is sent leave.
+    /// Returns an engine that serves [`PHONE`] as `phone`, and scores one batch per message to the sender.
     pub fn gated() -> (Self, mpsc::Sender<()>) {
         let (leave, gate) = mpsc::channel();
         let engine = Self::loading();
@@ -233,12 +233,12 @@ impl Engine {
         assert!(self.registry.activate(name, &target));
     }
 
-    /// Returns the routes for those who use models.
+    /// Returns the public routes.
     pub fn router(&self) -> Router {
         router(self.state())
     }
 
-    /// Returns the routes for those who run the engine.
+    /// Returns the admin routes.
     pub fn admin_router(&self) -> Router {
         admin_router(self.state())
     }
@@ -261,7 +261,7 @@ impl Engine {
         })
     }
 
-    /// Sends a request to where its path is: `/admin/…` has a listener of its own.
+    /// Sends a request to the router of its path: `/admin/…` has a separate one.
     pub async fn send(&self, request: Request<Body>) -> Answered {
         let is_admin = request.uri().path().starts_with("/admin");
         answered(if is_admin { self.admin_router() } else { self.router() }, request).await
@@ -278,7 +278,7 @@ impl Engine {
     }
 }
 
-/// Sends one request to a router that keeps its metrics between requests.
+/// Sends one request to a router and reads the whole response.
 pub async fn answered(router: Router, request: Request<Body>) -> Answered {
     let response = router.oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
@@ -296,7 +296,7 @@ impl Answered {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    /// Returns the problem's fields, after making sure that it is a whole one.
+    /// Returns the problem document, after checking that it is complete.
     #[track_caller]
     pub fn problem(&self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}", self.text);

@@ -1,5 +1,6 @@
-//! The HTTP side: routes, admission, authentication and TLS. It knows the registry, the schemas and the batcher's
-//! `submit`, and neither a runtime nor a repository.
+//! The HTTP server: routes, admission, authentication and TLS. It reads models from the registry and scores
+//! rows with the batcher's `submit`. It opens no backend and reads no object store; of the runtime it only
+//! reports each model's description and costs.
 
 mod access;
 mod admission;

@@ -1,5 +1,5 @@
-//! How the engine stops: on the first signal readiness turns, connections are still accepted for a grace period, then
-//! requests in flight end; a second signal ends everything at once.
+//! Graceful shutdown. On the first signal the engine reports that it is not ready, but accepts connections
+//! for a grace period. Then it drains the requests in flight. A second signal stops the process at once.
 
 use std::future::Future;
 use std::io;
@@ -9,27 +9,28 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
-/// How the engine stops.
+/// The settings of a graceful shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShutdownConfig {
-    /// How long connections are still accepted after readiness has turned, so that balancers notice.
+    /// The time during which connections are still accepted after the readiness check fails, so that load
+    /// balancers notice.
     pub grace: Duration,
-    /// How long requests in flight may then take to end.
+    /// The maximum time for requests in flight after the grace period.
     pub drain_timeout: Duration,
 }
 
-/// Where the process stands between its start and its end.
+/// A phase of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// It serves.
+    /// Serving requests.
     Running,
-    /// It has been told to stop: it is not ready any more, and still accepts connections.
+    /// Shutting down: the readiness check fails, but connections are still accepted.
     Grace,
-    /// It accepts no more connections and ends the requests in flight.
+    /// No new connections are accepted; requests in flight are completed.
     Draining,
 }
 
-/// The phase of the process, seen by the listener and by the health routes.
+/// The phase of the process, which the listeners and the health routes read.
 #[derive(Debug)]
 pub struct Lifecycle {
     phase: watch::Sender<Phase>,
@@ -42,14 +43,14 @@ impl Default for Lifecycle {
 }
 
 impl Lifecycle {
-    /// Returns the phase now.
+    /// Returns the current phase.
     pub fn phase(&self) -> Phase {
         *self.phase.borrow()
     }
 
-    /// Waits until the phase has come.
+    /// Waits until this phase or a later one is reached.
     pub async fn reached(&self, phase: Phase) {
-        // It can only fail when the sender is gone, and that is `self`.
+        // It fails only if the sender is dropped, and `self` owns that.
         let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
     }
 
@@ -58,13 +59,13 @@ impl Lifecycle {
     }
 }
 
-/// The signals that ask the process to stop, by name, in the order in which they came.
+/// The names of the received shutdown signals, in order.
 pub type Signals = mpsc::Receiver<&'static str>;
 
 /// Catches SIGINT and SIGTERM from now on.
 ///
 /// # Errors
-/// What the system says when a handler cannot be set.
+/// The system's error if a signal handler cannot be installed.
 pub fn catch_signals() -> io::Result<Signals> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -83,19 +84,19 @@ pub fn catch_signals() -> io::Result<Signals> {
     Ok(receiver)
 }
 
-/// How it ended.
+/// The result of a shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// Every request in flight was answered.
     Clean,
-    /// The drain timeout came first; what was in flight is cut off.
+    /// The drain timeout expired; the remaining requests are aborted.
     CutOff,
-    /// A second signal came.
+    /// A second signal was received.
     Forced,
 }
 
-/// Waits for the first signal and takes the process through its last phases. `drained` completes when the listener is
-/// closed and no request is in flight.
+/// Waits for the first signal and runs the shutdown phases. `drained` completes when the listeners are closed
+/// and no request is in flight.
 pub async fn conduct(
     mut signals: Signals,
     config: ShutdownConfig,
@@ -103,7 +104,10 @@ pub async fn conduct(
     drained: impl Future<Output = ()>,
 ) -> Ending {
     let Some(name) = signals.recv().await else { return Ending::Forced };
-    tracing::info!(signal = name, "stopping: not ready any more; a second signal ends at once");
+    tracing::info!(
+        signal = name,
+        "shutting down: the readiness check fails from now on; a second signal stops the process at once"
+    );
     let last_phases = async {
         lifecycle.enter(Phase::Grace);
         sleep(config.grace).await;
@@ -114,7 +118,7 @@ pub async fn conduct(
         }
     };
     let second = async {
-        // Whoever signals a process and then its group, as `timeout` does, means it once.
+        // Some programs, such as `timeout`, signal the process and then its group: this counts as one signal.
         sleep(SAME_SIGNAL).await;
         while signals.try_recv().is_ok() {}
         signals.recv().await
@@ -125,7 +129,7 @@ pub async fn conduct(
     }
 }
 
-/// Within this time of the first signal, another one is taken for the same.
+/// The time after the first signal during which further signals are ignored.
 const SAME_SIGNAL: Duration = Duration::from_millis(250);
 
 #[cfg(test)]

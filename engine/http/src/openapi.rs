@@ -1,4 +1,4 @@
-//! The description of the API, made from the schemas of the models that are served, and the page that shows it.
+//! The OpenAPI document, generated from the schemas of the served models, and Swagger UI.
 
 mod drift;
 mod outcomes;
@@ -26,19 +26,19 @@ pub async fn document_route(
     Json(document(&models, admission.max_request_rows, &access_control))
 }
 
-/// Serves Swagger UI at `/docs
+/// Serves Swagger UI at `/docs`.
 pub fn page() -> Router<HttpState> {
     let config = Config::from("/openapi.json")
         .try_it_out_enabled(true)
         .use_base_layout()
         .display_request_duration(true)
         .default_models_expand_depth(0)
-        // By default the page would send the document to a validator on the internet.
+        // By default, Swagger UI sends the document to a validator on the internet.
         .validator_url("none");
     SwaggerUi::new("/docs").config(config).into()
 }
 
-/// Returns the OpenAPI 3.1 document of what is served now.
+/// Returns the OpenAPI 3.1 document for the models that are served now.
 fn document(models: &Models, max_rows: usize, access_control: &AccessControl) -> OpenApi {
     let default = models.registry.default_model();
     let models = models.registry.serving();
@@ -79,13 +79,13 @@ fn document(models: &Models, max_rows: usize, access_control: &AccessControl) ->
         .paths(paths)
         .components(Some(components))
         .tags(Some([
-            tag(shapes::PREDICTIONS, "Score customers."),
-            tag(shapes::OUTCOMES, "What became of them, and how good the predictions were."),
-            tag(shapes::MODELS, "What is served."),
-            tag(shapes::OPERATIONS, "Probes and figures."),
+            tag(shapes::PREDICTIONS, "Predictions by the served models."),
+            tag(shapes::OUTCOMES, "Ground truth and performance."),
+            tag(shapes::MODELS, "Models, versions and drift."),
+            tag(shapes::OPERATIONS, "Health checks and metrics."),
         ]))
         .build()
 }
 
-const ABOUT: &str = "Predictions by the models that this engine serves. Every error is a problem document \
-(RFC 9457); a row that does not fit its model's schema is told everything that is wrong with it at once.";
+const ABOUT: &str = "Predictions by the models that this engine serves. Every error response is a problem \
+document (RFC 9457). If rows do not match their model's schema, `errors` lists all violations at once.";

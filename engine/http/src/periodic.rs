@@ -1,4 +1,4 @@
-//! Work that is done again and again.
+//! Periodic tasks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Does work that may block, on a thread for such, at once and then with this pause, for as long as the future lives.
+/// Runs blocking work on a blocking thread, at once and then at this interval, until the future is dropped.
 pub async fn every(pause: Duration, work: impl Fn() + Send + Sync + 'static) {
     let work = Arc::new(work);
     let mut ticks = interval(pause);
@@ -14,7 +14,7 @@ pub async fn every(pause: Duration, work: impl Fn() + Send + Sync + 'static) {
     loop {
         ticks.tick().await;
         let work = Arc::clone(&work);
-        // A panic is in the log, and the next time comes.
+        // A panic is logged by the hook, and the work runs again at the next tick.
         let _ = spawn_blocking(move || work()).await;
     }
 }

@@ -1,7 +1,8 @@
 //! The one place where errors become responses: problem details, as RFC 9457 defines them.
 //!
-//! A handler returns an [`ApiError`]; its response carries the error itself, and [`finish`], which knows the request,
-//! writes the body. Error responses of axum's own and of its layers are given a body there too.
+//! A handler returns an [`ApiError`]. Its response holds the error as an extension. [`finish`] has the
+//! request's path and id, and writes the body. It also writes the body of error responses from axum and its
+//! layers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,56 +19,68 @@ use thiserror::Error;
 use crate::auth::Scope;
 use crate::settings::ErrorDetail;
 
-/// Why a request is not answered. Displays as the sentence that its sender reads.
+/// The reason why a request failed. Its `Display` is the `detail` of the problem document.
 #[derive(Debug, Clone, Error)]
 pub enum ApiError {
-    #[error("There is nothing at this path; GET / lists what there is.")]
+    #[error("No such route. GET / lists the routes.")]
     UnknownPath,
-    #[error("This path does not take this method; the Allow header lists those that it takes.")]
+    #[error("The method is not allowed for this route. The Allow header lists the allowed methods.")]
     MethodNotAllowed,
-    #[error("No model of this name is served; {}.", list_models(.serving))]
+    #[error("No model of this name is served; {}.", list("available", .serving))]
     UnknownModel { serving: Vec<String> },
-    #[error("The model {name} is in the repository and could not be loaded: {reason}.")]
+    #[error("The model {name} is in the repository, but could not be loaded: {reason}.")]
     ModelFailed { name: String, reason: String },
-    #[error("Version {version} of {name} is not loaded: {}.", list_versions(.loaded))]
+    #[error("Version {version} of {name} is not loaded; {}.", list("loaded", .loaded))]
     VersionNotLoaded { name: String, version: u64, loaded: Vec<u64> },
-    #[error("The model has no such alias: {}.", known_aliases(.aliases))]
+    #[error("The model has no such alias; {}.", list("aliases", .aliases))]
     UnknownAlias { aliases: Vec<String> },
-    #[error("A version is a whole number from 1, as in /models/NAME/versions/3/predict.")]
+    #[error("The version must be a whole number from 1, as in /models/NAME/versions/3/predict.")]
     BadVersion,
     #[error("Version {version} of {name} has no drift detection: {reason}.")]
     NoDrift { name: String, version: u64, reason: &'static str },
-    #[error("The parameter `{parameter}` in the query {valid}.")]
+    #[error("The query parameter `{parameter}` {valid}.")]
     BadParameter { parameter: String, valid: &'static str },
-    #[error("Models that the configuration requires are not served: {}; GET /models says why.", .missing.join(", "))]
+    #[error(
+        "Models required by the configuration are not served: {}. GET /models shows why.",
+        .missing.join(", ")
+    )]
     RequiredModels { missing: Vec<String> },
     #[error("The model repository cannot be read: {reason}.")]
     RepositoryUnreachable { reason: String },
     #[error(
-        "Too many reloads are waiting already, or the engine is stopping; try again after the time in Retry-After."
+        "Too many reloads are pending, or the engine is shutting down; try again after Retry-After seconds."
     )]
     ReloadRefused,
-    #[error("The default model is not served; post to /models/NAME/predict: {}.", list_models(.serving))]
+    #[error(
+        "The default model is not served; send the request to /models/NAME/predict ({}).",
+        list("available", .serving)
+    )]
     NoDefaultModel { serving: Vec<String> },
     #[error(
-        "This needs an API key or a token: send it with `authorization: Bearer …`, or a key with `x-api-key: KEY`."
+        "This route requires an API key or a token: send either as `authorization: Bearer …`, or a key as \
+         `x-api-key: KEY`."
     )]
     NoKey,
-    #[error("This API key or token is not valid, or not any more; ask whoever runs the engine for another.")]
+    #[error(
+        "The API key or token is invalid or no longer valid; ask the operator of the engine for a new one."
+    )]
     WrongKey,
-    #[error("The token has expired; get another from where it comes from.")]
+    #[error("The token has expired; request a new one from its issuer.")]
     TokenExpired,
     #[error(
-        "Tokens cannot be checked yet: the keys of their issuer have not been fetched; try again after the time in Retry-After."
+        "Tokens cannot be verified yet, because the issuer's keys have not been fetched; try again after \
+         Retry-After seconds."
     )]
     NoTokenKeys,
-    #[error("This API key or token may not do that: it lacks the scope `{}`.", .scope.name())]
+    #[error("The API key or token lacks the scope `{}`, which this route requires.", .scope.name())]
     MissingScope { scope: Scope },
-    #[error("The models are being loaded; try again shortly.")]
+    #[error("The models are being loaded; try again after Retry-After seconds.")]
     Loading,
-    #[error("No model is served; GET /models says what is in the repository and what is wrong with it.")]
+    #[error(
+        "No model is served. GET /models lists the models in the repository and why they failed to load."
+    )]
     NoModels,
-    #[error("The engine is stopping; send the request to another instance.")]
+    #[error("The engine is shutting down; send the request to another instance.")]
     Stopping,
     #[error("The body must be JSON: send it with `content-type: application/json`.")]
     NotJsonType,
@@ -75,56 +88,60 @@ pub enum ApiError {
     Compressed,
     #[error("`x-request-timeout-ms` must be a whole number of milliseconds of at least 1.")]
     BadTimeout,
-    #[error("The body is larger than {limit} bytes; send fewer rows in a request.")]
+    #[error("The body is larger than {limit} bytes; send fewer rows per request.")]
     BodyTooLarge { limit: usize },
-    #[error("Too many large bodies are being read already; try again after the time in Retry-After.")]
+    #[error("Too many large bodies are being read; try again after Retry-After seconds.")]
     BodiesFull,
-    #[error("The body did not arrive within {} ms.", .after.as_millis())]
+    #[error("The body was not received within {} ms.", .after.as_millis())]
     BodyTimedOut { after: Duration },
-    #[error("The body ended early.")]
+    #[error("The body is incomplete.")]
     BodyBroken,
     #[error(
         "The body is empty; send an object of fields, an array of such objects, or {{\"instances\": [...]}}."
     )]
     BodyEmpty,
-    #[error("The body is not UTF-8: the byte at offset {offset} does not belong there.")]
+    #[error("The body is not UTF-8: the byte at offset {offset} is invalid.")]
     NotUtf8 { offset: usize },
     #[error("The body is not JSON: {reason}.")]
     NotJson { reason: String },
-    #[error("Reading the body was stopped: {reason}.")]
+    #[error("The body exceeds a limit: {reason}.")]
     TooComplex { reason: String },
-    #[error("The rows do not fit the model's schema; `errors` lists what is wrong.")]
+    #[error("The rows do not match the model's schema; `errors` lists the violations.")]
     InvalidRows(Violations),
-    #[error("The outcomes are invalid, and none was joined; `errors` lists what is wrong.")]
+    #[error("The outcomes are invalid, and none was joined; `errors` lists the violations.")]
     InvalidOutcomes(Violations),
     #[error(
-        "This engine keeps no predictions to which outcomes could be joined: set outcomes.folder in its configuration."
+        "This engine stores no predictions to join outcomes to: set outcomes.folder in its configuration."
     )]
     NoOutcomes,
-    #[error("The store of predictions cannot be used: {reason}.")]
+    #[error("The prediction store is unavailable: {reason}.")]
     OutcomesFailed { reason: String },
-    #[error("Too many outcomes are waiting already; try again after the time in Retry-After.")]
+    #[error("Too many outcomes are waiting; try again after Retry-After seconds.")]
     OutcomesFull { retry_after: Duration },
     #[error(
-        "The outcomes were not written within {} ms; send them again: one that has been joined is answered as a duplicate.",
+        "The outcomes were not written within {} ms; send them again. Those that were joined are then \
+         reported as duplicates.",
         .after.as_millis()
     )]
     OutcomesTimedOut { after: Duration },
-    #[error("Version {version} of {name} is unknown: {}.", list_versions(.known))]
+    #[error("Version {version} of {name} is unknown; {}.", list("known", .known))]
     UnknownVersion { name: String, version: u64, known: Vec<u64> },
-    #[error("Too many requests; try again after the time in Retry-After.")]
+    #[error("Too many requests; try again after Retry-After seconds.")]
     TooOften { retry_after: Duration },
-    #[error("Too many requests are being answered already; try again after the time in Retry-After.")]
+    #[error("Too many requests are in flight; try again after Retry-After seconds.")]
     Busy,
-    #[error("Too many rows are waiting already; try again after the time in Retry-After.")]
+    #[error("Too many rows are waiting; try again after Retry-After seconds.")]
     QueueFull { retry_after: Duration },
-    #[error("{rows} rows are more than the queue ever holds; send at most {limit} in a request.")]
+    #[error("{rows} rows exceed the capacity of the queue; send at most {limit} per request.")]
     TooManyRows { rows: usize, limit: usize },
-    #[error("The rows were not scored within {} ms; send fewer rows or allow more time.", .after.as_millis())]
+    #[error(
+        "The rows were not scored within {} ms; send fewer rows or allow a longer timeout.",
+        .after.as_millis()
+    )]
     TimedOut { after: Duration },
-    #[error("The engine failed; the log has the reason under this request's id.")]
+    #[error("Internal error; the log contains the reason under this request's id.")]
     Failed { reason: String },
-    #[error("The request was refused.")]
+    #[error("The request was rejected.")]
     Other(StatusCode),
 }
 
@@ -140,19 +157,20 @@ impl From<SubmitError> for ApiError {
     }
 }
 
-/// How long a client waits when nothing better is known.
+/// The default `Retry-After`.
 const RETRY_SOON: Duration = Duration::from_secs(1);
-/// A model that could not be loaded is not there soon.
+/// The `Retry-After` for models and stores that are unavailable, which usually takes longer to fix.
 const RETRY_LATER: Duration = Duration::from_secs(30);
 
 impl ApiError {
-    /// Converts a JSON error to a syntax error or a limit.
+    /// Converts a JSON error to [`ApiError::NotJson`] for invalid syntax, or [`ApiError::TooComplex`] for a
+    /// limit.
     pub fn of_json(error: serde_json::Error) -> Self {
         let reason = error.to_string();
         if error.is_data() { Self::TooComplex { reason } } else { Self::NotJson { reason } }
     }
 
-    /// Returns the problem's stable name, the end of its `type`.
+    /// Returns the problem's stable name, the last part of its `type`.
     fn name(&self) -> &'static str {
         match self {
             Self::UnknownPath => "unknown-path",
@@ -264,26 +282,28 @@ impl ApiError {
         }
     }
 
-    /// Returns the sentence without names of schemas, models or internals. `None` if the full one has none.
+    /// Returns the message without names of schemas, models or internals. `None` if the full message contains
+    /// none.
     fn public_message(&self) -> Option<&'static str> {
         Some(match self {
             Self::UnknownModel { .. } => "No model of this name is served.",
             Self::ModelFailed { .. } => "The model could not be loaded.",
             Self::VersionNotLoaded { .. } => "This version of the model is not loaded.",
-            Self::UnknownVersion { .. } => "Nothing is known of this version of the model.",
+            Self::UnknownVersion { .. } => "This version of the model is unknown.",
             Self::UnknownAlias { .. } => "The model has no such alias.",
             Self::NoDrift { .. } => "This version of the model has no drift detection.",
             Self::RequiredModels { .. } | Self::NoModels => "The engine is not ready.",
             Self::RepositoryUnreachable { .. } => "The model repository cannot be read.",
             Self::NoDefaultModel { .. } => "The default model is not served.",
-            Self::InvalidRows(_) => "The rows do not fit the model's schema.",
-            Self::InvalidOutcomes(_) => "The outcomes are not as they should be, and none was joined.",
-            Self::OutcomesFailed { .. } => "The store of predictions cannot be used.",
+            Self::InvalidRows(_) => "The rows do not match the model's schema.",
+            Self::InvalidOutcomes(_) => "The outcomes are invalid, and none was joined.",
+            Self::OutcomesFailed { .. } => "The prediction store is unavailable.",
             _ => return None,
         })
     }
 
-    /// Returns whether the body may still be coming, which nobody wants: the connection ends with the answer.
+    /// Returns whether the rest of the body may still be unread. The connection is then closed after the
+    /// response.
     pub(super) fn leaves_body_unread(&self) -> bool {
         matches!(self, Self::BodyTooLarge { .. } | Self::BodiesFull | Self::BodyTimedOut { .. })
     }
@@ -310,17 +330,10 @@ impl ApiError {
     }
 }
 
-fn list_versions(versions: &[u64]) -> String {
-    let versions: Vec<String> = versions.iter().map(u64::to_string).collect();
-    if versions.is_empty() { "none is".to_owned() } else { format!("there is {}", versions.join(", ")) }
-}
-
-fn known_aliases(names: &[String]) -> String {
-    if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) }
-}
-
-fn list_models(names: &[String]) -> String {
-    if names.is_empty() { "none is".to_owned() } else { format!("there is {}", names.join(", ")) }
+/// Formats a labelled list, such as `loaded: 1, 2, 3` or `loaded: none`.
+fn list<T: ToString>(label: &str, items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(T::to_string).collect();
+    if items.is_empty() { format!("{label}: none") } else { format!("{label}: {}", items.join(", ")) }
 }
 
 impl IntoResponse for ApiError {
@@ -337,7 +350,7 @@ impl IntoResponse for ApiError {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if self.leaves_body_unread() {
-            // HTTP/2 has no such header, and hyper leaves it out there.
+            // HTTP/2 has no such header, and hyper omits it there.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response.extensions_mut().insert(Arc::new(self));
@@ -387,8 +400,8 @@ pub fn example(error: &ApiError, instance: &str) -> (StatusCode, serde_json::Val
     (error.status(), serde_json::to_value(problem).unwrap_or_default())
 }
 
-/// Adds the problem document to an error response. Returns every other response unchanged. `instance` is the
-/// request's path.
+/// Adds the problem document to an error response, and returns every other response unchanged. `instance` is
+/// the request's path.
 pub fn finish(mut response: Response, instance: &str, request_id: &str, detail: ErrorDetail) -> Response {
     let error = match response.extensions_mut().remove::<Arc<ApiError>>() {
         Some(error) => error,
@@ -398,7 +411,7 @@ pub fn finish(mut response: Response, instance: &str, request_id: &str, detail: 
     if let Some(reason) = error.internal_reason() {
         tracing::error!(request_id, reason, "a request failed");
     }
-    // Strings and numbers always become JSON.
+    // Strings and numbers always serialize to JSON.
     let body = serde_json::to_vec(&Problem::of(&error, instance, request_id, detail)).unwrap_or_default();
     response.headers_mut().remove(CONTENT_LENGTH);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));

@@ -1,4 +1,4 @@
-//! The id of a request, by which its answer and its line in the log are found.
+//! The id of a request, which links its response to its log lines.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::fmt::Hyphenated;
@@ -12,14 +12,15 @@ const MAX_LENGTH: usize = 128;
 /// A request's id: visible ASCII.
 #[derive(Debug, Clone)]
 pub enum RequestId {
-    /// The client's own.
+    /// The client's id.
     Given(HeaderValue),
     /// A random UUID (RFC 9562, version 4).
     Made([u8; Hyphenated::LENGTH]),
 }
 
 impl RequestId {
-    /// Returns the client's own id if it is short and visible ASCII without quotes, else a new one.
+    /// Returns the client's id if it has at most 128 bytes of visible ASCII without `"`, `\`, `<` and `>`;
+    /// otherwise a new one.
     pub fn from_headers(headers: &HeaderMap) -> Self {
         let plain = |byte: &u8| byte.is_ascii_graphic() && !b"\"\\<>".contains(byte);
         let given = headers.get(REQUEST_ID).filter(|id| {
@@ -30,7 +31,7 @@ impl RequestId {
     }
 
     fn generate() -> Self {
-        // The generator of the thread, which asks the system for randomness now and then and not for each id.
+        // The thread-local generator, which rarely needs a system call for randomness.
         let uuid: Uuid = Builder::from_random_bytes(rand::random()).into_uuid();
         let mut text = [0; Hyphenated::LENGTH];
         uuid.hyphenated().encode_lower(&mut text);

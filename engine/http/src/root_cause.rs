@@ -1,8 +1,8 @@
-//! What lies at the bottom of an error.
+//! The root cause of an error.
 
 use std::error::Error;
 
-/// Returns the innermost error of a chain, which says what happened.
+/// Returns the message of the innermost error of a chain, which names the cause.
 ///
 /// ```
 /// let error = std::io::Error::other("the disk is full");

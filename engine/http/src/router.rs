@@ -154,7 +154,7 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     if origins.iter().any(|origin| origin == "*") {
         return Some(layer.allow_origin(Any));
     }
-    // The configuration has made sure that each is visible ASCII.
+    // The configuration ensures that each origin is visible ASCII.
     let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
     Some(layer.allow_origin(origins))
 }

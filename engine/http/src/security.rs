@@ -6,12 +6,12 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue};
 
-/// Pages load what the engine itself has, and nobody may put them in a frame. Swagger UI sets styles in its elements.
+/// The policy of HTML pages: resources from the engine only, and no framing. Swagger UI needs inline styles.
 const PAGES: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; \
      base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
 );
-/// Two years, as lists of such hosts ask.
+/// Two years, as HSTS preload lists recommend.
 const ALWAYS_TLS: HeaderValue = HeaderValue::from_static("max-age=63072000");
 
 /// Sets the headers. Responses hold customer data, so they are never cached; `uses_tls` adds HSTS.

@@ -1,4 +1,4 @@
-//! Connections: accepted until the last phase, each bounded in what it may hold back.
+//! The listener: accepts connections until the engine drains, and limits their number and duration.
 
 mod connection;
 
@@ -20,47 +20,48 @@ use crate::admission::connections::Connections;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::tls::ServerTls;
 
-/// How long a connection may be idle, or take for another head: hyper has one clock for both. Load balancers keep idle
-/// connections for up to 60 s, and one that is closed under them costs a request.
+/// The maximum time that a connection may be idle or take for the next head: hyper has one timer for both.
+/// Load balancers keep idle connections for up to 60 s, and lose a request if the engine closes one first.
 const NEXT_HEAD_TIMEOUT: Duration = Duration::from_secs(75);
-/// How often an HTTP/2 connection is asked whether its client is still there, and how long it has for its answer.
+/// The interval of HTTP/2 keep-alive pings.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// The maximum time for the response to a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long requests may still arrive on connections that are open when the listener closes.
+/// The time during which requests may still arrive on open connections after the listener closes.
 const REQUEST_DRAIN: Duration = Duration::from_millis(100);
-/// How long to wait when the system has no more file handles.
+/// The pause after a failed accept, for example when the system has no more file handles.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a listener's connections may take.
+/// The limits of a listener's connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// How many there may be.
+    /// The maximum number of connections.
     pub max_connections: usize,
-    /// How many fields the head of a request may have.
+    /// The maximum number of header fields in a request.
     pub max_headers: usize,
-    /// How many bytes the head of a request may have.
+    /// The maximum size of a request's head in bytes.
     pub max_header_bytes: usize,
-    /// How many requests may be under way on one HTTP/2 connection.
+    /// The maximum number of requests in flight on one HTTP/2 connection.
     pub max_streams: u32,
-    /// For how long a connection with a request is surely not idle.
+    /// The age up to which a request in flight protects its connection from eviction.
     pub max_request_age: Duration,
 }
 
-/// What is served at one address.
+/// A server on one address.
 pub struct Server {
-    /// Where connections come from.
+    /// The listener of connections.
     pub listener: TcpListener,
-    /// What answers their requests.
+    /// The routes.
     pub router: Router,
-    /// How they are encrypted; `None`: they are not.
+    /// The TLS configuration. `None` serves plain HTTP.
     pub tls: Option<Arc<ServerTls>>,
-    /// What they may take.
+    /// The limits of connections.
     pub limits: ConnectionLimits,
-    /// Where they are counted.
+    /// The metrics of connections.
     pub metrics: ConnectionMetrics,
 }
 
-/// What the connections of a listener share.
+/// The data that all connections of a listener share.
 struct Shared {
     router: Router,
     tls: Option<Arc<ServerTls>>,
@@ -68,8 +69,8 @@ struct Shared {
     metrics: ConnectionMetrics,
 }
 
-/// Serves connections until the phase [`Phase::Draining`], then closes the listener and returns when the last request in
-/// flight is answered.
+/// Serves connections until [`Phase::Draining`]. Then closes the listener, and returns when the last request
+/// in flight has its response.
 pub async fn serve(server: Server, lifecycle: Arc<Lifecycle>) {
     let Server { listener, router, tls, limits, metrics } = server;
     let connections = Arc::new(Connections::new(limits.max_connections, limits.max_request_age));
@@ -85,23 +86,24 @@ pub async fn serve(server: Server, lifecycle: Arc<Lifecycle>) {
             Ok(accepted) => serve_connection(&connections, &shared, accepted).await,
             Err(error) if is_connection_error(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "no connection can be accepted");
+                tracing::error!(%error, "accepting a connection failed");
                 sleep(ACCEPT_PAUSE).await;
             }
         }
     }
     drain_accept_queue(listener, &connections, &shared).await;
-    // The first requests of new connections have started by then; idle connections are closed.
+    // By then, the first requests of new connections have started. Idle connections are closed.
     sleep(REQUEST_DRAIN).await;
     connections.close_all();
     connections.all_closed().await;
 }
 
-/// Drains the accept queue and closes the listener, because closing resets connections that are not accepted yet.
+/// Drains the accept queue and closes the listener, because closing resets connections that are not yet
+/// accepted.
 async fn drain_accept_queue(listener: TcpListener, connections: &Arc<Connections>, shared: &Arc<Shared>) {
     let Ok(listener) = listener.into_std() else { return };
-    // The queue is read to its end before anything is served: a client has only the moment between the last `accept` and
-    // the close to lose its connection in, and tries again.
+    // The queue is emptied before anything is served. So a client can lose its connection only between the
+    // last `accept` and the close, and retries.
     let mut accepted = Vec::new();
     loop {
         match listener.accept() {
@@ -146,7 +148,7 @@ fn connection_builder(limits: ConnectionLimits) -> Builder<TokioExecutor> {
         .header_read_timeout(NEXT_HEAD_TIMEOUT)
         .max_headers(limits.max_headers)
         .max_buf_size(limits.max_header_bytes)
-        // Answers are small: head and body in one piece cost the system less than two.
+        // Responses are small: writing head and body in one buffer is cheaper than two.
         .writev(false);
     builder
         .http2()

@@ -1,4 +1,4 @@
-//! What bounds requests and connections, and what requests leave in the log.
+//! The limits of requests and connections, and the settings of the access log.
 
 use std::num::NonZero;
 use std::time::Duration;
@@ -7,61 +7,61 @@ use ipnet::IpNet;
 use onnward_telemetry::share::Share;
 use serde::Deserialize;
 
-/// What bounds a request, and what it leaves in the log.
+/// The limits of a request, and the settings of its errors and its log line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HttpConfig {
-    /// The largest body read, in bytes.
+    /// The maximum size of a request's body in bytes.
     pub max_body_bytes: usize,
-    /// How many rows one request may hold.
+    /// The maximum number of rows in a request.
     pub max_request_rows: usize,
-    /// How long a request may take from its head to its answer.
+    /// The request timeout, from the request's head to its response.
     pub request_timeout: Duration,
-    /// The origins whose pages may call the engine; empty: none. `*` stands for every origin.
+    /// The allowed CORS origins. Empty allows none, and `*` allows all.
     pub cors_origins: Vec<String>,
-    /// How much an error tells whoever made the request.
+    /// The level of detail of error responses.
     pub errors: ErrorDetail,
-    /// Which requests leave a line in the log, and what it holds.
+    /// The settings of the access log.
     pub access_log: AccessLogConfig,
 }
 
-/// How much an error tells whoever made the request.
+/// The level of detail of error responses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ErrorDetail {
-    /// All that helps: the fields that are wrong, what was expected of them, which models there are.
+    /// Everything that helps the client: the invalid fields, the expected values and the available models.
     #[default]
     Full,
-    /// What kind of error it is: no field of a schema, no model's name, nothing of what is inside.
+    /// Only the kind of error, without names of fields or models and without internals.
     Terse,
 }
 
-/// What one client may take from the others.
+/// The limits of connections, requests and clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitsConfig {
-    /// How many connections there may be; without it, as many as the process may have open.
+    /// The maximum number of connections. `None` derives it from the process's limit of open files.
     pub max_connections: Option<usize>,
-    /// How many requests may be answered at once, beside those of probes.
+    /// The maximum number of requests in flight, not counting probes and scrapes.
     pub max_requests: usize,
-    /// How many fields the head of a request may have.
+    /// The maximum number of header fields in a request.
     pub max_headers: usize,
-    /// How many bytes the head of a request may have.
+    /// The maximum size of a request's head in bytes.
     pub max_header_bytes: usize,
-    /// How many requests may be under way on one HTTP/2 connection.
+    /// The maximum number of requests in flight on one HTTP/2 connection.
     pub max_streams: u32,
-    /// How often each address may ask; `None`: as often as it likes.
+    /// The rate limit of each address. `None` is unlimited.
     pub address_rate: Option<Rate>,
-    /// How often the holder of each key or token may ask; `None`: as often as they like.
+    /// The rate limit of each API key or token, by the caller's name. `None` is unlimited.
     pub key_rate: Option<Rate>,
-    /// Who is believed when they say for whom they ask.
+    /// The networks of the proxies whose `X-Forwarded-For` header is trusted.
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// A token bucket: so many requests at once, and then so many a second.
+/// The size of a token bucket. Each request takes one token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// How many tokens are added in a second.
+    /// The number of tokens added per second.
     pub per_second: NonZero<u32>,
-    /// How many tokens the bucket holds.
+    /// The capacity of the bucket.
     pub burst: NonZero<u32>,
 }
 
@@ -80,14 +80,14 @@ impl Default for LimitsConfig {
     }
 }
 
-/// Which requests leave a line, and what it holds.
+/// The settings of the access log.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AccessLogConfig {
-    /// The share of requests that leave one.
+    /// The sampling rate of logged requests.
     pub sample: Share,
-    /// From which duration on a request leaves one in any case.
+    /// The duration from which a request is always logged.
     pub slow: Duration,
-    /// Whether what requests hold is written too, at level debug. For development alone.
+    /// Whether request bodies are logged too, at level debug. For development only.
     pub values: bool,
 }
 

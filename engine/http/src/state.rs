@@ -40,12 +40,12 @@ struct SubStates {
     operations: Arc<Operations>,
 }
 
-/// The components that the HTTP side is built from.
+/// The components that the HTTP server is built from.
 #[derive(Debug)]
 pub struct HttpParts {
-    /// The limits of a request, and how it is logged.
+    /// The limits of requests, and the settings of errors and the access log.
     pub config: HttpConfig,
-    /// The limits of a client.
+    /// The limits of connections, requests and clients.
     pub limits: LimitsConfig,
     /// Whether clients connect with TLS.
     pub uses_tls: bool,
@@ -53,7 +53,7 @@ pub struct HttpParts {
     pub auth: Option<Arc<Authenticator>>,
     /// The audit log of admin requests.
     pub audit: Audit,
-    /// The routes that need a key beside those of models and predictions.
+    /// The route groups that require a credential in addition to those of models and predictions.
     pub protect: Vec<Protected>,
     /// The loaded models.
     pub registry: Arc<Registry>,
@@ -61,17 +61,17 @@ pub struct HttpParts {
     pub metrics: Arc<Metrics>,
     /// The phase of the process.
     pub lifecycle: Arc<Lifecycle>,
-    /// Requests a poll of the model repository.
+    /// The handle that requests a poll of the model repository.
     pub reloader: Reloader,
-    /// Captures a share of the predictions, if configured.
+    /// The capture of sampled predictions, if configured.
     pub capture: Option<Arc<Capture>>,
     /// The store of predictions and their outcomes, if configured.
     pub outcomes: Option<Arc<GroundTruthStore>>,
-    /// Exports traces, if configured.
+    /// The exporter of traces, if configured.
     pub traces: Option<Arc<Traces>>,
 }
 
-/// The loaded models, with an error for each way in which one cannot be found.
+/// The loaded models. Lookups return the API error for each reason why a model is unavailable.
 #[derive(Debug)]
 pub struct Models {
     pub registry: Arc<Registry>,
@@ -90,11 +90,11 @@ pub struct Admission {
     body_budget: Arc<Semaphore>,
     small_body_budget: Arc<Semaphore>,
     max_requests: usize,
-    /// The number of requests in flight, without those of probes.
+    /// The number of requests in flight, not counting probes and scrapes.
     in_flight: AtomicUsize,
 }
 
-/// The places where predictions are recorded.
+/// The records of predictions: capture, ground truth and debug log.
 #[derive(Debug)]
 pub struct Records {
     pub capture: Option<Arc<Capture>>,
@@ -103,7 +103,7 @@ pub struct Records {
     pub logs_bodies: bool,
 }
 
-/// Authentication, and the routes that need it.
+/// The authenticator, and the route groups that require it.
 #[derive(Debug)]
 pub struct AccessControl {
     pub auth: Option<Arc<Authenticator>>,
@@ -118,21 +118,21 @@ pub struct Observation {
     pub metrics: Arc<Metrics>,
     pub lifecycle: Arc<Lifecycle>,
     pub traces: Option<Arc<Traces>>,
-    /// Draws which requests leave a line in the access log.
+    /// The sampler of the access log.
     pub access_sampler: Sampler,
     pub admission: Arc<Admission>,
     /// Whether handlers receive the ids of their requests.
     pub exposes_request_id: bool,
 }
 
-/// The parts that operators use: reloads, the audit log and scrapes.
+/// The parts for operators: reloads, the audit log and scrapes.
 #[derive(Debug)]
 pub struct Operations {
     pub reloader: Reloader,
     pub audit: Audit,
     pub lifecycle: Arc<Lifecycle>,
     pub trusted_proxies: Vec<IpNet>,
-    /// One permit: metrics are rendered for one scrape at a time.
+    /// The permit of a scrape: metrics are rendered for one scrape at a time.
     pub scrapes: Arc<Semaphore>,
 }
 
@@ -159,7 +159,7 @@ sub_state!(operations: Operations);
 const BUDGET_UNIT_BYTES: usize = 1024;
 /// The number of bodies of the largest size that fit the budget.
 const MAX_LARGEST_BODIES: usize = 16;
-/// The budget of small bodies.
+/// The memory budget of small bodies in bytes.
 const SMALL_BODIES_BYTES: usize = 64 * 1024 * 1024;
 
 impl HttpState {
@@ -212,12 +212,12 @@ impl HttpState {
         &self.0.observation
     }
 
-    /// Returns the parts that operators use.
+    /// Returns the parts for operators.
     pub(crate) fn operations(&self) -> &Arc<Operations> {
         &self.0.operations
     }
 
-    /// Returns the rate limits, for the sweeper.
+    /// Returns the rate limits, for the task that sweeps them.
     pub fn rate_limits(&self) -> Arc<RateLimits> {
         Arc::clone(&self.admission().rate_limits)
     }
@@ -257,8 +257,8 @@ impl Admission {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Reserves memory for a body until the permit is dropped. Requests beyond the budget are rejected, not queued. Small
-    /// bodies have a separate budget, which large ones cannot exhaust.
+    /// Reserves memory for a body until the permit is dropped. Requests beyond the budget are rejected, not
+    /// queued. Small bodies have a separate budget, which large ones cannot exhaust.
     pub fn reserve_memory(&self, bytes: usize, is_small: bool) -> Result<OwnedSemaphorePermit, ApiError> {
         let units = u32::try_from(units(bytes)).unwrap_or(u32::MAX);
         let budget = if is_small { &self.small_body_budget } else { &self.body_budget };
@@ -313,7 +313,7 @@ impl Models {
         entry.version(version).cloned().ok_or_else(not_loaded)
     }
 
-    /// Returns the version of a model that an alias names.
+    /// Returns the version of a model that an alias points at.
     pub fn alias(&self, name: &str, alias: &str) -> Result<Arc<ServingModel>, ApiError> {
         let entry = self.model_entry(name)?;
         match entry.aliases.get(alias) {
@@ -322,7 +322,7 @@ impl Models {
         }
     }
 
-    /// Checks whether predictions are answered in this phase of the process.
+    /// Checks whether the engine is ready for predictions in this phase of the process.
     pub fn readiness(&self, phase: Phase) -> Result<(), ApiError> {
         if phase != Phase::Running {
             Err(ApiError::Stopping)

@@ -1,4 +1,4 @@
-//! TLS: the server's certificate and key, and the authorities of client certificates. Independent of HTTP.
+//! TLS: the server's certificate and key, and the CA of client certificates. Independent of HTTP.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,20 +19,21 @@ use tokio_rustls::TlsAcceptor;
 use crate::periodic::every;
 use crate::watched_file::WatchedFile;
 
-/// How the engine speaks TLS.
+/// The TLS settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsConfig {
-    /// The certificate and those that vouch for it, in PEM.
+    /// The file of the certificate and its chain, in PEM.
     pub certificate_file: PathBuf,
-    /// The certificate's private key, in PEM.
+    /// The file of the certificate's private key, in PEM.
     pub private_key_file: PathBuf,
-    /// Those whose certificates clients must have, in PEM; without it clients need none.
+    /// The file of the CA certificates that client certificates must chain to, in PEM. Without it, clients
+    /// need no certificate.
     pub client_ca_file: Option<PathBuf>,
-    /// The oldest version of TLS that is spoken.
+    /// The minimum version of TLS.
     pub min_version: TlsVersion,
 }
 
-/// A version of TLS. Older ones are not spoken by anything that this program is made of.
+/// A version of TLS. rustls implements no older ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub enum TlsVersion {
     /// TLS 1.2, without its weak ciphers.
@@ -44,30 +45,30 @@ pub enum TlsVersion {
     V1_3,
 }
 
-/// Why TLS cannot be set up.
+/// The reason why TLS cannot be set up.
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("cannot read the {what} in {}: {source}", path.display())]
     Unreadable {
-        /// What it should hold.
+        /// The expected content.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file does not hold what it should.
-    #[error("{} holds no {what} in PEM: {reason}", path.display())]
+    /// A file does not contain the expected PEM.
+    #[error("{} contains no {what} in PEM: {reason}", path.display())]
     NotPem {
-        /// What it should hold.
+        /// The expected content.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// What is wrong, without what the file holds.
+        /// The problem, without the content of the file.
         reason: String,
     },
-    /// The certificate and the key cannot be used.
+    /// The certificate and the key cannot be used together.
     #[error(
         "the certificate in {} and the key in {} cannot be used together: {source}",
         certificate.display(),
@@ -78,15 +79,15 @@ pub enum TlsError {
         certificate: PathBuf,
         /// The key's file.
         key: PathBuf,
-        /// What rustls says.
+        /// The error of rustls.
         source: rustls::Error,
     },
-    /// The clients' authorities cannot be used.
-    #[error("the clients' authorities in {} cannot be used: {reason}", path.display())]
+    /// The CA certificates for clients cannot be used.
+    #[error("the client CA certificates in {} cannot be used: {reason}", path.display())]
     ClientAuthorities {
-        /// Their file.
+        /// The file.
         path: PathBuf,
-        /// What rustls says.
+        /// The error of rustls.
         reason: String,
     },
 }
@@ -99,7 +100,7 @@ pub struct ServerTls {
     current: ArcSwap<ServerConfig>,
 }
 
-/// The files of a configuration, watched.
+/// The watched files of a TLS configuration.
 #[derive(Debug)]
 struct WatchedFiles {
     certificate: WatchedFile,
@@ -107,7 +108,7 @@ struct WatchedFiles {
     client_ca: Option<WatchedFile>,
 }
 
-/// The contents of the three files.
+/// The contents of the files.
 struct Files {
     certificate: Vec<u8>,
     key: Vec<u8>,
@@ -131,8 +132,8 @@ impl ServerTls {
         TlsAcceptor::from(self.current.load_full())
     }
 
-    /// Reloads the files if they have changed. If they are invalid, new connections keep the previous certificate and the
-    /// error is logged once.
+    /// Reloads the files if they have changed. If they are invalid, new connections keep the previous
+    /// certificate and the error is logged once.
     pub(crate) fn reload_if_changed(&self) {
         let (contents, has_changed) = self.files.poll();
         if !has_changed {
@@ -158,7 +159,7 @@ impl ServerTls {
 
 const CERTIFICATE: &str = "certificate";
 const PRIVATE_KEY: &str = "private key";
-const CLIENT_AUTHORITIES: &str = "clients' authorities";
+const CLIENT_AUTHORITIES: &str = "client CA certificate";
 
 impl WatchedFiles {
     fn new(config: &TlsConfig) -> Self {
@@ -246,7 +247,9 @@ fn certificates(
 ) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match read {
-        Ok(chain) if chain.is_empty() => Err(pem_error(what, path, "it contains none".to_owned())),
+        Ok(chain) if chain.is_empty() => {
+            Err(pem_error(what, path, "it has no CERTIFICATE section".to_owned()))
+        }
         Ok(chain) => Ok(chain),
         Err(error) => Err(pem_error(what, path, error.to_string())),
     }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-/// The maximum size: no file of keys or certificates is larger.
+/// The maximum size of a file of keys or certificates.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// A file with the result of its last read.
@@ -25,9 +25,9 @@ enum LastRead {
 /// The result of one read of a file.
 #[derive(Debug)]
 pub struct Polled {
-    /// The content, or why the file cannot be read.
+    /// The content, or the reason why the file cannot be read.
     pub content: io::Result<Vec<u8>>,
-    /// Whether the result differs from the last one, so that nothing is reported twice.
+    /// Whether the result differs from the last one, so that each is reported once.
     pub has_changed: bool,
 }
 

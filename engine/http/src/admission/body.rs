@@ -1,4 +1,4 @@
-//! A request's body, under its limits: type, size and time.
+//! Reads a request's body within the limits of type, size and time.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::admission::large_bodies::{BodyPermits, LARGE_BODY_BYTES, ParsePermit}
 use crate::problem::ApiError;
 use crate::state::Admission;
 
-/// The header with which a client shortens its request's time.
+/// The header with which a client shortens its request's timeout.
 pub const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout-ms");
 
-/// Returns the request's timeout: the configured one, or less if the client asks for it.
+/// Returns the request's timeout: the configured one, or less if the client requests it.
 pub fn request_timeout(headers: &HeaderMap, configured: Duration) -> Result<Duration, ApiError> {
     let Some(value) = headers.get(REQUEST_TIMEOUT) else { return Ok(configured) };
     let ms = value.to_str().ok().and_then(|text| parse_integer(text.trim())).filter(|ms| *ms > 0);
@@ -30,8 +30,8 @@ fn parse_integer(text: &str) -> Option<u64> {
     is_digits.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
-/// Checks that the body is declared as uncompressed JSON. A body without a type counts as JSON, as RFC 9110, section 8.3,
-/// allows.
+/// Checks that the body is declared as uncompressed JSON. A body without a type counts as JSON, as RFC 9110,
+/// section 8.3, allows.
 pub fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     if headers
         .get(CONTENT_ENCODING)
@@ -49,19 +49,19 @@ pub fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     if essence == "application/json" || suffixed { Ok(()) } else { Err(ApiError::NotJsonType) }
 }
 
-/// The bytes reserved before reading. The announced length reserves nothing, because clients could announce much and send
-/// nothing.
+/// The bytes reserved before reading. The declared length reserves nothing, because clients could declare
+/// much and send nothing.
 const INITIAL_RESERVATION_BYTES: usize = 8 * 1024;
 /// The factor by which a reservation grows when a body exceeds it.
 const RESERVATION_GROWTH: usize = 4;
-/// The largest announced size of a small body.
+/// The largest declared size of a small body.
 const SMALL_BODY_BYTES: usize = 64 * 1024;
 
 /// The memory reserved for a body that is being read.
 struct MemoryReservation<'a> {
     admission: &'a Admission,
     is_small: bool,
-    /// The maximum size of the body: the announced one, or else the limit.
+    /// The maximum size of the body: the declared one, or else the limit.
     max_bytes: usize,
     bytes: usize,
     memory: OwnedSemaphorePermit,
@@ -71,7 +71,7 @@ struct MemoryReservation<'a> {
 }
 
 impl<'a> MemoryReservation<'a> {
-    /// Reserves memory for the first bytes, if there is room.
+    /// Reserves memory for the first bytes, if the budget allows.
     fn begin(admission: &'a Admission, body: &Body) -> Result<Self, ApiError> {
         let announced = body.size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         let limit = admission.max_body_bytes;
@@ -79,7 +79,7 @@ impl<'a> MemoryReservation<'a> {
             return Err(ApiError::BodyTooLarge { limit });
         }
         let is_large = announced.is_some_and(|bytes| bytes >= LARGE_BODY_BYTES);
-        // A body that could not be parsed is not read: reading it takes time from the requests that are served.
+        // Without a permit the body could not be parsed, and reading it would slow down other requests.
         if is_large && !admission.large_body_limiter.has_capacity() {
             return Err(ApiError::BodiesFull);
         }
@@ -87,7 +87,7 @@ impl<'a> MemoryReservation<'a> {
         let max_bytes = announced.unwrap_or(limit);
         let bytes = max_bytes.min(INITIAL_RESERVATION_BYTES);
         let memory = admission.reserve_memory(bytes, is_small)?;
-        // A permit is for received bytes, not for announced ones.
+        // A permit is taken for received bytes, not for declared ones.
         let parse_permit_from = Some(if is_large { SMALL_BODY_BYTES } else { LARGE_BODY_BYTES });
         Ok(Self { admission, is_small, max_bytes, bytes, memory, parse_permit_from, parse_permit: None })
     }
@@ -121,7 +121,7 @@ impl<'a> MemoryReservation<'a> {
     }
 }
 
-/// A body that has been read, with what it occupies.
+/// A body that has been read, with its permits.
 pub struct ReadBody {
     pub bytes: Bytes,
     pub permits: BodyPermits,
@@ -130,7 +130,8 @@ pub struct ReadBody {
 /// The maximum drained bytes of a rejected body, as a multiple of the body limit.
 const DRAIN_FACTOR: usize = 4;
 
-/// Reads the whole body, at most `max_body_bytes`, until `deadline`. A rejected body is drained in the background.
+/// Reads the whole body, at most `max_body_bytes`, until `deadline`. A rejected body is drained in the
+/// background.
 pub async fn read(
     admission: &Admission,
     headers: &HeaderMap,
@@ -153,7 +154,7 @@ pub async fn read(
     read
 }
 
-/// Returns the body as text, which JSON is.
+/// Returns the body as text, because JSON is UTF-8.
 pub fn text(bytes: &[u8]) -> Result<&str, ApiError> {
     std::str::from_utf8(bytes).map_err(|error| ApiError::NotUtf8 { offset: error.valid_up_to() })
 }

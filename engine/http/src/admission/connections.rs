@@ -1,4 +1,4 @@
-//! All connections of a listener: how many there are, and which of them goes when there is no room for another.
+//! The connections of a listener: their number, and the eviction of idle ones when the limit is reached.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -10,19 +10,21 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
-/// How long a new connection waits for those that make room for it.
+/// The maximum time that a new connection waits for an eviction.
 const EVICTION_TIMEOUT: Duration = Duration::from_secs(2);
-/// Which part of all connections makes room at once: to look for them takes time, in which nobody is let in.
+/// The divisor of the connection limit that gives the number of connections evicted at once. The search takes
+/// time, during which no connection is accepted.
 const EVICTION_FRACTION: usize = 64;
-/// How long a new connection is not taken for one on which no request comes: the first may be on its way, and on a busy machine it
-/// may take that long to be read.
+/// The time during which a new connection without a request is not treated as idle. Its first request may be
+/// in transit, and a busy machine may take that long to read it.
 pub const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
 
 /// The connections of a listener.
 #[derive(Debug)]
 pub struct Connections {
     max: usize,
-    /// After so long, a connection with a request under way is taken for one whose client neither sends nor reads.
+    /// The age from which a request in flight no longer protects its connection: its client neither sends nor
+    /// reads.
     max_request_age: Duration,
     start: Instant,
     open: Mutex<OpenConnections>,
@@ -35,29 +37,29 @@ struct OpenConnections {
     states: HashMap<u64, Arc<ConnectionState>>,
 }
 
-/// What is known of a connection while it lasts.
+/// The state of an open connection.
 #[derive(Debug)]
 pub struct ConnectionState {
     start: Instant,
     has_started: AtomicBool,
     in_flight: AtomicU32,
-    /// When its last request began, or else it itself, in milliseconds since `start`.
+    /// The start of its last request, or of the connection if there was none, in milliseconds since `start`.
     last_request_start: AtomicU64,
-    /// How it is to end, once it is.
+    /// The reason to close it, once it is set.
     reason: OnceLock<CloseReason>,
     close_requested: Notify,
 }
 
-/// How a connection is to end.
+/// The reason to close a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseReason {
-    /// Once the requests that are under way are answered.
+    /// The engine shuts down. The connection closes after its requests in flight.
     Drained,
-    /// Now, as another one needs its slot.
+    /// Another connection needs its slot. The connection closes after a short grace period.
     Evicted,
 }
 
-/// The slot of a connection among the others, until it is dropped.
+/// The slot of a connection in the table. It is freed when dropped.
 #[derive(Debug)]
 pub struct ConnectionSlot {
     pub state: Arc<ConnectionState>,
@@ -71,8 +73,8 @@ impl Connections {
         Self { max, max_request_age, start: Instant::now(), open: Mutex::default(), count }
     }
 
-    /// Returns a slot for another connection. Where all are taken, those that can best be done without are
-    /// closed; `None` if there is none.
+    /// Returns a slot for another connection. If all are taken, idle connections are evicted first. `None` if
+    /// no slot is freed in time.
     pub async fn acquire(self: &Arc<Self>) -> Option<ConnectionSlot> {
         if *self.count.borrow() < self.max {
             return Some(self.acquire_slot());
@@ -101,8 +103,8 @@ impl Connections {
         ConnectionSlot { state, connections: Arc::clone(self), id }
     }
 
-    /// Tells some of those to end that have been idle for longest, those first that never had a request, unless they have just come; one
-    /// whose request has been under way for too long is as good as idle.
+    /// Evicts some of the longest-idle connections. Connections without any request come first, unless they
+    /// are new. A connection whose request exceeds the maximum age counts as idle.
     fn evict_idle(&self) {
         let ago = |time: Duration| milliseconds(self.start.elapsed().saturating_sub(time));
         let (long_ago, just_now) = (ago(self.max_request_age), ago(FIRST_REQUEST_GRACE));
@@ -110,7 +112,7 @@ impl Connections {
         let mut idle: Vec<_> = {
             let open = self.lock();
             if open.states.values().any(|state| state.reason.get().is_some()) {
-                // Some are on their way out already.
+                // Some connections are being closed already.
                 return;
             }
             let idle = open.states.values().filter(|state| {
@@ -141,7 +143,7 @@ impl Connections {
 
     /// Waits until there is no connection.
     pub async fn all_closed(&self) {
-        // It can only fail when the sender is gone, and that is `self`.
+        // It fails only if the sender is dropped, and `self` owns that.
         let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
     }
 
@@ -159,7 +161,7 @@ impl Drop for ConnectionSlot {
 }
 
 impl ConnectionState {
-    /// Notes a request, which is under way until what is returned is dropped.
+    /// Counts a request as in flight until the returned guard is dropped.
     pub fn request_started(self: &Arc<Self>) -> InFlight {
         self.has_started.store(true, Ordering::Relaxed);
         self.last_request_start.store(milliseconds(self.start.elapsed()), Ordering::Relaxed);
@@ -167,7 +169,7 @@ impl ConnectionState {
         InFlight(Arc::clone(self))
     }
 
-    /// Returns whether there has been a request.
+    /// Returns whether a request has started.
     pub fn has_started(&self) -> bool {
         self.has_started.load(Ordering::Relaxed)
     }
@@ -177,13 +179,13 @@ impl ConnectionState {
         poll_fn(|_| if self.has_started() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
-    /// Returns when it began, or its last request did.
+    /// Returns the start of the last request, or of the connection if there was none.
     pub fn last_request_start(&self) -> Instant {
         self.start + Duration::from_millis(self.last_request_start.load(Ordering::Relaxed))
     }
 
     fn request_close(&self, reason: CloseReason) {
-        // Whoever is on the way out already goes as they were told first.
+        // The first reason stays.
         let _ = self.reason.set(reason);
         self.close_requested.notify_one();
     }
@@ -195,7 +197,7 @@ impl ConnectionState {
     }
 }
 
-/// A request that is under way.
+/// A request in flight.
 #[derive(Debug)]
 pub struct InFlight(Arc<ConnectionState>);
 

@@ -1,8 +1,8 @@
-//! Drains the body of a request that has been answered already.
+//! Drains the body of a rejected request.
 //!
-//! A rejection is sent while the body is still being uploaded. A client that reads while sending stops, as RFC 9112,
-//! section 9.5, wants. Most clients send everything first, and would see a broken connection instead of the answer if
-//! nobody read the rest.
+//! A rejection is sent while the body is still being uploaded. A client that reads while sending stops, as
+//! RFC 9112, section 9.5, requires. Most clients send everything first. If the rest were not read, they would
+//! see a broken connection instead of the response.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,21 +13,23 @@ use tokio::sync::Mutex;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// The time a client has to read its answer before the rest of its body is read. A client that stops then costs nothing
-/// more.
+/// The time that a client has to read the response before the rest of its body is drained. If the client
+/// stops sending, nothing is drained.
 const READ_ANSWER_GRACE: Duration = Duration::from_millis(20);
 
-/// The bytes of each body that are read without delay: enough to notice that a client has stopped sending.
+/// The number of bytes of each body that are read without delay: enough to detect that a client has stopped
+/// sending.
 const UNTHROTTLED_BYTES: usize = 128 * 1024;
 
-/// Drains rejected bodies, one frame of one body at a time, so that they do not slow down the requests that are served.
+/// Drains rejected bodies, one frame of one body at a time, so that they do not slow down other requests.
 #[derive(Debug, Default)]
 pub struct BodyDrain {
     turn: Arc<Mutex<()>>,
 }
 
 impl BodyDrain {
-    /// Drains a body in the background. Closes the connection if the body exceeds `max_bytes` or the deadline.
+    /// Drains a body in the background. Closes the connection if the body exceeds `max_bytes` or the
+    /// deadline.
     pub fn drain(&self, mut body: Body, max_bytes: usize, deadline: Instant) {
         if body.size_hint().lower() > max_bytes as u64 {
             return;

@@ -1,7 +1,8 @@
-//! Parses large bodies off the threads that serve connections, which they would block for a millisecond or more.
+//! Parses large bodies off the threads that serve connections, which they would block for a millisecond or
+//! more.
 //!
-//! A blocking task cannot be cancelled: it goes on when the client has left and the request's future is dropped. So
-//! everything that admits the work is owned by the task itself, and comes back with its result.
+//! A blocking task cannot be cancelled: it continues when the client has disconnected and the request's
+//! future is dropped. So the task itself owns its permits, and returns them with its result.
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -15,14 +16,15 @@ use tokio::time::Instant;
 
 use crate::problem::ApiError;
 
-/// A body from this size on is large.
+/// The minimum size of a large body in bytes.
 pub const LARGE_BODY_BYTES: usize = 256 * 1024;
 
-/// A body that may stand for more cells than this is large too, however few bytes it has: as many as a body of
-/// [`LARGE_BODY_BYTES`] has at most if it gives every cell a value.
+/// A body that may have more cells than this is large too, regardless of its size in bytes. It is the maximum
+/// number of cells in a body of [`LARGE_BODY_BYTES`] that has a value for every cell.
 pub const LARGE_BODY_CELLS: usize = LARGE_BODY_BYTES / RowsLimits::MIN_CELL_BYTES;
 
-/// Large bodies per core, from upload until their rows are scored: as many as fit the queue at 1,024 rows each.
+/// The maximum number of large bodies per core, from upload until their rows are scored: as many as fit the
+/// queue at 1,024 rows each.
 const PERMITS_PER_CORE: usize = 16;
 
 /// The upload time granted with a permit, so that slow clients do not block others.
@@ -39,11 +41,11 @@ pub struct LargeBodyLimiter {
 #[derive(Debug)]
 pub struct ParsePermit {
     _permit: OwnedSemaphorePermit,
-    /// Until when it is held for a body that is still being uploaded.
+    /// The time until which it is held for a body that is still being uploaded.
     pub upload_deadline: Instant,
 }
 
-/// What a body occupies: its memory and, for a large one, a permit to parse it.
+/// The permits of a body: its memory and, for a large one, a permit to parse it.
 #[derive(Debug)]
 pub struct BodyPermits {
     /// The memory reserved for the body.
@@ -79,14 +81,15 @@ impl LargeBodyLimiter {
         Ok(ParsePermit { _permit: permit, upload_deadline: Instant::now() + UPLOAD_GRACE })
     }
 
-    /// Parses a body when a core is free, and returns its permits with the result. Keep the parse permit until the
-    /// rows are scored.
+    /// Parses a body when a core is free, and returns its permits with the result. The caller must keep the
+    /// parse permit until the rows are scored.
     ///
-    /// The parse runs to its end even if the returned future is dropped, and holds the core and the permits until then.
+    /// The parse runs to its end even if the returned future is dropped, and holds the core and the permits
+    /// until then.
     ///
     /// # Errors
-    /// [`ApiError::BodiesFull`], immediately, if the body has lost its permit and no other is available; what `parse`
-    /// returns.
+    /// [`ApiError::BodiesFull`], immediately, if the body has no permit and none is available;
+    /// [`ApiError::Failed`] if the task panics; the errors of `parse`.
     pub async fn parse<T: Send + 'static>(
         &self,
         mut permits: BodyPermits,
@@ -197,7 +200,7 @@ mod tests {
         while started.load(Ordering::SeqCst) < CORES {
             yield_now().await;
         }
-        // These clients reset their connections; others try to take their place, and leave too.
+        // These clients reset their connections. Others try to replace them, and disconnect too.
         let rest: Vec<_> = (CORES..all).map(|_| send()).collect();
         for request in first.into_iter().chain(rest) {
             request.abort();

@@ -1,4 +1,4 @@
-//! How often each address, and each caller, may ask: token buckets, of which those that are full again are forgotten.
+//! Rate limits by address and by caller: token buckets. Buckets that are full again are removed.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::server::PeerAddress;
 use crate::settings::{LimitsConfig, Rate};
 use crate::state::HttpState;
 
-/// The buckets of addresses and callers, where there are limits.
+/// The buckets of addresses and callers, if limits are configured.
 #[derive(Debug, Default)]
 pub struct RateLimits {
     addresses: Option<Buckets<ByAddress>>,
@@ -30,11 +30,11 @@ pub struct RateLimits {
 
 type Buckets<K> = Arc<GovernorConfig<K, NoOpMiddleware<QuantaInstant>>>;
 
-/// How often buckets that are full again are forgotten.
+/// The interval at which buckets that are full again are removed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 
 impl RateLimits {
-    /// Returns the buckets that are configured.
+    /// Creates the configured buckets.
     pub fn new(config: &LimitsConfig) -> Self {
         let trusted: Arc<[IpNet]> = config.trusted_proxies.clone().into();
         let addresses = config.address_rate.and_then(|rate| buckets(rate, ByAddress { trusted }));
@@ -86,7 +86,7 @@ fn buckets<K: KeyExtractor>(rate: Rate, key: K) -> Option<Buckets<K>> {
 /// Builds the response to a rate-limited request.
 fn rejection(error: GovernorError) -> Response {
     let error = match error {
-        // It is told in whole seconds, rounded down.
+        // `wait_time` is in whole seconds, rounded down.
         GovernorError::TooManyRequests { wait_time, .. } => {
             ApiError::TooOften { retry_after: Duration::from_secs(wait_time + 1) }
         }
@@ -95,8 +95,8 @@ fn rejection(error: GovernorError) -> Response {
     error.into_response()
 }
 
-/// Tells requests apart by the address that they come from; all addresses of an IPv6 network of 64 bits, which is what a customer is given,
-/// are one.
+/// The key of the per-address limit. All addresses of an IPv6 /64 network share one bucket, because a
+/// customer usually gets a whole network of that size.
 #[derive(Debug, Clone)]
 struct ByAddress {
     trusted: Arc<[IpNet]>,
@@ -111,7 +111,7 @@ impl KeyExtractor for ByAddress {
     }
 }
 
-/// Tells requests apart by who makes them.
+/// The key of the per-caller limit: the caller's name.
 #[derive(Debug, Clone)]
 struct ByCaller;
 
@@ -126,7 +126,8 @@ impl KeyExtractor for ByCaller {
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Returns the client's address: `peer
+/// Returns the client's address: `peer`, unless that is a trusted proxy; then the last address in
+/// `X-Forwarded-For` that is not a trusted proxy. Earlier entries are ignored, since clients can forge them.
 pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     if !is_trusted(&peer) {

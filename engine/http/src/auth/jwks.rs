@@ -1,4 +1,4 @@
-//! The keys with which tokens are checked: a JSON Web Key Set (RFC 7517) in a file, or where an issuer publishes it.
+//! The keys that verify tokens: a JSON Web Key Set (RFC 7517), in a file or at the issuer's URL.
 
 mod fetch;
 mod key_set;
@@ -17,44 +17,44 @@ use self::remote::Remote;
 use super::rules::{JwksPlace, TokenRules};
 use crate::watched_file::WatchedFile;
 
-/// Why there are no keys to check tokens with.
+/// The reason why there are no keys to verify tokens.
 #[derive(Debug, Error)]
 pub enum JwksError {
     /// The file cannot be read.
-    #[error("cannot read the keys of tokens in {place}: {source}")]
+    #[error("cannot read the token keys in {place}: {source}")]
     Unreadable {
         /// The file.
         place: String,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// It is no key set.
-    #[error("the keys of tokens in {place} cannot be understood: {problem}")]
+    /// The content is not a key set.
+    #[error("the token keys in {place} are invalid: {problem}")]
     Malformed {
         /// The file or address.
         place: String,
-        /// What is wrong, without what is there.
+        /// The problem, without the content.
         problem: MalformedSet,
     },
-    /// There is no key for any token.
+    /// No key can verify a token.
     #[error("no key in {place} can verify tokens: {why}")]
     NoneUsable {
         /// The file.
         place: String,
-        /// Why each was passed over.
+        /// The reason why each key was skipped.
         why: String,
     },
-    /// There can be no client for the address.
-    #[error("the keys of tokens in {place} cannot be fetched: {reason}")]
+    /// The HTTP client for the address cannot be created.
+    #[error("the token keys at {place} cannot be fetched: {reason}")]
     NoClient {
         /// The address.
         place: String,
-        /// What the client says.
+        /// The client's error.
         reason: String,
     },
 }
 
-/// The keys that are valid now. They are read or fetched again and again; whatever goes wrong then, those that were valid stay.
+/// The current token keys. They are reloaded periodically. If that fails, the previous keys stay valid.
 #[derive(Debug)]
 pub struct Jwks {
     rules: Arc<TokenRules>,
@@ -69,10 +69,12 @@ enum Origin {
 }
 
 impl Jwks {
-    /// Reads the keys from a file. Those at an address are fetched by [`Jwks::run_refresh`], so that an engine starts without them.
+    /// Reads the keys of a file. Keys at a URL are fetched by [`Jwks::run_refresh`], so that the engine
+    /// starts without them.
     ///
     /// # Errors
-    /// [`JwksError`] when a file has no key that can be used.
+    /// [`JwksError`] if the file cannot be read or is invalid, if no key in it is usable, or if the HTTP
+    /// client cannot be created.
     pub fn open(rules: Arc<TokenRules>) -> Result<Self, JwksError> {
         let place = rules.jwks.to_string();
         match &rules.jwks {
@@ -99,7 +101,7 @@ impl Jwks {
         }
     }
 
-    /// Returns the keys; `None` before they have been fetched for the first time.
+    /// Returns the keys. `None` before the first fetch.
     pub fn current(&self) -> Option<Arc<KeySet>> {
         self.current.load_full()
     }
@@ -148,7 +150,7 @@ impl Jwks {
         for skipped in set.skipped() {
             match skipped {
                 SkippedKey::Unsupported(why) => {
-                    tracing::debug!(%place, reason = %why, "a key is not for tokens")
+                    tracing::debug!(%place, reason = %why, "a key in the set is not used for tokens")
                 }
                 SkippedKey::Unsafe(why) => {
                     tracing::warn!(%place, reason = %why, "a token key was rejected")
@@ -156,7 +158,7 @@ impl Jwks {
             }
         }
         if set.is_empty() {
-            tracing::error!(%place, "no token key is left: all tokens are rejected");
+            tracing::error!(%place, "the key set has no usable key: all tokens are rejected");
         } else {
             tracing::info!(%place, keys = set.len(), "the token keys were loaded");
         }
@@ -164,10 +166,10 @@ impl Jwks {
     }
 }
 
-/// How often a token with a key that is not known makes the keys be fetched.
+/// The minimum time between the fetches that tokens with unknown keys trigger.
 pub(super) const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(30);
 
 fn list(skipped: &[SkippedKey]) -> String {
     let reasons: Vec<String> = skipped.iter().map(SkippedKey::to_string).collect();
-    if reasons.is_empty() { "there is none".to_owned() } else { reasons.join("; ") }
+    if reasons.is_empty() { "the set is empty".to_owned() } else { reasons.join("; ") }
 }

@@ -1,12 +1,13 @@
 use ring::rand::{SecureRandom, SystemRandom};
 use sha2::{Digest, Sha256};
 
-/// What every key begins with, so that whoever searches files for secrets finds it.
+/// The prefix of every key, by which secret scanners find keys in files.
 const PREFIX: &str = "onnward_";
-/// How many random bytes a key has. With so many, a plain digest is as good as a slow one: there is nothing to guess.
+/// The number of random bytes in a key. With so many, a key cannot be guessed from its digest, so a fast hash
+/// is as secure as a slow one.
 const SECRET_BYTES: usize = 32;
 
-/// An API key as its holder presents it: `onnward_<name>_<64 hexadecimal digits>`.
+/// An API key as a client sends it: `onnward_<name>_<64 hexadecimal digits>`.
 #[derive(Clone, Copy)]
 pub struct ApiKey<'a> {
     text: &'a str,
@@ -14,7 +15,7 @@ pub struct ApiKey<'a> {
 }
 
 impl<'a> ApiKey<'a> {
-    /// Parses a key. `None
+    /// Parses a key. `None` if the text has another form.
     pub fn parse(text: &'a str) -> Option<Self> {
         let (name, secret) = text.strip_prefix(PREFIX)?.rsplit_once('_')?;
         let is_secret =
@@ -27,22 +28,22 @@ impl<'a> ApiKey<'a> {
         self.name
     }
 
-    /// Returns the SHA-256 of the whole text, which is all that is kept of it.
+    /// Returns the SHA-256 of the whole text. Only this digest is stored.
     pub fn digest(&self) -> [u8; 32] {
         Sha256::digest(self.text).into()
     }
 }
 
-/// Returns whether a text is meant to be an API key, right or wrong.
+/// Returns whether a text has the prefix of API keys, whether valid or not.
 pub fn looks_like_key(text: &str) -> bool {
     text.starts_with(PREFIX)
 }
 
-/// Generates a key with this name. `None` if the system has no random numbers.
+/// Generates a key with this name. `None` if the system's random number generator fails.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let key = onnward_http::auth::generate("billing").ok_or("the system has no random numbers")?;
+/// let key = onnward_http::auth::generate("billing").ok_or("the random number generator failed")?;
 /// assert!(key.contains("billing"));
 /// # Ok(())
 /// # }

@@ -1,4 +1,4 @@
-//! The API keys that are valid now.
+//! The currently valid API keys.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::keys_file::{KeyEntry, Keys, KeysFileError};
 use super::{Caller, Refusal};
 use crate::watched_file::WatchedFile;
 
-/// The keys of a file that is read again when it changes.
+/// The keys of a file that is reloaded when it changes.
 #[derive(Debug)]
 pub struct ValidKeys {
     file: WatchedFile,
@@ -23,7 +23,7 @@ impl ValidKeys {
     /// Reads the keys.
     ///
     /// # Errors
-    /// [`KeysFileError`] when the file cannot be read or is not as it should be.
+    /// [`KeysFileError`] if the file cannot be read or is invalid.
     pub fn open(path: &Path) -> Result<Self, KeysFileError> {
         let file = WatchedFile::new(path.to_owned());
         let keys = Keys::from_content(file.poll().content, path)?;
@@ -56,9 +56,10 @@ impl ValidKeys {
     pub fn reload_if_changed(&self) {
         let Some(content) = self.file.changed_content() else { return };
         if content.as_ref().is_ok_and(Vec::is_empty) {
-            // Whoever writes a file anew empties it first, which must not lock everybody out.
+            // Rewriting a file truncates it first, which must not lock out all callers.
             return tracing::warn!(
-                "the file of API keys is empty, so the previous keys stay valid: to remove all keys, write `keys = []`"
+                "the file of API keys is empty, so the previous keys stay valid; to remove all keys, write \
+                 `keys = []`"
             );
         }
         match Keys::from_content(content, self.file.path()) {

@@ -1,4 +1,4 @@
-//! The file of the API keys: who they belong to and what these may do, and of the keys themselves only digests.
+//! The file of API keys: the names, scopes and expiry times, and only digests of the keys themselves.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::key::is_key_name;
 use super::{Caller, Scope};
 
-/// Why the keys cannot be used.
+/// The reason why a file of API keys cannot be used.
 #[derive(Debug, Error)]
 pub enum KeysFileError {
     /// The file cannot be read.
@@ -21,45 +21,45 @@ pub enum KeysFileError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The file is not TOML, or has other keys than it should.
-    #[error("the API keys in {} cannot be understood: {problem}", path.display())]
+    /// The file is not TOML, or has missing, unknown or mistyped fields.
+    #[error("the file of API keys {} is invalid: {problem}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong, without what the file holds.
+        /// The problem, without the content of the file.
         problem: String,
     },
-    /// An entry means nothing.
+    /// An entry is invalid.
     #[error("the API key \"{name}\" in {} {problem}", path.display())]
     Entry {
         /// The file.
         path: PathBuf,
         /// The entry's name.
         name: String,
-        /// What is wrong with it.
+        /// The problem with the entry.
         problem: &'static str,
     },
 }
 
-/// An entry as it is written down.
+/// An entry in its file format.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawEntry {
-    /// Whose key it is.
+    /// The name of the key's holder.
     pub name: String,
     /// The SHA-256 of the key, in hexadecimal.
     pub sha256: String,
-    /// What its holder may do.
+    /// The holder's scopes.
     pub scopes: Vec<Scope>,
-    /// When it ends, in RFC 3339; never, if it is left out.
+    /// The expiry time, in RFC 3339; without it, the key never expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<DateTime<Utc>>,
 }
 
-/// A whole file.
+/// The file format.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawKeys {
@@ -68,18 +68,18 @@ pub struct RawKeys {
     pub keys: Vec<RawEntry>,
 }
 
-/// A key that is valid, until it expires.
+/// A valid key, with its expiry time.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyEntry {
-    /// Whose it is.
+    /// The caller that the key identifies.
     pub caller: Arc<Caller>,
-    /// Its SHA-256.
+    /// The key's SHA-256.
     pub digest: [u8; 32],
-    /// When it ends.
+    /// The expiry time; without it, the key never expires.
     pub expires: Option<DateTime<Utc>>,
 }
 
-/// Without the digest, which is nobody's business.
+/// Omits the digest, which must not be logged.
 impl fmt::Debug for KeyEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { caller, expires, .. } = self;
@@ -100,7 +100,7 @@ impl Keys {
         Self::from_content(std::fs::read(path), path)
     }
 
-    /// Checks what has been read from a file.
+    /// Parses the content of a file.
     ///
     /// # Errors
     /// [`KeysFileError`].
@@ -122,7 +122,7 @@ impl Keys {
             let refuse =
                 |problem| Err(KeysFileError::Entry { path: path.to_owned(), name: name.clone(), problem });
             if !is_key_name(&name) {
-                return refuse("must have a name of 1 to 64 of a-z, 0-9 and -");
+                return refuse("must have a name of 1 to 64 characters from a-z, 0-9 and -");
             }
             let Some(digest) = decode_hex(&sha256) else {
                 return refuse("must have a `sha256` of 64 hexadecimal digits");
@@ -132,7 +132,7 @@ impl Keys {
             }
             let caller = Arc::new(Caller { name: name.clone(), scopes });
             if keys.insert(name.clone(), KeyEntry { caller, digest, expires }).is_some() {
-                return refuse("is there twice; give each a name of its own");
+                return refuse("is a duplicate; give each key a unique name");
             }
         }
         Ok(Self(keys))
@@ -148,7 +148,7 @@ impl Keys {
         self.0.len()
     }
 
-    /// Returns whether there is none.
+    /// Returns whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

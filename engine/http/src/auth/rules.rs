@@ -1,4 +1,4 @@
-//! What a token has to be like.
+//! The configured rules for tokens.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,24 +8,24 @@ use jsonwebtoken::{Algorithm, Validation};
 use reqwest::Url;
 use serde::Deserialize;
 
-/// What a token has to be like, and what is read off it.
+/// The rules that a token must meet, and the claims that identify its caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenRules {
-    /// Where the keys are with which tokens are checked.
+    /// The location of the keys that verify tokens.
     pub jwks: JwksPlace,
-    /// Who issues the tokens: the claim `iss`.
+    /// The issuer: the required value of the claim `iss`.
     pub issuer: String,
-    /// For whom they are: the claim `aud`.
+    /// The audience: the required value of the claim `aud`.
     pub audience: String,
-    /// The claim that holds what a caller may do; dots lead into claims that are objects.
+    /// The claim with the caller's scopes. Dots address nested objects.
     pub scope_claim: String,
-    /// What stands before the name of each scope there.
+    /// The prefix of each scope's name in that claim.
     pub scope_prefix: String,
-    /// The claim that holds who the caller is; dots lead into claims that are objects.
+    /// The claim with the caller's name. Dots address nested objects.
     pub name_claim: String,
-    /// How tokens may be signed.
+    /// The accepted signature algorithms.
     pub algorithms: Vec<TokenAlgorithm>,
-    /// How far the issuer's clock may be off.
+    /// The tolerance for differences between the issuer's clock and the engine's.
     pub leeway: Duration,
 }
 
@@ -42,16 +42,16 @@ impl TokenRules {
     }
 }
 
-/// Where a JSON Web Key Set is.
+/// The location of a JSON Web Key Set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JwksPlace {
-    /// In a file, which may hold secrets.
+    /// A file, which may contain secrets.
     File(PathBuf),
-    /// Where an issuer publishes it.
+    /// The URL at which the issuer publishes it.
     Url {
-        /// The address.
+        /// The URL.
         url: Url,
-        /// How often it is fetched again.
+        /// The interval between fetches.
         refresh: Duration,
     },
 }
@@ -65,10 +65,10 @@ impl fmt::Display for JwksPlace {
     }
 }
 
-/// How a token can be signed.
+/// A signature algorithm of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum TokenAlgorithm {
-    /// HMAC with SHA-256: whoever can check a token can also make one.
+    /// HMAC with SHA-256. The same secret verifies and signs tokens.
     #[serde(rename = "HS256")]
     Hs256,
     /// RSA, PKCS #1 v1.5, with SHA-256.
@@ -83,7 +83,7 @@ pub enum TokenAlgorithm {
 }
 
 impl TokenAlgorithm {
-    /// All of them.
+    /// Every algorithm.
     pub const ALL: [Self; 4] = [Self::Hs256, Self::Rs256, Self::Es256, Self::EdDsa];
 
     /// Returns the name in a token's header.

@@ -1,4 +1,4 @@
-//! Verifies the signatures of tokens with ring, and signs nothing.
+//! Verifies the signatures of tokens with ring. Signing is not supported.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};
@@ -10,7 +10,7 @@ use ring::signature::{
     VerificationAlgorithm,
 };
 
-/// ring, for the crate that reads tokens.
+/// The provider that lets `jsonwebtoken` verify signatures with ring.
 static RING: CryptoProvider = CryptoProvider {
     signer_factory: |_, _| Err(ErrorKind::UnsupportedAlgorithm.into()),
     verifier_factory: verifier,
@@ -19,11 +19,11 @@ static RING: CryptoProvider = CryptoProvider {
 
 /// Installs ring as the verifier of all tokens in this process.
 pub fn install() {
-    // It fails where it has been done already.
+    // It fails only if a provider is installed already.
     let _ = RING.install_default();
 }
 
-/// A key, ready for the one algorithm that it is for.
+/// A key in ring's form, with its only algorithm.
 struct RingVerifier {
     algorithm: Algorithm,
     key: RingKey,
@@ -36,7 +36,7 @@ enum RingKey {
 }
 
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
-    // Else a public key could be taken for a secret.
+    // Otherwise a public key could be used as an HMAC secret.
     if key.family() != algorithm.family() {
         return Err(ErrorKind::InvalidAlgorithm.into());
     }

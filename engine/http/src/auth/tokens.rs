@@ -1,4 +1,5 @@
-//! JSON Web Tokens (RFC 7519): who is named by one, if it is signed by a key of the issuer's, for this engine, and now.
+//! JSON Web Tokens (RFC 7519): identifies the caller of a token after checking its signature, times, issuer
+//! and audience.
 
 mod claims;
 
@@ -14,39 +15,40 @@ use super::jwks::{Jwks, JwksError, KeySet, NoKey};
 use super::rules::TokenRules;
 use super::{Caller, signatures};
 
-/// A longer token is not looked at.
+/// The maximum size of a token. A larger one is rejected without parsing it.
 const MAX_BYTES: usize = 8 << 10;
 
-/// Why a token is not accepted. Only the log is told; whoever presents it learns at most that it has expired.
+/// The reason why a token was rejected, for the log. The client learns at most that the token has expired, or
+/// that tokens cannot be verified yet.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TokenRefusal {
-    /// It is too long.
+    /// The token is too long.
     #[error("the token is longer than {MAX_BYTES} bytes")]
     TooLong,
-    /// It is no token, or of an algorithm that there is not.
-    #[error("the token has no header that can be read")]
+    /// The text is not a token, or its algorithm does not exist.
+    #[error("the token has no valid header")]
     NoHeader,
-    /// Its header says that something must be understood which is not.
-    #[error("the token has a critical header, of which none is known")]
+    /// The header requires extensions (`crit`), and none is supported.
+    #[error("the token requires header extensions (`crit`), and none is supported")]
     Critical,
-    /// There is no key for it.
+    /// There is no key for the token.
     #[error(transparent)]
     NoKey(#[from] NoKey),
-    /// It was good once.
+    /// The token has expired.
     #[error("the token has expired")]
     Expired,
-    /// It is not for this engine, not from its issuer, or not yet valid.
-    #[error("the token is refused: {0}")]
+    /// The signature, issuer or audience does not match, or the token is not valid yet.
+    #[error("the token is rejected: {0}")]
     Invalid(String),
-    /// It does not say who it is for.
+    /// The token has no valid name claim.
     #[error(transparent)]
     Claim(#[from] BadClaim),
-    /// There are no keys yet.
-    #[error("the keys of tokens have not been fetched yet")]
+    /// The keys have not been fetched yet.
+    #[error("the token keys have not been fetched yet")]
     NoKeysYet,
 }
 
-/// What checks tokens.
+/// The verifier of tokens.
 #[derive(Debug)]
 pub struct Tokens {
     rules: Arc<TokenRules>,
@@ -64,7 +66,7 @@ impl Tokens {
         Ok(Self { jwks: Jwks::open(Arc::clone(&rules))?, rules })
     }
 
-    /// Returns the keys with which tokens are checked.
+    /// Returns the keys that verify tokens.
     pub fn jwks(&self) -> &Jwks {
         &self.jwks
     }
@@ -102,11 +104,30 @@ fn verify(token: &str, keys: &KeySet) -> Result<Map<String, Value>, TokenRefusal
     let key = keys.find(header.kid.as_deref(), header.alg)?;
     let decoded = decode(token, &key.key, &key.validation).map_err(|error| match error.kind() {
         ErrorKind::ExpiredSignature => TokenRefusal::Expired,
-        // What the others say in full could repeat the token.
-        ErrorKind::Json(_) | ErrorKind::Base64(_) | ErrorKind::Utf8(_) => {
-            TokenRefusal::Invalid("it is not written as tokens are".to_owned())
-        }
-        kind => TokenRefusal::Invalid(format!("{kind:?}")),
+        kind => TokenRefusal::Invalid(describe(kind)),
     })?;
     Ok(decoded.claims)
+}
+
+/// Describes why a token is invalid. The library's own messages are not used, because they could repeat parts
+/// of the token.
+fn describe(kind: &ErrorKind) -> String {
+    let reason = match kind {
+        ErrorKind::InvalidSignature => "its signature is invalid",
+        ErrorKind::MissingRequiredClaim(claim) => {
+            return format!("its claim `{claim}` is missing or invalid");
+        }
+        ErrorKind::InvalidClaimFormat(claim) => return format!("its claim `{claim}` has an invalid format"),
+        ErrorKind::InvalidIssuer => "its issuer (`iss`) is not auth.jwt.issuer",
+        ErrorKind::InvalidAudience => "its audience (`aud`) is not auth.jwt.audience",
+        ErrorKind::ImmatureSignature => "it is not valid yet (`nbf`)",
+        ErrorKind::InvalidAlgorithm | ErrorKind::UnsupportedAlgorithm => {
+            "its algorithm does not match its key"
+        }
+        ErrorKind::InvalidToken | ErrorKind::Json(_) | ErrorKind::Base64(_) | ErrorKind::Utf8(_) => {
+            "it is malformed"
+        }
+        _ => "its key cannot verify it",
+    };
+    reason.to_owned()
 }

@@ -1,4 +1,4 @@
-//! The routes of drift.
+//! The drift routes in the OpenAPI document.
 
 use std::sync::Arc;
 
@@ -14,14 +14,15 @@ use crate::routes::drift::EXTERNAL;
 
 /// Returns the operations by path.
 pub fn operations(models: &[Arc<ServingModel>]) -> [(&'static str, Operation); 2] {
-    let figures = drift_operation(models, "drift", "Whether a model still sees what it was trained on")
-        .response("200", shapes::answer("The last windows against the training rows.", report(), None));
+    let figures = drift_operation(models, "drift", "Drift of live rows against the training data")
+        .response("200", shapes::answer("The last windows compared with the training rows.", report(), None));
     let html = ContentBuilder::new().schema(Some(typed(Type::String, ""))).build();
-    let page = ResponseBuilder::new().description("One page without scripts.").content("text/html", html);
-    let window = one_of(["sliding", "tumbling"], "The window that is shown; without it, the sliding one.");
+    let page = ResponseBuilder::new().description("An HTML page without scripts.").content("text/html", html);
+    let window =
+        one_of(["sliding", "tumbling"], "The window in the report; the default is the sliding window.");
     let window = ParameterBuilder::new().name("window").parameter_in(ParameterIn::Query).schema(Some(window));
     let page =
-        drift_operation(models, "drift_report", "The same for people: worst first, training against live")
+        drift_operation(models, "drift_report", "The drift report as an HTML page, largest drift first")
             .parameter(window)
             .response("200", page);
     [
@@ -35,19 +36,20 @@ fn drift_operation(models: &[Arc<ServingModel>], id: &str, summary: &str) -> Ope
         .name("version")
         .parameter_in(ParameterIn::Query)
         .required(Required::False)
-        .description(Some("A loaded version; without it, the one that is served."))
+        .description(Some("A loaded version; the default is the served version."))
         .schema(Some(shapes::version("")));
     operation(MODELS, id, summary).parameter(shapes::model_name(models)).parameter(version)
 }
 
 fn refused(operation: OperationBuilder, instance: &str) -> Operation {
     let none = ApiError::NoDrift { name: "other".to_owned(), version: 3, reason: EXTERNAL };
-    let reasons = "There is no such model, the version is not loaded or has no training profile, or drift is not watched.";
+    let reasons = "There is no such model, the version is not loaded or has no training profile, or drift \
+                   detection is disabled.";
     let bad =
         ApiError::BadParameter { parameter: "version".to_owned(), valid: "must be a whole number from 1" };
     let operation = refusing(operation, &none, instance, reasons);
-    let operation = refusing(operation, &bad, instance, "A parameter of the query is not what it must be.");
-    let loading = "The models are being loaded, or this one could not be.";
+    let operation = refusing(operation, &bad, instance, "A query parameter is invalid.");
+    let loading = "The models are being loaded, or this model failed to load.";
     refusing(operation, &ApiError::Loading, instance, loading).build()
 }
 
@@ -55,7 +57,7 @@ fn number(description: &str) -> AnySchema {
     typed(Type::Number, description).into()
 }
 
-/// Returns a number, or null where the window has too few rows.
+/// Creates the schema of a number that is null if the window has too few rows.
 fn figure(description: &str) -> AnySchema {
     typed(Type::Number, description).schema_type(types([Type::Number, Type::Null])).into()
 }
@@ -73,15 +75,21 @@ fn report() -> AnySchema {
     object([
         ("model", string("")),
         ("version", count(1, "")),
-        ("training_rows", count(0, "How many rows the training profile was made of.")),
-        ("subjects", count(1, "What is compared: the features and the score.")),
-        ("min_rows", count(1, "Fewer rows than these say nothing.")),
-        ("alpha", number("The rate of false alarms of a window, over all subjects.")),
-        ("p_value_threshold", number("What a subject's p-value must be below: alpha over the subjects.")),
-        ("psi_threshold", number("What a subject's population stability index must reach.")),
-        ("window_rows", count(1, "How many rows a window holds at most.")),
-        ("window_seconds", count(1, "How long it lasts at most.")),
-        ("tumbling", window("The last whole one of windows that follow each other.")),
+        ("training_rows", count(0, "The number of rows in the training profile.")),
+        ("subjects", count(1, "The number of compared variables: the features and the score.")),
+        ("min_rows", count(1, "The minimum number of rows for a result.")),
+        ("alpha", number("The maximum rate of false alarms per window, over all variables.")),
+        (
+            "p_value_threshold",
+            number("A variable drifts only if its p-value is below this threshold: `alpha / subjects`."),
+        ),
+        (
+            "psi_threshold",
+            number("A variable drifts only if its population stability index reaches this threshold."),
+        ),
+        ("window_rows", count(1, "The maximum number of rows in a window.")),
+        ("window_seconds", count(1, "The maximum duration of a window in seconds.")),
+        ("tumbling", window("The last complete tumbling window.")),
         ("sliding", window("The window that ends now.")),
     ])
     .into()
@@ -89,16 +97,16 @@ fn report() -> AnySchema {
 
 fn window(description: &str) -> AnySchema {
     object([
-        ("ready", boolean("Whether it has enough rows to say something.")),
-        ("rows", count(0, "How many rows were looked at.")),
-        ("rows_seen", count(0, "How many rows came.")),
-        ("from", time("When it began, in RFC 3339 and UTC.")),
-        ("to", time("When it ended, or now.")),
-        ("drifted", list(string(""), "The names of what has drifted, the worst first.").into()),
+        ("ready", boolean("Whether the window has enough rows for a result.")),
+        ("rows", count(0, "The number of sampled rows.")),
+        ("rows_seen", count(0, "The number of rows seen, sampled or not.")),
+        ("from", time("The start of the window, in RFC 3339 and UTC.")),
+        ("to", time("The end of the window, or now, in RFC 3339 and UTC.")),
+        ("drifted", list(string(""), "The names of the drifted variables, largest drift first.").into()),
         ("score", subject().schema_type(types([Type::Object, Type::Null])).into()),
         ("features", list(subject(), "In the schema's order.").into()),
     ])
-    .property("reason", string("Why it has nothing to say, where that is so."))
+    .property("reason", string("The reason why there is no result, if there is none."))
     .description(Some(description))
     .into()
 }
@@ -106,20 +114,20 @@ fn window(description: &str) -> AnySchema {
 fn subject() -> ObjectBuilder {
     let bin = shares("")
         .property("name", string(""))
-        .property("content", one_of(["range", "value", "missing", "unknown"], "What it holds."))
-        .property("from", number("A range's lower bound."))
-        .property("to", number("A range's upper bound."));
+        .property("content", one_of(["range", "value", "missing", "unknown"], "The content of the bin."))
+        .property("from", number("The lower bound of a range."))
+        .property("to", number("The upper bound of a range."));
     object([
         ("kind", one_of(["feature", "score"], "")),
         ("name", string("")),
         (
             "training_rows",
-            count(0, "How many rows it is compared with; of the score, those held out from training."),
+            count(0, "The number of rows in the reference: training rows, or held-out rows for the score."),
         ),
-        ("detected", boolean("Whether it has drifted.")),
+        ("detected", boolean("Whether the variable has drifted.")),
         ("psi", figure("The population stability index.")),
         ("js_distance", figure("The Jensen–Shannon distance to base 2.")),
-        ("p_value", figure("How likely a difference as large as this one is by chance.")),
+        ("p_value", figure("The probability of a difference at least this large by chance.")),
         ("missing", shares("The share of rows without a value.").into()),
         ("bins", list(bin, "").into()),
     ])

@@ -1,4 +1,4 @@
-//! The routes of outcomes and of what is made of them.
+//! The ground truth and performance routes in the OpenAPI document.
 
 use std::sync::Arc;
 
@@ -36,21 +36,23 @@ pub fn example_id() -> PredictionId {
 
 /// Returns the schema of a prediction's id.
 pub fn id_schema() -> AnySchema {
-    typed(Type::String, "Names the prediction in `POST /outcomes`.")
+    typed(Type::String, "The id of the prediction, for `POST /outcomes`.")
         .format(Some(SchemaFormat::Custom("uuid".to_owned())))
         .into()
 }
 
 const UUID_7: &str = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$";
 
-/// Returns one outcome: of a prediction by its id, or of a customer by the key. A field that may be left out
-/// may be null.
+/// Creates the schema of one outcome, which refers to a prediction by its id or to a customer by a key.
+/// Optional fields may be null.
 fn outcome() -> OneOfBuilder {
     let key = ObjectBuilder::new()
         .schema_type(types([Type::String, Type::Number]))
         .min_length(Some(1))
-        .description(Some("In place of an id: the customer, as the schema's identifier in the row had it."));
-    let model = optional(Type::String, "The model that predicted; by default the default model.");
+        .description(Some(
+            "The customer, instead of an id: the value of the schema's identifier in the row.",
+        ));
+    let model = optional(Type::String, "The model of the prediction; without it, the default model.");
     let id = typed(Type::String, "The id of a prediction, a UUID of version 7.").pattern(Some(UUID_7));
     let by_id = object([("id", id.into()), ("label", label())]);
     let by_id = by_id.property("key", absent()).property("model", absent());
@@ -62,17 +64,17 @@ fn outcome() -> OneOfBuilder {
 fn label() -> AnySchema {
     ObjectBuilder::new()
         .schema_type(types([Type::Boolean, Type::String, Type::Number]))
-        .description(Some("What turned out: true, false, or a value of the model's label."))
+        .description(Some("The ground truth: true, false, or a value of the model's label."))
         .into()
 }
 
-/// Adds the fields that both kinds of outcome may have, and allows no others.
+/// Adds the optional fields that both kinds of outcome share, and allows no others.
 fn completed(outcome: ObjectBuilder) -> ObjectBuilder {
-    let text = "When it turned out, which has passed; with a key, the last prediction until then is meant.";
+    let text = "The time of the ground truth, in the past. A key refers to the last prediction until then.";
     let time = optional(Type::String, text).format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
     outcome
         .property("time", time)
-        .property("correct", optional(Type::Boolean, "Whether it may take the place of a contradicting one."))
+        .property("correct", optional(Type::Boolean, "Whether it replaces a different stored outcome."))
         .additional_properties(Some(AdditionalProperties::<utoipa::openapi::Schema>::FreeForm(false)))
 }
 
@@ -87,10 +89,10 @@ fn absent() -> ObjectBuilder {
 
 fn joined() -> ObjectBuilder {
     let results = JoinResult::ALL.map(JoinResult::name);
-    object([("result", one_of(results, "What has become of it."))])
+    object([("result", one_of(results, "The result of the outcome."))])
         .property("id", id_schema())
-        .property("model", string("The model that predicted."))
-        .property("version", count(1, "Its version."))
+        .property("model", string("The model of the prediction."))
+        .property("version", count(1, "The version of the model."))
 }
 
 fn any() -> OneOfBuilder {
@@ -116,37 +118,46 @@ fn join(max_outcomes: usize) -> Operation {
         .build();
     let body = RequestBodyBuilder::new()
         .description(Some(
-            "One object gets one answer; a list, or a list as `outcomes`, gets counts and a list.",
+            "One object returns one result. A list, or an object with a list `outcomes`, returns counts and \
+             a list of results.",
         ))
         .required(Some(Required::True))
         .content(JSON, request)
         .build();
     let counts = JoinResult::ALL.map(|result| (result.name(), count(0, "")));
-    let results = list(joined(), "Of each outcome, in the order of the request.");
+    let results = list(joined(), "The result of each outcome, in the order of the request.");
     let many = object(counts.into_iter().chain([("results", results.into())]));
     let answered = answer(RESULTS, any().item(joined()).item(many).into(), Some(example_answer(id)));
-    let operation = operation(OUTCOMES, "outcomes", "Tell what became of customers")
+    let operation = operation(OUTCOMES, "outcomes", "Report ground truth")
         .description(Some(ABOUT))
         .request_body(Some(body))
         .response("200", answered);
     let refusals = [
-        (ApiError::InvalidOutcomes(violations()), "Nothing was joined; `errors` lists every violation."),
-        (ApiError::NoOutcomes, "The engine keeps no predictions."),
-        (ApiError::OutcomesFailed { reason: "the disk is full".to_owned() }, "The store cannot be used."),
+        (
+            ApiError::InvalidOutcomes(violations()),
+            "The outcomes are invalid, and none was joined; `errors` lists the violations.",
+        ),
+        (ApiError::NoOutcomes, "The engine stores no predictions."),
+        (
+            ApiError::OutcomesFailed { reason: "the disk is full".to_owned() },
+            "The prediction store is unavailable.",
+        ),
     ];
     refusals
         .iter()
         .fold(operation, |operation, (error, text)| refusing(operation, error, "/outcomes", text))
-        .response("default", problem_response("Anything else: as for predictions.", None))
+        .response("default", problem_response("Other errors, as for predictions.", None))
         .build()
 }
 
-const ABOUT: &str = "Joins outcomes to the predictions that the engine keeps (`outcomes.folder`). All of a request is \
-joined, or none; when it is answered, it is on the disk.";
+const ABOUT: &str = "Joins outcomes (ground truth) to the predictions that the engine stores \
+(`outcomes.folder`). If one outcome of a request is invalid, none is joined. Joined outcomes are on disk \
+before the response is sent.";
 
-const RESULTS: &str = "What has become of each: `joined`; `duplicate`, it was known already; `contradicting`, another outcome is \
-known and stays, unless the new one has `\"correct\": true` and is `corrected`; `late`, the prediction is not kept any \
-more; `unknown`, this engine keeps no such prediction.";
+const RESULTS: &str = "The result of each outcome. `joined`: accepted; `corrected`: replaced another \
+outcome; `duplicate`: the same outcome was already stored; `contradicting`: a different one is stored (send \
+`\"correct\": true` to replace it); `late`: the prediction is no longer stored; `unknown`: this engine has \
+no such prediction.";
 
 fn example_answer(id: PredictionId) -> Value {
     json!({"result": "joined", "id": id, "model": "churn", "version": 3})
@@ -169,78 +180,99 @@ fn performance(models: &[Arc<ServingModel>]) -> Operation {
     let name = parameter("name", ParameterIn::Path).required(Required::True).schema(Some(names));
     let asked = parameter("version", ParameterIn::Query).schema(Some(version(""))).required(Required::False);
     let window = object([
-        ("days", count(1, "How many days ago an outcome may have come.")),
-        ("outcomes", count(1, "How many outcomes of a version count at most, the last ones.")),
+        ("days", count(1, "The maximum age of an outcome in days.")),
+        ("outcomes", count(1, "The maximum number of outcomes per version; the most recent ones count.")),
     ]);
-    let window = window.description(Some("What is measured; null where no predictions are kept."));
+    let window =
+        window.description(Some("The window of the measured metrics; null if predictions are not stored."));
     let described = object([
         ("model", string("")),
         ("window", window.schema_type(types([Type::Object, Type::Null])).into()),
-        ("versions", list(version_figures(), "The versions, the highest first.").into()),
+        ("versions", list(version_figures(), "The versions, highest first.").into()),
     ]);
     let unknown = ApiError::UnknownModel { serving: models.iter().map(|model| model.name.clone()).collect() };
-    let operation = operation(OUTCOMES, "performance", "How good a model's predictions are")
+    let operation = operation(OUTCOMES, "performance", "Performance of a model")
         .parameter(name)
         .parameter(asked)
-        .response("200", answer("By version: measured by outcomes, and estimated.", described.into(), None));
-    let reasons = "There is no such model, or nothing is known of this version.";
+        .response(
+            "200",
+            answer(
+                "The performance of each version: measured with ground truth, and estimated without.",
+                described.into(),
+                None,
+            ),
+        );
+    let reasons = "There is no such model, or the version is unknown.";
     let operation = refusing(operation, &unknown, "/models/other/performance", reasons);
-    let bad = "The version is not a whole number from 1.";
+    let bad = "The version must be a whole number from 1.";
     refusing(operation, &ApiError::BadVersion, "/models/churn/performance", bad).build()
 }
 
 fn version_figures() -> ObjectBuilder {
     let kept = object([
-        ("predictions", count(0, "How many predictions are kept.")),
-        ("with_outcome", count(0, "How many of them have their outcome.")),
-        ("coverage", share("The share of them that have it.")),
+        ("predictions", count(0, "The number of stored predictions.")),
+        ("with_outcome", count(0, "The number of stored predictions with an outcome.")),
+        ("coverage", share("The share of stored predictions with an outcome.")),
     ]);
     object([
         ("version", count(1, "")),
-        ("threshold", share("The probability from which a row is judged positive.")),
-        ("kept", nullable(kept, "Null where no predictions are kept.")),
-        ("measured", nullable(measured(), "By the outcomes in the window; null if there are none.")),
-        ("estimated", nullable(estimated(), "Without outcomes; null before there are predictions.")),
+        (
+            "threshold",
+            share("The decision threshold: a row is positive if its probability is at least this value."),
+        ),
+        ("kept", nullable(kept, "The stored predictions; null if predictions are not stored.")),
+        (
+            "measured",
+            nullable(measured(), "The performance on the outcomes in the window; null if there are none."),
+        ),
+        (
+            "estimated",
+            nullable(
+                estimated(),
+                "The performance estimated without outcomes; null before the first prediction, and for \
+                 versions that are not loaded.",
+            ),
+        ),
     ])
 }
 
 fn estimated() -> ObjectBuilder {
     object([
-        ("from", string("When the first of the predictions was made, in RFC 3339 and UTC.")),
-        ("predictions", count(1, "How many predictions it is made from.")),
+        ("from", string("The time of the first prediction in the estimate, in RFC 3339 and UTC.")),
+        ("predictions", count(1, "The number of predictions in the estimate.")),
         ("accuracy", share("")),
         ("precision", share("")),
         ("recall", share("")),
         ("f1", share("")),
         ("roc_auc", share("")),
-        ("note", string("What is to be known of an estimate.")),
+        ("note", string("The limits of the estimate.")),
     ])
 }
 
 fn measured() -> ObjectBuilder {
     let bin = object([
-        ("from", share("Above which probability.")),
-        ("to", share("Up to which probability.")),
+        ("from", share("The lower bound of the probability, exclusive except in the first bin.")),
+        ("to", share("The upper bound of the probability, inclusive.")),
         ("predictions", count(1, "")),
-        ("mean_probability", share("What the predictions said on average.")),
-        ("share_positive", share("How many of them turned out to be positive.")),
+        ("mean_probability", share("The mean predicted probability.")),
+        ("share_positive", share("The share of positive outcomes.")),
     ]);
     object([
         ("outcomes", count(1, "")),
-        ("positives", count(0, "How many of the outcomes are positive.")),
-        ("from", string("When the first of them came, in RFC 3339 and UTC.")),
-        ("to", string("When the last of them came.")),
-        ("roc_auc", share("Null without positives or without negatives.")),
+        ("positives", count(0, "The number of positive outcomes.")),
+        ("from", string("The time when the first outcome arrived, in RFC 3339 and UTC.")),
+        ("to", string("The time when the last outcome arrived, in RFC 3339 and UTC.")),
+        ("roc_auc", share("Null without positive or without negative outcomes.")),
         ("accuracy", share("")),
-        ("precision", share("Null if nothing was decided positive.")),
-        ("recall", share("Null without positives.")),
-        ("brier", share("The mean squared difference of probability and label.")),
+        ("precision", share("Null if no prediction is positive.")),
+        ("recall", share("Null without positive outcomes.")),
+        ("brier", share("The mean squared difference between probability and label.")),
         ("calibration_error", share("The expected calibration error over ten bins.")),
-        ("calibration", list(bin, "The bins, those without predictions left out.").into()),
+        ("calibration", list(bin, "The calibration bins that contain predictions.").into()),
     ])
 }
 
-/// Returns a number from 0 to 1, or null where it is not known.
+/// Creates the schema of a number from 0 to 1 that is null if undefined.
 fn share(description: &str) -> AnySchema {
     typed(Type::Number, description)
         .schema_type(types([Type::Number, Type::Null]))

@@ -1,4 +1,4 @@
-//! The routes that do not depend on a schema.
+//! The routes that do not depend on a model's schema, in the OpenAPI document.
 
 use std::sync::Arc;
 
@@ -13,12 +13,18 @@ use super::shapes::{
 use crate::openapi::{drift, shapes};
 use crate::problem::ApiError;
 
-/// Adds every route but the predictions.
+/// Adds every route that is not about predictions or outcomes.
 pub fn add(paths: &mut Paths, models: &[Arc<ServingModel>]) {
     let mut add = |path: &str, operation| paths.add_path_operation(path, vec![HttpMethod::Get], operation);
     add(
         "/models",
-        get(MODELS, "models", "The models", "What is served and what could not be loaded.", listing()),
+        get(
+            MODELS,
+            "models",
+            "List the models",
+            "The served models, and those that failed to load.",
+            listing(),
+        ),
     );
     if !models.is_empty() {
         add("/models/{name}", one_model(models));
@@ -26,12 +32,13 @@ pub fn add(paths: &mut Paths, models: &[Arc<ServingModel>]) {
             add(path, operation);
         }
     }
-    add("/", get(MODELS, "index", "The engine", "Its version, its models and where to go.", index()));
-    add("/health/live", get(OPERATIONS, "live", "Whether the process runs", "It does.", status("live")));
+    add("/", get(MODELS, "index", "The engine", "The engine's version, its models and its links.", index()));
+    add("/health/live", get(OPERATIONS, "live", "Liveness check", "The process is alive.", status("live")));
     for (path, id) in [("/health/ready", "ready"), ("/health", "health")] {
-        let ready = operation(OPERATIONS, id, "Whether predictions are answered")
-            .response("200", shapes::answer("They are.", status("ready"), None));
-        let reasons = "The models are being loaded, none is served, or the engine is stopping.";
+        let ready = operation(OPERATIONS, id, "Readiness check")
+            .response("200", shapes::answer("The engine serves predictions.", status("ready"), None));
+        let reasons = "The models are being loaded, no model or not every required model is served, or the \
+                       engine is shutting down.";
         let ready = refusing(ready, &ApiError::Loading, path, reasons);
         add(path, ready.build());
     }
@@ -46,13 +53,19 @@ fn summary() -> AnySchema {
     object([
         ("name", string("")),
         ("version", count(1, "")),
-        ("default", boolean("Whether `POST /predict` goes to it.")),
-        ("family", string("The model family; `foreign` for an ONNX file that does not say it.")),
-        ("golden_rows", count(0, "How many golden rows prove it; 0 for an external file, which has none.")),
+        ("default", boolean("Whether `POST /predict` uses this model.")),
+        ("family", string("The model family; `foreign` for an ONNX file without one.")),
+        (
+            "golden_rows",
+            count(
+                0,
+                "The number of golden rows that verify the model; 0 for an external file, which has none.",
+            ),
+        ),
         ("backend", runtime()),
-        ("predict", string("Where to post rows.")),
+        ("predict", string("The path for predictions.")),
     ])
-    .property("drift", string("Where its rows are compared with those of training, if they are."))
+    .property("drift", string("The path of the drift report, if drift is monitored."))
     .into()
 }
 
@@ -61,22 +74,22 @@ fn runtime() -> AnySchema {
 }
 
 fn decision() -> AnySchema {
-    let rules = one_of(["pin", "alias", "highest-version"], "What decided that this version is served.");
-    object([("rule", rules)]).property("alias", string("The alias, where it is one.")).into()
+    let rules = one_of(["pin", "alias", "highest-version"], "The rule that selected the version.");
+    object([("rule", rules)]).property("alias", string("The alias, if the rule is `alias`.")).into()
 }
 
 fn failures() -> AnySchema {
     let failure = problem_fields(object([("name", string(""))]))
-        .property("serving", count(1, "The version that answers instead."));
-    list(failure, "What is to be served and is not.").into()
+        .property("serving", count(1, "The version that is served instead."));
+    list(failure, "The models whose desired version is not served.").into()
 }
 
 fn problem_fields(object: ObjectBuilder) -> ObjectBuilder {
     object
-        .property("version", count(1, "The version that was tried."))
+        .property("version", count(1, "The version that failed."))
         .property("step", string("The step that failed, as in the metric `onnward_swaps_total`."))
-        .property("reason", string("Why it is not served."))
-        .property("time", string("When, in RFC 3339 and UTC."))
+        .property("reason", string("The reason why the version is not served."))
+        .property("time", string("The time of the failure, in RFC 3339 and UTC."))
         .required("step")
         .required("reason")
         .required("time")
@@ -87,14 +100,20 @@ fn repository() -> AnySchema {
         ("location", string("")),
         (
             "reachable",
-            nullable(Type::Boolean, "Whether the last look succeeded; null before the first has ended."),
+            nullable(Type::Boolean, "Whether the last poll succeeded; null before the first poll has ended."),
         ),
-        ("last_success", nullable(Type::String, "When a look succeeded last.")),
-        ("from_cache", boolean("Whether what is served was chosen from the cache, for want of the store.")),
+        (
+            "last_success",
+            nullable(Type::String, "The time of the last successful poll, in RFC 3339 and UTC."),
+        ),
+        ("from_cache", boolean(FROM_CACHE)),
     ])
-    .property("error", string("Why the last look failed."))
+    .property("error", string("The reason why the last poll failed."))
     .into()
 }
+
+const FROM_CACHE: &str = "Whether the served versions come from the local cache, because the store has not \
+been reached since the start.";
 
 fn nullable(r#type: Type, description: &str) -> AnySchema {
     typed(r#type.clone(), description).schema_type(types([r#type, Type::Null])).into()
@@ -102,9 +121,9 @@ fn nullable(r#type: Type, description: &str) -> AnySchema {
 
 fn listing() -> AnySchema {
     object([
-        ("loading", boolean("Whether the first load is still going on.")),
+        ("loading", boolean("Whether the first load is still in progress.")),
         ("repository", repository()),
-        ("models", list(summary(), "The models that answer predictions, by name.").into()),
+        ("models", list(summary(), "The served models, by name.").into()),
         ("failed", failures()),
     ])
     .into()
@@ -114,10 +133,10 @@ fn index() -> AnySchema {
     object([
         ("name", string("")),
         ("version", string("")),
-        ("ready", boolean("Whether predictions are answered.")),
+        ("ready", boolean("Whether the engine is ready for predictions.")),
         ("models", list(summary(), "").into()),
         ("failed", failures()),
-        ("links", free_object("Paths by what they are for.")),
+        ("links", free_object("The paths of the main routes.")),
     ])
     .into()
 }
@@ -129,37 +148,40 @@ fn one_model(models: &[Arc<ServingModel>]) -> Operation {
     };
     let loaded = object([
         ("version", count(1, "")),
-        ("role", one_of(["serving", "previous", "loaded"], "What it is there for.")),
+        ("role", one_of(["serving", "previous", "loaded"], "The role of the version.")),
         ("backend", runtime()),
         ("sha256", string("The digest of the ONNX file.")),
-        ("predict", string("Where to post rows.")),
+        ("predict", string("The path for predictions.")),
     ]);
-    let loading = object([("version", count(1, "")), ("since", string("In RFC 3339 and UTC."))])
-        .description(Some("The version that is on its way."));
-    let last_error = problem_fields(object([])).description(Some("What went wrong last."));
+    let loading =
+        object([("version", count(1, "")), ("since", string("The start of the load, in RFC 3339 and UTC."))])
+            .description(Some("The version that is being loaded."));
+    let last_error = problem_fields(object([])).description(Some("The last failure."));
     let state = object([
         ("name", string("")),
-        ("desired", served("The version that is to be served.").into()),
+        ("desired", served("The version that should be served.").into()),
         ("loading", loading.schema_type(types([Type::Object, Type::Null])).into()),
         (
             "serving",
-            served("The version that is served.").property("since", string("In RFC 3339 and UTC.")).into(),
+            served("The version that is served.")
+                .property("since", string("The time when serving began, in RFC 3339 and UTC."))
+                .into(),
         ),
-        ("previous", nullable(Type::Integer, "The version that was served before and stays warm.")),
+        ("previous", nullable(Type::Integer, "The previously served version, which stays loaded.")),
         ("loaded", list(loaded, "Every loaded version.").into()),
-        ("aliases", free_object("The version that each alias names.")),
+        ("aliases", free_object("The version of each alias.")),
         ("last_error", last_error.schema_type(types([Type::Object, Type::Null])).into()),
         ("failing", boolean("Whether the desired version is not served because of the last error.")),
     ]);
     let details =
         about_served().into_iter().fold(state, |state, (name, schema)| state.property(name, schema));
     let unknown = ApiError::UnknownModel { serving: models.iter().map(|model| model.name.clone()).collect() };
-    let described = "The model's state, and everything that the served version says about itself.";
+    let described = "The model's state, and the metadata of its served version.";
     let operation = operation(MODELS, "model", "One model")
         .parameter(shapes::model_name(models))
         .response("200", shapes::answer(described, details.into(), None));
     let operation = refusing(operation, &unknown, "/models/other", "No model of this name is served.");
-    let loading = "The models are being loaded, or this one could not be.";
+    let loading = "The models are being loaded, or this model failed to load.";
     refusing(operation, &ApiError::Loading, "/models/other", loading).build()
 }
 
@@ -170,19 +192,29 @@ fn about_served() -> [(&'static str, AnySchema); 14] {
         ("backend", runtime()),
         ("sha256", string("The digest of the ONNX file.")),
         ("size_bytes", count(0, "The size of the ONNX file.")),
-        ("family", string("The model family; `foreign` for an ONNX file that does not say it.")),
-        ("golden_rows", count(0, "How many golden rows the runtime has reproduced.")),
-        ("unproven", string("Why nothing proves the runtime on it, where that is so.")),
-        ("producer", string("The program that wrote an external file.")),
-        ("parameters", free_object("The settings with which it was fitted.")),
+        ("family", string("The model family; `foreign` for an ONNX file without one.")),
+        ("golden_rows", count(0, "The number of golden rows that the runtime has reproduced.")),
+        ("unproven", string("The reason why the runtime is not verified on this model, if it is not.")),
+        ("producer", string("The program that created an external file.")),
+        ("parameters", free_object("The hyperparameters of the fit.")),
         (
             "batching",
-            free_object("How many rows a batch holds at most, and what a row costs in smaller ones."),
+            free_object(
+                "The maximum number of rows in a batch, and the measured cost of a row by batch size.",
+            ),
         ),
-        ("fingerprint", string("What two artifacts that take the same requests have in common.")),
+        (
+            "fingerprint",
+            string(
+                "A digest of the input schema: artifacts with the same fingerprint accept the same requests.",
+            ),
+        ),
         ("schema", free_object("The schema of its rows.")),
-        ("evaluation", free_object("How good it is.")),
-        ("provenance", free_object("Where it comes from.")),
+        ("evaluation", free_object("The evaluation by cross-validation and on held-out rows.")),
+        (
+            "provenance",
+            free_object("The origin of the model: digest of the training table, seed and library versions."),
+        ),
     ]
 }
 
@@ -190,5 +222,5 @@ fn metrics() -> Operation {
     let text = ContentBuilder::new().schema(Some(typed(Type::String, ""))).build();
     let response =
         ResponseBuilder::new().description("The Prometheus text format.").content("text/plain", text);
-    operation(OPERATIONS, "metrics", "Figures for Prometheus").response("200", response.build()).build()
+    operation(OPERATIONS, "metrics", "Metrics for Prometheus").response("200", response.build()).build()
 }

@@ -1,4 +1,4 @@
-//! What depends on a model's schema: its rows, its answers, and the operation that takes the one and gives the other.
+//! The parts of the OpenAPI document that depend on a model's schema: rows, responses and prediction routes.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::problem::ApiError;
 /// The method of a prediction.
 pub const POST: HttpMethod = HttpMethod::Post;
 
-/// Which of a model's two paths an operation belongs to.
+/// A prediction route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
     /// `/predict`.
@@ -41,7 +41,7 @@ impl Route {
     /// The routes that name a model.
     pub const NAMED: [Self; 3] = [Self::Named, Self::Version, Self::Alias];
 
-    /// Returns the path for a model; what a client fills in stands in braces.
+    /// Returns the path for a model. Path parameters are in braces.
     pub fn path(self, model: &str) -> String {
         match self {
             Self::Default => "/predict".to_owned(),
@@ -60,12 +60,12 @@ impl Route {
             }
             Self::Alias => (
                 format!("predict_{model}_alias"),
-                format!("Predict with the version of {model} that an alias names"),
+                format!("Predict with the version of {model} that an alias points at"),
             ),
         }
     }
 
-    /// Returns the parameters of a path template.
+    /// Returns the path parameter, if the route has one.
     fn parameter(self, model: &ServingModel) -> Option<Parameter> {
         let (name, example) = match self {
             Self::Default | Self::Named => return None,
@@ -78,7 +78,7 @@ impl Route {
     }
 }
 
-/// Returns the schemas of a model's rows and answers, by name.
+/// Returns the schemas of a model's requests, rows and responses, by name.
 pub fn components(model: &ServingModel, max_rows: usize) -> Vec<(String, AnySchema)> {
     let schema = model.description.schema();
     let row = || component(&name(model, "Row"));
@@ -98,7 +98,7 @@ fn any() -> OneOfBuilder {
     OneOfBuilder::new().schema_type(SchemaType::AnyValue)
 }
 
-/// Returns the component name of a model's rows.
+/// Returns the name of one of a model's components.
 fn name(model: &ServingModel, part: &str) -> String {
     format!("{}.{part}", model.name)
 }
@@ -109,9 +109,9 @@ fn row_schema(schema: &Schema) -> AnySchema {
         row = row.description(Some(&schema.description));
     }
     if let Some(identifier) = &schema.identifier {
-        let any = ObjectBuilder::new()
-            .schema_type(SchemaType::AnyValue)
-            .description(Some("Names the customer, by whom outcomes can be joined; not scored."));
+        let any = ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(Some(
+            "The customer's identifier, to which outcomes can be joined. It is not scored.",
+        ));
         row = row.property(identifier, any);
     }
     for feature in &schema.features {
@@ -123,7 +123,7 @@ fn row_schema(schema: &Schema) -> AnySchema {
     row.into()
 }
 
-/// Models compute in single precision: a value that it does not hold is refused.
+/// The largest value: models compute in single precision, and larger values are rejected.
 const LARGEST: f64 = f32::MAX as f64;
 
 fn feature_schema(feature: &Feature) -> ObjectBuilder {
@@ -147,26 +147,26 @@ fn feature_schema(feature: &Feature) -> ObjectBuilder {
             ));
             match unknown {
                 UnknownPolicy::Reject => object.enum_values(Some(known.chain(null.map(|_| Value::Null)))),
-                // Any value is taken: the known ones are examples.
+                // Any value is accepted: the known ones are examples.
                 UnknownPolicy::Ignore | UnknownPolicy::Keep => object.examples(known),
             }
         }
     }
 }
 
-/// Accepts a number for a category that looks like one.
+/// Returns a category as a number, if it is written as one. Clients may send either.
 fn as_number(value: &str) -> Option<Value> {
     let number: f64 =
         value.parse().ok().filter(|number: &f64| number.is_finite() && number.to_string() == value)?;
     Some(number_value(number))
 }
 
-/// Accepts a Boolean for a category that is written as one.
+/// Returns a category as a Boolean, if it is written as one. Clients may send either.
 fn as_truth(value: &str) -> Option<Value> {
     value.parse::<bool>().ok().map(Value::Bool)
 }
 
-/// Returns whole numbers without a decimal point.
+/// Returns a number as JSON, whole numbers without a decimal point.
 fn number_value(number: f64) -> Value {
     let whole = number.fract() == 0.0 && number.abs() < 1e15;
     if whole { json!(number as i64) } else { json!(number) }
@@ -206,7 +206,10 @@ pub fn operation(model: &ServingModel, route: Route) -> Operation {
         .examples_from_iter(examples)
         .build();
     let body = RequestBodyBuilder::new()
-        .description(Some("One row gets one prediction; a list, or a list as `instances`, gets a list."))
+        .description(Some(
+            "One row returns one prediction. A list, or an object with a list `instances`, returns a list of \
+             predictions.",
+        ))
         .required(Some(Required::True))
         .content(JSON, request)
         .build();
@@ -230,17 +233,20 @@ pub fn operation(model: &ServingModel, route: Route) -> Operation {
         .build()
 }
 
-const OTHERWISE: &str = "Anything else: 400 the body is not JSON, 404 the model, the version or the alias is not loaded, 408 the body \
-did not arrive in time, 413 it is too large, 415 it is not `application/json` or is compressed, 500 the engine failed, \
-504 the rows were not scored in time.";
+const OTHERWISE: &str = "Other errors: 400 the body is not JSON, 404 the model, version or alias is not \
+loaded, 408 the body was not received in time, 413 the body is too large, 415 the body is not \
+`application/json` or is compressed, 500 internal error, 504 the rows were not scored in time.";
 
 fn refusals(example: Option<&Example>, parser: &RowParser) -> Vec<(ApiError, &'static str)> {
     let violations = example.and_then(|example| violations(example, parser)).unwrap_or_default();
     let full = ApiError::QueueFull { retry_after: Duration::from_secs(1) };
     vec![
-        (ApiError::InvalidRows(violations), "Rows do not fit the schema; `errors` lists every violation."),
+        (
+            ApiError::InvalidRows(violations),
+            "The rows do not match the schema; `errors` lists the violations.",
+        ),
         (full, "Too many rows are waiting."),
-        (ApiError::Loading, "The models are being loaded, or the engine is stopping."),
+        (ApiError::Loading, "The models are being loaded, or the engine is shutting down."),
     ]
 }
 
@@ -259,20 +265,18 @@ fn timeout_parameter() -> Parameter {
         .name(REQUEST_TIMEOUT.as_str())
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
-        .description(Some(
-            "Answer within so many milliseconds or not at all; it can only shorten the engine's own limit.",
-        ))
+        .description(Some("Time limit in milliseconds; cannot exceed the engine's."))
         .schema(Some(count(1, "")))
         .build()
 }
 
-/// A row that is answered, and its answer.
+/// An example row and its response.
 struct Example {
     row: Map<String, Value>,
     answer: Value,
 }
 
-/// Returns the row that is known to be scored, and its answer.
+/// Returns the model's example row and its response, if the model has one.
 fn example(model: &ServingModel) -> Option<Example> {
     let (row, probability) = model.description.example()?;
     let fields = model.description.schema().features.iter().zip(row);
@@ -285,12 +289,12 @@ fn example(model: &ServingModel) -> Option<Example> {
         form: BodyShape::Single,
         first: Some(outcomes::example_id()),
     };
-    // Through text, for a probability is printed in single precision.
+    // Serialized to text first, because probabilities are printed in single precision.
     let answer = serde_json::to_string(&answer).and_then(|text| serde_json::from_str(&text)).ok()?;
     Some(Example { row, answer })
 }
 
-/// Returns a raw value as a client would send it; `None` where it would send nothing.
+/// Returns a raw value as a client would send it. `None` if it is missing.
 fn as_sent(feature: &Feature, value: &GoldenValue) -> Option<Value> {
     match value {
         GoldenValue::Missing => None,

@@ -1,4 +1,4 @@
-//! Which operations ask for a key or a token, and how it is sent.
+//! The security schemes of the OpenAPI document, and the operations that require them.
 
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{
@@ -12,7 +12,7 @@ use crate::auth::{Authenticator, Scope};
 use crate::authorization::API_KEY;
 use crate::problem::{self, ApiError};
 
-/// The ways to say who one is.
+/// The names of the security schemes.
 const BEARER: &str = "key";
 const HEADER: &str = "header";
 const TOKEN: &str = "token";
@@ -37,14 +37,15 @@ fn schemes(auth: &Authenticator) -> Vec<(&'static str, SecurityScheme)> {
     let mut schemes = Vec::new();
     if auth.has_api_keys() {
         let key = bearer().description(Some("An API key: `authorization: Bearer KEY`."));
-        let header =
-            ApiKeyValue::with_description(API_KEY.as_str(), "The same API key, for those behind a proxy.");
+        let header = ApiKeyValue::with_description(
+            API_KEY.as_str(),
+            "The same API key, if `authorization` is used by a proxy.",
+        );
         schemes.push((BEARER, SecurityScheme::Http(key.build())));
         schemes.push((HEADER, SecurityScheme::ApiKey(ApiKey::Header(header))));
     }
     if auth.has_tokens() {
-        let described =
-            "A token of the issuer that the engine's operator has chosen: `authorization: Bearer TOKEN`.";
+        let described = "A token (JWT) of the configured issuer: `authorization: Bearer TOKEN`.";
         let token = bearer().bearer_format("JWT").description(Some(described));
         schemes.push((TOKEN, SecurityScheme::Http(token.build())));
     }
@@ -65,8 +66,11 @@ fn guard(operation: &mut Operation, path: &str, scope: Scope, ways: &[&str]) {
     let needs = ways.iter().map(|way| SecurityRequirement::new(*way, Vec::<String>::new()));
     operation.security = Some(needs.collect());
     let refusals = [
-        (ApiError::NoKey, "There is no valid API key or token with the request.".to_owned()),
-        (ApiError::MissingScope { scope }, format!("The key or token has not the scope `{}`.", scope.name())),
+        (ApiError::NoKey, "The request has no valid API key or token.".to_owned()),
+        (
+            ApiError::MissingScope { scope },
+            format!("The API key or token lacks the scope `{}`.", scope.name()),
+        ),
     ];
     for (error, description) in refusals {
         let (status, example) = problem::example(&error, path);

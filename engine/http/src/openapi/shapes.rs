@@ -1,4 +1,4 @@
-//! The building blocks of the document: small schemas, responses, the problem document.
+//! The building blocks of the OpenAPI document: small schemas, responses and the problem document.
 
 use std::sync::Arc;
 
@@ -25,28 +25,28 @@ pub const OPERATIONS: &str = "operations";
 
 pub type AnySchema = RefOr<Schema>;
 
-/// Returns a schema of one type.
+/// Creates a schema of one type.
 pub fn typed(r#type: Type, description: &str) -> ObjectBuilder {
     let description = (!description.is_empty()).then_some(description);
     ObjectBuilder::new().schema_type(r#type).description(description)
 }
 
-/// Returns a string.
+/// Creates a string schema.
 pub fn string(description: &str) -> AnySchema {
     typed(Type::String, description).into()
 }
 
-/// Returns a string of a closed set.
+/// Creates a string schema with a closed set of values.
 pub fn one_of<S: Into<Value>>(values: impl IntoIterator<Item = S>, description: &str) -> AnySchema {
     typed(Type::String, description).enum_values(Some(values)).into()
 }
 
-/// Returns a whole number of at least `minimum`.
+/// Creates an integer schema with a minimum.
 pub fn count(minimum: usize, description: &str) -> AnySchema {
     typed(Type::Integer, description).minimum(Some(minimum)).into()
 }
 
-/// Returns the number of a version that is asked for: what every JSON reader takes for a whole number.
+/// Creates the schema of a version in a request: integers that every JSON parser reads exactly.
 pub fn version(description: &str) -> AnySchema {
     const LARGEST: u64 = (1 << 53) - 1;
     typed(Type::Integer, description).minimum(Some(1)).maximum(Some(LARGEST)).into()
@@ -62,20 +62,20 @@ pub fn free_object(description: &str) -> AnySchema {
     typed(Type::Object, description).additional_properties(Some(AdditionalProperties::FreeForm(true))).into()
 }
 
-/// Returns a list.
+/// Creates an array schema.
 pub fn list(items: impl Into<AnySchema>, description: &str) -> ArrayBuilder {
     let description = (!description.is_empty()).then_some(description);
     ArrayBuilder::new().items(items.into()).description(description)
 }
 
-/// Returns an object with exactly these fields, all of them required.
+/// Creates an object schema with these fields, all of them required.
 pub fn object<'a>(fields: impl IntoIterator<Item = (&'a str, AnySchema)>) -> ObjectBuilder {
     fields.into_iter().fold(ObjectBuilder::new().schema_type(Type::Object), |object, (name, schema)| {
         object.property(name, schema).required(name)
     })
 }
 
-/// Returns a schema that takes any of these types.
+/// Returns a schema type that accepts any of these types.
 pub fn types(types: impl IntoIterator<Item = Type>) -> SchemaType {
     let mut types: Vec<Type> = types.into_iter().collect();
     match types.pop() {
@@ -89,7 +89,7 @@ pub fn component(name: &str) -> AnySchema {
     Ref::from_schema_name(name).into()
 }
 
-/// Returns an operation that has everything but its responses.
+/// Begins an operation, without parameters and responses.
 pub fn operation(tag: &str, id: &str, summary: &str) -> OperationBuilder {
     OperationBuilder::new().tag(tag).operation_id(Some(id)).summary(Some(summary))
 }
@@ -100,19 +100,19 @@ pub fn answer(description: &str, schema: AnySchema, example: Option<Value>) -> R
     ResponseBuilder::new().description(description).content(JSON, content).build()
 }
 
-/// Returns a GET without parameters that answers with JSON.
+/// Returns a GET operation without parameters, with a JSON response.
 pub fn get(tag: &str, id: &str, summary: &str, description: &str, schema: AnySchema) -> Operation {
     operation(tag, id, summary).response("200", answer(description, schema, None)).build()
 }
 
-/// Returns the name of one of the models, in a path.
+/// Returns the path parameter for a model's name.
 pub fn model_name(models: &[Arc<ServingModel>]) -> Parameter {
     let names = one_of(models.iter().map(|model| model.name.as_str()), "");
     let name = ParameterBuilder::new().name("name").parameter_in(ParameterIn::Path);
     name.required(Required::True).schema(Some(names)).build()
 }
 
-/// Returns an operation with one more refusal, shown as a request to `instance` would get it.
+/// Adds an error response to an operation, with the example of a request to `instance`.
 pub fn refusing(
     operation: OperationBuilder,
     error: &ApiError,
@@ -124,7 +124,7 @@ pub fn refusing(
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         let wait = HeaderBuilder::new()
             .schema(Some(count(1, "")))
-            .description(Some("How many seconds to wait before the request is sent again."))
+            .description(Some("The number of seconds to wait before a retry."))
             .build();
         response.headers.insert("Retry-After".to_owned(), wait.into());
     }
@@ -140,21 +140,21 @@ pub fn problem_response(description: &str, example: Option<Value>) -> Response {
 /// Creates the schema of problem details (RFC 9457).
 pub fn problem_schema() -> AnySchema {
     let violation = object([
-        ("pointer", string("Where it is: a JSON pointer (RFC 6901) into the body.")),
-        ("expected", string("What was expected, in words.")),
-        ("got", string("What came, in words.")),
+        ("pointer", string("The location in the body: a JSON pointer (RFC 6901).")),
+        ("expected", string("The expected value, in words.")),
+        ("got", string("The received value, in words.")),
     ])
-    .property("row", count(0, "The row's index; absent where it concerns the body as a whole."));
+    .property("row", count(0, "The row's index; absent if the violation concerns the body as a whole."));
     object([
-        ("type", string("The kind of problem, a stable URI.")),
-        ("title", string("The status in words.")),
+        ("type", string("The problem type, a stable URI.")),
+        ("title", string("The name of the HTTP status.")),
         ("status", count(400, "The HTTP status.")),
-        ("detail", string("What is wrong and what to do about it.")),
+        ("detail", string("The cause of the problem, and its remedy.")),
         ("instance", string("The request's path.")),
         ("request_id", string("The request's id, as in the log and in `x-request-id`.")),
     ])
-    .property("violations", count(1, "How many violations the rows have; at most 100 of them are listed."))
-    .property("errors", list(violation, "The violations, in the order in which they stand in the body."))
+    .property("violations", count(1, "The total number of violations; `errors` lists at most 100 of them."))
+    .property("errors", list(violation, "The violations, in the order of the body."))
     .description(Some("Problem details (RFC 9457)."))
     .into()
 }

@@ -12,8 +12,8 @@ use crate::problem::ApiError;
 use crate::routes::models::listing;
 use crate::state::{Admission, Models, Operations};
 
-/// Polls the model repository now and answers like `GET /models` once the result is reconciled. Answers 202 if that takes
-/// longer than the request timeout.
+/// Polls the model repository now, and returns the same response as `GET /models` once the result is
+/// reconciled. The status is 202 if that takes longer than the request timeout.
 pub async fn reload(
     State(models): State<Arc<Models>>,
     State(admission): State<Arc<Admission>>,

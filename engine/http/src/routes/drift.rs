@@ -21,11 +21,11 @@ struct Figures<'a> {
     report: DriftReport<'a>,
 }
 
-/// Why an external file has no drift detection.
-pub const EXTERNAL: &str = "the file is external, and holds no profile of the rows it was trained on";
+/// The reason why an external file has no drift detection.
+pub const EXTERNAL: &str = "the file is external and contains no profile of its training rows";
 const DISABLED: &str = "`drift.enabled` is false in the engine's configuration";
 
-/// Answers with the last windows compared with training, as JSON.
+/// Returns the drift report as JSON.
 pub async fn report_json(
     State(models): State<Arc<Models>>,
     Path(name): Path<String>,
@@ -37,7 +37,7 @@ pub async fn report_json(
     Ok(Json(Figures { model: &model.name, version: model.version, report }).into_response())
 }
 
-/// Answers with the drift report as an HTML page.
+/// Returns the drift report as an HTML page.
 pub async fn report_page(
     State(models): State<Arc<Models>>,
     Path(name): Path<String>,
@@ -77,7 +77,7 @@ impl DriftQuery {
                     let kind = WindowKind::ALL.into_iter().find(|kind| kind.name() == value);
                     asked.window = Some(kind.ok_or_else(|| bad("must be `sliding` or `tumbling`"))?);
                 }
-                _ => return Err(bad("is not known; there are `version` and `window`")),
+                _ => return Err(bad("is unknown; the valid parameters are `version` and `window`")),
             }
         }
         Ok(asked)

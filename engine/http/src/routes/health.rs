@@ -1,4 +1,4 @@
-//! The routes of probes and of Prometheus.
+//! The routes for health checks and Prometheus.
 
 use std::sync::Arc;
 
@@ -36,8 +36,8 @@ pub async fn metrics(
     let failed = |reason: String| ApiError::Failed { reason };
     let turn = Arc::clone(&operations.scrapes).acquire_owned().await;
     let turn = turn.map_err(|error| failed(error.to_string()))?;
-    // Some of it is computed or read from files, which must not block connections. The turn belongs to the work, which
-    // goes on if the client leaves.
+    // Some metrics are computed or read from files, which must not block connections. The task owns the
+    // permit, and continues if the client disconnects.
     let work = move || {
         let scraped = scrape(&models, &observation.metrics);
         drop(turn);

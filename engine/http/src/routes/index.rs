@@ -22,7 +22,7 @@ struct Index {
     version: &'static str,
     ready: bool,
     models: Vec<Summary>,
-    /// What could not be loaded.
+    /// The models whose desired version is not served.
     failed: Vec<FailedModel>,
     links: Links,
 }
@@ -48,7 +48,7 @@ const LINKS: Links = Links {
     metrics: "/metrics",
 };
 
-/// Answers `GET /` with the engine's version and links.
+/// Returns the engine's version, models and links.
 pub async fn index(
     State(models): State<Arc<Models>>,
     State(operations): State<Arc<Operations>>,

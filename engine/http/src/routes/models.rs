@@ -17,54 +17,54 @@ use serde::Serialize;
 use crate::problem::ApiError;
 use crate::state;
 
-/// What is in the repository.
+/// The models of the repository.
 #[derive(Serialize)]
 pub struct ModelList {
-    /// Whether the first load is still going on, so that more may come.
+    /// Whether the first load is still in progress, so that more models may follow.
     loading: bool,
-    /// How the last look at the repository went.
+    /// The result of the last poll of the repository.
     repository: Arc<RepositoryState>,
-    /// The models that answer predictions, by name.
+    /// The served models, by name.
     models: Vec<Summary>,
-    /// What is to be served and is not.
+    /// The models whose desired version is not served.
     failed: Vec<FailedModel>,
 }
 
-/// A model that answers predictions.
+/// A served model.
 #[derive(Serialize)]
 pub struct Summary {
     pub name: String,
     pub version: u64,
-    /// Whether `POST /predict` goes to it.
+    /// Whether `POST /predict` uses this model.
     pub default: bool,
-    /// The model family; `foreign` for an ONNX file that does not say it.
+    /// The model family; `foreign` for an ONNX file without one.
     pub family: String,
-    /// How many golden rows prove it; 0 for an external file, which has none.
+    /// The number of golden rows that verify the model; 0 for an external file, which has none.
     pub golden_rows: usize,
     pub backend: &'static str,
     pub predict: String,
-    /// Where its rows are compared with those of training, if they are.
+    /// The path of the drift report, if drift is monitored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drift: Option<String>,
 }
 
-/// A model's state, and everything that the served version says about itself but for its golden rows and its profile.
+/// A model's state, and the metadata of its served version without its golden rows and its training profile.
 #[derive(Serialize)]
 struct Details<'a> {
     name: &'a str,
-    /// The version that is to be served, and why.
+    /// The version that should be served, and the rule that selected it.
     desired: Option<Desired<'a>>,
-    /// The version that is on its way.
+    /// The version that is being loaded.
     loading: Option<&'a Loading>,
     /// The version that is served.
     serving: Option<Served<'a>>,
-    /// The version that was served before and stays warm.
+    /// The previously served version, which stays loaded.
     previous: Option<u64>,
     /// Every loaded version.
     loaded: Vec<Loaded<'a>>,
-    /// The version that each alias names.
+    /// The version of each alias.
     aliases: &'a BTreeMap<String, u64>,
-    /// What went wrong last.
+    /// The last failure.
     last_error: Option<&'a LoadFailure>,
     /// Whether the desired version is not served because of the last error.
     failing: bool,
@@ -94,7 +94,7 @@ struct Loaded<'a> {
     predict: String,
 }
 
-/// What the served version says about itself.
+/// The metadata of the served version.
 #[derive(Serialize)]
 struct ServedInfo<'a> {
     version: u64,
@@ -102,9 +102,9 @@ struct ServedInfo<'a> {
     sha256: &'a str,
     size_bytes: u64,
     family: &'a str,
-    /// How many golden rows the runtime has reproduced.
+    /// The number of golden rows that the runtime has reproduced.
     golden_rows: usize,
-    /// Why the runtime is unverified on this model, if so.
+    /// The reason why the runtime is not verified on this model, if it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     unproven: Option<&'static str>,
     batching: Batching<'a>,
@@ -114,16 +114,16 @@ struct ServedInfo<'a> {
     said: FileDescription<'a>,
 }
 
-/// How requests become batches.
+/// The batching of requests.
 #[derive(Serialize)]
 struct Batching<'a> {
-    /// How many rows a batch holds at most.
+    /// The maximum number of rows in a batch.
     max_batch_rows: usize,
-    /// What a row costs in batches of different sizes, measured when the model was loaded.
+    /// The cost of a row by batch size, measured when the model was loaded.
     costs: &'a BatchCosts,
 }
 
-/// What a file says of itself.
+/// The metadata in a model's file.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum FileDescription<'a> {
@@ -133,12 +133,12 @@ enum FileDescription<'a> {
         provenance: &'a Provenance,
     },
     External {
-        /// The program that wrote it.
+        /// The program that created the file.
         producer: &'a str,
     },
 }
 
-/// Answers `GET /models`.
+/// Returns the list of models.
 pub async fn list(State(models): State<Arc<state::Models>>) -> Json<ModelList> {
     Json(listing(&models))
 }
@@ -153,7 +153,7 @@ pub fn listing(models: &state::Models) -> ModelList {
     }
 }
 
-/// Answers `GET /models/{name}`.
+/// Returns the details of one model.
 pub async fn details(
     State(models): State<Arc<state::Models>>,
     Path(name): Path<String>,
@@ -163,7 +163,7 @@ pub async fn details(
     details.map(Json).map_err(|error| ApiError::Failed { reason: error.to_string() })
 }
 
-/// Lists the models that answer predictions, by name.
+/// Lists the served models, by name.
 pub fn summaries(models: &state::Models) -> Vec<Summary> {
     let default = models.registry.default_model();
     let is_default = |name: &str| default.as_ref().is_some_and(|model| model.name == name);

@@ -25,7 +25,7 @@ use crate::admission::large_bodies::{BodyPermits, LARGE_BODY_BYTES};
 use crate::problem::ApiError;
 use crate::state::{Admission, Models, Records};
 
-/// The answer to several outcomes: how many had each result, and the result of each in the request's order.
+/// The response to several outcomes: the count of each result, and the results in the request's order.
 #[derive(Serialize)]
 struct Results {
     #[serde(flatten)]
@@ -43,7 +43,7 @@ struct Counts {
     unknown: usize,
 }
 
-/// Joins outcomes to predictions. They are on disk when it answers.
+/// Joins outcomes to predictions. They are on disk before the response is sent.
 pub async fn join(
     State(models): State<Arc<Models>>,
     State(admission): State<Arc<Admission>>,
@@ -58,7 +58,7 @@ pub async fn join(
     let body = body::read(&admission, &parts.headers, body, timeout, deadline).await?;
     let size = body.bytes.len() as u64;
     let (Received { outcomes: received, form, parent }, permits) = parse(&models, &admission, body).await?;
-    // The body is gone. The parse permit is held until the outcomes are joined.
+    // The body has been freed. The parse permit is held until the outcomes are joined.
     let BodyPermits { memory, parse: _permit } = permits;
     drop(memory);
     let len = received.len();
@@ -73,7 +73,7 @@ pub async fn join(
     Ok(response)
 }
 
-/// Parses the outcomes of a small body here, and those of a large one on a thread for such.
+/// Parses a small body inline, and a large one on a blocking thread.
 async fn parse(
     models: &Models,
     admission: &Admission,
@@ -87,10 +87,12 @@ async fn parse(
     if is_large { admission.large_body_limiter.parse(permits, parse).await } else { Ok((parse()?, permits)) }
 }
 
-/// Parses at most `most
+/// Parses at most `most` outcomes. A key without a model belongs to `default_model`. `now` is the time in
+/// milliseconds since 1970.
 ///
 /// # Errors
-/// What is wrong with the body, as its sender reads it.
+/// The [`ApiError`] that the client receives: the body is not UTF-8, is not JSON, exceeds a limit, or has
+/// invalid outcomes.
 ///
 /// # Examples
 /// ```

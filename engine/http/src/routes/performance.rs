@@ -1,4 +1,5 @@
-//! `GET /models/{name}/performance`: how good a model's predictions are, measured by outcomes and estimated without them.
+//! `GET /models/{name}/performance`: the performance of a model, measured with outcomes and estimated without
+//! them.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -17,61 +18,63 @@ use serde::Serialize;
 use crate::problem::ApiError;
 use crate::state::{Models, Records};
 
-/// How good the predictions of a model's versions are.
+/// The performance of a model's versions.
 #[derive(Serialize)]
 pub struct Performance {
     model: String,
-    /// Over which outcomes figures are measured; null where no predictions are kept.
+    /// The window of the measured metrics; null if predictions are not stored.
     window: Option<Window>,
-    /// The loaded versions and those whose predictions are kept, the highest first.
+    /// The loaded versions and those with stored predictions, highest first.
     versions: Vec<VersionPerformance>,
 }
 
-/// Over which outcomes figures are measured.
+/// The window of the outcomes that are measured.
 #[derive(Serialize)]
 struct Window {
-    /// How many days ago an outcome may have come.
+    /// The maximum age of an outcome in days.
     days: u64,
-    /// How many outcomes of a version count at most, the last ones.
+    /// The maximum number of outcomes per version; the most recent ones count.
     outcomes: usize,
 }
 
 #[derive(Serialize)]
 struct VersionPerformance {
     version: u64,
-    /// The probability from which a row is judged positive.
+    /// The decision threshold: a row is positive if its probability is at least this value.
     threshold: f64,
-    /// What is kept; null where no predictions are.
+    /// The stored predictions; null if predictions are not stored.
     kept: Option<StoredPredictions>,
-    /// By the outcomes in the window; null if there are none.
+    /// The performance on the outcomes in the window; null if there are none.
     measured: Option<Measured>,
-    /// By what the predictions say of themselves; null before there are any, and for a version that is not loaded.
+    /// The performance estimated from the probabilities; null before the first prediction, and for a version
+    /// that is not loaded.
     estimated: Option<Estimated>,
 }
 
-/// How much is kept of a version.
+/// The number of stored predictions of a version.
 #[derive(Default, Serialize)]
 struct StoredPredictions {
     predictions: u64,
     with_outcome: u64,
-    /// The share of the predictions that have their outcome.
+    /// The share of the predictions with an outcome.
     coverage: Option<f64>,
 }
 
 #[derive(Serialize)]
 struct Estimated {
-    /// When the first of the predictions was made.
+    /// The time of the first prediction.
     from: String,
     #[serde(flatten)]
     estimate: Estimate,
     note: &'static str,
 }
 
-/// How to read the estimate.
-const NOTE: &str = "an estimate without outcomes, by confidence-based performance estimation: it is as good as the model's \
-calibration, and does not see when customers begin to behave otherwise";
+/// The limits of the estimate.
+const NOTE: &str = "an estimate without outcomes, by confidence-based performance estimation (CBPE): it is \
+as accurate as the model's calibration, and does not detect changes in the relation between features and \
+labels (concept drift)";
 
-/// Returns the figures of a model's versions, or of the one that `?version=` names.
+/// Returns the performance of a model's versions, or of the one in `?version=`.
 pub async fn performance(
     State(models): State<Arc<Models>>,
     State(records): State<Arc<Records>>,
@@ -111,7 +114,7 @@ pub async fn performance(
     Ok(Json(Performance { model: name, window, versions: versions.into_values().collect() }))
 }
 
-/// Returns the figures of loaded versions that need no outcomes.
+/// Returns the performance of loaded versions, without outcomes.
 fn loaded_versions(entry: &ModelEntry, is_kept: bool) -> BTreeMap<Reverse<u64>, VersionPerformance> {
     let loaded = entry.loaded_versions().into_iter().filter_map(|version| entry.version(version));
     let each = loaded.map(|model| {

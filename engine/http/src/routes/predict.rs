@@ -64,7 +64,7 @@ pub async fn with_version(
     predict(&admission, &records, models.version(&name, version)?, request).await
 }
 
-/// Scores with the version that an alias names.
+/// Scores with the version that an alias points at.
 pub async fn with_alias(
     State(models): State<Arc<Models>>,
     State(admission): State<Arc<Admission>>,
@@ -75,7 +75,7 @@ pub async fn with_alias(
     predict(&admission, &records, models.alias(&name, &alias)?, request).await
 }
 
-/// Answers a prediction: admit, parse, score, respond, record.
+/// Serves a prediction request: admit, parse, score, respond, record.
 async fn predict(
     admission: &Admission,
     records: &Records,
@@ -86,7 +86,8 @@ async fn predict(
     let (timeout, deadline) = (admitted.timeout, admitted.deadline);
     let Parsed { rows, keys, facts, capture, permit } = parse(admission, records, &model, admitted).await?;
     let scored = score(&model, rows, timeout, deadline).await?;
-    // The permit is held until these rows are scored: another body would only be read to find the queue full.
+    // The permit is held until these rows are scored. Otherwise more bodies would be read than the queue can
+    // take.
     drop(permit);
     let (response, first) = respond(&model, &facts, &scored)?;
     record(records, &model, Answered { first, shape: facts.shape, scored, keys, capture });
@@ -111,7 +112,7 @@ async fn admit(admission: &Admission, request: Request) -> Result<Admitted, ApiE
     Ok(Admitted { body, id: extensions.remove(), timeout, deadline })
 }
 
-/// A request whose rows are read.
+/// A request whose rows have been parsed.
 struct Parsed {
     rows: Rows,
     keys: RowKeys,
@@ -121,16 +122,16 @@ struct Parsed {
     permit: Option<ParsePermit>,
 }
 
-/// The facts of a request that its response and its statistics state.
+/// The properties of a request for its response and its statistics.
 struct RequestFacts {
     shape: BodyShape,
     rows: usize,
     body_bytes: u64,
-    /// When the parse began.
+    /// The start of the parse.
     started: Instant,
 }
 
-/// A body that is to be captured, with the memory reserved for it.
+/// A body to capture, with the memory reserved for it.
 struct CapturedBody {
     request_id: String,
     body: Bytes,
@@ -162,7 +163,7 @@ async fn parse(
     Ok(Parsed { rows, keys, facts, capture, permit })
 }
 
-/// Parses the rows of a small body here, and those of a large one on a thread for such.
+/// Parses a small body inline, and a large one on a blocking thread.
 async fn parse_rows(
     admission: &Admission,
     model: &Arc<ServingModel>,
@@ -179,7 +180,7 @@ async fn parse_rows(
     admission.large_body_limiter.parse(permits, parse).await
 }
 
-/// Scores the rows in the time that the request has left.
+/// Scores the rows within the remaining time of the request.
 async fn score(
     model: &ServingModel,
     rows: Rows,
@@ -188,7 +189,7 @@ async fn score(
 ) -> Result<Scored, ApiError> {
     let left = deadline.saturating_duration_since(time::Instant::now());
     model.batcher.submit(rows, left).await.map_err(|error| match error {
-        // The client knows the timeout of the request, not what remained of it after the body.
+        // The error states the timeout of the whole request, not the time that remained after the body.
         SubmitError::TimedOut { .. } => ApiError::TimedOut { after: timeout },
         error => error.into(),
     })
@@ -219,7 +220,7 @@ fn respond(
     Ok((response, first))
 }
 
-/// A prediction that has its response.
+/// A prediction whose response has been built.
 struct Answered {
     first: PredictionId,
     shape: BodyShape,

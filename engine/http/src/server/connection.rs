@@ -1,4 +1,4 @@
-//! One connection, from its first byte to its last.
+//! Serves one connection.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -21,21 +21,21 @@ use tower::Service;
 use super::Shared;
 use crate::admission::connections::{CloseReason, ConnectionSlot, FIRST_REQUEST_GRACE};
 
-/// How long a new connection may take for its handshake and the head of its first request: hyper itself sets no bound while it
-/// finds out whether a client speaks HTTP/1 or HTTP/2.
+/// The maximum time for the handshake and the head of the first request. hyper sets no limit while it detects
+/// whether a client uses HTTP/1 or HTTP/2.
 const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum time without write progress.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The time an evicted connection has for its requests in flight.
+/// The maximum time for the requests in flight of an evicted connection.
 const EVICTION_GRACE: Duration = Duration::from_secs(1);
 
-/// The address at the other end of the connection on which a request came: an extension of the request.
+/// The remote address of a request's connection: an extension of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub IpAddr);
 
 /// Serves a connection until either side closes it.
 pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: &Shared, slot: &ConnectionSlot) {
-    // Without it a small answer may wait for the client's acknowledgement of the one before.
+    // Otherwise a small response may wait until the client acknowledges the previous one.
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
@@ -58,7 +58,7 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: &Shared, slot: &
     }
 }
 
-/// Answers the requests of a connection. The head of the first must come before `deadline`.
+/// Serves the requests of a connection. The head of the first must arrive before `deadline`.
 async fn serve_requests<S>(stream: S, peer: IpAddr, shared: &Shared, slot: &ConnectionSlot, deadline: Instant)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -74,7 +74,7 @@ where
         }
     });
     let mut connection = pin!(shared.builder.serve_connection(TokioIo::new(stream), service));
-    // From its first request on a connection has one clock less to look at.
+    // After the first request, the deadline no longer applies.
     let close = tokio::select! {
         biased;
         result = &mut connection => return log_error(result),
@@ -92,7 +92,7 @@ where
     };
     record_close(reason, shared);
     if reason == CloseReason::Drained && !slot.state.has_started() {
-        // The first request of a new connection may be on its way.
+        // The first request of a new connection may be in transit.
         let first_request = sleep_until(slot.state.last_request_start() + FIRST_REQUEST_GRACE);
         tokio::select! {
             result = &mut connection => return log_error(result),
@@ -116,7 +116,7 @@ fn record_close(reason: CloseReason, shared: &Shared) {
     }
 }
 
-/// Logs a connection error at debug level, because broken connections are usually the client's doing.
+/// Logs a connection error at debug level, because clients usually cause them.
 fn log_error(result: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
     if let Err(error) = result {
         tracing::debug!(%error, "a connection failed");

@@ -1,4 +1,4 @@
-//! What predictions look like.
+//! The form of prediction responses.
 
 use serde_json::json;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ async fn one_object_gets_one_object() {
     assert_eq!((uuid.get_version_num(), uuid.hyphenated().to_string()), (7, id));
 }
 
-/// Returns the id, and the answer without it.
+/// Returns the id, and the response without it.
 fn id_of(answer: &str) -> (String, String) {
     let (id, rest) = answer.strip_prefix(r#"{"id":""#).unwrap().split_once(r#"","#).unwrap();
     (id.to_owned(), format!("{{{rest}"))
@@ -55,7 +55,7 @@ async fn the_default_model_answers_where_none_is_named() {
 
 #[tokio::test]
 async fn a_printed_probability_that_equals_the_threshold_is_positive() {
-    // 0.7 lies below 0.7 when it is widened from single to double precision.
+    // 0.7 in single precision is below 0.7 when widened to double precision.
     let engine = Engine::scoring(|matrix| vec![0.5; matrix.nrows()]);
     assert!(engine.post("/predict", PHONE_ROW).await.text.ends_with(r#""probability":0.5,"churn":true}"#));
     let bank = Engine::ready();

@@ -1,4 +1,4 @@
-//! Every kind of bad body has its answer, and none is a 500.
+//! Every kind of invalid body has its error, and none is a 500.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -172,14 +172,14 @@ async fn json_types_are_taken_and_others_are_415() {
     send("content-encoding", "gzip").await.problem(415);
 }
 
-/// A body of which so many bytes come, and nothing more.
+/// A body of which some bytes arrive, and then nothing more.
 pub struct Stalled {
     left: Option<usize>,
     announced: Option<u64>,
 }
 
 impl Stalled {
-    /// Returns one that has sent so many bytes, and announced so many or does not say how many.
+    /// Returns a body that has sent this number of bytes, with or without a declared length.
     pub fn after(bytes: usize, announced: Option<u64>) -> Self {
         Self { left: Some(bytes).filter(|bytes| *bytes > 0), announced }
     }
@@ -267,7 +267,8 @@ async fn a_large_body_that_comes_slowly_keeps_out_another_for_a_moment_at_most()
     slow.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
-/// 60 KB of empty objects are 100,000 cells of a matrix: as much work as a body of 600 KB with all their values.
+/// 60 KB of empty objects are 100,000 cells of a matrix: as much work as a body of 600 KB with all their
+/// values.
 #[tokio::test(start_paused = true)]
 async fn a_small_body_that_may_become_a_large_matrix_is_parsed_where_large_ones_are() {
     let router = Engine::ready().router();

@@ -1,4 +1,4 @@
-//! Who may do what, tried from outside.
+//! API keys and scopes, tested through the router.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::auth::{Authenticator, generate};
 use crate::fixtures::{Answered, BANK_ROW, Engine, answered, api_key, captured_log};
 use crate::server::PeerAddress;
 
-/// An engine that asks for keys, and a key for each scope.
+/// An engine that requires keys, and a key for each scope.
 struct Guarded {
     engine: Engine,
     keys: Vec<(&'static str, String)>,
@@ -54,7 +54,7 @@ impl Guarded {
     }
 }
 
-/// Every route that asks for a key, with the scope that it asks for.
+/// Every route that requires a key, with its scope.
 const GUARDED: [(&str, &str, &str); 12] = [
     ("POST", "/predict", "predict"),
     ("POST", "/models/bank/predict", "predict"),
@@ -119,14 +119,14 @@ async fn what_is_no_valid_key_gets_nobody_in_and_is_not_repeated() {
         vec![("x-api-key", "")],
         vec![("authorization", basic.as_str())],
         vec![("authorization", key)],
-        // Of two, the one that is meant for the engine counts.
+        // Of two credentials, the one in `x-api-key` counts.
         vec![("x-api-key", half), ("authorization", bearer.as_str())],
     ] {
         let answer = guarded.send("POST", "/predict", &headers).await;
         answer.problem(401);
         assert!(!answer.text.contains(half), "{}", answer.text);
     }
-    // Nor by the address.
+    // Keys in the URL are not accepted either.
     guarded.send("POST", &format!("/predict?api_key={key}"), &[]).await.problem(401);
     for headers in [vec![("x-api-key", key)], vec![("authorization", bearer.as_str())]] {
         assert_eq!(guarded.send("POST", "/predict", &headers).await.status.as_u16(), 200);
@@ -162,7 +162,7 @@ async fn the_description_says_what_needs_a_key() {
     let guarded = Guarded::new();
     let document = guarded.engine.get("/openapi.json").await.json();
     assert!(document["components"]["securitySchemes"]["key"].is_object());
-    // The administrators' routes are not at this address.
+    // The admin routes are not on the public router.
     for (method, path, _) in GUARDED.into_iter().filter(|(_, _, scope)| *scope != "admin") {
         let path = path
             .replace("/versions/3/", "/versions/{version}/")

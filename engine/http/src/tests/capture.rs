@@ -42,7 +42,7 @@ impl Capturing {
         Self { engine, metrics, folder }
     }
 
-    /// Ends the capture and gives what it has written, file by file in the order of their paths.
+    /// Ends the capture and returns its files, in the order of their paths.
     fn finish(&self) -> Vec<(String, Vec<Value>)> {
         self.engine.capture.as_ref().unwrap().finish(Duration::from_secs(10));
         let mut files = Vec::new();
@@ -106,7 +106,7 @@ async fn a_line_holds_a_row_as_it_was_sent_and_what_was_answered() {
     capturing.counts(r#"onnward_captured_requests_total{model="bank"} 1"#);
 }
 
-/// What was captured can be sent again, and is answered the same.
+/// Captured rows can be sent again, and return the same response.
 #[tokio::test]
 async fn a_captured_row_is_a_request() {
     let capturing = Capturing::start(|_| ());
@@ -164,7 +164,7 @@ async fn a_client_cannot_choose_by_its_request_ids_what_is_captured() {
     assert!(lines.any(|line| line["http.request.id"] == captured[0]["request_id"]));
 }
 
-/// Neither a schema of many features nor an identifier that holds a document makes more of a body.
+/// Neither a schema with many features nor a large identifier multiplies the size of a body.
 #[tokio::test]
 async fn lines_grow_with_what_was_sent_and_not_with_the_schema() {
     let capturing = Capturing::start(|config| {
@@ -223,7 +223,7 @@ async fn what_cannot_be_written_before_the_end_is_lost_and_counted_and_room_is_g
     capture.finish(Duration::from_millis(50));
     capturing.counts(r#"onnward_capture_lost_total{model="phone",reason="stopped"} 3"#);
     assert_eq!(capture.waiting_bytes(), 0);
-    // Whatever comes after the end has nobody to take it.
+    // Predictions after the end are not captured.
     assert_eq!(capturing.engine.post("/models/phone/predict", PHONE_ROW).await.status, 200);
     capturing.counts(r#"onnward_capture_lost_total{model="phone",reason="no_room"} 1"#);
 }

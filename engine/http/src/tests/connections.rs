@@ -1,4 +1,4 @@
-//! Real connections: what a router alone cannot show.
+//! Real connections, for behaviour that a router alone cannot show.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -107,7 +107,7 @@ async fn a_body_that_does_not_come_is_408() {
 async fn connections_that_send_no_head_are_closed() {
     let (address, _server) = listen(&Engine::ready()).await;
     for beginning in ["", "P", "PRI * HTTP/2", "GET / HTTP/1.1\r\nhost:"] {
-        // Without a bound on the server's side this read would never end.
+        // Without a timeout on the server's side, this read would never end.
         read_to_end(connect(address, beginning).await).await;
     }
 }
@@ -129,7 +129,7 @@ pub fn get(path: &str) -> String {
 #[tokio::test(start_paused = true)]
 async fn stopping_turns_readiness_first_and_lets_the_last_requests_end() {
     let (engine, leave) = Engine::gated();
-    // While a blocking task runs, the paused clock stands still but for `advance`.
+    // While a blocking task runs, only `advance` moves the paused clock.
     let (_hold, held) = std::sync::mpsc::channel::<()>();
     let _standing = tokio::task::spawn_blocking(move || held.recv());
     let (address, server) = listen(&engine).await;
@@ -149,7 +149,7 @@ async fn stopping_turns_readiness_first_and_lets_the_last_requests_end() {
     assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("retry-after: 1"), "{ready}");
     let live = read_to_end(connect(address, &get("/health/live")).await).await;
     assert!(live.starts_with("HTTP/1.1 200"), "{live}");
-    // A client that would keep its connection is told to open its next one elsewhere.
+    // A keep-alive client receives `connection: close`, so that its next request goes to another instance.
     let kept = get("/health/live").replace("connection: close\r\n", "");
     let told = read_to_end(connect(address, &kept).await).await;
     assert!(told.starts_with("HTTP/1.1 200") && told.contains("connection: close"), "{told}");
@@ -160,7 +160,7 @@ async fn stopping_turns_readiness_first_and_lets_the_last_requests_end() {
     let answer = read_to_end(in_flight).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     while !conductor.is_finished() {
-        // One wait begins where another ends, and sockets do not heed the paused clock.
+        // One wait begins where another ends, and sockets do not follow the paused clock.
         std::thread::sleep(Duration::from_millis(1));
         tokio::time::advance(Duration::from_millis(50)).await;
     }

@@ -1,4 +1,4 @@
-//! The description of the API.
+//! The OpenAPI document.
 
 use serde_json::{Value, json};
 

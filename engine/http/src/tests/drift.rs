@@ -1,4 +1,4 @@
-//! What is said of drift.
+//! The drift routes.
 
 use serde_json::{Value, json};
 
@@ -56,5 +56,7 @@ async fn what_is_not_there_is_said_to_be_so() {
     assert!(refused("/models/phone/drift?version=9", 404).await.contains("Version 9"));
     assert!(refused("/models/phone/drift?version=03", 400).await.contains("`version`"));
     assert!(refused("/models/phone/drift/report?window=last", 400).await.contains("`sliding` or `tumbling`"));
-    assert!(refused("/models/phone/drift?versoin=3", 400).await.contains("there are `version` and `window`"));
+    assert!(
+        refused("/models/phone/drift?versoin=3", 400).await.contains("parameters are `version` and `window`")
+    );
 }

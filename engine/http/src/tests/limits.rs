@@ -1,4 +1,4 @@
-//! What one client may take from the others.
+//! The limits of each client.
 
 use std::net::IpAddr;
 use std::num::NonZero;
@@ -40,7 +40,7 @@ async fn an_address_that_asks_too_often_is_told_when_to_come_back_and_the_others
     for _ in 0..3 {
         assert_eq!(ask(&router, "POST", "/predict", &[], "192.0.2.1").await.status, 200);
     }
-    // Whatever it says of itself.
+    // The `X-Forwarded-For` of an untrusted client does not matter.
     for headers in [&[][..], &[("x-forwarded-for", "198.51.100.1")]] {
         let refused = ask(&router, "POST", "/predict", headers, "192.0.2.1").await;
         assert_eq!(refused.problem(429)["type"], "urn:onnward:problem:too-often");
@@ -53,7 +53,7 @@ async fn an_address_that_asks_too_often_is_told_when_to_come_back_and_the_others
         "probes are not counted"
     );
     assert_eq!(ask(&router, "POST", "/predict", &[], "192.0.2.2").await.status, 200);
-    // Behind a proxy that is trusted, those count for whom it asks.
+    // Behind a trusted proxy, the forwarded addresses count.
     for client in ["198.51.100.1", "198.51.100.2"] {
         for expected in [200, 200, 200, 429] {
             let answer = ask(&router, "POST", "/predict", &[("x-forwarded-for", client)], "10.0.0.1").await;
@@ -82,7 +82,7 @@ async fn each_key_has_a_bucket_of_its_own_wherever_it_is_used() {
     assert_eq!(
         asks("onnward_first_0000", "192.0.2.1").await,
         401,
-        "a wrong key takes nothing from the right one"
+        "a wrong key does not use up the rate limit of the right one"
     );
 }
 
@@ -134,7 +134,7 @@ async fn idle_connections_make_room_for_new_ones() {
     let (address, _server) =
         listen_with(&engine, ConnectionLimits { max_connections: 2, ..LIMITS }, None).await;
     let kept = get("/health/live").replace("connection: close\r\n", "");
-    // The first asks and keeps its connection; the second says nothing.
+    // The first client sends a request and keeps its connection; the second sends nothing.
     let mut first = connect(address, &kept).await;
     let mut start = [0; 12];
     first.read_exact(&mut start).await.unwrap();
@@ -142,9 +142,9 @@ async fn idle_connections_make_room_for_new_ones() {
     let mut silent = TcpStream::connect(address).await.unwrap();
     let third = read_to_end(connect(address, &get("/health/live")).await).await;
     assert!(third.starts_with("HTTP/1.1 200"), "{third}");
-    assert_eq!(silent.read(&mut start).await.unwrap(), 0, "the silent one made room");
+    assert_eq!(silent.read(&mut start).await.unwrap(), 0, "the silent one was evicted");
     first.write_all(get("/health/live").as_bytes()).await.unwrap();
-    assert!(read_to_end(first).await.ends_with("{\"status\":\"live\"}"), "the other one did not");
+    assert!(read_to_end(first).await.ends_with("{\"status\":\"live\"}"), "the other one was not");
     let metrics = engine.get("/metrics").await.text;
     let counted = "onnward_connections_ended_early_total{listener=\"test\",reason=\"made_room\"} 1";
     assert!(metrics.contains(counted), "{metrics}");

@@ -1,4 +1,4 @@
-//! What requests leave in the log.
+//! The log lines of requests.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::fixtures::{BANK_ROW, Engine, Log, PHONE_ROW, captured_log};
 
-/// Returns all but those of the audit log.
+/// Returns all log lines except those of the audit log.
 fn lines(log: &Log) -> Vec<Value> {
     let lines = log.text();
     let lines = lines.lines().map(|line| serde_json::from_str(line).unwrap());
@@ -49,7 +49,7 @@ async fn a_client_that_leaves_is_counted_as_499() {
     assert!(log.text().contains(r#""http.response.status_code":499"#), "{}", log.text());
 }
 
-/// Whatever a client writes, its request leaves one line, and none of what it wrote but an id that is harmless.
+/// Whatever a client sends, its request has one log line, which repeats nothing of it but a harmless id.
 #[tokio::test]
 async fn a_hostile_request_leaves_one_harmless_line() {
     for format in [LogFormat::Json, LogFormat::Pretty] {
@@ -90,7 +90,7 @@ async fn a_share_of_the_requests_leave_a_line_and_all_that_fail() {
     let sampled = lines(&log).len();
     // Five standard deviations.
     assert!((53..=147).contains(&sampled), "{sampled}");
-    // The client's id does not decide: requests that share one are sampled like any others.
+    // Sampling does not depend on the client's id: requests that share one are sampled like any others.
     for _ in 0..1000 {
         let request = Request::get("/models").header("x-request-id", "always-the-same");
         engine.send(request.body(Body::empty()).unwrap()).await;

@@ -1,4 +1,4 @@
-//! Outcomes, and what is made of them.
+//! Ground truth and performance.
 
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ async fn rows_of_one_request_are_joined_one_by_one_and_keys_name_customers() {
     ]});
     let told = tell(&engine, outcomes).await;
     let of_each: Vec<_> = told["results"].as_array().unwrap().iter().map(|one| &one["result"]).collect();
-    // The fifth asks the default model, and the last was made in 2023.
+    // The fifth refers to the default model, and the last prediction is from 2023.
     assert_eq!(of_each, ["joined", "joined", "duplicate", "joined", "unknown", "late"]);
     assert_eq!(told["results"][1]["id"], id(1));
     assert_eq!((&told["joined"], &told["late"]), (&json!(3), &json!(1)));
@@ -175,7 +175,7 @@ async fn figures_follow_outcomes_at_once() {
     assert_eq!((&measured["precision"], &measured["recall"]), (&json!(2.0 / 3.0), &json!(1.0)));
     assert_eq!(measured["calibration"].as_array().unwrap().len(), 5);
     let problem = engine.get("/models/phone/performance?version=9").await.problem(404);
-    assert!(problem["detail"].as_str().unwrap().contains("there is 3"), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("known: 3"), "{problem}");
     engine.get("/models/phone/performance?version=x").await.problem(400);
     engine.get("/models/nobody/performance").await.problem(404);
 }
@@ -198,7 +198,7 @@ async fn a_version_of_another_repository_has_labels_of_its_own_and_is_not_in_the
     let folder = TempDir::new().unwrap();
     let engine = Engine::keeping(folder.path());
     let ours = predict(&engine, "a", 90).await;
-    // The model repository was another one before, with a model of the same name and number.
+    // Predictions of an earlier repository, which had a model with the same name and version.
     let loaded = Arc::clone(&engine.registry.entry("phone").unwrap().version(3).unwrap().identity);
     let other = ModelVersion {
         sha256: Some("ef".repeat(32)),

@@ -1,4 +1,4 @@
-//! Refusals that are not about the body.
+//! Errors that are not about the body.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +57,7 @@ async fn a_full_queue_is_429_and_more_rows_than_it_ever_holds_413() {
     let problem = send(GATED_QUEUE_ROWS + 1).await.unwrap().problem(413);
     assert!(problem["detail"].as_str().unwrap().contains("at most 20"), "{problem}");
 
-    // Of three requests of 15 rows one may run and one may wait, whoever comes first.
+    // Of three requests of 15 rows, one may run and one may wait, in any order.
     let mut waiting = vec![send(15), send(15), send(15)];
     let refused = loop {
         tokio::task::yield_now().await;
@@ -70,7 +70,7 @@ async fn a_full_queue_is_429_and_more_rows_than_it_ever_holds_413() {
     leave.send(()).unwrap();
     leave.send(()).unwrap();
     for answer in waiting {
-        // The third may have been refused as well, where none was running yet.
+        // The third may be rejected as well, if none was running yet.
         let answer = answer.await.unwrap();
         assert!([200, 429].contains(&answer.status.as_u16()), "{}", answer.text);
     }

@@ -1,4 +1,4 @@
-//! What answers tell browsers, and what errors tell whoever made the request.
+//! Security headers, and the level of detail of errors.
 
 use crate::fixtures::{BANK_ROW, Engine};
 use crate::settings::ErrorDetail;
@@ -36,7 +36,7 @@ async fn answers_are_neither_guessed_at_nor_kept_nor_framed() {
     assert!(engine.get("/models").await.header("strict-transport-security").is_some());
 }
 
-/// Words that only a schema, a model or the inside have.
+/// Words that only appear in schemas, models or internals.
 const INSIDE: [&str; 7] = ["balance", "Country", "bank", "phone", "months", "version 3", "FR"];
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Health, metrics, and what is said about the models.
+//! Health checks, metrics and the state of models.
 
 use axum::body::Body;
 use axum::http::Request;

@@ -1,4 +1,4 @@
-//! Connections that are encrypted, and those that are turned away.
+//! TLS connections, and rejected clients.
 
 use std::fs;
 use std::io;
@@ -23,7 +23,7 @@ use crate::fixtures::{Engine, captured_log};
 use crate::tls::ServerTls;
 use crate::tls::{TlsConfig, TlsVersion};
 
-/// One who vouches for certificates.
+/// A certificate authority.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key, in PEM.
@@ -109,7 +109,7 @@ fn client_with(roots: RootCertStore, pair: &Pair) -> ClientConfig {
     builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap()).unwrap()
 }
 
-/// Returns the answer to one request of this client.
+/// Returns the response to one request of this client.
 async fn ask(address: SocketAddr, config: ClientConfig) -> io::Result<String> {
     let stream = TcpStream::connect(address).await?;
     let name = ServerName::try_from("engine.example").unwrap();
@@ -138,7 +138,7 @@ async fn only_clients_with_a_certificate_of_their_authority_are_answered_where_t
     let known = client_with(authority.roots(), &clients.vouches_for("a client"));
     assert!(ask(address, known).await.unwrap().starts_with("HTTP/1.1 200"));
     assert!(ask(address, client(authority.roots())).await.is_err(), "no certificate");
-    // Neither one that somebody else vouches for, nor the engine's own.
+    // Neither a certificate of another authority, nor one of the authority of the server's certificate.
     for stranger in [Authority::new().vouches_for("a client"), authority.vouches_for("a client")] {
         assert!(ask(address, client_with(authority.roots(), &stranger)).await.is_err());
     }
@@ -152,7 +152,7 @@ async fn a_changed_certificate_is_taken_without_a_restart_and_a_broken_one_is_no
     let (address, tls) = place.serve().await;
     assert!(ask(address, client(before.roots())).await.is_ok());
 
-    // Between the two files, the key does not belong to the certificate.
+    // Between the writes of the two files, the key does not match the certificate.
     let next = after.vouches_for("engine.example");
     fs::write(&place.config.certificate_file, &next.certificate).unwrap();
     tls.reload_if_changed();
@@ -198,7 +198,7 @@ async fn who_does_not_get_through_the_handshake_makes_room() {
     let mut silent = TcpStream::connect(address).await.unwrap();
     let mut other = TcpStream::connect(address).await.unwrap();
     assert!(ask(address, client(authority.roots())).await.unwrap().starts_with("HTTP/1.1 200"));
-    // They came within a millisecond: neither has been silent for longer.
+    // Both connected within a millisecond, so neither has been idle for longer.
     let (mut of_silent, mut of_other) = ([0], [0]);
     let end = tokio::select! {
         end = silent.read(&mut of_silent) => end,
@@ -214,11 +214,11 @@ fn what_is_wrong_with_the_files_is_said_without_what_they_hold() {
     let refusal = || ServerTls::open(place.config.clone()).unwrap_err().to_string();
     fs::write(&place.config.private_key_file, Authority::new().vouches_for("other").key).unwrap();
     assert!(refusal().contains("cannot be used together"), "{}", refusal());
-    // The two files the wrong way round.
+    // The two files are swapped.
     place.put(&Pair { certificate: pair.key.clone(), key: pair.certificate.clone() });
-    assert!(refusal().contains("certificate.pem holds no certificate in PEM"), "{}", refusal());
+    assert!(refusal().contains("certificate.pem contains no certificate in PEM"), "{}", refusal());
     fs::write(&place.config.certificate_file, &pair.certificate).unwrap();
-    assert!(refusal().contains("key.pem holds no private key in PEM"), "{}", refusal());
+    assert!(refusal().contains("key.pem contains no private key in PEM"), "{}", refusal());
     fs::remove_file(&place.config.certificate_file).unwrap();
     assert!(refusal().contains("cannot read the certificate"), "{}", refusal());
     for line in pair.key.lines().chain(pair.certificate.lines()).filter(|line| !line.starts_with("--")) {

@@ -1,4 +1,4 @@
-//! Callers with tokens, tried from outside.
+//! Tokens and scopes, tested through the router.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::auth::{Authenticator, JwksPlace, TokenAlgorithm};
 use crate::fixtures::issuer::{IssuerKey, claims, key_set, token_rules};
 use crate::fixtures::{Answered, BANK_ROW, Engine, api_key, captured_log};
 
-/// An engine that takes API keys and an issuer's tokens.
+/// An engine that accepts API keys and an issuer's tokens.
 struct Guarded {
     engine: Engine,
     issuer: IssuerKey,
@@ -110,7 +110,7 @@ async fn a_refused_token_is_told_that_it_is_not_valid_and_at_most_that_it_has_ex
     assert!(
         answer.header("www-authenticate").unwrap().contains("error=\"invalid_token\", error_description=")
     );
-    // That somebody else's token has expired is nobody's business.
+    // The error does not reveal that another issuer's token has expired.
     let mut old = claims();
     old["exp"] = json!(1);
     let forged = IssuerKey::new(TokenAlgorithm::EdDsa, "k").token(&old);
@@ -142,7 +142,7 @@ async fn the_log_names_the_caller_says_why_one_is_refused_and_holds_no_token() {
     guarded.bearer("POST", "/predict", &bad).await;
     let lines = log.text();
     assert!(lines.contains("\"user.name\":\"alice\""), "{lines}");
-    assert!(lines.contains("\"error.message\":\"the token is refused: InvalidAudience\""), "{lines}");
+    assert!(lines.contains("\"error.message\":\"the token is rejected: its audience"), "{lines}");
     for token in [&good, &bad] {
         assert!(token.split('.').all(|part| !lines.contains(part)), "{lines}");
     }
@@ -152,7 +152,7 @@ async fn the_log_names_the_caller_says_why_one_is_refused_and_holds_no_token() {
 async fn without_the_issuers_keys_tokens_are_asked_to_come_again() {
     onnward_repository::prepare_tls();
     let mut guarded = Guarded::new();
-    // Nothing fetches them here.
+    // Nothing fetches the keys here.
     let url = "http://127.0.0.1:9/jwks".parse().unwrap();
     let place = JwksPlace::Url { url, refresh: std::time::Duration::from_secs(300) };
     guarded.engine.auth = Authenticator::open(None, Some(token_rules(place))).unwrap().map(Arc::new);

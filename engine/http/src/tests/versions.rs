@@ -1,4 +1,4 @@
-//! Versions, aliases, reloads, and what readiness makes of them.
+//! Versions, aliases, reloads and readiness.
 
 use std::sync::Arc;
 
@@ -16,9 +16,9 @@ async fn a_loaded_version_is_reached_by_its_number_and_by_its_alias() {
     }
     let refused =
         async |path: &str, status| engine.post(path, BANK_ROW).await.problem(status)["detail"].to_string();
-    assert!(refused("/models/bank/versions/4/predict", 404).await.contains("there is 3"));
+    assert!(refused("/models/bank/versions/4/predict", 404).await.contains("loaded: 3"));
     assert!(refused("/models/bank/versions/03/predict", 400).await.contains("whole number"));
-    assert!(refused("/models/bank/aliases/other/predict", 404).await.contains("it has champion"));
+    assert!(refused("/models/bank/aliases/other/predict", 404).await.contains("aliases: champion"));
     assert!(refused("/models/none/versions/3/predict", 404).await.contains("bank, phone"));
     engine.registry.change("bank", |entry| entry.aliases.insert("challenger".to_owned(), 4));
     assert!(refused("/models/bank/aliases/challenger/predict", 404).await.contains("Version 4"));

@@ -6,38 +6,38 @@ use thiserror::Error;
 
 use crate::root_cause::root_cause;
 
-/// How long an answer may take, all of it.
+/// The time limit of a fetch, including the whole response.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// What is larger is no key set.
+/// The maximum size of a response. A larger one is not a key set.
 const MAX_BYTES: usize = 1 << 20;
 
-/// Why an address gave nothing.
+/// The reason why a fetch failed.
 #[derive(Debug, Error)]
 pub enum FetchError {
-    /// There was no answer, or not a whole one.
+    /// No complete response was received.
     #[error("{0}")]
     NoAnswer(String),
-    /// It sends its callers elsewhere, where anybody could be.
-    #[error("it redirects; if the target belongs to the issuer, set auth.jwt.jwks to it")]
+    /// The server redirects. Redirects are not followed, because the target may not belong to the issuer.
+    #[error("the server redirects; if the target belongs to the issuer, set auth.jwt.jwks to it")]
     Redirect,
-    /// It answers with something else.
-    #[error("it answers with status {}", .0.as_u16())]
+    /// The server responds with another status than 200.
+    #[error("the server responds with status {}", .0.as_u16())]
     Status(StatusCode),
-    /// The answer does not end.
-    #[error("it answers with more than {MAX_BYTES} bytes")]
+    /// The response is too large.
+    #[error("the response has more than {MAX_BYTES} bytes")]
     TooLarge,
 }
 
 impl From<reqwest::Error> for FetchError {
     fn from(error: reqwest::Error) -> Self {
         if error.is_timeout() {
-            return Self::NoAnswer(format!("it does not answer within {} s", TIMEOUT.as_secs()));
+            return Self::NoAnswer(format!("no complete response within {} s", TIMEOUT.as_secs()));
         }
         Self::NoAnswer(root_cause(&error))
     }
 }
 
-/// What asks one address.
+/// An HTTP client for one address.
 #[derive(Debug)]
 pub struct Fetcher {
     client: Client,
@@ -48,11 +48,11 @@ impl Fetcher {
     /// Creates the HTTP client without sending a request.
     ///
     /// # Errors
-    /// What the client says, where the system's certificates cannot be read.
+    /// The client's error, for example if the system's certificates cannot be read.
     pub fn new(url: &Url) -> Result<Self, String> {
         let is_encrypted = url.scheme() == "https";
         let client = Client::builder().timeout(TIMEOUT).redirect(Policy::none()).https_only(is_encrypted);
-        // Without TLS it is the loopback, for which there is no proxy.
+        // Without TLS the address is the loopback, which needs no proxy.
         let client = if is_encrypted { client } else { client.no_proxy() };
         let client = client.build().map_err(|error| FetchError::from(error).to_string())?;
         Ok(Self { client, url: url.clone() })

@@ -8,21 +8,21 @@ use thiserror::Error;
 
 use crate::auth::rules::{JwksPlace, TokenAlgorithm, TokenRules};
 
-/// RSA keys with fewer bits can be broken by those who have the means.
+/// The minimum size of an RSA key: smaller ones can be broken with enough resources.
 const MIN_RSA_BITS: usize = 2048;
-/// What ring verifies at most; more would only cost time.
+/// The maximum size of an RSA key that ring verifies.
 const MAX_RSA_BITS: usize = 8192;
-/// A secret has at least as many bytes as the digest, as RFC 7518 has it.
+/// The minimum size of a secret: that of the digest, as RFC 7518 requires.
 const MIN_SECRET_BYTES: usize = 32;
-/// A coordinate of P-256, and a key of Ed25519.
+/// The size of a P-256 coordinate, and of an Ed25519 key.
 const CURVE_BYTES: usize = 32;
 
-/// Why a text is no key set.
+/// The reason why a text is not a key set.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum MalformedSet {
-    /// It is not JSON, or has not the list `keys`.
+    /// The text is not JSON, or has no list `keys`.
     #[error(
-        "it must be a JSON Web Key Set, `{{\"keys\": [...]}}`, which ends at line {line}, column {column}"
+        "it must be a JSON Web Key Set, `{{\"keys\": [...]}}`; parsing failed at line {line}, column {column}"
     )]
     NoSet {
         /// The line, counted from 1.
@@ -32,12 +32,12 @@ pub enum MalformedSet {
     },
 }
 
-/// Why a key of a set is not used.
+/// The reason why a key of a set is not used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SkippedKey {
-    /// It is for something else, as sets may hold such.
+    /// The key has another purpose or algorithm, which key sets may contain.
     Unsupported(String),
-    /// It would not protect.
+    /// The key is not secure.
     Unsafe(String),
 }
 
@@ -48,32 +48,32 @@ impl fmt::Display for SkippedKey {
     }
 }
 
-/// Why there is no key for a token.
+/// The reason why there is no key for a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum NoKey {
-    /// No key has this id. It may have come since.
+    /// No key has this id. It may have been published since the last fetch.
     #[error("no key has the token's `kid`")]
     UnknownId,
-    /// The key with this id is for another algorithm.
-    #[error("the key with the token's `kid` is for another algorithm")]
+    /// The key with this id has another algorithm.
+    #[error("the key with the token's `kid` is for another algorithm than the token's `alg`")]
     OtherAlgorithm,
-    /// The token names no key, and there are several that it could mean, or none.
-    #[error("the token has no `kid`, and not exactly one key is for its algorithm")]
+    /// The token has no key id, and none or several keys have its algorithm.
+    #[error("the token has no `kid`, which requires exactly one key for its algorithm")]
     Ambiguous,
 }
 
-/// A key, the one algorithm that it is for, and what is checked of the tokens that it signed.
+/// A key with its only algorithm, and the validation rules for its tokens.
 #[derive(Debug)]
 pub struct TokenKey {
     id: Option<String>,
     algorithm: TokenAlgorithm,
-    /// What verifies signatures.
+    /// The key that verifies signatures.
     pub key: DecodingKey,
-    /// What the library checks.
+    /// The validation rules for the library.
     pub validation: Validation,
 }
 
-/// The keys of a set that are for tokens.
+/// The usable keys of a set.
 #[derive(Debug)]
 pub struct KeySet {
     keys: Vec<TokenKey>,
@@ -89,7 +89,7 @@ impl KeySet {
     /// Parses a key set. Keys that are unsuitable or too weak are skipped.
     ///
     /// # Errors
-    /// [`MalformedSet`], without anything that the text holds: it may be secret.
+    /// [`MalformedSet`]. It contains nothing of the text, which may be secret.
     pub fn parse(text: &[u8], rules: &TokenRules) -> Result<Self, MalformedSet> {
         let set: RawSet = serde_json::from_slice(text)
             .map_err(|error| MalformedSet::NoSet { line: error.line(), column: error.column() })?;
@@ -98,7 +98,7 @@ impl KeySet {
         for (index, value) in set.keys.into_iter().enumerate() {
             match token_key(index, value, rules) {
                 Ok(key) if keys.iter().any(|other| other.is_ambiguous_with(&key)) => {
-                    let why = format!("the {} is there twice; the first one counts", key.describe(index));
+                    let why = format!("the {} is a duplicate; the first one is used", key.describe(index));
                     skipped.push(SkippedKey::Unsafe(why));
                 }
                 Ok(key) => keys.push(key),
@@ -131,12 +131,12 @@ impl KeySet {
         self.keys.len()
     }
 
-    /// Returns whether there is none.
+    /// Returns whether the set has no usable key.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// Returns why others were passed over.
+    /// Returns the reasons why other keys were skipped.
     pub fn skipped(&self) -> &[SkippedKey] {
         &self.skipped
     }
@@ -162,28 +162,29 @@ fn describe(id: Option<&str>, index: usize) -> String {
 
 /// Builds a verification key.
 fn token_key(index: usize, value: Value, rules: &TokenRules) -> Result<TokenKey, SkippedKey> {
-    let unreadable = |_| SkippedKey::Unsupported(format!("the {} is no JSON Web Key", describe(None, index)));
+    let unreadable =
+        |_| SkippedKey::Unsupported(format!("the {} is not a JSON Web Key", describe(None, index)));
     let jwk: Jwk = serde_json::from_value(value).map_err(unreadable)?;
     let id = jwk.common.key_id.clone();
     let name = describe(id.as_deref(), index);
     let algorithm = algorithm_of(&jwk).map_err(|why| SkippedKey::Unsupported(format!("the {name} {why}")))?;
     if !rules.algorithms.contains(&algorithm) {
-        let why = format!("the {name} is for {}, which auth.jwt.algorithms leaves out", algorithm.name());
+        let why = format!("the {name} is for {}, which is not in auth.jwt.algorithms", algorithm.name());
         return Err(SkippedKey::Unsupported(why));
     }
     if algorithm == TokenAlgorithm::Hs256 && !matches!(rules.jwks, JwksPlace::File(_)) {
         let why = format!(
-            "the {name} is a secret, which is published to everybody; secrets are read from files only"
+            "the {name} is a secret, but is published at a URL; secrets are accepted from files only"
         );
         return Err(SkippedKey::Unsafe(why));
     }
     let key = DecodingKey::from_jwk(&jwk)
-        .map_err(|_| SkippedKey::Unsupported(format!("the {name} is not written in base64url")))?;
+        .map_err(|_| SkippedKey::Unsupported(format!("the {name} is not valid base64url")))?;
     let key = validate_key(key, algorithm).map_err(|why| SkippedKey::Unsafe(format!("the {name} {why}")))?;
     Ok(TokenKey { id, algorithm, key, validation: rules.validation(algorithm) })
 }
 
-/// Returns the one algorithm that a key is for.
+/// Returns the only algorithm of a key.
 fn algorithm_of(jwk: &Jwk) -> Result<TokenAlgorithm, &'static str> {
     let common = &jwk.common;
     if common.public_key_use.as_ref().is_some_and(|usage| *usage != PublicKeyUse::Signature)
@@ -201,11 +202,11 @@ fn algorithm_of(jwk: &Jwk) -> Result<TokenAlgorithm, &'static str> {
         AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
             TokenAlgorithm::EdDsa
         }
-        _ => return Err("is of a kind that is not supported"),
+        _ => return Err("has an unsupported type or curve"),
     };
     let own = KeyAlgorithm::from(jsonwebtoken::Algorithm::from(algorithm));
     match common.key_algorithm {
-        Some(named) if named != own => Err("is for an algorithm that is not supported"),
+        Some(named) if named != own => Err("is for an unsupported algorithm"),
         _ => Ok(algorithm),
     }
 }
@@ -214,7 +215,7 @@ fn algorithm_of(jwk: &Jwk) -> Result<TokenAlgorithm, &'static str> {
 fn validate_key(key: DecodingKey, algorithm: TokenAlgorithm) -> Result<DecodingKey, String> {
     match (algorithm, key.kind()) {
         (TokenAlgorithm::Rs256, DecodingKeyKind::RsaModulusExponent { n, e }) => {
-            // Some issuers write a zero before the first digit, which ring does not take.
+            // Some issuers write leading zeros, which ring rejects.
             let (n, e) = (strip_leading_zeros(n), strip_leading_zeros(e));
             let bits = n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize);
             if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits) {
@@ -228,10 +229,10 @@ fn validate_key(key: DecodingKey, algorithm: TokenAlgorithm) -> Result<DecodingK
         (TokenAlgorithm::Es256, DecodingKeyKind::SecretOrDer(point))
             if point.len() != 1 + 2 * CURVE_BYTES =>
         {
-            Err("is no point on P-256".to_owned())
+            Err("is not a point on P-256".to_owned())
         }
         (TokenAlgorithm::EdDsa, DecodingKeyKind::SecretOrDer(point)) if point.len() != CURVE_BYTES => {
-            Err("is no key of Ed25519".to_owned())
+            Err("is not an Ed25519 key".to_owned())
         }
         _ => Ok(key),
     }

@@ -1,4 +1,4 @@
-//! When keys are fetched: at the start, again and again, and when a token has a key that is not known.
+//! A key set at a URL. It is fetched at the start, periodically, and when a token has an unknown key.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::UNKNOWN_KEY_PAUSE;
 use super::fetch::Fetcher;
 
-/// After a fetch that failed, the next one comes after this time, and after twice as long each time.
+/// The pause after a failed fetch. It doubles with each further failure.
 const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
-/// How long a request waits for newer keys: somewhat longer than a fetch may take.
+/// The maximum time that a request waits for newer keys: slightly longer than a fetch may take.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// Keys that are at an address. One task fetches them; requests can only ask it to, so that a client that goes away ends no fetch, and
-/// many that ask at once make one.
+/// A key set at a URL. One task fetches it, and requests only notify that task. So a client that disconnects
+/// does not cancel a fetch, and many requests share one.
 #[derive(Debug)]
 pub struct Remote {
     fetcher: Fetcher,
@@ -36,7 +36,7 @@ struct Progress {
 }
 
 impl Progress {
-    /// Returns whether the last fetch is too recent for another.
+    /// Returns whether the last fetch began too recently for another.
     fn is_rate_limited(&self) -> bool {
         self.began.is_some_and(|began| began.elapsed() < UNKNOWN_KEY_PAUSE)
     }
@@ -53,7 +53,7 @@ impl Remote {
     /// Creates the remote key set without fetching it.
     ///
     /// # Errors
-    /// What the client says.
+    /// The client's error.
     pub fn new(url: &Url, refresh: Duration) -> Result<Self, String> {
         let progress = watch::Sender::new(Progress::default());
         Ok(Self { fetcher: Fetcher::new(url)?, refresh, wanted: Notify::new(), progress })
@@ -69,7 +69,7 @@ impl Remote {
             }
             self.wanted.notify_one();
         }
-        // Whatever came of it, what there is then is looked at.
+        // The result does not matter: the caller uses the keys that are current afterwards.
         let _ = timeout(REFRESH_TIMEOUT, progress.wait_for(|now| now.finished > seen.finished)).await;
     }
 
@@ -104,7 +104,7 @@ impl Remote {
             tokio::select! {
                 () = sleep_until(next) => return,
                 () = self.wanted.notified() => {
-                    // Of several that asked at once, the others have been answered already.
+                    // Of several simultaneous requests, the first has triggered the fetch already.
                     if !self.progress.borrow().is_rate_limited() {
                         return;
                     }

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::fixtures::{api_key, captured_log};
 
-/// A file of keys: each with a name, scopes and an end.
+/// A file of keys: each with a name, scopes and an expiry time.
 struct KeysFile {
     folder: TempDir,
     text: String,
@@ -21,7 +21,7 @@ impl KeysFile {
         self.folder.path().join("keys.toml")
     }
 
-    /// Adds a key, and gives what its holder presents.
+    /// Adds a key, and returns it as a client sends it.
     fn add(&mut self, name: &str, scopes: &str, rest: &str) -> String {
         let (key, entry) = api_key(name, scopes, rest);
         self.text.push_str(&entry);
@@ -66,9 +66,9 @@ fn each_of_several_keys_is_its_holders_and_nothing_else_is() {
         &last_changed,
         &generate("batch-job").unwrap(),
         &generate("nobody").unwrap(),
-        // What the file holds opens nothing.
+        // The content of the file is not a credential.
         &format!("onnward_batch-job_{}", onnward_schemas::sha256_hex(batch.as_bytes())),
-        // No key of a name that is not there, whatever its digest.
+        // A key with an unknown name, whatever its digest.
         &format!("onnward_nobody_{}", "0".repeat(64)),
     ] {
         assert_eq!(identify(wrong), Err(Refusal::Unknown), "{wrong}");
@@ -92,7 +92,7 @@ async fn keys_come_and_go_without_a_restart_and_a_broken_file_changes_nothing() 
     let keys = auth.keys.as_ref().unwrap();
     let pause = Duration::from_secs(5);
     let watching = tokio::spawn(Arc::clone(&auth).watch(pause));
-    // The look itself is on a thread of its own, which the paused clock does not wait for.
+    // The poll runs on a separate thread, which the paused clock does not wait for.
     let becomes = async |is_so: &dyn Fn() -> bool| {
         for _ in 0..10_000 {
             if is_so() {
@@ -157,8 +157,8 @@ fn a_file_that_means_nothing_is_refused_with_the_entry_and_without_its_digest() 
         (entry("odd", &format!("{}g", &digest[1..]), "'read'"), "64 hexadecimal digits"),
         (entry("idle", &digest, ""), "at least one of the scopes"),
         (entry("root", &digest, "'root'"), "unknown variant"),
-        (entry("twin", &digest, "'read'").repeat(2), "is there twice"),
-        ("keys = 3".to_owned(), "cannot be understood"),
+        (entry("twin", &digest, "'read'").repeat(2), "is a duplicate"),
+        ("keys = 3".to_owned(), "is invalid"),
     ] {
         let refusal = KeysFile::refusal(&text);
         assert!(refusal.contains(expected) && !refusal.contains(&digest[..62]), "{text}: {refusal}");

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::fixtures::issuer::{IssuerKey, claims, key_set, token_rules};
 
-/// A file with keys of every kind, and what checks tokens with it.
+/// A file with keys of every algorithm, and a verifier of tokens for it.
 pub struct Doors {
     pub keys: [IssuerKey; 4],
     pub path: PathBuf,

@@ -1,4 +1,4 @@
-//! Keys that an issuer publishes, fetched from a server that fails in every way.
+//! Key sets at a URL, fetched from a server that fails in every way.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -18,7 +18,7 @@ use super::*;
 use crate::fixtures::captured_log;
 use crate::fixtures::issuer::{IssuerKey, claims, key_set, token_rules};
 
-/// How an issuer's server answers.
+/// A response of the issuer's server.
 #[derive(Clone)]
 enum Answer {
     Set(String),
@@ -28,7 +28,7 @@ enum Answer {
     Silence,
 }
 
-/// An issuer's server, and an engine's part that takes its tokens.
+/// An issuer's server, and a verifier of its tokens.
 struct Published {
     url: Url,
     answer: Arc<Mutex<Answer>>,
@@ -68,7 +68,7 @@ impl Published {
         self.auth.identify(Credential::Bearer(token), Utc::now()).await
     }
 
-    /// Waits until the server has been asked so often, and what it said has been taken in.
+    /// Waits until the server has received this number of requests, and the last response has been processed.
     async fn has_been_asked(&self, times: usize) {
         let tokens = self.auth.tokens.as_ref().unwrap();
         while self.asked() < times {
@@ -109,7 +109,7 @@ async fn reply(mut connection: TcpStream, answer: Answer) -> std::io::Result<()>
     }
 }
 
-/// Moves the clock on, without a wait; what answers in between answers in its own time.
+/// Advances the clock without waiting. Responses in between take real time.
 async fn later(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
@@ -135,7 +135,7 @@ async fn a_new_key_is_fetched_as_soon_as_a_token_has_it_and_a_removed_one_opens_
     let (old, new) = (key("old"), key("new"));
     let (old_token, new_token) = (old.token(&claims()), new.token(&claims()));
     let published = Published::new(set(&[&old])).await;
-    // The first request comes before the keys do.
+    // The first request arrives before the keys.
     assert!(published.identify(&old_token).await.is_ok());
     published.answers(set(&[&old, &new]));
     assert_eq!(published.identify(&new_token).await, Err(UNKNOWN));
@@ -178,7 +178,7 @@ async fn a_client_that_goes_away_ends_no_fetch() {
     {
         let token = new.token(&claims());
         let mut request = pin!(published.identify(&token));
-        // It begins to wait, and is dropped.
+        // It starts to wait, and is dropped.
         poll_fn(|context| {
             assert!(request.as_mut().poll(context).is_pending());
             Poll::Ready(())
@@ -215,7 +215,7 @@ async fn whatever_the_address_answers_the_keys_that_were_fetched_stay() {
         let is_silent = matches!(answer, Answer::Silence);
         published.answers(answer);
         let before = complaints();
-        // It is tried again, and the log says so once.
+        // It is retried, and logged once.
         for _ in 0..2 {
             later(seconds(300)).await;
             asked += 1;

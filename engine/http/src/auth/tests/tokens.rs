@@ -111,7 +111,7 @@ async fn a_token_without_a_signature_of_the_issuers_opens_nothing() {
                 assert!(doors.identify(&key.sign(&header, &claims())).await.is_err());
             }
         }
-        // Somebody else's key of the same name.
+        // Another issuer's key with the same id.
         if key.id != "HS256" && key.id != "RS256" {
             let algorithm =
                 TokenAlgorithm::ALL.into_iter().find(|algorithm| algorithm.name() == key.id).unwrap();
@@ -126,7 +126,7 @@ async fn a_token_without_a_signature_of_the_issuers_opens_nothing() {
 #[tokio::test]
 async fn no_key_serves_another_algorithm_than_its_own() {
     let doors = Doors::new();
-    // What everybody can know of the public keys, taken for a secret.
+    // The public keys, used as an HMAC secret.
     for public in &doors.keys[1..] {
         let jwk = public.jwk();
         let halves = ["n", "x", "y"].map(|name| jwk[name].as_str().unwrap_or_default().to_owned());
@@ -228,7 +228,7 @@ async fn a_file_of_keys_is_read_again_and_a_broken_one_changes_nothing() {
         "{}",
         log.text()
     );
-    // Taken out of the set, a key opens nothing any more.
+    // A key that is removed from the set is no longer accepted.
     std::fs::write(&doors.path, key_set(&[&doors.keys[2]])).unwrap();
     look_thrice();
     assert_eq!(doors.identify(&token).await, Err(TokenRefusal::NoKey(NoKey::UnknownId)));
@@ -244,9 +244,9 @@ fn an_engine_does_not_start_with_a_file_that_lets_in_nobody() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("jwks.json");
     let open = || Tokens::open(token_rules(JwksPlace::File(path.clone()))).unwrap_err().to_string();
-    assert!(open().contains("cannot read the keys of tokens in"));
+    assert!(open().contains("cannot read the token keys in"));
     for (text, part) in [
-        ("{\"keys\": []}".to_owned(), "there is none"),
+        ("{\"keys\": []}".to_owned(), "the set is empty"),
         (
             json!({"keys": [{"kty": "oct", "kid": "weak", "k": "aGlkZGVu"}]}).to_string(),
             "the key \"weak\" has 6 bytes",
@@ -280,7 +280,8 @@ async fn no_refusal_repeats_the_token() {
     }
 }
 
-/// What a verification costs: `cargo test --release -p onnward-http cost_of_a_token -- --nocapture --ignored`.
+/// Measures the cost of a verification: `cargo test --release -p onnward-http cost_of_a_token -- --nocapture
+/// --ignored`.
 #[tokio::test]
 #[ignore = "a measurement"]
 async fn cost_of_a_token() {

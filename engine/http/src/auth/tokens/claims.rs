@@ -1,4 +1,4 @@
-//! What is read off a token that has been checked.
+//! The caller of a verified token: its name and scopes.
 
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -6,20 +6,22 @@ use thiserror::Error;
 use crate::auth::rules::TokenRules;
 use crate::auth::{Caller, Scope};
 
-/// A longer name is refused.
+/// The maximum length of a name. A longer one is rejected.
 const MAX_NAME_CHARS: usize = 128;
 
-/// Why a token's claims name no caller.
+/// The reason why a token's claims name no caller.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BadClaim {
     /// There is no name.
-    #[error("the token has no claim `{claim}` that is a text, which auth.jwt.name_claim asks for")]
+    #[error("the token has no string claim `{claim}`, which auth.jwt.name_claim requires")]
     NoName {
         /// The claim.
         claim: String,
     },
-    /// The name could forge a line of the log, or fill it.
-    #[error("the token's claim `{claim}` must have 1 to {MAX_NAME_CHARS} letters, digits, signs and spaces")]
+    /// The name could forge a log line, or is too long.
+    #[error(
+        "the token's claim `{claim}` must have 1 to {MAX_NAME_CHARS} letters, digits, ASCII signs and spaces"
+    )]
     BadName {
         /// The claim.
         claim: String,
@@ -49,7 +51,8 @@ fn find<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     })
 }
 
-/// Reads a space-separated string (RFC 8693 scopes) or a list of strings (roles of most issuers).
+/// Returns the items of a space-separated string (RFC 8693 scopes) or of a list of strings (roles of most
+/// issuers).
 fn string_list(value: &Value) -> Vec<&str> {
     match value {
         Value::String(text) => text.split(' ').collect(),

@@ -1,5 +1,5 @@
-//! The JSON of a body of outcomes, no more of it than outcomes are made of: a tree of all that a client sends would
-//! take a hundred times the memory of the body.
+//! Parses the JSON of outcomes, and keeps only the parts that an outcome can have. A tree of the whole body
+//! could take a hundred times the body's memory.
 
 use std::fmt;
 
@@ -7,23 +7,23 @@ use onnward_rows::Skip;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// The key under which a body may hold its items.
+/// The key under which a body may have its list of items.
 pub const OUTCOMES: &str = "outcomes";
 
-/// How many fields an object may have before it is not read on: far more than an outcome has.
+/// The maximum number of fields in an object: far more than an outcome has. Parsing stops beyond it.
 const MAX_FIELDS: usize = 256;
 
-/// A body that has been read.
+/// A parsed body.
 #[derive(Debug)]
 pub struct OutcomesBody {
-    /// Its JSON, with at most so many items in its list as were asked for, and nothing in what lies in an item.
+    /// The JSON, with at most the requested number of items. Arrays and objects within an item are emptied.
     pub value: Value,
-    /// How many items its list has, kept or not.
+    /// The number of items, kept or not.
     pub items: usize,
 }
 
 impl OutcomesBody {
-    /// Reads a body of at most `most` items; the others are only counted.
+    /// Parses a body and keeps at most `most` items; further items are only counted.
     pub fn parse(text: &str, most: usize) -> serde_json::Result<Self> {
         let mut json = serde_json::Deserializer::from_str(text);
         let mut items = 1;
@@ -33,7 +33,7 @@ impl OutcomesBody {
     }
 }
 
-/// What an array or an object holds at its place.
+/// The meaning of an array or an object at its position in the body.
 enum Holds<'a> {
     /// The body: an item, a list of items, or an object with such a list.
     Items { most: usize, counted: &'a mut usize },
@@ -41,7 +41,7 @@ enum Holds<'a> {
     List { most: usize, counted: &'a mut usize },
     /// An item.
     Fields,
-    /// Nothing that is kept.
+    /// A value whose content is skipped.
     Nothing,
 }
 
@@ -116,7 +116,7 @@ impl<'de> Visitor<'de> for Part<'_> {
         while let Some(name) = fields.next_key::<String>()? {
             seen += 1;
             if seen > MAX_FIELDS {
-                return Err(A::Error::custom("an object has far more fields than an outcome"));
+                return Err(A::Error::custom(format_args!("an object has more than {MAX_FIELDS} fields")));
             }
             let holds = match &mut self.holds {
                 Holds::Items { most, counted } if name == OUTCOMES => Holds::List { most: *most, counted },

@@ -1,4 +1,4 @@
-//! The body of `POST /outcomes`: every field of every item is checked, and all that is wrong is told.
+//! The outcomes of `POST /outcomes`: every field of every item is checked, and all violations are collected.
 
 use chrono::DateTime;
 use onnward_records::ground_truth::join::{LabelValue, Outcome, Reference, WrongLabel};
@@ -8,23 +8,24 @@ use onnward_schemas::{Violation, Violations, pointer_to};
 use serde_json::{Map, Value};
 
 use super::json::{OUTCOMES, OutcomesBody};
-/// Outcomes, and how they stood in the body.
+
+/// The outcomes of a body, and the form of the body.
 #[derive(Debug)]
 pub struct Received {
     /// The outcomes, in their order.
     pub outcomes: Vec<Outcome>,
-    /// Whether the body held one outcome or a list.
+    /// The form of the body: one outcome or a list.
     pub form: BodyShape,
-    /// The JSON pointer of the list that holds them.
+    /// The JSON pointer to the list of outcomes.
     pub parent: String,
 }
 
 const FIELDS: [&str; 6] = ["id", "key", "model", "label", "time", "correct"];
-/// How far ahead of ours a client's clock may be, in milliseconds.
+/// The tolerance for a client's clock that is ahead of the engine's, in milliseconds.
 const CLOCK_SKEW: u64 = 5 * 60 * 1000;
 
-/// Reads one object, an array of them, or `{"outcomes": [...]}`, of at most `most` items. A key without a model is the default
-/// model's. `now` is the time in milliseconds since 1970.
+/// Reads one object, an array of objects, or `{"outcomes": [...]}`, with at most `most` items. A key without
+/// a model belongs to the default model. `now` is the time in milliseconds since 1970.
 pub fn read(
     body: &OutcomesBody,
     default_model: Option<&str>,
@@ -37,7 +38,7 @@ pub fn read(
         Value::Object(fields) if fields.contains_key(OUTCOMES) => {
             for other in fields.keys().filter(|name| *name != OUTCOMES) {
                 let pointer = pointer_to("", other);
-                refuse(&mut violations, None, pointer, "\"outcomes\" as the only field", "another beside it");
+                refuse(&mut violations, None, pointer, "\"outcomes\" as the only field", "another field");
             }
             (fields.get(OUTCOMES).and_then(Value::as_array).map(Vec::as_slice), "/outcomes", BodyShape::Many)
         }
@@ -82,7 +83,7 @@ pub fn wrong_label(wrong: &WrongLabel, parent: &str, form: BodyShape) -> Violati
     }
 }
 
-/// One item.
+/// A reader of one item.
 struct Reader<'a> {
     fields: &'a Map<String, Value>,
     pointer: String,
@@ -91,7 +92,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Returns the outcome, unless something is wrong with it.
+    /// Returns the outcome. `None` if it is invalid; the violations are collected.
     fn outcome(&mut self, default_model: Option<&str>, now: u64) -> Option<Outcome> {
         for name in self.fields.keys().filter(|name| !FIELDS.contains(&name.as_str())) {
             self.refuse(name, "only id, key, model, label, time and correct", "an unknown field");
@@ -109,14 +110,14 @@ impl Reader<'_> {
             (Some(id), None, None) => {
                 let read = id.as_str().and_then(PredictionId::parse);
                 if read.is_none() {
-                    self.refuse("id", "the id of a prediction, as its answer had it", &describe(id));
+                    self.refuse("id", "the id of a prediction, as in its response", &describe(id));
                 }
                 read.map(Reference::Id)
             }
             (None, Some(key), model) => {
                 let read = text_of(key).filter(|text| !text.is_empty());
                 if read.is_none() {
-                    self.refuse("key", "a string or a number, as the row had it", &describe(key));
+                    self.refuse("key", "a string or a number, as in the row", &describe(key));
                 }
                 let model = match model {
                     Some(Value::String(model)) => Some(model.clone()),
@@ -125,7 +126,7 @@ impl Reader<'_> {
                         None
                     }
                     None if default_model.is_none() => {
-                        self.refuse("model", "a model's name, as there is no default model", "nothing");
+                        self.refuse("model", "a model's name, because there is no default model", "nothing");
                         None
                     }
                     None => default_model.map(str::to_owned),
@@ -137,7 +138,7 @@ impl Reader<'_> {
                 None
             }
             (Some(_), None, Some(_)) => {
-                self.refuse("model", "no model beside an id, which has one", "a model");
+                self.refuse("model", "no model: an id identifies its model", "a model");
                 None
             }
             (None, None, _) => {
@@ -159,18 +160,19 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads the outcome's time. The inner option is `None
+    /// Reads the outcome's time in milliseconds since 1970. The outer option is `None` if it is invalid, the
+    /// inner one if it is absent.
     fn millis(&mut self, now: u64) -> Option<Option<u64>> {
         let value = match self.fields.get("time") {
             None | Some(Value::Null) => return Some(None),
             Some(value) => value,
         };
         let time = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
-        // What turned out before 1970 turned out before every prediction, as what turned out then.
+        // A time before 1970 precedes every prediction, so it is treated as 1970.
         match time.map(|time| u64::try_from(time.timestamp_millis()).unwrap_or(0)) {
-            None => self.refuse("time", "a time as in RFC 3339, 2026-05-31T12:00:00Z", &describe(value)),
+            None => self.refuse("time", "a time in RFC 3339, such as 2026-05-31T12:00:00Z", &describe(value)),
             Some(millis) if millis > now.saturating_add(CLOCK_SKEW) => {
-                self.refuse("time", "a time that has passed", &describe(value));
+                self.refuse("time", "a time in the past", &describe(value));
             }
             Some(millis) => return Some(Some(millis)),
         }
@@ -205,7 +207,7 @@ fn item_pointer(parent: &str, form: BodyShape, item: usize) -> String {
     if form == BodyShape::Single { parent.to_owned() } else { format!("{parent}/{item}") }
 }
 
-/// Returns a value in words, as the violations of rows have it.
+/// Describes a value in words, as in the violations of rows.
 fn describe(value: &Value) -> String {
     match value {
         Value::Null => onnward_schemas::Value::Missing,
@@ -218,7 +220,7 @@ fn describe(value: &Value) -> String {
     .describe()
 }
 
-/// Returns a string or a number as text, as rows' keys are read.
+/// Converts a string or a number to text, in the same way as the keys of rows.
 fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
