@@ -72,8 +72,8 @@ fn names<T: Copy + Send + Sync + 'static, const N: usize>(
 fn backend_choice() -> impl TypedValueParser<Value = BackendChoice> {
     let help = |choice| match choice {
         BackendChoice::Auto => {
-            "ONNX Runtime if its library is found, but tract for a model that it runs in less than half the time; \
-             otherwise tract"
+            "ONNX Runtime if its library is found, except for models that tract scores in half the time or \
+             less; without the library, tract"
         }
         BackendChoice::OnnxRuntime => "ONNX Runtime",
         BackendChoice::Tract => "tract",
@@ -257,7 +257,7 @@ struct ApiKey {
 /// The output format of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// Human-readable text.
+    /// Text for people.
     Text,
     /// One JSON document.
     Json,
@@ -358,7 +358,8 @@ mod tests {
 
     #[test]
     fn serve_passes_every_flag() {
-        let words = "onnward-engine serve --repository r --alias a --listen 0.0.0.0:1 --admin-listen 127.0.0.1:2 \
+        let words = "onnward-engine serve --repository r --alias a --listen 0.0.0.0:1 --admin-listen \
+                     127.0.0.1:2 \
                      --backend onnxruntime --config c.toml";
         let Command::Serve(serve) = Cli::try_parse_from(words.split_whitespace()).unwrap().command else {
             panic!()

@@ -61,7 +61,7 @@ pub struct UnknownFamily(String);
 
 /// The error for a name that is not an estimator.
 #[derive(Debug, Error)]
-#[error("{0:?} is not a model family: use logistic, forest, linfa-logistic or smartcore-forest")]
+#[error("{0:?} is not a candidate: use logistic, forest, linfa-logistic or smartcore-forest")]
 pub struct UnknownEstimator(String);
 
 /// The error for a solver that cannot fit a family.
@@ -218,7 +218,7 @@ mod tests {
         let refused = "svm".parse::<Estimator>().unwrap_err().to_string();
         assert_eq!(
             refused,
-            "\"svm\" is not a model family: use logistic, forest, linfa-logistic or smartcore-forest"
+            "\"svm\" is not a candidate: use logistic, forest, linfa-logistic or smartcore-forest"
         );
         for family in Family::ALL {
             assert_eq!(family.name().parse::<Family>().unwrap(), family);

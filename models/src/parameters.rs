@@ -36,7 +36,7 @@ pub enum Settings {
 /// The settings of logistic regression.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogisticParams {
-    /// The inverse strength of the L2 penalty, as scikit-learn's `C`. The loss is the sum over the rows of
+    /// Inverse strength of the L2 penalty, as scikit-learn's `C`. The loss is the sum over the rows of
     /// the negative log-likelihood, plus ‖weights‖² / 2C. The weights are those of standardised columns and
     /// segments; the intercept is not penalised.
     pub c: f64,
@@ -54,7 +54,7 @@ pub struct ForestParams {
     /// The minimum number of rows in a leaf. As in scikit-learn, a row that the bootstrap drew twice counts
     /// once; smartcore counts it twice.
     pub min_samples_leaf: usize,
-    /// The minimum number of rows in a node that is split.
+    /// Minimum number of rows in a node that is split.
     pub min_samples_split: usize,
     /// The maximum number of splits between the root and a leaf, as scikit-learn's `max_depth`: a tree of
     /// depth 1 splits once. `None` means no limit.
@@ -66,7 +66,7 @@ pub struct ForestParams {
 
 /// The error for a setting outside its range.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{estimator}: {setting} = {value} is not usable: it must be {expected}")]
+#[error("{estimator}: {setting} = {value} is invalid: it must be {expected}")]
 pub struct InvalidSetting {
     estimator: Estimator,
     setting: &'static str,

@@ -76,7 +76,7 @@ pub enum SchemaError {
     #[error("not a schema: {0}")]
     Syntax(String),
     /// The text reads as a schema, but contradicts itself; every contradiction is listed.
-    #[error("the schema is not usable: {}", .0.join("; "))]
+    #[error("the schema is invalid: {}", .0.join("; "))]
     Invalid(Vec<String>),
 }
 

@@ -182,7 +182,7 @@ fn a_key_is_made_and_signs_versions() {
     assert_eq!(mode & 0o777, 0o600);
     let before = std::fs::read(path("release.pem")).unwrap();
     let message = fail(EXPORTER, &["keygen", "--out", &path("release")]);
-    assert!(message.contains("release.pem is there already"), "{message}");
+    assert!(message.contains("release.pem already exists"), "{message}");
     assert_eq!(std::fs::read(path("release.pem")).unwrap(), before);
     std::fs::write(path("other.pub.pem"), "somebody's").unwrap();
     fail(EXPORTER, &["keygen", "--out", &path("other")]);

@@ -154,7 +154,7 @@ mod tests {
         let measured = measure(&shell(said)).unwrap();
         assert_eq!((measured.said.library.as_str(), measured.said.roc_auc), ("sh 1", 0.5));
         assert!(measured.read.peak_mib > 0.0 && measured.fit.wall_s >= 0.0);
-        assert!(measure(&shell("exit 3")).unwrap_err().to_string().contains("shell has ended by itself"));
+        assert!(measure(&shell("exit 3")).unwrap_err().to_string().contains("shell exited unexpectedly"));
         assert!(measure(&shell("echo done")).unwrap_err().to_string().contains("says \"done\""));
     }
 }

@@ -270,8 +270,8 @@ pub fn load_onnxruntime(library: Option<&Path>) -> Result<Arc<dyn Backend>, Libr
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackendChoice {
-    /// ONNX Runtime if its library is found, but tract for a model that it runs in less than half the time;
-    /// else tract.
+    /// ONNX Runtime if its library is found, except for models that tract scores in half the time or less;
+    /// without the library, tract.
     Auto,
     /// ONNX Runtime.
     OnnxRuntime,

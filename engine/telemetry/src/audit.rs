@@ -97,7 +97,7 @@ impl Audit {
         tracing::info!(
             target: AUDIT,
             caller = who.as_deref(), client = from.map(display), action = what, outcome, status, request_id,
-            "an administrator's request"
+            "admin request"
         );
         let Some(file) = self.file.clone() else { return };
         let written = spawn_blocking(move || append(&file, &action)).await;

@@ -130,7 +130,7 @@ pub enum ArtifactError {
         source: serde_json::Error,
     },
     /// A figure in the metadata is not one that a trainer writes.
-    #[error("the file's metadata are not usable: {0}; export it again with `onnward-exporter train`")]
+    #[error("the file's metadata are invalid: {0}; export it again with `onnward-exporter train`")]
     Metadata(#[from] MetadataError),
     /// Two parts of the file contradict each other.
     #[error("the file is inconsistent: {0}")]

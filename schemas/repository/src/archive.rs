@@ -32,7 +32,7 @@ pub enum ArchiveError {
         source: Box<RepositoryError>,
     },
     /// Another file has this path already.
-    #[error("cannot write {path} to {place}: another file is there already")]
+    #[error("cannot write {path} to {place}: another file already exists there")]
     Taken {
         /// The file.
         path: String,

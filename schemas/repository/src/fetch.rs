@@ -263,7 +263,7 @@ impl Repository {
         let size = manifest.size_bytes;
         let found = match self.store.get(&Path::from(path.as_str())).await {
             Err(object_store::Error::NotFound { .. }) => {
-                return Err(RepositoryError::Mismatch { path, what: "it is not there".to_owned() });
+                return Err(RepositoryError::Mismatch { path, what: "it does not exist".to_owned() });
             }
             other => other.map_err(|source| self.reading(&path, source))?,
         };

@@ -355,7 +355,7 @@ impl Log {
 fn read_log(lines: impl Iterator<Item = String>, log: &Mutex<Log>, addresses: &Sender<Addresses>) {
     let mut admin_url = String::new();
     for line in lines {
-        let listening = [url_in(&line, "listening for administrators"), url_in(&line, "listening")];
+        let listening = [url_in(&line, "listening for admin requests"), url_in(&line, "listening")];
         log.lock().unwrap_or_else(PoisonError::into_inner).keep(line);
         match listening {
             [Some(url), _] => admin_url = url,

@@ -21,7 +21,7 @@ pub enum HarnessError {
         source: io::Error,
     },
     /// A program ended by itself.
-    #[error("{program} has ended by itself; the end of its log:\n{log}")]
+    #[error("{program} exited unexpectedly; the end of its log:\n{log}")]
     Ended {
         /// The program.
         program: String,

@@ -28,7 +28,7 @@ pub enum LibraryError {
     #[error("the ONNX Runtime library {0} is truncated: fetch it again with engine/onnxruntime/fetch.sh")]
     Truncated(PathBuf),
     /// The library does not load.
-    #[error("the ONNX Runtime library does not load: {0}")]
+    #[error("cannot load the ONNX Runtime library: {0}")]
     Load(String),
 }
 

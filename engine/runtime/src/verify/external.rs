@@ -1,4 +1,5 @@
-//! External ONNX files have no golden rows to verify them on, so they are run on rows made from their inputs.
+//! External ONNX files have no golden rows to verify them on, so a smoke test runs them on the example of their
+//! `config.toml`, or else on generated rows.
 
 use std::time::Instant;
 
@@ -20,7 +21,8 @@ const BATCH_TOLERANCE: f32 = 1e-5;
 pub enum SmokeTestError {
     /// No row was scored.
     #[error(
-        "{backend} scored none of the generated rows ({reason}): write a valid row under [example] in config.toml"
+        "{backend} scored no row of the smoke test ({reason}): write a valid row under [example] in \
+         config.toml"
     )]
     NoRowScored {
         /// The backend.
@@ -30,8 +32,9 @@ pub enum SmokeTestError {
     },
     /// The output does not hold probabilities.
     #[error(
-        "its output {output:?} returns {number}, which is not a probability: write `activation = \"sigmoid\"` or \"softmax\" \
-         under [output] in config.toml if it holds logits, or the `name` of another output"
+        "its output {output:?} returns {number}, which is not a probability: write `activation = \
+         \"sigmoid\"` or \"softmax\" \
+         under [output] in config.toml if it contains logits, or the `name` of another output"
     )]
     NoProbability {
         /// The output.
@@ -44,7 +47,8 @@ pub enum SmokeTestError {
     Backend(BackendError),
     /// The rows of a batch are not independent of each other.
     #[error(
-        "a row's probability depends on the rows beside it ({alone} alone, {batched} in a batch): export the model for \
+        "a row's probability depends on the rows beside it ({alone} alone, {batched} in a batch): export the \
+         model for \
          inference (in PyTorch: `model.eval()` first)"
     )]
     RowsDiffer {
@@ -72,7 +76,8 @@ pub(super) fn verify(
                 return Ok(verified);
             }
             Err(error) => {
-                tracing::warn!(model = name, backend = backend.kind().name(), %error, "the backend is skipped");
+                tracing::warn!(model = name, backend = backend.kind().name(), %error, "the backend is \
+                                                                                       skipped");
                 errors.push(error);
             }
         }

@@ -43,7 +43,7 @@ impl ConnectionVecs {
             ended_early: counters(
                 r,
                 "onnward_connections_ended_early_total",
-                "Connections that the engine ended before their clients did, by reason.",
+                "Connections closed by the engine, by reason.",
                 &["listener", "reason"],
             )?,
         })

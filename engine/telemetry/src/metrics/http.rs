@@ -38,16 +38,16 @@ impl HttpMetrics {
             duration: histograms(
                 r,
                 "onnward_http_request_duration_seconds",
-                "Time from a request's head to its answer.",
+                "Time from a request's head to its response.",
                 route,
                 &REQUEST_SECONDS,
             )?,
             request_bytes: bytes(
                 "onnward_http_request_body_bytes",
-                "Size of a request's body: as announced, else as read.",
+                "Size of a request body: its Content-Length, else the bytes read.",
             )?,
-            response_bytes: bytes("onnward_http_response_body_bytes", "Size of an answer's body.")?,
-            in_flight: gauge(r, "onnward_http_requests_in_flight", "Requests not yet answered.")?,
+            response_bytes: bytes("onnward_http_response_body_bytes", "Size of a response body.")?,
+            in_flight: gauge(r, "onnward_http_requests_in_flight", "Requests in flight.")?,
         })
     }
 }

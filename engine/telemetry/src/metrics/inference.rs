@@ -91,7 +91,7 @@ impl InferenceVecs {
             executions: counters(
                 r,
                 "onnward_inference_executions_total",
-                "Runs of the model, each of one batch.",
+                "Model executions, each of one batch.",
                 version,
             )?,
             stage_seconds: histograms(
@@ -118,7 +118,7 @@ impl InferenceVecs {
             abandoned: counters(
                 r,
                 "onnward_abandoned_requests_total",
-                "Requests dropped from the queue because their client had gone.",
+                "Requests dropped from the queue because the client disconnected.",
                 model,
             )?,
         })

@@ -20,7 +20,7 @@ pub enum ExternalError {
     },
     /// An input has a type that a field of a request cannot have.
     #[error(
-        "its input {input:?} holds {found}, and a field of a request can be float, double, int32, int64, \
+        "its input {input:?} contains {found}, and a field of a request can be float, double, int32, int64, \
          bool or string: export it again with one of these"
     )]
     InputType {
@@ -53,7 +53,8 @@ pub enum ExternalError {
     },
     /// The file does not say how many columns an input has.
     #[error(
-        "it does not say how many columns its input {input:?} has: write their names as `features = [\"…\", \
+        "it does not specify the number of columns of its input {input:?}: write their names as `features = \
+         [\"…\", \
          …]` under [inputs] in config.toml"
     )]
     UnknownColumns {
@@ -104,7 +105,8 @@ pub enum ExternalError {
     },
     /// Several outputs could be the probability.
     #[error(
-        "it does not say which of its outputs is the probability, {}: write `name = \"…\"` under [output] in \
+        "it does not specify which of its outputs is the probability, {}: write `name = \"…\"` under \
+         [output] in \
          config.toml",
         .outputs.join(" or ")
     )]
@@ -125,7 +127,7 @@ pub enum ExternalError {
     },
     /// The output seems to hold logits, and no activation is set.
     #[error(
-        "its output {output:?} seems to hold logits: write `activation = \"sigmoid\"` or `activation = \
+        "its output {output:?} seems to contain logits: write `activation = \"sigmoid\"` or `activation = \
          \"softmax\"` under [output] in config.toml, or `\"none\"` if they are probabilities"
     )]
     Logits {
