@@ -34,7 +34,7 @@ impl ModelVersion {
 
     /// Returns whether both name the same artifact: by its digest, since repositories can reuse names and numbers.
     ///
-    /// Where one of them has no digest, the threshold and the label must be equal.
+    /// If one of them has no digest, the threshold and the label must be equal.
     pub fn is_same_artifact(&self, other: &Self) -> bool {
         let is_same_number = self.version == other.version && self.model == other.model;
         is_same_number

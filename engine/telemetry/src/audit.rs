@@ -28,7 +28,7 @@ pub struct AuditError {
 /// An admin request that was answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AdminAction {
-    /// When, in RFC 3339 and UTC.
+    /// The time, in RFC 3339 and UTC.
     pub time: String,
     /// The caller's name. `None` if no key is required or the caller is unknown.
     pub who: Option<String>,

@@ -10,7 +10,7 @@ use thiserror::Error;
 /// loaded; `main` sets it.
 pub const TELEMETRY_SWITCH: &str = "ORT_DISABLE_TELEMETRY";
 
-/// Why ONNX Runtime cannot be used.
+/// The reason why ONNX Runtime cannot be used.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum LibraryError {
     /// No shared library was found.

@@ -12,11 +12,11 @@ use crate::backend::{Backend, BackendError, BackendKind, ExternalSession, Sessio
 use crate::costs::BatchCosts;
 use crate::description::{Description, ExternalDescription, UNPROVEN};
 
-/// How much a probability may differ between a single row and the same row in a batch. Matrix kernels add in
-/// another order if there are more rows.
+/// The tolerance between the probability of a single row and of the same row in a batch. Matrix kernels add
+/// in another order if there are more rows.
 const BATCH_TOLERANCE: f32 = 1e-5;
 
-/// Why an external model that opens is not served.
+/// The reason why an external model that opens is not served.
 #[derive(Debug, Error, Clone, PartialEq)]
 pub enum SmokeTestError {
     /// No row was scored.
@@ -27,7 +27,7 @@ pub enum SmokeTestError {
     NoRowScored {
         /// The backend.
         backend: BackendKind,
-        /// Why the last row was not scored.
+        /// The reason why the last row was not scored.
         reason: String,
     },
     /// The output does not hold probabilities.
@@ -147,7 +147,7 @@ struct SmokeTest {
     row: Vec<GoldenValue>,
     /// Its probability.
     probability: f32,
-    /// How many rows were scored.
+    /// The number of rows that were scored.
     rows: usize,
 }
 

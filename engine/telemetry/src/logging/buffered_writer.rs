@@ -42,7 +42,7 @@ struct Shared {
 #[derive(Default)]
 struct Buffer {
     lines: Vec<u8>,
-    /// How many lines found no room.
+    /// The number of lines dropped because the buffer was full.
     lost: u64,
 }
 
@@ -50,7 +50,7 @@ impl BufferedWriter {
     /// Starts the writer thread for `out`.
     ///
     /// # Errors
-    /// The operating system's, if it gives no thread.
+    /// The operating system's, if no thread can be started.
     pub fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             buffer: Mutex::default(),

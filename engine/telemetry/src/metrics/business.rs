@@ -79,12 +79,12 @@ impl BusinessVecs {
 /// The business metrics of one version of a model.
 #[derive(Debug)]
 pub struct BusinessMetrics {
-    /// How many features a row has.
+    /// The number of features in a row.
     width: usize,
     threshold: f32,
     negative: IntCounter,
     positive: IntCounter,
-    /// Where each band but the first begins.
+    /// The lower edges of all bands but the first.
     edges: Vec<f32>,
     /// From the lowest band to the highest: one more than `edges`.
     bands: Vec<IntCounter>,

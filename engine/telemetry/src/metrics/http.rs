@@ -88,7 +88,7 @@ struct RouteSeries {
     in_flight: IntGauge,
 }
 
-/// How a request ended.
+/// The end of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestEnd {
     /// One of HTTP's own methods, never one that a client invents.

@@ -26,13 +26,13 @@ pub struct ModelState {
 /// The rows that wait to be scored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QueueState {
-    /// How many rows.
+    /// The number of rows.
     pub rows: usize,
     /// Of how many requests.
     pub requests: usize,
-    /// How long the oldest of them has waited; zero where none waits.
+    /// The wait time of the oldest; zero if the queue is empty.
     pub oldest_age: Duration,
-    /// How many rows fit.
+    /// The capacity in rows.
     pub capacity_rows: usize,
 }
 

@@ -76,7 +76,7 @@ pub struct LoadedVersion {
     pub version: u64,
     /// Its role.
     pub role: Role,
-    /// What runs it.
+    /// The backend that runs it.
     pub backend: &'static str,
 }
 
