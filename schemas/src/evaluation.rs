@@ -3,9 +3,9 @@ use serde::{Deserialize, Serialize};
 /// The figures of a fitted model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// How many rows the model was fitted on.
+    /// The number of rows that the model was fitted on.
     pub train_rows: usize,
-    /// How many rows were held out and scored once, after selection.
+    /// The number of rows that were held out and scored once, after selection.
     pub test_rows: usize,
     /// The cross-validation on the training rows, by which the model was selected.
     pub cross_validation: CrossValidation,

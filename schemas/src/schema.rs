@@ -24,10 +24,10 @@ pub struct Schema {
     pub name: String,
     /// The schema's version, from 1; raised by its author whenever its meaning changes.
     pub version: u32,
-    /// What the table holds, for people; may be empty.
+    /// The content of the table, for people; may be empty.
     pub description: String,
     /// The column that names a customer, if there is one. It is accepted in a request and is no feature: an
-    /// engine that keeps predictions knows them by it.
+    /// engine that keeps predictions identifies them by it.
     pub identifier: Option<String>,
     /// Columns that a table may have and that are not used. A request may not carry them.
     pub ignored: Vec<String>,
@@ -65,11 +65,11 @@ pub struct Label {
 pub struct SchemaFile {
     /// The schema.
     pub schema: Schema,
-    /// How to draw sample customers, where the file says so.
+    /// The generative model of sample customers, if the file has one.
     pub sample: Option<SampleModel>,
 }
 
-/// Why a schema is rejected.
+/// The reason why a schema is rejected.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum SchemaError {
     /// The text is not TOML, or has a key or a type that a schema does not have.
@@ -130,7 +130,7 @@ impl SchemaFile {
 }
 
 impl Schema {
-    /// How many features a schema may have. An engine's configuration may permit fewer:
+    /// The maximum number of features in a schema. An engine's configuration may permit fewer:
     /// `models.max_features`.
     pub const MAX_FEATURES: usize = 1_000_000;
 

@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::pointer::Pointer;
 use crate::signature::SignatureError;
 
-/// Why an operation on a model repository failed.
+/// The reason why an operation on a model repository failed.
 #[derive(Debug, Error)]
 pub enum RepositoryError {
     /// The local folder does not exist.
@@ -24,7 +24,7 @@ pub enum RepositoryError {
     Location {
         /// The location, without credentials.
         location: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// A name cannot be a folder's name.
@@ -38,7 +38,7 @@ pub enum RepositoryError {
     Read {
         /// The file.
         path: String,
-        /// What the store says.
+        /// The store's error.
         source: object_store::Error,
     },
     /// The store failed while a file was written or deleted.
@@ -46,7 +46,7 @@ pub enum RepositoryError {
     Write {
         /// The file.
         path: String,
-        /// What the store says.
+        /// The store's error.
         source: object_store::Error,
     },
     /// The store does not answer, or stopped in the middle of a file.
@@ -109,7 +109,7 @@ pub enum RepositoryError {
     Malformed {
         /// The file.
         path: String,
-        /// What is wrong with it.
+        /// The parser's error.
         source: serde_json::Error,
     },
     /// A file that should be text is not.
@@ -123,7 +123,7 @@ pub enum RepositoryError {
     Mismatch {
         /// The file.
         path: String,
-        /// How the two differ.
+        /// The difference between the two.
         what: String,
     },
     /// A pointer was moved by somebody else since the move was planned.
@@ -208,7 +208,7 @@ pub enum RepositoryError {
     Cache {
         /// The folder.
         folder: String,
-        /// What the file system says.
+        /// The file system's error.
         source: std::io::Error,
     },
     /// A version cannot be signed.
@@ -219,7 +219,7 @@ pub enum RepositoryError {
     Json {
         /// The file.
         path: String,
-        /// What is wrong.
+        /// The serializer's error.
         source: serde_json::Error,
     },
 }

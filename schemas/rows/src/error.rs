@@ -1,13 +1,13 @@
 use onnward_schemas::Violations;
 use thiserror::Error;
 
-/// Why a body holds no rows for a model.
+/// The reason why a body cannot be parsed as rows of a model.
 #[derive(Debug, Error)]
 pub enum ParseError {
     /// JSON is UTF-8, and the body is not.
     #[error("the body is not UTF-8: invalid byte at offset {offset}")]
     NotUtf8 {
-        /// How many bytes before it are UTF-8.
+        /// The number of valid bytes before it.
         offset: usize,
     },
     /// The body is not JSON.

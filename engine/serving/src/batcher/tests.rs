@@ -14,8 +14,8 @@ use super::*;
 const WIDTH: RowWidth = RowWidth { features: 2, texts: 0 };
 const LONG: Duration = Duration::from_secs(60);
 
-/// A session that adds a row's two features. It sends the size of each batch before it runs it, and waits for a
-/// signal before each run.
+/// A session that adds a row's two features. It sends the size of each batch before it runs it, and waits for
+/// a signal before each run.
 struct Adder {
     started: mpsc::Sender<usize>,
     go: mpsc::Receiver<()>,

@@ -1,6 +1,6 @@
 use thiserror::Error;
 
-/// Why an ONNX file is refused before it is opened, with advice.
+/// The reason why an ONNX file is rejected before it is opened, with advice.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum BoundsError {
     /// A count is above its limit.

@@ -3,7 +3,7 @@ use thiserror::Error;
 
 use crate::artifact::ArtifactError;
 
-/// Why an external ONNX file cannot be served, with advice on what to write into `config.toml` or how to
+/// The reason why an external ONNX file cannot be served, with the lines to add to `config.toml` or a way to
 /// export the file again.
 #[derive(Debug, Error)]
 pub enum ExternalError {
@@ -15,7 +15,7 @@ pub enum ExternalError {
     Config {
         /// The line, as words.
         place: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// An input has a type that a field of a request cannot have.
@@ -26,7 +26,7 @@ pub enum ExternalError {
     InputType {
         /// The input.
         input: String,
-        /// What it holds.
+        /// The type that it has.
         found: String,
     },
     /// An input has a shape that rows do not have.

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::KeyId;
 
-/// Why a key cannot be used, or a version is not accepted as signed.
+/// The reason why a key cannot be used, or a version is not accepted as signed.
 #[derive(Debug, Error)]
 pub enum SignatureError {
     /// A key's file cannot be read.
@@ -13,7 +13,7 @@ pub enum SignatureError {
     ReadKey {
         /// The file.
         path: PathBuf,
-        /// What the file system says.
+        /// The file system's error.
         source: io::Error,
     },
     /// A key's file does not hold what it should.
@@ -23,10 +23,10 @@ pub enum SignatureError {
         path: PathBuf,
         /// The purpose of the key.
         purpose: &'static str,
-        /// What is wrong with it, and what to do.
+        /// The problem, and the remedy.
         problem: &'static str,
     },
-    /// The system gives no random numbers for a key.
+    /// The system's random number generator failed.
     #[error("cannot create a key: the system's random number generator failed")]
     NoRandomNumbers,
     /// The version is not signed.
@@ -84,7 +84,7 @@ pub enum SignatureError {
         model: String,
         /// The version.
         version: u64,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
 }

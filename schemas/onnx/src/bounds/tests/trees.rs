@@ -70,7 +70,7 @@ fn shortened(mut node: NodeProto, name: &str) -> NodeProto {
 
 #[track_caller]
 fn refused_trees(node: NodeProto) -> String {
-    // tract knows an operator by its name alone.
+    // tract looks an operator up by its name alone.
     let elsewhere = NodeProto { domain: None, ..node.clone() };
     refused(of_node(elsewhere));
     match refused(nested(of_node(node))) {
