@@ -1,4 +1,4 @@
-//! What can be trained: model families, and the solvers that fit them.
+//! The estimators: model families, and the solvers that fit them.
 
 use std::fmt;
 use std::str::FromStr;

@@ -9,7 +9,7 @@ mod spline;
 
 use thiserror::Error;
 
-/// Why no logistic regression could be fitted.
+/// The reason why no logistic regression could be fitted.
 #[derive(Debug, Error)]
 pub enum LogisticError {
     /// linfa's solver failed.

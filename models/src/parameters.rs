@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use crate::estimator::{Estimator, Family, Solver};
 use crate::plan::TrainingError;
 
-/// What to fit one candidate with: the solver, and the settings of its family.
+/// The parameters of one candidate: the solver, and the settings of its family.
 ///
 /// ```
 /// use onnward_models::{CandidateParams, Estimator, ForestParams, Solver};
@@ -40,7 +40,7 @@ pub struct LogisticParams {
     /// the negative log-likelihood, plus ‖weights‖² / 2C. The weights are those of standardised columns and
     /// segments; the intercept is not penalised.
     pub c: f64,
-    /// How many knots the linear spline of each numeric column has, at equally spaced quantiles of the
+    /// The number of knots in the linear spline of each numeric column, at equally spaced quantiles of the
     /// training rows. The slope of the log-odds may change at each. 0 means one straight line. Columns of few
     /// values have fewer.
     pub knots: usize,
@@ -59,8 +59,8 @@ pub struct ForestParams {
     /// The maximum number of splits between the root and a leaf, as scikit-learn's `max_depth`: a tree of
     /// depth 1 splits once. `None` means no limit.
     pub max_depth: Option<u16>,
-    /// How many columns of the preprocessed matrix are tried at a split. `None` means the square root of
-    /// their number, rounded down.
+    /// The number of columns of the preprocessed matrix that are considered at each split. `None` means the
+    /// square root of their number, rounded down.
     pub max_features: Option<usize>,
 }
 

@@ -70,7 +70,7 @@ pub enum Activity {
     },
 }
 
-/// Why a training run failed.
+/// The reason why a training run failed.
 #[derive(Debug, Error)]
 pub enum TrainingError {
     /// The plan names no model.

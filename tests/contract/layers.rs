@@ -1,4 +1,4 @@
-//! The architecture's rules: which package may depend on which, and that no code knows a table.
+//! The architecture's rules: which package may depend on which, and that no code depends on a table.
 //!
 //! Within these rules the compiler keeps the layers, since each is a crate. `deny.toml` says which packages
 //! may use a library.
@@ -9,8 +9,8 @@ use std::process::Command;
 
 use crate::support::root;
 
-/// What a package of the workspace may depend on: other packages of the workspace, by their names without
-/// `onnward-`, and which libraries it must never depend on.
+/// The permitted dependencies of a package of the workspace: other packages of the workspace, by their names
+/// without `onnward-`, and the libraries that it must never depend on.
 struct Rule {
     package: &'static str,
     packages: &'static [&'static str],

@@ -90,7 +90,8 @@ async fn what_was_signed_is_all_that_passes(keys: &Keys, repository: Repository)
     store.delete(&config).await.unwrap();
     verify(keys, &repository, "churn", 1).await.unwrap();
 
-    // Another model: the manifest gives it away, and whoever changes that too is given away by the signature.
+    // Another model differs from the manifest's digest. If the manifest is changed too, the signature is
+    // invalid.
     store.put(&model, "the modem".into()).await.unwrap();
     assert!(matches!(fetch(&repository, "churn", 1).await, Err(RepositoryError::Mismatch { .. })));
     publish_bytes(&repository, "other", b"the modem", None).await;

@@ -21,7 +21,7 @@ pub(super) struct Trainer {
     pub arguments: Vec<String>,
 }
 
-/// What a step of a trainer used.
+/// The resources that a step of a trainer used.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Step {
     /// Wall-clock time, in seconds.
@@ -32,7 +32,7 @@ pub struct Step {
     pub peak_mib: f64,
 }
 
-/// What a trainer reports at its end.
+/// The report of a trainer at its end.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Said {
     /// The library's name and version.

@@ -36,7 +36,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(3);
 /// The settings of the polling of the repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WatchConfig {
-    /// The time between two polls, with a jitter of a fifth.
+    /// The time between two polls, with a jitter of ±20 %.
     pub interval: Duration,
     /// The longest pause after polls that failed.
     pub max_backoff: Duration,

@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::export::ExportError;
 use crate::report::ReportError;
 
-/// Why a command failed.
+/// The reason why a command failed.
 #[derive(Debug, Error)]
 pub enum CommandError {
     /// A file cannot be read.

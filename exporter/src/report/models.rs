@@ -226,7 +226,7 @@ struct Figure {
     better: Better,
 }
 
-/// Which of two values is better.
+/// The better one of two values.
 #[derive(Debug, Clone, Copy)]
 enum Better {
     Higher,

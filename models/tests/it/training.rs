@@ -230,7 +230,7 @@ fn every_estimator_has_default_settings_that_train() {
     }
 }
 
-/// Rows are divided, and their sums added, by rules that know nothing of threads.
+/// Rows are divided, and their sums added, by rules that do not depend on the number of threads.
 #[test]
 fn the_number_of_threads_changes_no_model() {
     let data = bank();

@@ -14,7 +14,7 @@ pub struct PublishResult {
     pub published: Published,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alias: Option<AliasMove>,
-    /// How an external ONNX file is served; `foreign` in the output.
+    /// The interpretation of an external ONNX file; `foreign` in the output.
     #[serde(rename = "foreign", skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalReading>,
     pub dry_run: bool,
