@@ -55,7 +55,7 @@ local function ask_all(headers, body)
     return answers, missing
 end
 
--- The objects that say what became of each outcome; there are no others in an engine's answer, and no braces in their values.
+-- The result objects of the outcomes. An engine's response has no other objects, and their values have no braces.
 local function results_of(body)
     local list = body:match('"results":(%b[])') or body
     local results = {}

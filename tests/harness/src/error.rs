@@ -30,7 +30,7 @@ pub enum HarnessError {
         log: String,
     },
     /// The engine did not do something in time.
-    #[error("the engine had {seconds} s, and {what}; the end of its log:\n{log}")]
+    #[error("timeout after {seconds} s: {what}; the end of its log:\n{log}")]
     TooLate {
         /// The time limit.
         seconds: u64,
