@@ -1,4 +1,4 @@
--- POST /outcomes goes to every engine, since each knows its own predictions alone; their answers become one.
+-- POST /outcomes goes to every engine, since each stores only its own predictions; their answers become one.
 --
 -- For each outcome the best answer counts: it is `unknown` only if it is to all. While an engine does not answer, what is
 -- unknown to the others may be its own: then the whole is refused with 503, to be sent again. What has been joined by then is

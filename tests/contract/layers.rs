@@ -149,7 +149,7 @@ fn nothing_in_code_knows_a_column_of_a_table() {
         for file in files {
             for line in code_lines(&file) {
                 for column in columns {
-                    assert!(!line.contains(column), "{} knows {column}: {line}", file.display());
+                    assert!(!line.contains(column), "{} depends on {column}: {line}", file.display());
                 }
             }
         }
