@@ -91,9 +91,8 @@ pub(crate) struct Bench<'a> {
 
 /// Runs the comparison.
 ///
-/// # Errors
-/// [`HarnessError`]. A peer that cannot be had on this machine is no error: the report says that it was left
-/// out, and why.
+/// # Errors [`HarnessError`]. A peer that is not available on this machine is no error: the report says that
+/// it was left out, and why.
 pub fn run(settings: &ComparisonSettings, tell: &dyn Fn(Progress)) -> Result<Report, HarnessError> {
     let work = &settings.files.work;
     std::fs::create_dir_all(work).map_err(HarnessError::system(format!("make {}", work.display())))?;

@@ -123,7 +123,7 @@ impl Feature {
     #[cold]
     pub fn mismatch(&self, value: Value<'_>) -> Mismatch {
         let is_too_large = matches!(value, Value::Number(number) if self.kind.has(number));
-        let bound = if is_too_large { " that single precision holds, up to 3.4e38" } else { "" };
+        let bound = if is_too_large { " within the range of single precision, up to 3.4e38" } else { "" };
         Mismatch { expected: self.expected() + bound, got: value.describe() }
     }
 

@@ -224,7 +224,7 @@ fn single_precision(field: impl FnOnce() -> String, value: f64) -> Checked {
     Err(MetadataError::new(
         field(),
         format!("{value:e}"),
-        "a number that single precision holds, up to 3.4e38",
+        "a number within the range of single precision, up to 3.4e38",
     ))
 }
 

@@ -11,7 +11,7 @@ pub struct Profile {
     /// One profile for each feature, in the schema's order.
     pub features: Vec<FeatureProfile>,
     /// The histogram of the model's probability over the held-out rows, in [`SCORE_BINS`] equal bins. The
-    /// training rows would mislead: a model is surer of them than of any that come later.
+    /// training rows would mislead: a model scores them with more confidence than later rows.
     pub score: Vec<u64>,
 }
 

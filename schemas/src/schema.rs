@@ -13,7 +13,8 @@ use crate::sample::SampleModel;
 use crate::spec::SchemaSpec;
 use crate::violation::Mismatch;
 
-/// The checked description of a table of customers: its columns, its label, and how its rows are judged.
+/// The checked description of a table of customers: its columns, its label, and the threshold of its
+/// decisions.
 ///
 /// It can only be made from a `SchemaSpec` that has passed every check, from TOML
 /// ([`SchemaFile::parse`]) or from an artifact's metadata.
@@ -33,7 +34,7 @@ pub struct Schema {
     pub ignored: Vec<String>,
     /// The column to predict.
     pub label: Label,
-    /// The probability from which a row is judged positive.
+    /// The probability from which a row is predicted positive.
     pub threshold: f64,
     /// The model's inputs, in the order of the `features` matrix.
     pub features: Vec<Feature>,
@@ -189,7 +190,7 @@ impl Schema {
         self.texts.binary_search(&feature).ok()
     }
 
-    /// Returns the decision that a probability means: whether the row is judged positive.
+    /// Returns the decision for a probability: whether the row is predicted positive.
     ///
     /// The comparison is in single precision, as a probability is printed: an answer of 0.7 is positive at a
     /// threshold of 0.7.

@@ -210,7 +210,7 @@ fn a_key_is_made_and_signs_versions() {
         EXPORTER,
         &["sign", "bank", "1", "--key", &path("release.pub.pem"), "--repository", &repository],
     );
-    assert!(message.contains("holds a public key"), "{message}");
+    assert!(message.contains("contains a public key"), "{message}");
 }
 
 #[test]

@@ -80,7 +80,7 @@ impl LoadArguments {
         if let Some(processor) = self.processor
             && !pin(&[processor])
         {
-            return Err(HarnessError::Settings(format!("processor {processor} cannot be had")));
+            return Err(HarnessError::Settings(format!("processor {processor} is not available")));
         }
         let plan = self.plan()?;
         let tree = self.pid.map(ProcessTree::of);

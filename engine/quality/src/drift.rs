@@ -1,7 +1,7 @@
 //! Drift detection: compares the rows of the last windows with the training profile.
 //!
 //! Rows are counted where they are scored ([`Drift::observe`]), into the bins of the profile. Everything else
-//! is computed when a report is asked for ([`Drift::report`]). A variable is a feature or the score. It has
+//! is computed when a report is requested ([`Drift::report`]). A variable is a feature or the score. It has
 //! drifted if the window has enough rows, a test rejects chance, and the effect is large enough (PSI ≥ 0.1).
 //! This avoids false alarms in small windows and irrelevant ones in large windows.
 

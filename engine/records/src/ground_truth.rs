@@ -81,7 +81,7 @@ pub enum OutcomesError {
 pub struct VersionFigures {
     /// The version.
     pub version: u64,
-    /// The probability from which a row is judged positive.
+    /// The probability from which a row is predicted positive.
     pub threshold: f64,
     /// The number of stored predictions.
     pub predictions: u64,

@@ -11,7 +11,7 @@ pub struct ModelVersion {
     pub version: u64,
     /// The SHA-256 of its artifact, in hexadecimal. `None` for predictions stored without one, by an older engine.
     pub sha256: Option<String>,
-    /// The probability from which a row is judged positive.
+    /// The probability from which a row is predicted positive.
     pub threshold: f64,
     /// The label's value of a positive row.
     pub positive: String,

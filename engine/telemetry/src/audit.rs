@@ -32,7 +32,7 @@ pub struct AdminAction {
     pub time: String,
     /// The caller's name. `None` if no key is required or the caller is unknown.
     pub who: Option<String>,
-    /// The address that the request came from.
+    /// The client's address.
     pub from: Option<IpAddr>,
     /// The method and the path.
     pub action: String,

@@ -126,7 +126,7 @@ pub enum RepositoryError {
         /// The difference between the two.
         what: String,
     },
-    /// A pointer was moved by somebody else since the move was planned.
+    /// A pointer was moved by another program since the move was planned.
     #[error(
         "{pointer} of {model} was changed concurrently, so nothing was changed: check it with \
          `onnward-exporter versions {model}` and retry"
@@ -180,7 +180,7 @@ pub enum RepositoryError {
         /// The version.
         version: u64,
     },
-    /// A file of a new version was written by somebody else.
+    /// A file of a new version was written by another program.
     #[error("{path} already exists, because another program published the same version: publish again")]
     Taken {
         /// The file.

@@ -22,7 +22,7 @@ pub struct Queue {
 pub struct Pending {
     /// The predictions of requests, in the order in which they were scored.
     pub scored: Vec<PredictionBatch>,
-    /// The commands whose reply somebody awaits.
+    /// The commands that await a reply.
     pub commands: Vec<Command>,
     /// The number of predictions dropped because the queue was full.
     pub lost: u64,

@@ -71,7 +71,7 @@ impl Rig {
     }
 }
 
-/// Counts what nobody reads.
+/// A monitor that is not read.
 fn monitor(model: &str) -> Arc<Monitor> {
     Arc::new(Monitor::new(Metrics::new().unwrap().inference(model, 1, BackendKind::Tract.name())))
 }

@@ -15,7 +15,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// The flush interval. Warnings and errors are flushed immediately, with the lines before them.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(50);
-/// The buffer's limit while nobody reads standard error. Further lines are lost and counted.
+/// The buffer's limit while standard error is not read. Further lines are lost and counted.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// The number of lines this process has lost.

@@ -16,7 +16,7 @@ pub enum ConnectionEnd {
     MadeRoom,
     /// All places were taken, and no connection was idle.
     NoRoom,
-    /// No request came in time.
+    /// No request was received in time.
     Slow,
     /// The TLS handshake failed.
     Handshake,

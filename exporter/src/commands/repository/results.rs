@@ -59,12 +59,12 @@ pub struct Deleted {
 #[derive(Serialize)]
 pub struct Collected {
     pub deleted: Vec<Deletion>,
-    /// Versions that came into use while the others were deleted.
+    /// Versions that were taken into use while the others were deleted.
     pub kept_back: Vec<KeptBack>,
     pub dry_run: bool,
 }
 
-/// A version that is not deleted, because it came into use.
+/// A version that is not deleted, because it was taken into use.
 #[derive(Serialize)]
 pub struct KeptBack {
     pub model: String,

@@ -64,7 +64,7 @@ pub enum BoundsError {
         /// Its domain.
         domain: String,
     },
-    /// The file asks for a version of the operators that does not exist.
+    /// The file requires a version of the operators that does not exist.
     #[error(
         "it requires version {version} of the operators of {domain}, and 1 to {newest} are supported: export \
          the model for one of these"

@@ -149,7 +149,7 @@ fn a_file_that_is_not_the_right_key_is_named_with_what_to_do() {
     keys.write("damaged.private.pem", &damaged.replace("PUBLIC", "PRIVATE"));
     keys.write("empty.pem", "");
     for (file, expected) in [
-        ("release.pub.pem", "holds a public key"),
+        ("release.pub.pem", "contains a public key"),
         ("locked.pem", "password"),
         ("elliptic.private.pem", "not Ed25519"),
         ("damaged.private.pem", "damaged"),

@@ -1,5 +1,5 @@
 //! Reads the answers on one connection, one after the other. Of each it keeps the status, whether another may
-//! follow, and the body if asked to.
+//! follow, and the body on request.
 
 use std::io::{self, ErrorKind, Read};
 

@@ -26,7 +26,7 @@ pub struct Statuses {
     pub rejected: u64,
     /// Any other status.
     pub other: u64,
-    /// No answer: the connection broke, or nothing came in time.
+    /// No answer: the connection broke, or the timeout expired.
     pub failed: u64,
 }
 
