@@ -71,7 +71,7 @@ impl Rig {
     }
 }
 
-/// A monitor that is not read.
+/// Creates a monitor that is not read.
 fn monitor(model: &str) -> Arc<Monitor> {
     Arc::new(Monitor::new(Metrics::new().unwrap().inference(model, 1, BackendKind::Tract.name())))
 }
