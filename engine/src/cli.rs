@@ -358,8 +358,7 @@ mod tests {
 
     #[test]
     fn serve_passes_every_flag() {
-        let words = "onnward-engine serve --repository r --alias a --listen 0.0.0.0:1 --admin-listen \
-                     127.0.0.1:2 \
+        let words = "onnward-engine serve --repository r --alias a --listen 0.0.0.0:1 --admin-listen 127.0.0.1:2 \
                      --backend onnxruntime --config c.toml";
         let Command::Serve(serve) = Cli::try_parse_from(words.split_whitespace()).unwrap().command else {
             panic!()

@@ -196,8 +196,7 @@ fn feature_problems(feature: &Feature, problems: &mut Vec<String>) {
             }
         }
         FeatureKind::Categorical { unknown: UnknownPolicy::Keep, .. } => problems.push(format!(
-            "feature {name:?} keeps unknown strings, which only an external model takes: unknown is \
-             \"reject\" or \
+            "feature {name:?} keeps unknown strings, which only an external model takes: unknown is \"reject\" or \
              \"ignore\""
         )),
         FeatureKind::Categorical { values, .. } => {

@@ -121,13 +121,7 @@ impl Metrics {
         let registry = Registry::new();
         let r = &registry;
         let labels = ["version", "os", "arch"];
-        let build = gauges(
-            r,
-            "onnward_build_info",
-            "Version and platform of the engine; the value is always \
-                               1.",
-            &labels,
-        )?;
+        let build = gauges(r, "onnward_build_info", "Version and platform; the value is always 1.", &labels)?;
         let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), os, arch]).set(1);
         Ok(Self {

@@ -21,8 +21,7 @@ const BATCH_TOLERANCE: f32 = 1e-5;
 pub enum SmokeTestError {
     /// No row was scored.
     #[error(
-        "{backend} scored no row of the smoke test ({reason}): write a valid row under [example] in \
-         config.toml"
+        "{backend} scored no row of the smoke test ({reason}): write a valid row under [example] in config.toml"
     )]
     NoRowScored {
         /// The backend.
@@ -32,8 +31,7 @@ pub enum SmokeTestError {
     },
     /// The output does not hold probabilities.
     #[error(
-        "its output {output:?} returns {number}, which is not a probability: write `activation = \
-         \"sigmoid\"` or \"softmax\" \
+        "its output {output:?} returns {number}, which is not a probability: write `activation = \"sigmoid\"` or \"softmax\" \
          under [output] in config.toml if it contains logits, or the `name` of another output"
     )]
     NoProbability {
@@ -47,8 +45,7 @@ pub enum SmokeTestError {
     Backend(BackendError),
     /// The rows of a batch are not independent of each other.
     #[error(
-        "a row's probability depends on the rows beside it ({alone} alone, {batched} in a batch): export the \
-         model for \
+        "a row's probability depends on the rows beside it ({alone} alone, {batched} in a batch): export the model for \
          inference (in PyTorch: `model.eval()` first)"
     )]
     RowsDiffer {
@@ -76,8 +73,7 @@ pub(super) fn verify(
                 return Ok(verified);
             }
             Err(error) => {
-                tracing::warn!(model = name, backend = backend.kind().name(), %error, "the backend is \
-                                                                                       skipped");
+                tracing::warn!(model = name, backend = backend.kind().name(), %error, "the backend is skipped");
                 errors.push(error);
             }
         }

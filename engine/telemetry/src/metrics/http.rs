@@ -44,7 +44,7 @@ impl HttpMetrics {
             )?,
             request_bytes: bytes(
                 "onnward_http_request_body_bytes",
-                "Size of a request body: its Content-Length, else the bytes read.",
+                "Size of a request body: the bytes read, or its Content-Length if it was not read.",
             )?,
             response_bytes: bytes("onnward_http_response_body_bytes", "Size of a response body.")?,
             in_flight: gauge(r, "onnward_http_requests_in_flight", "Requests in flight.")?,

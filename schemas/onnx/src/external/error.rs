@@ -53,9 +53,8 @@ pub enum ExternalError {
     },
     /// The file does not say how many columns an input has.
     #[error(
-        "it does not specify the number of columns of its input {input:?}: write their names as `features = \
-         [\"…\", \
-         …]` under [inputs] in config.toml"
+        "it does not specify the number of columns of its input {input:?}: write their names as \
+         `features = [\"…\", …]` under [inputs] in config.toml"
     )]
     UnknownColumns {
         /// The input.
@@ -106,8 +105,7 @@ pub enum ExternalError {
     /// Several outputs could be the probability.
     #[error(
         "it does not specify which of its outputs is the probability, {}: write `name = \"…\"` under \
-         [output] in \
-         config.toml",
+         [output] in config.toml",
         .outputs.join(" or ")
     )]
     AmbiguousOutput {
