@@ -70,7 +70,7 @@ function read_list(    line, kind, parts, parts_count, number, entry) {
     if (number == 0) {
         give_up(list " cannot be read")
     }
-    # One expression tells whether a line is worth a closer look.
+    # One expression finds the lines that are worth a closer look.
     for (number = 1; number <= words_count; number++)
         any_word = any_word (number > 1 ? "|" : "") tolower(word[number])
 }

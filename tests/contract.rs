@@ -1,4 +1,4 @@
-//! What every part promises to the others: equal scores on every backend, the repository's rules, refused
+//! The contracts between the parts: equal scores on every backend, the repository's rules, rejected
 //! artifacts, the layers of crates, and documents whose commands work.
 
 mod fuzzing;

@@ -1,5 +1,5 @@
-//! What an operator does and suffers: models that come and go, promotions, signatures, faults, alerts, and
-//! proofs under load.
+//! Operation: models that are added and removed, promotions, signatures, faults, alerts, and proofs under
+//! load.
 
 mod comparison;
 mod lifecycle;

@@ -1,4 +1,4 @@
-//! What several tests need: tables, trained models, backends, and the programs.
+//! Shared parts of several tests: tables, trained models, backends, and the programs.
 
 pub mod artifacts;
 pub mod fault_proxy;

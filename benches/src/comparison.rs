@@ -35,9 +35,9 @@ use crate::machine::Machine;
 
 /// The most windows of a run that wait for three in a row to agree.
 const MAX_WINDOWS: usize = AGREEING + 2;
-/// How often each body is sent before a measurement, for what a subject loads at first use.
+/// The number of times each body is sent before a measurement, for parts that a subject loads at first use.
 const REHEARSALS: usize = 3;
-/// How many more starts of fast starters are timed.
+/// The number of further starts that are timed of fast starters.
 const STARTS: usize = 4;
 
 /// The settings of the comparison.
@@ -80,7 +80,7 @@ pub enum Progress {
     Measuring(String),
 }
 
-/// What all measurements share.
+/// The context of all measurements.
 pub(crate) struct Bench<'a> {
     settings: &'a ComparisonSettings,
     workload: Workload,
@@ -91,9 +91,8 @@ pub(crate) struct Bench<'a> {
 
 /// Runs the comparison.
 ///
-/// # Errors
-/// [`HarnessError`]. A peer that cannot be had on this machine is no error: the report says that it was left
-/// out, and why.
+/// # Errors [`HarnessError`]. A peer that is not available on this machine is no error: the report says that
+/// it was left out, and why.
 pub fn run(settings: &ComparisonSettings, tell: &dyn Fn(Progress)) -> Result<Report, HarnessError> {
     let work = &settings.files.work;
     std::fs::create_dir_all(work).map_err(HarnessError::system(format!("make {}", work.display())))?;

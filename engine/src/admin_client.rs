@@ -34,7 +34,7 @@ pub enum AdminClientError {
     #[error("the key has invalid characters: the file must hold only the key")]
     NoKey,
     /// The engine does not answer.
-    #[error("no engine answers at {url}: {reason}")]
+    #[error("no response from an engine at {url}: {reason}")]
     Unreachable {
         /// The URL.
         url: String,
@@ -42,7 +42,7 @@ pub enum AdminClientError {
         reason: String,
     },
     /// The engine answers with an error.
-    #[error("{url} answers {status}: {reason}")]
+    #[error("{url} responded with {status}: {reason}")]
     Rejected {
         /// The URL.
         url: String,

@@ -72,8 +72,8 @@ fn names<T: Copy + Send + Sync + 'static, const N: usize>(
 fn backend_choice() -> impl TypedValueParser<Value = BackendChoice> {
     let help = |choice| match choice {
         BackendChoice::Auto => {
-            "ONNX Runtime if its library is found, but tract for a model that it runs in less than half the time; \
-             otherwise tract"
+            "ONNX Runtime if its library is found, except for models that tract scores in half the time or \
+             less; without the library, tract"
         }
         BackendChoice::OnnxRuntime => "ONNX Runtime",
         BackendChoice::Tract => "tract",
@@ -257,7 +257,7 @@ struct ApiKey {
 /// The output format of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// Human-readable text.
+    /// Text for people.
     Text,
     /// One JSON document.
     Json,

@@ -57,7 +57,7 @@ pub enum CommandError {
         source: LoadError,
     },
     /// The rows are not JSON.
-    #[error("{path} holds no rows: {source}")]
+    #[error("cannot read rows from {path}: {source}")]
     NoRows {
         /// The file.
         path: PathBuf,
@@ -93,7 +93,7 @@ pub enum CommandError {
     #[error("cannot write the key's entry as TOML: {0}")]
     Toml(toml::ser::Error),
     /// The system has no random numbers.
-    #[error("the system has no random numbers")]
+    #[error("cannot create an API key: the system's random number generator failed")]
     NoRandomness,
     /// A file cannot be written.
     #[error("cannot write {path}: {source}")]
@@ -107,7 +107,7 @@ pub enum CommandError {
     #[error(transparent)]
     Remote(#[from] AdminClientError),
     /// The response is not an engine's.
-    #[error("the response is not an engine's: {0}")]
+    #[error("the response is not from an engine: {0}")]
     NotAnEngine(serde_json::Error),
     /// The process cannot be set up.
     #[error(transparent)]

@@ -139,10 +139,10 @@ pub enum SchemaCommand {
 /// The output format of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum OutputFormat {
-    /// Text, for people.
+    /// Text for people.
     #[default]
     Text,
-    /// A JSON document, for programs.
+    /// One JSON document.
     Json,
 }
 
@@ -190,10 +190,10 @@ pub struct SampleArguments {
     /// The schema file
     #[arg(long, value_name = "FILE")]
     pub schema: PathBuf,
-    /// The number of customers to draw
+    /// Number of customers to draw
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub rows: u64,
-    /// The seed; the same seed draws the same customers
+    /// Seed; the same seed draws the same customers
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub seed: u64,
     /// Output format
@@ -204,7 +204,7 @@ pub struct SampleArguments {
     pub out: Option<PathBuf>,
 }
 
-/// How invalid rows of a table are handled.
+/// The handling of invalid rows of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum InvalidRows {
     /// Stop, and list them.
@@ -220,7 +220,7 @@ pub struct TrainArguments {
     /// The table.
     #[command(flatten)]
     pub data: DataArguments,
-    /// What is compared, and how.
+    /// The candidates and their evaluation.
     #[command(flatten)]
     pub training: TrainingArguments,
     /// The settings of logistic regression.
@@ -229,7 +229,7 @@ pub struct TrainArguments {
     /// The settings of the random forest.
     #[command(flatten)]
     pub forest: ForestArguments,
-    /// Where the best model goes.
+    /// The destination of the best model.
     #[command(flatten)]
     pub publishing: PublishingArguments,
     /// The form of the result.
@@ -250,12 +250,12 @@ pub struct DataArguments {
     /// Train on sample customers drawn from the schema, instead of on a table
     #[arg(long, value_name = "ROWS", conflicts_with = "data")]
     pub sample: Option<u64>,
-    /// What to do with rows that the schema does not accept
+    /// Action for rows that the schema rejects
     #[arg(long, value_name = "ACTION", value_enum, default_value_t)]
     pub on_invalid: InvalidRows,
 }
 
-/// What `train` compares, and how.
+/// The candidates of `train` and their evaluation.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Training")]
 pub struct TrainingArguments {
@@ -268,13 +268,13 @@ pub struct TrainingArguments {
         default_value = "logistic,forest"
     )]
     pub candidates: Vec<Estimator>,
-    /// The number of folds of the cross-validation
+    /// Number of cross-validation folds
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub folds: usize,
-    /// The share of rows that is held out for the final figures
+    /// Share of rows held out as the test set
     #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
     pub test_fraction: f64,
-    /// The seed of every random choice; the same data and seed give the same file
+    /// Seed of all random choices; the same data and seed produce the same file
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub seed: u64,
 }
@@ -283,10 +283,10 @@ pub struct TrainingArguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Logistic regression")]
 pub struct LogisticArguments {
-    /// The inverse strength of the L2 penalty
+    /// Inverse strength of the L2 penalty
     #[arg(long, value_name = "C", default_value_t = LogisticParams::default().c)]
     pub logistic_c: f64,
-    /// The number of knots of the spline of each numeric column; 0 for straight lines
+    /// Number of spline knots of each numeric column; 0 = linear
     #[arg(long, value_name = "N", default_value_t = LogisticParams::default().knots)]
     pub logistic_knots: usize,
 }
@@ -295,24 +295,24 @@ pub struct LogisticArguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Random forest")]
 pub struct ForestArguments {
-    /// The number of trees
+    /// Number of trees
     #[arg(long, value_name = "N", default_value_t = ForestParams::default().trees)]
     pub forest_trees: usize,
-    /// The minimum number of rows in a leaf
+    /// Minimum number of rows in a leaf
     #[arg(long, value_name = "N", default_value_t = ForestParams::default().min_samples_leaf)]
     pub forest_min_samples_leaf: usize,
-    /// The minimum number of rows in a node that is split
+    /// Minimum number of rows in a node that is split
     #[arg(long, value_name = "N", default_value_t = ForestParams::default().min_samples_split)]
     pub forest_min_samples_split: usize,
-    /// The maximum depth of a tree [default: no limit]
+    /// Maximum depth of a tree [default: no limit]
     #[arg(long, value_name = "N")]
     pub forest_max_depth: Option<u16>,
-    /// The number of columns tried at a split [default: the square root of all]
+    /// Number of columns considered at each split [default: the square root of all]
     #[arg(long, value_name = "N")]
     pub forest_max_features: Option<usize>,
 }
 
-/// Where `train` publishes the best model.
+/// The destination of the best model of `train`.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Publishing")]
 pub struct PublishingArguments {
@@ -382,10 +382,10 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
-        assert!(parse("logistic, svm").unwrap_err().to_string().contains("\"svm\" is not a model family"));
+        assert!(parse("logistic, svm").unwrap_err().to_string().contains("\"svm\" is not a candidate"));
     }
 
-    /// Values of options say what they are (`<FILE>`), and do not repeat the option (`<SCHEMA>`).
+    /// Value names name the kind of value (`<FILE>`), and do not repeat the option (`<SCHEMA>`).
     #[test]
     fn every_option_that_takes_a_value_says_what_it_is() {
         fn check(command: &clap::Command) {

@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use self::graph::GraphBuilder;
 
-/// Why a model cannot be exported.
+/// The reason why a model cannot be exported.
 #[derive(Debug, Error)]
 pub enum ExportError {
     /// The graph and its metadata do not fit together.
@@ -28,7 +28,7 @@ pub enum ExportError {
 
 /// Writes a trained model as the artifact that the engine serves.
 ///
-/// The same model gives the same bytes: the artifact contains no time and no path.
+/// The same model is always exported as the same bytes: the artifact contains no time and no path.
 ///
 /// # Errors
 /// [`ExportError`] if the forest is empty or too large, or the metadata does not fit the graph.

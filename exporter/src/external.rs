@@ -6,7 +6,7 @@ use onnward_onnx::{Activation, ExternalModel};
 use onnward_schemas::Schema;
 use serde::Serialize;
 
-/// How an engine would serve an external ONNX file.
+/// The interpretation of an external ONNX file by an engine.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ExternalReading {
     /// The fields of a request.

@@ -31,10 +31,10 @@ pub struct Inspection {
     pub operators: BTreeMap<String, usize>,
     /// The metadata that the file carries, if Onnward wrote it.
     pub description: Option<Description>,
-    /// How an external file would be served; `foreign` in the output.
+    /// The interpretation of an external file; `foreign` in the output.
     #[serde(rename = "foreign", skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalReading>,
-    /// Why an external file cannot be served as it is.
+    /// The reason why an external file cannot be served as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }

@@ -1,9 +1,9 @@
 //! The report of a training run: `comparison.json` for programs, and the self-contained page `report.html`
 //! for people.
 //!
-//! The page loads nothing and has no script. It is well-formed XML as well as HTML. The same comparison gives
-//! the same bytes: the page names neither the time nor the machine. The fit times are part of a comparison,
-//! and differ from run to run.
+//! The page loads nothing and has no script. It is well-formed XML as well as HTML. The same comparison
+//! produces the same bytes: the page names neither the time nor the machine. The fit times are part of a
+//! comparison, and differ from run to run.
 
 mod charts;
 mod data;
@@ -29,7 +29,7 @@ use models::{CalibrationRow, FigureRow, ImportancePanel, Model};
 use numbers::{count, exact_percent, share};
 use summary::Summary;
 
-/// Why a report cannot be written.
+/// The reason why a report cannot be written.
 #[derive(Debug, Error)]
 pub enum ReportError {
     /// The comparison is empty.

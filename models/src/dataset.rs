@@ -57,7 +57,7 @@ pub struct Dataset {
     pub skipped: InvalidRows,
 }
 
-/// How invalid rows of a table are handled.
+/// The handling of invalid rows of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnInvalid {
     /// The table is rejected.

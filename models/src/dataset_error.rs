@@ -12,7 +12,7 @@ const LONGEST_NAME: usize = 60;
 /// The maximum number of columns listed whose names differ from the schema's only in upper and lower case.
 const LISTED_CASES: usize = 5;
 
-/// Why a table cannot be trained on.
+/// The reason why a table cannot be used for training.
 #[derive(Debug, Error)]
 pub enum DatasetError {
     /// The file cannot be read.

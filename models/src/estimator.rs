@@ -1,4 +1,4 @@
-//! What can be trained: model families, and the solvers that fit them.
+//! The estimators: model families, and the solvers that fit them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -61,7 +61,7 @@ pub struct UnknownFamily(String);
 
 /// The error for a name that is not an estimator.
 #[derive(Debug, Error)]
-#[error("{0:?} is not a model family: use logistic, forest, linfa-logistic or smartcore-forest")]
+#[error("{0:?} is not a candidate: use logistic, forest, linfa-logistic or smartcore-forest")]
 pub struct UnknownEstimator(String);
 
 /// The error for a solver that cannot fit a family.
@@ -218,7 +218,7 @@ mod tests {
         let refused = "svm".parse::<Estimator>().unwrap_err().to_string();
         assert_eq!(
             refused,
-            "\"svm\" is not a model family: use logistic, forest, linfa-logistic or smartcore-forest"
+            "\"svm\" is not a candidate: use logistic, forest, linfa-logistic or smartcore-forest"
         );
         for family in Family::ALL {
             assert_eq!(family.name().parse::<Family>().unwrap(), family);

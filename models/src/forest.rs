@@ -1,7 +1,7 @@
 //! Random forests (Breiman, Random Forests, Machine Learning 45 (2001), doi:10.1023/A:1010933404324), grown
 //! by either of two solvers: [`histogram`] is Onnward's own, [`smartcore`] takes longer.
 //!
-//! What both need to make a [`Tree`] of the nodes that they grew is here.
+//! This module has the code that both need to make a [`Tree`] of the nodes that they grew.
 
 pub(crate) mod histogram;
 pub(crate) mod smartcore;

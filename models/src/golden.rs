@@ -1,5 +1,5 @@
 //! Golden rows: rows made from the schema, with the probability that the trainer computes. They visit every
-//! branch of the graph, so a runtime that gives the same probabilities computes the whole model right.
+//! branch of the graph, so a runtime that returns the same probabilities computes the whole model correctly.
 
 use ndarray::Array2;
 use onnward_schemas::{

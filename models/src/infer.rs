@@ -37,7 +37,7 @@ pub struct InferredSchema {
     pub rows: u64,
 }
 
-/// Why no schema could be proposed.
+/// The reason why no schema could be proposed.
 #[derive(Debug, Error)]
 pub enum InferError {
     /// The file cannot be opened.

@@ -1,7 +1,7 @@
 //! The trainer: reads a table of customers, and returns fitted and evaluated models.
 //!
-//! Data flows one way: read, split, preprocess, fit, evaluate, select. Nothing here knows ONNX, storage or
-//! HTTP.
+//! Data flows one way: read, split, preprocess, fit, evaluate, select. Nothing here depends on ONNX, storage
+//! or HTTP.
 //!
 //! | to do this | call |
 //! |---|---|

@@ -9,7 +9,7 @@ mod spline;
 
 use thiserror::Error;
 
-/// Why no logistic regression could be fitted.
+/// The reason why no logistic regression could be fitted.
 #[derive(Debug, Error)]
 pub enum LogisticError {
     /// linfa's solver failed.
@@ -19,8 +19,8 @@ pub enum LogisticError {
     #[error(
         "the solver did not converge: after {iterations} iterations the slope of the mean loss is still \
          {slope:.1e}; {} (now {c})",
-        if *c < 1.0 { "a C nearer to 1 keeps the penalty from drowning the data" }
-        else { "a smaller C makes the minimum sharper" }
+        if *c < 1.0 { "a C nearer to 1 balances the penalty and the loss" }
+        else { "a smaller C makes it converge faster" }
     )]
     NotConverged {
         /// The number of iterations.

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use crate::estimator::{Estimator, Family, Solver};
 use crate::plan::TrainingError;
 
-/// What to fit one candidate with: the solver, and the settings of its family.
+/// The parameters of one candidate: the solver, and the settings of its family.
 ///
 /// ```
 /// use onnward_models::{CandidateParams, Estimator, ForestParams, Solver};
@@ -36,11 +36,11 @@ pub enum Settings {
 /// The settings of logistic regression.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogisticParams {
-    /// The inverse strength of the L2 penalty, as scikit-learn's `C`. The loss is the sum over the rows of
+    /// Inverse strength of the L2 penalty, as scikit-learn's `C`. The loss is the sum over the rows of
     /// the negative log-likelihood, plus ‖weights‖² / 2C. The weights are those of standardised columns and
     /// segments; the intercept is not penalised.
     pub c: f64,
-    /// How many knots the linear spline of each numeric column has, at equally spaced quantiles of the
+    /// The number of knots in the linear spline of each numeric column, at equally spaced quantiles of the
     /// training rows. The slope of the log-odds may change at each. 0 means one straight line. Columns of few
     /// values have fewer.
     pub knots: usize,
@@ -54,19 +54,19 @@ pub struct ForestParams {
     /// The minimum number of rows in a leaf. As in scikit-learn, a row that the bootstrap drew twice counts
     /// once; smartcore counts it twice.
     pub min_samples_leaf: usize,
-    /// The minimum number of rows in a node that is split.
+    /// Minimum number of rows in a node that is split.
     pub min_samples_split: usize,
     /// The maximum number of splits between the root and a leaf, as scikit-learn's `max_depth`: a tree of
     /// depth 1 splits once. `None` means no limit.
     pub max_depth: Option<u16>,
-    /// How many columns of the preprocessed matrix are tried at a split. `None` means the square root of
-    /// their number, rounded down.
+    /// The number of columns of the preprocessed matrix that are considered at each split. `None` means the
+    /// square root of their number, rounded down.
     pub max_features: Option<usize>,
 }
 
 /// The error for a setting outside its range.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{estimator}: {setting} = {value} is not usable: it must be {expected}")]
+#[error("{estimator}: {setting} = {value} is invalid: it must be {expected}")]
 pub struct InvalidSetting {
     estimator: Estimator,
     setting: &'static str,

@@ -12,7 +12,7 @@ use crate::parameters::{CandidateParams, InvalidSetting};
 pub struct TrainingPlan {
     /// The models to fit and compare.
     pub candidates: Vec<CandidateParams>,
-    /// The number of folds of the cross-validation, 2 or more.
+    /// Number of cross-validation folds, 2 or more.
     pub folds: usize,
     /// The seed of every random choice.
     pub seed: u64,
@@ -70,7 +70,7 @@ pub enum Activity {
     },
 }
 
-/// Why a training run failed.
+/// The reason why a training run failed.
 #[derive(Debug, Error)]
 pub enum TrainingError {
     /// The plan names no model.

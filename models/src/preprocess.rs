@@ -136,7 +136,7 @@ impl NumericColumn {
         let count = column.len() as f64;
         let mean = imputed().sum::<f64>() / count;
         let variance = imputed().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
-        // Rounding of the mean can give a constant column a spread that is not quite 0.
+        // Because the mean is rounded, the spread of a constant column may be slightly above 0.
         let constant = present.first() == present.last();
         let scale = if constant { 1.0 } else { variance.sqrt() as f32 };
         Self { feature, median, mean: mean as f32, scale: if scale.is_normal() { scale } else { 1.0 } }

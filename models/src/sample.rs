@@ -15,7 +15,7 @@ use thiserror::Error;
 pub use default::default_model;
 use plan::{Drawn, Plan};
 
-/// Why no sample can be drawn.
+/// The reason why no sample can be drawn.
 #[derive(Debug, Error)]
 pub enum SampleError {
     /// The sample model contradicts its schema. Every contradiction is listed.
@@ -47,9 +47,9 @@ pub enum SampleFormat {
 /// Writes `rows` sample customers.
 ///
 /// The customers follow the `[sample]` of the schema file, or [`default_model`] if there is none. Every row
-/// satisfies the schema. The same seed gives the same bytes on every machine, and a longer sample begins with
-/// the rows of a shorter one. Memory does not grow with `rows`. `on_rows` is called regularly with the number
-/// of rows written, and at the end.
+/// satisfies the schema. The same seed produces the same bytes on every machine, and a longer sample begins
+/// with the rows of a shorter one. Memory does not grow with `rows`. `on_rows` is called regularly with the
+/// number of rows written, and at the end.
 ///
 /// # Errors
 /// [`SampleError`] if the sample model is invalid, or `out` cannot be written.

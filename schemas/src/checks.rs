@@ -138,7 +138,7 @@ fn text_problem(text: &str) -> Option<&'static str> {
     } else if text.trim() != text {
         Some("has blanks around it")
     } else {
-        text.chars().any(char::is_control).then_some("holds a control character")
+        text.chars().any(char::is_control).then_some("contains a control character")
     }
 }
 
@@ -183,7 +183,8 @@ fn feature_problems(feature: &Feature, problems: &mut Vec<String>) {
                 let held = limit.is_none_or(|limit| limit.abs() <= f64::from(f32::MAX));
                 if let Some(limit) = limit.filter(|_| !held) {
                     problems.push(format!(
-                        "feature {name:?}: {key} {limit:e} lies beyond what single precision holds, up to 3.4e38"
+                        "feature {name:?}: {key} {limit:e} is outside the range of single precision, up to \
+                         3.4e38"
                     ));
                 }
             }

@@ -3,7 +3,7 @@ use memchr::arch::all::is_equal;
 use crate::feature::{Feature, FeatureKind, UnknownPolicy};
 use crate::violation::Mismatch;
 
-/// The code of a category that the schema does not list, as the graph's `CategoryMapper` gives it.
+/// The code of a category that the schema does not list, as the graph's `CategoryMapper` returns it.
 pub const UNKNOWN_CATEGORY: f32 = -1.0;
 
 /// One raw value of a row, before it is encoded.
@@ -64,7 +64,7 @@ impl Feature {
     /// that is kept has no code and is NaN too.
     ///
     /// # Errors
-    /// What was expected and what came, when the schema does not accept the value.
+    /// The expected value and the actual one, if the schema does not accept the value.
     ///
     /// ```
     /// use onnward_schemas::{Feature, FeatureKind, UnknownPolicy, Value};
@@ -123,7 +123,7 @@ impl Feature {
     #[cold]
     pub fn mismatch(&self, value: Value<'_>) -> Mismatch {
         let is_too_large = matches!(value, Value::Number(number) if self.kind.has(number));
-        let bound = if is_too_large { " that single precision holds, up to 3.4e38" } else { "" };
+        let bound = if is_too_large { " within the range of single precision, up to 3.4e38" } else { "" };
         Mismatch { expected: self.expected() + bound, got: value.describe() }
     }
 

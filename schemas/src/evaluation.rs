@@ -3,9 +3,9 @@ use serde::{Deserialize, Serialize};
 /// The figures of a fitted model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// How many rows the model was fitted on.
+    /// The number of rows that the model was fitted on.
     pub train_rows: usize,
-    /// How many rows were held out and scored once, after selection.
+    /// The number of rows that were held out and scored once, after selection.
     pub test_rows: usize,
     /// The cross-validation on the training rows, by which the model was selected.
     pub cross_validation: CrossValidation,
@@ -27,11 +27,11 @@ pub struct CrossValidation {
 /// The figures of a binary classifier on one set of rows, the decision taken at the schema's threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// The share of rows judged correctly.
+    /// The share of rows that were classified correctly.
     pub accuracy: f64,
-    /// The share of positives among the rows judged positive; 0 where there are none.
+    /// The share of positives among the rows predicted positive; 0 where there are none.
     pub precision: f64,
-    /// The share of the positives that were judged positive.
+    /// The share of the positives that were predicted positive.
     pub recall: f64,
     /// The harmonic mean of precision and recall.
     pub f1: f64,
@@ -47,15 +47,15 @@ pub struct Figures {
     pub confusion: Confusion,
 }
 
-/// The confusion matrix: how many rows were judged how.
+/// The confusion matrix, in rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Confusion {
-    /// Positives judged positive.
+    /// True positives.
     pub true_positives: u64,
-    /// Negatives judged positive.
+    /// False positives.
     pub false_positives: u64,
-    /// Negatives judged negative.
+    /// True negatives.
     pub true_negatives: u64,
-    /// Positives judged negative.
+    /// False negatives.
     pub false_negatives: u64,
 }

@@ -7,15 +7,15 @@ use crate::encode::shorten;
 pub struct Feature {
     /// The column's name: in the table, in a request, and of the graph's input.
     pub name: String,
-    /// What the column means, for people; may be empty.
+    /// The meaning of the column, for people; may be empty.
     pub description: String,
     /// Whether a row without a value is rejected. A missing optional value is imputed by the model.
     pub required: bool,
-    /// Which values the column takes.
+    /// The values of the column.
     pub kind: FeatureKind,
 }
 
-/// Which values a feature takes.
+/// The values of a feature.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FeatureKind {
     /// A quantity. Encoded as itself; missing is NaN.
@@ -31,12 +31,12 @@ pub enum FeatureKind {
     Categorical {
         /// The values, in the order of their codes.
         values: Vec<String>,
-        /// What happens to a value that is not in `values`.
+        /// The treatment of a value that is not in `values`.
         unknown: UnknownPolicy,
     },
 }
 
-/// What happens to a categorical value that the schema does not list.
+/// The treatment of a categorical value that the schema does not list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UnknownPolicy {

@@ -1,4 +1,4 @@
-//! What tests share: two small schemas, rows that they accept, and what their models say of themselves.
+//! Fixtures of tests: two small schemas, rows that they accept, and metadata of their models.
 
 // A test fails by panicking.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]

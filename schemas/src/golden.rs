@@ -17,7 +17,8 @@ impl Golden {
     pub const MAX_TOLERANCE: f64 = 1e-4;
 }
 
-/// A row made from the schema, never a customer's, and the probability that the trainer's own code gives it.
+/// A row made from the schema, never a customer's, and the probability that the trainer's own code computes
+/// for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GoldenRow {
     /// A raw value for each feature, in the schema's order.

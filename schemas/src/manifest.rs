@@ -11,6 +11,6 @@ pub struct Manifest {
     /// The fingerprint of the artifact's schema; absent for an external ONNX file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
-    /// When the version was published, in RFC 3339 and UTC.
+    /// The time of publication, in RFC 3339 and UTC.
     pub created: String,
 }

@@ -27,7 +27,7 @@ pub struct Metadata {
     pub profile: Profile,
     /// The rows that verify a runtime.
     pub golden: Golden,
-    /// Where the model comes from.
+    /// The origin of the model.
     pub provenance: Provenance,
 }
 
@@ -83,7 +83,7 @@ impl Metadata {
     }
 }
 
-/// Where a model comes from. It holds no time and no machine: the same data and seed give the same bytes.
+/// The origin of a model. It contains no time and no machine: the same data and seed produce the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
     /// The SHA-256 of the training table's file, in hexadecimal.

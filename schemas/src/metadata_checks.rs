@@ -8,16 +8,16 @@ use crate::metadata::Metadata;
 use crate::metadata_error::MetadataError;
 use crate::profile::{FeatureProfile, Profile, SCORE_BINS};
 
-/// How many inner edges a numeric profile has at most; the trainer writes nine. Every live row is compared
-/// with all of them.
+/// The maximum number of inner edges of a numeric profile; the trainer writes nine. Every live row is
+/// compared with all of them.
 const MAX_EDGES: usize = 1000;
 
-/// How many parameters a model has at most, and how long the names of a family and of a parameter are. Pages
-/// and logs print them.
+/// The maximum number of a model's parameters, and the maximum length of the names of a family and of a
+/// parameter. Pages and logs print them.
 const MAX_PARAMETERS: usize = 1000;
 const MAX_NAME_BYTES: usize = 200;
 
-/// How many folds a cross-validation has at most.
+/// The maximum number of folds of a cross-validation.
 const MAX_FOLDS: usize = 1000;
 
 /// The largest log loss. That of a double's smallest probability is 745.
@@ -224,7 +224,7 @@ fn single_precision(field: impl FnOnce() -> String, value: f64) -> Checked {
     Err(MetadataError::new(
         field(),
         format!("{value:e}"),
-        "a number that single precision holds, up to 3.4e38",
+        "a number within the range of single precision, up to 3.4e38",
     ))
 }
 

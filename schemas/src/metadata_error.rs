@@ -6,11 +6,11 @@ use thiserror::Error;
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 #[error("{field} is {value}; it must be {permitted}")]
 pub struct MetadataError {
-    /// Which figure it is, as a path into the metadata: `golden.tolerance`.
+    /// The field, as a path into the metadata: `golden.tolerance`.
     pub field: String,
-    /// What the file says.
+    /// Its value in the file.
     pub value: String,
-    /// What is permitted, in words.
+    /// A description of the permitted values.
     pub permitted: String,
 }
 

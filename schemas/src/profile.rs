@@ -1,17 +1,17 @@
 use serde::{Deserialize, Serialize};
 
-/// How many equal bins from 0 to 1 the score's histogram has.
+/// The number of equal bins from 0 to 1 in the score's histogram.
 pub const SCORE_BINS: usize = 20;
 
 /// The distribution of the training rows, with which live traffic is compared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
-    /// How many training rows the features' profiles are of.
+    /// The number of training rows in the features' profiles.
     pub rows: u64,
     /// One profile for each feature, in the schema's order.
     pub features: Vec<FeatureProfile>,
     /// The histogram of the model's probability over the held-out rows, in [`SCORE_BINS`] equal bins. The
-    /// training rows would mislead: a model is surer of them than of any that come later.
+    /// training rows would mislead: a model scores them with more confidence than later rows.
     pub score: Vec<u64>,
 }
 
@@ -24,9 +24,9 @@ pub enum FeatureProfile {
         /// The inner edges of the bins, ascending: bin `i` holds values `edges[i-1] < x <= edges[i]`, the
         /// first and the last bin are open.
         edges: Vec<f32>,
-        /// How many values each bin held; one more than there are edges.
+        /// The number of values in each bin; there is one bin more than there are edges.
         counts: Vec<u64>,
-        /// How many rows had no value.
+        /// The number of rows without a value.
         missing: u64,
         /// The smallest value.
         min: f32,
@@ -39,11 +39,11 @@ pub enum FeatureProfile {
     },
     /// A category.
     Categorical {
-        /// How many rows had each of the schema's values.
+        /// The number of rows with each of the schema's values.
         counts: Vec<u64>,
-        /// How many rows had no value.
+        /// The number of rows without a value.
         missing: u64,
-        /// How many rows had a value that the schema does not list.
+        /// The number of rows with a value that the schema does not list.
         unknown: u64,
     },
 }

@@ -9,7 +9,7 @@ pub struct Rows {
     /// The strings of the features that keep them ([`Feature::is_text`](crate::Feature::is_text)), row after
     /// row: `[rows, text features]`. Empty where the schema has no such feature.
     pub texts: Vec<String>,
-    /// How many rows there are.
+    /// The number of rows.
     pub len: usize,
 }
 

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::feature::Feature;
 use crate::schema::Schema;
 
-/// How sample customers are drawn.
+/// The generative model of sample customers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SampleModel {
-    /// Where the figures come from, for people.
+    /// The source of the figures, for people.
     pub about: String,
     /// The features in the order in which they are drawn; each of the schema's features once.
     pub columns: Vec<SampleColumn>,
@@ -22,8 +22,8 @@ pub struct SampleModel {
     pub label: LinearModel,
 }
 
-/// How one feature is drawn. Numbers are brought into the feature's range, and rounded where it takes whole
-/// numbers only.
+/// The generative model of one feature. Numbers are clamped to the feature's range, and rounded where it
+/// takes whole numbers only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SampleColumn {
@@ -49,7 +49,7 @@ pub enum Draw {
         /// A weight for each of the feature's values, in the schema's order, by the value of `given`; under
         /// the key `any` where nothing is given. A value of weight 0 is never drawn.
         weights: BTreeMap<String, Vec<f64>>,
-        /// What earlier columns add to the natural logarithm of a value's weight.
+        /// The amounts that earlier columns add to the natural logarithm of a value's weight.
         #[serde(default)]
         effects: BTreeMap<String, Vec<Term>>,
     },
@@ -61,7 +61,7 @@ pub enum Draw {
         given: Option<String>,
         /// The quantiles by the value of `given`; under the key `any` where nothing is given.
         at: BTreeMap<String, Vec<f64>>,
-        /// How many decimal places the value is rounded to.
+        /// The number of decimal places to which the value is rounded.
         #[serde(default)]
         decimals: u8,
     },
@@ -72,7 +72,7 @@ pub enum Draw {
         /// The standard deviation of the noise.
         #[serde(default)]
         noise: f64,
-        /// How many decimal places the value is rounded to.
+        /// The number of decimal places to which the value is rounded.
         #[serde(default)]
         decimals: u8,
     },
@@ -84,7 +84,7 @@ pub enum Draw {
         /// The standard deviation of the noise, relative to the product.
         #[serde(default)]
         noise: f64,
-        /// How many decimal places the value is rounded to.
+        /// The number of decimal places to which the value is rounded.
         #[serde(default)]
         decimals: u8,
     },
@@ -96,21 +96,21 @@ pub enum Draw {
 pub struct LinearModel {
     /// The value where every term is 0.
     pub intercept: f64,
-    /// What each column adds.
+    /// The term of each column.
     #[serde(default)]
     pub terms: Vec<Term>,
 }
 
-/// What one column adds to a linear model.
+/// The term of one column in a linear model.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Term {
     /// The column's name.
     pub column: String,
-    /// What a unit of a numeric column adds; 0 for a categorical one.
+    /// The increment per unit of a numeric column; 0 for a categorical one.
     #[serde(default)]
     pub per_unit: f64,
-    /// What each value of a categorical column adds; values that are not listed add nothing.
+    /// The increment for each value of a categorical column; values that are not listed add nothing.
     #[serde(default)]
     pub values: BTreeMap<String, f64>,
 }

@@ -13,7 +13,8 @@ use crate::sample::SampleModel;
 use crate::spec::SchemaSpec;
 use crate::violation::Mismatch;
 
-/// The checked description of a table of customers: its columns, its label, and how its rows are judged.
+/// The checked description of a table of customers: its columns, its label, and the threshold of its
+/// decisions.
 ///
 /// It can only be made from a `SchemaSpec` that has passed every check, from TOML
 /// ([`SchemaFile::parse`]) or from an artifact's metadata.
@@ -24,16 +25,16 @@ pub struct Schema {
     pub name: String,
     /// The schema's version, from 1; raised by its author whenever its meaning changes.
     pub version: u32,
-    /// What the table holds, for people; may be empty.
+    /// The content of the table, for people; may be empty.
     pub description: String,
     /// The column that names a customer, if there is one. It is accepted in a request and is no feature: an
-    /// engine that keeps predictions knows them by it.
+    /// engine that keeps predictions identifies them by it.
     pub identifier: Option<String>,
     /// Columns that a table may have and that are not used. A request may not carry them.
     pub ignored: Vec<String>,
     /// The column to predict.
     pub label: Label,
-    /// The probability from which a row is judged positive.
+    /// The probability from which a row is predicted positive.
     pub threshold: f64,
     /// The model's inputs, in the order of the `features` matrix.
     pub features: Vec<Feature>,
@@ -65,18 +66,18 @@ pub struct Label {
 pub struct SchemaFile {
     /// The schema.
     pub schema: Schema,
-    /// How to draw sample customers, where the file says so.
+    /// The generative model of sample customers, if the file has one.
     pub sample: Option<SampleModel>,
 }
 
-/// Why a schema is rejected.
+/// The reason why a schema is rejected.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum SchemaError {
     /// The text is not TOML, or has a key or a type that a schema does not have.
     #[error("not a schema: {0}")]
     Syntax(String),
     /// The text reads as a schema, but contradicts itself; every contradiction is listed.
-    #[error("the schema is not usable: {}", .0.join("; "))]
+    #[error("the schema is invalid: {}", .0.join("; "))]
     Invalid(Vec<String>),
 }
 
@@ -130,7 +131,7 @@ impl SchemaFile {
 }
 
 impl Schema {
-    /// How many features a schema may have. An engine's configuration may permit fewer:
+    /// The maximum number of features in a schema. An engine's configuration may permit fewer:
     /// `models.max_features`.
     pub const MAX_FEATURES: usize = 1_000_000;
 
@@ -189,7 +190,7 @@ impl Schema {
         self.texts.binary_search(&feature).ok()
     }
 
-    /// Returns the decision that a probability means: whether the row is judged positive.
+    /// Returns the decision for a probability: whether the row is predicted positive.
     ///
     /// The comparison is in single precision, as a probability is printed: an answer of 0.7 is positive at a
     /// threshold of 0.7.

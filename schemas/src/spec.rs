@@ -247,19 +247,19 @@ mod tests {
     #[test]
     fn names_and_values_that_no_table_or_request_can_hold_are_refused() {
         let cases = [
-            ("name = \"age\"", r#"name = "a\u0000ge""#, "feature \"a\\0ge\" holds a control character"),
+            ("name = \"age\"", r#"name = "a\u0000ge""#, "feature \"a\\0ge\" contains a control character"),
             ("name = \"age\"", "name = \" age\"", "feature \" age\" has blanks around it"),
             ("name = \"age\"", "name = \" \"", "a feature's name is blank"),
             ("identifier = \"id\"", "identifier = \"\"", "the identifier's name is blank"),
-            ("identifier = \"id\"", r#"identifier = "i\td""#, "identifier \"i\\td\" holds a control"),
+            ("identifier = \"id\"", r#"identifier = "i\td""#, "identifier \"i\\td\" contains a control"),
             ("column = \"HasLeft\"", "column = \"HasLeft \"", "label \"HasLeft \" has blanks around it"),
             ("[\"surname\"]", "[\"\", \" surname\"]", "ignored column \" surname\" has blanks around it"),
-            ("[\"basic\"", r#"["ba\nsic""#, "feature \"plan\": the value \"ba\\nsic\" holds a control"),
+            ("[\"basic\"", r#"["ba\nsic""#, "feature \"plan\": the value \"ba\\nsic\" contains a control"),
             ("[\"basic\"", "[\"basic \"", "feature \"plan\": the value \"basic \" has blanks around it"),
             ("[\"basic\"", "[\"\"", "feature \"plan\": a value is blank"),
             ("positive = \"1\"", "positive = \" \"", "label.positive is blank"),
             ("negative = \"0\"", "negative = \"\"", "label.negative is blank"),
-            ("min = 18", "min = -1e39", "min -1e39 lies beyond what single precision holds"),
+            ("min = 18", "min = -1e39", "min -1e39 is outside the range of single precision"),
             ("min = 18", "max = inf", "max inf lies beyond"),
             ("[\"plan\"]", "[\"plan\", \"plan\"]", "segment \"plan\" is listed twice"),
             ("revenue = \"age\"", "revenue = \"plan\"", "the revenue \"plan\" is not a numeric feature"),

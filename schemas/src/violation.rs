@@ -3,23 +3,23 @@ use serde::Serialize;
 /// A value that a feature does not take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
-    /// What the feature takes, in words.
+    /// A description of the values that the feature accepts.
     pub expected: String,
-    /// What came, in words.
+    /// A description of the value that was received.
     pub got: String,
 }
 
 /// One mistake in a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Violation {
-    /// Where it is: a JSON pointer (RFC 6901) into the request's body.
+    /// Its position: a JSON pointer (RFC 6901) into the request's body.
     pub pointer: String,
     /// The row's index, counted from 0; absent where it concerns the body as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub row: Option<usize>,
-    /// What was expected, in words.
+    /// A description of the expected value.
     pub expected: String,
-    /// What came, in words.
+    /// A description of the value that was received.
     pub got: String,
 }
 
@@ -48,10 +48,10 @@ pub struct Violations {
 }
 
 impl Violations {
-    /// How many violations are listed at most; the rest are only counted.
+    /// The maximum number of listed violations; the rest are only counted.
     pub const LISTED: usize = 100;
 
-    /// How many bytes the listed violations have at most. A schema may have long names and categories.
+    /// The maximum size of the listed violations. A schema may have long names and categories.
     pub const LISTED_BYTES: usize = 256 * 1024;
 
     /// Adds a violation. Once the list is full it is only counted, and `make` is not called.

@@ -11,7 +11,7 @@ TIMEOUT = "x-request-timeout-ms"
 # of the engine. The engine's own tests let such a time run out.
 LONG_ENOUGH_MS = 30_000
 
-# A JSON schema knows no "in the past", and an outcome that is to turn out next year is refused, with 422.
+# A JSON schema cannot express "in the past", and an outcome with a time in the future is rejected with 422.
 schemathesis.openapi.format(
     "date-time",
     st.builds(
@@ -27,7 +27,7 @@ schemathesis.openapi.format(
 )
 
 
-# A label is held against the model of the prediction that it belongs to, which only the engine knows.
+# A label is checked against the model of its prediction, which only the engine can look up.
 LABELS = ["Yes", "No"]
 
 

@@ -1,4 +1,4 @@
-//! What the fuzzers start from, and what they have found: every file of their corpora, without a fuzzer.
+//! Runs the fuzz targets on every file of their corpora, seeds and findings, without a fuzzer.
 
 // The same code as the fuzzers', which are a workspace of their own.
 #[path = "../fuzz/src/lib.rs"]

@@ -1,4 +1,4 @@
-//! The architecture's rules: which package may depend on which, and that no code knows a table.
+//! The architecture's rules: which package may depend on which, and that no code depends on a table.
 //!
 //! Within these rules the compiler keeps the layers, since each is a crate. `deny.toml` says which packages
 //! may use a library.
@@ -9,8 +9,8 @@ use std::process::Command;
 
 use crate::support::root;
 
-/// What a package of the workspace may depend on: other packages of the workspace, by their names without
-/// `onnward-`, and which libraries it must never depend on.
+/// The permitted dependencies of a package of the workspace: other packages of the workspace, by their names
+/// without `onnward-`, and the libraries that it must never depend on.
 struct Rule {
     package: &'static str,
     packages: &'static [&'static str],
@@ -163,7 +163,7 @@ fn nothing_in_code_knows_a_column_of_a_table() {
         for file in files {
             for line in code_lines(&file) {
                 for column in columns {
-                    assert!(!line.contains(column), "{} knows {column}: {line}", file.display());
+                    assert!(!line.contains(column), "{} depends on {column}: {line}", file.display());
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! What the engine makes of a model repository in which not everything is as it should be.
+//! Loading of model repositories with missing, damaged or misplaced files.
 
 use std::path::Path;
 

@@ -23,7 +23,8 @@ fn bank_scores_are_the_same_everywhere() {
     check_all(bank());
 }
 
-/// Samples, trains and exports twice. Another seed gives other bytes, so that equal ones mean something.
+/// Samples, trains and exports twice. Another seed produces other bytes, so that the equality means
+/// something.
 #[test]
 fn the_same_data_and_seed_give_the_same_bytes() {
     let export_all = |name: &str, seed: u64| -> Vec<(String, Vec<u8>)> {
@@ -103,7 +104,7 @@ fn in_batches(session: &mut dyn Session, rows: &Array2<f32>, size: usize) -> Vec
     starts.flat_map(|start| session.score(Batch::Features(batch(start))).unwrap()).collect()
 }
 
-/// Returns the rows as a program without Onnward would give them to the full graph.
+/// Returns the rows as a program without Onnward would pass them to the full graph.
 fn raw_columns(schema: &Schema, rows: ArrayView2<'_, f32>) -> Vec<Input> {
     let column = |(feature, codes): (&onnward_schemas::Feature, ndarray::ArrayView1<'_, f32>)| {
         let values = match &feature.kind {

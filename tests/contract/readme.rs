@@ -1,4 +1,4 @@
-//! Runs what the documents show, as it stands there.
+//! Runs the commands of the documents, exactly as they are written.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

@@ -54,7 +54,7 @@ async fn on_an_s3_server_it_does_what_it_promises() {
     versions::bad_keys_are_refused_in_one_sentence(&server).await;
 }
 
-/// Runs all cases. `place` gives each one an empty repository.
+/// Runs all cases. `place` makes an empty repository for each one.
 async fn suite(place: impl Fn(&str) -> Place) {
     archive::suite(&place).await;
     versions::suite(&place).await;
@@ -100,7 +100,7 @@ impl Place {
         self.repository.apply_deletion(&deletion).await.unwrap();
     }
 
-    /// Moves a pointer of `churn`, and gives what it names afterwards.
+    /// Moves a pointer of `churn`, and returns the version that it names afterwards.
     async fn step(&self, pointer: &Pointer, step: Move) -> Result<Option<u64>, RepositoryError> {
         let change = self.repository.plan_move("churn", pointer, step).await?;
         self.repository.apply_move(&change).await?;

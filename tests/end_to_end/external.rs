@@ -134,7 +134,7 @@ fn what_an_external_file_leaves_open_is_required_before_it_is_served() {
     std::fs::write(&artifact, export(&bank().models[0]).unwrap().encode()).unwrap();
     let own = ["publish", text(&artifact), "--model", "bank", "--repository", target];
     let message = fail("onnward-exporter", &[&own[..], &["--config", text(&wrong)]].concat());
-    assert!(message.contains("describes itself"), "{message}");
+    assert!(message.contains("contains its own metadata"), "{message}");
     succeed("onnward-exporter", &own);
 
     let engine = Engine::serve(repository.path(), &[]);

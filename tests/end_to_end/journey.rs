@@ -184,10 +184,10 @@ fn a_health_check_says_whether_the_engine_is_ready_and_why_not() {
     let ready = format!("{}/health/ready", engine.url);
     let check = ["health", "--url", &ready];
     let reason = fail(ENGINE, &check);
-    assert!(reason.contains("answers 503: "), "{reason}");
+    assert!(reason.contains("responded with 503: "), "{reason}");
     drop(engine);
     let reason = fail(ENGINE, &check);
-    assert!(reason.contains("no engine answers"), "{reason}");
+    assert!(reason.contains("no response from an engine"), "{reason}");
 }
 
 #[test]
@@ -213,8 +213,8 @@ fn an_engine_that_asks_for_keys_looks_at_its_repository_for_an_administrator_alo
     publish();
     let url = format!("{}/admin/reload", engine.admin_url);
     let reload = ["reload", "--url", &url];
-    assert!(fail(ENGINE, &reload).contains("answers 401: "));
-    assert!(fail(ENGINE, &[&reload[..], &["--key-file", &reader]].concat()).contains("answers 403: "));
+    assert!(fail(ENGINE, &reload).contains("responded with 401: "));
+    assert!(fail(ENGINE, &[&reload[..], &["--key-file", &reader]].concat()).contains("responded with 403: "));
     let looked = succeed(ENGINE, &[&reload[..], &["--key-file", &operator]].concat());
     assert!(looked.starts_with("bank version 2 on "), "{looked}");
     let json = [&reload[..], &["--key-file", &operator, "--output", "json"]].concat();

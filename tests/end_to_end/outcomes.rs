@@ -18,7 +18,7 @@ struct Customer {
 const CUSTOMERS: usize = 300;
 
 /// Kills an engine after its predictions, starts it again and reports the outcomes. After another kill it
-/// knows all that it has acknowledged.
+/// still has all that it has acknowledged.
 #[test]
 fn what_was_predicted_and_told_outlives_the_engine() {
     let folder = TempDir::new().unwrap();

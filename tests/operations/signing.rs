@@ -90,7 +90,8 @@ async fn what_was_signed_is_all_that_passes(keys: &Keys, repository: Repository)
     store.delete(&config).await.unwrap();
     verify(keys, &repository, "churn", 1).await.unwrap();
 
-    // Another model: the manifest gives it away, and whoever changes that too is given away by the signature.
+    // Another model differs from the manifest's digest. If the manifest is changed too, the signature is
+    // invalid.
     store.put(&model, "the modem".into()).await.unwrap();
     assert!(matches!(fetch(&repository, "churn", 1).await, Err(RepositoryError::Mismatch { .. })));
     publish_bytes(&repository, "other", b"the modem", None).await;
@@ -182,7 +183,7 @@ fn a_key_is_made_and_signs_versions() {
     assert_eq!(mode & 0o777, 0o600);
     let before = std::fs::read(path("release.pem")).unwrap();
     let message = fail(EXPORTER, &["keygen", "--out", &path("release")]);
-    assert!(message.contains("release.pem is there already"), "{message}");
+    assert!(message.contains("release.pem already exists"), "{message}");
     assert_eq!(std::fs::read(path("release.pem")).unwrap(), before);
     std::fs::write(path("other.pub.pem"), "somebody's").unwrap();
     fail(EXPORTER, &["keygen", "--out", &path("other")]);
@@ -209,7 +210,7 @@ fn a_key_is_made_and_signs_versions() {
         EXPORTER,
         &["sign", "bank", "1", "--key", &path("release.pub.pem"), "--repository", &repository],
     );
-    assert!(message.contains("holds a public key"), "{message}");
+    assert!(message.contains("contains a public key"), "{message}");
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub struct Engine {
     process: EngineProcess,
     /// Its address, as `http://127.0.0.1:PORT`.
     pub url: String,
-    /// Where it listens for administrators.
+    /// The address for admin requests.
     pub admin_url: String,
 }
 

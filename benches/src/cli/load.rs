@@ -46,7 +46,7 @@ pub struct LoadArguments {
     /// Duration of the measurement, in seconds
     #[arg(long, default_value_t = 6.0, value_parser = positive)]
     seconds: f64,
-    /// How long is sent before anything counts, in seconds
+    /// Duration of the warm-up before the measurement, in seconds
     #[arg(long, default_value_t = 1.0, value_parser = positive)]
     warm_up: f64,
     /// Process id of the server, to report its processor time and memory with its descendants'
@@ -80,7 +80,7 @@ impl LoadArguments {
         if let Some(processor) = self.processor
             && !pin(&[processor])
         {
-            return Err(HarnessError::Settings(format!("processor {processor} cannot be had")));
+            return Err(HarnessError::Settings(format!("processor {processor} is not available")));
         }
         let plan = self.plan()?;
         let tree = self.pid.map(ProcessTree::of);

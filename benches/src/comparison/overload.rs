@@ -13,8 +13,8 @@ use crate::comparison::{Bench, Progress};
 
 /// The factor of the capacity.
 const FACTOR: f64 = 3.0;
-/// How many rows a request has, and how many requests are on their way while the capacity is measured: as
-/// many as are all answered.
+/// The rows per request and the requests in flight while the capacity is measured: few enough that all are
+/// answered.
 const AT_CAPACITY: [(usize, usize); 3] = [(1, 64), (32, 64), (1024, 4)];
 /// The most requests in flight under overload: more than the queue holds.
 const CONNECTIONS: usize = 1024;

@@ -11,7 +11,7 @@ use onnward_harness::HarnessError;
 pub struct Environment {
     /// Its folder.
     pub folder: PathBuf,
-    /// What is installed in it that was asked for, as `name version`.
+    /// The requested packages that are installed in it, as `name version`.
     pub versions: Vec<String>,
 }
 

@@ -78,7 +78,7 @@ pub struct SubjectInfo {
     pub settings: &'static str,
     /// The versions of its parts.
     pub versions: Vec<String>,
-    /// What must be installed to run it, without Python itself.
+    /// The size of everything that must be installed to run it, without Python itself.
     pub installed_bytes: Option<u64>,
 }
 
@@ -160,7 +160,7 @@ pub struct Summary {
     pub cpu_us_per_request: f64,
     /// The server's processor time for a million rows, in seconds.
     pub cpu_seconds_per_million_rows: f64,
-    /// What became of the requests of all rounds.
+    /// The number of requests of all rounds, by result.
     pub statuses: Statuses,
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::comparison::workload::predictions_in;
 
-/// How long a subject may take to start to answer.
+/// The maximum time in which a subject must start to answer.
 const TIMEOUT: Duration = Duration::from_secs(90);
 /// The time between two checks whether it answers.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);

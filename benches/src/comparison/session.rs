@@ -42,7 +42,7 @@ pub struct SessionTime {
     pub us: f64,
 }
 
-/// What is timed.
+/// The settings of a timing.
 #[derive(Debug, Clone)]
 pub struct SessionPlan {
     /// The backend's name.

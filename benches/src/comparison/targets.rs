@@ -20,7 +20,7 @@ pub enum Target {
     NotMeasured {
         /// The requirements.
         required: String,
-        /// What is missing.
+        /// The missing part.
         missing: String,
     },
 }

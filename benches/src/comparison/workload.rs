@@ -143,7 +143,7 @@ pub fn predictions_in(answer: &Value) -> usize {
     if let Some(predictions) = answer.get("predictions").and_then(Value::as_array) {
         return predictions.len();
     }
-    // The protocol of columns gives `[rows, 2]`, flat.
+    // The protocol of columns returns `[rows, 2]`, flat.
     let data = answer.pointer("/outputs/0/data").and_then(Value::as_array);
     data.map_or(0, |data| data.len() / 2)
 }

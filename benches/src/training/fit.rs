@@ -8,7 +8,7 @@ use onnward_schemas::SchemaFile;
 use super::trainer::Said;
 use super::{TRAIN_SEED, Task};
 
-/// What one process fits.
+/// The settings of one process's fit.
 #[derive(Debug, Clone)]
 pub struct FitSettings {
     /// The task.

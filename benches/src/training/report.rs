@@ -29,7 +29,7 @@ pub struct TrainingReport {
     pub rows: u64,
     /// The rows of the test table.
     pub test_rows: u64,
-    /// How often each trainer ran.
+    /// The number of runs of each trainer.
     pub rounds: u64,
     /// The number of cores.
     pub cores: usize,

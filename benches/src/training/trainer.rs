@@ -21,7 +21,7 @@ pub(super) struct Trainer {
     pub arguments: Vec<String>,
 }
 
-/// What a step of a trainer used.
+/// The resources that a step of a trainer used.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Step {
     /// Wall-clock time, in seconds.
@@ -32,7 +32,7 @@ pub struct Step {
     pub peak_mib: f64,
 }
 
-/// What a trainer reports at its end.
+/// The report of a trainer at its end.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Said {
     /// The library's name and version.
@@ -154,7 +154,7 @@ mod tests {
         let measured = measure(&shell(said)).unwrap();
         assert_eq!((measured.said.library.as_str(), measured.said.roc_auc), ("sh 1", 0.5));
         assert!(measured.read.peak_mib > 0.0 && measured.fit.wall_s >= 0.0);
-        assert!(measure(&shell("exit 3")).unwrap_err().to_string().contains("shell has ended by itself"));
+        assert!(measure(&shell("exit 3")).unwrap_err().to_string().contains("shell exited unexpectedly"));
         assert!(measure(&shell("echo done")).unwrap_err().to_string().contains("says \"done\""));
     }
 }

@@ -1,7 +1,7 @@
 //! Drift detection: compares the rows of the last windows with the training profile.
 //!
 //! Rows are counted where they are scored ([`Drift::observe`]), into the bins of the profile. Everything else
-//! is computed when a report is asked for ([`Drift::report`]). A variable is a feature or the score. It has
+//! is computed when a report is requested ([`Drift::report`]). A variable is a feature or the score. It has
 //! drifted if the window has enough rows, a test rejects chance, and the effect is large enough (PSI ≥ 0.1).
 //! This avoids false alarms in small windows and irrelevant ones in large windows.
 
@@ -29,18 +29,18 @@ use self::variables::Variable;
 pub use self::variables::{Bin, BinContent, SCORE_NAME, VariableKind};
 use self::windows::Windows;
 
-/// How live rows are compared with the training rows.
+/// The settings of the comparison of live rows with the training rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DriftConfig {
-    /// How many rows a window holds at most.
+    /// The maximum number of rows in a window.
     pub window_rows: usize,
-    /// How long a window lasts at most.
+    /// The maximum length of a window.
     pub window: Duration,
     /// The minimum number of rows for a result; at most `window_rows`.
     pub min_rows: usize,
     /// The share of the rows that is sampled, above 0 and up to 1.
     pub sample: f64,
-    /// How many rows a second are sampled at most, of each version.
+    /// The maximum number of rows that are sampled per second and version.
     pub max_rows_per_second: usize,
     /// The rate of false alarms: at most this share of windows with rows like the training rows shows drift.
     pub alpha: f64,
@@ -64,7 +64,7 @@ struct LiveCounts {
     sampler: Sampler,
 }
 
-/// How many rows are counted under one lock, so that a large batch does not delay the others.
+/// The number of rows counted under one lock, small enough that a large batch does not delay the others.
 const ROWS_AT_ONCE: usize = 256;
 
 impl Drift {

@@ -7,7 +7,7 @@ use serde::Serialize;
 pub struct LabelledPrediction {
     /// The predicted probability of the positive label.
     pub probability: f32,
-    /// Whether the label turned out to be the positive one.
+    /// Whether the label is the positive one.
     pub positive: bool,
 }
 
@@ -45,7 +45,7 @@ pub struct CalibrationBin {
     pub predictions: u64,
     /// Their mean probability.
     pub mean_probability: f64,
-    /// The share of them that turned out positive.
+    /// The share of them with the positive label.
     pub share_positive: f64,
 }
 

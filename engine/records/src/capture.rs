@@ -35,7 +35,7 @@ use crate::prediction_id::PredictionId;
 pub struct CaptureConfig {
     /// The destination, opened like the model repository.
     pub place: RepositoryConfig,
-    /// What is captured.
+    /// The rules of capture.
     pub rules: CaptureRules,
     /// The size from which a file is written.
     pub max_file_bytes: usize,
@@ -69,7 +69,7 @@ pub enum CaptureError {
 
 /// A request that has been answered with predictions.
 pub struct Prediction {
-    /// When it was answered.
+    /// The time of its response.
     pub time: DateTime<Utc>,
     /// The request's id.
     pub request_id: String,
@@ -79,7 +79,7 @@ pub struct Prediction {
     pub model: Arc<ServingModel>,
     /// The request's body.
     pub body: Bytes,
-    /// How the rows are arranged in it.
+    /// The shape of its body.
     pub form: BodyShape,
     /// The probability of the positive label for each row: `[rows]`.
     pub probabilities: Vec<f32>,

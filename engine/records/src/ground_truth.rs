@@ -36,15 +36,15 @@ use self::writer::Writer;
 pub struct OutcomesConfig {
     /// The folder of the store. `None` disables it.
     pub folder: Option<PathBuf>,
-    /// How long a prediction is stored.
+    /// The retention of a prediction.
     pub retention: Duration,
-    /// How many predictions are stored. The oldest are removed first.
+    /// The maximum number of stored predictions. The oldest are removed first.
     pub max_predictions: u64,
-    /// How long an outcome counts.
+    /// The period in which an outcome counts.
     pub window: Duration,
-    /// How many of the last outcomes of a version count.
+    /// The maximum number of the latest outcomes of a version that count.
     pub window_outcomes: usize,
-    /// How many of the last scores of a version an estimate covers at least.
+    /// The minimum number of the latest scores of a version that an estimate covers.
     pub estimate_rows: usize,
 }
 
@@ -81,11 +81,11 @@ pub enum OutcomesError {
 pub struct VersionFigures {
     /// The version.
     pub version: u64,
-    /// The probability from which a row is judged positive.
+    /// The probability from which a row is predicted positive.
     pub threshold: f64,
-    /// How many predictions are stored.
+    /// The number of stored predictions.
     pub predictions: u64,
-    /// How many of them have their outcome.
+    /// The number of them with an outcome.
     pub with_outcome: u64,
     /// The share of predictions with an outcome.
     pub coverage: Option<f64>,
@@ -147,7 +147,7 @@ pub struct GroundTruthStore {
     _lock: Option<File>,
 }
 
-/// How long a shutdown waits for the last write.
+/// The maximum time that a shutdown waits for the last write.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl GroundTruthStore {

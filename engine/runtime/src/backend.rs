@@ -1,6 +1,6 @@
 //! The interface to the runtimes, behind which a graph runs.
 //!
-//! Nothing outside this folder knows ONNX Runtime or tract. A [`Backend`] opens a model's bytes into a
+//! Nothing outside this folder depends on ONNX Runtime or tract. A [`Backend`] opens a model's bytes into a
 //! [`Session`]. A session belongs to one worker thread and scores batches.
 
 mod external;
@@ -125,7 +125,7 @@ pub enum Batch<'a> {
 pub struct Input {
     /// The input's name.
     pub name: String,
-    /// How many columns it has; `None` for shape `[rows]`, else it is `[rows, columns]`.
+    /// The number of its columns; `None` for shape `[rows]`, else it is `[rows, columns]`.
     pub columns: Option<usize>,
     /// The values, row after row.
     pub values: InputValues,
@@ -173,7 +173,7 @@ impl Input {
     }
 }
 
-/// Why a backend cannot open or run a model.
+/// The reason why a backend cannot open or run a model.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum BackendError {
     /// The model cannot be opened.
@@ -201,7 +201,7 @@ pub enum BackendError {
         backend: BackendKind,
         /// The output.
         output: String,
-        /// How many rows were scored.
+        /// The number of rows that were scored.
         rows: usize,
         /// The output's shape.
         shape: Vec<usize>,
@@ -209,9 +209,9 @@ pub enum BackendError {
     /// A session returned more or fewer scores than there are rows.
     #[error("the session returned {scores} scores for {rows} rows, not one for each row")]
     ScoreCount {
-        /// How many rows were scored.
+        /// The number of rows that were scored.
         rows: usize,
-        /// How many scores it returned.
+        /// The number of scores that it returned.
         scores: usize,
     },
 }
@@ -270,8 +270,8 @@ pub fn load_onnxruntime(library: Option<&Path>) -> Result<Arc<dyn Backend>, Libr
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackendChoice {
-    /// ONNX Runtime if its library is found, but tract for a model that it runs in less than half the time;
-    /// else tract.
+    /// ONNX Runtime if its library is found, except for models that tract scores in half the time or less;
+    /// without the library, tract.
     Auto,
     /// ONNX Runtime.
     OnnxRuntime,

@@ -25,16 +25,16 @@ pub struct CheckReport {
     pub schema: String,
     /// The model family.
     pub family: String,
-    /// How many golden rows were replayed.
+    /// The number of golden rows that were replayed.
     pub golden_rows: usize,
     /// The largest difference of a probability that counts as the same.
     pub tolerance: f64,
     /// One result for each backend and form of the graph.
     pub results: Vec<CheckResult>,
-    /// How the first backend compares with each other one, on golden rows and rows drawn from the training
-    /// profile; empty where fewer than two backends can run the model.
+    /// The comparisons of the first backend with each other one, on golden rows and rows drawn from the
+    /// training profile; empty where fewer than two backends can run the model.
     pub comparisons: Vec<CheckComparison>,
-    /// Why nothing verifies the file: an external one has no golden rows.
+    /// The reason why the file is unproven: an external one has no golden rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unproven: Option<&'static str>,
 }
@@ -51,7 +51,7 @@ pub struct CheckResult {
     /// tolerance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_difference: Option<f64>,
-    /// Why it failed, where it did.
+    /// The reason of the failure, if it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
 }

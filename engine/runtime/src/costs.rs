@@ -1,5 +1,5 @@
 //! Measures what a batch costs on the session that serves, when it is warmed up. Whether larger batches are
-//! efficient depends on the model, the runtime and the machine, which a configuration cannot know.
+//! efficient depends on the model, the runtime and the machine, which a configuration cannot cover.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,11 +20,11 @@ const MIN_GAIN: f64 = 0.1;
 /// the choice should be the same at every start.
 const MIN_SAVING: Duration = Duration::from_micros(100);
 
-/// How many times a batch size is run at most.
+/// The maximum number of runs of a batch size.
 const MAX_RUNS: usize = 6;
 
-/// How long a batch size is run at most, unless its first run takes longer: a slow model should not delay its
-/// start. It is longer than a time slice of the scheduler, so that an interrupted run is repeated.
+/// The maximum time for the runs of a batch size, unless its first run takes longer: a slow model should not
+/// delay its start. It is longer than a time slice of the scheduler, so that an interrupted run is repeated.
 const MEASURING_TIMEOUT: Duration = Duration::from_millis(5);
 
 /// The time by which a batch may get slower on another runtime: it is not noticeable in a request, and may be
@@ -41,7 +41,7 @@ pub struct BatchCosts {
 /// The cost of a row in a batch of one size.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct BatchCost {
-    /// How many rows the batch has.
+    /// The number of rows in the batch.
     pub rows: usize,
     /// The batch's time divided by its rows, in seconds.
     pub seconds_per_row: f64,

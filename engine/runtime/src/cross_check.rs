@@ -44,9 +44,9 @@ pub struct BackendScores {
 pub struct Comparison {
     /// The backend that the serving one was compared with.
     pub with: BackendKind,
-    /// How many golden rows were scored on both.
+    /// The number of golden rows that were scored on both.
     pub golden_rows: usize,
-    /// How many rows drawn from the training profile were scored on both.
+    /// The number of rows drawn from the training profile that were scored on both.
     pub drawn_rows: usize,
     /// The largest absolute difference of their probabilities.
     pub max_difference: f64,

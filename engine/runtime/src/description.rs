@@ -23,7 +23,7 @@ pub struct ExternalDescription {
 }
 
 /// A human-readable text of what an external file lacks.
-pub const UNPROVEN: &str = "the file is external and has no golden rows: it passed a smoke test on rows made from its inputs, but \
+pub const UNPROVEN: &str = "the file is external and has no golden rows: it passed a smoke test, but \
 nothing verifies that this runtime computes what its trainer computed";
 
 impl Description {

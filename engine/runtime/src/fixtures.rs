@@ -20,7 +20,7 @@ pub type Score = fn(ArrayView2<'_, f32>) -> Vec<f32>;
 /// Scores by a function, whatever the graph says.
 #[derive(Debug, Clone, Copy)]
 pub struct Fake {
-    /// Which backend it claims to be.
+    /// The backend that it claims to be.
     pub kind: BackendKind,
     /// Whether it opens models.
     pub opens: bool,
@@ -97,7 +97,7 @@ impl Session for Scripted {
     }
 }
 
-/// Returns the file of an artifact of [`PHONE`], with this parameter to tell it from others.
+/// Returns the file of an artifact of [`PHONE`], with this parameter to distinguish it from others.
 pub fn artifact(alpha: f64) -> Vec<u8> {
     let value = |name: &str| ValueInfoProto { name: Some(name.to_owned()), ..ValueInfoProto::default() };
     let node = |input: &str, output: &str| NodeProto {

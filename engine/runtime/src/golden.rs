@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::backend::{BackendError, Batch, Input, InputValues, Session, score_every_row};
 
-/// Which graph of an artifact is run.
+/// The graph of an artifact that is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GraphForm {
     /// The full graph, over raw named columns.
@@ -28,7 +28,7 @@ impl GraphForm {
 /// The result of a replay.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Replay {
-    /// How many rows were scored.
+    /// The number of rows that were scored.
     pub rows: usize,
     /// The largest absolute difference from the trainer's probability.
     pub max_difference: f64,
@@ -36,7 +36,7 @@ pub struct Replay {
     pub worst_row: usize,
 }
 
-/// Why golden rows could not be replayed or were not reproduced.
+/// The reason why golden rows could not be replayed or were not reproduced.
 #[derive(Debug, Error)]
 pub enum GoldenError {
     /// The backend cannot score them.

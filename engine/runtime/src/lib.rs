@@ -2,8 +2,8 @@
 //!
 //! A [`Verifier`] opens the bytes of a model file on the first [`backend`] that can run it. An Onnward
 //! artifact must reproduce its [`golden`] rows there, and agree with another backend ([`cross_check`]). An
-//! external ONNX file is run on rows made from its inputs. What passes is a [`VerifiedModel`], which scores
-//! rows:
+//! external ONNX file must score the example of its `config.toml`, or else generated rows. The result is a
+//! [`VerifiedModel`], which scores rows:
 //!
 //! ```
 //! use onnward_rows::{RowParser, RowsLimits};
@@ -25,7 +25,7 @@
 //! # }
 //! ```
 //!
-//! An external file needs no parser either. Its schema encodes raw values:
+//! Rows can also be encoded without a parser. The schema of an external file encodes raw values:
 //!
 //! ```
 //! use onnward_runtime::{BackendChoice, ModelFile, Verifier, load_backends};

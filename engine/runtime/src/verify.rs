@@ -29,7 +29,7 @@ pub struct Verifier {
     pub backends: Vec<Arc<dyn Backend>>,
     /// The limits of a model file. A file that exceeds them is never given to a backend.
     pub bounds: ModelBounds,
-    /// How many sessions a verified model has, one for each thread that scores; at least 1.
+    /// The number of sessions of a verified model, one for each thread that scores; at least 1.
     pub sessions: usize,
     /// The largest batch that will be scored; `None` where that is not known.
     pub max_batch_rows: Option<usize>,

@@ -24,7 +24,7 @@ use self::queue::{PendingRequest, Queue, RunBy};
 use self::runner::BatchRunner;
 use crate::monitor::Monitor;
 
-/// How requests become batches.
+/// The settings of batching.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchingConfig {
     /// The number of worker threads, each with its own session; at least 1.
@@ -33,7 +33,7 @@ pub struct BatchingConfig {
     pub max_batch_rows: Option<usize>,
     /// The largest number of rows in the queue. More are rejected.
     pub max_queue_rows: usize,
-    /// How long a batch that is not full waits for more rows. Zero disables waiting.
+    /// The maximum time that a batch waits for more rows. Zero disables waiting.
     pub max_queue_delay: Duration,
 }
 

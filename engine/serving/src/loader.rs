@@ -59,11 +59,11 @@ use crate::version::ModelVersion;
 pub struct Loader {
     /// Opens and verifies model files.
     pub verifier: Verifier,
-    /// How rows are batched.
+    /// The settings of batching.
     pub batching: BatchingConfig,
     /// Drift settings for artifacts. `None` disables drift.
     pub drift: Option<DriftConfig>,
-    /// How many recent scores an estimate of performance covers at least.
+    /// The minimum number of the latest scores that an estimate of performance covers.
     pub estimate_rows: usize,
     /// The metrics of the batches.
     pub metrics: Arc<Metrics>,

@@ -11,7 +11,7 @@ pub struct ModelVersion {
     pub version: u64,
     /// The SHA-256 of its artifact, in hexadecimal. `None` for predictions stored without one, by an older engine.
     pub sha256: Option<String>,
-    /// The probability from which a row is judged positive.
+    /// The probability from which a row is predicted positive.
     pub threshold: f64,
     /// The label's value of a positive row.
     pub positive: String,
@@ -34,7 +34,7 @@ impl ModelVersion {
 
     /// Returns whether both name the same artifact: by its digest, since repositories can reuse names and numbers.
     ///
-    /// Where one of them has no digest, the threshold and the label must be equal.
+    /// If one of them has no digest, the threshold and the label must be equal.
     pub fn is_same_artifact(&self, other: &Self) -> bool {
         let is_same_number = self.version == other.version && self.model == other.model;
         is_same_number

@@ -33,10 +33,10 @@ use crate::reload::ReloadRequest;
 /// The time that a start waits for the store before it uses the cache.
 const START_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How often the repository is polled.
+/// The settings of the polling of the repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WatchConfig {
-    /// The time between two polls, with a jitter of a fifth.
+    /// The time between two polls, with a jitter of ±20 %.
     pub interval: Duration,
     /// The longest pause after polls that failed.
     pub max_backoff: Duration,
@@ -63,9 +63,9 @@ pub struct WatcherContext {
     pub last_known_good: Mutex<LastKnownGood>,
     /// The alias that is followed.
     pub alias: String,
-    /// How many versions of a model stay loaded.
+    /// The maximum number of loaded versions of each model.
     pub loaded_versions: usize,
-    /// How often the repository is polled.
+    /// The settings of the polling.
     pub config: WatchConfig,
     /// The loader.
     pub loader: Loader,
@@ -337,7 +337,7 @@ impl ModelTask {
     }
 }
 
-/// What was observed of a model.
+/// The observed state of a model.
 #[derive(Debug, Clone)]
 enum Observation {
     /// The repository has it.

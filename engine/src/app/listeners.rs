@@ -91,7 +91,7 @@ impl Listeners {
                 metrics: metrics.connections("admin"),
             };
             servers.push(tokio::spawn(onnward_http::serve(admin, Arc::clone(lifecycle))));
-            tracing::info!(%address, "listening for administrators");
+            tracing::info!(%address, "listening for admin requests");
         }
         tracing::info!(%address, docs = %format_args!("{scheme}://{address}/docs"), "listening");
         RunningListeners(servers)

@@ -14,7 +14,7 @@ use super::error::Invalid;
 /// Authentication and authorization.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuthConfig {
-    /// The file of the API keys. Without keys and tokens, every client that reaches the engine may do anything.
+    /// The file of the API keys. Without keys and tokens, every client has every scope.
     pub keys_file: Option<PathBuf>,
     /// The rules for tokens; `None` disables them.
     pub jwt: Option<TokenRules>,

@@ -45,7 +45,7 @@ pub enum ConfigError {
         key: String,
         /// The source of the value.
         source_name: String,
-        /// What is wrong and what is valid.
+        /// The problem and the valid values.
         problem: String,
     },
     /// A required key that no source sets.
@@ -53,7 +53,7 @@ pub enum ConfigError {
     Unset {
         /// The key.
         key: String,
-        /// How to set it.
+        /// The way to set it.
         problem: String,
     },
 }
@@ -63,7 +63,7 @@ pub enum ConfigError {
 pub struct Invalid {
     /// The key, with its table.
     pub key: &'static str,
-    /// What is wrong and what is valid.
+    /// The problem and the valid values.
     pub problem: String,
 }
 

@@ -154,27 +154,32 @@ const TABLES: &[Table] = &[
             Key::optional(
                 "repository",
                 "\"model-repository\"",
-                "The model repository: a folder, file:///folder or s3://bucket/prefix. It must be \
-                 set.",
+                "The model repository: a folder, file:///folder or s3://bucket/prefix. Required.",
             ),
             Key::new("listen", "\"127.0.0.1:8000\"", "The address to listen on."),
             Key::new(
                 "backend",
                 "\"auto\"",
-                "The runtime: onnxruntime, tract, or auto, which takes the faster one for each model.",
+                "The runtime: onnxruntime, tract or auto. auto uses ONNX Runtime if its library is \
+                 found, except for models that tract scores in half the time or less; without the library \
+                 it uses tract.",
             ),
             Key::optional(
                 "default_model",
                 "\"churn\"",
-                "The model that answers POST /predict; without it, the first by name.",
+                "The model that POST /predict uses; by default the first by name.",
             ),
-            Key::new("alias", "\"champion\"", "The alias whose version is served."),
-            Key::new("required_models", "[]", "The engine is not ready without these models."),
+            Key::new(
+                "alias",
+                "\"champion\"",
+                "The alias whose version is served, unless the model is pinned.",
+            ),
+            Key::new("required_models", "[]", "Models that must be loaded before the engine is ready."),
             Key::new(
                 "loaded_versions",
                 "3",
-                "Loaded versions of a model: the served one, the previous one, then those that \
-                 aliases name.",
+                "Maximum number of loaded versions of each model: the served one, the previous one, then \
+                 those that aliases name.",
             )
             .within(1..=1000),
         ],
@@ -185,29 +190,32 @@ const TABLES: &[Table] = &[
             Key::optional(
                 "endpoint",
                 "\"https://store.example.org\"",
-                "The URL of an S3 store other than AWS itself. What [s3] does not set comes from \
-                 AWS's environment variables and roles.",
+                "The URL of an S3-compatible store other than AWS. Keys of [s3] that are not set default \
+                 to AWS's environment variables and roles.",
             ),
             Key::optional("region", "\"eu-central-1\"", "The region of the store."),
-            Key::optional("access_key_id", "\"…\"", "The access key's id."),
+            Key::optional("access_key_id", "\"…\"", "The access key's ID."),
             Key::optional("secret_access_key", "\"…\"", "The secret access key."),
             Key::optional("session_token", "\"…\"", "The session token of a temporary key."),
             Key::optional(
                 "path_style",
                 "true",
-                "The bucket is in the path of a URL (true, as by default), or in its host name \
+                "Whether URLs contain the bucket in the path (true, the default) or in the host name \
                  (false).",
             ),
-            Key::optional("allow_http", "false", "Allows a store without TLS."),
+            Key::optional("allow_http", "false", "Whether plain HTTP to the store is allowed."),
         ],
     },
     Table {
         name: "watch",
         keys: &[
-            Key::new("interval_ms", "5000", "How often the repository is polled, give or take a fifth.")
-                .within(10..=DAY_MS),
-            Key::new("max_backoff_ms", "60000", "After failed polls the wait doubles, up to this.")
-                .within(10..=DAY_MS),
+            Key::new("interval_ms", "5000", "Poll interval of the repository, ±20 %.").within(10..=DAY_MS),
+            Key::new(
+                "max_backoff_ms",
+                "60000",
+                "Maximum backoff after failed polls. The backoff doubles with each failure.",
+            )
+            .within(10..=DAY_MS),
         ],
     },
     Table {
@@ -215,7 +223,7 @@ const TABLES: &[Table] = &[
         keys: &[Key::new(
             "timeout_ms",
             "10000",
-            "The timeout for a connection to the store, and between two bytes.",
+            "Timeout of a connection to the store, and between two received bytes.",
         )
         .within(100..=TEN_MINUTES_MS)],
     },
@@ -225,12 +233,14 @@ const TABLES: &[Table] = &[
             Key::optional(
                 "folder",
                 "\"/var/cache/onnward\"",
-                "Where fetched models are kept; by default ~/.cache/onnward, for object stores alone.",
+                "The cache folder of downloaded models; by default ~/.cache/onnward for an object store, \
+                 and none for a local folder.",
             ),
             Key::new(
                 "max_bytes",
                 "10737418240",
-                "When the cache is larger, the least recently used files are removed.",
+                "Maximum size of the cache. When it is exceeded, the least recently used files are \
+                 removed.",
             )
             .within(0..=(u64::MAX >> 1)),
         ],
@@ -238,13 +248,18 @@ const TABLES: &[Table] = &[
     Table {
         name: "models",
         keys: &[
-            Key::new("max_bytes", "536870912", "The largest model.onnx that is downloaded and loaded.")
+            Key::new("max_bytes", "536870912", "Maximum size of a model.onnx that is downloaded and loaded.")
                 .within(1024..=MAX_PROTOBUF_BYTES),
-            Key::new("max_nodes", "20000", "The most nodes of a graph.").within(1..=10_000_000),
-            Key::new("max_tree_nodes", "10000000", "The most nodes of all its trees together.")
-                .within(1..=1_000_000_000),
-            Key::new("max_tree_depth", "256", "The greatest depth of a tree.").within(1..=100_000),
-            Key::new("max_features", "10000", "The most features.").within(1..=Schema::MAX_FEATURES as u64),
+            Key::new("max_nodes", "20000", "Maximum number of nodes in a graph.").within(1..=10_000_000),
+            Key::new(
+                "max_tree_nodes",
+                "10000000",
+                "Maximum number of nodes in all trees of a graph together.",
+            )
+            .within(1..=1_000_000_000),
+            Key::new("max_tree_depth", "256", "Maximum depth of a tree.").within(1..=100_000),
+            Key::new("max_features", "10000", "Maximum number of features of a model.")
+                .within(1..=Schema::MAX_FEATURES as u64),
         ],
     },
     Table {
@@ -252,8 +267,8 @@ const TABLES: &[Table] = &[
         keys: &[Key::new(
             "public_keys",
             "[]",
-            "Files of public keys; if there are any, one of them must have signed each served \
-                 version.",
+            "Files of public keys. If the list is not empty, only versions signed with one of these \
+                 keys are served.",
         )],
     },
     Table {
@@ -261,8 +276,8 @@ const TABLES: &[Table] = &[
         keys: &[Key::optional(
             "library",
             "\".onnxruntime/libonnxruntime.so\"",
-            "ONNX Runtime's shared library; by default it is searched for beside the program and \
-                 above it.",
+            "ONNX Runtime's shared library; by default ORT_DYLIB_PATH, else it is searched for in \
+                 the program's folder and the folders above.",
         )],
     },
     Table {
@@ -271,21 +286,25 @@ const TABLES: &[Table] = &[
             Key::new(
                 "workers",
                 "0",
-                "Worker threads of each model, each with its own session; 0 = one per core.",
+                "Number of worker threads of each model, each with its own session; 0 = one per core.",
             )
             .within(0..=1024),
             Key::optional(
                 "max_batch_rows",
                 "1024",
-                "The most rows of a batch; by default measured for each model.",
+                "Maximum number of rows in a batch; by default measured for each model.",
             )
             .within(1..=1_000_000),
-            Key::new("max_queue_rows", "16384", "The most rows that may wait; more are refused with 429.")
-                .within(1..=100_000_000),
+            Key::new(
+                "max_queue_rows",
+                "16384",
+                "Maximum number of queued rows. When the queue is full, requests are rejected with 429.",
+            )
+            .within(1..=100_000_000),
             Key::new(
                 "max_queue_delay_ms",
                 "0",
-                "How long a batch that is not full waits for more rows; 0 = not at all.",
+                "Maximum time that a batch waits for more rows; 0 = no waiting.",
             )
             .within(0..=10_000),
         ],
@@ -293,20 +312,21 @@ const TABLES: &[Table] = &[
     Table {
         name: "http",
         keys: &[
-            Key::new("max_body_bytes", "8388608", "The largest body of a request.").within(1024..=GIBIBYTE),
-            Key::new("max_request_rows", "10000", "The most rows of a request.").within(1..=1_000_000),
+            Key::new("max_body_bytes", "8388608", "Maximum size of a request body.").within(1024..=GIBIBYTE),
+            Key::new("max_request_rows", "10000", "Maximum number of rows in a request.")
+                .within(1..=1_000_000),
             Key::new(
                 "request_timeout_ms",
                 "30000",
-                "The time limit of a request; x-request-timeout-ms may shorten it.",
+                "Timeout of a request. The header x-request-timeout-ms can shorten it.",
             )
             .within(1..=TEN_MINUTES_MS),
-            Key::new("cors_origins", "[]", "Origins whose pages may call the engine (CORS), or \"*\"."),
+            Key::new("cors_origins", "[]", "Origins allowed by CORS, or \"*\"."),
             Key::new(
                 "errors",
                 "\"full\"",
-                "How much an error tells a client: full, or terse, which leaves out the names of \
-                 fields and models and what was wrong with each.",
+                "Detail of error responses: full, or terse, which omits the names of fields and models \
+                 and the problem of each.",
             ),
         ],
     },
@@ -316,16 +336,16 @@ const TABLES: &[Table] = &[
             Key::optional(
                 "certificate_file",
                 "\"server.pem\"",
-                "The certificate and its chain, in PEM. Without a certificate the engine speaks plain \
-                 HTTP.",
+                "The certificate and its chain, in PEM. Without a certificate, plain HTTP is served.",
             ),
             Key::optional("private_key_file", "\"server.key\"", "The certificate's private key, in PEM."),
             Key::optional(
                 "client_ca_file",
                 "\"clients.pem\"",
-                "With it, only clients with a certificate of this authority are accepted.",
+                "The CA certificate for client certificates (mutual TLS). If set, only clients with a \
+                 certificate of this CA are accepted.",
             ),
-            Key::new("min_version", "\"1.2\"", "The oldest TLS version: 1.2 or 1.3."),
+            Key::new("min_version", "\"1.2\"", "Minimum TLS version: 1.2 or 1.3."),
         ],
     },
     Table {
@@ -336,7 +356,11 @@ const TABLES: &[Table] = &[
                 "\"127.0.0.1:8001\"",
                 "The address of the admin routes; without it they are disabled.",
             ),
-            Key::optional("audit_file", "\"audit.jsonl\"", "A file with one line for each admin request."),
+            Key::optional(
+                "audit_file",
+                "\"audit.jsonl\"",
+                "The audit file, with one line for each admin request.",
+            ),
         ],
     },
     Table {
@@ -345,48 +369,49 @@ const TABLES: &[Table] = &[
             Key::new(
                 "max_connections",
                 "0",
-                "0 = the open-file limit, at most 8,192. When full, the longest-idle connection is \
-                 closed.",
+                "Maximum number of connections; 0 = the open-file limit, at most 8,192. At the maximum, \
+                 the longest-idle connection is closed.",
             )
             .within(0..=1_000_000),
             Key::new(
                 "max_requests",
                 "16384",
-                "Requests that are answered at once; more are refused with 503.",
+                "Maximum number of concurrent requests; further ones are rejected with 503.",
             )
             .within(1..=1_000_000),
-            Key::new("max_headers", "64", "The most header fields of a request.").within(16..=1000),
-            Key::new("max_header_bytes", "32768", "The most bytes of a request's head.")
+            Key::new("max_headers", "64", "Maximum number of header fields in a request.").within(16..=1000),
+            Key::new("max_header_bytes", "32768", "Maximum size of a request's head.")
                 .within(8192..=1024 * 1024),
-            Key::new("max_streams", "128", "Requests under way on one HTTP/2 connection.").within(1..=10_000),
+            Key::new("max_streams", "128", "Maximum number of concurrent requests on one HTTP/2 connection.")
+                .within(1..=10_000),
             Key::new(
                 "requests_per_second_per_address",
                 "0",
-                "The most requests per second of each address; 0 = no limit.",
+                "Maximum rate of requests per second of each client address; 0 = no limit.",
             )
             .within(0..=1_000_000),
             Key::new(
                 "burst_per_address",
                 "0",
-                "How many requests of an address may come at once; 0 = as many as in a second.",
+                "Maximum burst of requests of each client address; 0 = the rate of one second.",
             )
             .within(0..=1_000_000),
             Key::new(
                 "requests_per_second_per_key",
                 "0",
-                "The most requests per second of each API key or token; 0 = no limit.",
+                "Maximum rate of requests per second of each API key or token; 0 = no limit.",
             )
             .within(0..=1_000_000),
             Key::new(
                 "burst_per_key",
                 "0",
-                "How many requests of a key or token may come at once; 0 = as many as in a second.",
+                "Maximum burst of requests of each API key or token; 0 = the rate of one second.",
             )
             .within(0..=1_000_000),
             Key::new(
                 "trusted_proxies",
                 "[]",
-                "Networks whose X-Forwarded-For is believed, such as the load balancer's.",
+                "Networks whose X-Forwarded-For header is trusted, such as the load balancer's.",
             ),
         ],
     },
@@ -396,14 +421,20 @@ const TABLES: &[Table] = &[
             Key::optional(
                 "keys_file",
                 "\"keys.toml\"",
-                "The file of API keys. Without keys and tokens, the engine listens on the loopback \
-                 alone, and anybody there may do anything.",
+                "The file of API keys. Without API keys and tokens, the engine listens only on the \
+                 loopback interface, and every client has every scope.",
             ),
-            Key::new("protect", "[]", "Routes that need a key as well: \"metrics\", \"docs\"."),
+            Key::new(
+                "protect",
+                "[]",
+                "Further routes that require an API key or token with the scope read: \"metrics\", \
+                 \"docs\".",
+            ),
             Key::new(
                 "allow_everybody",
                 "false",
-                "Listens elsewhere without keys too, behind something that checks who calls.",
+                "Whether the engine may listen on other interfaces without authentication. Only for an \
+                 engine behind a proxy that authenticates clients.",
             ),
         ],
     },
@@ -413,32 +444,36 @@ const TABLES: &[Table] = &[
             Key::optional(
                 "jwks",
                 "\"https://login.example.com/jwks.json\"",
-                "The issuer's key set: a file or a URL. Without it no token is accepted.",
+                "The issuer's key set (JWKS): a file or a URL. Without it, no token is accepted.",
             ),
             Key::optional(
                 "issuer",
                 "\"https://login.example.com/\"",
-                "The required `iss` of tokens; needed with jwks.",
+                "The required `iss` claim of tokens; must be set if jwks is.",
             ),
-            Key::optional("audience", "\"onnward\"", "The required `aud` of tokens; needed with jwks."),
+            Key::optional(
+                "audience",
+                "\"onnward\"",
+                "The required `aud` claim of tokens; must be set if jwks is.",
+            ),
             Key::new(
                 "scope_claim",
                 "\"scope\"",
-                "The claim that holds the scopes, or a path such as realm_access.roles.",
+                "The claim that contains the scopes, or a path such as realm_access.roles.",
             ),
             Key::new(
                 "scope_prefix",
                 "\"\"",
-                "What precedes predict, read and admin in that claim, such as \"onnward:\".",
+                "The prefix of predict, read and admin in that claim, such as \"onnward:\".",
             ),
-            Key::new("name_claim", "\"sub\"", "The claim that names the caller."),
+            Key::new("name_claim", "\"sub\"", "The claim that contains the client's name."),
             Key::new(
                 "algorithms",
                 "[\"HS256\", \"RS256\", \"ES256\", \"EdDSA\"]",
-                "Accepted algorithms; HS256 only with secrets from a file.",
+                "Accepted signature algorithms. HS256 is accepted only with secrets from a file.",
             ),
-            Key::new("leeway_s", "30", "How far the issuer's clock may be off.").within(0..=300),
-            Key::new("refresh_s", "300", "How often a key set is fetched again.").within(30..=86_400),
+            Key::new("leeway_s", "30", "Maximum clock difference to the issuer.").within(0..=300),
+            Key::new("refresh_s", "300", "Refresh interval of the key set.").within(30..=86_400),
         ],
     },
     Table {
@@ -447,10 +482,11 @@ const TABLES: &[Table] = &[
             Key::new(
                 "grace_ms",
                 "1000",
-                "How long the engine still accepts requests after it has become unready.",
+                "Time during which a stopping engine reports that it is not ready and still accepts \
+                 requests.",
             )
             .within(0..=TEN_MINUTES_MS),
-            Key::new("drain_timeout_ms", "25000", "How long requests in flight may then take.")
+            Key::new("drain_timeout_ms", "25000", "Timeout of requests in flight, after the grace time.")
                 .within(0..=TEN_MINUTES_MS),
         ],
     },
@@ -460,27 +496,39 @@ const TABLES: &[Table] = &[
             Key::optional(
                 "format",
                 "\"json\"",
-                "pretty or json; by default pretty on a terminal and json elsewhere.",
+                "Format: pretty or json; by default pretty on a terminal and json elsewhere.",
             ),
-            Key::new("level", "\"info\"", "error, warn, info, debug or trace."),
+            Key::new("level", "\"info\"", "Minimum level: error, warn, info, debug or trace."),
             Key::new(
                 "access_sample",
                 "1.0",
-                "The share of requests that leave a line. Requests with a 5xx and slow ones always \
-                 do, successful probes never.",
+                "Sampling rate of the access log. Requests with a 5xx status and slow requests are \
+                 always logged, also those of probes; other successful probes never.",
             )
             .between(0.0, 1.0),
-            Key::new("access_slow_ms", "1000", "From this duration on a request is slow.")
+            Key::new("access_slow_ms", "1000", "Duration from which a request is slow.")
                 .within(0..=TEN_MINUTES_MS),
-            Key::new("values", "false", "For development: writes what requests hold, at level debug."),
+            Key::new(
+                "values",
+                "false",
+                "Whether request bodies are logged, at level debug; for development.",
+            ),
         ],
     },
     Table {
         name: "metrics",
         keys: &[
             Key::new("enabled", "true", "Whether requests and predictions are counted."),
-            Key::new("risk_bands", "[0.3, 0.6]", "The edges between the bands of risk: low, medium, high."),
-            Key::new("certificates", "[]", "PEM files whose expiry is shown, such as the load balancer's."),
+            Key::new(
+                "risk_bands",
+                "[0.3, 0.6]",
+                "The probabilities that separate the risk bands: low, medium, high.",
+            ),
+            Key::new(
+                "certificates",
+                "[]",
+                "Further PEM files whose expiry is exported as a metric, such as the load balancer's.",
+            ),
         ],
     },
     Table {
@@ -490,27 +538,35 @@ const TABLES: &[Table] = &[
             Key::new(
                 "window_rows",
                 "10000",
-                "A window ends after so many rows, or after `window_seconds`, whichever comes first.",
+                "Maximum number of rows in a window. A window ends at this number or after \
+                 `window_seconds`, whichever is first.",
             )
             .within(10..=100_000_000),
             Key::new(
                 "window_seconds",
                 "86400",
-                "A window ends after so many seconds, or after `window_rows`, whichever comes first.",
+                "Maximum length of a window. A window ends after this time or at `window_rows`, \
+                 whichever is first.",
             )
             .within(1..=YEAR_SECONDS),
-            Key::new("min_rows", "500", "With fewer rows a window is not judged.").within(10..=100_000_000),
-            Key::new("sample", "1.0", "The share of rows that are counted.").between(1e-06, 1.0),
+            Key::new("min_rows", "500", "Minimum number of rows in a window for a result.")
+                .within(10..=100_000_000),
+            Key::new("sample", "1.0", "Sampling rate of rows.").between(1e-06, 1.0),
             Key::new(
                 "max_rows_per_second",
                 "10000",
-                "The most rows of each version that are counted in a second; above it rows are \
-                 sampled.",
+                "Maximum number of rows per second and version that are counted. Above it, a random \
+                 sample of the rows is counted.",
             )
             .within(1..=100_000_000),
-            Key::new("alpha", "0.01", "At most this share of windows is a false alarm.").between(1e-09, 0.5),
-            Key::new("psi_threshold", "0.1", "A smaller population stability index is not reported.")
-                .between(0.0, 100.0),
+            Key::new("alpha", "0.01", "Significance level: the maximum share of windows with a false alarm.")
+                .between(1e-09, 0.5),
+            Key::new(
+                "psi_threshold",
+                "0.1",
+                "Minimum population stability index (PSI) that is reported as drift.",
+            )
+            .between(0.0, 100.0),
         ],
     },
     Table {
@@ -519,20 +575,30 @@ const TABLES: &[Table] = &[
             Key::optional(
                 "folder",
                 "\"/var/lib/onnward\"",
-                "Where predictions and their ground truth are kept; without it none is.",
+                "The folder of predictions and their ground truth; without it, none are stored.",
             ),
-            Key::new("retention_days", "90", "How long predictions are kept.").within(1..=3650),
+            Key::new("retention_days", "90", "Retention of predictions.").within(1..=3650),
             Key::new(
                 "max_predictions",
                 "10000000",
-                "The oldest are removed first. Each takes 70 bytes, or 184 with the customer's key.",
+                "Maximum number of stored predictions; the oldest are removed first. Each takes 70 \
+                 bytes, or 184 with the customer's key.",
             )
             .within(1_000..=10_000_000_000),
-            Key::new("window_days", "30", "How long an outcome counts after it came.").within(1..=3650),
-            Key::new("window_outcomes", "10000", "The most outcomes of a version that count: the last ones.")
-                .within(10..=1_000_000),
-            Key::new("estimate_rows", "10000", "The fewest scores that an estimate covers: the last ones.")
-                .within(100..=100_000_000),
+            Key::new("window_days", "30", "Period of outcomes that count, from when they were received.")
+                .within(1..=3650),
+            Key::new(
+                "window_outcomes",
+                "10000",
+                "Maximum number of the latest outcomes of each version that count.",
+            )
+            .within(10..=1_000_000),
+            Key::new(
+                "estimate_rows",
+                "10000",
+                "Minimum number of the latest scores of each version that an estimate covers.",
+            )
+            .within(100..=100_000_000),
         ],
     },
     Table {
@@ -541,20 +607,21 @@ const TABLES: &[Table] = &[
             Key::optional(
                 "place",
                 "\"s3://bucket/captures\"",
-                "An object store such as s3://bucket/captures, or a folder; without it nothing is \
-                 captured.",
+                "The destination: a folder or an object store such as s3://bucket/captures. Without it, \
+                 nothing is captured.",
             ),
-            Key::new("sample", "0.01", "The share of the answered requests.").between(0.0, 1.0),
-            Key::new("redact", "[]", "Features whose values are left out."),
-            Key::new("identifier", "false", "Whether the identifier is written."),
-            Key::new("max_file_bytes", "16777216", "A file is written when it has this size.")
+            Key::new("sample", "0.01", "Sampling rate of answered requests.").between(0.0, 1.0),
+            Key::new("redact", "[]", "Features whose values are omitted."),
+            Key::new("identifier", "false", "Whether the row's identifier is written."),
+            Key::new("max_file_bytes", "16777216", "Size at which a file is written.")
                 .within(1024..=GIBIBYTE),
-            Key::new("max_file_age_ms", "300000", "A file is written when it is this old, however small.")
+            Key::new("max_file_age_ms", "300000", "Age at which a file is written, whatever its size.")
                 .within(100..=DAY_MS),
             Key::new(
                 "max_waiting_bytes",
                 "67108864",
-                "The most bytes in memory while the place is slow; more is lost, and counted.",
+                "Maximum size of the lines in memory while the destination is slow. Further lines are \
+                 dropped, and counted by a metric.",
             )
             .within(1024..=4 * GIBIBYTE),
         ],
@@ -565,14 +632,20 @@ const TABLES: &[Table] = &[
             Key::optional(
                 "endpoint",
                 "\"http://127.0.0.1:4318\"",
-                "A collector (OTLP over HTTP); without it nothing is sent.",
+                "The URL of a collector (OTLP over HTTP); without it, no traces are sent.",
             ),
-            Key::new("sample", "1.0", "The share of the requests whose caller has not decided.")
-                .between(0.0, 1.0),
+            Key::new(
+                "sample",
+                "1.0",
+                "Sampling rate of traces that begin here. Requests with a valid traceparent header keep \
+                 the client's decision.",
+            )
+            .between(0.0, 1.0),
             Key::optional(
                 "headers_file",
                 "\"otlp-headers\"",
-                "Lines of `name: value`, sent as headers to authenticate.",
+                "A file of headers sent to the collector, such as its authentication: lines \
+                 of `name: value`.",
             ),
         ],
     },

@@ -197,7 +197,8 @@ fn a_bad_value_is_named_with_its_source_and_what_is_valid() {
     refuses("[log]\nlevel = 'loud'", &[], &["`log.level`", "\"loud\"", "`debug`"]);
 }
 
-/// Every number with a range tells it, whatever is given instead; no message names a type of Rust.
+/// The error for every number with a range states the range, whatever the invalid value is. No message names
+/// a Rust type.
 #[test]
 fn what_is_not_a_value_of_its_key_is_told_what_is() {
     for (path, key) in keys::all() {

@@ -28,11 +28,11 @@ pub struct AuditError {
 /// An admin request that was answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AdminAction {
-    /// When, in RFC 3339 and UTC.
+    /// The time, in RFC 3339 and UTC.
     pub time: String,
     /// The caller's name. `None` if no key is required or the caller is unknown.
     pub who: Option<String>,
-    /// The address that the request came from.
+    /// The client's address.
     pub from: Option<IpAddr>,
     /// The method and the path.
     pub action: String,
@@ -97,7 +97,7 @@ impl Audit {
         tracing::info!(
             target: AUDIT,
             caller = who.as_deref(), client = from.map(display), action = what, outcome, status, request_id,
-            "an administrator's request"
+            "admin request"
         );
         let Some(file) = self.file.clone() else { return };
         let written = spawn_blocking(move || append(&file, &action)).await;

@@ -77,7 +77,7 @@ pub struct Log(Option<BufferedWriter>);
 /// Installs the process's log, including panics. An installed one stays.
 ///
 /// # Errors
-/// The operating system's, if it gives no thread.
+/// The operating system's, if no thread can be started.
 pub fn init(config: LogConfig) -> io::Result<Log> {
     let terminal = stderr().is_terminal();
     let format = config.format.unwrap_or(if terminal { LogFormat::Pretty } else { LogFormat::Json });

@@ -121,7 +121,7 @@ impl Metrics {
         let registry = Registry::new();
         let r = &registry;
         let labels = ["version", "os", "arch"];
-        let build = gauges(r, "onnward_build_info", "What is running; the value is always 1.", &labels)?;
+        let build = gauges(r, "onnward_build_info", "Version and platform; the value is always 1.", &labels)?;
         let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), os, arch]).set(1);
         Ok(Self {
@@ -136,7 +136,7 @@ impl Metrics {
             log_lines_lost: counter(
                 r,
                 "onnward_log_lines_lost_total",
-                "Lines of the log that were lost because standard error was read too slowly.",
+                "Log lines lost because standard error was read too slowly.",
             )?,
             outcomes: OutcomeMetrics::new(r)?,
             models: ModelGauges::new(r)?,

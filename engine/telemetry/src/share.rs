@@ -39,7 +39,7 @@ pub struct Sampler {
     share: Share,
     /// A number is sampled if its upper 53 bits are below this bound.
     bound: u64,
-    /// How many requests were asked about, from a random start. So instances sample independently.
+    /// The number of decisions so far, from a random start. So instances sample independently.
     asked: AtomicU64,
 }
 

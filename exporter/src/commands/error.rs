@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::export::ExportError;
 use crate::report::ReportError;
 
-/// Why a command failed.
+/// The reason why a command failed.
 #[derive(Debug, Error)]
 pub enum CommandError {
     /// A file cannot be read.
@@ -60,7 +60,7 @@ pub enum CommandError {
         source: Box<ExternalError>,
     },
     /// A config.toml was given for a file that needs none.
-    #[error("{path} describes itself: omit --config, which is for external ONNX files")]
+    #[error("{path} contains its own metadata: omit --config, which is for external ONNX files")]
     NeedlessConfig {
         /// The file.
         path: PathBuf,
@@ -104,7 +104,7 @@ pub enum CommandError {
     #[error(transparent)]
     Signature(#[from] SignatureError),
     /// A new key would overwrite a file.
-    #[error("{path} is there already, and a key never overwrites a file: choose another name with --out")]
+    #[error("{path} already exists, and a key never overwrites a file: choose another name with --out")]
     KeyExists {
         /// The file.
         path: PathBuf,

@@ -115,7 +115,7 @@ async fn promote_new(
 struct Contents {
     /// The fingerprint of an artifact's schema; `None` for an external file.
     fingerprint: Option<String>,
-    /// How an external file is served.
+    /// The interpretation of an external file.
     external: Option<ExternalReading>,
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::CommandError;
 use crate::cli::OutputFormat;
 
-/// Prints a result in the format that was asked for.
+/// Prints a result in the requested format.
 pub fn print(format: OutputFormat, result: &(impl Serialize + Display)) -> Result<(), CommandError> {
     match format {
         OutputFormat::Text => print_text(&result.to_string()),

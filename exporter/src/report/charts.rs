@@ -70,7 +70,7 @@ pub(super) struct Curve<'a> {
     pub(super) form: Form,
 }
 
-/// How the points of a curve are connected.
+/// The connection of a curve's points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     /// By straight lines.
@@ -78,7 +78,7 @@ pub(super) enum Form {
     /// By straight lines, with a dot at each point: for few points that stand for many rows each.
     Dots,
     /// By steps, vertical and then horizontal: there is no threshold between two points. The area below is
-    /// the average precision, which gives each step in recall the precision at its end.
+    /// the average precision, which weights each step in recall by the precision at its end.
     Steps,
 }
 

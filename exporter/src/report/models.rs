@@ -226,7 +226,7 @@ struct Figure {
     better: Better,
 }
 
-/// Which of two values is better.
+/// The better one of two values.
 #[derive(Debug, Clone, Copy)]
 enum Better {
     Higher,
@@ -281,21 +281,23 @@ const FIGURES: [Figure; 10] = [
     },
     Figure {
         name: "ROC AUC",
-        explanation: "How often a customer who left is scored above one who stayed. 0.5 is a coin toss, 1 is perfect.",
+        explanation: "The probability that a customer who left is scored above one who stayed. 0.5 is \
+                      random, 1 is perfect.",
         value: |candidate| candidate.test.roc_auc,
         show: three,
         better: Better::Higher,
     },
     Figure {
         name: "Average precision",
-        explanation: "Precision averaged over every recall. A coin toss reaches the share of those who left.",
+        explanation: "Precision averaged over every recall. A random score reaches the share of those who \
+                      left.",
         value: |candidate| candidate.test.average_precision,
         show: three,
         better: Better::Higher,
     },
     Figure {
         name: "Accuracy",
-        explanation: "The share of all customers judged rightly.",
+        explanation: "The share of all customers classified correctly.",
         value: |candidate| candidate.test.accuracy,
         show: three,
         better: Better::Higher,
@@ -323,7 +325,7 @@ const FIGURES: [Figure; 10] = [
     },
     Figure {
         name: "Log loss",
-        explanation: "How surprised the probabilities were by the truth, in nats. Lower is better.",
+        explanation: "The mean negative log-likelihood of the true labels, in nats. Lower is better.",
         value: |candidate| candidate.test.log_loss,
         show: three,
         better: Better::Lower,
@@ -337,7 +339,8 @@ const FIGURES: [Figure; 10] = [
     },
     Figure {
         name: "Fit time",
-        explanation: "For the final fit on all training rows, on the machine that trained it. It differs from run to run.",
+        explanation: "For the final fit on all training rows, on the machine that trained it. It differs \
+                      from run to run.",
         value: |candidate| candidate.fit_seconds,
         show: duration,
         better: Better::Neither,

@@ -167,13 +167,13 @@ fn key_figures(comparison: &Comparison, winner: &Model<'_>) -> Vec<KeyFigure> {
         KeyFigure {
             value: fixed(test.roc_auc, 3),
             name: "ROC AUC",
-            meaning: "0.5 is a coin toss, 1 is perfect".to_owned(),
+            meaning: "0.5 is random, 1 is perfect".to_owned(),
         },
         KeyFigure {
             value: if flagged > 0 { percent(test.precision) } else { NONE.to_owned() },
             name: "Precision",
             meaning: match flagged {
-                0 => format!("nobody is flagged at {}", comparison.threshold),
+                0 => format!("no customer is flagged at {}", comparison.threshold),
                 _ => format!("of those flagged at {} really left", comparison.threshold),
             },
         },

@@ -18,7 +18,7 @@ use crate::fitted::{FittedForest, Node, Tree};
 use crate::parameters::ForestParams;
 use crate::random::{Purpose, generator};
 
-/// Why no forest could be fitted.
+/// The reason why no forest could be fitted.
 #[derive(Debug, Error)]
 pub enum SmartcoreError {
     /// smartcore failed to fit the forest.

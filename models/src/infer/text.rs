@@ -12,7 +12,7 @@ pub(super) fn write(name: &str, file: &str, columns: &[ColumnStats], proposal: &
     let label = &columns[proposal.label];
     let mut lines = vec![
         format!("# Proposed from {file:?}, {} rows. Review it before training:", label.rows),
-        "# is the label right, are the features known before a customer leaves, may other values come?"
+        "# is the label right, are the features known before a customer leaves, may other values occur?"
             .to_owned(),
         "# A `description` for each feature is shown in the engine's documentation.".to_owned(),
         String::new(),
@@ -23,7 +23,7 @@ pub(super) fn write(name: &str, file: &str, columns: &[ColumnStats], proposal: &
         lines.push(format!("identifier = {}", quote(&columns[identifier].name)));
     }
     write_ignored(columns, proposal, &mut lines);
-    lines.push("# The probability from which a customer is judged positive.".to_owned());
+    lines.push("# The probability from which a customer is predicted positive.".to_owned());
     lines.push("threshold = 0.5".to_owned());
     lines.push("# The features by which results are broken down.".to_owned());
     lines.push(format!("segments = [{}]", segments(columns, proposal).join(", ")));

@@ -23,7 +23,8 @@ const MAX_STEPS: u64 = 100;
 const LOSS_ROUNDING: f64 = 1e-12;
 /// The smallest share of a step that is tried before the descent is given up.
 const SMALLEST_STEP: f64 = 1e-6;
-/// What is added to the diagonal of the Hessian, relative to its largest entry, until it can be factored.
+/// The values added to the diagonal of the Hessian, relative to its largest entry, in turn until it can be
+/// factored.
 const RIDGES: [f64; 5] = [1e-12, 1e-9, 1e-6, 1e-3, 1.0];
 
 /// Fits a logistic regression on features `[rows, features]` as the preprocessing transforms them, on all

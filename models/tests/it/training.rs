@@ -198,7 +198,7 @@ fn a_plan_that_does_not_fit_the_data_is_rejected_in_words() {
     assert!(rejected(TrainingPlan { test_fraction: 1.0, ..small_plan() }).contains("between 0 and 1"));
     let forest = ForestParams { trees: 0, ..ForestParams::default() };
     let message = rejected(TrainingPlan { candidates: vec![forest.into()], ..small_plan() });
-    assert_eq!(message, "forest: trees = 0 is not usable: it must be 1 or more");
+    assert_eq!(message, "forest: trees = 0 is invalid: it must be 1 or more");
 
     let linfa =
         CandidateParams { solver: Solver::Linfa, settings: Settings::Forest(ForestParams::default()) };
@@ -230,7 +230,7 @@ fn every_estimator_has_default_settings_that_train() {
     }
 }
 
-/// Rows are divided, and their sums added, by rules that know nothing of threads.
+/// Rows are divided, and their sums added, by rules that do not depend on the number of threads.
 #[test]
 fn the_number_of_threads_changes_no_model() {
     let data = bank();

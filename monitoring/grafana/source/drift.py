@@ -264,8 +264,8 @@ def _outcomes():
         row("Outcomes"),
         graph(
             "Outcomes",
-            "A second, by what became of them. Contradicting: two sources disagree about one customer. Late: they "
-            "come after the retention of predictions, lengthen it.",
+            "Outcomes per second, by result. Contradicting: two sources disagree about one customer. Late: received "
+            "after the retention of predictions; lengthen it.",
             "cps",
             query(f"sum by (result) (rate(onnward_outcomes_total{{{VERSION}}}[$__rate_interval]))", "{{result}}"),
             query(f"sum(rate(onnward_outcomes_unknown_total{{{ENGINE}}}[$__rate_interval]))", "unknown"),

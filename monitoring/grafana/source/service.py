@@ -98,7 +98,7 @@ def _healthy():
         ),
         stat(
             "Alerts that fire",
-            "Of all that Prometheus knows of Onnward. Above 0: each has a section of its name in the runbook.",
+            "All alerts of Onnward in Prometheus that fire. Above 0: each has a section of its name in the runbook.",
             "short",
             now('count(ALERTS{alertname=~"Onnward.*",alertstate="firing"}) or vector(0)'),
             bad_above(1, 1),

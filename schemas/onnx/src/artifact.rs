@@ -89,19 +89,19 @@ pub const LABEL: &str = "label";
 /// ```
 #[derive(Debug, Clone)]
 pub struct Artifact {
-    /// What the file says about itself.
+    /// The file's metadata.
     pub metadata: Metadata,
     model: ModelProto,
 }
 
-/// Why bytes are not an artifact.
+/// The reason why bytes are not an artifact.
 #[derive(Debug, Error)]
 pub enum ArtifactError {
     /// The file is empty.
     #[error("the file is empty: it is not an ONNX model")]
     Empty,
-    /// The bytes are not an ONNX model. The decoder's own message would help only people who know the wire
-    /// format.
+    /// The bytes are not an ONNX model. The decoder's own message helps only readers who are familiar with
+    /// the wire format.
     #[error("not an ONNX file")]
     NotOnnx,
     /// The bytes can be decoded, as many can, but hold no graph.
@@ -126,11 +126,11 @@ pub enum ArtifactError {
     Property {
         /// The property's key.
         key: &'static str,
-        /// What is wrong with it.
+        /// The parser's error.
         source: serde_json::Error,
     },
     /// A figure in the metadata is not one that a trainer writes.
-    #[error("the file's metadata are not usable: {0}; export it again with `onnward-exporter train`")]
+    #[error("the file's metadata are invalid: {0}; export it again with `onnward-exporter train`")]
     Metadata(#[from] MetadataError),
     /// Two parts of the file contradict each other.
     #[error("the file is inconsistent: {0}")]
@@ -197,7 +197,7 @@ impl Artifact {
         Ok(Self { metadata, model })
     }
 
-    /// Encodes the artifact's file. The same artifact always gives the same bytes.
+    /// Encodes the artifact's file. The same artifact is always encoded as the same bytes.
     pub fn encode(&self) -> Vec<u8> {
         self.model.encode_to_vec()
     }

@@ -58,8 +58,8 @@ impl Default for ModelBounds {
 
 /// The largest metadata, in bytes, of a model with few features.
 const MAX_METADATA_BYTES: usize = 32 * 1024 * 1024;
-/// How many bytes of metadata a feature may have beyond that. The trainer writes some 400: its definition, its
-/// profile and its values in the golden rows.
+/// The additional bytes of metadata that are permitted per feature. The trainer writes some 400: its
+/// definition, its profile and its values in the golden rows.
 const METADATA_BYTES_PER_FEATURE: usize = 1024;
 /// The most golden rows; the exporter writes a few dozen.
 const MAX_GOLDEN_ROWS: usize = 10_000;

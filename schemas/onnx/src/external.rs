@@ -2,7 +2,7 @@
 //! Keras.
 //!
 //! Such a file describes its inputs and outputs, but not their meaning. An [`ExternalConfig`] beside it adds
-//! what is missing. An [`ExternalError`] tells what to write there.
+//! what is missing. An [`ExternalError`] states the missing lines.
 
 mod config;
 mod error;

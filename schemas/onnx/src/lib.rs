@@ -1,7 +1,7 @@
 //! The artifact's wire format: an ONNX file whose metadata describes it.
 //!
-//! The exporter writes these messages, and the engine reads them. This crate is the one place that knows
-//! their bytes, so that neither half imports the other.
+//! The exporter writes these messages, and the engine reads them. Only this crate encodes and decodes
+//! them, so that neither half imports the other.
 
 mod artifact;
 mod bounds;

@@ -1,5 +1,4 @@
-//! The metadata as `metadata_props`: one property a part. So a tool that does not know Onnward can read the
-//! figures or the schema.
+//! The metadata as `metadata_props`: one property a part. So other tools can read the figures or the schema.
 
 use std::collections::HashMap;
 

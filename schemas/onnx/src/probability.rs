@@ -1,6 +1,6 @@
 use crate::artifact::PROBABILITIES;
 
-/// How the probability of the positive label is read from a graph's output.
+/// The way to read the probability of the positive label from a graph's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbabilityOutput {
     /// The output's name. It holds float or double numbers of shape `[rows]` or `[rows, columns]`.

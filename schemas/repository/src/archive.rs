@@ -10,7 +10,7 @@ use crate::store::Repository;
 #[derive(Debug, Clone)]
 pub struct Archive(Repository);
 
-/// Why a file could not be put into an archive.
+/// The reason why a file could not be written to an archive.
 #[derive(Debug, Error)]
 pub enum ArchiveError {
     /// The location is none, or a folder that cannot be written.
@@ -18,7 +18,7 @@ pub enum ArchiveError {
     Open {
         /// The location, without credentials.
         location: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// The store failed or did not answer. The file may be there all the same.
@@ -28,11 +28,11 @@ pub enum ArchiveError {
         path: String,
         /// The archive.
         place: String,
-        /// What the store says.
+        /// The store's error.
         source: Box<RepositoryError>,
     },
     /// Another file has this path already.
-    #[error("cannot write {path} to {place}: another file is there already")]
+    #[error("cannot write {path} to {place}: another file already exists there")]
     Taken {
         /// The file.
         path: String,

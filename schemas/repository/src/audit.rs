@@ -25,7 +25,8 @@ const MAX_ENTRY_BYTES: u64 = 64 * 1024;
 /// The longest reason that is stored, in characters.
 const MAX_REASON: usize = 2000;
 
-/// The user and machine behind an action, as they name themselves. The store knows them by their keys.
+/// The user and machine behind an action, as reported by the client. The store identifies them only by their
+/// keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
     /// The user's name.
@@ -50,7 +51,7 @@ pub struct Action {
 pub struct AuditEntry {
     /// The unique id of the action.
     pub id: String,
-    /// When it began, in RFC 3339 and UTC.
+    /// Its start, in RFC 3339 and UTC.
     pub time: String,
     /// The user.
     pub who: String,
@@ -63,12 +64,12 @@ pub struct AuditEntry {
     pub model: Option<String>,
     /// A description for people.
     pub what: String,
-    /// How it ended.
+    /// Its result.
     #[serde(flatten)]
     pub ending: Ending,
 }
 
-/// How an action ended.
+/// The result of an action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "lowercase")]
 pub enum Ending {

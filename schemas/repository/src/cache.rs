@@ -20,7 +20,7 @@ const OBJECTS: &str = "objects";
 const STATE: &str = "state";
 /// Files that are being written.
 const PARTIAL: &str = "partial";
-/// How often a new name is tried for a file.
+/// The maximum number of names that are tried for a file.
 const ATTEMPTS: usize = 4;
 
 /// A folder of downloaded artifacts, with a bound on its size. A clone is the same cache.

@@ -23,7 +23,7 @@ impl Default for RepositoryConfig {
     }
 }
 
-/// How to reach an S3 store. A setting that is absent comes from AWS's usual environment: `AWS_REGION`,
+/// The settings of an S3 store. A setting that is absent is read from AWS's usual environment: `AWS_REGION`,
 /// `AWS_ACCESS_KEY_ID` or the file named by `AWS_ACCESS_KEY_ID_FILE`, `AWS_ENDPOINT_URL`, web identities,
 /// container and instance roles, and so on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]

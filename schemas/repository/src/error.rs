@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::pointer::Pointer;
 use crate::signature::SignatureError;
 
-/// Why an operation on a model repository failed.
+/// The reason why an operation on a model repository failed.
 #[derive(Debug, Error)]
 pub enum RepositoryError {
     /// The local folder does not exist.
@@ -24,7 +24,7 @@ pub enum RepositoryError {
     Location {
         /// The location, without credentials.
         location: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// A name cannot be a folder's name.
@@ -38,7 +38,7 @@ pub enum RepositoryError {
     Read {
         /// The file.
         path: String,
-        /// What the store says.
+        /// The store's error.
         source: object_store::Error,
     },
     /// The store failed while a file was written or deleted.
@@ -46,12 +46,12 @@ pub enum RepositoryError {
     Write {
         /// The file.
         path: String,
-        /// What the store says.
+        /// The store's error.
         source: object_store::Error,
     },
     /// The store does not answer, or stopped in the middle of a file.
     #[error(
-        "cannot {what}: the store {store} was silent for {timeout:?}: check the network and the endpoint"
+        "cannot {what}: the store {store} did not respond for {timeout:?}: check the network and the endpoint"
     )]
     Timeout {
         /// The operation: `read` or `write`, and the file.
@@ -105,15 +105,15 @@ pub enum RepositoryError {
         limit: u64,
     },
     /// A manifest or a pointer's entry cannot be parsed.
-    #[error("{path} is not what it should be: {source}")]
+    #[error("{path} is invalid: {source}")]
     Malformed {
         /// The file.
         path: String,
-        /// What is wrong with it.
+        /// The parser's error.
         source: serde_json::Error,
     },
     /// A file that should be text is not.
-    #[error("{path} is not what it should be: it is not UTF-8 text")]
+    #[error("{path} is invalid: it is not UTF-8 text")]
     NotText {
         /// The file.
         path: String,
@@ -123,13 +123,13 @@ pub enum RepositoryError {
     Mismatch {
         /// The file.
         path: String,
-        /// How the two differ.
+        /// The difference between the two.
         what: String,
     },
-    /// A pointer was moved by somebody else since the move was planned.
+    /// A pointer was moved by another program since the move was planned.
     #[error(
-        "{pointer} of {model} was moved by somebody else at the same time, so nothing was changed: check it \
-         with `onnward-exporter versions {model}` and decide again"
+        "{pointer} of {model} was changed concurrently, so nothing was changed: check it with \
+         `onnward-exporter versions {model}` and retry"
     )]
     Conflict {
         /// The model.
@@ -147,7 +147,8 @@ pub enum RepositoryError {
     },
     /// There is no earlier version to roll back to.
     #[error(
-        "{pointer} of {model} has named no version before {version}: to change it, promote another version"
+        "{pointer} of {model} has pointed at no version before {version}: to change it, promote another \
+         version"
     )]
     NoHistory {
         /// The model.
@@ -158,7 +159,7 @@ pub enum RepositoryError {
         version: u64,
     },
     /// A version that is in use cannot be deleted.
-    #[error("version {version} of {model} is not deleted: it is {used_as}")]
+    #[error("cannot delete version {version} of {model}: it is {used_as}")]
     InUse {
         /// The model.
         model: String,
@@ -169,7 +170,7 @@ pub enum RepositoryError {
     },
     /// A pointer cannot be moved to a version that is being deleted.
     #[error(
-        "a deletion of version {version} of {model} is under way, so nothing was changed: name another \
+        "version {version} of {model} is being deleted, so nothing was changed: name another \
          version; if the deletion was interrupted, run `onnward-exporter delete-version {model} {version}` \
          again, or remove {model}/{version}/deleting-*.json to keep the version"
     )]
@@ -179,15 +180,15 @@ pub enum RepositoryError {
         /// The version.
         version: u64,
     },
-    /// A file of a new version was written by somebody else.
-    #[error("{path} is there already, though its version was new: publish again")]
+    /// A file of a new version was written by another program.
+    #[error("{path} already exists, because another program published the same version: publish again")]
     Taken {
         /// The file.
         path: String,
     },
     /// A model has a version with the largest number.
     #[error(
-        "there is no version number left for {model}: delete the folder with the largest number, or use \
+        "no version number is left for {model}: delete the folder with the largest number, or use \
          another name"
     )]
     NoNumberLeft {
@@ -207,7 +208,7 @@ pub enum RepositoryError {
     Cache {
         /// The folder.
         folder: String,
-        /// What the file system says.
+        /// The file system's error.
         source: std::io::Error,
     },
     /// A version cannot be signed.
@@ -218,7 +219,7 @@ pub enum RepositoryError {
     Json {
         /// The file.
         path: String,
-        /// What is wrong.
+        /// The serializer's error.
         source: serde_json::Error,
     },
 }
@@ -243,8 +244,8 @@ impl RepositoryError {
 }
 
 const NOT_PERMITTED: &str =
-    "the store does not permit it: check the credentials and what they may do in this bucket";
-const NOT_THERE: &str = "it is not there: check the location";
+    "the store denied access: check the credentials and their permissions for this bucket";
+const NOT_THERE: &str = "it does not exist: check the location";
 
 /// Describes a store's error as part of a sentence: without the XML that S3 sends, and with advice.
 pub(crate) fn reason(error: &object_store::Error) -> String {
@@ -263,12 +264,12 @@ pub(crate) fn reason(error: &object_store::Error) -> String {
                 return NOT_THERE.to_owned();
             }
             if let Some(status) = causes.iter().find_map(|cause| failed_status(cause)) {
-                return format!("the store answers {status}");
+                return format!("the store responded with {status}");
             }
             let first = causes.first().map(String::as_str).unwrap_or_default();
             let text = match causes.last() {
                 Some(last) if is_said("error sending request") => {
-                    format!("the store does not answer ({last}): check the endpoint and the network")
+                    format!("the store does not respond ({last}): check the endpoint and the network")
                 }
                 Some(last) if !first.contains(last.as_str()) => format!("{first}: {last}"),
                 _ => first.to_owned(),

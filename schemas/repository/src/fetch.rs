@@ -31,7 +31,7 @@ pub struct FetchedModel {
     pub config: Option<String>,
     /// The artifact; its digest and size are the manifest's.
     pub bytes: Vec<u8>,
-    /// Whether the artifact came from the cache and not from the store.
+    /// Whether the artifact was read from the cache and not from the store.
     pub from_cache: bool,
 }
 
@@ -105,7 +105,7 @@ impl Fetcher {
     }
 
     /// Reads a version from the store alone, to find out whether its files still are what they were. The
-    /// cache is neither asked nor changed.
+    /// cache is neither read nor changed.
     ///
     /// # Errors
     /// Those of [`Fetcher::fetch`].
@@ -143,7 +143,7 @@ impl Fetcher {
         Ok(texts.with(bytes, false))
     }
 
-    /// Reads a version from the cache alone, as `record` describes it. The store is not asked.
+    /// Reads a version from the cache alone, as `record` describes it. The store is not accessed.
     ///
     /// # Errors
     /// [`RepositoryError::NotCached`] if the cache no longer has the artifact;
@@ -263,7 +263,7 @@ impl Repository {
         let size = manifest.size_bytes;
         let found = match self.store.get(&Path::from(path.as_str())).await {
             Err(object_store::Error::NotFound { .. }) => {
-                return Err(RepositoryError::Mismatch { path, what: "it is not there".to_owned() });
+                return Err(RepositoryError::Mismatch { path, what: "it does not exist".to_owned() });
             }
             other => other.map_err(|source| self.reading(&path, source))?,
         };

@@ -7,7 +7,7 @@
 //!
 //! An intent has a name of its own. Whoever steps back removes that one file and nobody else's, so a second
 //! deletion of the same version stays visible when the first one is refused. A deletion that goes on writes
-//! `deleted.json`, which nobody removes, before it removes anything.
+//! `deleted.json`, which is never removed, before it removes anything.
 //!
 //! ```text
 //! <model>/<version>/deleting-<id>.json           a deletion of the version that is not decided yet

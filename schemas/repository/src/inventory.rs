@@ -40,10 +40,9 @@ pub struct VersionStatus {
     /// Its manifest, where it can be read.
     #[serde(flatten)]
     pub manifest: Option<Manifest>,
-    /// The ids of the keys that have signed it. [`crate::TrustedKeys`] tells whether the signatures are
-    /// valid.
+    /// The ids of the keys that have signed it. [`crate::TrustedKeys`] verifies the signatures.
     pub signed_by: Vec<KeyId>,
-    /// Why the manifest cannot be read.
+    /// The reason why the manifest cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -171,7 +170,7 @@ impl LastEntry {
     }
 }
 
-/// How many small files are read at the same time.
+/// The number of small files that are read concurrently.
 pub(crate) const READS_AT_A_TIME: usize = 16;
 
 impl Repository {

@@ -25,7 +25,7 @@ pub struct LastKnownGood {
 pub struct CacheRecord {
     /// The version.
     pub version: u64,
-    /// Why this version was served.
+    /// The reason why this version was served.
     pub decided_by: DecidedBy,
     /// The text of its manifest.
     pub manifest_text: String,

@@ -187,8 +187,7 @@ impl Repository {
     }
 
     /// Returns whether an error in reading a file that was just listed means that the whole store is down. An
-    /// unreadable file of a local disk, or a file that a store refuses to give, says nothing about the
-    /// others.
+    /// unreadable file of a local disk, or a file that a store refuses to return, does not affect the others.
     pub(crate) fn is_down(&self, error: &RepositoryError) -> bool {
         let is_general = match error {
             RepositoryError::Timeout { .. } => true,

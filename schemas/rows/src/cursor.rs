@@ -3,9 +3,9 @@
 use memchr::memchr;
 use onnward_schemas::Value;
 
-/// How many digits a number may have here. It is then an integer that a double holds, divided by a power of
-/// ten that a double holds too, so the quotient is the nearest double (Clinger, "How to read floating point
-/// numbers accurately", 1990).
+/// The maximum number of digits in a number here. It is then an integer that a double can represent, divided
+/// by a power of ten that a double can represent too, so the quotient is the nearest double (Clinger, "How to
+/// read floating point numbers accurately", 1990).
 const MAX_DIGITS: usize = 15;
 const POWERS_OF_TEN: [f64; MAX_DIGITS] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14];
@@ -13,7 +13,7 @@ const POWERS_OF_TEN: [f64; MAX_DIGITS] =
 /// JSON's white space (RFC 8259, section 2). A form feed, which Rust counts as white space too, is not in it.
 const WHITE_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
-/// The rest of a text. Every method that reads returns `None` where something else stands there.
+/// The rest of a text. Every method that reads returns `None` if the text continues with something else.
 #[derive(Clone, Copy)]
 pub struct Cursor<'a> {
     rest: &'a [u8],

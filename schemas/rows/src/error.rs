@@ -1,20 +1,20 @@
 use onnward_schemas::Violations;
 use thiserror::Error;
 
-/// Why a body holds no rows for a model.
+/// The reason why a body cannot be parsed as rows of a model.
 #[derive(Debug, Error)]
 pub enum ParseError {
     /// JSON is UTF-8, and the body is not.
-    #[error("the body is not UTF-8: the byte at offset {offset} does not belong there")]
+    #[error("the body is not UTF-8: invalid byte at offset {offset}")]
     NotUtf8 {
-        /// How many bytes before it are UTF-8.
+        /// The number of valid bytes before it.
         offset: usize,
     },
     /// The body is not JSON.
     #[error("the body is not JSON: {0}")]
     NotJson(serde_json::Error),
     /// The body is JSON and far more than rows are: nested too deep, or with far too many fields.
-    #[error("the body is not read on: {0}")]
+    #[error("the body is too complex: {0}")]
     TooComplex(serde_json::Error),
     /// The rows do not fit the model's schema.
     #[error("the rows do not fit the model's schema: {} violations", .0.total())]

@@ -45,12 +45,12 @@ struct FastRowParser<'a> {
     values: Vec<f32>,
     texts: Vec<String>,
     keys: RowKeys,
-    /// Which features have been seen in the row that is being read.
+    /// Whether each feature has been seen in the current row.
     seen: Vec<bool>,
     len: usize,
 }
 
-/// What a field's name means.
+/// The meaning of a field's name.
 enum Name {
     Feature(usize),
     Identifier,

@@ -46,7 +46,7 @@ pub struct Reader<'a> {
     pub schema: &'a Schema,
     pub tokens: &'a [JsonTokens],
     pub max_rows: usize,
-    /// How many features a row must have.
+    /// The number of required features of a row.
     pub required: usize,
     /// The matrix; empty once there is a violation.
     pub values: Vec<f32>,
@@ -56,13 +56,13 @@ pub struct Reader<'a> {
     pub keys: RowKeys,
     /// In which row each feature was last seen, by the row's place among those begun, counted from 1.
     pub last_seen: Vec<usize>,
-    /// How many rows have been begun.
+    /// The number of rows that have been begun.
     pub begun: usize,
     pub len: usize,
     pub violations: Violations,
 }
 
-/// Where a row stands in the body.
+/// The position of a row in the body.
 #[derive(Clone, Copy)]
 pub struct Place<'a> {
     pub parent: &'a str,

@@ -1,11 +1,11 @@
-//! How a feature's name and its categories are written in JSON, to be found in a text without searching for
+//! The JSON tokens of a feature's name and its categories. They are found in a text without searching for
 //! their ends.
 
 use std::collections::HashMap;
 
 use onnward_schemas::{Feature, Value};
 
-/// How many bytes a token has at most: two halves that are compared at once.
+/// The maximum size of a token: two halves that are compared at once.
 const MAX_BYTES: usize = 2 * HALF;
 const HALF: usize = size_of::<u128>();
 /// A feature with more categories has no tokens for them, since each needs a bit of a word, and a hash map
@@ -19,7 +19,7 @@ type Window = [u128; 2];
 #[derive(Debug, Clone, PartialEq)]
 struct Token {
     bytes: Window,
-    /// Which bytes count: all of them up to its length.
+    /// The mask of the bytes up to its length, which are compared.
     mask: Window,
     len: usize,
 }

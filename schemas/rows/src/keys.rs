@@ -11,7 +11,7 @@ use super::skip::Skip;
 pub struct RowKeys {
     /// The keys one after the other: few allocations, however many rows.
     text: String,
-    /// Where each row's key ends in the text. A row without a key ends where the one before does.
+    /// The end of each row's key in the text. A row without a key has the end of the previous one.
     ends: Vec<usize>,
 }
 

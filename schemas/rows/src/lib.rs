@@ -1,8 +1,8 @@
 //! Reads a request's body into a feature matrix.
 //!
 //! A [`RowParser`] is built once from a [`Schema`](onnward_schemas::Schema) and is kept with the model that
-//! it serves. [`RowParser::parse`] reads the bytes of a body and gives [`ParsedRows`], or everything that is
-//! wrong with the body as a [`ParseError`]. It builds no tree of values in between.
+//! it serves. [`RowParser::parse`] reads the bytes of a body and returns [`ParsedRows`], or all problems
+//! of the body as a [`ParseError`]. It builds no tree of values in between.
 //!
 //! There are two readers, and both read the same rows. The *fast path* reads JSON on one line, without
 //! escapes and without mistakes, as nearly every client writes it. The *general reader* reads all of JSON

@@ -1,23 +1,23 @@
-/// What bounds the reading of rows.
+/// The limits on reading rows.
 ///
-/// A body of a few bytes can stand for a large matrix, because a row need not give its optional features:
+/// A body of a few bytes can stand for a large matrix, because a row need not contain its optional features:
 /// 10,000 times `{}` is 30 KB, and with 4,096 features it is a matrix of 160 MB. So the cells are bounded
 /// too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RowsLimits {
-    /// How many rows a body may hold.
+    /// The maximum number of rows in a body.
     pub max_rows: usize,
-    /// How many cells its matrix may have: rows × features.
+    /// The maximum number of cells in its matrix: rows × features.
     pub max_cells: usize,
 }
 
 impl RowsLimits {
-    /// How many cells a body may always have: 64 MiB of single-precision numbers.
+    /// The number of cells that a body may always have: 64 MiB of single-precision numbers.
     ///
     /// At 10,000 rows, the engine's usual limit, it is reached by models with more than 1,677 features.
     pub const DEFAULT_MAX_CELLS: usize = 64 * 1024 * 1024 / size_of::<f32>();
 
-    /// How many bytes a cell has at least in a body that gives it a value, as in `"a":1,`.
+    /// The minimum number of bytes of a cell in a body that contains its value, as in `"a":1,`.
     pub const MIN_CELL_BYTES: usize = 6;
 
     /// No limits: for a body whose sender is trusted.
@@ -30,8 +30,8 @@ impl RowsLimits {
 
     /// Returns limits for bodies of at most `max_body_bytes`.
     ///
-    /// Larger bodies may have more cells than [`RowsLimits::DEFAULT_MAX_CELLS`], so that no body is ever
-    /// rejected for its cells that gives each feature a value:
+    /// Larger bodies may have more cells than [`RowsLimits::DEFAULT_MAX_CELLS`], so that no body is
+    /// rejected for its cells if it contains a value for each feature:
     /// one for every [`RowsLimits::MIN_CELL_BYTES`].
     ///
     /// ```

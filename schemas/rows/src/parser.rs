@@ -11,11 +11,11 @@ use crate::limits::RowsLimits;
 
 /// Reads the rows of requests for one schema.
 ///
-/// Build it once and keep it with the model: it holds how each name and category is written in JSON.
+/// Build it once and keep it with the model: it holds the JSON token of each name and category.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowParser {
     pub(crate) schema: Arc<Schema>,
-    /// How the features stand in JSON, in their order.
+    /// The features' JSON tokens, in the order of the features.
     pub(crate) tokens: Vec<JsonTokens>,
 }
 
@@ -24,13 +24,13 @@ pub struct RowParser {
 pub struct ParsedRows {
     /// The rows.
     pub rows: Rows,
-    /// What the rows have in the schema's identifier, where they were read with their keys; else empty.
+    /// The rows' values of the schema's identifier, where they were read with their keys; else empty.
     pub keys: RowKeys,
     /// Whether the body holds one row or a list of rows.
     pub shape: BodyShape,
 }
 
-/// How the rows stand in a body.
+/// The shape of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyShape {
     /// One object: the answer is one object too.

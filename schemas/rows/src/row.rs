@@ -15,25 +15,25 @@ use crate::skip::Skip;
 pub struct RowReader<'r, 's, 'p> {
     pub reader: &'r mut Reader<'s>,
     place: Place<'p>,
-    /// Where its values and its texts start; `None` once there is a violation and no matrix any more.
+    /// The start of its values and of its texts; `None` after a violation, when there is no matrix any more.
     starts: Option<(usize, usize)>,
     /// The feature after the last one read: clients mostly keep the schema's order.
     next: usize,
-    /// What the row has in the schema's identifier, where that is kept.
+    /// The row's value of the schema's identifier, if keys are kept.
     key: Option<String>,
-    /// How many more fields it may have.
+    /// The number of further fields that it may have.
     fields_left: usize,
-    /// How many features it must still have.
+    /// The number of required features that are still missing.
     required_left: usize,
     /// Whether no field has been read yet.
     pub is_untouched: bool,
 }
 
-/// How many fields a row may have beside those of the schema. They are reported until then; a row with more
-/// is not read to its end.
+/// The maximum number of fields in a row beside those of the schema. They are reported up to this number; a
+/// row with more is not read to its end.
 const FIELDS_BESIDE: usize = 256;
 
-/// What a field's name means.
+/// The meaning of a field's name.
 pub enum Field {
     Feature(usize),
     Identifier,
@@ -215,7 +215,7 @@ impl Visitor<'_> for NameSeed<'_, '_, '_, '_> {
 struct FeatureSeed<'s, 't> {
     feature: &'s Feature,
     tokens: &'s JsonTokens,
-    /// Where a string that is kept goes.
+    /// The destination of a string that is kept.
     text: Option<&'t mut String>,
     /// Whether a violation is still listed with its message.
     is_listed: bool,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// How deep a skipped value may be nested. No field of a schema is nested at all.
+/// The maximum nesting of a skipped value. No field of a schema is nested at all.
 const MAX_DEPTH: u32 = 32;
 
 /// Skips a value. One that is nested deeper than any honest one is an error.

@@ -21,7 +21,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 const ROWS: usize = 10_000;
 const LIMITS: RowsLimits = RowsLimits::of_rows(ROWS);
-/// How many allocations a listed violation may make, and how many all else.
+/// The maximum number of allocations for a listed violation, and for everything else.
 const A_VIOLATION: usize = 40;
 const ALL_ELSE: usize = 400;
 

@@ -1,4 +1,4 @@
-//! A store that counts what is asked of it, and that can be switched off.
+//! A store that counts its requests, and that can be switched off.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

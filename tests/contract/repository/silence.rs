@@ -12,7 +12,7 @@ const TIMEOUT: Duration = Duration::from_millis(300);
 const LISTING: &str =
     "<ListBucketResult><KeyCount>0</KeyCount><IsTruncated>false</IsTruncated></ListBucketResult>";
 
-/// What the store does when it is asked for an artifact.
+/// The store's response to a request for an artifact.
 #[derive(Debug, Clone, Copy)]
 enum Artifact {
     NoAnswer,

@@ -79,7 +79,7 @@ async fn a_file_that_its_manifest_does_not_describe_is_refused(place: Place) {
     place.store.delete(&Path::from("churn/3/model.onnx")).await.unwrap();
     place.put("churn/4/manifest.json", "no manifest").await;
     for (version, expected) in
-        [(1, "7 bytes instead of 9"), (2, "sha256"), (3, "not there"), (4, "manifest.json")]
+        [(1, "7 bytes instead of 9"), (2, "sha256"), (3, "does not exist"), (4, "manifest.json")]
     {
         let message = place.fetch("churn", version).await.unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");

@@ -1,4 +1,4 @@
-//! What a caller shows, the file of the API keys, and the set of the keys of tokens.
+//! A client's credentials, the file of the API keys, and the key set of tokens.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};

@@ -1,8 +1,8 @@
-//! What is fuzzed: each module takes bytes that anybody may have sent or written, does with them what the programs do, and
-//! asserts what must hold whatever the bytes are.
+//! The fuzz targets. Each module takes bytes that anybody may have sent or written, processes them as the
+//! programs do, and asserts what must hold for any bytes.
 //!
 //! The fuzzers of `targets/` call these functions, and so does a plain test (`tests/contract/fuzzing.rs`) with every file under
-//! `corpus/`: what was found once stays found without a fuzzer.
+//! `corpus/`, so that a fixed bug is tested for without a fuzzer.
 
 pub mod credentials;
 pub mod manifest;
@@ -11,10 +11,10 @@ pub mod model;
 pub mod request;
 mod sections;
 
-/// What is fuzzed: the name of the target and of its corpus, and what is done with an input.
+/// A fuzz target: its name, which is also that of its corpus, and its function for an input.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// All that is fuzzed.
+/// All fuzz targets.
 pub const TARGETS: [Target; 5] = [
     ("credentials", credentials::run),
     ("manifest", manifest::run),

@@ -1,4 +1,4 @@
-//! What an artifact says of itself: its `metadata_props`, each in a section under its key.
+//! An artifact's metadata: its `metadata_props`, each in a section under its key.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use prost::Message;
 
 use super::sections::sections;
 
-/// Runs the target. Each section `=== KEY` is a property of a valid graph. `{fingerprint}` stands for that of
-/// the schema, which is never found by chance.
+/// Runs the target. Each section `=== KEY` is a property of a valid graph. `{fingerprint}` is replaced by
+/// that of the schema, which is never found by chance.
 pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let schema = sections(text).find(|(key, _)| *key == "schema");

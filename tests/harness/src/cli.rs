@@ -1,4 +1,4 @@
-//! What the command lines of `onnward-proofs` and `onnward-bench` share: arguments, output and progress.
+//! Shared code of the command lines of `onnward-proofs` and `onnward-bench`: arguments, output and progress.
 
 use std::fmt::Display;
 use std::io::{self, Write};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// How long an answer may take.
+/// The timeout of a response.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An HTTP client of one server.
@@ -40,7 +40,7 @@ impl Client {
     /// Gets a path and returns the status and the body.
     ///
     /// # Errors
-    /// Why there is no answer.
+    /// The reason why there is no response.
     pub fn get(&self, path: &str) -> Result<(u16, String), String> {
         let request = self.agent.get(format!("{}{path}", self.url));
         let request = self.key.iter().fold(request, |request, key| request.header("x-api-key", key));
@@ -50,7 +50,7 @@ impl Client {
     /// Posts JSON and returns the status and the body.
     ///
     /// # Errors
-    /// Why there is no answer.
+    /// The reason why there is no response.
     pub fn post(&self, path: &str, body: &[u8]) -> Result<(u16, String), String> {
         let request = self.agent.post(format!("{}{path}", self.url)).content_type("application/json");
         let request = self.key.iter().fold(request, |request, key| request.header("x-api-key", key));

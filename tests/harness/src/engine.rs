@@ -16,14 +16,14 @@ use crate::error::HarnessError;
 use crate::process::{Signal, Usage, send_signal, spawn_on};
 use crate::wait::poll;
 
-/// How many of the last log lines are kept for error messages.
+/// The number of the last log lines that are kept for error messages.
 const KEPT_LINES: usize = 20;
-/// How long the engine may take to listen, to answer, to serve a version, or to end.
+/// The timeout for the engine to listen, to respond, to serve a version, or to exit.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// The time between two checks.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// How an engine is started.
+/// The settings of an engine's start.
 ///
 /// ```no_run
 /// use onnward_harness::engine::EngineCommand;
@@ -61,7 +61,7 @@ pub struct EngineProcess {
     reader: Option<JoinHandle<()>>,
 }
 
-/// Where an engine listens: for clients, and for administrators.
+/// The addresses on which an engine listens: for clients, and for admin requests.
 #[derive(Debug, Default)]
 struct Addresses {
     url: String,
@@ -355,7 +355,7 @@ impl Log {
 fn read_log(lines: impl Iterator<Item = String>, log: &Mutex<Log>, addresses: &Sender<Addresses>) {
     let mut admin_url = String::new();
     for line in lines {
-        let listening = [url_in(&line, "listening for administrators"), url_in(&line, "listening")];
+        let listening = [url_in(&line, "listening for admin requests"), url_in(&line, "listening")];
         log.lock().unwrap_or_else(PoisonError::into_inner).keep(line);
         match listening {
             [Some(url), _] => admin_url = url,

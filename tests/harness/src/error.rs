@@ -1,4 +1,5 @@
-//! Why a proof or a measurement could not be completed. A missed requirement is a result, not an error.
+//! The errors that prevent a proof or a measurement from completing. A missed requirement is a result, not an
+//! error.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use onnward_repository::RepositoryError;
 use onnward_schemas::SchemaError;
 use thiserror::Error;
 
-/// Why a proof or a measurement could not be completed.
+/// The reason why a proof or a measurement could not be completed.
 #[derive(Debug, Error)]
 pub enum HarnessError {
     /// A program is missing or does not start.
@@ -21,7 +22,7 @@ pub enum HarnessError {
         source: io::Error,
     },
     /// A program ended by itself.
-    #[error("{program} has ended by itself; the end of its log:\n{log}")]
+    #[error("{program} exited unexpectedly; the end of its log:\n{log}")]
     Ended {
         /// The program.
         program: String,
@@ -29,11 +30,11 @@ pub enum HarnessError {
         log: String,
     },
     /// The engine did not do something in time.
-    #[error("the engine had {seconds} s, and {what}; the end of its log:\n{log}")]
+    #[error("timeout after {seconds} s: {what}; the end of its log:\n{log}")]
     TooLate {
         /// The time limit.
         seconds: u64,
-        /// What it did not do.
+        /// The state that it did not reach.
         what: String,
         /// The last lines that the engine wrote.
         log: String,
@@ -49,7 +50,7 @@ pub enum HarnessError {
     /// A file or another part of the system cannot be used.
     #[error("cannot {doing}: {source}")]
     System {
-        /// What was being done, to what.
+        /// The operation, and its object.
         doing: String,
         /// The system's error.
         source: io::Error,
@@ -62,7 +63,7 @@ pub enum HarnessError {
     Schema {
         /// The schema file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         source: SchemaError,
     },
     /// No sample can be generated.

@@ -30,16 +30,16 @@ pub use response::{Answered, ResponseReader};
 pub use schedule::{Arrivals, Schedule};
 pub use windows::{AGREEING, Latencies, Statuses, WindowFigures};
 
-/// What a measurement sends: where, when and for how long.
+/// The requests of a measurement, their destination, times and duration.
 #[derive(Debug, Clone)]
 pub struct RunPlan {
     /// The server.
     pub address: SocketAddr,
     /// Whole requests, sent in turn; see [`post`].
     pub requests: Vec<Vec<u8>>,
-    /// When requests begin.
+    /// The start times of requests.
     pub schedule: Schedule,
-    /// How long requests are sent before anything counts.
+    /// The duration of the warm-up before the measurement.
     pub warm_up: Duration,
     /// The length of a window. Three make a run.
     pub window: Duration,

@@ -1,5 +1,5 @@
-//! What tests, proofs and benchmarks start Onnward's programs with: engines as processes, a real S3 server,
-//! proxies, clients, a load generator and models whose versions can be told apart.
+//! The harness with which tests, proofs and benchmarks start Onnward's programs: engines as processes, a real
+//! S3 server, proxies, clients, a load generator and models whose versions can be distinguished.
 
 pub mod cli;
 pub mod client;

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use crate::error::HarnessError;
 
-/// Returns different ports of 127.0.0.1 on which nobody listens.
+/// Returns different unused ports of 127.0.0.1.
 ///
 /// # Errors
 /// [`HarnessError::System`].

@@ -22,7 +22,7 @@ pub struct ProcessTree {
     ids: Vec<u32>,
 }
 
-/// What one process has used so far.
+/// The resources that one process has used so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     /// Processor time in user and kernel mode, with that of its ended children.
@@ -33,7 +33,7 @@ pub struct Usage {
     pub peak_bytes: u64,
 }
 
-/// What one process holds now.
+/// The resources that one process holds now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resources {
     /// Resident memory, in bytes.
@@ -88,7 +88,7 @@ pub fn spawn_on(command: &mut Command, processors: &[usize]) -> io::Result<Child
 /// Sends a signal to a process.
 ///
 /// # Errors
-/// [`HarnessError::System`] if the process does not exist or the system does not know the signal.
+/// [`HarnessError::System`] if the process does not exist or the system does not have the signal.
 pub fn send_signal(id: u32, signal: Signal) -> Result<(), HarnessError> {
     let pid = Pid::from_u32(id);
     let system = refreshed(ProcessesToUpdate::Some(&[pid]), process_alone())?;

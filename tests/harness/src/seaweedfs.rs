@@ -17,11 +17,11 @@ const SECRET_KEY: &str = "the-secret-key";
 const REGION: &str = "us-east-1";
 const BUCKET: &str = "models";
 
-/// How often a start is tried: another process may take a port before the server does.
+/// The maximum number of starts: another process may take a port before the server does.
 const ATTEMPTS: usize = 3;
-/// How long a start may take.
+/// The timeout of a start.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a request may take. The server shares a small machine with the tests.
+/// The timeout of a request. The server shares a small machine with the tests.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// The time between two checks whether the server has started.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);

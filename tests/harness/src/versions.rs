@@ -1,4 +1,4 @@
-//! Two versions of one model that can be told apart by their answers.
+//! Two versions of one model that can be distinguished by their answers.
 
 use std::fs::File;
 use std::path::Path;
@@ -95,7 +95,7 @@ fn requests(file: &SchemaFile, models: &[TrainedModel; 2]) -> Result<Vec<Request
     }
     requests.truncate(MAX_REQUESTS);
     if requests.is_empty() {
-        let problem = "the two versions answer every sampled row alike, so that they cannot be told apart";
+        let problem = "the two versions answer every sampled row alike, so that they cannot be distinguished";
         return Err(HarnessError::Settings(problem.to_owned()));
     }
     Ok(requests)

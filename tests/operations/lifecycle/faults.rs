@@ -105,8 +105,8 @@ fn downloads(fixture: &Fixture) {
     }
     assert_eq!(fixture.proxy.requests(&format!("{model}/1/model.onnx")), 1, "nothing is downloaded twice");
 
-    // What comes whole and is wrong stays wrong for all that an engine can know, until somebody asks it to
-    // look again.
+    // A complete file with a wrong digest is a permanent failure: the engine does not retry it before a
+    // reload.
     let file = format!("{model}/6/model.onnx");
     fixture.proxy.fail(&file, Fault::Truncate { to: 5000 });
     fixture.publish(model);

@@ -115,7 +115,7 @@ fn manifest_first(fixture: &Fixture, engine: &Engine) {
     fixture.publish(model);
     serves(engine, model, 1);
     fixture.put(&format!("{model}/2/manifest.json"), manifest(&artifacts::version(model, 2)));
-    refuses(engine, model, 2, ["digest", "not there"], 1);
+    refuses(engine, model, 2, ["digest", "does not exist"], 1);
     fixture.put(&format!("{model}/2/model.onnx"), artifacts::version(model, 2));
     serves(engine, model, 2);
 }
@@ -126,7 +126,7 @@ fn manifest_malformed(fixture: &Fixture, engine: &Engine) {
     serves(engine, model, 1);
     fixture.put(&format!("{model}/2/model.onnx"), artifacts::version(model, 2));
     fixture.put(&format!("{model}/2/manifest.json"), "{\"sha256\": ");
-    refuses(engine, model, 2, ["fetch", "not what it should be"], 1);
+    refuses(engine, model, 2, ["fetch", "is invalid"], 1);
     fixture.put(&format!("{model}/2/manifest.json"), manifest(&artifacts::version(model, 2)));
     serves(engine, model, 2);
 }

@@ -4,7 +4,7 @@ use onnward_harness::wait::DEADLINE;
 use serde_json::Value;
 
 use super::engine::Busy;
-use super::queries::{self, Question};
+use super::queries::{self, Query, QueryKind};
 use super::runbook;
 use super::servers::{self, Server, Tools};
 use crate::support::wait::eventually;
@@ -20,17 +20,17 @@ fn every_query_has_data_and_an_alert_arrives() {
 
     let load = busy.load();
     let scraped = r#"onnward_http_requests_total{status="200"}"#.to_owned();
-    await_data(&prometheus, &[Question { place: "a scrape".to_owned(), ask: queries::Ask::Query(scraped) }]);
+    await_data(&prometheus, &[Query { place: "a scrape".to_owned(), kind: QueryKind::Instant(scraped) }]);
     busy.swap();
     let rules = queries::of_rules(&prometheus.get("/api/v1/rules", &[]));
-    let questions = [queries::of_dashboards(), queries::of_grafana_alerts(), rules].into_iter().flatten();
-    await_data(&prometheus, &questions.collect::<Vec<_>>());
+    let queries = [queries::of_dashboards(), queries::of_grafana_alerts(), rules].into_iter().flatten();
+    await_data(&prometheus, &queries.collect::<Vec<_>>());
     load.stop();
     let (_, page) = busy.engine.get("/metrics");
     assert_eq!(tools.problems_of_metrics(&page), "");
     runbook::try_commands(&busy.engine.url, &busy.engine.admin_url, &busy.repository, || busy.swap());
 
-    // Before its first scrape Prometheus knew of no engine, and said so.
+    // Before its first scrape Prometheus had no engine, and the alert fired.
     while received.try_recv().is_ok() {}
     busy.stop();
     let page = std::iter::from_fn(|| received.recv_timeout(DEADLINE).ok()).find(|(path, message)| {
@@ -50,11 +50,11 @@ fn every_query_has_data_and_an_alert_arrives() {
 
 /// Waits until every query has data.
 #[track_caller]
-fn await_data(prometheus: &Server, questions: &[Question]) {
-    let mut missing: Vec<&Question> = questions.iter().collect();
+fn await_data(prometheus: &Server, queries: &[Query]) {
+    let mut missing: Vec<&Query> = queries.iter().collect();
     eventually("every query has data", || {
-        missing.retain(|question| !prometheus.has_data(&question.ask));
-        let missing: Vec<String> = missing.iter().map(|question| question.to_string()).collect();
+        missing.retain(|query| !prometheus.has_data(&query.kind));
+        let missing: Vec<String> = missing.iter().map(|query| query.to_string()).collect();
         let targets = || targets(prometheus);
         if missing.is_empty() {
             Ok(())

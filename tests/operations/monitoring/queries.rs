@@ -5,26 +5,26 @@ use serde_json::Value;
 use crate::support::root;
 
 /// A kind of query.
-pub enum Ask {
+pub enum QueryKind {
     /// A PromQL query that must have a result.
-    Query(String),
+    Instant(String),
     /// A query for the values of a label in the series of a selector, which must have some.
-    Values { label: String, selector: String },
+    LabelValues { label: String, selector: String },
 }
 
 /// A query and its source.
-pub struct Question {
+pub struct Query {
     /// The dashboard and panel, or the rule.
     pub place: String,
-    /// The query.
-    pub ask: Ask,
+    /// The query itself.
+    pub kind: QueryKind,
 }
 
-impl std::fmt::Display for Question {
+impl std::fmt::Display for Query {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.ask {
-            Ask::Query(query) => write!(f, "{}: {query}", self.place),
-            Ask::Values { label, selector } => write!(f, "{}: {label} of {selector}", self.place),
+        match &self.kind {
+            QueryKind::Instant(query) => write!(f, "{}: {query}", self.place),
+            QueryKind::LabelValues { label, selector } => write!(f, "{}: {label} of {selector}", self.place),
         }
     }
 }
@@ -45,72 +45,73 @@ pub fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// Returns the queries of the dashboards: of panels, annotations and variables.
-pub fn of_dashboards() -> Vec<Question> {
-    let mut questions = Vec::new();
+pub fn of_dashboards() -> Vec<Query> {
+    let mut queries = Vec::new();
     for (file, dashboard) in dashboards() {
         for panel in panels(&dashboard) {
             let place = format!("{file}, {}", panel["title"]);
             let targets = panel["targets"].as_array().unwrap().iter();
-            questions.extend(targets.map(|target| query(&place, &target["expr"])));
+            queries.extend(targets.map(|target| query(&place, &target["expr"])));
         }
         for mark in dashboard["annotations"]["list"].as_array().unwrap() {
-            questions.push(query(&format!("{file}, {}", mark["name"]), &mark["target"]["expr"]));
+            queries.push(query(&format!("{file}, {}", mark["name"]), &mark["target"]["expr"]));
         }
         let variables = dashboard["templating"]["list"].as_array().unwrap().iter();
         for variable in variables.filter(|variable| variable["type"] == "query") {
             let place = format!("{file}, the variable {}", variable["name"]);
-            questions.push(Question { place, ask: values(variable["query"]["query"].as_str().unwrap()) });
+            queries.push(Query { place, kind: values(variable["query"]["query"].as_str().unwrap()) });
         }
     }
-    assert!(questions.len() > 100, "the dashboards' queries were not found");
-    questions
+    assert!(queries.len() > 100, "the dashboards' queries were not found");
+    queries
 }
 
 /// Returns the queries of Grafana's own alert rules.
-pub fn of_grafana_alerts() -> Vec<Question> {
+pub fn of_grafana_alerts() -> Vec<Query> {
     let file = "monitoring/grafana/provisioning/alerting/onnward.yml";
     let text = std::fs::read_to_string(root().join(file)).unwrap();
-    let queries = text.lines().filter_map(|line| line.trim().strip_prefix("expr: '")?.strip_suffix('\''));
-    let questions: Vec<Question> = queries
+    let expressions = text.lines().filter_map(|line| line.trim().strip_prefix("expr: '")?.strip_suffix('\''));
+    let queries: Vec<Query> = expressions
         .flat_map(selectors)
-        .map(|selector| Question { place: file.to_owned(), ask: Ask::Query(selector) })
+        .map(|selector| Query { place: file.to_owned(), kind: QueryKind::Instant(selector) })
         .collect();
-    assert!(questions.len() >= 3, "the queries of {file} were not found");
-    questions
+    assert!(queries.len() >= 3, "the queries of {file} were not found");
+    queries
 }
 
 /// Returns the queries of a running Prometheus' rules: the series of each recording rule, and the selectors
 /// of each alert, which need not fire. Every rule must have been evaluated without an error.
-pub fn of_rules(rules: &Value) -> Vec<Question> {
+pub fn of_rules(rules: &Value) -> Vec<Query> {
     let groups = rules["data"]["groups"].as_array().unwrap();
-    let mut questions = Vec::new();
+    let mut queries = Vec::new();
     for rule in groups.iter().flat_map(|group| group["rules"].as_array().unwrap()) {
         let name = rule["name"].as_str().unwrap();
         assert!(rule["lastError"].is_null() || rule["lastError"] == "", "{rule}");
-        let asked = match rule["type"].as_str().unwrap() {
+        let selected = match rule["type"].as_str().unwrap() {
             "recording" => vec![name.to_owned()],
             _ => selectors(rule["query"].as_str().unwrap()),
         };
-        assert!(!asked.is_empty(), "{rule}");
-        questions.extend(
-            asked
-                .into_iter()
-                .map(|selector| Question { place: format!("the rule {name}"), ask: Ask::Query(selector) }),
+        assert!(!selected.is_empty(), "{rule}");
+        queries.extend(
+            selected.into_iter().map(|selector| Query {
+                place: format!("the rule {name}"),
+                kind: QueryKind::Instant(selector),
+            }),
         );
     }
-    questions
+    queries
 }
 
-fn query(place: &str, expression: &Value) -> Question {
+fn query(place: &str, expression: &Value) -> Query {
     let place = place.to_owned();
-    Question { place, ask: Ask::Query(with_variables(expression.as_str().unwrap())) }
+    Query { place, kind: QueryKind::Instant(with_variables(expression.as_str().unwrap())) }
 }
 
 /// Parses `label_values(selector, label)` as Grafana does.
-fn values(definition: &str) -> Ask {
+fn values(definition: &str) -> QueryKind {
     let inner = definition.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')'));
     let (selector, label) = inner.unwrap().rsplit_once(", ").unwrap();
-    Ask::Values { label: label.to_owned(), selector: with_variables(selector) }
+    QueryKind::LabelValues { label: label.to_owned(), selector: with_variables(selector) }
 }
 
 /// Returns a dashboard's query as Grafana sends it if all values of variables are selected.
@@ -124,7 +125,7 @@ fn with_variables(expression: &str) -> String {
         ("$window", "sliding"),
     ];
     let sent = values.iter().fold(expression.to_owned(), |text, (name, value)| text.replace(name, value));
-    assert!(!sent.contains('$'), "a variable that the test does not know: {expression}");
+    assert!(!sent.contains('$'), "a variable that the test does not replace: {expression}");
     sent
 }
 

@@ -10,7 +10,7 @@ use onnward_harness::wait::until;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::queries::Ask;
+use super::queries::QueryKind;
 use crate::support::root;
 
 /// The folder of the programs.
@@ -91,10 +91,12 @@ impl Server {
     }
 
     /// Returns whether Prometheus has data for a query.
-    pub fn has_data(&self, ask: &Ask) -> bool {
-        let answer = match ask {
-            Ask::Query(query) => self.get("/api/v1/query", &[("query", query)])["data"]["result"].clone(),
-            Ask::Values { label, selector } => {
+    pub fn has_data(&self, query: &QueryKind) -> bool {
+        let answer = match query {
+            QueryKind::Instant(query) => {
+                self.get("/api/v1/query", &[("query", query)])["data"]["result"].clone()
+            }
+            QueryKind::LabelValues { label, selector } => {
                 self.get(&format!("/api/v1/label/{label}/values"), &[("match[]", selector)])["data"].clone()
             }
         };

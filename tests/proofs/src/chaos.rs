@@ -60,7 +60,7 @@ pub struct ChaosSettings {
     pub schema: PathBuf,
     /// The scenarios to run.
     pub scenarios: Vec<Scenario>,
-    /// How often an engine is terminated or killed.
+    /// The number of terminations or kills of an engine.
     pub repetitions: u64,
     /// The seed of the random times of signals.
     pub seed: u64,

@@ -42,12 +42,12 @@ const BYTES_PER_SECOND: u64 = 2 * FILE_BYTES;
 const LATE_KILLS: u32 = 4;
 /// The longest time from the file's last byte to such a kill.
 const MAX_LATE: Duration = Duration::from_millis(100);
-/// How long a download may take to reach the point of the kill.
+/// The maximum time for a download to reach the point of the kill.
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The number of predictions that are compared after each start.
 const COMPARED: usize = 5;
 
-/// What is run.
+/// The settings of the proof.
 #[derive(Debug, Clone)]
 pub struct KillSettings {
     /// The engine's program.
@@ -60,7 +60,7 @@ pub struct KillSettings {
     pub seed: u64,
 }
 
-/// Which engines download into which cache, and which of them are killed.
+/// The engines of a round, their cache, and which of them are killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Round {
     /// An engine with an empty cache.

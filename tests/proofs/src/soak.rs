@@ -1,7 +1,7 @@
 //! A soak: an engine at a share of its capacity for many minutes, while its model is swapped, ground truth
 //! arrives, drift is computed and metrics are scraped. It shows what grows with time.
 //!
-//! Where there are two processors, the engine has one of its own and the load another.
+//! With two processors, the engine has one of its own and the load the other.
 
 mod background_load;
 mod report;

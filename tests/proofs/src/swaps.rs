@@ -24,7 +24,7 @@ use onnward_harness::versions::TwoVersions;
 const MODEL: &str = "swapped";
 /// The number of swaps in a window.
 const WINDOW: u64 = 25;
-/// How long the load runs before anything is measured.
+/// The time for which the load runs before the measurement.
 const WARM_UP: Duration = Duration::from_secs(3);
 /// The time between a window with swaps and the next one without. The last version that was taken out of
 /// service is dropped by then.
@@ -43,7 +43,7 @@ pub struct SwapSettings {
     pub family: Family,
     /// The model repository; a temporary folder if absent.
     pub repository: Option<String>,
-    /// What each swap does.
+    /// The kind of each swap.
     pub mode: SwapMode,
     /// The number of swaps.
     pub swaps: u64,
@@ -53,7 +53,7 @@ pub struct SwapSettings {
     pub pause: Duration,
 }
 
-/// What each swap does.
+/// The kind of a swap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 #[value(rename_all = "lowercase")]

@@ -11,7 +11,7 @@ pub struct Bins {
     score_start: usize,
 }
 
-/// Where the values of one feature are counted.
+/// The bins of one feature.
 #[derive(Debug)]
 struct FeatureBins {
     start: usize,
@@ -22,7 +22,7 @@ struct FeatureBins {
 enum Values {
     /// The inner edges, ascending; a bin holds its upper edge.
     Numeric(Box<[f32]>),
-    /// How many values there are.
+    /// The number of values.
     Categorical(usize),
 }
 

@@ -87,7 +87,7 @@ struct Page<'a> {
     tiles: Vec<Tile>,
     /// Features and score, the worst first.
     panels: Vec<Panel<'a>>,
-    /// Where the threshold lies on the scale of the overview, in percent.
+    /// The threshold's position on the scale of the overview, in percent.
     threshold_at: f64,
     psi_threshold: f64,
     p_threshold: String,

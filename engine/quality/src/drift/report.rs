@@ -10,7 +10,7 @@ use super::windows::Window;
 use crate::drift::DriftConfig;
 use crate::time::to_rfc3339;
 
-/// How the rows of a version's last windows compare with its training rows.
+/// The comparison of a version's latest windows with its training rows.
 #[derive(Debug, Serialize)]
 pub struct DriftReport<'a> {
     /// The number of rows in the features' training profile.
@@ -26,12 +26,12 @@ pub struct DriftReport<'a> {
     pub p_value_threshold: f64,
     /// The threshold of a variable's population stability index.
     pub psi_threshold: f64,
-    /// How many rows a window holds at most.
+    /// The maximum number of rows in a window.
     pub window_rows: usize,
-    /// How long a window lasts at most, as text.
+    /// The maximum length of a window, as text.
     #[serde(skip)]
     pub window_time: String,
-    /// How long a window lasts at most.
+    /// The maximum length of a window.
     pub window_seconds: u64,
     /// The last window of aligned panes that has ended.
     pub tumbling: WindowReport<'a>,
@@ -39,7 +39,7 @@ pub struct DriftReport<'a> {
     pub sliding: WindowReport<'a>,
 }
 
-/// Which of the two windows.
+/// The kind of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowKind {
     /// The last of the windows that follow each other.
@@ -61,22 +61,22 @@ impl WindowKind {
     }
 }
 
-/// How the rows of a window compare with the training rows.
+/// The comparison of a window's rows with the training rows.
 #[derive(Debug, Serialize)]
 pub struct WindowReport<'a> {
     /// Whether it has enough rows for a result.
     pub ready: bool,
-    /// Why there is no result.
+    /// The reason if there is no result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The number of sampled rows.
     pub rows: u64,
     /// The number of rows seen.
     pub rows_seen: u64,
-    /// When it began, in RFC 3339 and UTC.
+    /// Its start, in RFC 3339 and UTC.
     #[serde(serialize_with = "rfc3339")]
     pub from: Option<DateTime<Utc>>,
-    /// When it ended, or now.
+    /// Its end, or now.
     #[serde(serialize_with = "rfc3339")]
     pub to: Option<DateTime<Utc>>,
     /// The names of what has drifted, the largest population stability index first.
@@ -87,7 +87,7 @@ pub struct WindowReport<'a> {
     pub features: Vec<VariableReport<'a>>,
 }
 
-/// How one variable's values in a window compare with those in training.
+/// The comparison of one variable's values in a window with those in training.
 #[derive(Debug, Serialize)]
 pub struct VariableReport<'a> {
     /// A feature, or the score.
@@ -97,11 +97,11 @@ pub struct VariableReport<'a> {
     /// Its description in the schema.
     #[serde(skip)]
     pub description: Option<&'a str>,
-    /// How many rows it is compared with: the training rows, or for the score the held-out ones.
+    /// The number of rows that it is compared with: the training rows, or for the score the test set.
     pub training_rows: u64,
     /// Whether it has drifted: its p-value and its population stability index pass their thresholds.
     pub detected: bool,
-    /// How far it is from training; `None` where the window has too few rows, or training had none.
+    /// Its distance from training; `None` where the window has too few rows, or training had none.
     #[serde(flatten)]
     pub statistics: Statistics,
     /// The share of rows without a value.
@@ -113,7 +113,7 @@ pub struct VariableReport<'a> {
     pub bins: Vec<BinReport<'a>>,
 }
 
-/// How far a variable is from training. The formulas are in `drift::statistics`.
+/// The distance of a variable from training. The formulas are in `drift::statistics`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Statistics {
     /// The population stability index.

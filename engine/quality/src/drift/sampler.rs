@@ -22,7 +22,7 @@ pub struct Sampler {
     second: CurrentSecond,
     /// The probability of each row in this second.
     probability: f64,
-    /// How many rows are skipped before the next is taken.
+    /// The number of rows to skip before the next is taken.
     rows_to_skip: u64,
 }
 
@@ -37,9 +37,9 @@ struct CurrentSecond {
 /// Rows to skip, and rows to take after them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
-    /// How many are skipped.
+    /// The number of rows to skip.
     pub skipped: usize,
-    /// How many of the next ones are taken.
+    /// The number of rows to take after them.
     pub taken: usize,
 }
 

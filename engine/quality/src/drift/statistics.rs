@@ -18,7 +18,7 @@ const LEAST_EXPECTED: f64 = 5.0;
 /// form for the prior probability in estimation problems* (Proceedings of the Royal Society A 186, 1946). A
 /// bin that one side has not seen would make it infinite. Hence each share is (count + ½) / (all + ½ k) over
 /// the k bins that either side has seen; bins that neither has seen are left out. The ½ is that of Jeffreys'
-/// prior. Where nothing has changed, n live and m training rows are expected to give about (k − 1)(1/n +
+/// prior. If nothing has changed, n live and m training rows are expected to give about (k − 1)(1/n +
 /// 1/m).
 pub fn psi(training: &[u64], live: &[u64]) -> f64 {
     let Some([all_training, all_live]) = totals(training, live) else { return 0.0 };
@@ -53,7 +53,7 @@ pub fn js_distance(training: &[u64], live: &[u64]) -> f64 {
 /// Returns the p-value of the hypothesis that both sides come from the same distribution. The first `values`
 /// bins hold values; those after them count missing and unknown ones.
 ///
-/// Where every bin has enough rows this is Pearson's chi-squared test of homogeneity (Pearson, *On the
+/// If every bin has enough rows, this is Pearson's chi-squared test of homogeneity (Pearson, *On the
 /// probability that two distributions of frequency are really samples from the same population*, Biometrika
 /// 8, 1911), as `scipy.stats.chi2_contingency([training, live], correction=False)` without the bins that
 /// neither side has seen.

@@ -9,7 +9,7 @@ pub const SCORE_NAME: &str = "probability";
 /// A feature, or the score.
 #[derive(Debug)]
 pub struct Variable {
-    /// Which of the two.
+    /// The kind of the variable.
     pub kind: VariableKind,
     /// The feature's name; [`SCORE_NAME`].
     pub name: String,
@@ -19,7 +19,7 @@ pub struct Variable {
     pub range: Range<usize>,
     /// The bins.
     pub bins: Vec<Bin>,
-    /// How many training rows each bin held.
+    /// The number of training rows in each bin.
     pub training: Vec<u64>,
 }
 

@@ -26,9 +26,9 @@ pub struct Windows {
 #[derive(Debug, Clone, Default)]
 struct Pane {
     from: Option<Instant>,
-    /// How many rows arrived while it was current, including those that were not sampled.
+    /// The number of rows received while it was current, including those that were not sampled.
     rows_seen: u64,
-    /// How many were sampled.
+    /// The number of sampled rows.
     rows: usize,
     counts: Vec<u32>,
 }
@@ -36,15 +36,15 @@ struct Pane {
 /// The counts of a window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
-    /// When its first pane began.
+    /// The start of its first pane.
     pub from: Instant,
-    /// When its last pane ended, or the time of reading.
+    /// The end of its last pane, or the time of reading.
     pub to: Instant,
-    /// How many rows arrived, including those that were not sampled.
+    /// The number of rows received, including those that were not sampled.
     pub rows_seen: u64,
-    /// How many rows were sampled.
+    /// The number of sampled rows.
     pub rows: u64,
-    /// How many values each bin holds.
+    /// The number of values in each bin.
     pub counts: Vec<u64>,
 }
 

@@ -1,7 +1,7 @@
 //! Formats predictions as JSON lines, one for each row.
 //!
-//! What a client sent is copied as text. Nothing else of a body is kept, so that the memory and the lines
-//! grow with what was sent, and not with the number of features in the schema.
+//! The features that a client sent are copied as text, and nothing else of a body is kept. So the memory and
+//! the lines grow with the size of the body, and not with the number of features in the schema.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -100,7 +100,7 @@ pub fn lines(
     Ok(written)
 }
 
-/// What is written of a row.
+/// The fields of a row that are written.
 struct Row<'a> {
     values: Vec<(usize, &'a RawValue)>,
     identifier: Option<&'a RawValue>,

@@ -25,7 +25,7 @@ pub struct Writer {
     pub budget: Arc<MemoryBudget>,
     pub registry: Arc<Registry>,
     pub metrics: Arc<Metrics>,
-    /// How long shutdown may take, once it has begun.
+    /// The shutdown's timeout, once it has begun.
     pub end: watch::Receiver<Option<Duration>>,
     /// The redacted features that were looked for in the models.
     pub checked_features: BTreeSet<String>,

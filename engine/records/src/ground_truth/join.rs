@@ -11,7 +11,7 @@ pub struct Outcome {
     pub of: Reference,
     /// The label.
     pub label: LabelValue,
-    /// When it turned out, in milliseconds since 1970, if the client sent it.
+    /// The time of the outcome, in milliseconds since 1970, if the client sent it.
     pub millis: Option<u64>,
     /// Whether it replaces an earlier, different outcome.
     pub corrects: bool,
@@ -95,7 +95,7 @@ pub struct Joined {
 /// A label that the model does not have. No outcome of the request is joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrongLabel {
-    /// Which of the outcomes, counted from 0.
+    /// The index of the outcome, from 0.
     pub item: usize,
     /// The valid values: the positive one and the negative one.
     pub has: [String; 2],

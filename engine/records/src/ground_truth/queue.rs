@@ -17,14 +17,14 @@ pub struct Queue {
     thread: OnceLock<Thread>,
 }
 
-/// What is pending, up to [`MAX_PENDING_ROWS`] and [`MAX_PENDING_OUTCOMES`].
+/// The pending writes, up to [`MAX_PENDING_ROWS`] and [`MAX_PENDING_OUTCOMES`].
 #[derive(Debug, Default)]
 pub struct Pending {
     /// The predictions of requests, in the order in which they were scored.
     pub scored: Vec<PredictionBatch>,
-    /// The commands whose reply somebody awaits.
+    /// The commands that await a reply.
     pub commands: Vec<Command>,
-    /// How many predictions found no room.
+    /// The number of predictions dropped because the queue was full.
     pub lost: u64,
     /// Whether the queue is closed.
     pub is_last: bool,
@@ -39,7 +39,7 @@ pub enum Command {
     Join {
         /// The outcomes.
         outcomes: Vec<Outcome>,
-        /// Where the answer goes.
+        /// The receiver of the result.
         reply: Reply<Vec<Joined>>,
     },
     /// Computes the figures of a model's versions.
@@ -48,7 +48,7 @@ pub enum Command {
         model: String,
         /// Its loaded versions.
         loaded: Vec<Arc<ModelVersion>>,
-        /// Where the answer goes.
+        /// The receiver of the result.
         reply: Reply<Vec<VersionFigures>>,
     },
 }

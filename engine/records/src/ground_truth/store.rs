@@ -29,9 +29,9 @@ use crate::prediction_id::PredictionId;
 /// The bounds of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// How long a prediction is stored, in milliseconds.
+    /// The retention of a prediction, in milliseconds.
     pub retention_millis: u64,
-    /// How many predictions are stored.
+    /// The maximum number of stored predictions.
     pub max_predictions: u64,
 }
 
@@ -63,7 +63,7 @@ pub struct Event {
     pub version: u32,
     /// The predicted probability and the label.
     pub judged: LabelledPrediction,
-    /// When the outcome arrived, in milliseconds since 1970.
+    /// The time at which the outcome was received, in milliseconds since 1970.
     pub received: u64,
     /// Whether it replaced another one.
     pub corrects: bool,

@@ -11,9 +11,9 @@ use super::store::Event;
 /// The bounds of the window over which figures are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowBounds {
-    /// How long ago an outcome may have arrived, in milliseconds.
+    /// The maximum age of an outcome since it was received, in milliseconds.
     pub millis: u64,
-    /// How many outcomes count at most.
+    /// The maximum number of outcomes that count.
     pub outcomes: usize,
 }
 
@@ -26,13 +26,13 @@ pub struct Window {
 /// The measured performance over the outcomes that count.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Measured {
-    /// How many outcomes.
+    /// The number of outcomes.
     pub outcomes: u64,
-    /// How many of them are positive.
+    /// The number of positive outcomes.
     pub positives: u64,
-    /// When the first of them arrived, in RFC 3339 and UTC.
+    /// The time at which the first was received, in RFC 3339 and UTC.
     pub from: String,
-    /// When the last of them arrived, in RFC 3339 and UTC.
+    /// The time at which the last was received, in RFC 3339 and UTC.
     pub to: String,
     /// The figures.
     #[serde(flatten)]

@@ -45,7 +45,7 @@ impl SpanExporter for Exporter {
         let was_failing = self.is_failing.swap(result.is_err(), Ordering::Relaxed);
         match &result {
             Err(error) if !was_failing => {
-                tracing::warn!(%error, "the collector rejects traces; they are lost until it recovers");
+                tracing::warn!(%error, "the collector rejects traces; they are dropped until it recovers");
             }
             Ok(()) if was_failing => tracing::info!("the collector accepts traces again"),
             _ => {}

@@ -12,9 +12,9 @@ use super::{RequestTrace, Traces};
 /// A request that was answered, or whose client disconnected.
 #[derive(Debug)]
 pub struct Answered<'a> {
-    /// When its head arrived.
+    /// The time at which its head was received.
     pub start: Instant,
-    /// How long it took.
+    /// Its duration.
     pub took: Duration,
     /// Its method, one of HTTP's own or `other`.
     pub method: &'static str,
@@ -26,7 +26,7 @@ pub struct Answered<'a> {
     pub status: u16,
     /// The request's id.
     pub request_id: &'a str,
-    /// How many rows it held.
+    /// The number of its rows.
     pub rows: Option<usize>,
     /// The version and times of scoring.
     pub scoring: Option<&'a Scoring>,
@@ -41,16 +41,16 @@ pub struct Scoring {
     pub stages: Stages,
 }
 
-/// When the stages of a prediction began and ended.
+/// The start and end times of a prediction's stages.
 #[derive(Debug, Clone, Copy)]
 pub struct Stages {
-    /// When the body was complete. Its rows are encoded from here until they are submitted.
+    /// The time at which the body was complete. Its rows are encoded from here until they are submitted.
     pub read: Instant,
     /// The times from the queue to the model's last row.
     pub timings: Timings,
-    /// When writing the answer began.
+    /// The time at which writing the response began.
     pub answering: Instant,
-    /// When the answer was written.
+    /// The time at which the response was written.
     pub answered: Instant,
 }
 

@@ -6,7 +6,7 @@ use onnward_schemas::{Feature, FeatureKind, Rows, UnknownPolicy};
 
 use super::{Backend, BackendError, BackendKind, Batch, Input, InputValues, Session, score_every_row};
 
-/// How far a probability may lie outside [0, 1] because float32 sums are rounded.
+/// The distance by which a probability may lie outside [0, 1], because float32 sums are rounded.
 const PROBABILITY_TOLERANCE: f32 = 1e-5;
 
 /// An external model that is ready to score.

@@ -10,7 +10,7 @@ use thiserror::Error;
 /// loaded; `main` sets it.
 pub const TELEMETRY_SWITCH: &str = "ORT_DISABLE_TELEMETRY";
 
-/// Why ONNX Runtime cannot be used.
+/// The reason why ONNX Runtime cannot be used.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum LibraryError {
     /// No shared library was found.
@@ -28,7 +28,7 @@ pub enum LibraryError {
     #[error("the ONNX Runtime library {0} is truncated: fetch it again with engine/onnxruntime/fetch.sh")]
     Truncated(PathBuf),
     /// The library does not load.
-    #[error("the ONNX Runtime library does not load: {0}")]
+    #[error("cannot load the ONNX Runtime library: {0}")]
     Load(String),
 }
 

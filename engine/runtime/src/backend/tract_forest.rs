@@ -54,8 +54,8 @@ fn read_ensemble(context: &ParsingContext, node: &NodeProto) -> TractResult<Read
     }
 }
 
-/// Rejects trees that tract's operator reads wrongly. It misreads `BRANCH_GTE` silently and does not know
-/// where a tree sends missing values.
+/// Rejects trees that tract's operator reads wrongly. It misreads `BRANCH_GTE` silently and ignores the
+/// branch for missing values.
 fn reject_untrusted(node: &NodeProto) -> TractResult<()> {
     let modes = node.get_attr_vec::<&str>("nodes_modes")?;
     if let Some(mode) = modes.iter().find(|mode| !matches!(**mode, "LEAF" | "BRANCH_LEQ")) {
@@ -63,7 +63,8 @@ fn reject_untrusted(node: &NodeProto) -> TractResult<()> {
     }
     if read::tracks_missing(node)? {
         bail!(
-            "tract does not know where these trees send missing values: install ONNX Runtime to serve them"
+            "tract does not support these trees' branches for missing values: install ONNX Runtime to serve \
+             them"
         );
     }
     Ok(())

@@ -66,7 +66,7 @@ fn number(feature: &Feature, below: Option<f32>, [min, high]: [f32; 2], share: f
     } else {
         high - share * (high - below.unwrap_or(min))
     };
-    // The few digits that tell this single-precision number from its neighbours.
+    // The few digits that distinguish this single-precision number from its neighbours.
     let written = (drawn as f32).to_string().parse();
     GoldenValue::Number(written.unwrap_or(drawn))
 }

@@ -6,7 +6,7 @@ use crate::backend::{BackendError, BackendKind};
 use crate::cross_check::Disagreement;
 use crate::golden::GoldenError;
 
-/// Why a model is not verified.
+/// The reason why a model is not verified.
 #[derive(Debug, Error)]
 pub enum VerifyError {
     /// The file is not an artifact, or contradicts itself.
@@ -28,7 +28,7 @@ pub enum VerifyError {
     Golden {
         /// The backend.
         backend: BackendKind,
-        /// How it differs.
+        /// The difference.
         source: GoldenError,
     },
     /// An external file does not state how to serve it.
@@ -40,7 +40,7 @@ pub enum VerifyError {
     /// The backend cannot run a batch of another size than that of the golden rows.
     #[error("a {rows}-row batch cannot be scored: {source}")]
     WarmUp {
-        /// How many rows the batch has.
+        /// The number of rows in the batch.
         rows: usize,
         /// The backend's error.
         source: BackendError,

@@ -1,4 +1,5 @@
-//! External ONNX files have no golden rows to verify them on, so they are run on rows made from their inputs.
+//! External ONNX files have no golden rows to verify them on, so a smoke test runs them on the example of their
+//! `config.toml`, or else on generated rows.
 
 use std::time::Instant;
 
@@ -11,27 +12,27 @@ use crate::backend::{Backend, BackendError, BackendKind, ExternalSession, Sessio
 use crate::costs::BatchCosts;
 use crate::description::{Description, ExternalDescription, UNPROVEN};
 
-/// How much a probability may differ between a single row and the same row in a batch. Matrix kernels add in
-/// another order if there are more rows.
+/// The tolerance between the probability of a single row and of the same row in a batch. Matrix kernels add
+/// in another order if there are more rows.
 const BATCH_TOLERANCE: f32 = 1e-5;
 
-/// Why an external model that opens is not served.
+/// The reason why an external model that opens is not served.
 #[derive(Debug, Error, Clone, PartialEq)]
 pub enum SmokeTestError {
     /// No row was scored.
     #[error(
-        "{backend} scored none of the generated rows ({reason}): write a valid row under [example] in config.toml"
+        "{backend} scored no row of the smoke test ({reason}): write a valid row under [example] in config.toml"
     )]
     NoRowScored {
         /// The backend.
         backend: BackendKind,
-        /// Why the last row was not scored.
+        /// The reason why the last row was not scored.
         reason: String,
     },
     /// The output does not hold probabilities.
     #[error(
         "its output {output:?} returns {number}, which is not a probability: write `activation = \"sigmoid\"` or \"softmax\" \
-         under [output] in config.toml if it holds logits, or the `name` of another output"
+         under [output] in config.toml if it contains logits, or the `name` of another output"
     )]
     NoProbability {
         /// The output.
@@ -142,7 +143,7 @@ struct SmokeTest {
     row: Vec<GoldenValue>,
     /// Its probability.
     probability: f32,
-    /// How many rows were scored.
+    /// The number of rows that were scored.
     rows: usize,
 }
 

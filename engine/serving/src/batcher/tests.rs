@@ -14,8 +14,8 @@ use super::*;
 const WIDTH: RowWidth = RowWidth { features: 2, texts: 0 };
 const LONG: Duration = Duration::from_secs(60);
 
-/// Adds a row's two features. It tells the size of each batch before it runs it, and runs none before it is
-/// let.
+/// A session that adds a row's two features. It sends the size of each batch before it runs it, and waits for
+/// a signal before each run.
 struct Adder {
     started: mpsc::Sender<usize>,
     go: mpsc::Receiver<()>,
@@ -71,7 +71,7 @@ impl Rig {
     }
 }
 
-/// Counts what nobody reads.
+/// Creates a monitor that is not read.
 fn monitor(model: &str) -> Arc<Monitor> {
     Arc::new(Monitor::new(Metrics::new().unwrap().inference(model, 1, BackendKind::Tract.name())))
 }
@@ -207,7 +207,7 @@ async fn what_is_queued_is_answered_when_the_batcher_is_dropped() {
     assert_eq!(queued.await.unwrap().unwrap(), numbers(10, 1));
 }
 
-/// Gives for each row the length of its text, and tells the sizes of its batches.
+/// A session that returns the length of each row's text, and sends the sizes of its batches.
 struct Measurer {
     started: mpsc::Sender<usize>,
 }
@@ -384,7 +384,7 @@ fn a_runner_returns_whatever_panics_while_it_is_in_use() {
     }
 }
 
-/// Tells which thread scores how many rows.
+/// A session that sends its thread and the number of rows that it scores.
 struct Whereabouts {
     scored: mpsc::Sender<(ThreadId, usize)>,
 }

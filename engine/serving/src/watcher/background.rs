@@ -30,7 +30,7 @@ fn lower_priority() {
         let result = getpriority_process(None)
             .and_then(|niceness| setpriority_process(None, niceness.max(BACKGROUND_NICENESS)));
         if let Err(error) = result {
-            tracing::debug!(%error, "the background thread keeps its priority");
+            tracing::debug!(%error, "cannot lower the priority of the background thread");
         }
     }
 }

@@ -16,14 +16,14 @@ use super::{Observation, WatcherContext};
 use crate::loader::LoadError;
 use crate::registry::{LoadFailure, Loading, ModelEntry, Serving, ServingModel};
 
-/// What a model is to become.
+/// The desired state of a model.
 #[derive(Debug, Clone)]
 pub struct DesiredState {
     /// The number of the observation.
     pub generation: u64,
     /// Whether permanent failures are to be retried.
     pub retry: bool,
-    /// What was observed.
+    /// The observed state.
     pub observation: Observation,
 }
 
@@ -63,7 +63,7 @@ struct ModelReconciler {
     cache_records: BTreeMap<u64, CacheRecord>,
 }
 
-/// Where the files of a version come from.
+/// The source of a version's files.
 #[derive(Clone, Copy)]
 enum Source<'a> {
     /// The repository, as it was observed.

@@ -441,7 +441,7 @@ async fn a_model_that_was_removed_while_the_engine_was_down_is_not_served_withou
     assert!(watched.serving().is_none() && watched.registry.get("bank").is_some());
 }
 
-/// What may happen to a model or its engine.
+/// An event of a model or its engine.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Publish,

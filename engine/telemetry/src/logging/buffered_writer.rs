@@ -15,7 +15,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// The flush interval. Warnings and errors are flushed immediately, with the lines before them.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(50);
-/// The buffer's limit while nobody reads standard error. Further lines are lost and counted.
+/// The buffer's limit while standard error is not read. Further lines are lost and counted.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// The number of lines this process has lost.
@@ -42,7 +42,7 @@ struct Shared {
 #[derive(Default)]
 struct Buffer {
     lines: Vec<u8>,
-    /// How many lines found no room.
+    /// The number of lines dropped because the buffer was full.
     lost: u64,
 }
 
@@ -50,7 +50,7 @@ impl BufferedWriter {
     /// Starts the writer thread for `out`.
     ///
     /// # Errors
-    /// The operating system's, if it gives no thread.
+    /// The operating system's, if no thread can be started.
     pub fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             buffer: Mutex::default(),

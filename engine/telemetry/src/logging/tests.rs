@@ -1,7 +1,7 @@
 use super::*;
 use crate::logging::captured_log;
 
-/// Text that means something to a terminal, to JSON, or to whoever reads line by line.
+/// Text that means something to a terminal, to JSON, or to a reader of lines.
 const HOSTILE: &str =
     "a\n2026-01-01 ERROR forged\r\u{1b}[31m\u{9b}0m\u{0}\u{7f}\u{85}\u{2028}\u{2029}\u{202e}\"\\}";
 

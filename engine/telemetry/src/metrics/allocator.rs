@@ -37,12 +37,12 @@ impl AllocatorMetrics {
             committed_peak: gauge(
                 r,
                 "onnward_allocator_committed_peak_bytes",
-                "The most memory that the allocator has had.",
+                "Peak memory committed by the allocator.",
             )?,
             reserved: gauge(
                 r,
                 "onnward_allocator_reserved_bytes",
-                "Address space that the allocator has reserved.",
+                "Address space reserved by the allocator.",
             )?,
         })
     }

@@ -29,7 +29,7 @@ impl BusinessVecs {
             by_band: counters(
                 r,
                 "onnward_predictions_by_band_total",
-                "Rows scored, by band of risk (metrics.risk_bands).",
+                "Rows scored, by risk band (metrics.risk_bands).",
                 &["model", "version", "band"],
             )?,
             by_segment: counters(
@@ -47,7 +47,7 @@ impl BusinessVecs {
             expected: float_counters(
                 r,
                 "onnward_expected_positives_total",
-                "Sum of the probabilities: how many positives are to be expected among the rows scored.",
+                "Sum of the probabilities: the expected number of positives among the rows scored.",
                 version,
             )?,
             revenue_scored: float_counters(
@@ -79,12 +79,12 @@ impl BusinessVecs {
 /// The business metrics of one version of a model.
 #[derive(Debug)]
 pub struct BusinessMetrics {
-    /// How many features a row has.
+    /// The number of features in a row.
     width: usize,
     threshold: f32,
     negative: IntCounter,
     positive: IntCounter,
-    /// Where each band but the first begins.
+    /// The lower edges of all bands but the first.
     edges: Vec<f32>,
     /// From the lowest band to the highest: one more than `edges`.
     bands: Vec<IntCounter>,

@@ -30,7 +30,7 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Error)]
 enum CertificateError {
-    #[error("it holds no readable PEM certificate: {0}")]
+    #[error("it contains no readable PEM certificate: {0}")]
     Pem(#[from] rustls_pki_types::pem::Error),
     #[error("its first certificate is not X.509: {0}")]
     X509(#[from] x509_cert::der::Error),
@@ -41,7 +41,7 @@ impl CertificateMetrics {
         let expiry = float_gauges(
             r,
             "onnward_certificate_expiry_timestamp_seconds",
-            "When the first certificate of a file ends, in seconds since 1970 (UTC).",
+            "Expiry of the first certificate of a file, in seconds since 1970 (UTC).",
             &["file"],
         )?;
         let known = files.iter().map(|file| (file.clone(), false)).collect();

@@ -16,7 +16,7 @@ pub enum ConnectionEnd {
     MadeRoom,
     /// All places were taken, and no connection was idle.
     NoRoom,
-    /// No request came in time.
+    /// No request was received in time.
     Slow,
     /// The TLS handshake failed.
     Handshake,
@@ -43,7 +43,7 @@ impl ConnectionVecs {
             ended_early: counters(
                 r,
                 "onnward_connections_ended_early_total",
-                "Connections that the engine ended before their clients did, by reason.",
+                "Connections closed by the engine, by reason.",
                 &["listener", "reason"],
             )?,
         })

@@ -3,7 +3,7 @@ use prometheus::{Encoder, GaugeVec, IntGaugeVec, Registry, TextEncoder};
 
 use super::{MetricsError, float_gauges, gauges, to_i64};
 
-/// How the last windows of a loaded version compare with training.
+/// The comparison of a loaded version's latest windows with training.
 #[derive(Debug)]
 pub struct VersionDrift<'a> {
     /// The model.

@@ -38,16 +38,16 @@ impl HttpMetrics {
             duration: histograms(
                 r,
                 "onnward_http_request_duration_seconds",
-                "Time from a request's head to its answer.",
+                "Time from a request's head to its response.",
                 route,
                 &REQUEST_SECONDS,
             )?,
             request_bytes: bytes(
                 "onnward_http_request_body_bytes",
-                "Size of a request's body: as announced, else as read.",
+                "Size of a request body: the bytes read, or its Content-Length if it was not read.",
             )?,
-            response_bytes: bytes("onnward_http_response_body_bytes", "Size of an answer's body.")?,
-            in_flight: gauge(r, "onnward_http_requests_in_flight", "Requests not yet answered.")?,
+            response_bytes: bytes("onnward_http_response_body_bytes", "Size of a response body.")?,
+            in_flight: gauge(r, "onnward_http_requests_in_flight", "Requests in flight.")?,
         })
     }
 }
@@ -88,7 +88,7 @@ struct RouteSeries {
     in_flight: IntGauge,
 }
 
-/// How a request ended.
+/// The end of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestEnd {
     /// One of HTTP's own methods, never one that a client invents.

@@ -4,7 +4,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
 
 use super::{Metrics, counters, histograms, remove_series};
 
-/// What happens between a request's rows and their probabilities.
+/// The metrics of the steps between a request's rows and their probabilities.
 #[derive(Debug)]
 pub struct InferenceVecs {
     requests: IntCounterVec,
@@ -43,7 +43,7 @@ impl Stage {
     }
 }
 
-/// Why a request's rows were not scored.
+/// The reason why a request's rows were not scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RejectReason {
     /// The queue has no room for them now.
@@ -91,7 +91,7 @@ impl InferenceVecs {
             executions: counters(
                 r,
                 "onnward_inference_executions_total",
-                "Runs of the model, each of one batch.",
+                "Model executions, each of one batch.",
                 version,
             )?,
             stage_seconds: histograms(
@@ -118,7 +118,7 @@ impl InferenceVecs {
             abandoned: counters(
                 r,
                 "onnward_abandoned_requests_total",
-                "Requests dropped from the queue because their client had gone.",
+                "Requests dropped from the queue because the client disconnected.",
                 model,
             )?,
         })

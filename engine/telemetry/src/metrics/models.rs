@@ -11,9 +11,9 @@ use super::{float_gauges, gauges, to_i64};
 pub struct ModelState {
     /// The model's name.
     pub name: String,
-    /// The version that is to be served.
+    /// Version that should be served.
     pub desired: Option<u64>,
-    /// The version that is served.
+    /// Version that is served.
     pub serving: Option<u64>,
     /// The queue of its loaded versions; `None` if none is loaded.
     pub queue: Option<QueueState>,
@@ -26,13 +26,13 @@ pub struct ModelState {
 /// The rows that wait to be scored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QueueState {
-    /// How many rows.
+    /// The number of rows.
     pub rows: usize,
     /// Of how many requests.
     pub requests: usize,
-    /// How long the oldest of them has waited; zero where none waits.
+    /// The wait time of the oldest; zero if the queue is empty.
     pub oldest_age: Duration,
-    /// How many rows fit.
+    /// The capacity in rows.
     pub capacity_rows: usize,
 }
 
@@ -69,24 +69,24 @@ impl ModelGauges {
         let (model, figure) = (&["model"], &["model", "version", "figure"]);
         let of_model = |name: &str, help: &str| gauges(r, name, help, model);
         Ok(Self {
-            queue_rows: of_model("onnward_queue_rows", "Rows that wait to be scored.")?,
-            queue_requests: of_model("onnward_queue_requests", "Requests whose rows wait to be scored.")?,
+            queue_rows: of_model("onnward_queue_rows", "Queued rows.")?,
+            queue_requests: of_model("onnward_queue_requests", "Queued requests.")?,
             queue_oldest_age: float_gauges(
                 r,
                 "onnward_queue_oldest_age_seconds",
-                "How long the oldest request in the queue has waited; 0 where none waits.",
+                "Wait time of the oldest queued request; 0 if the queue is empty.",
                 model,
             )?,
             queue_capacity: of_model(
                 "onnward_queue_capacity_rows",
-                "Rows that fit in the queue of a version; more are refused.",
+                "Queue capacity of a version in rows; requests beyond it are rejected.",
             )?,
-            desired: of_model("onnward_model_desired_version", "The version that is to be served.")?,
-            serving: of_model("onnward_model_serving_version", "The version that is served.")?,
+            desired: of_model("onnward_model_desired_version", "Version that should be served.")?,
+            serving: of_model("onnward_model_serving_version", "Version that is served.")?,
             evaluation: float_gauges(
                 r,
                 "onnward_model_evaluation",
-                "A loaded version's figures on the rows that were held out of its training.",
+                "Metrics of a loaded version on its test set.",
                 figure,
             )?,
             estimated: float_gauges(

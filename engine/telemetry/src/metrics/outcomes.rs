@@ -44,9 +44,9 @@ impl OutcomeMetrics {
             stored: gauge(
                 r,
                 "onnward_stored_predictions",
-                "Predictions that wait for their outcome or have it.",
+                "Stored predictions, with and without an outcome.",
             )?,
-            bytes: gauge(r, "onnward_prediction_store_bytes", "Size of the file of predictions.")?,
+            bytes: gauge(r, "onnward_prediction_store_bytes", "Size of the prediction store's file.")?,
             not_stored,
             performance: float_gauges(
                 r,

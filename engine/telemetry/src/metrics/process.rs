@@ -37,22 +37,22 @@ impl ProcessMetrics {
             resident_bytes: gauge(r, "process_resident_memory_bytes", "Resident memory size in bytes.")?,
             virtual_bytes: gauge(r, "process_virtual_memory_bytes", "Address space of the process.")?,
             open_fds: gauge(r, "process_open_fds", "Open file descriptors.")?,
-            max_fds: gauge(r, "process_max_fds", "Most file descriptors that may be open.")?,
+            max_fds: gauge(r, "process_max_fds", "Maximum number of open file descriptors.")?,
             threads: gauge(r, "process_threads", "Threads of the process.")?,
             start_time: float_gauge(
                 r,
                 "process_start_time_seconds",
-                "When the process started, in seconds since 1970 (UTC).",
+                "Start time of the process, in seconds since 1970 (UTC).",
             )?,
             read_bytes: counter(
                 r,
                 "onnward_process_read_bytes_total",
-                "Bytes that the process has had read from disks.",
+                "Bytes read from disks for the process.",
             )?,
             written_bytes: counter(
                 r,
                 "onnward_process_written_bytes_total",
-                "Bytes that the process has had written to disks.",
+                "Bytes written to disks for the process.",
             )?,
         };
         metrics.set_start_time();

@@ -33,7 +33,7 @@ impl VersionMetrics {
                 model,
                 &LOAD_SECONDS,
             )?,
-            models_serving: gauge(r, "onnward_models_serving", "Models that answer predictions.")?,
+            models_serving: gauge(r, "onnward_models_serving", "Models that serve predictions.")?,
             swaps: counters(
                 r,
                 "onnward_swaps_total",
@@ -56,7 +56,7 @@ impl VersionMetrics {
             repository_age: float_gauge(
                 r,
                 "onnward_repository_last_success_age_seconds",
-                "Time since the model repository was last read with success, or since the start.",
+                "Time since the last successful read of the model repository, or since the start.",
             )?,
             repository_seen: Mutex::new(Instant::now()),
         })
@@ -76,7 +76,7 @@ pub struct LoadedVersion {
     pub version: u64,
     /// Its role.
     pub role: Role,
-    /// What runs it.
+    /// The backend that runs it.
     pub backend: &'static str,
 }
 

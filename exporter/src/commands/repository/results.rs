@@ -14,7 +14,7 @@ pub struct PublishResult {
     pub published: Published,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alias: Option<AliasMove>,
-    /// How an external ONNX file is served; `foreign` in the output.
+    /// The interpretation of an external ONNX file; `foreign` in the output.
     #[serde(rename = "foreign", skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalReading>,
     pub dry_run: bool,
@@ -59,12 +59,12 @@ pub struct Deleted {
 #[derive(Serialize)]
 pub struct Collected {
     pub deleted: Vec<Deletion>,
-    /// Versions that came into use while the others were deleted.
+    /// Versions that were taken into use while the others were deleted.
     pub kept_back: Vec<KeptBack>,
     pub dry_run: bool,
 }
 
-/// A version that is not deleted, because it came into use.
+/// A version that is not deleted, because it was taken into use.
 #[derive(Serialize)]
 pub struct KeptBack {
     pub model: String,

@@ -221,7 +221,7 @@ type Histogram = [Counts; BINS];
 struct Search<'a> {
     rows: &'a BinnedRows<'a>,
     params: &'a ForestParams,
-    /// How many columns are tried at a split.
+    /// The number of columns considered at each split.
     tried: usize,
     /// All columns. Each search moves those that it tries to the front.
     columns: Vec<u32>,

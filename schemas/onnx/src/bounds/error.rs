@@ -1,6 +1,6 @@
 use thiserror::Error;
 
-/// Why an ONNX file is refused before it is opened, with advice.
+/// The reason why an ONNX file is rejected before it is opened, with advice.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum BoundsError {
     /// A count is above its limit.
@@ -17,8 +17,8 @@ pub enum BoundsError {
     },
     /// Decoded, the file would take many times its own size.
     #[error(
-        "the file has {bytes} bytes and would take more than {limit} bytes once it is decoded, which no \
-         exporter causes: export the model again"
+        "the file has {bytes} bytes and would take more than {limit} bytes once it is decoded, more than any \
+         exporter produces: export the model again"
     )]
     Inflated {
         /// The file's size.
@@ -46,7 +46,7 @@ pub enum BoundsError {
         file: String,
     },
     /// The file holds something that a served model does not need.
-    #[error("the file holds {what}, which is not served: {fix}")]
+    #[error("the file contains {what}, which is not supported: {fix}")]
     NotServed {
         /// The unneeded part.
         what: String,
@@ -55,7 +55,7 @@ pub enum BoundsError {
     },
     /// The graph uses an operator that is not ONNX's own.
     #[error(
-        "its operator {operator:?} is of the domain {domain:?}, and only those of ONNX itself are run \
+        "its operator {operator:?} is of the domain {domain:?}, and only those of ONNX itself are supported \
          (ai.onnx, ai.onnx.ml): export the model with these alone"
     )]
     CustomOperator {
@@ -64,9 +64,9 @@ pub enum BoundsError {
         /// Its domain.
         domain: String,
     },
-    /// The file asks for a version of the operators that does not exist.
+    /// The file requires a version of the operators that does not exist.
     #[error(
-        "it asks for version {version} of the operators of {domain}, and 1 to {newest} are accepted: export \
+        "it requires version {version} of the operators of {domain}, and 1 to {newest} are supported: export \
          the model for one of these"
     )]
     Opset {

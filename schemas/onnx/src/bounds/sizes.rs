@@ -33,7 +33,7 @@ const BY_OTHER_INPUTS: [&str; 11] = [
     "Tile",
     "Upsample",
 ];
-/// Attributes that give a size.
+/// Attributes that contain a size.
 const ATTRIBUTES: [&str; 11] = [
     "height_scale",
     "output_height",

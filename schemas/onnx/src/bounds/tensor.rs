@@ -62,7 +62,7 @@ enum List {
     Uint64,
 }
 
-/// How elements of a type are stored.
+/// The storage layout of a type's elements.
 struct Layout {
     /// The bits of an element in raw data; `None` where there can be no raw data.
     bits: Option<u64>,
@@ -78,7 +78,7 @@ impl Layout {
     fn of(data_type: DataType) -> Option<Self> {
         let layout = |bits, list| Self { bits: Some(bits), list, numbers: 1, packed: 1 };
         Some(match data_type {
-            // ONNX 1.23 knows the last two, and does not say yet how they are written.
+            // ONNX 1.23 lists the last two, but does not specify their encoding yet.
             DataType::Undefined | DataType::Float6e2m3 | DataType::Float6e3m2 => return None,
             DataType::Float => layout(32, List::Float),
             DataType::Double => layout(64, List::Double),

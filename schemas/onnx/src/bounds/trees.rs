@@ -29,10 +29,10 @@ pub fn check(node: &NodeProto, bounds: &ModelBounds) -> Result<usize, BoundsErro
 /// A problem of trees, in words.
 type Problem = &'static str;
 
-const LENGTHS: Problem = "its lists of nodes are not of one length";
-const NOWHERE: Problem = "a branch leads to a node that is not there";
-const NO_COLUMN: Problem = "a node compares a column that no row has";
-const NO_LEAF: Problem = "a leaf's weight is of a node, a class or a target that is not there";
+const LENGTHS: Problem = "its lists of nodes differ in length";
+const NOWHERE: Problem = "a branch leads to a node that does not exist";
+const NO_COLUMN: Problem = "a node compares a column that does not exist";
+const NO_LEAF: Problem = "a leaf's weight refers to a node, a class or a target that does not exist";
 
 /// The children of every node, by index.
 struct Trees {
@@ -110,7 +110,7 @@ impl Trees {
         }
         columns.iter().try_for_each(|column| check_column(*column, bounds))?;
         if ints("tree_roots").iter().any(|root| !is_below(*root, count)) {
-            return Err("a tree begins at a node that is not there");
+            return Err("a tree begins at a node that does not exist");
         }
         let mut children = vec![[None; 2]; count];
         for (side, (nodes, leaves)) in sides.into_iter().enumerate() {

@@ -3,7 +3,7 @@ use thiserror::Error;
 
 use crate::artifact::ArtifactError;
 
-/// Why an external ONNX file cannot be served, with advice on what to write into `config.toml` or how to
+/// The reason why an external ONNX file cannot be served, with the lines to add to `config.toml` or a way to
 /// export the file again.
 #[derive(Debug, Error)]
 pub enum ExternalError {
@@ -15,18 +15,18 @@ pub enum ExternalError {
     Config {
         /// The line, as words.
         place: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// An input has a type that a field of a request cannot have.
     #[error(
-        "its input {input:?} holds {found}, and a field of a request can be float, double, int32, int64, \
+        "its input {input:?} contains {found}, and a field of a request can be float, double, int32, int64, \
          bool or string: export it again with one of these"
     )]
     InputType {
         /// The input.
         input: String,
-        /// What it holds.
+        /// The type that it has.
         found: String,
     },
     /// An input has a shape that rows do not have.
@@ -53,8 +53,8 @@ pub enum ExternalError {
     },
     /// The file does not say how many columns an input has.
     #[error(
-        "it does not say how many columns its input {input:?} has: write their names as `features = [\"…\", \
-         …]` under [inputs] in config.toml"
+        "it does not specify the number of columns of its input {input:?}: write their names as \
+         `features = [\"…\", …]` under [inputs] in config.toml"
     )]
     UnknownColumns {
         /// The input.
@@ -104,8 +104,8 @@ pub enum ExternalError {
     },
     /// Several outputs could be the probability.
     #[error(
-        "it does not say which of its outputs is the probability, {}: write `name = \"…\"` under [output] in \
-         config.toml",
+        "it does not specify which of its outputs is the probability, {}: write `name = \"…\"` under \
+         [output] in config.toml",
         .outputs.join(" or ")
     )]
     AmbiguousOutput {
@@ -125,7 +125,7 @@ pub enum ExternalError {
     },
     /// The output seems to hold logits, and no activation is set.
     #[error(
-        "its output {output:?} seems to hold logits: write `activation = \"sigmoid\"` or `activation = \
+        "its output {output:?} seems to contain logits: write `activation = \"sigmoid\"` or `activation = \
          \"softmax\"` under [output] in config.toml, or `\"none\"` if they are probabilities"
     )]
     Logits {

@@ -19,7 +19,7 @@ pub fn declared(value: &ValueInfoProto) -> Option<Declared> {
     let Some(type_proto::Value::TensorType(tensor)) = value.r#type.as_ref()?.value.as_ref() else {
         return None;
     };
-    // Exporters write sizes of 0 and below where they know none.
+    // Exporters write sizes of 0 and below for an unknown size.
     let size = |value: &dimension::Value| match value {
         dimension::Value::DimValue(size) => Some(*size).filter(|size| *size > 0),
         dimension::Value::DimParam(_) => None,

@@ -15,7 +15,7 @@ const LABEL_NAME: &str = "positive";
 
 /// The chosen output.
 pub struct ChosenOutput {
-    /// How to read the probability.
+    /// The way to read the probability.
     pub output: ProbabilityOutput,
     /// The label of the probability.
     pub label: Label,

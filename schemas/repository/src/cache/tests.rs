@@ -9,7 +9,7 @@ use crate::watch::DecidedBy;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const PLENTY: u64 = 1 << 20;
 
-/// Keeps ten bytes that were used so long ago; gives their digest.
+/// Caches ten bytes that were last used so long ago, and returns their digest.
 fn keep(cache: &Cache, byte: u8, age: Duration) -> String {
     let bytes = [byte; 10];
     let digest = sha256_hex(&bytes);

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::KeyId;
 
-/// Why a key cannot be used, or a version is not accepted as signed.
+/// The reason why a key cannot be used, or a version is not accepted as signed.
 #[derive(Debug, Error)]
 pub enum SignatureError {
     /// A key's file cannot be read.
@@ -13,7 +13,7 @@ pub enum SignatureError {
     ReadKey {
         /// The file.
         path: PathBuf,
-        /// What the file system says.
+        /// The file system's error.
         source: io::Error,
     },
     /// A key's file does not hold what it should.
@@ -23,11 +23,11 @@ pub enum SignatureError {
         path: PathBuf,
         /// The purpose of the key.
         purpose: &'static str,
-        /// What is wrong with it, and what to do.
+        /// The problem, and the remedy.
         problem: &'static str,
     },
-    /// The system gives no random numbers for a key.
-    #[error("cannot make a key: the system gives no random numbers")]
+    /// The system's random number generator failed.
+    #[error("cannot create a key: the system's random number generator failed")]
     NoRandomNumbers,
     /// The version is not signed.
     #[error(
@@ -45,7 +45,7 @@ pub enum SignatureError {
     },
     /// The version is signed, but by no trusted key.
     #[error(
-        "version {version} of {model} is signed by {} alone, and a signature by {} is required: sign it with \
+        "version {version} of {model} is signed only by {}, and a signature by {} is required: sign it with \
          `onnward-exporter sign {model} {version} --key FILE --repository URL`, or trust the key that it is \
          signed with",
         list(.signed_by), list(.trusted)
@@ -62,7 +62,7 @@ pub enum SignatureError {
     },
     /// A signature is wrong for these files.
     #[error(
-        "the signature of version {version} of {model} by key {key_id} is wrong: manifest.json, \
+        "the signature of version {version} of {model} by key {key_id} is invalid: manifest.json, \
          config.toml, the model's name, the version or the signature was changed after signing: find out who \
          changed it, and publish and sign the model as a new version"
     )]
@@ -84,7 +84,7 @@ pub enum SignatureError {
         model: String,
         /// The version.
         version: u64,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
 }

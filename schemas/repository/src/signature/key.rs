@@ -51,10 +51,10 @@ impl Signer {
                 "it is protected by a password; write it without one with `openssl pkey -in FILE -out NEW`",
             ),
             pem::Error::NoItemsFound if has(&text, "PUBLIC KEY") => {
-                wrong("it holds a public key; name the file of the private one")
+                wrong("it contains a public key; name the file of the private one")
             }
             pem::Error::NoItemsFound => {
-                wrong("it holds no private key in PEM; make one with `onnward-exporter keygen`")
+                wrong("it contains no private key in PEM; make one with `onnward-exporter keygen`")
             }
             _ => wrong("its PEM is damaged"),
         })?;
@@ -121,7 +121,7 @@ pub(super) fn read_public_keys(path: &Path) -> Result<Vec<PublicKey>, SignatureE
         keys.push(PublicKey::from_der(&der).ok_or_else(|| wrong("its public key is not Ed25519"))?);
     }
     if keys.is_empty() {
-        return Err(wrong("it holds no public key in PEM; `onnward-exporter keygen` writes one"));
+        return Err(wrong("it contains no public key in PEM; `onnward-exporter keygen` writes one"));
     }
     Ok(keys)
 }

@@ -127,10 +127,10 @@ fn of_several_signatures_one_has_to_be_right() {
         "{message}"
     );
     let message = verify(&[&unknown]).unwrap_err().to_string();
-    assert!(message.contains(&format!("signed by key {} alone", stranger.key_id())), "{message}");
+    assert!(message.contains(&format!("signed only by key {}", stranger.key_id())), "{message}");
     assert!(message.contains(release.key_id().as_str()), "{message}");
     let message = verify(&[&unknown, "{", &wrong]).unwrap_err().to_string();
-    assert!(message.contains(&format!("by key {} is wrong", second.key_id())), "{message}");
+    assert!(message.contains(&format!("by key {} is invalid", second.key_id())), "{message}");
     let refused = TrustedKeys::default().verify(&subject("churn", 3, MANIFEST), &[right]);
     assert!(matches!(refused, Err(SignatureError::Untrusted { .. })), "no key is not every key");
 }
@@ -149,7 +149,7 @@ fn a_file_that_is_not_the_right_key_is_named_with_what_to_do() {
     keys.write("damaged.private.pem", &damaged.replace("PUBLIC", "PRIVATE"));
     keys.write("empty.pem", "");
     for (file, expected) in [
-        ("release.pub.pem", "holds a public key"),
+        ("release.pub.pem", "contains a public key"),
         ("locked.pem", "password"),
         ("elliptic.private.pem", "not Ed25519"),
         ("damaged.private.pem", "damaged"),

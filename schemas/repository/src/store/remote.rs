@@ -15,9 +15,10 @@ mod key_files;
 
 /// The longest time of an upload.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
-/// How long an upload that fails at once is retried.
+/// The maximum time for retries of an upload that fails at once.
 const UPLOAD_RETRY_TIMEOUT: Duration = Duration::from_secs(20);
-/// How often a request is retried: a store may answer 503 now and then. A poller asks again anyway.
+/// The maximum number of retries of a request: a store may answer 503 now and then. A poller polls again
+/// anyway.
 const MAX_RETRIES: usize = 3;
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 

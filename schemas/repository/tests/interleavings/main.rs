@@ -21,7 +21,7 @@ const MODEL: &str = "churn";
 const CHAMPION: &str = "champion";
 const ORDERS: u64 = 5_000;
 
-/// What a task does to the model: each plans first and then applies its plan.
+/// The job of a task on the model: each plans first and then applies its plan.
 #[derive(Debug, Clone, Copy)]
 enum Job {
     Delete(u64),
@@ -29,7 +29,7 @@ enum Job {
     Pin(Move),
 }
 
-/// Which orders are run.
+/// The orders that are run.
 #[derive(Debug, Clone, Copy)]
 enum Orders {
     All,
@@ -45,7 +45,7 @@ enum Plan {
     Move(PointerChange),
 }
 
-/// What a task reports at its end: for a move, the version that the pointer names.
+/// The result of a task: for a move, the version that the pointer names.
 type Report = Result<Option<u64>, RepositoryError>;
 
 #[test]
@@ -200,7 +200,7 @@ fn check_at_the_end(repository: &Repository, jobs: &[Job], reports: &[Report], o
     }
 }
 
-/// Tells a task that lost against another from one that failed.
+/// Returns whether a task lost against another one, rather than failed.
 fn is_a_conflict(error: &RepositoryError) -> bool {
     matches!(
         error,

@@ -24,7 +24,7 @@ use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::oneshot;
 
-/// How a folder is listed.
+/// The consistency of a folder's listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listing {
     /// As it is at one moment.
@@ -34,7 +34,7 @@ pub enum Listing {
     Torn,
 }
 
-/// How much was explored.
+/// The number of explored states.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Explored {
     /// The states that differ.
@@ -144,16 +144,16 @@ impl Wake for Woken {
     }
 }
 
-/// What all tasks of a run share.
+/// The state shared by all tasks of a run.
 #[derive(Debug)]
 struct Shared {
     /// The operations that wait for their turn, by task.
     waiting: Vec<VecDeque<oneshot::Sender<()>>>,
-    /// What each task has done and seen.
+    /// The operations of each task and their results, hashed.
     histories: Vec<DefaultHasher>,
     /// The files that were written in this run, and by which task.
     writers: BTreeMap<String, usize>,
-    /// What was done, for people.
+    /// The operations of the run, for people.
     story: Vec<String>,
 }
 
@@ -208,7 +208,8 @@ impl<R> Run<R> {
         }
     }
 
-    /// Tells states apart: by the files and who wrote them, and by what each task has seen.
+    /// Returns a hash of the state: the files, the tasks that wrote them, and the results that each task has
+    /// seen.
     fn fingerprint(&self) -> u64 {
         let shared = self.shared.lock().unwrap();
         let mut hasher = DefaultHasher::new();

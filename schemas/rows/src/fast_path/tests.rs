@@ -79,7 +79,7 @@ fn what_clients_write_takes_the_fast_path() {
         r#"{"channel":"app","plan":"basic","orders":0}"#.to_owned(),
         row("full", "full and far more than thirty-two bytes"),
         row("full", "ganz für ältere"),
-        row("webs", "a channel that nobody knows"),
+        row("webs", "a channel that is unknown"),
         row("\"webs\"", "null"),
         row("\"true\"", "true"),
         row("3", "3.0"),

@@ -25,7 +25,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// The most different failures that are reported.
 const MAX_REASONS: usize = 10;
 
-/// What is sent, where and how often.
+/// The requests, their destination and rate.
 #[derive(Debug)]
 pub struct CheckedPlan {
     /// The engine.
@@ -42,14 +42,14 @@ pub struct CheckedPlan {
     pub key: Option<String>,
 }
 
-/// What happens while a request begins. Latencies are reported by phase.
+/// The phase in which a request begins. Latencies are reported by phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Latencies are not reported; answers are checked all the same.
     Unmeasured,
     /// Load alone.
     Quiet,
-    /// What the proof is about, under load: swaps, or a fault.
+    /// The subject of the proof, under load: swaps, or a fault.
     Disturbed,
 }
 
@@ -58,9 +58,9 @@ pub enum Phase {
 pub struct CheckedFigures {
     /// The number of requests sent.
     pub sent: u64,
-    /// How many of them got no answer, or one with another status than 200.
+    /// The number of requests without a response, or with another status than 200.
     pub failed: u64,
-    /// How many answers had another probability than that of the version they name.
+    /// The number of responses whose probability is not that of the version they name.
     pub wrong: u64,
     /// The number of correct answers by version.
     pub answered_by: [u64; 2],

@@ -36,7 +36,7 @@ pub struct Outcome {
     pub request: usize,
     /// The time from which its latency counts.
     pub due: Instant,
-    /// When its first bytes were sent.
+    /// The time at which its first bytes were sent.
     pub sent: Instant,
     /// The answer's status, and its body where bodies are kept; or why the connection broke before it.
     pub result: io::Result<(u16, Vec<u8>)>,

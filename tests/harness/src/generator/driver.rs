@@ -17,9 +17,9 @@ use crate::error::HarnessError;
 const TIMER_RESOLUTION: Duration = Duration::from_millis(1);
 /// The time between two polls while nothing is to be sent.
 const POLL_INTERVAL: Duration = Duration::from_micros(100);
-/// How long answers are awaited after the last request.
+/// The maximum wait for responses after the last request.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many events are taken at once.
+/// The maximum number of events read at once.
 const EVENTS: usize = 256;
 
 /// The end of one request.
@@ -27,11 +27,11 @@ const EVENTS: usize = 256;
 pub struct Answer {
     /// The index of the request.
     pub request: usize,
-    /// When the request should have begun.
+    /// The time at which the request should have begun.
     pub due: Instant,
-    /// When it ended.
+    /// The time at which it ended.
     pub at: Instant,
-    /// How long it took.
+    /// Its latency.
     pub latency: Latency,
     /// The status, and the body where bodies are kept; or why there is no answer.
     pub result: io::Result<(u16, Vec<u8>)>,
@@ -53,7 +53,7 @@ pub struct Driver<'a> {
     connections: Vec<Connection>,
     /// The indices of connections without a request in flight.
     idle: VecDeque<usize>,
-    /// When requests should have begun for which no connection was free.
+    /// The due times of requests for which no connection was free.
     waiting: VecDeque<Instant>,
     /// In an open loop, when the next request begins, and the times between those that follow.
     arrivals: Option<(Instant, Intervals)>,
@@ -172,7 +172,7 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// Gives up requests that were sent longer ago than `timeout`. Their connections are replaced.
+    /// Abandons requests that were sent longer ago than `timeout`. Their connections are replaced.
     ///
     /// # Errors
     /// As [`Driver::send_until`].

@@ -1,5 +1,5 @@
 //! Reads the answers on one connection, one after the other. Of each it keeps the status, whether another may
-//! follow, and the body if asked to.
+//! follow, and the body on request.
 
 use std::io::{self, ErrorKind, Read};
 
@@ -12,7 +12,7 @@ const MAX_HEADERS: usize = 64;
 #[derive(Debug)]
 pub struct ResponseReader {
     buffer: Box<[u8]>,
-    /// How many bytes of an unfinished head are in the buffer.
+    /// The number of bytes of an unfinished head in the buffer.
     filled: usize,
     /// The parsed head, once it is complete, and how many bytes of the body are missing.
     body: Option<(Answered, usize)>,
@@ -128,7 +128,7 @@ fn invalid(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::E
 mod tests {
     use super::*;
 
-    /// Gives its pieces one a read, and would block in between.
+    /// Returns one piece at each read, and would block in between.
     struct Pieces<'a>(Vec<&'a [u8]>, bool);
 
     impl Read for Pieces<'_> {

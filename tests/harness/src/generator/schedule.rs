@@ -1,4 +1,4 @@
-//! When requests begin.
+//! The start times of requests.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use rand_distr::{Distribution, Exp1};
 /// The seed of a Poisson process, so that two runs send at the same times.
 const SEED: u64 = 42;
 
-/// When requests begin.
+/// The start times of requests.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Schedule {
     /// Closed loop: each of `connections` sends its next request when the last one is answered.

@@ -70,7 +70,7 @@ fn a_server_that_stands_still_cannot_hide_it_from_an_open_loop() {
     let start = Instant::now();
     let address = server(move |_| {
         let since = start.elapsed();
-        // Stands still from the time 0.3 s on.
+        // Stalls at 0.3 s.
         if since > stall && since < stall * 2 {
             std::thread::sleep((stall * 2).saturating_sub(since));
         }

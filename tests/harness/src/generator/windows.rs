@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::error::HarnessError;
 
-/// How many windows in a row must agree.
+/// The number of consecutive windows that must agree.
 pub const AGREEING: usize = 3;
 /// The largest ratio of the fastest to the slowest of them.
 const AGREEMENT: f64 = 1.1;
@@ -26,7 +26,7 @@ pub struct Statuses {
     pub rejected: u64,
     /// Any other status.
     pub other: u64,
-    /// No answer: the connection broke, or nothing came in time.
+    /// No answer: the connection broke, or the timeout expired.
     pub failed: u64,
 }
 

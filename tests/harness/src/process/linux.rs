@@ -1,5 +1,5 @@
-//! What sysinfo does not provide: processor time with that of ended children (a server's worker processes
-//! come and go), peaks of memory, proportional set sizes, and processor affinity.
+//! The figures that sysinfo does not provide: processor time with that of ended children (a server's worker
+//! processes come and go), peaks of memory, proportional set sizes, and processor affinity.
 
 use std::fs::File;
 use std::io;

@@ -26,7 +26,7 @@ const EXPIRES_AFTER: Duration = Duration::from_secs(1800);
 /// The largest error of the engine's clock, in seconds.
 const MAX_ERROR: i64 = 5;
 
-/// What was found after each jump.
+/// The findings after all jumps.
 #[derive(Default)]
 struct Findings {
     unseen_jumps: u64,

@@ -23,7 +23,7 @@ use onnward_harness::wait::until;
 
 /// The size of the disk.
 const DISK: &str = "24m";
-/// How long the engine is observed before the fault.
+/// The time for which the engine is observed before the fault.
 const BEFORE: Duration = Duration::from_secs(3);
 /// The time between two outcomes.
 const REPORTED_EVERY: Duration = Duration::from_millis(50);

@@ -19,9 +19,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub struct Connections {
     /// Connections that are open now.
     pub open: AtomicU64,
-    /// How often the engine closed one.
+    /// The number of connections that the engine closed.
     pub closed: AtomicU64,
-    /// How often an attempt to connect failed.
+    /// The number of failed attempts to connect.
     pub refused: AtomicU64,
 }
 

@@ -29,7 +29,7 @@ const PUBLISHING: Duration = Duration::from_millis(60);
 /// The outcomes in one request.
 const BATCH: usize = 1000;
 
-/// What must not be lost.
+/// The data that must not be lost.
 #[derive(Default)]
 struct Acknowledged {
     /// Predictions whose outcomes were acknowledged.
@@ -38,7 +38,7 @@ struct Acknowledged {
     versions: BTreeMap<u64, String>,
 }
 
-/// What was found after the kills.
+/// The findings after all kills.
 #[derive(Default)]
 struct Findings {
     outcomes_lost: u64,

@@ -12,7 +12,7 @@ use onnward_harness::HarnessError;
 
 /// The time between two new connections.
 const EVERY: Duration = Duration::from_millis(50);
-/// How long a client waits for its answer.
+/// The timeout of a client's response.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The results of the requests.
@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Served {
     /// The number of new connections.
     pub attempts: u64,
-    /// Why requests failed.
+    /// The reasons of failed requests.
     pub failures: Vec<String>,
     /// The times from connecting to the answer, of the others.
     pub took: Vec<Duration>,

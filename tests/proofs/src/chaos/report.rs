@@ -30,7 +30,7 @@ pub struct ScenarioReport {
     pub scenario: &'static str,
     /// The duration, in seconds.
     pub seconds: f64,
-    /// Why the scenario could not be run.
+    /// The reason why the scenario could not be run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_out: Option<String>,
     /// The figures.

@@ -16,7 +16,7 @@ use onnward_harness::wait::until;
 
 const BEFORE: Duration = Duration::from_secs(3);
 
-/// How the store fails.
+/// The kind of the store's failure.
 #[derive(Clone, Copy)]
 enum Outage {
     /// It accepts connections and answers nothing.

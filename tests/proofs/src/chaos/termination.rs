@@ -17,8 +17,8 @@ use onnward_harness::requirement::Requirement;
 /// The bounds of the time from the start of the load to the signal.
 const LEAST: Duration = Duration::from_millis(200);
 const MOST: Duration = Duration::from_millis(800);
-/// How long the engine accepts connections after the signal. The default is longer, and would only lengthen
-/// the proof.
+/// The time for which the engine accepts connections after the signal. The default is longer, and would only
+/// lengthen the proof.
 const GRACE_MS: &str = "300";
 
 pub fn run(testbed: &mut Testbed) -> Result<ScenarioReport, HarnessError> {

@@ -1,4 +1,4 @@
-//! What the scenarios share: models, repositories, engines and load.
+//! Shared parts of the scenarios: models, repositories, engines and load.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

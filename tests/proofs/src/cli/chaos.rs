@@ -10,7 +10,7 @@ use onnward_harness::requirement::are_met;
 
 use crate::chaos::{self, ChaosSettings, Scenario};
 
-/// Where Debian installs libfaketime for programs with threads.
+/// The path at which Debian installs libfaketime for programs with threads.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ pub struct ChaosArguments {
     /// Scenarios to run [default: all]
     #[arg(value_enum)]
     scenarios: Vec<Scenario>,
-    /// How often an engine is terminated or killed
+    /// Number of terminations or kills of an engine
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     repetitions: u64,
     /// Seed of the random times of signals

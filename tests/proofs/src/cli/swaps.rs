@@ -26,7 +26,7 @@ pub struct SwapArguments {
     /// Requests per second
     #[arg(long, default_value_t = 1000.0, value_parser = positive)]
     rate: f64,
-    /// What each swap does
+    /// Kind of each swap
     #[arg(long, value_enum, default_value_t = SwapMode::Reload)]
     mode: SwapMode,
     /// Pause between two swaps, in milliseconds; 0 = no pause

@@ -17,7 +17,7 @@ pub struct KillFigures {
     pub rounds: u64,
     /// The number of killed engines.
     pub kills: u64,
-    /// How many of them were killed after the whole file was forwarded.
+    /// The number of them that were killed after the whole file was forwarded.
     pub late_kills: u64,
     /// The number of objects in a cache whose digest is not their name.
     pub wrong_objects: u64,
@@ -51,7 +51,7 @@ pub struct KillReport {
     pub rounds: u64,
     /// The number of killed engines.
     pub kills: u64,
-    /// How many of them were killed after the whole file was forwarded.
+    /// The number of them that were killed after the whole file was forwarded.
     pub late_kills: u64,
     /// The median time from a start after a kill to serving, in milliseconds.
     pub restart_median_ms: f64,

@@ -21,7 +21,7 @@ use onnward_harness::versions::TwoVersions;
 
 /// The time between two posts of outcomes.
 const OUTCOMES_EVERY: Duration = Duration::from_millis(200);
-/// How long a thread sleeps at a time before it checks whether to stop.
+/// The time for which a thread sleeps before it checks whether to stop.
 const STOP_INTERVAL: Duration = Duration::from_millis(50);
 /// The most different failures that are reported.
 const MAX_REASONS: usize = 10;
@@ -44,7 +44,7 @@ pub struct BackgroundFigures {
     pub scrape_bytes: u64,
     /// The number of answered outcomes.
     pub outcomes: u64,
-    /// How many of them were joined to predictions.
+    /// The number of them that were joined to predictions.
     pub joined: u64,
     /// The number of failures by reason.
     pub failures: BTreeMap<String, u64>,
@@ -136,7 +136,7 @@ impl BackgroundLoad {
     }
 }
 
-/// What a thread does at each interval.
+/// The work of a thread at each interval.
 type Work = Box<dyn FnMut(&mut BackgroundFigures) + Send>;
 
 fn repeat(stops: &AtomicBool, every: Duration, work: &mut Work) -> BackgroundFigures {
@@ -158,7 +158,7 @@ struct Swapper {
     client: Client,
     publisher: Publisher,
     versions: [u64; 2],
-    /// Which of the two was promoted last.
+    /// The index of the version that was promoted last.
     promoted: usize,
 }
 

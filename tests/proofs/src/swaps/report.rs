@@ -17,7 +17,7 @@ const MAX_GROWTH: f64 = 5.0;
 /// The results of the swaps.
 #[derive(Debug, Clone, Serialize)]
 pub struct SwapReport {
-    /// What each swap did.
+    /// The kind of each swap.
     pub mode: SwapMode,
     /// The versions' family.
     pub family: &'static str,
@@ -33,9 +33,9 @@ pub struct SwapReport {
     pub cpus: usize,
     /// The number of requests.
     pub sent: u64,
-    /// How many of them got no answer, or one with another status than 200.
+    /// The number of requests without a response, or with another status than 200.
     pub failed: u64,
-    /// How many answers had another probability than that of the version they name.
+    /// The number of responses whose probability is not that of the version they name.
     pub wrong: u64,
     /// The number of correct answers by version.
     pub answered_by: [u64; 2],

@@ -14,11 +14,11 @@ use super::tables::{ArtifactRow, VersionRow};
 pub struct VersionStats {
     /// The version.
     pub by: Arc<ModelVersion>,
-    /// How many of its predictions are stored.
+    /// The number of its stored predictions.
     pub predictions: u64,
-    /// How many of them have their outcome.
+    /// The number of them with an outcome.
     pub outcomes: u64,
-    /// When it made its last prediction, in milliseconds since 1970. 0 if an older engine stored it.
+    /// The time of its last prediction, in milliseconds since 1970. 0 if an older engine stored it.
     pub last_prediction: u64,
 }
 

@@ -70,7 +70,7 @@ fn shortened(mut node: NodeProto, name: &str) -> NodeProto {
 
 #[track_caller]
 fn refused_trees(node: NodeProto) -> String {
-    // tract knows an operator by its name alone.
+    // tract looks an operator up by its name alone.
     let elsewhere = NodeProto { domain: None, ..node.clone() };
     refused(of_node(elsewhere));
     match refused(nested(of_node(node))) {
@@ -93,9 +93,9 @@ fn branches_lead_to_nodes_that_are_there_and_never_back() {
     assert_eq!(refused_trees(changed(classifier(), "nodes_falsenodeids", 1, 1)), back);
     for nowhere in [-1, 5, 1 << 40, i64::MAX, i64::MIN] {
         let said = refused_trees(changed(ensemble(), "nodes_falsenodeids", 0, nowhere));
-        assert_eq!(said, "a branch leads to a node that is not there");
+        assert_eq!(said, "a branch leads to a node that does not exist");
         let said = refused_trees(changed(classifier(), "nodes_truenodeids", 0, nowhere));
-        assert_eq!(said, "a branch leads to a node that is not there");
+        assert_eq!(said, "a branch leads to a node that does not exist");
         refused_trees(changed(ensemble(), "tree_roots", 0, nowhere));
         for (node, name) in [
             (ensemble(), "leaf_targetids"),
@@ -109,7 +109,7 @@ fn branches_lead_to_nodes_that_are_there_and_never_back() {
     for node in [ensemble(), classifier()] {
         for column in [-1, 1 << 31, i64::MAX] {
             let said = refused_trees(changed(node.clone(), "nodes_featureids", 0, column));
-            assert_eq!(said, "a node compares a column that no row has");
+            assert_eq!(said, "a node compares a column that does not exist");
         }
     }
     assert!(refused_trees(changed(classifier(), "nodes_nodeids", 1, 0)).contains("one number"));

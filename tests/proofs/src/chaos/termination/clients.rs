@@ -65,7 +65,7 @@ struct Shared {
     lost: Mutex<Vec<String>>,
 }
 
-/// What happened to one request.
+/// The outcome of one request.
 enum Outcome {
     Answered,
     /// It was not sent, or the engine said that it did not accept it.
