@@ -19,7 +19,7 @@ pub enum LogisticError {
     #[error(
         "the solver did not converge: after {iterations} iterations the slope of the mean loss is still \
          {slope:.1e}; {} (now {c})",
-        if *c < 1.0 { "a C nearer to 1 balances the penalty and the loss" }
+        if *c < 1.0 { "a C nearer to 1 weakens the penalty" }
         else { "a smaller C makes it converge faster" }
     )]
     NotConverged {
