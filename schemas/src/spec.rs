@@ -260,7 +260,7 @@ mod tests {
             ("positive = \"1\"", "positive = \" \"", "label.positive is blank"),
             ("negative = \"0\"", "negative = \"\"", "label.negative is blank"),
             ("min = 18", "min = -1e39", "min -1e39 is outside the range of single precision"),
-            ("min = 18", "max = inf", "max inf lies beyond"),
+            ("min = 18", "max = inf", "max inf is outside the range"),
             ("[\"plan\"]", "[\"plan\", \"plan\"]", "segment \"plan\" is listed twice"),
             ("revenue = \"age\"", "revenue = \"plan\"", "the revenue \"plan\" is not a numeric feature"),
             ("revenue = \"age\"", "revenue = \"salary\"", "the revenue \"salary\" is not a numeric feature"),

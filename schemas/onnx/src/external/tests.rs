@@ -213,9 +213,9 @@ fn initializers_among_the_inputs_are_no_fields() {
 fn an_input_that_rows_do_not_have_is_named_with_what_to_do() {
     let cases = [
         (value("x", FLOAT, &[0, 3, 2]), "the shape [?, 3, 2]"),
-        (value("x", DataType::Float16, &[0, 3]), "holds float16"),
+        (value("x", DataType::Float16, &[0, 3]), "contains float16"),
         (value("x", FLOAT, &[32, 3]), "takes exactly 32 rows"),
-        (map("x"), "holds no tensor"),
+        (map("x"), "contains no tensor"),
     ];
     for (input, said) in cases {
         let message = refused(with_inputs(&[input]), "");
