@@ -2,6 +2,5 @@
 
 pub mod body;
 pub mod connections;
-pub mod drain;
 pub mod large_bodies;
 pub mod rate;

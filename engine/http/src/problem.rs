@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use onnward_schemas::{Violation, Violations};
@@ -302,12 +302,6 @@ impl ApiError {
         })
     }
 
-    /// Returns whether the rest of the body may still be unread. The connection is then closed after the
-    /// response.
-    pub(super) fn leaves_body_unread(&self) -> bool {
-        matches!(self, Self::BodyTooLarge { .. } | Self::BodiesFull | Self::BodyTimedOut { .. })
-    }
-
     /// Returns the `WWW-Authenticate` challenge of RFC 6750.
     fn challenge(&self) -> Option<&'static str> {
         match self {
@@ -348,10 +342,6 @@ impl IntoResponse for ApiError {
         }
         if let Some(challenge) = self.challenge() {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-        }
-        if self.leaves_body_unread() {
-            // HTTP/2 has no such header, and hyper omits it there.
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response.extensions_mut().insert(Arc::new(self));
         response

@@ -1,6 +1,8 @@
 //! The listener: accepts connections until the engine drains, and limits their number and duration.
 
 mod connection;
+mod drain;
+mod request_body;
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
 pub use self::connection::PeerAddress;
+use self::drain::BodyDrain;
 use crate::admission::connections::Connections;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::tls::ServerTls;
@@ -45,6 +48,10 @@ pub struct ConnectionLimits {
     pub max_streams: u32,
     /// The age up to which a request in flight protects its connection from eviction.
     pub max_request_age: Duration,
+    /// The maximum number of bytes that are read of a body after its response.
+    pub max_drained_bytes: usize,
+    /// The maximum time in which they are read.
+    pub max_drain_time: Duration,
 }
 
 /// A server on one address.
@@ -66,6 +73,7 @@ struct Shared {
     router: Router,
     tls: Option<Arc<ServerTls>>,
     builder: Builder<TokioExecutor>,
+    drain: BodyDrain,
     metrics: ConnectionMetrics,
 }
 
@@ -74,7 +82,8 @@ struct Shared {
 pub async fn serve(server: Server, lifecycle: Arc<Lifecycle>) {
     let Server { listener, router, tls, limits, metrics } = server;
     let connections = Arc::new(Connections::new(limits.max_connections, limits.max_request_age));
-    let shared = Arc::new(Shared { router, tls, builder: connection_builder(limits), metrics });
+    let drain = BodyDrain::new(limits.max_drained_bytes, limits.max_drain_time);
+    let shared = Arc::new(Shared { router, tls, builder: connection_builder(limits), drain, metrics });
     let mut draining = pin!(lifecycle.reached(Phase::Draining));
     loop {
         let accepted = tokio::select! {

@@ -16,7 +16,6 @@ use onnward_telemetry::metrics::Metrics;
 use onnward_telemetry::share::Sampler;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::admission::drain::BodyDrain;
 use crate::admission::large_bodies::LargeBodyLimiter;
 use crate::admission::rate::RateLimits;
 use crate::auth::Authenticator;
@@ -84,7 +83,6 @@ pub struct Admission {
     pub max_request_rows: usize,
     pub request_timeout: Duration,
     pub large_body_limiter: LargeBodyLimiter,
-    pub body_drain: BodyDrain,
     pub rate_limits: Arc<RateLimits>,
     /// The memory for bodies, in [`BUDGET_UNIT_BYTES`].
     body_budget: Arc<Semaphore>,
@@ -232,7 +230,6 @@ impl Admission {
             max_request_rows: config.max_request_rows,
             request_timeout: config.request_timeout,
             large_body_limiter: LargeBodyLimiter::default(),
-            body_drain: BodyDrain::default(),
             rate_limits: Arc::new(RateLimits::new(limits)),
             body_budget: Arc::new(Semaphore::new(budget)),
             small_body_budget: Arc::new(Semaphore::new(units(SMALL_BODIES_BYTES))),

@@ -32,6 +32,8 @@ const ADMIN_CONNECTIONS: usize = 64;
 /// The age of a request after which its connection may be evicted for a new one. A request that takes longer waits for
 /// a client that sends its body or reads its response slowly.
 const MAX_REQUEST_AGE: Duration = Duration::from_secs(10);
+/// The maximum number of bytes that are drained of a body, as a multiple of the body limit.
+const DRAIN_FACTOR: usize = 4;
 
 impl Listeners {
     /// Reads the certificate and binds the addresses on the current Tokio runtime.
@@ -47,6 +49,8 @@ impl Listeners {
             max_header_bytes: limits.max_header_bytes,
             max_streams: limits.max_streams,
             max_request_age: MAX_REQUEST_AGE,
+            max_drained_bytes: config.http.max_body_bytes.saturating_mul(DRAIN_FACTOR),
+            max_drain_time: config.http.request_timeout,
         };
         let tls = config.tls.clone().map(ServerTls::open).transpose()?.map(Arc::new);
         let admin = match config.admin_listen {

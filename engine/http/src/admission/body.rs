@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName};
 use http_body_util::BodyExt;
 use hyper::body::Frame;
@@ -127,31 +127,17 @@ pub struct ReadBody {
     pub permits: BodyPermits,
 }
 
-/// The maximum drained bytes of a rejected body, as a multiple of the body limit.
-const DRAIN_FACTOR: usize = 4;
-
-/// Reads the whole body, at most `max_body_bytes`, until `deadline`. A rejected body is drained in the
-/// background.
+/// Reads the whole body, at most `max_body_bytes`, until `deadline`. The connection drains what is left of a
+/// rejected body.
 pub async fn read(
     admission: &Admission,
-    headers: &HeaderMap,
     mut body: Body,
     timeout: Duration,
     deadline: Instant,
 ) -> Result<ReadBody, ApiError> {
-    let reservation = MemoryReservation::begin(admission, &body);
-    let expects_continue = reservation.is_err() && headers.contains_key(EXPECT);
-    let read = match reservation {
-        Ok(reservation) => timeout_at(deadline, collect(&mut body, reservation))
-            .await
-            .unwrap_or(Err(ApiError::BodyTimedOut { after: timeout })),
-        Err(rejection) => Err(rejection),
-    };
-    if read.as_ref().is_err_and(ApiError::leaves_body_unread) && !expects_continue {
-        let max_bytes = admission.max_body_bytes.saturating_mul(DRAIN_FACTOR);
-        admission.body_drain.drain(body, max_bytes, deadline);
-    }
-    read
+    let reservation = MemoryReservation::begin(admission, &body)?;
+    let read = timeout_at(deadline, collect(&mut body, reservation)).await;
+    read.unwrap_or(Err(ApiError::BodyTimedOut { after: timeout }))
 }
 
 /// Returns the body as text, because JSON is UTF-8.

@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::response::Response;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -18,7 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_io_timeout::TimeoutStream;
 use tower::Service;
 
-use super::Shared;
+use super::{Shared, request_body};
 use crate::admission::connections::{CloseReason, ConnectionSlot, FIRST_REQUEST_GRACE};
 
 /// The maximum time for the handshake and the head of the first request. hyper sets no limit while it detects
@@ -66,9 +65,13 @@ where
     let service = service_fn(|mut request: Request<Incoming>| {
         let answering = slot.state.request_started();
         request.extensions_mut().insert(PeerAddress(peer));
-        let answer = shared.router.clone().call(request.map(Body::new));
+        let (request, body) = request_body::track(request);
+        let answer = shared.router.clone().call(request);
         async move {
-            let answer: Result<Response, Infallible> = answer.await;
+            let mut answer: Result<Response, Infallible> = answer.await;
+            if let (Some(body), Ok(response)) = (body, &mut answer) {
+                body.settle(response, &shared.drain).await;
+            }
             drop(answering);
             answer
         }

@@ -21,6 +21,8 @@ pub const LIMITS: ConnectionLimits = ConnectionLimits {
     max_header_bytes: 32 * 1024,
     max_streams: 128,
     max_request_age: Duration::from_secs(60),
+    max_drained_bytes: 32 << 20,
+    max_drain_time: Duration::from_secs(30),
 };
 
 pub async fn listen(engine: &Engine) -> (SocketAddr, JoinHandle<()>) {
@@ -101,6 +103,80 @@ async fn a_body_that_does_not_come_is_408() {
     let (address, _server) = listen(&engine).await;
     let answer = read_to_end(connect(address, &post("{", 100)).await).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+/// A request that is rejected, by its head, before its body is read.
+const REJECTED: [(&str, &str, &str); 8] = [
+    ("404", "/nowhere", ""),
+    ("404", "/models/none/predict", ""),
+    ("404", "/models/phone/versions/9/predict", ""),
+    ("405", "/models", ""),
+    ("415", "/predict", "content-type: text/csv\r\n"),
+    ("415", "/predict", "content-encoding: gzip\r\n"),
+    ("400", "/predict", "x-request-timeout-ms: soon\r\n"),
+    ("413", "/predict", ""),
+];
+
+/// Reads one response with a body whose length is announced.
+async fn read_response(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    loop {
+        let mut piece = [0; 4096];
+        let bytes = stream.read(&mut piece).await.unwrap();
+        text.extend_from_slice(&piece[..bytes]);
+        let so_far = String::from_utf8_lossy(&text);
+        let length = so_far.split_once("content-length: ").and_then(|(_, rest)| rest.split_once("\r\n"));
+        let whole = so_far
+            .split_once("\r\n\r\n")
+            .zip(length)
+            .is_some_and(|((_, body), (length, _))| body.len() >= length.parse().unwrap());
+        if whole || bytes == 0 {
+            return so_far.into_owned();
+        }
+    }
+}
+
+/// Whatever rejects a request before its body is read, the response arrives, and the next request on the
+/// connection is either answered or was told beforehand that the connection closes.
+#[tokio::test]
+async fn a_rejection_never_costs_the_next_request() {
+    let (address, _server) = listen(&Engine::ready()).await;
+    let mut kept = 0;
+    for (status, path, fields) in REJECTED {
+        for size in [PHONE_ROW.len(), 60_000, 200_000, 9_000_000] {
+            if (status == "413") != (size > 8 << 20) {
+                continue;
+            }
+            for (is_chunked, pause) in [(false, 0), (false, 3), (false, 40), (true, 0), (true, 3)] {
+                if status == "413" && is_chunked {
+                    continue;
+                }
+                let body = " ".repeat(size);
+                let framing = if is_chunked {
+                    "transfer-encoding: chunked".to_owned()
+                } else {
+                    format!("content-length: {size}")
+                };
+                let body = if is_chunked { format!("{size:x}\r\n{body}\r\n0\r\n\r\n") } else { body };
+                let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{fields}{framing}\r\n\r\n");
+                let case = format!("{status} {path} {fields:?} {framing} {pause} ms");
+                let mut stream = connect(address, &head).await;
+                stream.set_nodelay(true).unwrap();
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                let _ = stream.write_all(body.as_bytes()).await;
+                let refused = read_response(&mut stream).await;
+                assert!(refused.starts_with(&format!("HTTP/1.1 {status}")), "{case}: {refused}");
+                if refused.contains("connection: close") {
+                    continue;
+                }
+                kept += 1;
+                stream.write_all(get("/health/live").as_bytes()).await.unwrap();
+                let next = read_response(&mut stream).await;
+                assert!(next.starts_with("HTTP/1.1 200"), "{case}: {next}");
+            }
+        }
+    }
+    assert!(kept > 20, "connections whose rejected bodies are small stay open");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! Drains the body of a rejected request.
+//! Drains the bodies of requests that are answered before their body is read.
 //!
 //! A rejection is sent while the body is still being uploaded. A client that reads while sending stops, as
 //! RFC 9112, section 9.5, requires. Most clients send everything first. If the rest were not read, they would
@@ -21,20 +21,27 @@ const READ_ANSWER_GRACE: Duration = Duration::from_millis(20);
 /// sending.
 const UNTHROTTLED_BYTES: usize = 128 * 1024;
 
-/// Drains rejected bodies, one frame of one body at a time, so that they do not slow down other requests.
-#[derive(Debug, Default)]
+/// Drains bodies, one frame of one body at a time, so that they do not slow down other requests.
+#[derive(Debug)]
 pub struct BodyDrain {
     turn: Arc<Mutex<()>>,
+    max_bytes: usize,
+    max_time: Duration,
 }
 
 impl BodyDrain {
-    /// Drains a body in the background. Closes the connection if the body exceeds `max_bytes` or the
-    /// deadline.
-    pub fn drain(&self, mut body: Body, max_bytes: usize, deadline: Instant) {
+    /// Creates a drain that gives up a body after `max_bytes` or `max_time`. Its connection is then closed.
+    pub fn new(max_bytes: usize, max_time: Duration) -> Self {
+        Self { turn: Arc::default(), max_bytes, max_time }
+    }
+
+    /// Drains a body in the background.
+    pub fn drain(&self, mut body: Body) {
+        let max_bytes = self.max_bytes;
         if body.size_hint().lower() > max_bytes as u64 {
             return;
         }
-        let turn = Arc::clone(&self.turn);
+        let (turn, deadline) = (Arc::clone(&self.turn), Instant::now() + self.max_time);
         let read = async move {
             sleep(READ_ANSWER_GRACE).await;
             let mut bytes = 0;

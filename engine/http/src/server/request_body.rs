@@ -1,0 +1,157 @@
+//! The body of a request, from the connection to the handler, and back if it is not read.
+//!
+//! A response may be ready before the body of its request is read, whichever route or layer it comes from. The
+//! rest of that body stands between the client's next request and the server. A small rest is read, and the
+//! connection stays open. Otherwise the response announces that the connection closes (RFC 9112, section
+//! 9.6), so that no client sends its next request into a connection that ends, and the rest is drained, so
+//! that the client can read the response.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::header::{CONNECTION, EXPECT};
+use axum::http::{HeaderValue, Request};
+use axum::response::Response;
+use http_body_util::BodyExt;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use tokio::time::timeout;
+
+use super::drain::BodyDrain;
+
+/// The largest rest of a body that is read before the response is sent.
+const SMALL_REST_BYTES: usize = 64 * 1024;
+/// The time that a small rest has to arrive.
+const SMALL_REST_TIMEOUT: Duration = Duration::from_millis(20);
+
+/// The state of a body when its response is ready.
+#[derive(Debug, Default)]
+enum BodyState {
+    /// A handler still has it.
+    #[default]
+    Held,
+    /// It was read to its end.
+    Read,
+    /// It was dropped before its end.
+    Left {
+        rest: Incoming,
+        /// Whether reading began, so that a client that waits for permission has it.
+        is_begun: bool,
+    },
+}
+
+type Slot = Arc<Mutex<BodyState>>;
+
+/// A body that reports whether it is read to its end.
+struct TrackedBody {
+    /// `None` once it is dropped.
+    incoming: Option<Incoming>,
+    is_begun: bool,
+    /// Whether the last frame was read. The end of a chunked body is known only then.
+    is_read: bool,
+    slot: Slot,
+}
+
+/// The sender's view of a [`TrackedBody`].
+pub struct BodyTracker {
+    slot: Slot,
+    /// Whether the client sends the body only after `100 Continue`.
+    expects_continue: bool,
+}
+
+/// Replaces a request's body by one that is tracked. The tracker is `None` for a request without a body.
+pub fn track(request: Request<Incoming>) -> (Request<Body>, Option<BodyTracker>) {
+    if request.body().is_end_stream() {
+        return (request.map(|_| Body::empty()), None);
+    }
+    let slot = Slot::default();
+    let expects_continue = request.headers().contains_key(EXPECT);
+    let tracker = BodyTracker { slot: Arc::clone(&slot), expects_continue };
+    (
+        request.map(|incoming| {
+            Body::new(TrackedBody { incoming: Some(incoming), is_begun: false, is_read: false, slot })
+        }),
+        Some(tracker),
+    )
+}
+
+impl BodyTracker {
+    /// Settles what happens to the rest of the body, and announces it in the response.
+    pub async fn settle(self, response: &mut Response, drain: &BodyDrain) {
+        let state = std::mem::take(&mut *self.slot.lock().unwrap_or_else(PoisonError::into_inner));
+        let rest = match state {
+            BodyState::Read => return,
+            // A client that waits for permission to send gets the response instead. Reading would permit it.
+            BodyState::Left { is_begun: false, .. } if self.expects_continue => None,
+            BodyState::Held => None,
+            BodyState::Left { rest, .. } => Some(rest),
+        };
+        let rest = match rest {
+            Some(rest) if rest.size_hint().lower() <= SMALL_REST_BYTES as u64 => match read_small(rest).await
+            {
+                Some(rest) => Some(rest),
+                None => return,
+            },
+            rest => rest,
+        };
+        // HTTP/2 has no such header, and hyper omits it there.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        if let Some(rest) = rest {
+            drain.drain(Body::new(rest));
+        }
+    }
+}
+
+/// Reads a small rest of a body. Returns what is left of it, if it is large, late or broken.
+async fn read_small(mut rest: Incoming) -> Option<Incoming> {
+    let mut bytes = 0;
+    let read = async {
+        while let Some(frame) = rest.frame().await {
+            let Ok(frame) = frame else { return false };
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+            if bytes > SMALL_REST_BYTES {
+                return false;
+            }
+        }
+        true
+    };
+    let is_read = timeout(SMALL_REST_TIMEOUT, read).await.unwrap_or(false);
+    (!is_read).then_some(rest)
+}
+
+impl HttpBody for TrackedBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
+        this.is_begun = true;
+        let frame = ready!(Pin::new(incoming).poll_frame(context));
+        this.is_read = frame.is_none();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
+    }
+}
+
+impl Drop for TrackedBody {
+    fn drop(&mut self) {
+        let Some(incoming) = self.incoming.take() else { return };
+        let is_read = self.is_read || incoming.is_end_stream();
+        let is_begun = self.is_begun;
+        let state = if is_read { BodyState::Read } else { BodyState::Left { rest: incoming, is_begun } };
+        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+}
