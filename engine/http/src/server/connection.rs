@@ -65,12 +65,12 @@ where
     let service = service_fn(|mut request: Request<Incoming>| {
         let answering = slot.state.request_started();
         request.extensions_mut().insert(PeerAddress(peer));
-        let (request, body) = request_body::track(request);
+        let (request, body) = request_body::track(request, &shared.drain);
         let answer = shared.router.clone().call(request);
         async move {
             let mut answer: Result<Response, Infallible> = answer.await;
             if let (Some(body), Ok(response)) = (body, &mut answer) {
-                body.settle(response, &shared.drain).await;
+                body.settle(response).await;
             }
             drop(answering);
             answer

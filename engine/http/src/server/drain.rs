@@ -22,7 +22,7 @@ const READ_ANSWER_GRACE: Duration = Duration::from_millis(20);
 const UNTHROTTLED_BYTES: usize = 128 * 1024;
 
 /// Drains bodies, one frame of one body at a time, so that they do not slow down other requests.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct BodyDrain {
     turn: Arc<Mutex<()>>,
     max_bytes: usize,

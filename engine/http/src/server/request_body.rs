@@ -59,16 +59,17 @@ pub struct BodyTracker {
     slot: Slot,
     /// Whether the client sends the body only after `100 Continue`.
     expects_continue: bool,
+    drain: BodyDrain,
 }
 
 /// Replaces a request's body by one that is tracked. The tracker is `None` for a request without a body.
-pub fn track(request: Request<Incoming>) -> (Request<Body>, Option<BodyTracker>) {
+pub fn track(request: Request<Incoming>, drain: &BodyDrain) -> (Request<Body>, Option<BodyTracker>) {
     if request.body().is_end_stream() {
         return (request.map(|_| Body::empty()), None);
     }
     let slot = Slot::default();
     let expects_continue = request.headers().contains_key(EXPECT);
-    let tracker = BodyTracker { slot: Arc::clone(&slot), expects_continue };
+    let tracker = BodyTracker { slot: Arc::clone(&slot), expects_continue, drain: drain.clone() };
     (
         request.map(|incoming| {
             Body::new(TrackedBody { incoming: Some(incoming), is_begun: false, is_read: false, slot })
@@ -79,7 +80,7 @@ pub fn track(request: Request<Incoming>) -> (Request<Body>, Option<BodyTracker>)
 
 impl BodyTracker {
     /// Settles what happens to the rest of the body, and announces it in the response.
-    pub async fn settle(self, response: &mut Response, drain: &BodyDrain) {
+    pub async fn settle(self, response: &mut Response) {
         let state = std::mem::take(&mut *self.slot.lock().unwrap_or_else(PoisonError::into_inner));
         let rest = match state {
             BodyState::Read => return,
@@ -99,7 +100,7 @@ impl BodyTracker {
         // HTTP/2 has no such header, and hyper omits it there.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         if let Some(rest) = rest {
-            drain.drain(Body::new(rest));
+            self.drain.drain(Body::new(rest));
         }
     }
 }
