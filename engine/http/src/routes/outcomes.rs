@@ -91,7 +91,7 @@ async fn parse(
 /// milliseconds since 1970.
 ///
 /// # Errors
-/// The [`ApiError`] that the client receives: the body is not UTF-8, is not JSON, exceeds a limit, or has
+/// The error that the client receives: the body is not UTF-8, is not JSON, exceeds a limit, or has
 /// invalid outcomes.
 ///
 /// # Examples

@@ -70,7 +70,7 @@ where
         async move {
             let mut answer: Result<Response, Infallible> = answer.await;
             if let (Some(body), Ok(response)) = (body, &mut answer) {
-                body.settle(response).await;
+                body.finish(response).await;
             }
             drop(answering);
             answer

@@ -42,7 +42,7 @@ enum BodyState {
     },
 }
 
-type Slot = Arc<Mutex<BodyState>>;
+type SharedState = Arc<Mutex<BodyState>>;
 
 /// A body that reports whether it is read to its end.
 struct TrackedBody {
@@ -51,12 +51,12 @@ struct TrackedBody {
     is_begun: bool,
     /// Whether the last frame was read. The end of a chunked body is known only then.
     is_read: bool,
-    slot: Slot,
+    state: SharedState,
 }
 
 /// The sender's view of a [`TrackedBody`].
 pub struct BodyTracker {
-    slot: Slot,
+    state: SharedState,
     /// Whether the client sends the body only after `100 Continue`.
     expects_continue: bool,
     drain: BodyDrain,
@@ -67,36 +67,30 @@ pub fn track(request: Request<Incoming>, drain: &BodyDrain) -> (Request<Body>, O
     if request.body().is_end_stream() {
         return (request.map(|_| Body::empty()), None);
     }
-    let slot = Slot::default();
+    let state = SharedState::default();
     let expects_continue = request.headers().contains_key(EXPECT);
-    let tracker = BodyTracker { slot: Arc::clone(&slot), expects_continue, drain: drain.clone() };
-    (
-        request.map(|incoming| {
-            Body::new(TrackedBody { incoming: Some(incoming), is_begun: false, is_read: false, slot })
-        }),
-        Some(tracker),
-    )
+    let tracker = BodyTracker { state: Arc::clone(&state), expects_continue, drain: drain.clone() };
+    let track = |incoming| TrackedBody { incoming: Some(incoming), is_begun: false, is_read: false, state };
+    (request.map(|incoming| Body::new(track(incoming))), Some(tracker))
 }
 
 impl BodyTracker {
     /// Settles what happens to the rest of the body, and announces it in the response.
-    pub async fn settle(self, response: &mut Response) {
-        let state = std::mem::take(&mut *self.slot.lock().unwrap_or_else(PoisonError::into_inner));
-        let rest = match state {
+    pub async fn finish(self, response: &mut Response) {
+        let state = std::mem::take(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut rest = match state {
             BodyState::Read => return,
             // A client that waits for permission to send gets the response instead. Reading would permit it.
             BodyState::Left { is_begun: false, .. } if self.expects_continue => None,
             BodyState::Held => None,
             BodyState::Left { rest, .. } => Some(rest),
         };
-        let rest = match rest {
-            Some(rest) if rest.size_hint().lower() <= SMALL_REST_BYTES as u64 => match read_small(rest).await
-            {
-                Some(rest) => Some(rest),
-                None => return,
-            },
-            rest => rest,
-        };
+        if let Some(small) = rest.take_if(|rest| rest.size_hint().lower() <= SMALL_REST_BYTES as u64) {
+            rest = read_small(small).await;
+            if rest.is_none() {
+                return;
+            }
+        }
         // HTTP/2 has no such header, and hyper omits it there.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         if let Some(rest) = rest {
@@ -153,6 +147,6 @@ impl Drop for TrackedBody {
         let is_read = self.is_read || incoming.is_end_stream();
         let is_begun = self.is_begun;
         let state = if is_read { BodyState::Read } else { BodyState::Left { rest: incoming, is_begun } };
-        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 }

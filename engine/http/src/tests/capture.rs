@@ -194,7 +194,7 @@ fn text_bytes(folder: &Path) -> usize {
 
 #[tokio::test]
 async fn lines_that_have_no_room_are_lost_and_counted_though_their_body_had_some() {
-    let body = format!("[{}]", vec![PHONE_ROW; 10].join(","));
+    let body = format!("[{}]", [PHONE_ROW; 10].join(","));
     let capturing = Capturing::start(|config| config.max_waiting_bytes = body.len() + 100);
     assert_eq!(capturing.engine.post("/models/phone/predict", body).await.status, 200);
     assert_eq!(capturing.finish().len(), 0);
