@@ -69,7 +69,7 @@ pub struct CompareArguments {
     #[arg(long, value_name = "FILE", default_value = "schemas/telco.toml")]
     schema: PathBuf,
     /// Output format
-    #[arg(long, value_enum, default_value_t = Output::Text)]
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
     output: Output,
 }
 

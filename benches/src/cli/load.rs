@@ -22,8 +22,10 @@ use crate::bare;
 A run ends when three windows in a row agree within 10 % in answers per second, or after twice the duration.
 
 Examples:
-  onnward-bench load --url http://127.0.0.1:8000/predict --body row.json --concurrency 64 --seconds 6
-  onnward-bench load --url http://127.0.0.1:8000/predict --body a.json b.json --rate 20000 --poisson --pid 4711")]
+  onnward-bench load --url http://127.0.0.1:8000/predict --body row.json \\
+      --concurrency 64 --seconds 6
+  onnward-bench load --url http://127.0.0.1:8000/predict --body a.json b.json \\
+      --rate 20000 --poisson --pid 4711")]
 pub struct LoadArguments {
     /// URL to which requests are posted
     #[arg(long)]
@@ -56,7 +58,7 @@ pub struct LoadArguments {
     #[arg(long)]
     processor: Option<usize>,
     /// Output format
-    #[arg(long, value_enum, default_value_t = Output::Text)]
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
     output: Output,
 }
 

@@ -20,7 +20,8 @@ Examples:
   onnward-bench observe
   onnward-bench observe --family forest --rounds 9 --output json
   onnward-bench observe --on ONNWARD_LOG__ACCESS_SAMPLE=1.0
-  onnward-bench observe --unseeing-engine ../before/target/release/onnward-engine --off ONNWARD_METRICS__ENABLED=false")]
+  onnward-bench observe --unseeing-engine ../before/target/release/onnward-engine \\
+      --off ONNWARD_METRICS__ENABLED=false")]
 pub struct ObserveArguments {
     /// Environment variable of the observing engine, for what is off by default; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]

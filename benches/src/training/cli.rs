@@ -48,7 +48,7 @@ pub(crate) struct TrainingArguments {
     #[arg(long, value_name = "FILE", default_value = "target/bench/training.json")]
     results: PathBuf,
     /// Output format
-    #[arg(long, value_enum, default_value_t = Output::Text)]
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
     output: Output,
 }
 

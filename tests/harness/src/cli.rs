@@ -23,16 +23,16 @@ pub struct CommonArguments {
     #[arg(long, value_name = "FILE", default_value = "schemas/telco.toml")]
     pub schema: PathBuf,
     /// Output format
-    #[arg(long, value_enum, default_value_t = Output::Text)]
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
     pub output: Output,
 }
 
 /// An output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// Text, for people
+    /// Text for people
     Text,
-    /// One JSON document, for programs
+    /// One JSON document
     Json,
 }
 
