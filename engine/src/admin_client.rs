@@ -7,7 +7,7 @@ use std::time::Duration;
 use onnward_http::root_cause::root_cause;
 use onnward_http::tls::TlsConfig;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -59,6 +59,11 @@ struct Problem {
     detail: String,
 }
 
+/// The route of readiness.
+const HEALTH_PATH: &str = "/health/ready";
+/// The route that reloads the repository.
+const RELOAD_PATH: &str = "/admin/reload";
+
 /// A request to an engine.
 #[derive(Debug)]
 pub struct AdminRequest {
@@ -79,9 +84,9 @@ pub struct AdminResponse {
 }
 
 impl AdminRequest {
-    /// Creates a readiness request for any engine.
+    /// Creates a readiness request for any engine. A URL without a path means its readiness route.
     pub fn health(url: String) -> Self {
-        Self { method: Method::GET, url, skip_certificate_check: false, key: None }
+        Self::new(Method::GET, url, HEALTH_PATH)
     }
 
     /// Creates a readiness request for the local engine with these addresses.
@@ -97,14 +102,14 @@ impl AdminRequest {
             (Some(_), Some(admin)) => ("http", admin),
             (Some(_), None) => return Err(AdminClientError::NeedsCertificate),
         };
-        let url = format!("{scheme}://{}/health/ready", connectable(address));
+        let url = format!("{scheme}://{}{HEALTH_PATH}", connectable(address));
         // The request holds no secret.
         Ok(Self { skip_certificate_check: true, ..Self::health(url) })
     }
 
-    /// Creates a reload request for any engine.
+    /// Creates a reload request for any engine. A URL without a path means its reload route.
     pub fn reload(url: String) -> Self {
-        Self { method: Method::POST, ..Self::health(url) }
+        Self::new(Method::POST, url, RELOAD_PATH)
     }
 
     /// Creates a reload request for the local engine with these addresses.
@@ -115,7 +120,7 @@ impl AdminRequest {
         let admin = addresses.admin_listen.ok_or(AdminClientError::NoAdminAddress)?;
         let is_plain = addresses.tls.is_none() || admin.ip().is_loopback();
         let scheme = if is_plain { "http" } else { "https" };
-        let url = format!("{scheme}://{}/admin/reload", connectable(admin));
+        let url = format!("{scheme}://{}{RELOAD_PATH}", connectable(admin));
         Ok(Self { skip_certificate_check: true, ..Self::reload(url) })
     }
 
@@ -129,6 +134,23 @@ impl AdminRequest {
         let mut key = key.map_err(|_| AdminClientError::NoKey)?;
         key.set_sensitive(true);
         Ok(Self { skip_certificate_check: false, key: Some(key), ..self })
+    }
+
+    fn new(method: Method, url: String, default_path: &str) -> Self {
+        let url = with_default_path(url, default_path);
+        Self { method, url, skip_certificate_check: false, key: None }
+    }
+}
+
+/// Returns the URL, with the path if it has none: `GET /` succeeds whether or not the engine is ready. A text that is
+/// not a URL is returned as it is, for the HTTP client to reject.
+fn with_default_path(url: String, path: &str) -> String {
+    match Url::parse(&url) {
+        Ok(mut parsed) if parsed.path() == "/" => {
+            parsed.set_path(path);
+            parsed.into()
+        }
+        _ => url,
     }
 }
 
@@ -230,6 +252,19 @@ mod tests {
         let encrypted = asked(Some("0.0.0.0:8001"), tls(None)).unwrap();
         assert_eq!(encrypted.url, "https://127.0.0.1:8001/admin/reload");
         assert!(asked(None, None).unwrap_err().to_string().contains("ONNWARD_ADMIN__LISTEN"));
+    }
+
+    #[test]
+    fn a_url_without_a_path_means_the_route() {
+        for (url, health, reload) in [
+            ("http://h:8000", "http://h:8000/health/ready", "http://h:8000/admin/reload"),
+            ("https://h/", "https://h/health/ready", "https://h/admin/reload"),
+            ("http://h:8000/engine/ready", "http://h:8000/engine/ready", "http://h:8000/engine/ready"),
+            ("no URL", "no URL", "no URL"),
+        ] {
+            assert_eq!(AdminRequest::health(url.to_owned()).url, health);
+            assert_eq!(AdminRequest::reload(url.to_owned()).url, reload);
+        }
     }
 
     #[test]

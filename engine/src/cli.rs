@@ -125,11 +125,15 @@ AWS_SESSION_TOKEN_FILE name files that hold keys.
 Examples:
   onnward-engine serve --repository model-repository
   AWS_REGION=eu-central-1 onnward-engine serve --repository s3://models/churn --alias challenger
-  ONNWARD_AUTH__KEYS_FILE=keys.toml onnward-engine serve --repository model-repository --listen 0.0.0.0:8000
+  ONNWARD_AUTH__KEYS_FILE=keys.toml onnward-engine serve \\
+      --repository model-repository --listen 0.0.0.0:8000
   ONNWARD_LOG__LEVEL=warn onnward-engine serve --config engine.toml";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+The config.toml beside an external file is read. ONNWARD_ONNXRUNTIME__LIBRARY sets the library of ONNX Runtime, as for \
+`serve`; all other configuration keys are ignored.
+
 Examples:
   onnward-engine check model.onnx
   onnward-engine check model.onnx --output json")]
@@ -164,11 +168,11 @@ struct Predict {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Without --url it calls the local engine at the address that `serve` reads from the same configuration file and \
-environment, or at admin.listen if clients need certificates.
+environment, or at admin.listen if clients need certificates. A --url without a path means its /health/ready.
 
 Examples:
   onnward-engine health
-  onnward-engine health --url http://10.0.0.7:8000/health/ready --timeout-ms 500")]
+  onnward-engine health --url http://10.0.0.7:8000 --timeout-ms 500")]
 struct Health {
     #[command(flatten)]
     engine: EngineUrl,
@@ -180,7 +184,7 @@ struct Health {
 /// The running engine that is called.
 #[derive(Debug, Args)]
 struct EngineUrl {
-    /// URL to call [default: the local engine's, from the configuration]
+    /// URL to call; the route is added if it has no path [default: the local engine's, from the configuration]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// Configuration file of `serve`
@@ -210,11 +214,13 @@ struct ConfigReference {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without --url it calls the local engine at admin.listen of the configuration file and environment that `serve` reads.
+Without --url it calls the local engine at admin.listen of the configuration file and environment that `serve` reads. \
+A --url without a path means its /admin/reload.
 
 Examples:
   onnward-engine reload --config engine.toml
-  onnward-engine reload --url https://churn.example.com:8001/admin/reload --key-file operator.key --output json")]
+  onnward-engine reload --url https://churn.example.com:8001 \\
+      --key-file operator.key --output json")]
 struct Reload {
     #[command(flatten)]
     engine: EngineUrl,
@@ -236,14 +242,15 @@ seconds, so keys are added and removed without a restart.
 
 Examples:
   onnward-engine api-key batch-job --scopes predict --file keys.toml
-  onnward-engine api-key operator --scopes read,admin --expires 2027-12-31T00:00:00Z --output json")]
+  onnward-engine api-key operator --scopes read,admin \\
+      --expires 2036-12-31T00:00:00Z --output json")]
 struct ApiKey {
     /// Name of the key (a-z, 0-9, -)
     name: String,
     /// Scopes of the key
     #[arg(long, value_name = "SCOPE", value_parser = scope(), value_delimiter = ',', required = true)]
     scopes: Vec<Scope>,
-    /// Expiry, in RFC 3339 [default: never]
+    /// Expiry, in RFC 3339; it must be in the future [default: never]
     #[arg(long, value_name = "TIME")]
     expires: Option<DateTime<Utc>>,
     /// Keys file to append the entry to [default: print it]
@@ -273,10 +280,14 @@ pub fn run() -> ExitCode {
             Ok(config) => exit_code(app::serve(config)),
             Err(error) => print_error(&error, USAGE_ERROR),
         },
-        Command::Check(Check { file, output }) => exit_code(commands::check(&file, output)),
-        Command::Predict(Predict { file, rows, output }) => {
-            exit_code(commands::predict(&file, &rows, output))
-        }
+        Command::Check(Check { file, output }) => match onnxruntime_library() {
+            Ok(library) => exit_code(commands::check(&file, library.as_deref(), output)),
+            Err(error) => print_error(&error, USAGE_ERROR),
+        },
+        Command::Predict(Predict { file, rows, output }) => match onnxruntime_library() {
+            Ok(library) => exit_code(commands::predict(&file, &rows, library.as_deref(), output)),
+            Err(error) => print_error(&error, USAGE_ERROR),
+        },
         Command::Config(ConfigReference { output }) => exit_code(commands::config_reference(output)),
         Command::Health(Health { engine, timeout_ms }) => match engine.request(EngineRoute::Health) {
             Ok(request) => {
@@ -297,6 +308,11 @@ pub fn run() -> ExitCode {
 
 fn environment() -> impl Iterator<Item = (String, String)> {
     vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Returns the library of ONNX Runtime that the environment sets.
+fn onnxruntime_library() -> Result<Option<PathBuf>, ConfigError> {
+    Config::load_onnxruntime_library(environment())
 }
 
 /// Returns the addresses of the local engine.

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use api_key::{NewKey, api_key};
+use chrono::{DateTime, Utc};
 use onnward_http::answer::{Answer, check_finite};
 use onnward_http::auth::KeysFileError;
 use onnward_onnx::{ArtifactError, ModelBounds};
 use onnward_repository::FetchedModel;
 use onnward_rows::{ParseError, ParsedRows, RowsLimits};
-use onnward_runtime::backend::{BackendChoice, BackendKind, load_backends};
+use onnward_runtime::backend::{Backend, Tract, load_onnxruntime};
 use onnward_runtime::check::check as check_file;
 use onnward_runtime::{Verifier, VerifyError};
 use onnward_schemas::layout::{CONFIG_FILE, parse_version};
@@ -32,7 +33,7 @@ use thiserror::Error;
 use crate::admin_client::{self, AdminClientError, AdminRequest};
 use crate::app::AppError;
 use crate::cli::Output;
-use crate::config::keys;
+use crate::config::{ONNXRUNTIME_LIBRARY_VARIABLE, keys};
 
 /// An error of a command.
 #[derive(Debug, Error)]
@@ -48,6 +49,12 @@ pub enum CommandError {
     /// A backend does not reproduce the golden rows, or two backends disagree.
     #[error("{0} failed verification: a backend disagrees with the trainer or with another backend")]
     Failed(PathBuf),
+    /// An external file passes its smoke test on no backend.
+    #[error("{0} failed verification: its smoke test failed on every backend, for the reasons in the result")]
+    SmokeTest(PathBuf),
+    /// A key cannot expire before it is created.
+    #[error("--expires {0} is in the past: choose a later time, or omit it for a key that does not expire")]
+    Expired(DateTime<Utc>),
     /// The model cannot be loaded.
     #[error("{path}: {source}")]
     Load {
@@ -133,20 +140,36 @@ pub fn health(request: AdminRequest, timeout: Duration) -> Result<(), AdminClien
 }
 
 /// Verifies `file` on every present backend, with the full graph and the subgraph, cross-checks the backends, and prints
-/// the result.
+/// the result. `library` is the shared library of ONNX Runtime; without it, the library is searched for.
 ///
 /// # Errors
 /// [`CommandError`] if the file cannot be read or the verification fails.
-pub fn check(file: &Path, output: Output) -> Result<(), CommandError> {
+pub fn check(file: &Path, library: Option<&Path>, output: Output) -> Result<(), CommandError> {
     let bytes = read_model(file)?;
-    let backends = load_backends(BackendChoice::Auto, None).map_err(AppError::OnnxRuntime)?;
-    if backends.iter().all(|backend| backend.kind() != BackendKind::OnnxRuntime) {
-        eprintln!("warning: verified on tract only; the ONNX Runtime library was not found or does not load");
-    }
+    let backends = present_backends(library);
     let report = check_file(&bytes, config_beside(file)?.as_deref(), &backends)
         .map_err(|source| CommandError::Load { path: file.to_owned(), source: source.into() })?;
     print(output, &report, &report)?;
-    if report.passed() { Ok(()) } else { Err(CommandError::Failed(file.to_owned())) }
+    match (report.passed(), report.unproven) {
+        (true, _) => Ok(()),
+        (false, Some(_)) => Err(CommandError::SmokeTest(file.to_owned())),
+        (false, None) => Err(CommandError::Failed(file.to_owned())),
+    }
+}
+
+/// Loads every backend that is present, the preferred one first. Prints a warning with the cause if ONNX Runtime cannot
+/// be used.
+fn present_backends(library: Option<&Path>) -> Vec<Arc<dyn Backend>> {
+    let tract: Arc<dyn Backend> = Arc::new(Tract::new());
+    match load_onnxruntime(library) {
+        Ok(runtime) => vec![runtime, tract],
+        Err(error) => {
+            eprintln!(
+                "warning: only tract is used: {error} (environment variable {ONNXRUNTIME_LIBRARY_VARIABLE})"
+            );
+            vec![tract]
+        }
+    }
 }
 
 /// Prints the configuration reference.
@@ -158,11 +181,13 @@ pub fn config_reference(output: Output) -> Result<(), CommandError> {
 }
 
 /// Scores the rows of the JSON file `rows` with the model in `file`, and prints the response that the engine would send.
+/// `library` is the shared library of ONNX Runtime; without it, the library is searched for.
 ///
 /// # Errors
 /// [`CommandError`] if a file cannot be read, a row does not fit the schema, or scoring fails.
-pub fn predict(file: &Path, rows: &Path, output: Output) -> Result<(), CommandError> {
-    let model = load(file)?;
+pub fn predict(file: &Path, rows: &Path, library: Option<&Path>, output: Output) -> Result<(), CommandError> {
+    let (name, version) = model_and_version(file);
+    let model = load(file, &name, version.unwrap_or(UNKNOWN_VERSION), library)?;
     let invalid = |violations| CommandError::InvalidRows { path: rows.to_owned(), violations };
     let parsed = model.parser.parse(&read(rows)?, RowsLimits::NONE, false).map_err(|error| match error {
         ParseError::Invalid(violations) => invalid(violations),
@@ -176,10 +201,13 @@ pub fn predict(file: &Path, rows: &Path, output: Output) -> Result<(), CommandEr
     check_finite(&probabilities).map_err(invalid)?;
     // These predictions are not stored, so they have no ids.
     let answer = Answer { model: &model, probabilities: &probabilities, form, first: None };
-    print(output, &answer, &PredictionTable { model: &model, probabilities: &probabilities })
+    print(output, &answer, &PredictionTable { model: &model, version, probabilities: &probabilities })
 }
 
-fn load(file: &Path) -> Result<ServingModel, CommandError> {
+/// The version of a file that is not in a model repository.
+const UNKNOWN_VERSION: u64 = 0;
+
+fn load(file: &Path, name: &str, version: u64, library: Option<&Path>) -> Result<ServingModel, CommandError> {
     let bytes = read_model(file)?;
     let manifest = Manifest {
         sha256: sha256_hex(&bytes),
@@ -193,15 +221,13 @@ fn load(file: &Path) -> Result<ServingModel, CommandError> {
         max_queue_rows: usize::MAX,
         max_queue_delay: Duration::ZERO,
     };
-    let backends = load_backends(BackendChoice::Auto, None).map_err(AppError::OnnxRuntime)?;
     let loader = Loader {
-        verifier: Verifier::new(backends),
+        verifier: Verifier::new(present_backends(library)),
         batching: no_queue,
         drift: None,
         estimate_rows: 0,
         metrics: Arc::new(Metrics::new()?),
     };
-    let (name, version) = model_and_version(file);
     let fetched = FetchedModel {
         manifest,
         manifest_text: String::new(),
@@ -210,7 +236,7 @@ fn load(file: &Path) -> Result<ServingModel, CommandError> {
         bytes,
         from_cache: false,
     };
-    let loaded = loader.load(&name, version, &fetched);
+    let loaded = loader.load(name, version, &fetched);
     loaded.map_err(|source| CommandError::Load { path: file.to_owned(), source })
 }
 
@@ -224,28 +250,33 @@ fn config_beside(file: &Path) -> Result<Option<String>, CommandError> {
     }
 }
 
-/// Returns the model and the version that a path of a model repository names; for any other file, its name and 0.
-fn model_and_version(file: &Path) -> (String, u64) {
+/// Returns the model and the version that a path of a model repository names; for any other file, its name alone.
+fn model_and_version(file: &Path) -> (String, Option<u64>) {
     let parts: Vec<&str> = file.iter().filter_map(|part| part.to_str()).collect();
     if let [.., model, version, _] = parts.as_slice()
         && let Some(version) = parse_version(version)
     {
-        return ((*model).to_owned(), version);
+        return ((*model).to_owned(), Some(version));
     }
-    (file.file_stem().unwrap_or_default().to_string_lossy().into_owned(), 0)
+    (file.file_stem().unwrap_or_default().to_string_lossy().into_owned(), None)
 }
 
 /// The human-readable predictions, one line per row.
 struct PredictionTable<'a> {
     model: &'a ServingModel,
+    /// The version, if the file is in a model repository.
+    version: Option<u64>,
     probabilities: &'a [f32],
 }
 
 impl fmt::Display for PredictionTable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ServingModel { name, version, backend, description, .. } = self.model;
+        let ServingModel { name, backend, description, .. } = self.model;
         let schema = description.schema();
-        writeln!(f, "{name} version {version} on {backend}")?;
+        match self.version {
+            Some(version) => writeln!(f, "{name} version {version} on {backend}")?,
+            None => writeln!(f, "{name} on {backend}")?,
+        }
         writeln!(f, "{:>6}  {:<12}  {}", "row", "probability", schema.label.name)?;
         for (row, probability) in self.probabilities.iter().enumerate() {
             let positive = schema.is_positive(*probability);

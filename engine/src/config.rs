@@ -40,6 +40,9 @@ use onnward_serving::watcher::WatchConfig;
 use onnward_telemetry::logging::LogConfig;
 use onnward_telemetry::metrics::MetricsConfig;
 
+/// The environment variable that sets `onnxruntime.library`.
+pub const ONNXRUNTIME_LIBRARY_VARIABLE: &str = "ONNWARD_ONNXRUNTIME__LIBRARY";
+
 /// The validated configuration of `serve`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -171,6 +174,18 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Addresses, ConfigError> {
         from_layers(layers(flags, environment)?, |raw| raw.listen_addresses())
+    }
+
+    /// Loads only `onnxruntime.library`, from [`ONNXRUNTIME_LIBRARY_VARIABLE`] in `environment`. All other
+    /// variables are ignored: they are meant for `serve`, or for another program.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load_onnxruntime_library(
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Option<PathBuf>, ConfigError> {
+        let library = environment.into_iter().filter(|(name, _)| name == ONNXRUNTIME_LIBRARY_VARIABLE);
+        from_layers(layers(&Flags::default(), library)?, |raw| Ok(raw.onnxruntime_library()))
     }
 }
 

@@ -37,11 +37,14 @@ struct NewKeyOutput {
 /// Creates a key, appends its entry to `file`, and prints both.
 ///
 /// # Errors
-/// [`CommandError`] if the name is invalid or taken, or the file cannot be written.
+/// [`CommandError`] if the name is invalid or taken, the expiry is in the past, or the file cannot be written.
 pub fn api_key(new: NewKey, file: Option<&Path>, output: Output) -> Result<(), CommandError> {
     let NewKey { name, mut scopes, expires } = new;
     if !is_key_name(&name) {
         return Err(CommandError::KeyName(name));
+    }
+    if let Some(expires) = expires.filter(|expires| *expires <= Utc::now()) {
+        return Err(CommandError::Expired(expires));
     }
     scopes.sort();
     scopes.dedup();
@@ -70,5 +73,20 @@ impl fmt::Display for NewKeyOutput {
             Some(path) => writeln!(f, "Its digest and scopes are in {}.", path.display()),
             None => writeln!(f, "Add this to the file that auth.keys_file names:\n\n{entry}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_has_expired_already_is_refused() {
+        let past = "2020-01-01T00:00:00Z".parse().unwrap();
+        let key = NewKey { name: "batch-job".to_owned(), scopes: vec![Scope::Predict], expires: Some(past) };
+        let file = std::env::temp_dir().join(format!("onnward-expired-key-{}.toml", std::process::id()));
+        let message = api_key(key, Some(&file), Output::Text).unwrap_err().to_string();
+        assert!(message.starts_with("--expires 2020-01-01 00:00:00 UTC is in the past"), "{message}");
+        assert!(!file.exists());
     }
 }

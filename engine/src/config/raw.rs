@@ -131,6 +131,11 @@ impl RawConfig {
         Ok(Addresses { listen, admin_listen, tls: self.tls.clone().validate()? })
     }
 
+    /// Returns the shared library of ONNX Runtime, if set.
+    pub fn onnxruntime_library(self) -> Option<PathBuf> {
+        self.onnxruntime.library
+    }
+
     /// Parses the public address and the admin address, if set.
     fn addresses(&self) -> Result<(SocketAddr, Option<SocketAddr>), Invalid> {
         let admin = self.admin.listen.as_deref().filter(|text| !text.is_empty());

@@ -138,6 +138,19 @@ fn addresses_load_without_a_repository() {
 }
 
 #[test]
+fn the_library_of_onnx_runtime_loads_without_the_other_keys() {
+    let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    // `check` and `predict` also run where variables are set for other programs.
+    let others = || [variable("ONNWARD_ACTOR", "ada"), variable("ONNWARD_BATCHING__WORKERS", "many")];
+    assert_eq!(Config::load_onnxruntime_library(others()).unwrap(), None);
+    let library = variable(ONNXRUNTIME_LIBRARY_VARIABLE, "/opt/libonnxruntime.so");
+    let found = Config::load_onnxruntime_library(others().into_iter().chain([library])).unwrap();
+    assert_eq!(found, Some("/opt/libonnxruntime.so".into()));
+    let variables = [(ONNXRUNTIME_LIBRARY_VARIABLE, "/opt/libonnxruntime.so")];
+    assert_eq!(load("", &variables, &with_repository()).unwrap().onnxruntime_library, found);
+}
+
+#[test]
 fn flags_override_variables_which_override_the_file() {
     let toml = "listen = '127.0.0.1:1'\nbackend = 'tract'\n[batching]\nmax_batch_rows = 7\nworkers = 3";
     let variables = [("ONNWARD_LISTEN", "127.0.0.1:2"), ("ONNWARD_BATCHING__MAX_BATCH_ROWS", "8")];
