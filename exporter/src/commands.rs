@@ -32,21 +32,22 @@ pub fn run(arguments: Arguments) -> Result<(), CommandError> {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Publish(arguments) => repository::publish(&arguments),
         Command::Promote(promote) => {
-            let step = Move::To(promote.version);
-            repository::move_pointer(&promote.model, &Pointer::Alias(promote.alias), step, &promote.change)
+            let (alias, step) = (Pointer::Alias(promote.alias), Move::To(promote.version));
+            repository::move_pointer("promote", &promote.model, &alias, step, &promote.change)
         }
         Command::Rollback(back) => {
-            repository::move_pointer(&back.model, &Pointer::Alias(back.alias), Move::Back, &back.change)
+            let alias = Pointer::Alias(back.alias);
+            repository::move_pointer("rollback", &back.model, &alias, Move::Back, &back.change)
         }
         Command::Alias(command) => repository::alias(command),
         Command::Keygen(arguments) => signing::keygen(&arguments),
         Command::Sign(arguments) => signing::sign(&arguments),
         Command::Versions(arguments) => repository::versions(&arguments),
         Command::Pin(pin) => {
-            repository::move_pointer(&pin.model, &Pointer::Pin, Move::To(pin.version), &pin.change)
+            repository::move_pointer("pin", &pin.model, &Pointer::Pin, Move::To(pin.version), &pin.change)
         }
         Command::Unpin(unpin) => {
-            repository::move_pointer(&unpin.model, &Pointer::Pin, Move::Clear, &unpin.change)
+            repository::move_pointer("unpin", &unpin.model, &Pointer::Pin, Move::Clear, &unpin.change)
         }
         Command::DeleteVersion(arguments) => repository::delete_version(&arguments),
         Command::Gc(arguments) => repository::gc(&arguments),

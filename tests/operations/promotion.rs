@@ -72,6 +72,7 @@ fn a_day(repository: &str, environment: &Environment) {
 
     exporter(&["alias", "set", "bank", "previous", "1"]);
     exporter(&["alias", "delete", "bank", "challenger"]);
+    the_audit_log_has_a_line_for_each_move(repository, environment, &exporter(&["audit"]));
     let aliases = exporter(&["alias", "list", "bank"]);
     let names =
         aliases["aliases"].as_array().unwrap().iter().map(|alias| (&alias["alias"], &alias["version"]));
@@ -87,6 +88,18 @@ fn a_day(repository: &str, environment: &Environment) {
     let versions = exporter(&["versions", "bank"]);
     let versions = versions["versions"].as_array().unwrap().iter().map(|found| found["version"].clone());
     assert_eq!(versions.collect::<Vec<_>>(), [5, 2, 1]);
+}
+
+/// Checks the commands that moved aliases and the pin, and that each entry is one line.
+fn the_audit_log_has_a_line_for_each_move(repository: &str, environment: &Environment, log: &Value) {
+    let entries = log["entries"].as_array().unwrap();
+    let commands: Vec<&str> = entries.iter().map(|entry| entry["command"].as_str().unwrap()).collect();
+    let moves = ["promote", "promote", "rollback", "pin", "unpin", "alias set", "alias delete"];
+    assert!(commands.ends_with(&moves), "{commands:?}");
+    assert!(entries.iter().all(|entry| !entry.to_string().contains("\\n")), "{log}");
+    let text = succeed_in(environment, EXPORTER, &["audit", "--repository", repository]);
+    assert_eq!(text.lines().count(), entries.len(), "{text}");
+    assert!(!text.contains('?'), "{text}");
 }
 
 fn train(folder: &Path, repository: &str, environment: &Environment) -> Value {

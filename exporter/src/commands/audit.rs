@@ -36,21 +36,14 @@ pub fn action(command: &'static str, model: &str, what: String) -> Action {
     Action { command, model: Some(model.to_owned()), what }
 }
 
-/// Describes a move of an alias or a pin, by the command that makes it.
-pub fn move_action(model: &str, pointer: &Pointer, step: &Move) -> Action {
-    let to = match step {
+/// Describes a move of an alias or a pin by `command`.
+pub fn move_action(command: &'static str, model: &str, pointer: &Pointer, step: &Move) -> Action {
+    let what = match step {
         Move::To(version) => format!("{pointer} to version {version}"),
-        Move::Back => format!("{pointer} to where it was"),
-        Move::Clear => format!("{pointer} to nothing"),
+        Move::Back => format!("{pointer} to its previous version"),
+        Move::Clear => format!("remove the {pointer}"),
     };
-    let command = match (pointer, step) {
-        (Pointer::Pin, Move::Clear) => "unpin",
-        (Pointer::Pin, _) => "pin",
-        (Pointer::Alias(_), Move::To(_)) => "promote",
-        (Pointer::Alias(_), Move::Back) => "rollback",
-        (Pointer::Alias(_), Move::Clear) => "alias delete",
-    };
-    action(command, model, to)
+    action(command, model, what)
 }
 
 /// Returns the user of this program, and the host.
@@ -84,7 +77,8 @@ impl Display for AuditLog {
         for AuditEntry { time, who, from, command, model, what, ending, .. } in &self.entries {
             let model = model.as_deref().unwrap_or("-");
             let ending = match ending {
-                Ending::Done { result } => format!("done: {result}"),
+                // Older programs recorded a line break at the end.
+                Ending::Done { result } => format!("done: {}", result.trim_end()),
                 Ending::Failed { reason } => format!("failed: {reason}"),
                 Ending::Unknown => "interrupted, or in progress".to_owned(),
             };
@@ -99,6 +93,16 @@ impl Display for AuditLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_move_is_described_in_words() {
+        let what = |pointer: &Pointer, step| move_action("command", "churn", pointer, &step).what;
+        let champion = Pointer::Alias("champion".to_owned());
+        assert_eq!(what(&champion, Move::To(2)), "alias champion to version 2");
+        assert_eq!(what(&champion, Move::Back), "alias champion to its previous version");
+        assert_eq!(what(&champion, Move::Clear), "remove the alias champion");
+        assert_eq!(what(&Pointer::Pin, Move::Clear), "remove the pin");
+    }
 
     #[test]
     fn an_entry_is_one_line_whatever_it_holds() {

@@ -139,8 +139,9 @@ fn contents(
     }
 }
 
-/// Moves an alias or the pin.
+/// Moves an alias or the pin, and records the move under the command's name.
 pub fn move_pointer(
+    command: &'static str,
     model: &str,
     pointer: &Pointer,
     step: Move,
@@ -149,7 +150,7 @@ pub fn move_pointer(
     let moved = block_on(async {
         let repository = Repository::open(&arguments.target.config())?;
         let dry_run = arguments.dry_run;
-        let on_record_as = move_action(model, pointer, &step);
+        let on_record_as = move_action(command, model, pointer, &step);
         let work = async {
             let change = repository.plan_move(model, pointer, step).await?;
             if !dry_run {
@@ -172,10 +173,12 @@ pub fn alias(command: AliasCommand) -> Result<(), CommandError> {
             print(target.output, &Aliases { model: status.model, aliases: status.aliases })
         }
         AliasCommand::Set(set) => {
-            move_pointer(&set.model, &Pointer::Alias(set.alias), Move::To(set.version), &set.change)
+            let step = Move::To(set.version);
+            move_pointer("alias set", &set.model, &Pointer::Alias(set.alias), step, &set.change)
         }
         AliasCommand::Delete(delete) => {
-            move_pointer(&delete.model, &Pointer::Alias(delete.alias), Move::Clear, &delete.change)
+            let alias = Pointer::Alias(delete.alias);
+            move_pointer("alias delete", &delete.model, &alias, Move::Clear, &delete.change)
         }
     }
 }

@@ -142,17 +142,17 @@ impl Repository {
         let mut uses = Vec::new();
         for alias in self.aliases(model, inventory).await? {
             let name = alias.alias;
-            uses.push(Use { version: alias.version, used_as: format!("what the alias {name} names") });
+            uses.push(Use { version: alias.version, used_as: format!("the alias {name} points at it") });
             if let Some(version) = alias.previous {
-                let used_as = format!("what a rollback of the alias {name} would go to");
+                let used_as = format!("a rollback of the alias {name} would restore it");
                 uses.push(Use { version, used_as });
             }
         }
         if let Some(version) = self.pin(model, inventory).await?.version() {
-            uses.push(Use { version, used_as: "what the model is pinned to".to_owned() });
+            uses.push(Use { version, used_as: "the model is pinned to it".to_owned() });
         }
         for MoveIntent { pointer, version, .. } in inventory.moves_under_way() {
-            uses.push(Use { version: *version, used_as: format!("what the {pointer} is being moved to") });
+            uses.push(Use { version: *version, used_as: format!("the {pointer} is being moved to it") });
         }
         Ok(uses)
     }

@@ -71,10 +71,7 @@ pub enum RepositoryError {
     #[error("no version has a manifest.json: the manifest is written last, so publishing has not finished")]
     NoVersion,
     /// A version does not exist, or was published only in part.
-    #[error(
-        "{model} has no version {version} with a manifest.json: list what there is with \
-         `onnward-exporter versions {model}`"
-    )]
+    #[error("{model} has no version {version}; list its versions with `onnward-exporter versions {model}`")]
     UnknownVersion {
         /// The model.
         model: String,
@@ -146,10 +143,7 @@ pub enum RepositoryError {
         pointer: Pointer,
     },
     /// There is no earlier version to roll back to.
-    #[error(
-        "{pointer} of {model} has pointed at no version before {version}: to change it, promote another \
-         version"
-    )]
+    #[error("{pointer} of {model} has no previous version, only {version}; promote another one")]
     NoHistory {
         /// The model.
         model: String,
@@ -159,7 +153,7 @@ pub enum RepositoryError {
         version: u64,
     },
     /// A version that is in use cannot be deleted.
-    #[error("cannot delete version {version} of {model}: it is {used_as}")]
+    #[error("cannot delete version {version} of {model}: {used_as}")]
     InUse {
         /// The model.
         model: String,

@@ -99,15 +99,16 @@ impl Display for AliasMove {
     }
 }
 
+/// One line without a line break: it is also the result in the audit log.
 impl Display for Moved {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let PointerChange { model, from, to, changes, .. } = &self.change;
         let pointer = self.change.pointer();
         if !changes {
-            return writeln!(f, "{pointer} of {model} already names {}", named(*to));
+            return write!(f, "{pointer} of {model} already points at {}", named(*to));
         }
         let would = would(self.dry_run);
-        writeln!(f, "{would}moved  {pointer} of {model}: {} → {}", named(*from), named(*to))
+        write!(f, "{would}moved  {pointer} of {model}: {} → {}", named(*from), named(*to))
     }
 }
 
@@ -137,7 +138,7 @@ impl Display for Versions {
         writeln!(
             f,
             "{:>8}  {:<20} {:>12}  {:<12}  {:<widest$}  signed by",
-            "version", "published", "bytes", "sha256", "named by"
+            "version", "published", "bytes", "sha256", "used by"
         )?;
         for found in versions {
             let keys = found.signed_by.iter().map(KeyId::as_str).collect::<Vec<_>>().join(", ");
@@ -174,7 +175,7 @@ impl Display for Collected {
             write_deletion(f, deletion, self.dry_run)?;
         }
         for KeptBack { model, version, used_as } in &self.kept_back {
-            writeln!(f, "kept     {model} version {version}: it is {used_as}")?;
+            writeln!(f, "kept     {model} version {version}: {used_as}")?;
         }
         if self.deleted.is_empty() && self.kept_back.is_empty() {
             writeln!(f, "there is nothing to delete")?;
