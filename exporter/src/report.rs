@@ -225,12 +225,12 @@ const ROC: Captions = Captions {
 const PRECISION_RECALL: Captions =
     Captions { about: "Precision against recall of every model", x: "Recall", y: "Precision" };
 const CALIBRATION: Captions = Captions {
-    about: "Share who left against the predicted probability, for every model",
+    about: "Share of positives against the predicted probability, for every model",
     x: "Predicted probability",
-    y: "Share who left",
+    y: "Share of positives",
 };
 const SCORES: Captions = Captions {
-    about: "Histogram of the predicted probability of those who left and of those who stayed",
+    about: "Histogram of the predicted probability of the positives and of the negatives",
     x: "Predicted probability",
     y: "Share of the group",
 };

@@ -114,7 +114,7 @@ pub(super) fn unit_square(
     })
 }
 
-/// The histograms of the scores of customers who left and of those who stayed, each as shares of its group.
+/// The histograms of the scores of positive and of negative customers, each as shares of its group.
 pub(super) struct Scores<'a> {
     pub(super) left: &'a [u64],
     pub(super) stayed: &'a [u64],

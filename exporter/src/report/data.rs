@@ -1,4 +1,4 @@
-//! The table, as the report shows it: the share who left by feature, and a summary of each column.
+//! The table, as the report shows it: the share of positives by feature, and a summary of each column.
 
 use onnward_models::{Comparison, FeatureSummary, Group, ValueSummary};
 
@@ -14,7 +14,7 @@ const LISTED_VALUES: usize = 3;
 /// The height of a breakdown's heading and the space below it, in bars.
 const HEADING_BARS: usize = 3;
 
-/// The share who left, by the values of one feature.
+/// The share of positives, by the values of one feature.
 pub(super) struct Breakdown {
     /// Its rank by importance, from 0.
     pub(super) place: usize,
@@ -27,7 +27,7 @@ pub(super) struct Breakdown {
 /// The bars of one value. Widths are percentages.
 pub(super) struct GroupBar {
     pub(super) name: String,
-    /// The share who left, in words.
+    /// The share of positives, in words.
     pub(super) left: String,
     pub(super) left_width: f64,
     pub(super) rows: String,
@@ -40,7 +40,7 @@ pub(super) struct Breakdowns {
     pub(super) folded: [Vec<Breakdown>; 2],
     /// The number of folded breakdowns.
     pub(super) folded_count: usize,
-    /// The share who left over all rows, as a percentage of the bars' width.
+    /// The share of positives over all rows, as a percentage of the bars' width.
     pub(super) overall_width: f64,
 }
 
@@ -59,7 +59,7 @@ pub(super) enum ColumnContent {
     Categorical { values: String, listed: Vec<(String, String)>, more: usize },
 }
 
-/// Makes the breakdowns of the share who left, in the winner's order of importance.
+/// Makes the breakdowns of the share of positives, in the winner's order of importance.
 pub(super) fn breakdowns(comparison: &Comparison, winner: &Model<'_>) -> Breakdowns {
     let data = &comparison.data;
     let rank = |feature: &FeatureSummary| {

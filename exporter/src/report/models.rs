@@ -110,7 +110,7 @@ fn title(estimator: Estimator) -> String {
 fn setting(parameter: &str, value: f64) -> Setting {
     let (name, explanation) = match parameter {
         "c" => ("Inverse penalty (C)", "the smaller, the closer the weights are held to 0"),
-        "knots" => ("Bends per numeric column", "where the effect of a number may change its slope"),
+        "knots" => ("Spline knots per numeric column", "where the effect of a number may change its slope"),
         "trees" => ("Trees", "the probability is their mean"),
         "min_samples_leaf" => ("Fewest rows in a leaf", "the more, the smoother the probabilities"),
         "min_samples_split" => ("Fewest rows in a node that is split", ""),
@@ -122,7 +122,7 @@ fn setting(parameter: &str, value: f64) -> Setting {
 }
 
 impl Model<'_> {
-    /// Returns the confusion matrix: customers who left, then those who stayed; in each row, the flagged ones
+    /// Returns the confusion matrix: positive customers, then negative ones; in each row, the flagged ones
     /// first.
     pub(super) fn matrix(&self) -> [[MatrixCell; 2]; 2] {
         let confusion = self.candidate.test.confusion;
@@ -136,12 +136,12 @@ impl Model<'_> {
         let stayed = confusion.true_negatives + confusion.false_positives;
         [
             [
-                cell("caught", confusion.true_positives, left),
-                cell("overlooked", confusion.false_negatives, left),
+                cell("correctly flagged", confusion.true_positives, left),
+                cell("missed", confusion.false_negatives, left),
             ],
             [
                 cell("false alarm", confusion.false_positives, stayed),
-                cell("rightly left alone", confusion.true_negatives, stayed),
+                cell("correctly not flagged", confusion.true_negatives, stayed),
             ],
         ]
     }
@@ -281,7 +281,7 @@ const FIGURES: [Figure; 10] = [
     },
     Figure {
         name: "ROC AUC",
-        explanation: "The probability that a customer who left is scored above one who stayed. 0.5 is \
+        explanation: "The probability that a positive customer is scored above a negative one. 0.5 is \
                       random, 1 is perfect.",
         value: |candidate| candidate.test.roc_auc,
         show: three,
@@ -289,8 +289,8 @@ const FIGURES: [Figure; 10] = [
     },
     Figure {
         name: "Average precision",
-        explanation: "Precision averaged over every recall. A random score reaches the share of those who \
-                      left.",
+        explanation: "Precision averaged over every recall. A random score reaches the share of the \
+                      positives.",
         value: |candidate| candidate.test.average_precision,
         show: three,
         better: Better::Higher,
@@ -304,14 +304,14 @@ const FIGURES: [Figure; 10] = [
     },
     Figure {
         name: "Precision",
-        explanation: "Of those flagged, the share who left.",
+        explanation: "Of those flagged, the share that is positive.",
         value: |candidate| candidate.test.precision,
         show: three,
         better: Better::Higher,
     },
     Figure {
         name: "Recall",
-        explanation: "Of those who left, the share who were flagged.",
+        explanation: "Of the positives, the share that was flagged.",
         value: |candidate| candidate.test.recall,
         show: three,
         better: Better::Higher,

@@ -43,7 +43,7 @@ impl Hundred {
         self.caught + self.false_alarms
     }
 
-    /// Returns the CSS classes of a hundred dots, those who left first.
+    /// Returns the CSS classes of a hundred dots, the positive ones first.
     pub(super) fn dots(&self) -> Vec<&'static str> {
         let kinds = [
             ("left flagged", self.caught),
@@ -120,15 +120,15 @@ fn lead(comparison: &Comparison, models: &[Model<'_>], winner: &Model<'_>, findi
     if matches!(finding, Finding::CoinToss) {
         let who = if models.len() == 1 { "The model does not" } else { "None of the models can" };
         return format!(
-            "{who} tell customers who leave from those who stay: no signal was found in this table, and the scores \
-             should not be acted on. Shown one customer of each kind out of {rows} it had never seen, the {} gives the \
-             higher risk to the one who left {times} times out of 100; guessing reaches 50.",
+            "{who} separate positive from negative customers: no signal was found in this table, and the scores should \
+             not be acted on. Given one customer of each kind out of {rows} held-out ones, the {} scores the positive \
+             one higher {times} times out of 100; guessing reaches 50.",
             winner.title.to_lowercase(),
         );
     }
     format!(
-        "Shown one customer who left and one who stayed, it gives the higher risk to the one who left {times} times out \
-         of 100. That was measured on {rows} customers it had never seen.",
+        "Given one positive and one negative customer, it scores the positive one higher {times} times out of 100. \
+         This was measured on {rows} held-out customers.",
     )
 }
 
@@ -174,21 +174,21 @@ fn key_figures(comparison: &Comparison, winner: &Model<'_>) -> Vec<KeyFigure> {
             name: "Precision",
             meaning: match flagged {
                 0 => format!("no customer is flagged at {}", comparison.threshold),
-                _ => format!("of those flagged at {} really left", comparison.threshold),
+                _ => format!("of those flagged at {} are positive", comparison.threshold),
             },
         },
         KeyFigure {
             value: percent(test.recall),
             name: "Recall",
-            meaning: "of those who left were flagged".to_owned(),
+            meaning: "of the positive customers were flagged".to_owned(),
         },
     ];
     figures.extend(lift(&winner.candidate.curves.calibration, &test.confusion));
     figures
 }
 
-/// Computes how much more often customers of the highest bin left than the average one. Bins of the same
-/// score count as one, since the order of their customers is random.
+/// Computes how much more often customers of the highest bin are positive than the average one. Bins of the
+/// same score count as one, since the order of their customers is random.
 fn lift(calibration: &[CalibrationBin], confusion: &Confusion) -> Option<KeyFigure> {
     let highest = calibration.iter().map(|bin| bin.predicted).reduce(f64::max)?;
     let is_top = |bin: &&CalibrationBin| highest - bin.predicted < SAME_SCORE;
@@ -205,7 +205,9 @@ fn lift(calibration: &[CalibrationBin], confusion: &Confusion) -> Option<KeyFigu
     } else {
         let times = fixed(top_left / top as f64 / average, 1);
         let riskiest = percent(share(top, rows));
-        let meaning = format!("the riskiest {riskiest} leave {times} times as often as the average customer");
+        let meaning = format!(
+            "the {riskiest} with the highest scores are positive {times} times as often as the average customer"
+        );
         (format!("{times}×"), meaning)
     };
     Some(KeyFigure { value, name: "Lift at the top", meaning })

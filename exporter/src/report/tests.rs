@@ -167,7 +167,11 @@ fn equal_scores_share_the_lift() {
     comparison.candidates[0].curves.calibration =
         vec![bin(0.1, 0.0, 60), bin(0.5, 0.2, 20), bin(0.5, 0.8, 20)];
     let page = render(&comparison).unwrap();
-    assert!(page.contains("the riskiest 40% leave 2.5 times as often as the average customer"));
+    assert!(
+        page.contains(
+            "the 40% with the highest scores are positive 2.5 times as often as the average customer"
+        )
+    );
 }
 
 #[test]

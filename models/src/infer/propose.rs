@@ -185,7 +185,7 @@ fn reason_to_ignore(column: &ColumnStats) -> Option<String> {
     if column.name.is_empty() {
         Some("has no name".to_owned())
     } else if has_word(&column.name, &OUTCOME_WORDS) {
-        Some("named like the label: is it known before a customer leaves?".to_owned())
+        Some("named like the label: is it known at prediction time?".to_owned())
     } else if values == Some(0) {
         Some("has no values".to_owned())
     } else if values == Some(1) {

@@ -12,8 +12,7 @@ pub(super) fn write(name: &str, file: &str, columns: &[ColumnStats], proposal: &
     let label = &columns[proposal.label];
     let mut lines = vec![
         format!("# Proposed from {file:?}, {} rows. Review it before training:", label.rows),
-        "# is the label right, are the features known before a customer leaves, may other values occur?"
-            .to_owned(),
+        "# is the label right, are the features known at prediction time, may other values occur?".to_owned(),
         "# A `description` for each feature is shown in the engine's documentation.".to_owned(),
         String::new(),
         format!("name = {}", quote(name)),
