@@ -34,7 +34,7 @@ pub struct CheckReport {
     /// The comparisons of the first backend with each other one, on golden rows and rows drawn from the
     /// training profile; empty where fewer than two backends can run the model.
     pub comparisons: Vec<CheckComparison>,
-    /// The reason why the file is unproven: an external one has no golden rows.
+    /// The reason why the file is unverified: an external one has no golden rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unproven: Option<&'static str>,
 }
@@ -223,7 +223,7 @@ impl fmt::Display for CheckReport {
             self.family, self.schema, self.size_bytes, self.sha256
         )?;
         match self.unproven {
-            Some(reason) => writeln!(f, "unproven: {reason}")?,
+            Some(reason) => writeln!(f, "unverified: {reason}")?,
             None => writeln!(f, "{} golden rows, tolerance {:e}", self.golden_rows, self.tolerance)?,
         }
         for result in &self.results {

@@ -12,18 +12,33 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/corpus/model/artifact-logistic.onnx");
 //! let bytes = std::fs::read(path)?;
+//! // `None`: ONNX Runtime's library is searched for, unless tract is chosen.
 //! let verifier = Verifier::new(load_backends(BackendChoice::Tract, None)?);
 //! let mut model = verifier.verify("shop", &ModelFile::new(&bytes))?;
 //!
 //! let body = br#"{"age": 42, "spend": 30.5, "plan": "full"}"#;
 //! let parser = RowParser::new(model.schema().clone());
+//! // `false`: the values of the schema's identifier are not kept.
 //! let rows = parser.parse(body, RowsLimits::of_rows(100), false)?.rows;
+//! // The probability of the label's positive value, for each row.
 //! for probability in model.score(&rows)? {
 //!     println!("{probability}");
 //! }
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! The example needs `onnward-runtime` and, to read requests, `onnward-rows`. Both are dependencies by path
+//! or git, since they are not published (`publish = false`).
+//!
+//! - [`Verifier::verify`] and [`VerifiedModel::score`] block their thread.
+//! - ONNX Runtime is loaded only if the environment variable [`backend::TELEMETRY_SWITCH`] is `1`. Otherwise
+//!   [`BackendChoice::Auto`] falls back to tract with a warning in the log, and
+//!   [`BackendChoice::OnnxRuntime`] fails with [`backend::LibraryError::Telemetry`].
+//! - [`threads::RuntimeThreads`] is needed only if the process may end while another thread verifies or
+//!   scores. Verification counts itself. A scoring thread holds the guard of
+//!   [`threads::RuntimeThreads::enter`], and [`threads::RuntimeThreads::wait_until_idle`] is called before the
+//!   process ends.
 //!
 //! Rows can also be encoded without a parser. The schema of an external file encodes raw values:
 //!
@@ -44,7 +59,7 @@
 //! let probabilities = model.score(&rows)?;
 //! assert!((0.0..=1.0).contains(&probabilities[0]));
 //!
-//! // Nothing proves that tract computes what PyTorch computed.
+//! // Nothing verifies that tract computes what PyTorch computed.
 //! assert!(model.description.unproven().is_some());
 //! # Ok(())
 //! # }

@@ -227,7 +227,8 @@ impl Poller {
             error: None,
             from_cache: false,
         };
-        if snapshot.models.is_empty() && !registry.entries().is_empty() {
+        let (has_models, has_entries) = (!snapshot.models.is_empty(), !registry.entries().is_empty());
+        if !has_models && has_entries {
             // An unmounted folder looks like an emptied bucket, and unloading everything helps nobody.
             let warning = "the model repository is empty; the served models stay loaded";
             if before.error.as_deref() != Some(warning) {
@@ -240,7 +241,11 @@ impl Poller {
         registry.set_repository_state(state);
         if !self.has_polled {
             self.has_polled = true;
-            self.finish_loading(log_default_model);
+            self.finish_loading(if has_models || has_entries {
+                log_default_model
+            } else {
+                log_empty_repository
+            });
         }
     }
 
@@ -313,6 +318,10 @@ impl Poller {
             then(&registry);
         });
     }
+}
+
+fn log_empty_repository(_: &Registry) {
+    tracing::warn!("the repository contains no models: publish one with onnward-exporter publish or train");
 }
 
 fn log_default_model(registry: &Registry) {

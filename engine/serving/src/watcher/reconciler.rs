@@ -183,17 +183,16 @@ impl ModelReconciler {
             );
         }
         let from = replaced.map(|before| before.version);
-        let rule = rule(&target.decided_by);
         tracing::info!(
             model = self.name,
             version = now.version,
             from,
-            decided_by = rule,
+            decided_by = api_rule(&target.decided_by),
             backend = now.backend.name(),
             ms = took.as_micros() as f64 / 1000.0,
             "serving"
         );
-        metrics.swapped(&self.name, SwapOutcome::Swapped, rule);
+        metrics.swapped(&self.name, SwapOutcome::Swapped, rule(&target.decided_by));
     }
 
     /// Fetches, verifies and warms up a version, and adds it to the registry. Returns `false` on failure.
@@ -437,6 +436,14 @@ impl From<LoadError> for VersionError {
     fn from(error: LoadError) -> Self {
         let (step, is_transient) = (error.step().name(), error.is_transient());
         Self::Rejected { step, reason: error.to_string(), is_transient }
+    }
+}
+
+/// Returns the name of a decision in the API, which the log uses too.
+fn api_rule(decided_by: &DecidedBy) -> &'static str {
+    match decided_by {
+        DecidedBy::HighestVersion => "highest-version",
+        DecidedBy::Pin | DecidedBy::Alias { .. } => rule(decided_by),
     }
 }
 
