@@ -50,10 +50,11 @@ const RUN_ELSEWHERE: [(&str, &str); 6] = [
 ];
 
 /// Requests, by a part of their command, and what their answers hold.
-const ANSWERS: [(&str, &[&str]); 4] = [
+const ANSWERS: [(&str, &[&str]); 5] = [
     ("@customer.json", &["\"probability\":", "\"churn\":"]),
     ("gendr", &["\"violations\":19", "/tenure"]),
-    ("/outcomes", &["\"unknown\":1"]),
+    ("@identified.json", &["\"probability\":"]),
+    ("/outcomes", &["\"joined\":1"]),
     ("/admin/reload", &["\"churn\""]),
 ];
 
