@@ -335,3 +335,16 @@ fn print(output: Output, json: &impl Serialize, text: &impl fmt::Display) -> Res
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_file_of_a_repository_has_a_version() {
+        let named = |path: &str| model_and_version(Path::new(path));
+        assert_eq!(named("model-repository/churn/3/model.onnx"), ("churn".to_owned(), Some(3)));
+        assert_eq!(named("report/forest.onnx"), ("forest".to_owned(), None));
+        assert_eq!(named("a/folder/of/reports/forest.onnx"), ("forest".to_owned(), None));
+    }
+}
