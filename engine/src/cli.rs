@@ -83,7 +83,8 @@ fn backend_choice() -> impl TypedValueParser<Value = BackendChoice> {
 
 fn scope() -> impl TypedValueParser<Value = Scope> {
     let help = |scope| match scope {
-        Scope::Predict => "Score rows and report outcomes",
+        Scope::Predict => "Score rows",
+        Scope::Outcomes => "Report outcomes, and correct those that others reported",
         Scope::Read => "Read models, their performance and drift, and other protected routes",
         Scope::Admin => "Call the admin routes, such as reload",
     };

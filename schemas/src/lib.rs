@@ -33,7 +33,7 @@ mod spec;
 mod violation;
 
 pub use checks::INSTANCES;
-pub use digest::{sha256_hex, sha256_prefix};
+pub use digest::{is_digest, sha256_hex, sha256_prefix};
 pub use encode::{UNKNOWN_CATEGORY, Value, is_missing_text, shorten};
 pub use evaluation::{Confusion, CrossValidation, Evaluation, Figures};
 pub use feature::{Feature, FeatureKind, UnknownPolicy};

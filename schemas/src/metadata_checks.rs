@@ -1,12 +1,17 @@
 //! Checks the figures in an artifact's metadata. An artifact is untrusted input: its own figures decide how
 //! it is verified and monitored, so a file could weaken its checks by them or break what reads them.
 
+use std::collections::BTreeSet;
+
+use crate::digest::is_digest;
+use crate::encode::shorten;
 use crate::evaluation::{Evaluation, Figures};
 use crate::feature::{Feature, FeatureKind};
 use crate::golden::{Golden, GoldenValue};
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, Provenance};
 use crate::metadata_error::MetadataError;
 use crate::profile::{FeatureProfile, Profile, SCORE_BINS};
+use crate::schema::Schema;
 
 /// The maximum number of inner edges of a numeric profile; the trainer writes nine. Every live row is
 /// compared with all of them.
@@ -16,6 +21,8 @@ const MAX_EDGES: usize = 1000;
 /// parameter. Pages and logs print them.
 const MAX_PARAMETERS: usize = 1000;
 const MAX_NAME_BYTES: usize = 200;
+/// How many libraries a model's provenance lists at most.
+const MAX_VERSIONS: usize = 100;
 
 /// The maximum number of folds of a cross-validation.
 const MAX_FOLDS: usize = 1000;
@@ -26,29 +33,60 @@ const MAX_LOG_LOSS: f64 = 1000.0;
 type Checked = Result<(), MetadataError>;
 
 pub(crate) fn check(metadata: &Metadata) -> Checked {
-    let Metadata { schema, family, parameters, evaluation, profile, golden, provenance: _ } = metadata;
-    if family.len() > MAX_NAME_BYTES {
-        let value = format!("a name of {} bytes", family.len());
-        return Err(MetadataError::new("family", value, format!("at most {MAX_NAME_BYTES} bytes")));
-    }
+    let Metadata { schema, family, parameters, evaluation, profile, golden, provenance } = metadata;
+    printable("family", family)?;
     at_most("parameters", parameters.len(), MAX_PARAMETERS)?;
     for (name, value) in parameters {
-        if name.len() > MAX_NAME_BYTES {
-            let value = format!("a name of {} bytes", name.len());
-            return Err(MetadataError::new("parameters", value, format!("at most {MAX_NAME_BYTES} bytes")));
-        }
+        printable("parameters", name)?;
         finite(|| format!("parameters.{name}"), *value)?;
     }
     check_golden(golden, schema.features.len())?;
     check_evaluation(evaluation)?;
-    check_profile(profile, evaluation, &schema.features)
+    check_profile(profile, evaluation, &schema.features)?;
+    check_segments(schema)?;
+    check_provenance(provenance)
+}
+
+/// Checks the segments: each is a series of metrics for every category.
+fn check_segments(schema: &Schema) -> Checked {
+    let mut seen = BTreeSet::new();
+    for (at, segment) in schema.segments.iter().enumerate() {
+        let is_categorical =
+            schema.index_of(segment).is_some_and(|index| !schema.features[index].is_numeric());
+        if !is_categorical || !seen.insert(segment) {
+            let permitted = "a categorical feature that is listed once";
+            return Err(MetadataError::new(
+                format!("segments[{at}]"),
+                format!("{:?}", shorten(segment)),
+                permitted,
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_provenance(provenance: &Provenance) -> Checked {
+    let Provenance { data_sha256, seed: _, versions } = provenance;
+    if !is_digest(data_sha256) {
+        let permitted = "64 hexadecimal digits, in lower case";
+        return Err(MetadataError::new(
+            "provenance.data_sha256",
+            format!("{:?}", shorten(data_sha256)),
+            permitted,
+        ));
+    }
+    at_most("provenance.versions", versions.len(), MAX_VERSIONS)?;
+    versions
+        .iter()
+        .flat_map(|(name, version)| [name, version])
+        .try_for_each(|text| printable("provenance.versions", text))
 }
 
 fn check_golden(golden: &Golden, features: usize) -> Checked {
     let most = Golden::MAX_TOLERANCE;
     if !(golden.tolerance > 0.0 && golden.tolerance <= most) {
         let permitted = format!("above 0 and at most {most}");
-        return Err(MetadataError::new("golden.tolerance", golden.tolerance, permitted));
+        return Err(MetadataError::new("golden.tolerance", shown(golden.tolerance), permitted));
     }
     if golden.rows.is_empty() {
         let permitted = "at least one row: without golden rows nothing verifies a runtime";
@@ -106,7 +144,7 @@ fn check_figures(figures: &Figures, rows: u64) -> Checked {
     }
     if !(0.0..=MAX_LOG_LOSS).contains(&log_loss) {
         let permitted = format!("from 0 to {MAX_LOG_LOSS}");
-        return Err(MetadataError::new("evaluation.test.log_loss", log_loss, permitted));
+        return Err(MetadataError::new("evaluation.test.log_loss", shown(log_loss), permitted));
     }
     let counts = [
         confusion.true_positives,
@@ -153,7 +191,7 @@ fn check_feature(field: &str, seen: &FeatureProfile, feature: &Feature, rows: u6
         }
         (FeatureProfile::Numeric { edges, counts, missing, min, median, mean, max }, _) => {
             check_order(field, edges, [*min, *median, *max])?;
-            finite(|| format!("{field}.mean"), *mean)?;
+            check_mean(field, *mean, [*min, *max].map(f64::from))?;
             length(field, counts, edges.len() + 1)?;
             sum_to(field, "profile.rows", counts.iter().copied().chain([*missing]), rows)
         }
@@ -190,12 +228,40 @@ fn check_order(field: &str, edges: &[f32], [min, median, max]: [f32; 3]) -> Chec
     Ok(())
 }
 
+/// Checks that the mean lies between the smallest and the largest value, but for rounding.
+fn check_mean(field: &str, mean: f64, [min, max]: [f64; 2]) -> Checked {
+    let slack = 1e-6 * min.abs().max(max.abs());
+    if (min - slack..=max + slack).contains(&mean) {
+        return Ok(());
+    }
+    let permitted = format!("from the min, {min}, to the max, {max}");
+    Err(MetadataError::new(format!("{field}.mean"), shown(mean), permitted))
+}
+
+/// Formats a number in a few digits, whatever its size.
+fn shown(value: f64) -> String {
+    if value == 0.0 || (1e-6..1e9).contains(&value.abs()) { value.to_string() } else { format!("{value:e}") }
+}
+
 fn length(field: &str, counts: &[u64], expected: usize) -> Checked {
     if counts.len() == expected {
         return Ok(());
     }
     let value = format!("a list of {}", counts.len());
     Err(MetadataError::new(format!("{field}.counts"), value, format!("a list of {expected}")))
+}
+
+/// Checks a text that terminals, logs and pages print.
+fn printable(field: &str, text: &str) -> Checked {
+    let permitted = format!("1 to {MAX_NAME_BYTES} bytes of printable text");
+    if text.is_empty() || text.len() > MAX_NAME_BYTES || text.chars().any(char::is_control) {
+        return Err(MetadataError::new(
+            field,
+            format!("{:?}, {} bytes", shorten(text), text.len()),
+            permitted,
+        ));
+    }
+    Ok(())
 }
 
 fn at_most(field: &str, length: usize, most: usize) -> Checked {
@@ -210,7 +276,7 @@ fn share(field: impl FnOnce() -> String, value: f64) -> Checked {
     if (0.0..=1.0).contains(&value) {
         return Ok(());
     }
-    Err(MetadataError::new(field(), value, "from 0 to 1"))
+    Err(MetadataError::new(field(), shown(value), "from 0 to 1"))
 }
 
 fn finite(field: impl FnOnce() -> String, value: f64) -> Checked {

@@ -29,7 +29,7 @@ main() {
     publish_a_model
 
     fuzz "without keys"
-    "$BIN/onnward-engine" api-key everything --scopes predict,read,admin --file "$work/keys.toml" >"$work/key" 2>"$work/key.log"
+    "$BIN/onnward-engine" api-key everything --scopes predict,outcomes,read,admin --file "$work/keys.toml" >"$work/key" 2>"$work/key.log"
     export ONNWARD_AUTH__KEYS_FILE=$work/keys.toml ONNWARD_AUTH__PROTECT='["metrics", "docs"]'
     # Whoever writes `authorization` here has the check of ignored keys find that none was sent.
     fuzz "with an API key" --header "Authorization: Bearer $(grep -o 'onnward_[^ ]*' "$work/key")"

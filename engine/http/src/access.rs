@@ -22,12 +22,13 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service, layer::layer_fn};
 use tracing::field::display;
 
+use crate::admission::head;
 use crate::auth::Caller;
 use crate::lifecycle::Phase;
 use crate::problem::{self, ApiError};
 use crate::request_id::{REQUEST_ID, RequestId};
 use crate::security::set_security_headers;
-use crate::settings::AccessLogConfig;
+use crate::settings::{AccessLogConfig, AllowedHosts};
 use crate::state::Observation;
 
 /// The figures of a request for its log line, metrics and trace. The handler adds them to its response as an
@@ -46,12 +47,14 @@ pub struct RequestStats {
 /// set.
 pub fn access_layer(
     state: &Arc<Observation>,
+    hosts: &AllowedHosts,
     exposes_request_id: bool,
 ) -> impl Layer<Route, Service = AccessLayer> + Clone + use<> {
-    let state = Arc::clone(state);
+    let (state, hosts) = (Arc::clone(state), Arc::new(hosts.clone()));
     layer_fn(move |inner| AccessLayer {
         inner,
         state: Arc::clone(&state),
+        hosts: Arc::clone(&hosts),
         exposes_request_id,
         route: Arc::default(),
     })
@@ -62,6 +65,7 @@ pub fn access_layer(
 pub struct AccessLayer {
     inner: Route,
     state: Arc<Observation>,
+    hosts: Arc<AllowedHosts>,
     exposes_request_id: bool,
     /// The route's metrics, set by its first request. Each route has its own layer.
     route: Arc<OnceLock<RouteMetrics>>,
@@ -81,7 +85,11 @@ impl Service<Request> for AccessLayer {
         if self.exposes_request_id {
             request.extensions_mut().insert(record.id.clone());
         }
-        let rejection = (!record.is_admitted).then_some(ApiError::Busy);
+        let rejection = if record.is_admitted {
+            head::check(&request, &self.hosts, &self.state.config.cors_origins).err()
+        } else {
+            Some(ApiError::Busy)
+        };
         AccessFuture { answering: self.inner.call(request), rejection, record }
     }
 }

@@ -2,5 +2,6 @@
 
 pub mod body;
 pub mod connections;
+pub mod head;
 pub mod large_bodies;
 pub mod rate;

@@ -39,8 +39,10 @@ pub enum Protected {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// Predict and report outcomes.
+    /// Predict.
     Predict,
+    /// Report outcomes, and correct those of others.
+    Outcomes,
     /// Read models, performance, drift and protected routes.
     Read,
     /// Use the admin routes.
@@ -49,12 +51,13 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 3] = [Self::Predict, Self::Read, Self::Admin];
+    pub const ALL: [Self; 4] = [Self::Predict, Self::Outcomes, Self::Read, Self::Admin];
 
     /// Returns the name in a keys file, and in a token.
     pub fn name(self) -> &'static str {
         match self {
             Self::Predict => "predict",
+            Self::Outcomes => "outcomes",
             Self::Read => "read",
             Self::Admin => "admin",
         }

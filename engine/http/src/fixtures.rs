@@ -7,7 +7,9 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::header::HOST;
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
+use axum::middleware::map_request;
 use axum::{Router, body};
 use ndarray::ArrayView2;
 use onnward_quality::drift::{Drift, DriftConfig};
@@ -37,7 +39,7 @@ use tower::ServiceExt;
 
 use crate::auth::{Authenticator, Protected, generate};
 use crate::lifecycle::Lifecycle;
-use crate::settings::{AccessLogConfig, ErrorDetail, HttpConfig, LimitsConfig};
+use crate::settings::{AccessLogConfig, AllowedHosts, ErrorDetail, HttpConfig, LimitsConfig};
 use crate::{HttpParts, HttpState, admin_router, router};
 
 /// The queue capacity of a gated model in rows.
@@ -109,6 +111,14 @@ pub struct Answered {
     pub text: String,
 }
 
+/// Adds the host that a client names.
+fn with_host(router: Router) -> Router {
+    router.layer(map_request(async |mut request: Request<Body>| {
+        request.headers_mut().entry(HOST).or_insert(HeaderValue::from_static("localhost"));
+        request
+    }))
+}
+
 impl Engine {
     /// Returns an engine that is still loading.
     pub fn loading() -> Self {
@@ -125,6 +135,8 @@ impl Engine {
                 max_request_rows: 100,
                 request_timeout: Duration::from_secs(30),
                 cors_origins: Vec::new(),
+                allowed_hosts: AllowedHosts::Any,
+                admin_allowed_hosts: AllowedHosts::Any,
                 errors: ErrorDetail::Full,
                 access_log: AccessLogConfig::default(),
             },
@@ -235,12 +247,12 @@ impl Engine {
 
     /// Returns the public routes.
     pub fn router(&self) -> Router {
-        router(self.state())
+        with_host(router(self.state()))
     }
 
     /// Returns the admin routes.
     pub fn admin_router(&self) -> Router {
-        admin_router(self.state())
+        with_host(admin_router(self.state()))
     }
 
     fn state(&self) -> HttpState {

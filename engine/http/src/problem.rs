@@ -8,9 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use onnward_rows::explain_json_error;
 use onnward_schemas::{Violation, Violations};
 use onnward_serving::batcher::SubmitError;
 use serde::Serialize;
@@ -141,6 +144,21 @@ pub enum ApiError {
     TimedOut { after: Duration },
     #[error("Internal error; the log contains the reason under this request's id.")]
     Failed { reason: String },
+    #[error("The header `{name}` is there more than once; send it once.")]
+    DuplicateHeader { name: String },
+    #[error("The request has no `host` header, which HTTP/1.1 requires.")]
+    NoHost,
+    #[error(
+        "The engine is not served under the host `{host}`: add it to http.allowed_hosts in its configuration."
+    )]
+    UnknownHost { host: String },
+    #[error(
+        "The request comes from a page of another site: add its origin to http.cors_origins in the engine's \
+         configuration."
+    )]
+    CrossSite,
+    #[error("Of expectations only `expect: 100-continue` is supported.")]
+    UnknownExpectation,
     #[error("The request was rejected.")]
     Other(StatusCode),
 }
@@ -163,11 +181,14 @@ const RETRY_SOON: Duration = Duration::from_secs(1);
 const RETRY_LATER: Duration = Duration::from_secs(30);
 
 impl ApiError {
-    /// Converts a JSON error to [`ApiError::NotJson`] for invalid syntax, or [`ApiError::TooComplex`] for a
-    /// limit.
-    pub fn of_json(error: serde_json::Error) -> Self {
-        let reason = error.to_string();
-        if error.is_data() { Self::TooComplex { reason } } else { Self::NotJson { reason } }
+    /// Converts an error of JSON's parser in this text to [`ApiError::NotJson`] for invalid syntax, or
+    /// [`ApiError::TooComplex`] for a limit.
+    pub fn of_json(text: &str, error: &serde_json::Error) -> Self {
+        if error.is_data() {
+            Self::TooComplex { reason: error.to_string() }
+        } else {
+            Self::NotJson { reason: explain_json_error(text, error) }
+        }
     }
 
     /// Returns the problem's stable name, the last part of its `type`.
@@ -218,6 +239,11 @@ impl ApiError {
             Self::TooManyRows { .. } => "too-many-rows",
             Self::TimedOut { .. } => "timed-out",
             Self::Failed { .. } => "failed",
+            Self::DuplicateHeader { .. } => "duplicate-header",
+            Self::NoHost => "no-host",
+            Self::UnknownHost { .. } => "unknown-host",
+            Self::CrossSite => "cross-site",
+            Self::UnknownExpectation => "unknown-expectation",
             Self::Other(_) => "refused",
         }
     }
@@ -232,7 +258,9 @@ impl ApiError {
             | Self::NoDrift { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoKey | Self::WrongKey | Self::TokenExpired => StatusCode::UNAUTHORIZED,
-            Self::MissingScope { .. } => StatusCode::FORBIDDEN,
+            Self::MissingScope { .. } | Self::CrossSite => StatusCode::FORBIDDEN,
+            Self::UnknownHost { .. } => StatusCode::MISDIRECTED_REQUEST,
+            Self::UnknownExpectation => StatusCode::EXPECTATION_FAILED,
             Self::ModelFailed { .. }
             | Self::RequiredModels { .. }
             | Self::RepositoryUnreachable { .. }
@@ -247,7 +275,9 @@ impl ApiError {
             Self::NotJsonType | Self::Compressed => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge { .. } | Self::TooManyRows { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimedOut { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::BadTimeout
+            Self::DuplicateHeader { .. }
+            | Self::NoHost
+            | Self::BadTimeout
             | Self::BadVersion
             | Self::BadParameter { .. }
             | Self::BodyBroken
@@ -295,6 +325,8 @@ impl ApiError {
             Self::RequiredModels { .. } | Self::NoModels => "The engine is not ready.",
             Self::RepositoryUnreachable { .. } => "The model repository cannot be read.",
             Self::NoDefaultModel { .. } => "The default model is not served.",
+            Self::UnknownHost { .. } => "The engine is not served under this host.",
+            Self::CrossSite => "The request comes from a page of another site.",
             Self::InvalidRows(_) => "The rows do not match the model's schema.",
             Self::InvalidOutcomes(_) => "The outcomes are invalid, and none was joined.",
             Self::OutcomesFailed { .. } => "The prediction store is unavailable.",
@@ -339,6 +371,16 @@ impl IntoResponse for ApiError {
             response
                 .headers_mut()
                 .extend(HeaderValue::try_from(seconds.to_string()).map(|s| (RETRY_AFTER, s)));
+        }
+        // What would be accepted (RFC 9110, section 15.5.16).
+        match &self {
+            Self::NotJsonType => {
+                response.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+            }
+            Self::Compressed => {
+                response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            }
+            _ => {}
         }
         if let Some(challenge) = self.challenge() {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

@@ -2,8 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
 use axum::middleware::from_fn_with_state;
+use axum::response::Redirect;
 use axum::routing::{get, post};
 use tower_http::cors::{Any, CorsLayer};
 
@@ -27,7 +28,7 @@ use crate::{audit, openapi};
 /// use axum::body::Body;
 /// use axum::http::{Request, StatusCode};
 /// use onnward_http::lifecycle::Lifecycle;
-/// use onnward_http::settings::{AccessLogConfig, ErrorDetail, HttpConfig, LimitsConfig};
+/// use onnward_http::settings::{AccessLogConfig, AllowedHosts, ErrorDetail, HttpConfig, LimitsConfig};
 /// use onnward_http::{HttpParts, HttpState, router};
 /// use onnward_serving::registry::Registry;
 /// use onnward_serving::reload;
@@ -43,6 +44,8 @@ use crate::{audit, openapi};
 ///         max_request_rows: 10_000,
 ///         request_timeout: Duration::from_secs(30),
 ///         cors_origins: Vec::new(),
+///         allowed_hosts: AllowedHosts::Loopback,
+///         admin_allowed_hosts: AllowedHosts::Loopback,
 ///         errors: ErrorDetail::Full,
 ///         access_log: AccessLogConfig::default(),
 ///     },
@@ -61,7 +64,7 @@ use crate::{audit, openapi};
 /// });
 /// let routes = router(state);
 ///
-/// let probe = |path: &str| Request::get(path).body(Body::empty());
+/// let probe = |path: &str| Request::get(path).header("host", "localhost").body(Body::empty());
 /// assert_eq!(routes.clone().oneshot(probe("/health/live")?).await?.status(), StatusCode::OK);
 /// // No model is loaded yet.
 /// assert_eq!(routes.oneshot(probe("/health/ready")?).await?.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -73,8 +76,8 @@ pub fn router(state: HttpState) -> Router {
         .route("/predict", post(predict::with_default_model))
         .route("/models/{name}/predict", post(predict::with_named_model))
         .route("/models/{name}/versions/{version}/predict", post(predict::with_version))
-        .route("/models/{name}/aliases/{alias}/predict", post(predict::with_alias))
-        .route("/outcomes", post(outcomes::join));
+        .route("/models/{name}/aliases/{alias}/predict", post(predict::with_alias));
+    let outcomes = Router::new().route("/outcomes", post(outcomes::join));
     let reports = Router::new()
         .route("/", get(index::index))
         .route("/models", get(models::list))
@@ -85,16 +88,20 @@ pub fn router(state: HttpState) -> Router {
     let docs = Router::new().route("/openapi.json", get(openapi::document_route)).merge(openapi::page());
 
     let protected = require_scope(predictions, &state, Scope::Predict)
+        .merge(require_scope(outcomes, &state, Scope::Outcomes))
         .merge(require_scope(reports, &state, Scope::Read))
         .merge(protected_routes(docs, &state, Protected::Docs));
     let rate_limits = &state.admission().rate_limits;
     let router = probe_routes(&state).merge(rate_limits.by_address(protected));
+    let router = with_fallbacks(router);
+    let router = router.fallback(async |uri: Uri| without_slash(&uri).ok_or(ApiError::UnknownPath));
     let router = match cors(&state.observation().config.cors_origins) {
-        Some(cors) => with_fallbacks(router).layer(cors),
-        None => with_fallbacks(router),
+        Some(cors) => router.layer(cors),
+        None => router,
     };
     let observation = state.observation();
-    router.layer(access::access_layer(observation, observation.exposes_request_id)).with_state(state)
+    let hosts = &observation.config.allowed_hosts;
+    router.layer(access::access_layer(observation, hosts, observation.exposes_request_id)).with_state(state)
 }
 
 /// Builds the admin routes, for a separate address, with the health checks.
@@ -103,7 +110,8 @@ pub fn admin_router(state: HttpState) -> Router {
     let admin = state.admission().rate_limits.by_address(require_scope(admin, &state, Scope::Admin));
     let admin = admin.route_layer(from_fn_with_state(Arc::clone(state.operations()), audit::record));
     let routes = with_fallbacks(probe_routes(&state).merge(admin));
-    routes.layer(access::access_layer(state.observation(), true)).with_state(state)
+    let hosts = &state.observation().config.admin_allowed_hosts;
+    routes.layer(access::access_layer(state.observation(), hosts, true)).with_state(state)
 }
 
 /// Builds the probe and metrics routes, which have no rate limit.
@@ -127,8 +135,20 @@ fn protected_routes(routes: Router<HttpState>, state: &HttpState, what: Protecte
 
 fn with_fallbacks(routes: Router<HttpState>) -> Router<HttpState> {
     routes
-        .fallback(|| async { ApiError::UnknownPath })
+        .fallback(async || ApiError::UnknownPath)
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+}
+
+/// Redirects a path with a slash at its end to the one without. The method and the body stay (308). `None` for a
+/// path that a browser could take for another host.
+fn without_slash(uri: &Uri) -> Option<Redirect> {
+    let path = uri.path().strip_suffix('/').filter(|path| path.len() > 1)?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%".contains(&byte);
+    if path.contains("//") || !path.bytes().all(is_plain) {
+        return None;
+    }
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    Some(Redirect::permanent(&format!("{path}{query}")))
 }
 
 /// Builds the CORS layer for the configured origins. `None` without any.

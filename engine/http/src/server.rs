@@ -3,6 +3,7 @@
 mod connection;
 mod drain;
 mod request_body;
+mod response_body;
 
 use std::io;
 use std::net::SocketAddr;

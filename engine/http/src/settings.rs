@@ -7,6 +7,8 @@ use ipnet::IpNet;
 use onnward_telemetry::share::Share;
 use serde::Deserialize;
 
+use crate::admission::head::split_port;
+
 /// The limits of a request, and the settings of its errors and its log line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HttpConfig {
@@ -18,10 +20,41 @@ pub struct HttpConfig {
     pub request_timeout: Duration,
     /// The allowed CORS origins. Empty allows none, and `*` allows all.
     pub cors_origins: Vec<String>,
+    /// The hosts under which the public routes are served.
+    pub allowed_hosts: AllowedHosts,
+    /// The hosts under which the admin routes are served.
+    pub admin_allowed_hosts: AllowedHosts,
     /// The level of detail of error responses.
     pub errors: ErrorDetail,
     /// The settings of the access log.
     pub access_log: AccessLogConfig,
+}
+
+/// The hosts that a request may be for, by its `Host` header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AllowedHosts {
+    /// All hosts.
+    Any,
+    /// `localhost` and the loopback addresses: names that no page of another site can have.
+    Loopback,
+    /// These: `api.example.org`, `*.example.org`, or `api.example.org:8443` for one port.
+    Listed(Vec<String>),
+}
+
+impl AllowedHosts {
+    /// Returns whether a text may stand in [`AllowedHosts::Listed`].
+    ///
+    /// ```
+    /// use onnward_http::settings::AllowedHosts;
+    ///
+    /// assert!(["api.example.org", "*.example.org", "[::1]:8443"].into_iter().all(AllowedHosts::is_pattern));
+    /// assert!(!["", "https://example.org", "a*.org", "a/b"].into_iter().any(AllowedHosts::is_pattern));
+    /// ```
+    pub fn is_pattern(text: &str) -> bool {
+        let host = text.strip_prefix("*.").unwrap_or(text);
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
+        split_port(host).is_some_and(|(name, _)| name.bytes().all(is_plain))
+    }
 }
 
 /// The level of detail of error responses.

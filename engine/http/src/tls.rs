@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use serde::Deserialize;
@@ -225,6 +225,12 @@ impl Files {
             _ => builder.with_no_client_auth(),
         };
         let mut server = builder.with_single_cert(chain, key).map_err(unusable)?;
+        if client_ca_file.is_some() {
+            // A resumed session does not show its certificate again: it would outlive the certificate's end, and
+            // the authority that is no longer trusted.
+            server.session_storage = Arc::new(NoServerSessionStorage {});
+            server.send_tls13_tickets = 0;
+        }
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(server)
     }

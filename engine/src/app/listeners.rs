@@ -34,6 +34,9 @@ const ADMIN_CONNECTIONS: usize = 64;
 const MAX_REQUEST_AGE: Duration = Duration::from_secs(10);
 /// The maximum number of bytes that are drained of a body, as a multiple of the body limit.
 const DRAIN_FACTOR: usize = 4;
+/// The number of bytes that are drained even if the body limit is small: a client that sends everything before it
+/// reads gets its response.
+const MIN_DRAINED_BYTES: usize = 256 * 1024 * 1024;
 
 impl Listeners {
     /// Reads the certificate and binds the addresses on the current Tokio runtime.
@@ -49,7 +52,7 @@ impl Listeners {
             max_header_bytes: limits.max_header_bytes,
             max_streams: limits.max_streams,
             max_request_age: MAX_REQUEST_AGE,
-            max_drained_bytes: config.http.max_body_bytes.saturating_mul(DRAIN_FACTOR),
+            max_drained_bytes: config.http.max_body_bytes.saturating_mul(DRAIN_FACTOR).max(MIN_DRAINED_BYTES),
             max_drain_time: config.http.request_timeout,
         };
         let tls = config.tls.clone().map(ServerTls::open).transpose()?.map(Arc::new);

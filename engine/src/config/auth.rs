@@ -22,6 +22,13 @@ pub struct AuthConfig {
     pub protect: Vec<Protected>,
 }
 
+impl AuthConfig {
+    /// Returns whether clients need a key or a token.
+    pub fn authenticates(&self) -> bool {
+        self.keys_file.is_some() || self.jwt.is_some()
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawAuth {

@@ -27,6 +27,7 @@ impl RawCapture {
     /// destination.
     pub fn validate(self, s3: &S3Config, timeout: Duration) -> Result<Option<CaptureConfig>, Invalid> {
         let max_waiting_bytes = count("capture.max_waiting_bytes", self.max_waiting_bytes)?;
+        let max_file_bytes = count("capture.max_file_bytes", self.max_file_bytes)?;
         if self.max_waiting_bytes < self.max_file_bytes {
             let problem = format!(
                 "is {max_waiting_bytes}, but must be at least `capture.max_file_bytes`, {}",
@@ -45,7 +46,7 @@ impl RawCapture {
                 redact: self.redact.into_iter().collect(),
                 identifier: self.identifier,
             },
-            max_file_bytes: count("capture.max_file_bytes", self.max_file_bytes)?,
+            max_file_bytes,
             max_file_age: duration("capture.max_file_age_ms", self.max_file_age_ms)?,
             max_waiting_bytes,
         };

@@ -23,6 +23,7 @@ impl RawDrift {
     /// Validates the keys. `None` if drift detection is disabled.
     pub fn validate(self) -> Result<Option<DriftConfig>, Invalid> {
         let window_rows = count("drift.window_rows", self.window_rows)?;
+        let min_rows = count("drift.min_rows", self.min_rows)?;
         if self.min_rows > self.window_rows {
             let problem =
                 format!("is {}, but must be at most `drift.window_rows`, {window_rows}", self.min_rows);
@@ -32,7 +33,7 @@ impl RawDrift {
         let config = DriftConfig {
             window_rows,
             window: Duration::from_secs(window_seconds),
-            min_rows: count("drift.min_rows", self.min_rows)?,
+            min_rows,
             sample: number("drift.sample", self.sample)?,
             max_rows_per_second: count("drift.max_rows_per_second", self.max_rows_per_second)?,
             alpha: number("drift.alpha", self.alpha)?,

@@ -4,7 +4,7 @@
 use std::fmt::{self, Write};
 use std::ops::RangeInclusive;
 
-use onnward_schemas::Schema;
+use onnward_onnx::ModelBounds;
 use serde::Serialize;
 
 /// One key of a table.
@@ -144,8 +144,6 @@ const TEN_MINUTES_MS: u64 = 600_000;
 const DAY_MS: u64 = 86_400_000;
 const YEAR_SECONDS: u64 = 366 * 86_400;
 const GIBIBYTE: u64 = 1 << 30;
-/// The maximum size of a protobuf message, just below 2 GiB.
-const MAX_PROTOBUF_BYTES: u64 = (1 << 31) - 1;
 
 const TABLES: &[Table] = &[
     Table {
@@ -249,17 +247,19 @@ const TABLES: &[Table] = &[
         name: "models",
         keys: &[
             Key::new("max_bytes", "536870912", "Maximum size of a model.onnx that is downloaded and loaded.")
-                .within(1024..=MAX_PROTOBUF_BYTES),
-            Key::new("max_nodes", "20000", "Maximum number of nodes in a graph.").within(1..=10_000_000),
+                .within(1024..=ModelBounds::LARGEST.max_bytes),
+            Key::new("max_nodes", "20000", "Maximum number of nodes in a graph.")
+                .within(1..=ModelBounds::LARGEST.max_nodes as u64),
             Key::new(
                 "max_tree_nodes",
                 "10000000",
                 "Maximum number of nodes in all trees of a graph together.",
             )
-            .within(1..=1_000_000_000),
-            Key::new("max_tree_depth", "256", "Maximum depth of a tree.").within(1..=100_000),
+            .within(1..=ModelBounds::LARGEST.max_tree_nodes as u64),
+            Key::new("max_tree_depth", "256", "Maximum depth of a tree.")
+                .within(1..=ModelBounds::LARGEST.max_tree_depth as u64),
             Key::new("max_features", "10000", "Maximum number of features of a model.")
-                .within(1..=Schema::MAX_FEATURES as u64),
+                .within(1..=ModelBounds::LARGEST.max_features as u64),
         ],
     },
     Table {
@@ -321,7 +321,18 @@ const TABLES: &[Table] = &[
                 "Timeout of a request. The header x-request-timeout-ms can shorten it.",
             )
             .within(1..=TEN_MINUTES_MS),
-            Key::new("cors_origins", "[]", "Origins allowed by CORS, or \"*\"."),
+            Key::new(
+                "cors_origins",
+                "[]",
+                "Origins whose pages may send requests (CORS), or \"*\". Requests from pages of all other origins are \
+                 rejected.",
+            ),
+            Key::new(
+                "allowed_hosts",
+                "[]",
+                "Hosts that requests may name, such as api.example.org, *.example.org or api.example.org:8443; \"*\" \
+                 = all. Empty: all, but only loopback hosts on a loopback address without keys.",
+            ),
             Key::new(
                 "errors",
                 "\"full\"",
@@ -464,7 +475,7 @@ const TABLES: &[Table] = &[
             Key::new(
                 "scope_prefix",
                 "\"\"",
-                "The prefix of predict, read and admin in that claim, such as \"onnward:\".",
+                "The prefix of predict, outcomes, read and admin in that claim, such as \"onnward:\".",
             ),
             Key::new("name_claim", "\"sub\"", "The claim that contains the client's name."),
             Key::new(

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::thread::available_parallelism;
 
 use onnward_http::lifecycle::ShutdownConfig;
-use onnward_http::settings::{AccessLogConfig, ErrorDetail, HttpConfig};
+use onnward_http::settings::{AccessLogConfig, AllowedHosts, ErrorDetail, HttpConfig};
 use onnward_repository::{RepositoryConfig, S3Config};
 use onnward_runtime::backend::BackendChoice;
 use onnward_schemas::layout::is_model_name;
@@ -13,7 +13,7 @@ use onnward_serving::batcher::BatchingConfig;
 use onnward_serving::watcher::WatchConfig;
 use serde::Deserialize;
 
-use super::auth::RawAuth;
+use super::auth::{AuthConfig, RawAuth};
 use super::capture::RawCapture;
 use super::drift::RawDrift;
 use super::error::Invalid;
@@ -107,6 +107,7 @@ struct RawHttp {
     max_request_rows: u64,
     request_timeout_ms: u64,
     cors_origins: Vec<String>,
+    allowed_hosts: Vec<String>,
     errors: ErrorDetail,
 }
 
@@ -160,11 +161,14 @@ impl RawConfig {
         let (log, access_log) = self.log.validate()?;
         let store_timeout = duration("store.timeout_ms", self.store.timeout_ms)?;
         let capture = self.capture.validate(&self.s3, store_timeout)?;
+        let auth = self.auth.validate(listen, admin_listen)?;
+        let allowed_hosts = self.http.allowed_hosts(&auth, listen)?;
+        let admin_allowed_hosts = self.http.allowed_hosts(&auth, admin_listen.unwrap_or(listen))?;
         Ok(Config {
             listen,
             admin_listen,
             audit_file: self.admin.audit_file.filter(|path| !path.as_os_str().is_empty()),
-            auth: self.auth.validate(listen, admin_listen)?,
+            auth,
             tls: self.tls.validate()?,
             limits: self.limits.validate()?,
             repository: RepositoryConfig { location: repository, s3: self.s3, timeout: store_timeout },
@@ -185,7 +189,7 @@ impl RawConfig {
             public_keys: self.signing.public_keys,
             onnxruntime_library: self.onnxruntime.library,
             batching: self.batching.validate()?,
-            http: self.http.validate(access_log)?,
+            http: self.http.validate(access_log, allowed_hosts, admin_allowed_hosts)?,
             outcomes: self.outcomes.validate()?,
             shutdown: self.shutdown.validate()?,
             metrics: self.metrics.validate()?,
@@ -217,7 +221,32 @@ impl RawBatching {
 }
 
 impl RawHttp {
-    fn validate(self, access_log: AccessLogConfig) -> Result<HttpConfig, Invalid> {
+    /// Returns the hosts under which an address is served. Without keys, a page of another site must not reach
+    /// a loopback address by a name of its own.
+    fn allowed_hosts(&self, auth: &AuthConfig, address: SocketAddr) -> Result<AllowedHosts, Invalid> {
+        if let Some(bad) =
+            self.allowed_hosts.iter().find(|host| *host != "*" && !AllowedHosts::is_pattern(host))
+        {
+            let problem = format!(
+                "has \"{bad}\", but must list hosts such as api.example.org, *.example.org or \
+                 api.example.org:8443, or \"*\""
+            );
+            return Err(Invalid { key: "http.allowed_hosts", problem });
+        }
+        Ok(match self.allowed_hosts.as_slice() {
+            [] if !auth.authenticates() && address.ip().is_loopback() => AllowedHosts::Loopback,
+            [] => AllowedHosts::Any,
+            hosts if hosts.iter().any(|host| host == "*") => AllowedHosts::Any,
+            hosts => AllowedHosts::Listed(hosts.to_vec()),
+        })
+    }
+
+    fn validate(
+        self,
+        access_log: AccessLogConfig,
+        allowed_hosts: AllowedHosts,
+        admin_allowed_hosts: AllowedHosts,
+    ) -> Result<HttpConfig, Invalid> {
         for origin in &self.cors_origins {
             if origin != "*" && !is_origin(origin) {
                 let problem = format!(
@@ -231,6 +260,8 @@ impl RawHttp {
             max_request_rows: count("http.max_request_rows", self.max_request_rows)?,
             request_timeout: duration("http.request_timeout_ms", self.request_timeout_ms)?,
             cors_origins: self.cors_origins,
+            allowed_hosts,
+            admin_allowed_hosts,
             errors: self.errors,
             access_log,
         })

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use onnward_http::settings::{AccessLogConfig, Rate};
+use onnward_http::settings::{AccessLogConfig, AllowedHosts, Rate};
 use onnward_http::tls::TlsVersion;
 
 use super::*;
@@ -340,6 +340,8 @@ fn variables_that_kubernetes_sets_for_a_service_are_ignored() {
         ("ONNWARD_PORT_8000_TCP_ADDR", "10.0.0.1"),
         ("ONNWARD_ENGINE_SERVICE_PORT", "8000"),
         ("OTHER_LISTEN", "x"),
+        // The exporter's.
+        ("ONNWARD_ACTOR", "nightly-job"),
     ];
     assert!(load("", &links, &with_repository()).is_ok());
 }
@@ -349,6 +351,29 @@ fn origins_may_come_from_the_environment_as_a_list() {
     let variables = [("ONNWARD_HTTP__CORS_ORIGINS", "[\"https://a.example\", \"http://localhost:3000\"]")];
     let config = load("", &variables, &with_repository()).unwrap();
     assert_eq!(config.http.cors_origins, ["https://a.example", "http://localhost:3000"]);
+}
+
+#[test]
+fn a_loopback_address_without_keys_is_served_under_loopback_hosts_only() {
+    let hosts = |toml: &str, variables: &[(&str, &str)]| {
+        let http = load(toml, variables, &with_repository()).unwrap().http;
+        (http.allowed_hosts, http.admin_allowed_hosts)
+    };
+    assert_eq!(hosts("", &[]), (AllowedHosts::Loopback, AllowedHosts::Loopback));
+    assert_eq!(hosts("auth.keys_file = 'k'", &[]), (AllowedHosts::Any, AllowedHosts::Any));
+    let open = "listen = '0.0.0.0:80'\n[auth]\nallow_everybody = true\n[admin]\nlisten = '127.0.0.1:81'";
+    assert_eq!(hosts(open, &[]), (AllowedHosts::Any, AllowedHosts::Loopback));
+    let listed = AllowedHosts::Listed(vec!["api.example.org".to_owned(), "*.example.net:8443".to_owned()]);
+    let variable = [("ONNWARD_HTTP__ALLOWED_HOSTS", "[\"api.example.org\", \"*.example.net:8443\"]")];
+    assert_eq!(hosts("", &variable), (listed.clone(), listed));
+    assert_eq!(hosts("http.allowed_hosts = ['x', '*']", &[]).0, AllowedHosts::Any);
+    for bad in ["https://x", "", "a/b", "a*b", "x:y"] {
+        refuses(
+            &format!("http.allowed_hosts = ['{bad}']"),
+            &[],
+            &["`http.allowed_hosts`", "api.example.org"],
+        );
+    }
 }
 
 #[test]

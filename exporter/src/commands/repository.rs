@@ -4,7 +4,7 @@ pub mod results;
 
 use std::path::PathBuf;
 
-use onnward_onnx::{Artifact, ArtifactError, ExternalModel};
+use onnward_onnx::{Artifact, ArtifactError, ExternalModel, ModelBounds};
 use onnward_repository::{Action, Move, NewVersion, Pointer, Published, Repository, RepositoryError, Signer};
 
 use self::results::{
@@ -33,6 +33,7 @@ pub fn publish(arguments: &PublishArguments) -> Result<(), CommandError> {
         |path: &PathBuf| std::fs::read_to_string(path).map_err(|source| CommandError::reading(path, source));
     let config = config.as_ref().map(read_text).transpose()?;
     let Contents { fingerprint, external } = contents(arguments, &bytes, config.as_deref())?;
+    warn_beyond_defaults(arguments, &bytes, config.as_deref());
     let result = block_on(async {
         if change.dry_run {
             let planned = plan_publish(arguments, &bytes, fingerprint, signer.as_ref()).await?;
@@ -119,22 +120,39 @@ struct Contents {
     external: Option<ExternalReading>,
 }
 
-/// Reads a file that is published: an artifact, or an external file with its config.toml.
+/// Warns about a file that an engine serves only if its limits are raised.
+fn warn_beyond_defaults(arguments: &PublishArguments, bytes: &[u8], config: Option<&str>) {
+    let refused = match Artifact::decode(bytes) {
+        Err(ArtifactError::External) => {
+            ExternalModel::decode(&arguments.model, bytes, config).err().map(|error| error.to_string())
+        }
+        decoded => decoded.err().map(|error| error.to_string()),
+    };
+    if let Some(reason) = refused {
+        eprintln!("warning: an engine with the default limits will not serve it: {reason}");
+    }
+}
+
+/// Reads a file that is published: an artifact, or an external file with its config.toml. It is held against
+/// the largest limits that an engine can have.
 fn contents(
     arguments: &PublishArguments,
     bytes: &[u8],
     config: Option<&str>,
 ) -> Result<Contents, CommandError> {
     let path = arguments.file.clone();
-    match Artifact::decode(bytes) {
+    let bounds = &ModelBounds::LARGEST;
+    match Artifact::decode_within(bytes, bounds) {
         Ok(_) if config.is_some() => Err(CommandError::NeedlessConfig { path }),
         Ok(artifact) => {
             Ok(Contents { fingerprint: Some(artifact.metadata.schema.fingerprint()), external: None })
         }
-        Err(ArtifactError::External) => match ExternalModel::decode(&arguments.model, bytes, config) {
-            Ok(model) => Ok(Contents { fingerprint: None, external: Some(ExternalReading::of(&model)) }),
-            Err(source) => Err(CommandError::External { path, source: Box::new(source) }),
-        },
+        Err(ArtifactError::External) => {
+            match ExternalModel::decode_within(&arguments.model, bytes, config, bounds) {
+                Ok(model) => Ok(Contents { fingerprint: None, external: Some(ExternalReading::of(&model)) }),
+                Err(source) => Err(CommandError::External { path, source: Box::new(source) }),
+            }
+        }
         Err(source) => Err(CommandError::Artifact { path, source }),
     }
 }

@@ -56,6 +56,18 @@ impl Default for ModelBounds {
     }
 }
 
+impl ModelBounds {
+    /// The largest bounds that an engine can be configured to have. What is published is held against these.
+    pub const LARGEST: Self = Self {
+        // The maximum size of a protobuf message, just below 2 GiB.
+        max_bytes: (1 << 31) - 1,
+        max_nodes: 10_000_000,
+        max_tree_nodes: 1_000_000_000,
+        max_tree_depth: 100_000,
+        max_features: Schema::MAX_FEATURES,
+    };
+}
+
 /// The largest metadata, in bytes, of a model with few features.
 const MAX_METADATA_BYTES: usize = 32 * 1024 * 1024;
 /// The additional bytes of metadata that are permitted per feature. The trainer writes some 400: its

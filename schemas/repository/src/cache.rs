@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use onnward_schemas::sha256_hex;
+use onnward_schemas::{is_digest, sha256_hex};
 use tempfile::NamedTempFile;
 
 use crate::error::RepositoryError;
@@ -216,10 +216,6 @@ fn remove(path: &Path) -> bool {
             false
         }
     }
-}
-
-fn is_digest(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 #[cfg(test)]

@@ -2,13 +2,16 @@
 
 use std::fmt;
 
-use onnward_schemas::{INSTANCES, Violation, pointer_to, shorten};
+use onnward_schemas::{INSTANCES, Violation, Violations, pointer_to, shorten};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::general::{Place, Reader};
 use crate::parser::BodyShape;
 use crate::row::{Field, NameSeed, RowReader};
 use crate::skip::Skip;
+
+/// The forms that a body may have.
+pub const ROWS: &str = "an object of fields, an array of such objects, or {\"instances\": [such objects]}";
 
 /// Reads a whole body.
 pub struct BodyVisitor<'r, 's> {
@@ -41,8 +44,7 @@ macro_rules! reject_scalars {
 
 impl BodyVisitor<'_, '_> {
     fn reject(self, got: &str) -> BodyShape {
-        let expected = "an object of fields, an array of such objects, or {\"instances\": [such objects]}";
-        self.reader.reject_body("", expected, got);
+        self.reader.reject_body("", ROWS, got);
         BodyShape::Single
     }
 }
@@ -81,7 +83,7 @@ impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
             }
             row.read(field, &mut fields)?;
         }
-        row.finish();
+        row.finish_single();
         Ok(BodyShape::Single)
     }
 }
@@ -103,6 +105,21 @@ fn reject_beside_instances<'de, A: MapAccess<'de>>(
 }
 
 fn read_list<'de, A: SeqAccess<'de>>(
+    reader: &mut Reader<'_>,
+    parent: &str,
+    rows: &mut A,
+) -> Result<(), A::Error> {
+    let begun = reader.begun;
+    read_items(reader, parent, rows)?;
+    if reader.begun == begun && reader.len > 1 {
+        // Values without names, in rows or not: one violation says it for all.
+        reader.violations = Violations::default();
+        reader.reject_body(parent, "an array of objects of fields", "an array of values without their names");
+    }
+    Ok(())
+}
+
+fn read_items<'de, A: SeqAccess<'de>>(
     reader: &mut Reader<'_>,
     parent: &str,
     rows: &mut A,

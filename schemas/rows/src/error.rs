@@ -1,6 +1,8 @@
 use onnward_schemas::Violations;
 use thiserror::Error;
 
+use crate::explain::explain_json_error;
+
 /// The reason why a body cannot be parsed as rows of a model.
 #[derive(Debug, Error)]
 pub enum ParseError {
@@ -11,8 +13,11 @@ pub enum ParseError {
         offset: usize,
     },
     /// The body is not JSON.
-    #[error("the body is not JSON: {0}")]
-    NotJson(serde_json::Error),
+    #[error("the body is not JSON: {reason}")]
+    NotJson {
+        /// What is wrong, with the field and the remedy if they are clear.
+        reason: String,
+    },
     /// The body is JSON and far more than rows are: nested too deep, or with far too many fields.
     #[error("the body is too complex: {0}")]
     TooComplex(serde_json::Error),
@@ -21,8 +26,13 @@ pub enum ParseError {
     Invalid(Violations),
 }
 
-impl From<serde_json::Error> for ParseError {
-    fn from(error: serde_json::Error) -> Self {
-        if error.is_data() { Self::TooComplex(error) } else { Self::NotJson(error) }
+impl ParseError {
+    /// Converts an error of JSON's parser in this text.
+    pub(crate) fn of_json(text: &str, error: serde_json::Error) -> Self {
+        if error.is_data() {
+            Self::TooComplex(error)
+        } else {
+            Self::NotJson { reason: explain_json_error(text, &error) }
+        }
     }
 }

@@ -48,6 +48,7 @@
 mod body;
 mod cursor;
 mod error;
+mod explain;
 mod fast_path;
 mod general;
 mod json_tokens;
@@ -58,6 +59,7 @@ mod row;
 mod skip;
 
 pub use self::error::ParseError;
+pub use self::explain::explain_json_error;
 pub use self::keys::RowKeys;
 pub use self::limits::RowsLimits;
 pub use self::parser::{BodyShape, ParsedRows, RowParser};

@@ -100,9 +100,9 @@ impl RowParser {
         keeps_keys: bool,
     ) -> Result<ParsedRows, ParseError> {
         let mut json = serde_json::Deserializer::from_str(text);
-        let parsed = general::read(self, &mut json, limits, keeps_keys)?;
-        json.end()?;
-        parsed.map_err(ParseError::Invalid)
+        let parsed = general::read(self, &mut json, limits, keeps_keys);
+        let parsed = parsed.and_then(|parsed| json.end().map(|()| parsed));
+        parsed.map_err(|error| ParseError::of_json(text, error))?.map_err(ParseError::Invalid)
     }
 
     /// Checks whether a body may stand for more than this many cells, without parsing it.

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use memchr::arch::all::is_equal;
-use onnward_schemas::{Feature, INSTANCES, Mismatch, Value, shorten};
+use onnward_schemas::{Feature, INSTANCES, Mismatch, Value, Violations, shorten};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use crate::body::ROWS;
 use crate::general::{Place, Reader};
 use crate::json_tokens::JsonTokens;
 use crate::keys::KeySeed;
@@ -21,6 +22,13 @@ pub struct RowReader<'r, 's, 'p> {
     next: usize,
     /// The row's value of the schema's identifier, if keys are kept.
     key: Option<String>,
+    /// The number of its features, and how many of them are arrays.
+    features: usize,
+    arrays: usize,
+    /// Its first unknown field that is an array or an object.
+    wrapper: Option<String>,
+    /// Whether the row has the identifier.
+    has_identifier: bool,
     /// The number of further fields that it may have.
     fields_left: usize,
     /// The number of required features that are still missing.
@@ -58,7 +66,20 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
             None
         };
         let (fields_left, required_left) = (features + FIELDS_BESIDE, reader.required);
-        Self { reader, place, starts, next: 0, key: None, fields_left, required_left, is_untouched: true }
+        Self {
+            reader,
+            place,
+            starts,
+            next: 0,
+            key: None,
+            features: 0,
+            arrays: 0,
+            wrapper: None,
+            has_identifier: false,
+            fields_left,
+            required_left,
+            is_untouched: true,
+        }
     }
 
     /// Takes a row back that turned out to be none.
@@ -113,11 +134,12 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
             text,
             is_listed,
         })?;
+        self.features += 1;
+        if let Err(Some(mismatch)) = &encoded {
+            self.arrays += usize::from(mismatch.got == Value::Array.describe());
+        }
         if std::mem::replace(&mut reader.last_seen[index], reader.begun) == reader.begun {
-            reader.reject_field(self.place, || {
-                let (expected, got) = ("each field once".to_owned(), "the field a second time".to_owned());
-                (feature.name.clone(), Mismatch { expected, got })
-            });
+            reader.reject_field(self.place, || (feature.name.clone(), second_time()));
             return Ok(());
         }
         self.required_left -= usize::from(feature.required);
@@ -135,11 +157,15 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
 
     /// Reads the schema's identifier, which is accepted whatever it holds.
     fn read_identifier<'de, A: MapAccess<'de>>(&mut self, fields: &mut A) -> Result<(), A::Error> {
+        if std::mem::replace(&mut self.has_identifier, true) {
+            let name = self.reader.schema.identifier.clone().unwrap_or_default();
+            self.reader.reject_field(self.place, || (name, second_time()));
+        }
         if self.reader.keeps_keys {
             self.key = fields.next_value_seed(KeySeed)?;
             return Ok(());
         }
-        fields.next_value_seed(Skip::default())
+        fields.next_value_seed(Skip::default()).map(drop)
     }
 
     /// Reads a field that the schema does not have.
@@ -148,7 +174,10 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
         name: Option<&str>,
         fields: &mut A,
     ) -> Result<(), A::Error> {
-        fields.next_value_seed(Skip::default())?;
+        let is_container = fields.next_value_seed(Skip::default())?;
+        if is_container && self.wrapper.is_none() {
+            self.wrapper = name.map(shorten);
+        }
         let schema = self.reader.schema;
         match name {
             Some(name) => {
@@ -157,6 +186,30 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
             None => self.reader.violations.add_unlisted(1),
         }
         Ok(())
+    }
+
+    /// Ends the only row of a body. One that has the form of another system is rejected as a whole, with the
+    /// form that is right, and not field by field.
+    pub fn finish_single(self) {
+        let other_form = match &self.wrapper {
+            Some(wrapper) if self.features == 0 && !self.has_identifier => Some(format!(
+                "an object that has them in \"{wrapper}\"{}",
+                match wrapper.as_str() {
+                    "dataframe_split" | "dataframe_records" => ", as MLflow does",
+                    "inputs" => ", as the Open Inference protocol and TensorFlow Serving do",
+                    "data" => ", as Seldon does",
+                    _ => "",
+                }
+            )),
+            None if self.features > 1 && self.arrays == self.features => {
+                Some("an array of values in each field, one column after the other".to_owned())
+            }
+            _ => None,
+        };
+        let Some(got) = other_form else { return self.finish() };
+        let reader = self.abandon();
+        reader.violations = Violations::default();
+        reader.reject_body("", ROWS, &got);
     }
 
     /// Ends the row: rejects every required feature that it lacks.
@@ -184,6 +237,10 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
         }
         reader.violations.add_unlisted(self.required_left);
     }
+}
+
+fn second_time() -> Mismatch {
+    Mismatch { expected: "each field once".to_owned(), got: "the field a second time".to_owned() }
 }
 
 /// Reads a field's name.

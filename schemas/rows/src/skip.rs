@@ -57,50 +57,53 @@ impl Skip {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Skip {
-    type Value = ();
+/// Whether a skipped value is an array or an object.
+pub type IsContainer = bool;
 
-    fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<(), D::Error> {
+impl<'de> DeserializeSeed<'de> for Skip {
+    type Value = IsContainer;
+
+    fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<IsContainer, D::Error> {
         value.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Skip {
-    type Value = ();
+    type Value = IsContainer;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any value")
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
+    fn visit_bool<E>(self, _: bool) -> Result<IsContainer, E> {
+        Ok(false)
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
+    fn visit_i64<E>(self, _: i64) -> Result<IsContainer, E> {
+        Ok(false)
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
+    fn visit_u64<E>(self, _: u64) -> Result<IsContainer, E> {
+        Ok(false)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
+    fn visit_f64<E>(self, _: f64) -> Result<IsContainer, E> {
+        Ok(false)
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
+    fn visit_str<E>(self, _: &str) -> Result<IsContainer, E> {
+        Ok(false)
     }
 
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
+    fn visit_unit<E>(self) -> Result<IsContainer, E> {
+        Ok(false)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<(), A::Error> {
-        self.items(items)
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<IsContainer, A::Error> {
+        self.items(items).map(|()| true)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<(), A::Error> {
-        self.fields(fields)
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<IsContainer, A::Error> {
+        self.fields(fields).map(|()| true)
     }
 }

@@ -58,12 +58,12 @@ fn read_by(
     parser: &RowParser,
     body: &str,
     limits: RowsLimits,
-) -> serde_json::Result<Result<ParsedRows, Violations>> {
+) -> Result<Result<ParsedRows, Violations>, ParseError> {
     let read = match parser.parse_general(body, limits, false) {
         Ok(parsed) => Ok(Ok(parsed)),
         Err(ParseError::Invalid(violations)) => Ok(Err(violations)),
-        Err(ParseError::NotJson(error) | ParseError::TooComplex(error)) => Err(error),
-        Err(error) => panic!("{error}"),
+        Err(ParseError::NotUtf8 { offset }) => panic!("{offset}"),
+        Err(error) => Err(error),
     };
     if let Some(fast) = parser.parse_fast(body, limits, false) {
         let general = &read.as_ref().unwrap().as_ref().expect(body).rows;
@@ -72,7 +72,7 @@ fn read_by(
     read
 }
 
-fn try_read(toml: &str, body: &str) -> serde_json::Result<Result<ParsedRows, Violations>> {
+fn try_read(toml: &str, body: &str) -> Result<Result<ParsedRows, Violations>, ParseError> {
     read_by(&parser(toml), body, LIMITS)
 }
 
@@ -207,6 +207,10 @@ fn unknown_fields_are_refused_with_a_hint() {
 fn a_field_that_comes_twice_is_refused_even_when_it_says_the_same() {
     let violation = only(SHOP, &ROW.replacen('{', r#"{"orders": 3, "#, 1));
     assert_eq!((violation.pointer.as_str(), violation.expected.as_str()), ("/orders", "each field once"));
+    for second in [r#""b""#, r#""a""#, "1", "null"] {
+        let violation = only(SHOP, &ROW.replacen('{', &format!(r#"{{"id": "a", "id": {second}, "#), 1));
+        assert_eq!((violation.pointer.as_str(), violation.expected.as_str()), ("/id", "each field once"));
+    }
 }
 
 #[test]
@@ -250,6 +254,44 @@ fn bodies_that_are_no_rows_say_what_rows_are() {
         assert_eq!(violation.expected, "an array of objects of fields");
     }
     assert_eq!(only(SHOP, &format!(r#"{{"instances": {ROW}}}"#)).got, "an object");
+}
+
+/// A form of another system, or of another idea of a table, is one violation that names the right form.
+#[test]
+fn a_body_of_another_systems_form_is_told_the_right_one_once() {
+    for (body, got) in [
+        (r#"{"dataframe_split": {"columns": ["orders"], "data": [[1]]}}"#, "MLflow"),
+        (&format!(r#"{{"dataframe_records": [{ROW}]}}"#), "MLflow"),
+        (
+            r#"{"inputs": [{"name": "orders", "shape": [1, 1], "datatype": "FP32", "data": [1]}]}"#,
+            "Open Inference",
+        ),
+        (r#"{"signature": "7", "inputs": {"orders": [1]}}"#, "TensorFlow"),
+        (r#"{"data": {"names": ["orders"], "ndarray": [[1]]}}"#, "Seldon"),
+        (&format!(r#"{{"rows": [{ROW}]}}"#), "\"rows\""),
+        (&format!(r#"{{"model": "shop", "features": {ROW}}}"#), "\"features\""),
+        (
+            r#"{"orders": [1, 2], "plan": ["full", "full"], "channel": ["app", "app"]}"#,
+            "one column after the other",
+        ),
+    ] {
+        let violation = only(SHOP, body);
+        assert!(violation.pointer.is_empty() && violation.got.contains(got), "{body}: {violation:?}");
+        assert!(violation.expected.starts_with("an object of fields, an array"), "{violation:?}");
+    }
+    for (body, pointer) in [
+        (r#"[3, "full", 0.5, "app"]"#, ""),
+        (r#"[[3, "full", 0.5, "app"], [4, "basic", null, null]]"#, ""),
+        (r#"{"instances": [[3, "full"], [4, "basic"]]}"#, "/instances"),
+    ] {
+        let violation = only(SHOP, body);
+        assert_eq!(
+            (violation.pointer.as_str(), violation.expected.as_str()),
+            (pointer, "an array of objects of fields")
+        );
+    }
+    // A row with a mistake in it is still told about each field.
+    assert!(refused(SHOP, r#"{"orders": [1], "plan": "x"}"#).total() > 1);
 }
 
 #[test]
@@ -368,7 +410,11 @@ fn nobody_reads_on_when_there_are_far_more_fields_than_the_schema_has_or_values_
     assert!(violations.total() >= 100, "some more are told of one by one: {}", violations.total());
     for form in ["{FIELDS}", "[{FIELDS}]", "{\"instances\": [{FIELDS}]}"] {
         let error = try_read(SHOP, &form.replace("FIELDS", &fields(1000))).unwrap_err();
-        assert!(error.is_data() && error.to_string().starts_with("a row has far more fields"), "{error}");
+        assert!(
+            matches!(error, ParseError::TooComplex(_))
+                && error.to_string().contains("a row has far more fields"),
+            "{error}"
+        );
     }
     let nested =
         |depth: usize, open: &str, close: &str| format!("{}1{}", open.repeat(depth), close.repeat(depth));
@@ -378,7 +424,8 @@ fn nobody_reads_on_when_there_are_far_more_fields_than_the_schema_has_or_values_
             for depth in [40, 100_000] {
                 let error = try_read(SHOP, &place.replace('V', &nested(depth, open, close))).unwrap_err();
                 assert!(
-                    error.is_data() && error.to_string().starts_with("values are nested deeper"),
+                    matches!(error, ParseError::TooComplex(_))
+                        && error.to_string().contains("values are nested deeper"),
                     "{error}"
                 );
             }

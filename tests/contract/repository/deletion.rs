@@ -21,7 +21,7 @@ async fn what_is_named_is_never_deleted(place: Place) {
     place.step(&Pointer::Pin, Move::To(3)).await.unwrap();
     let before = place.files().await;
     for (version, expected) in
-        [(1, "rollback of the alias champion"), (2, "alias champion names"), (3, "pinned")]
+        [(1, "rollback of the alias champion"), (2, "alias champion points at it"), (3, "pinned")]
     {
         let message = place.repository.plan_deletion("churn", version).await.unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");

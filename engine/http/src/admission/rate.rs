@@ -1,6 +1,6 @@
 //! Rate limits by address and by caller: token buckets. Buckets that are full again are removed.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,20 +129,31 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Returns the client's address: `peer`, unless that is a trusted proxy; then the last address in
 /// `X-Forwarded-For` that is not a trusted proxy. Earlier entries are ignored, since clients can forge them.
 pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+    let is_trusted =
+        |address: &IpAddr| trusted.iter().any(|network| network.contains(&address.to_canonical()));
     if !is_trusted(&peer) {
         return peer;
     }
     let mut nearest = peer;
     let lists = headers.get_all(FORWARDED_FOR).iter().rev();
-    for address in lists.flat_map(|list| list.to_str().unwrap_or_default().rsplit(',')) {
-        let Ok(address) = address.trim().parse() else { break };
+    let entries = lists.flat_map(|list| list.to_str().unwrap_or_default().rsplit(','));
+    // A list may have empty elements (RFC 9110, section 5.6.1).
+    for entry in entries.map(str::trim).filter(|entry| !entry.is_empty()) {
+        let Some(address) = parse_forwarded(entry) else { break };
         nearest = address;
         if !is_trusted(&address) {
             break;
         }
     }
     nearest
+}
+
+/// Parses an address as proxies write it: alone, in brackets or quotes, with or without a port.
+fn parse_forwarded(entry: &str) -> Option<IpAddr> {
+    let entry = entry.strip_prefix('"').and_then(|entry| entry.strip_suffix('"')).unwrap_or(entry).trim();
+    let in_brackets = || entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    let address = entry.parse().ok().or_else(in_brackets);
+    address.or_else(|| entry.parse().ok().map(|address: SocketAddr| address.ip()))
 }
 
 fn network_of(address: IpAddr) -> IpAddr {
@@ -175,6 +186,17 @@ mod tests {
             ("10.0.0.1", &["1.1.1.1", "198.51.100.7"], "198.51.100.7"),
             ("10.0.0.1", &["nonsense, 10.0.0.2"], "10.0.0.2"),
             ("fd00::1", &["2001:db8::5"], "2001:db8::5"),
+            ("10.0.0.1", &["1.1.1.1, 198.51.100.7:4711"], "198.51.100.7"),
+            ("10.0.0.1", &["1.1.1.1, [2001:db8::5]:4711, 10.0.0.2:80"], "2001:db8::5"),
+            ("10.0.0.1", &["1.1.1.1, [2001:db8::5]"], "2001:db8::5"),
+            ("10.0.0.1", &["1.1.1.1, \"[2001:db8::5]:4711\""], "2001:db8::5"),
+            ("10.0.0.1", &["1.1.1.1,\t\"198.51.100.7\" ,, "], "198.51.100.7"),
+            ("10.0.0.1", &["198.51.100.7,"], "198.51.100.7"),
+            ("10.0.0.1", &["198.51.100.7", ","], "198.51.100.7"),
+            ("::ffff:10.0.0.1", &["198.51.100.7"], "198.51.100.7"),
+            ("10.0.0.1", &["198.51.100.7, ::ffff:10.0.0.2"], "198.51.100.7"),
+            ("10.0.0.1", &["198.51.100.7, unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["198.51.100.7, _hidden, 10.0.0.3"], "10.0.0.3"),
         ] {
             let mut headers = HeaderMap::new();
             for list in lists {

@@ -128,7 +128,7 @@ impl Keys {
                 return refuse("must have a `sha256` of 64 hexadecimal digits");
             };
             if scopes.is_empty() {
-                return refuse("must have at least one of the scopes predict, read and admin");
+                return refuse("must have at least one of the scopes predict, outcomes, read and admin");
             }
             let caller = Arc::new(Caller { name: name.clone(), scopes });
             if keys.insert(name.clone(), KeyEntry { caller, digest, expires }).is_some() {

@@ -57,7 +57,8 @@ fn scope_of(path: &str, protect: &[Protected]) -> Option<Scope> {
     match path {
         "/metrics" => protect.contains(&Protected::Metrics).then_some(Scope::Read),
         _ if path.starts_with("/health") => None,
-        _ if path.ends_with("/predict") || path == "/outcomes" => Some(Scope::Predict),
+        "/outcomes" => Some(Scope::Outcomes),
+        _ if path.ends_with("/predict") => Some(Scope::Predict),
         _ => Some(Scope::Read),
     }
 }

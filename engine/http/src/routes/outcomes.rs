@@ -107,7 +107,7 @@ pub fn parse_outcomes(
     now: u64,
 ) -> Result<Received, ApiError> {
     let text = body::text(bytes)?;
-    let body = OutcomesBody::parse(text, most).map_err(ApiError::of_json)?;
+    let body = OutcomesBody::parse(text, most).map_err(|error| ApiError::of_json(text, &error))?;
     read::read(&body, default_model, most, now).map_err(ApiError::InvalidOutcomes)
 }
 

@@ -253,7 +253,8 @@ impl From<ParseError> for ApiError {
     fn from(error: ParseError) -> Self {
         match error {
             ParseError::NotUtf8 { offset } => Self::NotUtf8 { offset },
-            ParseError::NotJson(error) | ParseError::TooComplex(error) => Self::of_json(error),
+            ParseError::NotJson { reason } => Self::NotJson { reason },
+            ParseError::TooComplex(error) => Self::TooComplex { reason: error.to_string() },
             ParseError::Invalid(violations) => Self::InvalidRows(violations),
         }
     }

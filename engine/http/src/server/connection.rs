@@ -3,12 +3,13 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::Response;
-use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
+use hyper::{Request, Version};
 use hyper_util::rt::TokioIo;
 use onnward_telemetry::metrics::ConnectionEnd;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -17,6 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_io_timeout::TimeoutStream;
 use tower::Service;
 
+use super::response_body::PendingResponses;
 use super::{Shared, request_body};
 use crate::admission::connections::{CloseReason, ConnectionSlot, FIRST_REQUEST_GRACE};
 
@@ -62,10 +64,13 @@ async fn serve_requests<S>(stream: S, peer: IpAddr, shared: &Shared, slot: &Conn
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
+    let responses = Arc::new(PendingResponses::default());
     let service = service_fn(|mut request: Request<Incoming>| {
         let answering = slot.state.request_started();
         request.extensions_mut().insert(PeerAddress(peer));
         let (request, body) = request_body::track(request, &shared.drain);
+        // Only HTTP/2 lets a client take one response and not another.
+        let responses = (request.version() == Version::HTTP_2).then(|| Arc::clone(&responses));
         let answer = shared.router.clone().call(request);
         async move {
             let mut answer: Result<Response, Infallible> = answer.await;
@@ -73,7 +78,10 @@ where
                 body.finish(response).await;
             }
             drop(answering);
-            answer
+            match responses {
+                Some(responses) => answer.map(|response| response.map(|body| responses.follow(body))),
+                None => answer,
+            }
         }
     });
     let mut connection = pin!(shared.builder.serve_connection(TokioIo::new(stream), service));
@@ -91,6 +99,7 @@ where
             biased;
             result = &mut connection => return log_error(result),
             reason = slot.state.closing() => reason,
+            () = responses.stalled(WRITE_TIMEOUT) => return shared.metrics.ended_early(ConnectionEnd::Slow),
         },
     };
     record_close(reason, shared);

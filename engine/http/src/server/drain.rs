@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::{Body, Bytes};
 use http_body_util::BodyExt;
 use tokio::sync::Mutex;
 use tokio::task::yield_now;
@@ -38,9 +38,6 @@ impl BodyDrain {
     /// Drains a body in the background.
     pub fn drain(&self, mut body: Body) {
         let max_bytes = self.max_bytes;
-        if body.size_hint().lower() > max_bytes as u64 {
-            return;
-        }
         let (turn, deadline) = (Arc::clone(&self.turn), Instant::now() + self.max_time);
         let read = async move {
             sleep(READ_ANSWER_GRACE).await;

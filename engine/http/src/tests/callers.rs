@@ -28,7 +28,7 @@ impl Guarded {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("keys.toml");
         let mut text = String::new();
-        let keys = ["predict", "read", "admin"].map(|scope| {
+        let keys = ["predict", "outcomes", "read", "admin"].map(|scope| {
             let (key, entry) = api_key(scope, &format!("'{scope}'"), "");
             text.push_str(&entry);
             (scope, key)
@@ -60,7 +60,7 @@ const GUARDED: [(&str, &str, &str); 12] = [
     ("POST", "/models/bank/predict", "predict"),
     ("POST", "/models/bank/versions/3/predict", "predict"),
     ("POST", "/models/bank/aliases/champion/predict", "predict"),
-    ("POST", "/outcomes", "predict"),
+    ("POST", "/outcomes", "outcomes"),
     ("GET", "/", "read"),
     ("GET", "/models", "read"),
     ("GET", "/models/bank", "read"),
@@ -233,7 +233,7 @@ async fn what_administrators_do_is_at_their_own_address_alone() {
         let request = Request::builder().method(method).uri(path).body(Body::from(BANK_ROW)).unwrap();
         answered(router, request).await.status.as_u16()
     };
-    for path in ["/admin/reload", "//admin/reload", "/admin/", "/models/../admin/reload", "/%61dmin/reload"] {
+    for path in ["/admin/reload", "//admin/reload", "/admin", "/models/../admin/reload", "/%61dmin/reload"] {
         assert_eq!(ask(engine.router(), "POST", path).await, 404, "{path}");
     }
     for (method, path, expected) in [

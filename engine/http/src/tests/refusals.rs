@@ -12,6 +12,40 @@ use tokio::time::Instant;
 use crate::fixtures::{BANK_ROW, Engine, GATED_QUEUE_ROWS, PHONE_ROW};
 
 #[tokio::test]
+async fn a_slash_at_the_end_is_redirected_within_the_engine_only() {
+    let engine = Engine::ready();
+    for (path, location) in [
+        ("/predict/", Some("/predict")),
+        ("/models/phone/predict/?a=1&b", Some("/models/phone/predict?a=1&b")),
+        ("/nowhere/", Some("/nowhere")),
+        ("//evil.example/", None),
+        ("/a//evil.example/", None),
+        ("/\\evil.example/", None),
+        ("/nowhere", None),
+    ] {
+        let request = Request::post(path).body(Body::from(PHONE_ROW));
+        let Ok(request) = request else { continue };
+        let answer = engine.send(request).await;
+        assert_eq!(answer.header("location"), location, "{path}");
+        assert_eq!(answer.status.as_u16(), if location.is_some() { 308 } else { 404 }, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_unsupported_media_type_is_told_what_is_accepted() {
+    let engine = Engine::ready();
+    for (name, value, accepted) in [
+        ("content-type", "text/csv", ("accept", "application/json")),
+        ("content-encoding", "br", ("accept-encoding", "identity")),
+    ] {
+        let request = Request::post("/predict").header(name, value).body(Body::from(PHONE_ROW)).unwrap();
+        let answer = engine.send(request).await;
+        answer.problem(415);
+        assert_eq!(answer.header(accepted.0), Some(accepted.1));
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_path_is_404_and_a_wrong_method_405_with_allow() {
     let engine = Engine::ready();
     assert_eq!(engine.get("/nothing").await.problem(404)["instance"], "/nothing");

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use onnward_telemetry::logging::LogFormat;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::client::WantsClientCert;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::version::TLS12;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, HandshakeKind, RootCertStore};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -104,20 +105,55 @@ fn client(roots: RootCertStore) -> ClientConfig {
 
 fn client_with(roots: RootCertStore, pair: &Pair) -> ClientConfig {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+    with_certificate(
+        builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots),
+        pair,
+    )
+}
+
+fn with_certificate(builder: ConfigBuilder<ClientConfig, WantsClientCert>, pair: &Pair) -> ClientConfig {
     let chain = vec![CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap()];
     builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap()).unwrap()
 }
 
 /// Returns the response to one request of this client.
 async fn ask(address: SocketAddr, config: ClientConfig) -> io::Result<String> {
+    ask_with(address, &Arc::new(config)).await.map(|(text, _)| text)
+}
+
+/// Returns the response to one request, and the kind of its connection's handshake.
+async fn ask_with(
+    address: SocketAddr,
+    config: &Arc<ClientConfig>,
+) -> io::Result<(String, Option<HandshakeKind>)> {
     let stream = TcpStream::connect(address).await?;
     let name = ServerName::try_from("engine.example").unwrap();
-    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    let mut stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await?;
     stream.write_all(get("/health/ready").as_bytes()).await?;
     let mut text = String::new();
     stream.read_to_string(&mut text).await?;
-    Ok(text)
+    let kind = stream.get_ref().1.handshake_kind();
+    Ok((text, kind))
+}
+
+/// A client shows its certificate on each connection, so that none goes on after its end.
+#[tokio::test]
+async fn sessions_are_resumed_only_where_no_certificate_is_asked_for() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let pair = authority.vouches_for("engine.example");
+    let (open, _) = Folder::new(&pair).serve().await;
+    let (closed, _) = Folder::new(&pair).asking_for_certificates_of(&clients).serve().await;
+    let client = clients.vouches_for("a client");
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let older = builder.with_protocol_versions(&[&TLS12]).unwrap().with_root_certificates(authority.roots());
+    let older = with_certificate(older, &client);
+    for config in [client_with(authority.roots(), &client), older].map(Arc::new) {
+        for (address, second) in [(open, HandshakeKind::Resumed), (closed, HandshakeKind::Full)] {
+            let (text, _) = ask_with(address, &config).await.unwrap();
+            assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+            assert_eq!(ask_with(address, &config).await.unwrap().1, Some(second));
+        }
+    }
 }
 
 #[tokio::test]

@@ -164,7 +164,7 @@ fn make_key(
 ) -> Result<String, HarnessError> {
     let program = &testbed.settings.engine;
     let mut command = Command::new(program);
-    command.args(["api-key", name, "--scopes", "predict,read", "--file"]).arg(file);
+    command.args(["api-key", name, "--scopes", "predict,outcomes,read", "--file"]).arg(file);
     if let Some(ends) = ends {
         command.args(["--expires", &ends.to_rfc3339_opts(SecondsFormat::Secs, true)]);
     }

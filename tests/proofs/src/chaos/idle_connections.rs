@@ -17,7 +17,7 @@ use onnward_harness::requirement::Requirement;
 use onnward_harness::wait::until;
 
 const BEFORE: Duration = Duration::from_secs(5);
-const REQUEST: &[u8] = b"GET /health/live HTTP/1.1\r\nHost: engine\r\n\r\n";
+const REQUEST: &[u8] = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
 /// The most memory for an idle connection, in KiB.
 const MAX_KIB: f64 = 32.0;
 /// The file handles of this process that are not for idle connections.

@@ -67,7 +67,7 @@ impl NewConnections {
 /// Returns the bytes of a request for a prediction, after which the connection is closed.
 pub fn request(body: &[u8]) -> Vec<u8> {
     let head = format!(
-        "POST /models/{MODEL}/predict HTTP/1.1\r\nHost: engine\r\nContent-Type: application/json\r\n\
+        "POST /models/{MODEL}/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );

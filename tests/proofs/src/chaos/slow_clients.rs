@@ -82,7 +82,7 @@ pub fn run(testbed: &mut Testbed) -> Result<ScenarioReport, HarnessError> {
 fn head(announced: usize) -> Vec<u8> {
     let length = if announced > 0 { format!("Content-Length: {announced}\r\n") } else { String::new() };
     format!(
-        "POST /models/{MODEL}/predict HTTP/1.1\r\nHost: engine\r\nContent-Type: application/json\r\n{length}"
+        "POST /models/{MODEL}/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{length}"
     )
     .into_bytes()
 }

@@ -13,41 +13,80 @@ pub const OUTCOMES: &str = "outcomes";
 /// The maximum number of fields in an object: far more than an outcome has. Parsing stops beyond it.
 const MAX_FIELDS: usize = 256;
 
+/// The fields of an outcome.
+pub const FIELDS: [&str; 6] = ["id", "key", "model", "label", "time", "correct"];
+
+/// The maximum number of listed faults: as many as a response lists.
+const MAX_FAULTS: usize = 100;
+
 /// A parsed body.
 #[derive(Debug)]
 pub struct OutcomesBody {
     /// The JSON, with at most the requested number of items. Arrays and objects within an item are emptied.
+    /// The items of a list have only the fields of an outcome.
     pub value: Value,
     /// The number of items, kept or not.
     pub items: usize,
+    /// The fields of kept items that an outcome cannot have, in their order.
+    pub faults: Vec<FieldFault>,
+    /// The number of such fields beyond those in `faults`.
+    pub unlisted_faults: usize,
+}
+
+/// A field that an outcome cannot have.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FieldFault {
+    /// The index of the item.
+    pub item: usize,
+    /// The field's name.
+    pub name: String,
+    /// Whether the item has the field twice. Otherwise the field is unknown.
+    pub is_repeated: bool,
 }
 
 impl OutcomesBody {
     /// Parses a body and keeps at most `most` items; further items are only counted.
     pub fn parse(text: &str, most: usize) -> serde_json::Result<Self> {
         let mut json = serde_json::Deserializer::from_str(text);
-        let mut items = 1;
-        let value = Part { holds: Holds::Items { most, counted: &mut items } }.deserialize(&mut json)?;
+        let mut body = Self { value: Value::Null, items: 1, faults: Vec::new(), unlisted_faults: 0 };
+        body.value = Part { holds: Holds::Body, most, body: &mut body }.deserialize(&mut json)?;
         json.end()?;
-        Ok(Self { value, items })
+        Ok(body)
+    }
+
+    fn add_fault(&mut self, item: usize, name: String, is_repeated: bool) {
+        if self.faults.len() < MAX_FAULTS {
+            self.faults.push(FieldFault { item, name, is_repeated });
+        } else {
+            self.unlisted_faults += 1;
+        }
     }
 }
 
 /// The meaning of an array or an object at its position in the body.
-enum Holds<'a> {
+#[derive(Clone, Copy)]
+enum Holds {
     /// The body: an item, a list of items, or an object with such a list.
-    Items { most: usize, counted: &'a mut usize },
+    Body,
     /// The list of items of an object.
-    List { most: usize, counted: &'a mut usize },
-    /// An item.
-    Fields,
+    List,
+    /// An item of a list, by its index.
+    Item(usize),
     /// A value whose content is skipped.
     Nothing,
 }
 
 /// A part of the body.
 struct Part<'a> {
-    holds: Holds<'a>,
+    holds: Holds,
+    most: usize,
+    body: &'a mut OutcomesBody,
+}
+
+impl Part<'_> {
+    fn inner(&mut self, holds: Holds) -> Part<'_> {
+        Part { holds, most: self.most, body: self.body }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Part<'_> {
@@ -89,41 +128,51 @@ impl<'de> Visitor<'de> for Part<'_> {
         Ok(Value::Null)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let (Holds::Items { most, counted } | Holds::List { most, counted }) = self.holds else {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Value, A::Error> {
+        if matches!(self.holds, Holds::Item(_) | Holds::Nothing) {
             Skip::default().items(items)?;
             return Ok(Value::Array(Vec::new()));
-        };
+        }
         let mut kept = Vec::new();
-        while kept.len() < most {
-            let Some(item) = items.next_element_seed(Part { holds: Holds::Fields })? else { break };
+        while kept.len() < self.most {
+            let Some(item) = items.next_element_seed(self.inner(Holds::Item(kept.len())))? else { break };
             kept.push(item);
         }
-        *counted = kept.len();
+        self.body.items = kept.len();
         while items.next_element_seed(Skip::default())?.is_some() {
-            *counted += 1;
+            self.body.items += 1;
         }
         Ok(Value::Array(kept))
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> Result<Value, A::Error> {
         let mut kept = Map::new();
-        if matches!(self.holds, Holds::Nothing | Holds::List { .. }) {
-            Skip::default().fields(fields)?;
-            return Ok(Value::Object(kept));
-        }
+        let (item, is_in_list) = match self.holds {
+            Holds::Body => (0, false),
+            Holds::Item(item) => (item, true),
+            Holds::List | Holds::Nothing => {
+                Skip::default().fields(fields)?;
+                return Ok(Value::Object(kept));
+            }
+        };
         let mut seen = 0;
         while let Some(name) = fields.next_key::<String>()? {
             seen += 1;
             if seen > MAX_FIELDS {
                 return Err(A::Error::custom(format_args!("an object has more than {MAX_FIELDS} fields")));
             }
-            let holds = match &mut self.holds {
-                Holds::Items { most, counted } if name == OUTCOMES => Holds::List { most: *most, counted },
-                _ => Holds::Nothing,
-            };
-            let value = fields.next_value_seed(Part { holds })?;
-            kept.insert(name, value);
+            if is_in_list && !FIELDS.contains(&name.as_str()) {
+                fields.next_value_seed(Skip::default())?;
+                self.body.add_fault(item, name, false);
+                continue;
+            }
+            let holds = if name == OUTCOMES && !is_in_list { Holds::List } else { Holds::Nothing };
+            let value = fields.next_value_seed(self.inner(holds))?;
+            if kept.contains_key(&name) {
+                self.body.add_fault(item, name, true);
+            } else {
+                kept.insert(name, value);
+            }
         }
         Ok(Value::Object(kept))
     }
@@ -148,7 +197,7 @@ mod tests {
                 3,
             ),
             (r#"{"outcomes": {"outcomes": [1]}}"#, json!({"outcomes": {}}), 1),
-            (r#"{"outcomes": [1, 1, 1, 1], "outcomes": [2]}"#, json!({"outcomes": [2]}), 1),
+            (r#"[{"key": 1, "a": {"b": 2}}, {"z": []}]"#, json!([{"key": 1}, {}]), 2),
             ("null", json!(null), 1),
         ] {
             let body = parse(text);
@@ -157,6 +206,23 @@ mod tests {
         for broken in ["", "[", "[1 2]", "{\"a\"}", "[1] 2"] {
             assert!(OutcomesBody::parse(broken, 2).is_err_and(|error| !error.is_data()), "{broken}");
         }
+    }
+
+    #[test]
+    fn fields_that_no_outcome_has_and_fields_that_come_twice_are_listed() {
+        let fault = |item, name: &str, is_repeated| FieldFault { item, name: name.to_owned(), is_repeated };
+        let body =
+            OutcomesBody::parse(r#"[{"label": 1, "a": 2}, {"key": 1, "label": 2, "label": 3}]"#, 9).unwrap();
+        assert_eq!(body.value, json!([{"label": 1}, {"key": 1, "label": 2}]));
+        assert_eq!(body.faults, [fault(0, "a", false), fault(1, "label", true)]);
+        for (text, name) in
+            [(r#"{"label": 1, "label": 1}"#, "label"), (r#"{"outcomes": [], "outcomes": [{}]}"#, "outcomes")]
+        {
+            assert_eq!(OutcomesBody::parse(text, 9).unwrap().faults, [fault(0, name, true)]);
+        }
+        let item = "{\"a\":0,\"b\":0,\"c\":0}";
+        let body = OutcomesBody::parse(&format!("[{}]", vec![item; 1000].join(",")), 1000).unwrap();
+        assert_eq!((body.faults.len(), body.unlisted_faults), (MAX_FAULTS, 3000 - MAX_FAULTS));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use onnward_rows::BodyShape;
 use onnward_schemas::{Violation, Violations, pointer_to};
 use serde_json::{Map, Value};
 
-use super::json::{OUTCOMES, OutcomesBody};
+use super::json::{FIELDS, FieldFault, OUTCOMES, OutcomesBody};
 
 /// The outcomes of a body, and the form of the body.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct Received {
     pub parent: String,
 }
 
-const FIELDS: [&str; 6] = ["id", "key", "model", "label", "time", "correct"];
+const KNOWN_FIELDS: &str = "only id, key, model, label, time and correct";
 /// The tolerance for a client's clock that is ahead of the engine's, in milliseconds.
 const CLOCK_SKEW: u64 = 5 * 60 * 1000;
 
@@ -33,7 +33,7 @@ pub fn read(
     now: u64,
 ) -> Result<Received, Violations> {
     let mut violations = Violations::default();
-    let OutcomesBody { value: body, items: count } = body;
+    let OutcomesBody { value: body, items: count, faults, unlisted_faults } = body;
     let (items, parent, form) = match body {
         Value::Object(fields) if fields.contains_key(OUTCOMES) => {
             for other in fields.keys().filter(|name| *name != OUTCOMES) {
@@ -55,9 +55,13 @@ pub fn read(
         refuse(&mut violations, None, parent.to_owned(), &expected, &count.to_string());
         return Err(violations);
     }
+    let mut faults = faults.iter().peekable();
     let mut outcomes = Vec::with_capacity(items.len());
     for (item, value) in items.iter().enumerate() {
         let pointer = item_pointer(parent, form, item);
+        while let Some(fault) = faults.next_if(|fault| fault.item == item) {
+            refuse_field(&mut violations, &pointer, fault);
+        }
         let Value::Object(fields) = value else {
             refuse(&mut violations, Some(item), pointer, "an object", &describe(value));
             continue;
@@ -65,11 +69,25 @@ pub fn read(
         let mut reader = Reader { fields, pointer, item, violations: &mut violations };
         outcomes.extend(reader.outcome(default_model, now));
     }
+    violations.add_unlisted(*unlisted_faults);
     if violations.is_empty() {
         Ok(Received { outcomes, form, parent: parent.to_owned() })
     } else {
         Err(violations)
     }
+}
+
+/// Refuses a field that an outcome cannot have.
+fn refuse_field(violations: &mut Violations, item_pointer: &str, fault: &FieldFault) {
+    let FieldFault { item, name, is_repeated } = fault;
+    if name == OUTCOMES {
+        return refuse(violations, None, pointer_to("", OUTCOMES), "one list", "a second list");
+    }
+    let (expected, got) = match is_repeated {
+        true => ("each field once", "the field a second time"),
+        false => (KNOWN_FIELDS, "an unknown field"),
+    };
+    refuse(violations, Some(*item), pointer_to(item_pointer, name), expected, got);
 }
 
 /// Builds the violation for an unknown label.
@@ -95,7 +113,7 @@ impl Reader<'_> {
     /// Returns the outcome. `None` if it is invalid; the violations are collected.
     fn outcome(&mut self, default_model: Option<&str>, now: u64) -> Option<Outcome> {
         for name in self.fields.keys().filter(|name| !FIELDS.contains(&name.as_str())) {
-            self.refuse(name, "only id, key, model, label, time and correct", "an unknown field");
+            self.refuse(name, KNOWN_FIELDS, "an unknown field");
         }
         let of = self.reference(default_model);
         let label = self.label();
