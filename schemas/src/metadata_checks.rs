@@ -67,8 +67,9 @@ fn check_segments(schema: &Schema) -> Checked {
 
 fn check_provenance(provenance: &Provenance) -> Checked {
     let Provenance { data_sha256, seed: _, versions } = provenance;
-    if !is_digest(data_sha256) {
-        let permitted = "64 hexadecimal digits, in lower case";
+    // A table that was never a file has no digest.
+    if !data_sha256.is_empty() && !is_digest(data_sha256) {
+        let permitted = "64 hexadecimal digits in lower case, or empty";
         return Err(MetadataError::new(
             "provenance.data_sha256",
             format!("{:?}", shorten(data_sha256)),

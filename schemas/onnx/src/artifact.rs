@@ -58,11 +58,11 @@ pub const LABEL: &str = "label";
 /// #     family: text("logistic"),
 /// #     parameters: Default::default(),
 /// #     evaluation: serde_json::from_value(serde_json::json!({
-/// #         "train_rows": 16, "test_rows": 4, "test": figures,
+/// #         "train_rows": 4, "test_rows": 4, "test": figures,
 /// #         "cross_validation": { "fold_roc_auc": [0.5], "roc_auc_mean": 0.5, "roc_auc_std": 0.0 },
 /// #     }))?,
 /// #     profile: serde_json::from_value(serde_json::json!({
-/// #         "rows": 4, "score": vec![0; 20],
+/// #         "rows": 4, "score": [4,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0],
 /// #         "features": [{
 /// #             "type": "numeric", "edges": [], "counts": [4], "missing": 0,
 /// #             "min": 0.0, "median": 0.0, "mean": 0.0, "max": 0.0,

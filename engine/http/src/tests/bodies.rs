@@ -35,7 +35,7 @@ async fn what_is_no_json_is_400() {
         (r#"{"months": 012}"#, "not JSON"),
         (r#"{"plan": "\ud800"}"#, "not JSON"),
         (r#"{"months": 1,}"#, "trailing comma"),
-        (&format!("{PHONE_ROW} {PHONE_ROW}"), "trailing characters"),
+        (&format!("{PHONE_ROW} {PHONE_ROW}"), "several JSON documents"),
         (&format!("{PHONE_ROW}x"), "trailing characters"),
         (&"[".repeat(20), "not JSON"),
         (&"[".repeat(100_000), "nested deeper than"),
