@@ -9,6 +9,13 @@ pub struct Mismatch {
     pub got: String,
 }
 
+impl Mismatch {
+    /// Says that an object has a field twice.
+    pub fn repeated_field() -> Self {
+        Self { expected: "each field once".to_owned(), got: "the field a second time".to_owned() }
+    }
+}
+
 /// One mistake in a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Violation {

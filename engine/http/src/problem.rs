@@ -13,7 +13,6 @@ use axum::http::header::{
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use onnward_rows::explain_json_error;
 use onnward_schemas::{Violation, Violations};
 use onnward_serving::batcher::SubmitError;
 use serde::Serialize;
@@ -181,16 +180,6 @@ const RETRY_SOON: Duration = Duration::from_secs(1);
 const RETRY_LATER: Duration = Duration::from_secs(30);
 
 impl ApiError {
-    /// Converts an error of JSON's parser in this text to [`ApiError::NotJson`] for invalid syntax, or
-    /// [`ApiError::TooComplex`] for a limit.
-    pub fn of_json(text: &str, error: &serde_json::Error) -> Self {
-        if error.is_data() {
-            Self::TooComplex { reason: error.to_string() }
-        } else {
-            Self::NotJson { reason: explain_json_error(text, error) }
-        }
-    }
-
     /// Returns the problem's stable name, the last part of its `type`.
     fn name(&self) -> &'static str {
         match self {

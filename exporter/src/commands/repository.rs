@@ -33,7 +33,6 @@ pub fn publish(arguments: &PublishArguments) -> Result<(), CommandError> {
         |path: &PathBuf| std::fs::read_to_string(path).map_err(|source| CommandError::reading(path, source));
     let config = config.as_ref().map(read_text).transpose()?;
     let Contents { fingerprint, external } = contents(arguments, &bytes, config.as_deref())?;
-    warn_beyond_defaults(arguments, &bytes, config.as_deref());
     let result = block_on(async {
         if change.dry_run {
             let planned = plan_publish(arguments, &bytes, fingerprint, signer.as_ref()).await?;
@@ -120,28 +119,28 @@ struct Contents {
     external: Option<ExternalReading>,
 }
 
-/// Warns about a file that an engine serves only if its limits are raised.
-fn warn_beyond_defaults(arguments: &PublishArguments, bytes: &[u8], config: Option<&str>) {
-    let refused = match Artifact::decode(bytes) {
-        Err(ArtifactError::External) => {
-            ExternalModel::decode(&arguments.model, bytes, config).err().map(|error| error.to_string())
-        }
-        decoded => decoded.err().map(|error| error.to_string()),
-    };
-    if let Some(reason) = refused {
-        eprintln!("warning: an engine with the default limits will not serve it: {reason}");
-    }
-}
-
-/// Reads a file that is published: an artifact, or an external file with its config.toml. It is held against
-/// the largest limits that an engine can have.
+/// Reads a file that is published, within the largest limits that an engine can have. Warns if an engine serves
+/// it only with raised limits.
 fn contents(
     arguments: &PublishArguments,
     bytes: &[u8],
     config: Option<&str>,
 ) -> Result<Contents, CommandError> {
+    contents_within(arguments, bytes, config, &ModelBounds::default()).or_else(|refused| {
+        let contents = contents_within(arguments, bytes, config, &ModelBounds::LARGEST)?;
+        eprintln!("warning: an engine with the default limits will not serve it: {refused}");
+        Ok(contents)
+    })
+}
+
+/// Reads an artifact, or an external file with its config.toml.
+fn contents_within(
+    arguments: &PublishArguments,
+    bytes: &[u8],
+    config: Option<&str>,
+    bounds: &ModelBounds,
+) -> Result<Contents, CommandError> {
     let path = arguments.file.clone();
-    let bounds = &ModelBounds::LARGEST;
     match Artifact::decode_within(bytes, bounds) {
         Ok(_) if config.is_some() => Err(CommandError::NeedlessConfig { path }),
         Ok(artifact) => {

@@ -27,8 +27,18 @@ pub enum ParseError {
 }
 
 impl ParseError {
-    /// Converts an error of JSON's parser in this text.
-    pub(crate) fn of_json(text: &str, error: serde_json::Error) -> Self {
+    /// Converts an error of JSON's parser in this text: to [`ParseError::TooComplex`] for a limit, or else to
+    /// [`ParseError::NotJson`], with the field and the remedy where both are clear.
+    ///
+    /// ```
+    /// use onnward_rows::ParseError;
+    ///
+    /// let text = r#"{"plan": "full", "charges": NaN}"#;
+    /// let error = serde_json::from_str::<serde_json::Value>(text).unwrap_err();
+    /// let reason = ParseError::of_json(text, error).to_string();
+    /// assert!(reason.contains("`charges` is NaN, which JSON does not have: send null for a missing value"));
+    /// ```
+    pub fn of_json(text: &str, error: serde_json::Error) -> Self {
         if error.is_data() {
             Self::TooComplex(error)
         } else {

@@ -5,15 +5,6 @@ use serde_json::Error;
 
 /// Describes a syntax error of [`serde_json`] in `text`: the field that it is in and the remedy, where both
 /// are clear, and else the parser's message.
-///
-/// ```
-/// use onnward_rows::explain_json_error;
-///
-/// let text = r#"{"plan": "full", "charges": NaN}"#;
-/// let error = serde_json::from_str::<serde_json::Value>(text).unwrap_err();
-/// let reason = explain_json_error(text, &error);
-/// assert!(reason.starts_with("`charges` is NaN, which JSON does not have: send null for a missing value"));
-/// ```
 pub fn explain_json_error(text: &str, error: &Error) -> String {
     if text.starts_with('\u{feff}') {
         return "it begins with a byte order mark: send UTF-8 without one".to_owned();

@@ -59,7 +59,6 @@ mod row;
 mod skip;
 
 pub use self::error::ParseError;
-pub use self::explain::explain_json_error;
 pub use self::keys::RowKeys;
 pub use self::limits::RowsLimits;
 pub use self::parser::{BodyShape, ParsedRows, RowParser};

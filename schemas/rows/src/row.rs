@@ -139,7 +139,7 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
             self.arrays += usize::from(mismatch.got == Value::Array.describe());
         }
         if std::mem::replace(&mut reader.last_seen[index], reader.begun) == reader.begun {
-            reader.reject_field(self.place, || (feature.name.clone(), second_time()));
+            reader.reject_field(self.place, || (feature.name.clone(), Mismatch::repeated_field()));
             return Ok(());
         }
         self.required_left -= usize::from(feature.required);
@@ -159,7 +159,7 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
     fn read_identifier<'de, A: MapAccess<'de>>(&mut self, fields: &mut A) -> Result<(), A::Error> {
         if std::mem::replace(&mut self.has_identifier, true) {
             let name = self.reader.schema.identifier.clone().unwrap_or_default();
-            self.reader.reject_field(self.place, || (name, second_time()));
+            self.reader.reject_field(self.place, || (name, Mismatch::repeated_field()));
         }
         if self.reader.keeps_keys {
             self.key = fields.next_value_seed(KeySeed)?;
@@ -237,10 +237,6 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
         }
         reader.violations.add_unlisted(self.required_left);
     }
-}
-
-fn second_time() -> Mismatch {
-    Mismatch { expected: "each field once".to_owned(), got: "the field a second time".to_owned() }
 }
 
 /// Reads a field's name.

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use onnward_quality::time::millis_now;
 use onnward_records::ground_truth::OutcomesError;
 use onnward_records::ground_truth::join::{JoinResult, Joined};
-use onnward_rows::BodyShape;
+use onnward_rows::{BodyShape, ParseError};
 use onnward_schemas::Violations;
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
@@ -107,7 +107,7 @@ pub fn parse_outcomes(
     now: u64,
 ) -> Result<Received, ApiError> {
     let text = body::text(bytes)?;
-    let body = OutcomesBody::parse(text, most).map_err(|error| ApiError::of_json(text, &error))?;
+    let body = OutcomesBody::parse(text, most).map_err(|error| ParseError::of_json(text, error))?;
     read::read(&body, default_model, most, now).map_err(ApiError::InvalidOutcomes)
 }
 

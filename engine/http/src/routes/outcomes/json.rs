@@ -4,6 +4,7 @@
 use std::fmt;
 
 use onnward_rows::Skip;
+use onnward_schemas::Violations;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
@@ -15,9 +16,6 @@ const MAX_FIELDS: usize = 256;
 
 /// The fields of an outcome.
 pub const FIELDS: [&str; 6] = ["id", "key", "model", "label", "time", "correct"];
-
-/// The maximum number of listed faults: as many as a response lists.
-const MAX_FAULTS: usize = 100;
 
 /// A parsed body.
 #[derive(Debug)]
@@ -55,7 +53,7 @@ impl OutcomesBody {
     }
 
     fn add_fault(&mut self, item: usize, name: String, is_repeated: bool) {
-        if self.faults.len() < MAX_FAULTS {
+        if self.faults.len() < Violations::LISTED {
             self.faults.push(FieldFault { item, name, is_repeated });
         } else {
             self.unlisted_faults += 1;
@@ -222,7 +220,10 @@ mod tests {
         }
         let item = "{\"a\":0,\"b\":0,\"c\":0}";
         let body = OutcomesBody::parse(&format!("[{}]", vec![item; 1000].join(",")), 1000).unwrap();
-        assert_eq!((body.faults.len(), body.unlisted_faults), (MAX_FAULTS, 3000 - MAX_FAULTS));
+        assert_eq!(
+            (body.faults.len(), body.unlisted_faults),
+            (Violations::LISTED, 3000 - Violations::LISTED)
+        );
     }
 
     #[test]

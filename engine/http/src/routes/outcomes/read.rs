@@ -4,7 +4,7 @@ use chrono::DateTime;
 use onnward_records::ground_truth::join::{LabelValue, Outcome, Reference, WrongLabel};
 use onnward_records::prediction_id::PredictionId;
 use onnward_rows::BodyShape;
-use onnward_schemas::{Violation, Violations, pointer_to};
+use onnward_schemas::{Mismatch, Violation, Violations, pointer_to};
 use serde_json::{Map, Value};
 
 use super::json::{FIELDS, FieldFault, OUTCOMES, OutcomesBody};
@@ -83,11 +83,11 @@ fn refuse_field(violations: &mut Violations, item_pointer: &str, fault: &FieldFa
     if name == OUTCOMES {
         return refuse(violations, None, pointer_to("", OUTCOMES), "one list", "a second list");
     }
-    let (expected, got) = match is_repeated {
-        true => ("each field once", "the field a second time"),
-        false => (KNOWN_FIELDS, "an unknown field"),
+    let Mismatch { expected, got } = match is_repeated {
+        true => Mismatch::repeated_field(),
+        false => Mismatch { expected: KNOWN_FIELDS.to_owned(), got: "an unknown field".to_owned() },
     };
-    refuse(violations, Some(*item), pointer_to(item_pointer, name), expected, got);
+    refuse(violations, Some(*item), pointer_to(item_pointer, name), &expected, &got);
 }
 
 /// Builds the violation for an unknown label.
