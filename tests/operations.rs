@@ -7,3 +7,4 @@ pub mod monitoring;
 mod promotion;
 mod proofs;
 mod signing;
+mod untrusted;

@@ -29,6 +29,7 @@ use onnward_runtime::backend::{
 };
 use onnward_runtime::costs::BatchCosts;
 use onnward_runtime::description::Description;
+use onnward_runtime::memory::MemoryReservation;
 use onnward_runtime::threads::RuntimeThreads;
 use onnward_schemas::Rows;
 use onnward_serving::batcher::{Batcher, BatchingConfig, RowWidth};
@@ -117,7 +118,7 @@ impl Data {
             identity: Arc::new(ModelVersion::new("churn", 1, "", &artifact.metadata.schema)),
             description: Description::Artifact(Box::new(artifact.metadata.clone())),
             parser: self.parser.clone(),
-            costs: costs(),
+            memory: MemoryReservation::default(),
             monitor: monitor(),
             batcher: self.batcher(),
         }

@@ -18,7 +18,9 @@ use onnward_records::ground_truth;
 use onnward_records::traces::TracesError;
 use onnward_repository::{Cache, Fetcher, Repository, RepositoryError, SignatureError, TrustedKeys};
 use onnward_runtime::Verifier;
-use onnward_runtime::backend::{LibraryError, load_backends};
+use onnward_runtime::backend::{Backend, LibraryError, load_backends};
+use onnward_runtime::isolation::Isolation;
+use onnward_runtime::memory::MemoryBudget;
 use onnward_runtime::threads::RuntimeThreads;
 use onnward_serving::loader::Loader;
 use onnward_serving::registry::Registry;
@@ -32,6 +34,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 use self::listeners::Listeners;
 use self::records::Records;
+use crate::cli::ISOLATED_MODEL;
 use crate::config::{CacheConfig, Config};
 
 /// An error that keeps the engine from serving.
@@ -136,6 +139,9 @@ const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
 /// The time that the shutdown waits for a model that is running or loading.
 const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The time that a batch may take in a process of its own.
+const ISOLATED_SCORE_TIMEOUT: Duration = Duration::from_secs(10);
+
 async fn run(mut config: Config, registry: Arc<Registry>, threads: RuntimeThreads) -> Result<(), AppError> {
     let signals = catch_signals().map_err(AppError::Setup)?;
     let repository = Repository::open(&config.repository)?;
@@ -152,13 +158,7 @@ async fn run(mut config: Config, registry: Arc<Registry>, threads: RuntimeThread
     let lifecycle = Arc::new(Lifecycle::default());
     let records = Records::start(&config, &registry, &metrics)?;
     let loader = Loader {
-        verifier: Verifier {
-            backends,
-            bounds: config.models,
-            sessions: config.batching.workers,
-            max_batch_rows: config.batching.max_batch_rows,
-            threads,
-        },
+        verifier: verifier(&config, backends, threads),
         batching: config.batching,
         drift: config.drift,
         estimate_rows: config.outcomes.estimate_rows,
@@ -183,7 +183,8 @@ async fn run(mut config: Config, registry: Arc<Registry>, threads: RuntimeThread
     });
     let running = listeners.serve(&state, &metrics, &lifecycle);
 
-    let watching = tokio::spawn(watcher::watch(Arc::new(context), reload_requests));
+    let context = Arc::new(context);
+    let watching = tokio::spawn(watcher::watch(Arc::clone(&context), reload_requests));
     if let Some(auth) = auth {
         tokio::spawn(auth.watch(RELOAD_INTERVAL));
     }
@@ -197,7 +198,41 @@ async fn run(mut config: Config, registry: Arc<Registry>, threads: RuntimeThread
         Ending::Forced => return Err(AppError::Forced),
     }
     watching.abort();
+    context.forget_openings().await;
     Ok(())
+}
+
+fn verifier(config: &Config, backends: Vec<Arc<dyn Backend>>, threads: RuntimeThreads) -> Verifier {
+    Verifier {
+        backends,
+        bounds: config.models.bounds,
+        sessions: config.batching.workers,
+        max_batch_rows: config.batching.max_batch_rows,
+        memory: MemoryBudget::of_process(config.models.memory),
+        isolation: isolation(config),
+        threads,
+    }
+}
+
+/// Returns how models are opened in processes of their own. Without the path of this program they are opened
+/// here.
+fn isolation(config: &Config) -> Option<Isolation> {
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => {
+            tracing::warn!(%error, "every model is opened in this process, whose program is not found");
+            return None;
+        }
+    };
+    Some(Isolation {
+        program,
+        arguments: vec![ISOLATED_MODEL.to_owned()],
+        backend: config.backend,
+        library: config.onnxruntime_library.clone(),
+        memory: config.models.isolated_memory,
+        open_timeout: config.models.load_timeout,
+        score_timeout: ISOLATED_SCORE_TIMEOUT,
+    })
 }
 
 /// Builds the watcher's context.
@@ -209,8 +244,12 @@ fn watcher_context(
     registry: &Arc<Registry>,
 ) -> watcher::WatcherContext {
     let cache = open_cache(config, &repository);
+    let memory = loader.verifier.memory.clone();
+    // Decoded, a file takes at least its own size once more.
+    let admit = move |bytes: u64| memory.reserve(2 * bytes).map(drop).map_err(|error| error.to_string());
     watcher::WatcherContext {
-        fetcher: Fetcher::new(repository.clone(), cache, config.models.max_bytes),
+        fetcher: Fetcher::new(repository.clone(), cache, config.models.bounds.max_bytes)
+            .with_admission(admit),
         location: repository.place().to_owned(),
         repository,
         keys,
@@ -218,7 +257,9 @@ fn watcher_context(
         alias: config.alias.clone(),
         loaded_versions: config.loaded_versions,
         config: config.watch,
+        load_timeout: config.models.load_timeout,
         load_permits: Semaphore::new(loader.batching.workers.div_ceil(2)),
+        isolation_permits: Semaphore::new(1),
         metrics: Arc::clone(&loader.metrics),
         loader,
         registry: Arc::clone(registry),
@@ -226,18 +267,20 @@ fn watcher_context(
 }
 
 /// Opens the configured cache; for an object store, the user's by default. Without a cache the engine serves,
-/// but cannot start while the store is down.
+/// but cannot start while the store is down. For a local folder, the user's cache keeps no artifacts, only
+/// which versions were served.
 fn open_cache(config: &Config, repository: &Repository) -> Option<Cache> {
     let CacheConfig { folder, max_bytes } = &config.cache;
     let is_store = repository.is_object_store();
-    let folder = folder.clone().or_else(|| default_cache_folder().filter(|_| is_store));
-    let Some(folder) = folder else {
-        if is_store {
-            tracing::warn!("no cache, because the user has no home folder: set cache.folder");
-        }
+    let max_bytes = if folder.is_some() || is_store { *max_bytes } else { 0 };
+    let Some(folder) = folder.clone().or_else(default_cache_folder) else {
+        tracing::warn!(
+            "no cache, because the user has no home folder: set cache.folder, so that a start knows what was \
+             served last"
+        );
         return None;
     };
-    match Cache::open(&folder, *max_bytes) {
+    match Cache::open(&folder, max_bytes) {
         Ok(cache) => Some(cache),
         Err(error) => {
             tracing::warn!(%error, "continuing without a cache: set cache.folder to a writable folder");

@@ -3,6 +3,7 @@
 
 use std::env::vars_os;
 use std::error::Error;
+use std::io::{stdin, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use onnward_http::auth::Scope;
 use onnward_runtime::backend::BackendChoice;
+use onnward_runtime::isolation::run_child;
 
 use crate::admin_client::{AdminClientError, AdminRequest};
 use crate::app;
@@ -53,7 +55,13 @@ enum Command {
     Reload(Reload),
     /// Create an API key and its entry for the keys file
     ApiKey(ApiKey),
+    /// Run one model for a serving engine, which starts this itself
+    #[command(name = ISOLATED_MODEL, hide = true)]
+    IsolatedModel,
 }
+
+/// The command of a process that runs one model.
+pub(crate) const ISOLATED_MODEL: &str = "isolated-model";
 
 /// Returns a parser of names, each with its help text.
 fn names<T: Copy + Send + Sync + 'static, const N: usize>(
@@ -72,8 +80,8 @@ fn names<T: Copy + Send + Sync + 'static, const N: usize>(
 fn backend_choice() -> impl TypedValueParser<Value = BackendChoice> {
     let help = |choice| match choice {
         BackendChoice::Auto => {
-            "ONNX Runtime if its library is found, except for models that tract scores in half the time or \
-             less; without the library, tract"
+            "ONNX Runtime if its library is found, except for forests, which tract scores several times as \
+             fast; without the library, tract"
         }
         BackendChoice::OnnxRuntime => "ONNX Runtime",
         BackendChoice::Tract => "tract",
@@ -304,6 +312,7 @@ pub fn run() -> ExitCode {
         Command::ApiKey(ApiKey { name, scopes, expires, file, output }) => {
             exit_code(commands::api_key(NewKey { name, scopes, expires }, file.as_deref(), output))
         }
+        Command::IsolatedModel => exit_code(run_child(stdin().lock(), stdout().lock())),
     }
 }
 

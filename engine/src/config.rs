@@ -25,10 +25,10 @@ pub use auth::AuthConfig;
 pub use error::ConfigError;
 use figment::Figment;
 use layer::Layer;
+pub use models::ModelsConfig;
 use onnward_http::lifecycle::ShutdownConfig;
 use onnward_http::settings::{HttpConfig, LimitsConfig};
 use onnward_http::tls::TlsConfig;
-use onnward_onnx::ModelBounds;
 use onnward_quality::drift::DriftConfig;
 use onnward_records::capture::CaptureConfig;
 use onnward_records::ground_truth::OutcomesConfig;
@@ -64,8 +64,8 @@ pub struct Config {
     pub watch: WatchConfig,
     /// The cache of fetched models.
     pub cache: CacheConfig,
-    /// The size limits of a model file and its graph.
-    pub models: ModelBounds,
+    /// The limits of models.
+    pub models: ModelsConfig,
     /// The files of the public keys, one of which must have signed each version. If empty, signatures are not required.
     pub public_keys: Vec<PathBuf>,
     /// The shared library of ONNX Runtime; by default it is searched for.

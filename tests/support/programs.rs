@@ -99,6 +99,11 @@ impl Engine {
         Self { process, url, admin_url }
     }
 
+    /// Returns the identifier of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Gets a path and returns the status and the body.
     pub fn get(&self, path: &str) -> (u16, String) {
         self.process.get(path).unwrap_or_else(|error| panic!("{error}"))

@@ -22,6 +22,7 @@ use onnward_rows::RowParser;
 use onnward_runtime::backend::{BackendError, BackendKind, Batch, Session};
 use onnward_runtime::description::Description;
 pub use onnward_runtime::fixtures::{first_feature_in_hundredths, quick, slow};
+use onnward_runtime::memory::MemoryReservation;
 use onnward_runtime::threads::RuntimeThreads;
 pub use onnward_schemas::fixtures::{BANK, BANK_ROW, PHONE, PHONE_ROW, metadata, schema};
 use onnward_schemas::sha256_hex;
@@ -234,7 +235,7 @@ impl Engine {
             identity: Arc::new(ModelVersion::new(name, 3, &"cd".repeat(32), &metadata.schema)),
             parser: RowParser::new(metadata.schema.clone()),
             description: Description::Artifact(Box::new(metadata)),
-            costs,
+            memory: MemoryReservation::default(),
             monitor,
             batcher,
         });

@@ -2,9 +2,13 @@
 //! efficient depends on the model, the runtime and the machine, which a configuration cannot cover.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use ndarray::ArrayView2;
+use onnward_schemas::Rows;
 use serde::Serialize;
+
+use crate::backend::{BackendError, Batch, Session, score_every_row};
 
 /// The batch sizes that are measured, in rows.
 pub const MEASURED_ROWS: [usize; 4] = [1, 8, 32, 128];
@@ -16,20 +20,12 @@ pub const LARGEST_BATCH_ROWS: usize = 1024;
 /// The share of a row's cost that a larger batch must save to be worth it.
 const MIN_GAIN: f64 = 0.1;
 
-/// The time that another runtime must save in the largest measured batch to be chosen. Less may be noise, and
-/// the choice should be the same at every start.
-const MIN_SAVING: Duration = Duration::from_micros(100);
-
 /// The maximum number of runs of a batch size.
 const MAX_RUNS: usize = 6;
 
 /// The maximum time for the runs of a batch size, unless its first run takes longer: a slow model should not
 /// delay its start. It is longer than a time slice of the scheduler, so that an interrupted run is repeated.
 const MEASURING_TIMEOUT: Duration = Duration::from_millis(5);
-
-/// The time by which a batch may get slower on another runtime: it is not noticeable in a request, and may be
-/// noise.
-const NOISE: Duration = Duration::from_micros(5);
 
 /// The costs of batches of different sizes, the smallest first.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -45,6 +41,38 @@ pub struct BatchCost {
     pub rows: usize,
     /// The batch's time divided by its rows, in seconds.
     pub seconds_per_row: f64,
+}
+
+/// Measures the costs of batches of `sample` rows, of this many features and strings each. A batch starts
+/// where the one before ended, because repeated rows train the branch predictor and make a forest look faster
+/// than it is.
+///
+/// # Errors
+/// [`BackendError`] if a batch cannot be scored.
+pub fn measure_costs(
+    session: &mut dyn Session,
+    sample: &Rows,
+    features: usize,
+    texts: usize,
+) -> Result<BatchCosts, BackendError> {
+    let mut next = 0;
+    BatchCosts::measure(|size| {
+        let rows = || (next..next + size).map(|row| row % sample.len.max(1));
+        let values: Vec<f32> = rows()
+            .flat_map(|row| sample.values.iter().skip(row * features).take(features))
+            .copied()
+            .collect();
+        let strings: Vec<String> =
+            rows().flat_map(|row| sample.texts.iter().skip(row * texts).take(texts)).cloned().collect();
+        next += size;
+        let matrix = ArrayView2::from_shape((size, features), &values);
+        let matrix = matrix.map_err(|_| BackendError::ScoreCount { rows: size, scores: 0 })?;
+        let batch =
+            if texts == 0 { Batch::Features(matrix) } else { Batch::FeaturesAndTexts(matrix, &strings) };
+        let start = Instant::now();
+        score_every_row(session, batch)?;
+        Ok(start.elapsed())
+    })
 }
 
 impl BatchCosts {
@@ -109,21 +137,6 @@ impl BatchCosts {
             rows += 1;
         }
         rows
-    }
-
-    /// Returns whether these are clearly below `other`: a row of the largest batch costs at most half, which
-    /// saves at least 0.1 ms, and no other batch is noticeably slower.
-    pub fn is_clearly_cheaper_than(&self, other: &Self) -> bool {
-        let pairs = || self.measured.iter().zip(&other.measured);
-        let is_near = |(ours, theirs): (&BatchCost, &BatchCost)| {
-            let noise = NOISE.as_secs_f64() / ours.rows as f64;
-            ours.seconds_per_row <= theirs.seconds_per_row * (1.0 + MIN_GAIN) + noise
-        };
-        let is_worth = |(ours, theirs): (&BatchCost, &BatchCost)| {
-            let saved = (theirs.seconds_per_row - ours.seconds_per_row) * ours.rows as f64;
-            ours.seconds_per_row <= theirs.seconds_per_row / 2.0 && saved >= MIN_SAVING.as_secs_f64()
-        };
-        pairs().all(is_near) && pairs().next_back().is_some_and(is_worth)
     }
 
     /// Returns how long a batch is expected to take on an idle core. It is linear between the measured sizes,
@@ -203,22 +216,6 @@ mod tests {
         assert_eq!(measured(4_000, 1_000).0.efficient_batch_size(), 32);
         // From the first row on, a row costs 20,000 ns and hardly more.
         assert_eq!(measured(100, 20_000).0.efficient_batch_size(), 1);
-    }
-
-    #[test]
-    fn costs_are_clearly_below_others_if_they_save_half_and_lose_nowhere() {
-        let costs = |call, row| measured(call, row).0;
-        assert!(costs(6_000, 1_000).is_clearly_cheaper_than(&costs(6_000, 4_000)));
-        assert!(!costs(6_000, 2_500).is_clearly_cheaper_than(&costs(6_000, 4_000)), "not half");
-        assert!(
-            !costs(17_000, 1_000).is_clearly_cheaper_than(&costs(6_000, 4_000)),
-            "a single row costs more"
-        );
-        assert!(costs(13_000, 1_000).is_clearly_cheaper_than(&costs(6_000, 4_000)), "4 µs are not noticed");
-        assert!(
-            !costs(1_000, 100).is_clearly_cheaper_than(&costs(3_000, 400)),
-            "41 µs are not worth a change"
-        );
     }
 
     #[test]

@@ -8,8 +8,8 @@ mod draw;
 use std::fmt;
 
 use ndarray::{Array2, ArrayView2};
-use onnward_schemas::{GoldenValue, Metadata, Schema};
-use serde::Serialize;
+use onnward_schemas::{GoldenValue, Metadata, Rows, Schema};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use self::draw::draw_rows;
@@ -40,7 +40,7 @@ pub struct BackendScores {
 }
 
 /// The result of two backends that agree.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// The backend that the serving one was compared with.
     pub with: BackendKind,
@@ -123,6 +123,11 @@ impl<'a> ComparedRows<'a> {
     /// Returns the encoded rows: `[rows, features]`.
     pub fn encoded(&self) -> ArrayView2<'_, f32> {
         self.encoded.view()
+    }
+
+    /// Returns the encoded rows as those of a request.
+    pub fn to_rows(&self) -> Rows {
+        Rows { values: self.encoded.iter().copied().collect(), texts: Vec::new(), len: self.rows.len() }
     }
 
     /// Scores the rows on a session of the subgraph.

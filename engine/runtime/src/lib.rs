@@ -75,6 +75,8 @@ pub mod description;
 #[cfg(any(test, feature = "test-util"))]
 pub mod fixtures;
 pub mod golden;
+pub mod isolation;
+pub mod memory;
 pub mod threads;
 pub mod verify;
 

@@ -4,22 +4,29 @@
 
 mod error;
 mod external;
+mod graphs;
+mod isolated;
+mod step;
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::AtomicBool;
 
 use ndarray::{Array2, ArrayView2, Axis};
-use onnward_onnx::{Artifact, ArtifactError, ModelBounds};
+use onnward_onnx::{Artifact, ArtifactError, ExternalModel, ForestSlices, MemoryDemand, ModelBounds};
 use onnward_schemas::{Metadata, Rows, Schema, sha256_hex};
 
 pub use self::error::VerifyError;
 pub use self::external::{SmokeTestError, smoke_test};
+use self::graphs::ArtifactGraphs;
+pub use self::step::LoadStep;
 use crate::backend::{Backend, BackendError, BackendKind, Batch, Session, score_every_row};
-use crate::costs::BatchCosts;
+use crate::costs::{BatchCosts, measure_costs};
 use crate::cross_check::{ComparedRows, Comparison};
 use crate::description::Description;
 use crate::golden::{self, GraphForm};
+use crate::isolation::{Isolation, Tested};
+use crate::memory::{MemoryBudget, MemoryReservation, return_freed_memory};
 use crate::threads::RuntimeThreads;
 
 /// Opens and verifies models on the backends that it was given.
@@ -33,6 +40,10 @@ pub struct Verifier {
     pub sessions: usize,
     /// The largest batch that will be scored; `None` where that is not known.
     pub max_batch_rows: Option<usize>,
+    /// The memory that models may take.
+    pub memory: MemoryBudget,
+    /// How models are opened whose file does not bound what they take. `None` opens every model here.
+    pub isolation: Option<Isolation>,
     /// Counts the threads that use a runtime.
     pub threads: RuntimeThreads,
 }
@@ -71,10 +82,14 @@ pub struct VerifiedModel {
     pub sessions: Sessions,
     /// The costs of batches on one of its sessions.
     pub costs: BatchCosts,
+    /// The rows on which they were measured.
+    pub sample: Rows,
     /// The comparison with another backend; `None` if no other is present and can run the model.
     pub comparison: Option<Comparison>,
     /// Its description.
     pub description: Description,
+    /// The memory that it takes, as far as it is known from its file.
+    pub memory: MemoryReservation,
 }
 
 impl VerifiedModel {
@@ -112,12 +127,14 @@ impl Verifier {
             bounds: ModelBounds::default(),
             sessions: 1,
             max_batch_rows: None,
+            memory: MemoryBudget::default(),
+            isolation: None,
             threads: RuntimeThreads::default(),
         }
     }
 
     /// Verifies a model: opens and warms it up on the first backend that can open it, and compares it with
-    /// the next one that can. It keeps the first backend, unless the other is clearly faster.
+    /// the next one that can. A forest is first opened on a backend that packs forests.
     ///
     /// It computes for a while: call it where blocking is allowed.
     ///
@@ -139,11 +156,81 @@ impl Verifier {
         file: &ModelFile<'_>,
         replayed: &dyn Fn(bool),
     ) -> Result<VerifiedModel, VerifyError> {
+        let mut decoded = self.decode(name, file)?;
+        self.test_isolated(name, file, &mut decoded, &AtomicBool::new(false))?;
+        self.verify_decoded(name, file, decoded, replayed)
+    }
+
+    /// Decodes a model file. This is the first part of [`Verifier::verify`].
+    ///
+    /// # Errors
+    /// [`VerifyError::Artifact`], [`VerifyError::External`], [`VerifyError::Memory`].
+    pub fn decode(&self, name: &str, file: &ModelFile<'_>) -> Result<Decoded, VerifyError> {
+        let memory = self.memory.reserve(self.bounds.decoded_bytes(file.bytes)?)?;
+        let model = match Artifact::decode_within(file.bytes, &self.bounds) {
+            Ok(artifact) => DecodedModel::Artifact(Box::new(artifact)),
+            Err(ArtifactError::External) => {
+                let model = ExternalModel::decode_within(name, file.bytes, file.config, &self.bounds)?;
+                DecodedModel::External(Box::new(model))
+            }
+            Err(error) => return Err(error.into()),
+        };
+        // Nothing is told of a model that is opened here in any case.
+        let demand = if self.isolation.is_some() { model.memory_demand() } else { MemoryDemand::Bounded };
+        Ok(Decoded { model, memory, demand, tested: None })
+    }
+
+    /// Opens and tests a model in a process of its own if [`Decoded::needs_isolated_test`]. This is the second
+    /// part of [`Verifier::verify`]. It may take as long as the timeout, unless `cancelled` becomes true.
+    ///
+    /// # Errors
+    /// [`VerifyError::Isolated`], [`VerifyError::Memory`].
+    pub fn test_isolated(
+        &self,
+        name: &str,
+        file: &ModelFile<'_>,
+        decoded: &mut Decoded,
+        cancelled: &AtomicBool,
+    ) -> Result<(), VerifyError> {
+        if let Some(isolation) = self.isolation.as_ref().filter(|_| decoded.needs_isolated_test()) {
+            decoded.tested =
+                Some(isolation.test(name, file, self.max_batch_rows, &self.memory, cancelled)?);
+        }
+        Ok(())
+    }
+
+    /// Opens, tests and warms up a decoded model. This is the last part of [`Verifier::verify`].
+    ///
+    /// # Errors
+    /// Those of [`Verifier::verify`].
+    pub fn verify_decoded(
+        &self,
+        name: &str,
+        file: &ModelFile<'_>,
+        decoded: Decoded,
+        replayed: &dyn Fn(bool),
+    ) -> Result<VerifiedModel, VerifyError> {
         let _guard = self.threads.enter();
-        match Artifact::decode_within(file.bytes, &self.bounds) {
-            Ok(artifact) => self.verify_artifact(name, artifact, file, replayed),
-            Err(ArtifactError::External) => external::verify(self, name, file),
-            Err(error) => Err(error.into()),
+        let verified = match &self.isolation {
+            Some(isolation) => isolated::verify(self, isolation, name, decoded, file, replayed),
+            None => self.verify_here(name, decoded.model, file, decoded.memory, replayed),
+        };
+        return_freed_memory();
+        verified
+    }
+
+    /// Verifies a model in this process.
+    fn verify_here(
+        &self,
+        name: &str,
+        model: DecodedModel,
+        file: &ModelFile<'_>,
+        memory: MemoryReservation,
+        replayed: &dyn Fn(bool),
+    ) -> Result<VerifiedModel, VerifyError> {
+        match model {
+            DecodedModel::Artifact(artifact) => self.verify_artifact(name, *artifact, file, memory, replayed),
+            DecodedModel::External(model) => external::verify(self, name, *model, file, memory),
         }
     }
 
@@ -152,107 +239,127 @@ impl Verifier {
         name: &str,
         artifact: Artifact,
         file: &ModelFile<'_>,
+        mut memory: MemoryReservation,
         replayed: &dyn Fn(bool),
     ) -> Result<VerifiedModel, VerifyError> {
         let fingerprint = artifact.metadata.schema.fingerprint();
         if let Some(manifest) = file.fingerprint.filter(|manifest| *manifest != fingerprint) {
             return Err(VerifyError::Fingerprint { manifest: manifest.to_owned(), artifact: fingerprint });
         }
+        let packs = self.backends.iter().any(|backend| backend.packs_forests());
+        let mut compared = None;
+        let compare_parts = |parts: ForestSlices<'_>, metadata: &Metadata| {
+            compared = self.cross_check_parts(name, &ComparedRows::of(metadata, &file.sha256), parts)?;
+            Ok(())
+        };
+        let (graphs, metadata) =
+            ArtifactGraphs::of(artifact, file.bytes, &self.bounds, packs, &mut memory, compare_parts)?;
         let candidate = Candidate {
             name,
-            sha256: &file.sha256,
-            full_graph: file.bytes,
-            subgraph: artifact.encode_subgraph()?,
-            metadata: &artifact.metadata,
+            graphs: &graphs,
+            metadata: &metadata,
             max_batch_rows: self.max_batch_rows,
             replayed,
         };
-        let (chosen, comparison) = self.choose_backend(&candidate)?;
+        let (backend, session) = self.open(&candidate, &mut memory)?;
+        let rows = ComparedRows::of(&metadata, &file.sha256);
+        let mut primary = Primary { backend, session };
+        let sample = rows.to_rows();
+        let costs = measure_costs(primary.session.as_mut(), &sample, metadata.schema.features.len(), 0)
+            .map_err(|source| VerifyError::WarmUp { rows: sample.len, source })?;
+        tracing::debug!(model = name, backend = backend.kind().name(), %costs, "measured batch costs");
+        let comparison = match compared {
+            None if !graphs.is_large() => self.cross_check(&candidate, &rows, &mut primary, &mut memory)?,
+            compared => compared,
+        };
+        let sessions = self.sessions(&candidate, primary)?;
+        memory.loaded(graphs.loaded_bytes(backend, self.sessions));
         Ok(VerifiedModel {
-            backend: chosen.backend.kind(),
-            sessions: self.sessions(&candidate, chosen.backend, chosen.session)?,
-            costs: chosen.costs,
+            backend: backend.kind(),
+            sessions,
+            costs,
+            sample,
             comparison,
-            description: Description::Artifact(Box::new(artifact.metadata)),
+            description: Description::Artifact(Box::new(metadata)),
+            memory,
         })
     }
 
-    /// Opens both graphs on the first backend that can.
-    fn open(&self, candidate: &Candidate<'_>) -> Result<Opened<'_>, VerifyError> {
+    /// Returns the backends in the order in which they are tried for a candidate. A forest is scored fastest,
+    /// and takes the least memory, where it is packed: a decision that no measurement on a busy machine can
+    /// turn around.
+    fn by_preference(&self, candidate: &Candidate<'_>) -> Vec<&dyn Backend> {
+        let mut backends: Vec<&dyn Backend> = self.backends.iter().map(Arc::as_ref).collect();
+        backends.sort_by_key(|backend| !(candidate.graphs.has_forests() && backend.packs_forests()));
+        backends
+    }
+
+    /// Verifies and warms up a candidate on the first backend that can open it.
+    fn open(
+        &self,
+        candidate: &Candidate<'_>,
+        memory: &mut MemoryReservation,
+    ) -> Result<(&dyn Backend, Box<dyn Session>), VerifyError> {
         let mut errors = Vec::new();
-        for (index, backend) in self.backends.iter().enumerate() {
-            let opened = backend
-                .open(candidate.full_graph)
-                .and_then(|full| Ok((full, backend.open(&candidate.subgraph)?)));
-            match opened {
-                Ok((full_graph, subgraph)) => {
-                    let alternatives = self.backends.get(index + 1..).unwrap_or_default();
-                    return Ok(Opened { backend: backend.as_ref(), full_graph, subgraph, alternatives });
+        for backend in self.by_preference(candidate) {
+            memory.grow(candidate.graphs.loading_bytes(backend, self.sessions))?;
+            match candidate.verify_on(backend) {
+                Err(VerifyError::Open(failed)) => {
+                    for error in &failed {
+                        let (model, backend) = (candidate.name, backend.kind().name());
+                        tracing::warn!(model, backend, %error, "the backend is skipped");
+                    }
+                    errors.extend(failed);
                 }
-                Err(error) => {
-                    let (model, backend) = (candidate.name, backend.kind().name());
-                    tracing::warn!(model, backend, %error, "the backend is skipped");
-                    errors.push(error);
-                }
+                other => return Ok((backend, other?)),
             }
         }
         Err(if errors.is_empty() { VerifyError::NoBackend } else { VerifyError::Open(errors) })
     }
 
-    /// Verifies the candidate on the first backend that can open it and cross-checks it on another. If the
-    /// other is clearly faster, it is verified, too, and chosen.
-    fn choose_backend(
+    /// Compares a candidate's scores with those of another backend: the first that can run it. `None` if none
+    /// can.
+    fn cross_check(
         &self,
         candidate: &Candidate<'_>,
-    ) -> Result<(Measured<'_>, Option<Comparison>), VerifyError> {
-        let opened = self.open(candidate)?;
-        let (first, alternatives) = (opened.backend.kind(), opened.alternatives);
-        let rows = ComparedRows::of(candidate.metadata, candidate.sha256);
-        let mut session = candidate.warm_up(opened.backend, opened.full_graph, opened.subgraph)?;
-        let costs = measure(session.as_mut(), &rows)?;
-        let mut primary = Measured { backend: opened.backend, session, costs };
-        let Some((mut alternative, comparison)) = compare(candidate, &rows, &mut primary, alternatives)?
-        else {
-            return Ok((primary, None));
-        };
-        if !alternative.costs.is_clearly_cheaper_than(&primary.costs) {
-            // Other load may have distorted the first measurement, and the choice lasts as long as the model
-            // serves.
-            primary.remeasure(&rows)?;
-            alternative.remeasure(&rows)?;
-        }
-        for Measured { backend, costs, .. } in [&primary, &alternative] {
-            let (model, backend) = (candidate.name, backend.kind().name());
-            tracing::debug!(model, backend, %costs, "measured batch costs for the choice of a backend");
-        }
-        if !alternative.costs.is_clearly_cheaper_than(&primary.costs) {
-            return Ok((primary, Some(comparison)));
-        }
-        match alternative.backend.open(candidate.full_graph) {
-            Ok(full_graph) => {
-                let session = candidate.warm_up(alternative.backend, full_graph, alternative.session)?;
-                Ok((Measured { session, ..alternative }, Some(Comparison { with: first, ..comparison })))
-            }
-            Err(error) => {
-                let (model, backend) = (candidate.name, alternative.backend.kind().name());
-                tracing::warn!(model, backend, %error, "the faster backend is skipped");
-                Ok((primary, Some(comparison)))
+        rows: &ComparedRows<'_>,
+        primary: &mut Primary<'_>,
+        memory: &mut MemoryReservation,
+    ) -> Result<Option<Comparison>, VerifyError> {
+        let is_other = |backend: &&dyn Backend| backend.kind() != primary.backend.kind();
+        let others: Vec<_> = self.by_preference(candidate).into_iter().filter(is_other).collect();
+        for other in others {
+            memory.grow(candidate.graphs.loading_bytes(other, 1))?;
+            let compared = compare(candidate, rows, primary, other);
+            if let Some(comparison) = not_cross_checked(candidate.name, other, compared)? {
+                return Ok(Some(comparison));
             }
         }
+        Ok(None)
     }
 
-    /// Opens a verified, warm session for each thread that scores; `first` is one of them.
-    fn sessions(
+    /// Compares the backend that packs forests with another one on a large forest, a few of its trees at a
+    /// time. `None` if there is no other, or if it cannot run the trees.
+    fn cross_check_parts(
         &self,
-        candidate: &Candidate<'_>,
-        backend: &dyn Backend,
-        first: Box<dyn Session>,
-    ) -> Result<Sessions, VerifyError> {
+        name: &str,
+        rows: &ComparedRows<'_>,
+        parts: ForestSlices<'_>,
+    ) -> Result<Option<Comparison>, VerifyError> {
+        let find = |packs: bool| self.backends.iter().find(|backend| backend.packs_forests() == packs);
+        let (Some(primary), Some(other)) = (find(true), find(false)) else { return Ok(None) };
+        let compared = compare_parts(rows, primary.as_ref(), other.as_ref(), parts);
+        not_cross_checked(name, other.as_ref(), compared)
+    }
+
+    /// Opens a verified, warm session for each thread that scores; the primary one is one of them.
+    fn sessions(&self, candidate: &Candidate<'_>, primary: Primary<'_>) -> Result<Sessions, VerifyError> {
+        let Primary { backend, session: first } = primary;
         let mut sessions = Vec::with_capacity(self.sessions);
         while sessions.len() + 1 < self.sessions {
             let mut session = match first.try_clone() {
                 Some(session) => session,
-                None => backend.open(&candidate.subgraph).map_err(|error| VerifyError::Open(vec![error]))?,
+                None => candidate.graphs.open(backend, GraphForm::Subgraph)?,
             };
             candidate.replay(backend, session.as_mut(), GraphForm::Subgraph)?;
             candidate.run_first_sizes(session.as_mut())?;
@@ -263,28 +370,54 @@ impl Verifier {
     }
 }
 
+/// A decoded model file, and the memory that is reserved for it.
+pub struct Decoded {
+    model: DecodedModel,
+    memory: MemoryReservation,
+    demand: MemoryDemand,
+    /// The process that has tested it.
+    tested: Option<Tested>,
+}
+
+impl Decoded {
+    /// Returns whether the model must be tested in a process of its own, because its file does not bound what
+    /// it takes.
+    pub fn needs_isolated_test(&self) -> bool {
+        self.demand != MemoryDemand::Bounded && self.tested.is_none()
+    }
+}
+
+enum DecodedModel {
+    Artifact(Box<Artifact>),
+    External(Box<ExternalModel>),
+}
+
+impl DecodedModel {
+    fn memory_demand(&self) -> MemoryDemand {
+        match self {
+            Self::Artifact(artifact) => artifact.memory_demand(),
+            Self::External(model) => model.memory_demand(),
+        }
+    }
+}
+
 /// An artifact that is being verified.
 struct Candidate<'a> {
     name: &'a str,
-    sha256: &'a str,
-    full_graph: &'a [u8],
-    /// The graph from `features` on.
-    subgraph: Vec<u8>,
+    graphs: &'a ArtifactGraphs<'a>,
     metadata: &'a Metadata,
     max_batch_rows: Option<usize>,
     replayed: &'a dyn Fn(bool),
 }
 
 impl Candidate<'_> {
-    /// Replays the golden rows on both graphs and warms up the session of the subgraph.
-    fn warm_up(
-        &self,
-        backend: &dyn Backend,
-        mut full_graph: Box<dyn Session>,
-        mut session: Box<dyn Session>,
-    ) -> Result<Box<dyn Session>, VerifyError> {
+    /// Replays the golden rows on both graphs and warms up the session of the subgraph. One graph is open at
+    /// a time.
+    fn verify_on(&self, backend: &dyn Backend) -> Result<Box<dyn Session>, VerifyError> {
+        let mut full_graph = self.graphs.open(backend, GraphForm::Full)?;
         self.replay(backend, full_graph.as_mut(), GraphForm::Full)?;
         drop(full_graph);
+        let mut session = self.graphs.open(backend, GraphForm::Subgraph)?;
         self.replay(backend, session.as_mut(), GraphForm::Subgraph)?;
         self.run_first_sizes(session.as_mut())?;
         Ok(session)
@@ -311,27 +444,10 @@ impl Candidate<'_> {
     }
 }
 
-/// A backend that has opened both graphs of a candidate.
-struct Opened<'a> {
-    backend: &'a dyn Backend,
-    full_graph: Box<dyn Session>,
-    subgraph: Box<dyn Session>,
-    /// The backends after it, which have not opened the candidate.
-    alternatives: &'a [Arc<dyn Backend>],
-}
-
-/// A warm session of a candidate's subgraph, and the costs of its batches.
-struct Measured<'a> {
+/// The backend that a candidate was verified on, and its warm session of the subgraph.
+struct Primary<'a> {
     backend: &'a dyn Backend,
     session: Box<dyn Session>,
-    costs: BatchCosts,
-}
-
-impl Measured<'_> {
-    fn remeasure(&mut self, rows: &ComparedRows<'_>) -> Result<(), VerifyError> {
-        self.costs.take_minimum(&measure(self.session.as_mut(), rows)?);
-        Ok(())
-    }
 }
 
 /// Returns the most likely batch sizes, up to the largest batch.
@@ -339,46 +455,76 @@ fn warm_up_sizes(max_batch_rows: Option<usize>) -> impl Iterator<Item = usize> {
     [1, 2, 8, 32, 256].into_iter().filter(move |size| max_batch_rows.is_none_or(|max| *size <= max))
 }
 
-/// Cross-checks a candidate on the first of the alternatives that can run it. `None` if none can.
-fn compare<'a>(
-    candidate: &Candidate<'_>,
-    rows: &ComparedRows<'_>,
-    primary: &mut Measured<'_>,
-    alternatives: &'a [Arc<dyn Backend>],
-) -> Result<Option<(Measured<'a>, Comparison)>, VerifyError> {
-    for backend in alternatives {
-        let scored = backend.open(&candidate.subgraph).and_then(|mut session| {
-            let scores = rows.score(backend.kind(), session.as_mut())?;
-            Ok((session, scores))
-        });
-        match scored {
-            Ok((mut session, theirs)) => {
-                let ours = rows.score(primary.backend.kind(), primary.session.as_mut());
-                let ours = ours.map_err(|source| VerifyError::WarmUp { rows: rows.len(), source })?;
-                let comparison = rows.compare(&ours, &theirs)?;
-                let costs = measure(session.as_mut(), rows)?;
-                return Ok(Some((Measured { backend: backend.as_ref(), session, costs }, comparison)));
-            }
-            Err(error) => {
-                let (model, with) = (candidate.name, backend.kind().name());
-                tracing::warn!(model, with, %error, "the model is not cross-checked on this backend, which cannot run it");
-            }
-        }
-    }
-    Ok(None)
+/// The reason why two backends were not compared.
+enum CompareError {
+    /// The other backend cannot run the model, which may serve without a comparison.
+    Other(BackendError),
+    /// The model must not serve.
+    Verify(VerifyError),
 }
 
-/// Measures the cost of batches. Each batch starts where the one before ended, because repeated rows train
-/// the branch predictor and make a forest look faster than it is.
-fn measure(session: &mut dyn Session, rows: &ComparedRows<'_>) -> Result<BatchCosts, VerifyError> {
-    let mut next = 0;
-    BatchCosts::measure(|size| {
-        let batch = batch_from(rows.encoded(), next, size);
-        next += size;
-        let start = Instant::now();
-        score(session, &batch)?;
-        Ok(start.elapsed())
-    })
+/// Compares the scores of the primary session with those of another backend.
+fn compare(
+    candidate: &Candidate<'_>,
+    rows: &ComparedRows<'_>,
+    primary: &mut Primary<'_>,
+    other: &dyn Backend,
+) -> Result<Comparison, CompareError> {
+    let scored = candidate
+        .graphs
+        .open_on_other(other)
+        .and_then(|mut session| rows.score(other.kind(), session.as_mut()));
+    let theirs = scored.map_err(CompareError::Other)?;
+    let ours = rows.score(primary.backend.kind(), primary.session.as_mut());
+    let ours = ours.map_err(|source| VerifyError::WarmUp { rows: rows.len(), source })?;
+    Ok(rows.compare(&ours, &theirs).map_err(VerifyError::from)?)
+}
+
+/// Compares two backends on a large forest, a few of its trees at a time. The sum over all trees is exact, so
+/// the forest agrees if its parts do.
+fn compare_parts(
+    rows: &ComparedRows<'_>,
+    primary: &dyn Backend,
+    other: &dyn Backend,
+    parts: ForestSlices<'_>,
+) -> Result<Comparison, CompareError> {
+    let failed = |reason: &str| {
+        CompareError::Other(BackendError::Open { backend: other.kind(), reason: reason.to_owned() })
+    };
+    let mut compared: Option<Comparison> = None;
+    for part in parts {
+        let part = part.ok_or_else(|| failed("its trees cannot be separated to compare a few at a time"))?;
+        let score = |backend: &dyn Backend| rows.score(backend.kind(), backend.open(&part)?.as_mut());
+        let ours = score(primary).map_err(CompareError::Other)?;
+        let theirs = score(other).map_err(CompareError::Other)?;
+        let comparison = rows.compare(&ours, &theirs).map_err(VerifyError::from)?;
+        let most = compared.map_or(0.0, |before| before.max_difference).max(comparison.max_difference);
+        compared = Some(Comparison { max_difference: most, ..comparison });
+    }
+    compared.ok_or_else(|| failed("it has no trees"))
+}
+
+/// Logs that a model is not cross-checked on a backend that cannot run it.
+fn not_cross_checked(
+    model: &str,
+    with: &dyn Backend,
+    compared: Result<Comparison, CompareError>,
+) -> Result<Option<Comparison>, VerifyError> {
+    match compared {
+        Ok(comparison) => Ok(Some(comparison)),
+        Err(CompareError::Verify(error)) => Err(error),
+        Err(CompareError::Other(error)) => {
+            let with = with.kind().name();
+            tracing::warn!(model, with, %error, "the model is not cross-checked on this backend, which cannot run it");
+            Ok(None)
+        }
+    }
+}
+
+impl<E: Into<VerifyError>> From<E> for CompareError {
+    fn from(error: E) -> Self {
+        Self::Verify(error.into())
+    }
 }
 
 /// Builds a batch of `size` rows, cycling through `rows` from `first`.

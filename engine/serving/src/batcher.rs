@@ -8,6 +8,7 @@
 
 mod queue;
 mod runner;
+mod sizes;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,8 +21,9 @@ use onnward_telemetry::metrics::{QueueState, RejectReason};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-use self::queue::{PendingRequest, Queue, RunBy};
+use self::queue::{PendingRequest, Queue, RunBy, Work};
 use self::runner::BatchRunner;
+use self::sizes::BatchSizes;
 use crate::monitor::Monitor;
 
 /// The settings of batching.
@@ -88,15 +90,13 @@ pub struct Batcher {
     queue: Arc<Queue>,
     monitor: Arc<Monitor>,
     width: RowWidth,
-    max_batch_rows: usize,
-    /// The largest number of rows that are scored inline.
-    inline_rows: usize,
+    sizes: Arc<BatchSizes>,
     threads: RuntimeThreads,
 }
 
-/// Batches expected to take longer go to a worker. They would block the thread's other connections, and a
-/// context switch of about 10 µs no longer matters.
-const INLINE_TIME: Duration = Duration::from_micros(250);
+/// When costs are measured again: after the queue has been idle for this long, the first time, the second, and
+/// so on.
+const IDLE_TIMES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(60)];
 
 /// The width of one encoded row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,32 +184,44 @@ impl Batcher {
         monitor: Arc<Monitor>,
         threads: &RuntimeThreads,
     ) -> std::io::Result<Self> {
+        Self::start_with_sample(name, sessions, costs, width, config, monitor, threads, Rows::default())
+    }
+
+    /// Does the same as [`Batcher::start`], and measures the costs on `sample` again when nothing is queued
+    /// for a while. Without rows in it they are not measured again.
+    ///
+    /// # Errors
+    /// That of [`Batcher::start`].
+    #[expect(clippy::too_many_arguments, reason = "the parts of a model, each used once")]
+    pub fn start_with_sample(
+        name: &str,
+        sessions: Vec<Box<dyn Session>>,
+        costs: &BatchCosts,
+        width: RowWidth,
+        config: &BatchingConfig,
+        monitor: Arc<Monitor>,
+        threads: &RuntimeThreads,
+        sample: Rows,
+    ) -> std::io::Result<Self> {
         let workers = sessions.len();
-        let max_batch_rows = config.max_batch_rows.unwrap_or_else(|| costs.efficient_batch_size());
-        let runner = |session| BatchRunner::new(session, width, max_batch_rows, Arc::clone(&monitor));
-        let queue = Queue::new(config, max_batch_rows, sessions.into_iter().map(runner).collect());
-        // Only workers wait for max_queue_delay.
-        let inline_rows = if config.max_queue_delay.is_zero() {
-            costs.rows_within(INLINE_TIME).min(max_batch_rows)
-        } else {
-            0
-        };
+        let sizes = Arc::new(BatchSizes::new(*config, costs.clone()));
+        let runner = |session| BatchRunner::new(session, width, Arc::clone(&sizes), Arc::clone(&monitor));
+        let runners = sessions.into_iter().map(runner).collect();
+        let idle_times: &[Duration] = if sample.len == 0 { &[] } else { &IDLE_TIMES };
+        let queue = Queue::new(config, Arc::clone(&sizes), runners, idle_times);
         // If a thread cannot be started, dropping this ends the workers already running.
-        let batcher = Self {
-            queue: Arc::new(queue),
-            monitor,
-            width,
-            max_batch_rows,
-            inline_rows,
-            threads: threads.clone(),
-        };
+        let batcher = Self { queue: Arc::new(queue), monitor, width, sizes, threads: threads.clone() };
+        let sample = Arc::new(sample);
         for index in 0..workers {
-            let queue = Arc::clone(&batcher.queue);
+            let (queue, sample) = (Arc::clone(&batcher.queue), Arc::clone(&sample));
             let thread_guard = threads.enter();
             let work = move || {
                 let mut finished = None;
-                while let Some((mut runner, batch)) = queue.take(finished.take()) {
-                    runner.run(batch);
+                while let Some((mut runner, work)) = queue.take(finished.take()) {
+                    match work {
+                        Work::Batch(batch) => runner.run(batch),
+                        Work::Measure => runner.measure(&sample),
+                    }
                     finished = Some(runner);
                 }
                 drop(thread_guard);
@@ -221,7 +233,12 @@ impl Batcher {
 
     /// Returns the largest number of rows in a batch: the configured one, else the measured efficient size.
     pub fn max_batch_rows(&self) -> usize {
-        self.max_batch_rows
+        self.sizes.max_batch_rows()
+    }
+
+    /// Returns the lowest costs that were measured.
+    pub fn costs(&self) -> BatchCosts {
+        self.sizes.costs()
     }
 
     /// Returns the current state of the queue.
@@ -246,7 +263,7 @@ impl Batcher {
             )));
         }
         let (reply, answer) = oneshot::channel();
-        let by = if rows <= self.inline_rows { RunBy::Inline } else { RunBy::Worker };
+        let by = if rows <= self.sizes.inline_rows() { RunBy::Inline } else { RunBy::Worker };
         self.queue.push(PendingRequest { values, texts, rows, submitted, reply }, by).inspect_err(
             |error| match error {
                 SubmitError::QueueFull { .. } => self.monitor.inference().rejected(RejectReason::QueueFull),
@@ -275,7 +292,7 @@ impl Batcher {
         let guard = InlineGuard(&self.queue);
         tokio::task::yield_now().await;
         std::mem::forget(guard);
-        if let Some((mut runner, batch)) = self.queue.try_take(self.inline_rows) {
+        if let Some((mut runner, batch)) = self.queue.try_take(self.sizes.inline_rows()) {
             let _guard = self.threads.enter();
             runner.run(batch);
             drop(runner);

@@ -3,16 +3,20 @@
 mod error;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use onnward_quality::drift::{Drift, DriftConfig};
 use onnward_quality::estimate::Estimator;
 use onnward_repository::FetchedModel;
 use onnward_rows::RowParser;
+use onnward_runtime::verify::Decoded;
 use onnward_runtime::{ModelFile, VerifiedModel, Verifier};
 use onnward_schemas::{Manifest, Metadata};
 use onnward_telemetry::metrics::Metrics;
 
-pub use self::error::{LoadError, LoadStep};
+pub use onnward_runtime::verify::LoadStep;
+
+pub use self::error::LoadError;
 use crate::batcher::{Batcher, BatchingConfig, RowWidth};
 use crate::monitor::Monitor;
 use crate::registry::ServingModel;
@@ -85,14 +89,53 @@ impl Loader {
     /// # Errors
     /// Those of [`Loader::load`].
     pub fn verify(&self, name: &str, fetched: &FetchedModel) -> Result<VerifiedModel, LoadError> {
-        let file = ModelFile {
-            bytes: &fetched.bytes,
-            sha256: fetched.manifest.sha256.as_str().into(),
-            fingerprint: fetched.manifest.fingerprint.as_deref(),
-            config: fetched.config.as_deref(),
-        };
+        match self.begin(name, fetched)? {
+            Verification::Done(verified) => Ok(*verified),
+            Verification::NeedsIsolatedTest(mut decoded) => {
+                self.test_isolated(name, fetched, &mut decoded, &AtomicBool::new(false))?;
+                self.finish(name, fetched, *decoded)
+            }
+        }
+    }
+
+    /// Verifies a version, unless it must first be tested in a process of its own.
+    ///
+    /// # Errors
+    /// Those of [`Loader::load`].
+    pub fn begin(&self, name: &str, fetched: &FetchedModel) -> Result<Verification, LoadError> {
+        let decoded = self.verifier.decode(name, &file_of(fetched))?;
+        if decoded.needs_isolated_test() {
+            return Ok(Verification::NeedsIsolatedTest(Box::new(decoded)));
+        }
+        Ok(Verification::Done(Box::new(self.finish(name, fetched, decoded)?)))
+    }
+
+    /// Tests a version in a process of its own, for as long as it may take, unless `cancelled` becomes true.
+    ///
+    /// # Errors
+    /// Those of [`Loader::load`].
+    pub fn test_isolated(
+        &self,
+        name: &str,
+        fetched: &FetchedModel,
+        decoded: &mut Decoded,
+        cancelled: &AtomicBool,
+    ) -> Result<(), LoadError> {
+        Ok(self.verifier.test_isolated(name, &file_of(fetched), decoded, cancelled)?)
+    }
+
+    /// Verifies a version that was tested.
+    ///
+    /// # Errors
+    /// Those of [`Loader::load`].
+    pub fn finish(
+        &self,
+        name: &str,
+        fetched: &FetchedModel,
+        decoded: Decoded,
+    ) -> Result<VerifiedModel, LoadError> {
         let replayed = |succeeded| self.metrics.golden_replayed(name, succeeded);
-        Ok(self.verifier.verify_with(name, &file, &replayed)?)
+        Ok(self.verifier.verify_decoded(name, &file_of(fetched), decoded, &replayed)?)
     }
 
     /// Starts the workers of a verified version, with the priority of the calling thread. This is the second
@@ -107,7 +150,7 @@ impl Loader {
         manifest: &Manifest,
         verified: VerifiedModel,
     ) -> Result<ServingModel, LoadError> {
-        let VerifiedModel { backend, sessions, costs, comparison, description } = verified;
+        let VerifiedModel { backend, sessions, costs, sample, comparison, description, memory } = verified;
         let inference = self.metrics.inference(name, version, backend.name());
         let business = self.metrics.business(name, version, description.schema());
         let of_artifact = |metadata: &Metadata| {
@@ -119,8 +162,16 @@ impl Loader {
         let monitor = Arc::new(monitor.with_estimator(estimator));
         let width = RowWidth::of(description.schema());
         let threads = &self.verifier.threads;
-        let batcher =
-            Batcher::start(name, sessions, &costs, width, &self.batching, Arc::clone(&monitor), threads)?;
+        let batcher = Batcher::start_with_sample(
+            name,
+            sessions,
+            &costs,
+            width,
+            &self.batching,
+            Arc::clone(&monitor),
+            threads,
+            sample,
+        )?;
         let max_batch_rows = batcher.max_batch_rows();
         tracing::debug!(model = name, version, %backend, %costs, max_batch_rows, "measured batch costs");
         Ok(ServingModel {
@@ -133,10 +184,27 @@ impl Loader {
             parser: RowParser::new(description.schema().clone()),
             identity: Arc::new(ModelVersion::new(name, version, &manifest.sha256, description.schema())),
             description,
-            costs,
+            memory,
             monitor,
             batcher,
         })
+    }
+}
+
+/// How far [`Loader::begin`] has come.
+pub enum Verification {
+    /// The version is verified.
+    Done(Box<VerifiedModel>),
+    /// The version must be tested in a process of its own.
+    NeedsIsolatedTest(Box<Decoded>),
+}
+
+fn file_of(fetched: &FetchedModel) -> ModelFile<'_> {
+    ModelFile {
+        bytes: &fetched.bytes,
+        sha256: fetched.manifest.sha256.as_str().into(),
+        fingerprint: fetched.manifest.fingerprint.as_deref(),
+        config: fetched.config.as_deref(),
     }
 }
 

@@ -13,9 +13,9 @@ use arc_swap::ArcSwap;
 pub use onnward_repository::{DEFAULT_ALIAS, DecidedBy, Target};
 use onnward_rows::RowParser;
 use onnward_runtime::backend::BackendKind;
-use onnward_runtime::costs::BatchCosts;
 use onnward_runtime::cross_check::Comparison;
 use onnward_runtime::description::Description;
+use onnward_runtime::memory::MemoryReservation;
 use onnward_telemetry::metrics::ModelState;
 
 pub use self::model_entry::{FailedModel, LoadFailure, Loading, ModelEntry, RepositoryState, Serving, now};
@@ -42,8 +42,8 @@ pub struct ServingModel {
     pub description: Description,
     /// The parser of its rows in requests.
     pub parser: RowParser,
-    /// The measured batch costs of one of its sessions.
-    pub costs: BatchCosts,
+    /// The memory that it takes.
+    pub memory: MemoryReservation,
     /// The monitor of its predictions.
     pub monitor: Arc<Monitor>,
     /// The key of its stored predictions.

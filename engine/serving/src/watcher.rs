@@ -33,6 +33,9 @@ use crate::reload::ReloadRequest;
 /// The time that a start waits for the store before it uses the cache.
 const START_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The interval at which a wait for a model looks whether it is tested in a process of its own.
+const ISOLATED_CHECK_INTERVAL: Duration = Duration::from_millis(50);
+
 /// The settings of the polling of the repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WatchConfig {
@@ -73,8 +76,23 @@ pub struct WatcherContext {
     pub registry: Arc<Registry>,
     /// The metrics of polls and swaps.
     pub metrics: Arc<Metrics>,
+    /// The time in which a version must be opened and tested.
+    pub load_timeout: Duration,
     /// Permits for concurrent loads.
     pub load_permits: Semaphore,
+    /// Permits for concurrent tests of models in processes of their own.
+    pub isolation_permits: Semaphore,
+}
+
+impl WatcherContext {
+    /// Notes that no version is being opened, for an engine that ends on purpose.
+    pub async fn forget_openings(&self) {
+        let mut known = self.last_known_good.lock().await;
+        if !known.opening.is_empty() {
+            known.opening.clear();
+            self.fetcher.save_last_known_good(&self.alias, &known).await;
+        }
+    }
 }
 
 /// Polls the repository until the process ends: periodically, and immediately on a reload request.
@@ -192,7 +210,7 @@ impl Poller {
     async fn start_from_cache(&mut self, why: &str) {
         let context = Arc::clone(&self.context);
         let records = context.last_known_good.lock().await.models.clone();
-        if records.is_empty() || self.generation > 0 {
+        if records.is_empty() || self.generation > 0 || !context.fetcher.keeps_artifacts() {
             return;
         }
         tracing::warn!(
@@ -296,15 +314,24 @@ impl Poller {
         error
     }
 
-    /// Completes once every model's task has reconciled what it was sent last.
+    /// Completes once every model's task has reconciled what it was sent last. A model that is being tested in
+    /// a process of its own is not waited for, since that takes as long as its file wants.
     fn reconciled(&self) -> impl Future<Output = ()> + Send + use<> {
-        let tasks = self.models.values();
-        let tasks: Vec<_> =
-            tasks.map(|task| (task.observed_generation.clone(), task.sent_generation)).collect();
+        let registry = Arc::clone(&self.context.registry);
+        let tasks = self.models.iter();
+        let tasks: Vec<_> = tasks
+            .map(|(name, task)| (name.clone(), task.observed_generation.clone(), task.sent_generation))
+            .collect();
         async move {
-            for (mut observed, sent) in tasks {
-                // A task that has ended has nothing left to do.
-                let _ = observed.wait_for(|observed| *observed >= sent).await;
+            for (name, mut observed, sent) in tasks {
+                let is_isolated = || registry.entry(&name).is_some_and(|entry| entry.is_isolated());
+                loop {
+                    tokio::select! {
+                        // A task that has ended has nothing left to do.
+                        _ = observed.wait_for(|observed| *observed >= sent) => break,
+                        () = tokio::time::sleep(ISOLATED_CHECK_INTERVAL) => if is_isolated() { break },
+                    }
+                }
             }
         }
     }

@@ -159,7 +159,7 @@ const TABLES: &[Table] = &[
                 "backend",
                 "\"auto\"",
                 "The runtime: onnxruntime, tract or auto. auto uses ONNX Runtime if its library is \
-                 found, except for models that tract scores in half the time or less; without the library \
+                 found, except for forests, which tract scores several times as fast; without the library \
                  it uses tract.",
             ),
             Key::optional(
@@ -231,8 +231,8 @@ const TABLES: &[Table] = &[
             Key::optional(
                 "folder",
                 "\"/var/cache/onnward\"",
-                "The cache folder of downloaded models; by default ~/.cache/onnward for an object store, \
-                 and none for a local folder.",
+                "The cache folder of downloaded models; by default ~/.cache/onnward, which for a local folder \
+                 only keeps which versions were served.",
             ),
             Key::new(
                 "max_bytes",
@@ -260,6 +260,26 @@ const TABLES: &[Table] = &[
                 .within(1..=ModelBounds::LARGEST.max_tree_depth as u64),
             Key::new("max_features", "10000", "Maximum number of features of a model.")
                 .within(1..=ModelBounds::LARGEST.max_features as u64),
+            Key::optional(
+                "memory",
+                "4294967296",
+                "Maximum memory of all models together, in bytes, with those that are being loaded. The limit \
+                 of the container or the machine holds without this key.",
+            )
+            .within(1 << 20..=(u64::MAX >> 1)),
+            Key::new(
+                "isolated_memory",
+                "536870912",
+                "Maximum memory of a process in which a model is opened, and perhaps scored, because its file \
+                 does not bound what it takes.",
+            )
+            .within(128 << 20..=(u64::MAX >> 1)),
+            Key::new(
+                "load_timeout_ms",
+                "120000",
+                "Time in which a version must be opened and tested. After it the version is refused.",
+            )
+            .within(1000..=DAY_MS),
         ],
     },
     Table {

@@ -1,10 +1,12 @@
+use std::time::Duration;
+
 use onnward_onnx::ModelBounds;
 use serde::Deserialize;
 
 use super::error::Invalid;
-use super::value::{count, within};
+use super::value::{count, duration, within};
 
-/// The size limits of a model file and its graph.
+/// The limits of models.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawModels {
@@ -13,16 +15,37 @@ pub struct RawModels {
     max_tree_nodes: u64,
     max_tree_depth: u64,
     max_features: u64,
+    memory: Option<u64>,
+    isolated_memory: u64,
+    load_timeout_ms: u64,
+}
+
+/// The limits of models: of their files, in memory, and of loads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelsConfig {
+    /// The limits of a model file and its graph.
+    pub bounds: ModelBounds,
+    /// The memory of all models together, in bytes.
+    pub memory: Option<u64>,
+    /// The memory of an isolated process, in bytes.
+    pub isolated_memory: u64,
+    /// The time in which a model must be opened and tested.
+    pub load_timeout: Duration,
 }
 
 impl RawModels {
-    pub fn validate(self) -> Result<ModelBounds, Invalid> {
-        Ok(ModelBounds {
-            max_bytes: within("models.max_bytes", self.max_bytes)?,
-            max_nodes: count("models.max_nodes", self.max_nodes)?,
-            max_tree_nodes: count("models.max_tree_nodes", self.max_tree_nodes)?,
-            max_tree_depth: count("models.max_tree_depth", self.max_tree_depth)?,
-            max_features: count("models.max_features", self.max_features)?,
+    pub fn validate(self) -> Result<ModelsConfig, Invalid> {
+        Ok(ModelsConfig {
+            bounds: ModelBounds {
+                max_bytes: within("models.max_bytes", self.max_bytes)?,
+                max_nodes: count("models.max_nodes", self.max_nodes)?,
+                max_tree_nodes: count("models.max_tree_nodes", self.max_tree_nodes)?,
+                max_tree_depth: count("models.max_tree_depth", self.max_tree_depth)?,
+                max_features: count("models.max_features", self.max_features)?,
+            },
+            memory: self.memory.map(|bytes| within("models.memory", bytes)).transpose()?,
+            isolated_memory: within("models.isolated_memory", self.isolated_memory)?,
+            load_timeout: duration("models.load_timeout_ms", self.load_timeout_ms)?,
         })
     }
 }

@@ -3,6 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use onnward_http::settings::{AccessLogConfig, AllowedHosts, Rate};
 use onnward_http::tls::TlsVersion;
 
+use onnward_onnx::ModelBounds;
+
 use super::*;
 
 fn load(toml: &str, variables: &[(&str, &str)], flags: &Flags) -> Result<Config, String> {
@@ -259,7 +261,7 @@ fn the_table_has_every_key_that_is_read() {
 #[test]
 fn the_defaults_of_the_parts_are_those_of_the_table() {
     let config = load("", &[], &with_repository()).unwrap();
-    assert_eq!(config.models, ModelBounds::default());
+    assert_eq!(config.models.bounds, ModelBounds::default());
     assert_eq!(config.metrics, MetricsConfig::default());
     assert_eq!(config.http.access_log, AccessLogConfig::default());
     assert_eq!(config.limits, LimitsConfig::default());

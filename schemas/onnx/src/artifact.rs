@@ -2,7 +2,8 @@ use onnward_schemas::{Metadata, MetadataError};
 use prost::Message;
 use thiserror::Error;
 
-use crate::bounds::{BoundsError, ModelBounds, decode_model_within};
+use crate::bounds::{BoundsError, MemoryDemand, ModelBounds, decode_model_within};
+use crate::forest::{ForestSlices, TreeLists, forest_splits};
 use crate::metadata::{properties_of, read_properties};
 use crate::proto::{ModelProto, StringStringEntryProto};
 use crate::subgraph::subgraph_from_features;
@@ -214,5 +215,40 @@ impl Artifact {
     /// [`ArtifactError::Inconsistent`] if the graph has no such subgraph.
     pub fn encode_subgraph(&self) -> Result<Vec<u8>, ArtifactError> {
         Ok(subgraph_from_features(&self.model, self.metadata.schema.features.len())?.encode_to_vec())
+    }
+
+    /// Returns how the memory of the graph's values is bounded.
+    pub fn memory_demand(&self) -> MemoryDemand {
+        self.model.graph.as_ref().map_or(MemoryDemand::Bounded, MemoryDemand::of)
+    }
+
+    /// Returns the number of splits of the graph's forests.
+    pub fn forest_splits(&self) -> usize {
+        self.model.graph.as_ref().map_or(0, forest_splits)
+    }
+
+    /// Takes the lists of the forests out of the graph, as [`TreeLists::take_from`] does. What is encoded
+    /// afterwards runs only where the operator finds them by [`TAKEN_FOREST`](crate::TAKEN_FOREST).
+    pub fn take_forests(&mut self) -> Vec<TreeLists> {
+        TreeLists::take_from(&mut self.model)
+    }
+
+    /// Splits the subgraph by the trees of its forest, into models of at most `max_splits` splits. `forest` is
+    /// what [`Artifact::take_forests`] has returned for a graph with one forest.
+    ///
+    /// # Errors
+    /// Those of [`Artifact::encode_subgraph`].
+    pub fn forest_slices<'a>(
+        &self,
+        forest: &'a TreeLists,
+        max_splits: usize,
+    ) -> Result<ForestSlices<'a>, ArtifactError> {
+        let subgraph = subgraph_from_features(&self.model, self.metadata.schema.features.len())?;
+        Ok(ForestSlices::new(subgraph, forest, max_splits))
+    }
+
+    /// Returns the metadata alone, without the graph.
+    pub fn into_metadata(self) -> Metadata {
+        self.metadata
     }
 }

@@ -5,6 +5,7 @@
 //! tensors ([`tensor`]), trees ([`trees`]), and tensors that the graph itself creates ([`sizes`]). What a
 //! graph computes while it runs cannot all be told from the file.
 
+mod demand;
 mod error;
 mod graph;
 mod sizes;
@@ -15,6 +16,7 @@ mod wire;
 use onnward_schemas::Schema;
 use prost::Message;
 
+pub use self::demand::MemoryDemand;
 pub use self::error::BoundsError;
 use crate::artifact::ArtifactError;
 use crate::proto::ModelProto;
@@ -111,6 +113,16 @@ impl ModelBounds {
             return Ok(());
         }
         Err(BoundsError::TooMany { what: "bytes", found: bytes, limit, key: Some("models.max_bytes") })
+    }
+
+    /// Returns how many bytes a file takes when it is decoded, beside its own.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Bounds`] for a file that is too large, or would take many times its size;
+    /// [`ArtifactError::NotOnnx`].
+    pub fn decoded_bytes(&self, file: &[u8]) -> Result<u64, ArtifactError> {
+        self.check_size(file.len() as u64)?;
+        wire::scan(file, self).map(|bytes| bytes as u64)
     }
 
     /// Refuses a schema of too many features or categories.

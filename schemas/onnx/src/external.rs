@@ -21,7 +21,7 @@ pub use self::config::{ActivationConfig, ExternalConfig, InputsConfig, OutputCon
 pub use self::error::ExternalError;
 pub use self::inputs::{Element, ExternalInput};
 use crate::artifact::ArtifactError;
-use crate::bounds::{ModelBounds, decode_model_within};
+use crate::bounds::{MemoryDemand, ModelBounds, decode_model_within};
 use crate::probability::ProbabilityOutput;
 use crate::proto::ModelProto;
 use crate::subgraph::{Needed, needed_for};
@@ -154,5 +154,22 @@ impl ExternalModel {
     /// other outputs alone. Such a node is a ZipMap, which makes a map of every row.
     pub fn encode(&self) -> Vec<u8> {
         self.model.encode_to_vec()
+    }
+
+    /// Returns how the memory of the graph's values is bounded.
+    pub fn memory_demand(&self) -> MemoryDemand {
+        self.model.graph.as_ref().map_or(MemoryDemand::Bounded, MemoryDemand::of)
+    }
+
+    /// Returns the number of nodes of all decision trees.
+    pub fn tree_nodes(&self) -> usize {
+        let nodes = self.model.graph.iter().flat_map(|graph| &graph.node);
+        let columns = nodes.flat_map(|node| &node.attribute).filter(|one| one.name() == "nodes_featureids");
+        columns.map(|columns| columns.ints.len()).sum()
+    }
+
+    /// Encodes the graph as [`ExternalModel::encode`] does, and frees it.
+    pub fn take_file(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.model).encode_to_vec()
     }
 }

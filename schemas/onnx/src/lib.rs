@@ -6,6 +6,7 @@
 mod artifact;
 mod bounds;
 mod external;
+mod forest;
 mod metadata;
 mod probability;
 /// The messages of ONNX, generated from its own definition.
@@ -14,9 +15,10 @@ pub mod proto;
 mod subgraph;
 
 pub use artifact::{Artifact, ArtifactError, FEATURES, LABEL, PROBABILITIES, decode_model};
-pub use bounds::{BoundsError, ModelBounds};
+pub use bounds::{BoundsError, MemoryDemand, ModelBounds};
 pub use external::{
     ActivationConfig, Element, ExternalConfig, ExternalError, ExternalInput, ExternalModel, InputsConfig,
     OutputConfig,
 };
+pub use forest::{ForestSlices, TAKEN_FOREST, TreeLists};
 pub use probability::{Activation, ProbabilityOutput};

@@ -53,6 +53,11 @@ impl Cache {
         Ok(cache)
     }
 
+    /// Returns whether the cache keeps artifacts. One of no bytes only keeps which versions are served.
+    pub fn keeps_artifacts(&self) -> bool {
+        self.max_bytes > 0
+    }
+
     /// Reads the artifact with this digest, of at most `limit` bytes. A file with another digest is removed.
     pub(crate) fn read(&self, digest: &str, limit: u64) -> Option<Vec<u8>> {
         let path = self.object_path(digest)?;
@@ -75,6 +80,9 @@ impl Cache {
     pub(crate) fn keep(&self, digest: &str, bytes: &[u8]) {
         let Some(path) = self.object_path(digest) else { return };
         let size = bytes.len() as u64;
+        if !self.keeps_artifacts() {
+            return;
+        }
         if size > self.max_bytes {
             let max_bytes = self.max_bytes;
             tracing::warn!(digest, size, max_bytes, "an artifact is larger than the cache and is not kept");

@@ -101,6 +101,20 @@ pub enum RepositoryError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// There is no memory to read an artifact.
+    #[error("{path} is not read: {reason}")]
+    NoMemory {
+        /// The file.
+        path: String,
+        /// The figures, and the remedy.
+        reason: String,
+    },
+    /// A path is a pipe, a socket or a device.
+    #[error("{path} is not a regular file: replace it, or remove the version")]
+    NotAFile {
+        /// The path.
+        path: String,
+    },
     /// A manifest or a pointer's entry cannot be parsed.
     #[error("{path} is invalid: {source}")]
     Malformed {
@@ -224,7 +238,7 @@ impl RepositoryError {
     pub fn is_transient(&self) -> bool {
         use object_store::Error;
         match self {
-            Self::NotFound { .. } | Self::Timeout { .. } => true,
+            Self::NotFound { .. } | Self::Timeout { .. } | Self::NoMemory { .. } => true,
             Self::Read { source, .. } | Self::Write { source, .. } => matches!(
                 source,
                 Error::Generic { .. }

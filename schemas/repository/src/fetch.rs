@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -72,6 +73,17 @@ pub struct Fetcher {
     repository: Repository,
     cache: Option<Cache>,
     max_model_bytes: u64,
+    admission: Admission,
+}
+
+/// Decides by its size whether an artifact is read.
+#[derive(Clone)]
+struct Admission(Arc<dyn Fn(u64) -> Result<(), String> + Send + Sync>);
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Admission")
+    }
 }
 
 /// The small files of a version.
@@ -86,7 +98,14 @@ impl Fetcher {
     /// Creates a fetcher for `repository` that keeps artifacts in `cache` and refuses any of more than
     /// `max_model_bytes`.
     pub fn new(repository: Repository, cache: Option<Cache>, max_model_bytes: u64) -> Self {
-        Self { repository, cache, max_model_bytes }
+        Self { repository, cache, max_model_bytes, admission: Admission(Arc::new(|_| Ok(()))) }
+    }
+
+    /// Asks `admit` before an artifact is read: with its size in bytes, and for the reason to refuse it. It is
+    /// retried later, since memory may be free then.
+    #[must_use]
+    pub fn with_admission(self, admit: impl Fn(u64) -> Result<(), String> + Send + Sync + 'static) -> Self {
+        Self { admission: Admission(Arc::new(admit)), ..self }
     }
 
     /// Reads a version and checks the artifact against its manifest. An artifact that is in the cache is not
@@ -171,6 +190,11 @@ impl Fetcher {
         }
     }
 
+    /// Returns whether served versions can be read without the store.
+    pub fn keeps_artifacts(&self) -> bool {
+        self.cache.as_ref().is_some_and(Cache::keeps_artifacts)
+    }
+
     /// Loads what [`Fetcher::save_last_known_good`] saved last for this repository and alias, in this engine
     /// or in another that shares the cache. A failure is logged as a warning.
     pub async fn load_last_known_good(&self, alias: &str) -> Option<LastKnownGood> {
@@ -182,10 +206,11 @@ impl Fetcher {
     /// Refuses an artifact that is too large by its manifest, before any of it is read.
     fn check_size(&self, model: &str, version: u64, manifest: &Manifest) -> Result<(), RepositoryError> {
         let (size, limit) = (manifest.size_bytes, self.max_model_bytes);
-        if size <= limit {
-            return Ok(());
+        if size > limit {
+            return Err(RepositoryError::ModelTooLarge { path: model_path(model, version), size, limit });
         }
-        Err(RepositoryError::ModelTooLarge { path: model_path(model, version), size, limit })
+        (self.admission.0)(size)
+            .map_err(|reason| RepositoryError::NoMemory { path: model_path(model, version), reason })
     }
 
     /// Returns the artifact from the cache, where it is there.
@@ -261,6 +286,7 @@ impl Repository {
     ) -> Result<Vec<u8>, RepositoryError> {
         let path = model_path(model, version);
         let size = manifest.size_bytes;
+        self.check_regular(&path).await?;
         let found = match self.store.get(&Path::from(path.as_str())).await {
             Err(object_store::Error::NotFound { .. }) => {
                 return Err(RepositoryError::Mismatch { path, what: "it does not exist".to_owned() });

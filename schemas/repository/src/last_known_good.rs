@@ -13,11 +13,24 @@ use crate::watch::{DecidedBy, Target};
 const FORMAT: u32 = 1;
 const MAX_STATE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The versions that an engine serves.
+/// What an engine serves, and what it is opening.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastKnownGood {
     /// The models, by name.
     pub models: BTreeMap<String, CacheRecord>,
+    /// The versions that are being opened, by model. After a start these are the versions that the process was
+    /// opening when it ended.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub opening: BTreeMap<String, OpeningRecord>,
+}
+
+/// A version that is being opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpeningRecord {
+    /// The version.
+    pub version: u64,
+    /// How often it has been opened without an end, this time included.
+    pub attempts: u32,
 }
 
 /// A version that an engine serves, without the artifact, which the cache holds under its digest.

@@ -41,7 +41,7 @@ pub use error::RepositoryError;
 pub use fetch::{FetchedModel, Fetcher};
 pub use folder::make_writable;
 pub use inventory::{AliasStatus, ModelStatus, PinStatus, VersionStatus};
-pub use last_known_good::{CacheRecord, LastKnownGood};
+pub use last_known_good::{CacheRecord, LastKnownGood, OpeningRecord};
 pub use pointer::{Move, Pointer, PointerChange};
 pub use publish::{NewVersion, Published};
 pub use signature::{

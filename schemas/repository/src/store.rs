@@ -186,6 +186,20 @@ impl Repository {
         }
     }
 
+    /// Refuses a path of a local folder that is no regular file. Opening a pipe waits for a writer, and a
+    /// device never ends.
+    pub(crate) async fn check_regular(&self, path: &str) -> Result<(), RepositoryError> {
+        let Some(root) = &self.root else { return Ok(()) };
+        let file = root.join(path);
+        // What does not exist is reported by whoever reads it.
+        let is_special =
+            move || std::fs::metadata(file).is_ok_and(|found| !found.is_file() && !found.is_dir());
+        match tokio::task::spawn_blocking(is_special).await {
+            Ok(true) => Err(RepositoryError::NotAFile { path: path.to_owned() }),
+            _ => Ok(()),
+        }
+    }
+
     /// Returns whether an error in reading a file that was just listed means that the whole store is down. An
     /// unreadable file of a local disk, or a file that a store refuses to return, does not affect the others.
     pub(crate) fn is_down(&self, error: &RepositoryError) -> bool {
@@ -200,6 +214,7 @@ impl Repository {
     /// Reads a file of at most `limit` bytes.
     pub(crate) async fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, RepositoryError> {
         let fail = |source| self.reading(path, source);
+        self.check_regular(path).await?;
         let found = self.store.get(&Path::from(path)).await.map_err(fail)?;
         let size = found.meta.size;
         if size > limit {

@@ -148,7 +148,8 @@ async fn what_was_served_last_is_loaded_without_the_store(place: Place) {
     let fetched = fetcher.fetch("churn", 1).await.unwrap();
     let target = Target { version: 1, decided_by: DecidedBy::Alias { alias: DEFAULT_ALIAS.to_owned() } };
     let model = CacheRecord::new(target, &fetched);
-    let served = LastKnownGood { models: [("churn".to_owned(), model.clone())].into() };
+    let models = [("churn".to_owned(), model.clone())].into();
+    let served = LastKnownGood { models, ..LastKnownGood::default() };
     fetcher.save_last_known_good(DEFAULT_ALIAS, &served).await;
 
     store.set_down(true);

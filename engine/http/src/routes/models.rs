@@ -107,7 +107,7 @@ struct ServedInfo<'a> {
     /// The reason why the runtime is not verified on this model, if it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     unproven: Option<&'static str>,
-    batching: Batching<'a>,
+    batching: Batching,
     fingerprint: String,
     schema: &'a Schema,
     #[serde(flatten)]
@@ -116,11 +116,11 @@ struct ServedInfo<'a> {
 
 /// The batching of requests.
 #[derive(Serialize)]
-struct Batching<'a> {
+struct Batching {
     /// The maximum number of rows in a batch.
     max_batch_rows: usize,
     /// The cost of a row by batch size, measured when the model was loaded.
-    costs: &'a BatchCosts,
+    costs: BatchCosts,
 }
 
 /// The metadata in a model's file.
@@ -236,7 +236,10 @@ impl<'a> ServedInfo<'a> {
             family: description.family(),
             golden_rows: description.golden_rows(),
             unproven: description.unproven(),
-            batching: Batching { max_batch_rows: model.batcher.max_batch_rows(), costs: &model.costs },
+            batching: Batching {
+                max_batch_rows: model.batcher.max_batch_rows(),
+                costs: model.batcher.costs(),
+            },
             fingerprint: description.schema().fingerprint(),
             schema: description.schema(),
             said,

@@ -101,7 +101,7 @@ async fn a_body_that_does_not_come_is_408() {
     let mut engine = Engine::ready();
     engine.config.request_timeout = Duration::from_millis(1);
     let (address, _server) = listen(&engine).await;
-    let answer = read_to_end(connect(address, &post("{", 100)).await).await;
+    let answer = read_response(&mut connect(address, &post("{", 100)).await).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
 

@@ -1,11 +1,41 @@
 //! A forest of decision trees, in the form that scores faster.
 
 mod bitvectors;
+mod lists;
 mod paths;
 mod quick_scorer;
 
+use std::sync::Arc;
+
+use onnward_onnx::TreeLists;
 use paths::Paths;
 use quick_scorer::QuickScorer;
+
+use self::lists::trees_of;
+
+/// The forests that were taken out of a graph, by their index there.
+#[derive(Debug, Clone, Default)]
+pub struct Forests(pub Arc<[Arc<Forest>]>);
+
+impl Forests {
+    /// Packs the forests and frees their lists one by one. `None` if one is not well formed.
+    pub fn pack(lists: Vec<TreeLists>) -> Option<Self> {
+        let pack = |lists: TreeLists| {
+            // A tree has a leaf more than it has splits.
+            let nodes = 2 * lists.splits() + lists.roots.len();
+            let columns = lists.columns.iter().max().map_or(0, |most| *most as usize + 1);
+            let paths = Paths::of(columns, nodes, trees_of(&lists))?;
+            drop(lists);
+            Some(Arc::new(Forest::from(paths)))
+        };
+        Some(Self(lists.into_iter().map(pack).collect::<Option<Vec<_>>>()?.into()))
+    }
+
+    /// Returns how many bytes the forests take.
+    pub fn bytes(&self) -> usize {
+        self.0.iter().map(|forest| forest.bytes()).sum()
+    }
+}
 
 /// A node of a tree as it is read; the root is the tree's first node.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,8 +59,15 @@ pub enum Forest {
 impl Forest {
     /// Creates a forest from trees. `None` if there is no tree, or if one is not well formed.
     pub fn new(trees: &[Vec<TreeNode>]) -> Option<Self> {
-        let paths = Paths::new(trees)?;
-        Some(QuickScorer::of(&paths).map_or(Self::Paths(paths), Self::QuickScorer))
+        Paths::new(trees).map(Self::from)
+    }
+
+    /// Returns how many bytes the forest takes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Paths(paths) => paths.bytes(),
+            Self::QuickScorer(scorer) => scorer.bytes(),
+        }
     }
 
     /// Returns the number of columns that a row must have.
@@ -48,6 +85,12 @@ impl Forest {
             Self::Paths(paths) => paths.sums(matrix, width),
             Self::QuickScorer(scorer) => scorer.sums(matrix, width),
         }
+    }
+}
+
+impl From<Paths> for Forest {
+    fn from(paths: Paths) -> Self {
+        QuickScorer::of(&paths).map_or(Self::Paths(paths), Self::QuickScorer)
     }
 }
 

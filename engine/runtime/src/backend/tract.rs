@@ -9,7 +9,7 @@ use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_hir::infer::InferenceModelExt;
 
 use super::{
-    Backend, BackendError, BackendKind, Batch, Input, InputValues, Session, TEXTS_UNSUPPORTED,
+    Backend, BackendError, BackendKind, Batch, Input, InputValues, PackedGraph, Session, TEXTS_UNSUPPORTED,
     read_probabilities, tract_forest,
 };
 
@@ -29,9 +29,10 @@ impl Tract {
         Self { reader }
     }
 
-    fn read(&self, model: &[u8], probability: &ProbabilityOutput) -> TractResult<TractSession> {
-        let mut bytes = model;
-        let mut graph = self.reader.model_for_read(&mut bytes)?;
+    fn read(&self, packed: &PackedGraph, probability: &ProbabilityOutput) -> TractResult<TractSession> {
+        let mut bytes = packed.bytes.as_slice();
+        let graph = tract_forest::with_forests(&packed.forests, || self.reader.model_for_read(&mut bytes));
+        let mut graph = graph?;
         let outputs = graph.output_outlets()?.to_vec();
         let named = |outlet: &OutletId| graph.outlet_label(*outlet) == Some(&probability.name);
         let Some(output) = outputs.iter().copied().find(named) else {
@@ -61,7 +62,20 @@ impl Backend for Tract {
         model: &[u8],
         output: &ProbabilityOutput,
     ) -> Result<Box<dyn Session>, BackendError> {
-        let session = catch_panic(|| self.read(model, output));
+        let packed = PackedGraph::decode(model).map_err(|reason| BackendError::open(KIND, reason))?;
+        self.open_packed(&packed, output)
+    }
+
+    fn packs_forests(&self) -> bool {
+        true
+    }
+
+    fn open_packed(
+        &self,
+        graph: &PackedGraph,
+        output: &ProbabilityOutput,
+    ) -> Result<Box<dyn Session>, BackendError> {
+        let session = catch_panic(|| self.read(graph, output));
         Ok(Box::new(session.map_err(|reason| BackendError::open(KIND, reason))?))
     }
 }

@@ -2,9 +2,14 @@
 //!
 //! tract's own operator visits every leaf of every tree, and tract has none for ai.onnx.ml 5. These run
 //! forests as the exporter writes them (`BRANCH_LEQ`, sums of leaf weights) and leave all others to tract.
+//! The lists of a `TreeEnsemble` are taken out of the graph before tract reads it, since it would hold
+//! several copies of them.
 
 mod read;
 
+use std::cell::RefCell;
+
+use onnward_onnx::TAKEN_FOREST;
 use tract_onnx::Onnx;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -13,7 +18,7 @@ use tract_onnx::tract_core::ops::change_axes::AxisOp;
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 use tract_onnx::tract_hir::internal::*;
 
-use super::forest::Forest;
+use super::forest::{Forest, Forests};
 
 const CLASSIFIER: &str = "TreeEnsembleClassifier";
 const ENSEMBLE: &str = "TreeEnsemble";
@@ -43,9 +48,25 @@ fn read_classifier(context: &ParsingContext, node: &NodeProto) -> TractResult<Re
     }
 }
 
-fn read_ensemble(context: &ParsingContext, node: &NodeProto) -> TractResult<Read> {
-    match read::ensemble(context, node)? {
-        Some(forest) => Ok((expand(TreesOp { forest: forest.into(), has_label: false }), vec![])),
+thread_local! {
+    /// The forests of the graph that this thread reads, since tract passes nothing else to an operator's
+    /// reader.
+    static FORESTS: RefCell<Option<Forests>> = const { RefCell::new(None) };
+}
+
+/// Reads a graph, in which operators find these forests.
+pub fn with_forests<T>(forests: &Forests, read: impl FnOnce() -> T) -> T {
+    FORESTS.set(Some(forests.clone()));
+    let result = read();
+    FORESTS.take();
+    result
+}
+
+fn read_ensemble(_: &ParsingContext, node: &NodeProto) -> TractResult<Read> {
+    let index = node.get_attr_opt::<i64>(TAKEN_FOREST)?.and_then(|index| usize::try_from(index).ok());
+    let find = |index: usize| FORESTS.with_borrow(|forests| forests.as_ref()?.0.get(index).cloned());
+    match index.and_then(find) {
+        Some(forest) => Ok((expand(TreesOp { forest, has_label: false }), vec![])),
         None => {
             bail!(
                 "tract runs {ENSEMBLE} only as onnward-exporter writes it: install ONNX Runtime to serve others"

@@ -5,6 +5,8 @@ use super::SmokeTestError;
 use crate::backend::{BackendError, BackendKind};
 use crate::cross_check::Disagreement;
 use crate::golden::GoldenError;
+use crate::isolation::IsolationError;
+use crate::memory::MemoryError;
 
 /// The reason why a model is not verified.
 #[derive(Debug, Error)]
@@ -48,6 +50,12 @@ pub enum VerifyError {
     /// Two backends disagree.
     #[error(transparent)]
     CrossCheck(#[from] Box<Disagreement>),
+    /// The model does not fit into memory.
+    #[error("the model does not fit: {0}")]
+    Memory(#[from] MemoryError),
+    /// It does not run in a process of its own.
+    #[error("the model cannot be served: {0}")]
+    Isolated(#[from] IsolationError),
     /// No backend is available.
     #[error("no backend is available")]
     NoBackend,

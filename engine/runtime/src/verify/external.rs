@@ -1,16 +1,15 @@
 //! External ONNX files have no golden rows to verify them on, so a smoke test runs them on the example of their
 //! `config.toml`, or else on generated rows.
 
-use std::time::Instant;
-
 use onnward_onnx::ExternalModel;
 use onnward_schemas::GoldenValue;
 use thiserror::Error;
 
 use super::{ModelFile, VerifiedModel, Verifier, VerifyError, warm_up_sizes};
 use crate::backend::{Backend, BackendError, BackendKind, ExternalSession, Session, clamp_probability};
-use crate::costs::BatchCosts;
+use crate::costs::measure_costs;
 use crate::description::{Description, ExternalDescription, UNPROVEN};
+use crate::memory::MemoryReservation;
 
 /// The tolerance between the probability of a single row and of the same row in a batch. Matrix kernels add
 /// in another order if there are more rows.
@@ -60,15 +59,18 @@ pub enum SmokeTestError {
 pub(super) fn verify(
     verifier: &Verifier,
     name: &str,
+    mut model: ExternalModel,
     file: &ModelFile<'_>,
+    mut memory: MemoryReservation,
 ) -> Result<VerifiedModel, VerifyError> {
-    let model = ExternalModel::decode_within(name, file.bytes, file.config, &verifier.bounds)?;
-    let bytes = model.encode();
+    let [opening, open] = super::graphs::open_bytes(file.bytes.len(), model.tree_nodes());
+    memory.grow(memory.bytes().saturating_add(opening))?;
+    let bytes = model.take_file();
     let mut errors = Vec::new();
     for backend in &verifier.backends {
         match ExternalSession::open(backend.as_ref(), &model, &bytes) {
             Ok(session) => {
-                let verified = verify_on(verifier, backend.as_ref(), &bytes, &model, session)?;
+                let verified = verify_on(verifier, backend.as_ref(), &bytes, &model, session, memory, open)?;
                 log_interpretation(name, &model);
                 return Ok(verified);
             }
@@ -91,7 +93,7 @@ pub fn smoke_test(backend: &dyn Backend, model: &ExternalModel, bytes: &[u8]) ->
 }
 
 /// Logs how the file is interpreted.
-fn log_interpretation(name: &str, model: &ExternalModel) {
+pub(super) fn log_interpretation(name: &str, model: &ExternalModel) {
     let fields: Vec<&str> = model.schema.features.iter().map(|feature| feature.name.as_str()).collect();
     tracing::warn!(
         model = name,
@@ -110,27 +112,38 @@ fn verify_on(
     bytes: &[u8],
     model: &ExternalModel,
     mut session: ExternalSession,
+    mut memory: MemoryReservation,
+    open_bytes: u64,
 ) -> Result<VerifiedModel, VerifyError> {
     let max_batch_rows = verifier.max_batch_rows;
     let tested = run_typical_rows(&mut session, backend.kind(), model)?;
     warm_up(&mut session, model, &tested.row, max_batch_rows)?;
-    let costs = BatchCosts::measure(|size| {
-        let start = Instant::now();
-        run(&mut session, model, &tested.row, size)?;
-        Ok::<_, VerifyError>(start.elapsed())
-    })?;
+    let sample = model.schema.encode_rows(std::slice::from_ref(&tested.row));
+    let (features, texts) = (model.schema.features.len(), model.schema.text_features().len());
+    let costs = measure_costs(&mut session, &sample, features, texts)
+        .map_err(|source| VerifyError::WarmUp { rows: sample.len, source })?;
     let mut sessions: Vec<Box<dyn Session>> = vec![Box::new(session)];
     while sessions.len() < verifier.sessions {
+        memory.grow(memory.bytes().saturating_add(open_bytes))?;
         let mut session = open(backend, model, bytes)?;
         warm_up(&mut session, model, &tested.row, max_batch_rows)?;
         sessions.push(Box::new(session));
     }
+    memory.loaded(open_bytes.saturating_mul(verifier.sessions as u64));
     let description = Description::External(Box::new(ExternalDescription {
         schema: model.schema.clone(),
         producer: model.producer.clone(),
         example: (tested.row, tested.probability),
     }));
-    Ok(VerifiedModel { backend: backend.kind(), sessions, costs, comparison: None, description })
+    Ok(VerifiedModel {
+        backend: backend.kind(),
+        sessions,
+        costs,
+        sample,
+        comparison: None,
+        description,
+        memory,
+    })
 }
 
 fn open(backend: &dyn Backend, model: &ExternalModel, bytes: &[u8]) -> Result<ExternalSession, VerifyError> {

@@ -1,11 +1,12 @@
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use onnward_telemetry::metrics::QueueState;
 use tokio::sync::oneshot;
 
 use super::runner::{ActiveRunner, BatchRunner};
+use super::sizes::BatchSizes;
 use super::{Scored, SubmitError};
 use crate::batcher::BatchingConfig;
 
@@ -43,13 +44,22 @@ pub struct Batch {
     pub rows: usize,
 }
 
+/// What a worker thread does next.
+#[derive(Debug)]
+pub enum Work {
+    /// It runs a batch.
+    Batch(Batch),
+    /// It measures the costs of batches again, while nothing is queued.
+    Measure,
+}
+
 /// A queue bounded by rows, because rows are the cost. It also holds the idle runners, so that taking a batch
 /// takes the session that runs it.
 #[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
     changed: Condvar,
-    max_batch_rows: usize,
+    sizes: Arc<BatchSizes>,
     max_queue_rows: usize,
     max_delay: Duration,
 }
@@ -64,10 +74,19 @@ struct State {
     /// The number of sleeping workers. Notifying none would still cost a system call.
     sleeping: usize,
     is_open: bool,
+    /// The time of the last request.
+    last_used: Instant,
+    /// How long nothing must have been queued before the costs are measured again, each time once.
+    idle_times: Vec<Duration>,
 }
 
 impl Queue {
-    pub fn new(config: &BatchingConfig, max_batch_rows: usize, runners: Vec<BatchRunner>) -> Self {
+    pub fn new(
+        config: &BatchingConfig,
+        sizes: Arc<BatchSizes>,
+        runners: Vec<BatchRunner>,
+        idle_times: &[Duration],
+    ) -> Self {
         let state = State {
             requests: VecDeque::new(),
             rows: 0,
@@ -75,11 +94,13 @@ impl Queue {
             needs_worker: false,
             sleeping: 0,
             is_open: true,
+            last_used: Instant::now(),
+            idle_times: idle_times.iter().rev().copied().collect(),
         };
         Self {
             state: Mutex::new(state),
             changed: Condvar::new(),
-            max_batch_rows,
+            sizes,
             max_queue_rows: config.max_queue_rows,
             max_delay: config.max_queue_delay,
         }
@@ -97,6 +118,7 @@ impl Queue {
             return Err(SubmitError::QueueFull { retry_after: RETRY_AFTER });
         }
         state.rows += request.rows;
+        state.last_used = request.submitted;
         state.requests.push_back(request);
         if by == RunBy::Worker {
             self.wake_worker(state);
@@ -134,12 +156,11 @@ impl Queue {
         self.wake_worker(self.lock());
     }
 
-    /// Waits for a batch, for worker threads. `finished` is the runner of their last batch, which is
-    /// returned.
+    /// Waits for work, for worker threads. `finished` is the runner of their last batch, which is returned.
     ///
     /// Takes up to `max_batch_rows` rows, at least one request, as soon as a request needs a worker. `None`
     /// once the queue is closed and empty.
-    pub fn take(&self, finished: Option<ActiveRunner<'_>>) -> Option<(ActiveRunner<'_>, Batch)> {
+    pub fn take(&self, finished: Option<ActiveRunner<'_>>) -> Option<(ActiveRunner<'_>, Work)> {
         let finished = finished.and_then(ActiveRunner::into_runner);
         let mut state = self.lock();
         state.idle.extend(finished);
@@ -152,6 +173,13 @@ impl Queue {
                 return None;
             }
             if state.requests.is_empty() || state.idle.is_empty() || !state.needs_worker {
+                if state.must_measure(Instant::now())
+                    && let Some(runner) = state.idle.pop()
+                {
+                    state.idle_times.pop();
+                    drop(state);
+                    return Some((ActiveRunner::new(self, runner), Work::Measure));
+                }
                 state = self.sleep(state);
                 continue;
             }
@@ -159,20 +187,20 @@ impl Queue {
                 state = self.wait_for_more(state);
             }
             if let Some(runner) = state.idle.pop() {
-                let batch = state.take(self.max_batch_rows);
+                let batch = state.take(self.sizes.max_batch_rows());
                 if state.needs_worker && !state.idle.is_empty() {
                     self.wake_worker(state);
                 } else {
                     drop(state);
                 }
-                return Some((ActiveRunner::new(self, runner), batch));
+                return Some((ActiveRunner::new(self, runner), Work::Batch(batch)));
             }
         }
     }
 
     /// Waits until a batch is full or its oldest request has waited for `max_delay`.
     fn wait_for_more<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        while state.is_open && state.rows < self.max_batch_rows {
+        while state.is_open && state.rows < self.sizes.max_batch_rows() {
             let waited = state.requests.front().map_or(self.max_delay, |oldest| oldest.submitted.elapsed());
             let Some(left) = self.max_delay.checked_sub(waited).filter(|left| !left.is_zero()) else { break };
             state.sleeping += 1;
@@ -184,7 +212,14 @@ impl Queue {
 
     fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         state.sleeping += 1;
-        state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state = match state.idle_times.last() {
+            None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            Some(idle) => {
+                // A little longer, so that the time has come afterwards.
+                let left = idle.saturating_sub(state.last_used.elapsed()) + Duration::from_millis(1);
+                self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
         state.sleeping -= 1;
         state
     }
@@ -237,6 +272,12 @@ impl Queue {
 }
 
 impl State {
+    /// Returns whether nothing has been queued for so long that the costs are to be measured again.
+    fn must_measure(&self, now: Instant) -> bool {
+        let idle = now.saturating_duration_since(self.last_used);
+        self.requests.is_empty() && self.idle_times.last().is_some_and(|time| idle >= *time)
+    }
+
     fn take(&mut self, max_rows: usize) -> Batch {
         let mut batch = Batch { requests: Vec::new(), cancelled: Vec::new(), rows: 0 };
         while let Some(request) =

@@ -6,9 +6,12 @@ use std::vec::IntoIter;
 
 use ndarray::ArrayView2;
 use onnward_runtime::backend::{self, Session};
+use onnward_runtime::costs::measure_costs;
+use onnward_schemas::Rows;
 use onnward_telemetry::metrics::Stage;
 
 use super::queue::{Batch, PendingRequest, Queue};
+use super::sizes::BatchSizes;
 use super::{RowWidth, Scored, SubmitError, Timings};
 use crate::monitor::Monitor;
 
@@ -16,7 +19,7 @@ use crate::monitor::Monitor;
 pub struct BatchRunner {
     session: Box<dyn Session>,
     width: RowWidth,
-    max_batch_rows: usize,
+    sizes: Arc<BatchSizes>,
     monitor: Arc<Monitor>,
     /// The batch's matrix, kept between batches.
     matrix: Vec<f32>,
@@ -28,10 +31,10 @@ impl BatchRunner {
     pub fn new(
         session: Box<dyn Session>,
         width: RowWidth,
-        max_batch_rows: usize,
+        sizes: Arc<BatchSizes>,
         monitor: Arc<Monitor>,
     ) -> Self {
-        Self { session, width, max_batch_rows, monitor, matrix: Vec::new(), texts: Vec::new() }
+        Self { session, width, sizes, monitor, matrix: Vec::new(), texts: Vec::new() }
     }
 
     /// Runs a batch and answers its requests.
@@ -57,6 +60,16 @@ impl BatchRunner {
                 // An answer wakes its client, which could panic too.
                 let _ = catch_unwind(AssertUnwindSafe(|| request.reply.send(Err(error))));
             }
+        }
+    }
+
+    /// Measures the costs of batches of `sample` rows again. A batch that fails changes nothing.
+    pub fn measure(&mut self, sample: &Rows) {
+        let RowWidth { features, texts } = self.width;
+        let measured =
+            catch_unwind(AssertUnwindSafe(|| measure_costs(self.session.as_mut(), sample, features, texts)));
+        if let Ok(Ok(measured)) = measured {
+            self.sizes.improve(&measured);
         }
     }
 
@@ -115,7 +128,7 @@ impl BatchRunner {
         let mut probabilities = Vec::with_capacity(matrix.len() / features);
         let mut texts_left = texts;
         let mut ended = assembled;
-        for chunk in matrix.chunks(self.max_batch_rows * features) {
+        for chunk in matrix.chunks(self.sizes.max_batch_rows() * features) {
             let rows = chunk.len() / features;
             let view = ArrayView2::from_shape((rows, features), chunk)
                 .map_err(|error| SubmitError::Failed(error.to_string()))?;
@@ -160,6 +173,13 @@ impl<'a> ActiveRunner<'a> {
     pub fn run(&mut self, batch: Batch) {
         if let Some(runner) = &mut self.runner {
             runner.run(batch);
+        }
+    }
+
+    /// Measures the costs of batches again.
+    pub fn measure(&mut self, sample: &Rows) {
+        if let Some(runner) = &mut self.runner {
+            runner.measure(sample);
         }
     }
 

@@ -310,7 +310,9 @@ type Receiver = oneshot::Receiver<Result<Scored, SubmitError>>;
 /// Creates a queue with one runner for rows of this width.
 fn queue(width: RowWidth) -> Queue {
     let config = one_runner();
-    Queue::new(&config, 64, vec![BatchRunner::new(halves(false), width, 64, monitor("halves"))])
+    let sizes = Arc::new(BatchSizes::new(config, slow()));
+    let runner = BatchRunner::new(halves(false), width, Arc::clone(&sizes), monitor("halves"));
+    Queue::new(&config, sizes, vec![runner], &[])
 }
 
 /// Queues so many requests of one row.
@@ -452,4 +454,47 @@ async fn rows_of_others_do_not_stay_behind_when_a_request_ends_before_it_has_sco
 
 fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn costs_are_measured_again_once_nothing_has_been_queued_for_a_while() {
+    let config = BatchingConfig { max_batch_rows: None, ..one_runner() };
+    let sizes = Arc::new(BatchSizes::new(config, slow()));
+    assert_eq!(sizes.inline_rows(), 0, "a batch seems to take a second");
+    let runner = BatchRunner::new(halves(false), WIDTH, Arc::clone(&sizes), monitor("halves"));
+    let queue = Queue::new(&config, Arc::clone(&sizes), vec![runner], &[Duration::ZERO, Duration::ZERO]);
+    for _ in 0..2 {
+        let Some((mut runner, Work::Measure)) = queue.take(None) else { panic!("it is idle") };
+        runner.measure(&plain(vec![1.0, 0.0], 1));
+    }
+    assert!(sizes.inline_rows() > 0, "{}", sizes.costs());
+    let receivers = push(&queue, WIDTH, 1);
+    queue.hand_off();
+    assert!(matches!(queue.take(None), Some((_, Work::Batch(_)))), "what is queued comes first");
+    drop(receivers);
+}
+
+#[test]
+fn a_start_on_a_busy_machine_ends_where_one_on_an_idle_machine_does() {
+    use rand::{RngExt, SeedableRng};
+    let config = BatchingConfig { max_batch_rows: None, ..one_runner() };
+    for start in 0..300 {
+        let mut random = rand::rngs::StdRng::seed_from_u64(start);
+        let (call, row) = (random.random_range(500..50_000), random.random_range(50..20_000));
+        let measure = |noise: &mut dyn FnMut() -> u64| {
+            let mut run = |rows: usize| Duration::from_nanos(call + row * rows as u64 + noise());
+            BatchCosts::measure(|rows| Ok::<_, std::convert::Infallible>(run(rows))).unwrap()
+        };
+        let idle = BatchSizes::new(config, measure(&mut || 0));
+        let busy = BatchSizes::new(config, measure(&mut || random.random_range(0..20_000_000)));
+        // Of the measurements in idle moments, some are disturbed too.
+        busy.improve(&measure(&mut || random.random_range(0..20_000_000)));
+        busy.improve(&measure(&mut || 0));
+        assert_eq!(busy.costs(), idle.costs(), "start {start}");
+        assert_eq!(
+            (busy.max_batch_rows(), busy.inline_rows()),
+            (idle.max_batch_rows(), idle.inline_rows()),
+            "start {start}"
+        );
+    }
 }

@@ -36,6 +36,9 @@ pub struct Loading {
     pub version: u64,
     /// The time at which this began, in RFC 3339 and UTC.
     pub since: String,
+    /// Whether it is being tested in a process of its own.
+    #[serde(skip)]
+    pub is_isolated: bool,
 }
 
 /// The serving version of a model.
@@ -108,6 +111,11 @@ impl ModelEntry {
         versions
     }
 
+    /// Returns whether a version is being tested in a process of its own.
+    pub fn is_isolated(&self) -> bool {
+        self.loading.as_ref().is_some_and(|loading| loading.is_isolated)
+    }
+
     /// Returns the role of a loaded version.
     pub fn role(&self, version: u64) -> Role {
         if self.serving.as_ref().is_some_and(|serving| serving.model.version == version) {
@@ -172,7 +180,7 @@ impl ModelEntry {
 impl Loading {
     /// Creates the state of a version that starts loading now.
     pub fn now(version: u64) -> Self {
-        Self { version, since: now() }
+        Self { version, since: now(), is_isolated: false }
     }
 }
 

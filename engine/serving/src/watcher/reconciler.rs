@@ -1,20 +1,30 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use onnward_repository::{
-    CacheRecord, DecidedBy, FetchedModel, ModelSnapshot, RepositoryError, Stamp, Subject, Target,
+    CacheRecord, DecidedBy, FetchedModel, ModelSnapshot, OpeningRecord, RepositoryError, Stamp, Subject,
+    Target,
 };
+use onnward_runtime::verify::Decoded;
 use onnward_telemetry::metrics::{LoadedVersion, SwapOutcome};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use super::background::in_background;
 use super::failures::Failures;
 use super::retention::{retained_versions, versions_to_load};
 use super::{Observation, WatcherContext};
-use crate::loader::LoadError;
+use crate::loader::{LoadError, Loader, Verification};
 use crate::registry::{LoadFailure, Loading, ModelEntry, Serving, ServingModel};
+
+/// The most versions below the highest that are tried after a start.
+const MAX_LOWER_VERSIONS: usize = 3;
+/// The size of a file from which it is noted that it is being opened. The memory of a smaller one is small.
+const LARGE_BYTES: usize = 1 << 20;
+/// How often a version may end the process while it is opened.
+const MAX_OPENINGS: u32 = 2;
 
 /// The desired state of a model.
 #[derive(Debug, Clone)]
@@ -40,6 +50,7 @@ pub async fn run(
         failures: Failures::default(),
         stamps: BTreeMap::new(),
         cache_records: BTreeMap::new(),
+        replaced: None,
     };
     loop {
         let state = desired.borrow_and_update().clone();
@@ -61,6 +72,8 @@ struct ModelReconciler {
     stamps: BTreeMap<u64, Stamp>,
     /// The cache records of the loaded versions. One is saved while its version serves.
     cache_records: BTreeMap<u64, CacheRecord>,
+    /// The desired version in whose place another one is being loaded.
+    replaced: Option<u64>,
 }
 
 /// The source of a version's files.
@@ -86,6 +99,7 @@ impl ModelReconciler {
     async fn reconcile(&mut self, state: DesiredState, desired: &Desired) {
         if state.retry {
             self.failures.clear();
+            self.end_opening().await;
         }
         match state.observation {
             Observation::Present(snapshot) => self.reconcile_versions(&snapshot, desired).await,
@@ -110,7 +124,14 @@ impl ModelReconciler {
         });
         let source = Source::Repository(snapshot);
         match target {
-            Some(target) => self.ensure_serving(&target, source, desired).await,
+            Some(target) => {
+                if self.was_opening(target.version).await {
+                    // It may have ended the process, so what was served before comes first.
+                    self.serve_another(&target, snapshot, desired).await;
+                }
+                self.ensure_serving(&target, source, desired).await;
+                self.serve_another(&target, snapshot, desired).await;
+            }
             None => self.report_no_version(),
         }
         self.check_changed_files(snapshot).await;
@@ -161,6 +182,74 @@ impl ModelReconciler {
             }
         }
         self.activate(target, start.elapsed());
+    }
+
+    /// Serves another version while the target cannot be and nothing is served, as after a start: the version
+    /// that was served last, or, where the highest version is the target, one of those below.
+    async fn serve_another(&mut self, target: &Target, snapshot: &ModelSnapshot, desired: &Desired) {
+        let last = self.context.last_known_good.lock().await.models.get(&self.name).cloned();
+        let last = last.map(|record| Target { version: record.version, decided_by: record.decided_by });
+        let below = snapshot.versions.range(..target.version).rev().take(MAX_LOWER_VERSIONS);
+        let below = below.map(|(version, _)| Target { version: *version, ..target.clone() });
+        let is_highest = target.decided_by == DecidedBy::HighestVersion;
+        for other in last.into_iter().chain(below.filter(|_| is_highest)) {
+            let (entry, version) = (self.entry(), other.version);
+            let stamp = snapshot.versions.get(&version);
+            if entry.serving.is_some() {
+                return;
+            }
+            if version == target.version || stamp.is_none() || !self.failures.may_retry(version, stamp) {
+                continue;
+            }
+            let start = Instant::now();
+            self.replaced = Some(target.version);
+            let is_loaded = self.load(version, Source::Repository(snapshot), desired).await;
+            self.replaced = None;
+            if is_loaded {
+                tracing::warn!(
+                    model = self.name,
+                    version,
+                    desired = target.version,
+                    "the desired version is not served yet: serving another one"
+                );
+                self.activate(&other, start.elapsed());
+                self.repeat_failure(target.version);
+            }
+        }
+    }
+
+    /// Returns whether the process ended while it was opening this version.
+    async fn was_opening(&self, version: u64) -> bool {
+        let known = self.context.last_known_good.lock().await;
+        known.opening.get(&self.name).is_some_and(|record| record.version == version)
+    }
+
+    /// Notes that a version is being opened, in case the process ends by it.
+    ///
+    /// # Errors
+    /// [`VersionError::Rejected`] if the process has ended by it too often.
+    async fn begin_opening(&self, version: u64) -> Result<(), VersionError> {
+        let mut known = self.context.last_known_good.lock().await;
+        let before = known.opening.get(&self.name).filter(|record| record.version == version);
+        let attempts = before.map_or(0, |record| record.attempts) + 1;
+        if attempts > MAX_OPENINGS {
+            let reason = format!(
+                "the engine ended {MAX_OPENINGS} times while it opened this version: publish another one, or \
+                 reload the engine to try it again"
+            );
+            return Err(VersionError::Rejected { step: "open", reason, is_transient: false });
+        }
+        known.opening.insert(self.name.clone(), OpeningRecord { version, attempts });
+        self.context.fetcher.save_last_known_good(&self.context.alias, &known).await;
+        Ok(())
+    }
+
+    /// Notes that nothing is being opened.
+    async fn end_opening(&self) {
+        let mut known = self.context.last_known_good.lock().await;
+        if known.opening.remove(&self.name).is_some() {
+            self.context.fetcher.save_last_known_good(&self.context.alias, &known).await;
+        }
     }
 
     fn activate(&self, target: &Target, took: Duration) {
@@ -248,10 +337,21 @@ impl ModelReconciler {
         };
         let fetched = tokio::select! {
             fetched = fetch => fetched?,
-            () = superseded(desired, version, &context.alias) => return Err(VersionError::Superseded),
+            () = superseded(desired, self.replaced.unwrap_or(version), &context.alias) => {
+                return Err(VersionError::Superseded);
+            }
         };
         let record = CacheRecord::new(Target { version, decided_by: DecidedBy::HighestVersion }, &fetched);
-        Ok((verify(context, &self.name, version, fetched).await?, record))
+        let is_large = fetched.bytes.len() >= LARGE_BYTES;
+        if is_large {
+            self.begin_opening(version).await?;
+        }
+        let wanted = Wanted { desired, version: self.replaced.unwrap_or(version) };
+        let verified = verify(context, &self.name, version, fetched, wanted).await;
+        if is_large {
+            self.end_opening().await;
+        }
+        Ok((verified?, record))
     }
 
     /// Checks loaded versions whose files have changed. Versions are immutable, so a changed one is reported
@@ -388,8 +488,8 @@ async fn verify(
     name: &str,
     version: u64,
     fetched: FetchedModel,
+    wanted: Wanted<'_>,
 ) -> Result<ServingModel, VersionError> {
-    let Ok(_permit) = context.load_permits.acquire().await else { return Err(VersionError::Superseded) };
     if !context.keys.is_empty() {
         let FetchedModel { manifest_text, config, signatures, .. } = &fetched;
         let subject = Subject { model: name, version, manifest_text, config: config.as_deref() };
@@ -401,10 +501,80 @@ async fn verify(
         })?;
     }
     let manifest = fetched.manifest.clone();
-    let (loader, model) = (context.loader.clone(), name.to_owned());
-    let verified = in_background(move || loader.verify(&model, &fetched)).await;
-    let verified = verified.map_err(LoadError::from)?.ok_or(LoadError::Panicked)??;
+    let work = LoadWork { context, name, fetched: Arc::new(fetched) };
+    let begun = work.run(&context.load_permits, |loader, name, fetched| loader.begin(name, fetched)).await?;
+    let verified = match begun {
+        Verification::Done(verified) => *verified,
+        Verification::NeedsIsolatedTest(decoded) => {
+            let set_isolated = |is_isolated| {
+                context.registry.change(name, |entry| {
+                    entry.loading.iter_mut().for_each(|loading| loading.is_isolated = is_isolated);
+                });
+            };
+            set_isolated(true);
+            let tested = test_isolated(&work, decoded, wanted).await;
+            set_isolated(false);
+            let tested = tested?;
+            let finish = move |loader: &Loader, name: &str, fetched: &FetchedModel| {
+                loader.finish(name, fetched, *tested)
+            };
+            work.run(&context.load_permits, finish).await?
+        }
+    };
     Ok(context.loader.start(name, version, &manifest, verified)?)
+}
+
+/// Tests a version in a process of its own, unless another is desired meanwhile.
+async fn test_isolated(
+    work: &LoadWork<'_>,
+    mut decoded: Box<Decoded>,
+    wanted: Wanted<'_>,
+) -> Result<Box<Decoded>, VersionError> {
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let is_cancelled = Arc::clone(&cancelled);
+    let tested = work.run(&work.context.isolation_permits, move |loader, name, fetched| {
+        loader.test_isolated(name, fetched, &mut decoded, &is_cancelled)?;
+        Ok(decoded)
+    });
+    tokio::select! {
+        tested = tested => tested,
+        () = superseded(wanted.desired, wanted.version, &work.context.alias) => {
+            cancelled.store(true, Ordering::Relaxed);
+            Err(VersionError::Superseded)
+        }
+    }
+}
+
+/// The version for whose sake a load goes on, as long as it is desired.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    desired: &'a Desired,
+    version: u64,
+}
+
+/// A load, part by part.
+struct LoadWork<'a> {
+    context: &'a WatcherContext,
+    name: &'a str,
+    fetched: Arc<FetchedModel>,
+}
+
+impl LoadWork<'_> {
+    /// Runs a part in the background, once there is a permit, and for a limited time. A thread cannot be
+    /// ended: after the timeout it goes on, and no other model waits for it.
+    async fn run<T: Send + 'static>(
+        &self,
+        permits: &Semaphore,
+        part: impl FnOnce(&Loader, &str, &FetchedModel) -> Result<T, LoadError> + Send + 'static,
+    ) -> Result<T, VersionError> {
+        let Ok(_permit) = permits.acquire().await else { return Err(VersionError::Superseded) };
+        let timeout = self.context.load_timeout;
+        let (loader, name, fetched) =
+            (self.context.loader.clone(), self.name.to_owned(), Arc::clone(&self.fetched));
+        let done = in_background(move || part(&loader, &name, &fetched));
+        let done = tokio::time::timeout(timeout, done).await.map_err(|_| LoadError::Timeout(timeout))?;
+        Ok(done.map_err(LoadError::from)?.ok_or(LoadError::Panicked)??)
+    }
 }
 
 /// Completes once the desired state no longer needs this version.

@@ -15,6 +15,7 @@ use crate::fixtures::loader;
 use crate::registry::ModelEntry;
 use crate::reload::{self, Reloader};
 
+const LOAD_TIMEOUT: Duration = Duration::from_secs(60);
 const INTERVAL: Duration = Duration::from_secs(5);
 /// More than the artifacts of these tests have.
 const MAX_BYTES: u64 = 1_234_567;
@@ -63,7 +64,9 @@ impl Watched {
             loader,
             registry: Arc::clone(&registry),
             metrics: Arc::clone(&metrics),
+            load_timeout: LOAD_TIMEOUT,
             load_permits: Semaphore::new(1),
+            isolation_permits: Semaphore::new(1),
         };
         let context = Arc::new(context);
         tokio::spawn(watch(Arc::clone(&context), requests));

@@ -47,7 +47,7 @@ pub const LABELS: &str = "labels.";
 
 /// Every field of the engine's own lines. Those of access lines are first, because they are looked up in
 /// order.
-pub const FIELDS: [FieldName; 50] = [
+pub const FIELDS: [FieldName; 52] = [
     field("method", "http.request.method", Text),
     field("route", "http.route", Text),
     field("status", "http.response.status_code", Long),
@@ -80,6 +80,7 @@ pub const FIELDS: [FieldName; 50] = [
     field("serving", "onnward.serving_version", Long),
     field("decided_by", "onnward.decided_by", Text),
     field("step", "onnward.step", Text),
+    field("desired", "onnward.desired_version", Long),
     // Loading a model.
     field("costs", "onnward.costs", Text),
     field("max_batch_rows", "onnward.max_batch_rows", Long),
@@ -90,6 +91,7 @@ pub const FIELDS: [FieldName; 50] = [
     field("output", "onnward.output", Text),
     field("positive", "onnward.positive", Text),
     field("one_row_a_run", "onnward.one_row_a_run", Boolean),
+    field("operator", "onnward.operator", Text),
     // Files, of the cache most of all.
     field("path", "file.path", Text),
     field("digest", "file.hash.sha256", Text),

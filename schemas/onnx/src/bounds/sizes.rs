@@ -17,10 +17,10 @@ const MAX_ELEMENTS: f64 = 67_108_864.0;
 const LONGEST_SHAPE: u64 = 64;
 
 /// Operators whose output size is given by all inputs.
-const BY_ALL_INPUTS: [&str; 6] =
+pub(super) const BY_ALL_INPUTS: [&str; 6] =
     ["BlackmanWindow", "ConstantOfShape", "HammingWindow", "HannWindow", "MelWeightMatrix", "Range"];
 /// Operators whose output size is given by the inputs after the first, which is the data.
-const BY_OTHER_INPUTS: [&str; 11] = [
+pub(super) const BY_OTHER_INPUTS: [&str; 11] = [
     "AffineGrid",
     "CenterCropPad",
     "Col2Im",

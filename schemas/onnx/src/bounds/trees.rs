@@ -34,9 +34,12 @@ const NOWHERE: Problem = "a branch leads to a node that does not exist";
 const NO_COLUMN: Problem = "a node compares a column that does not exist";
 const NO_LEAF: Problem = "a leaf's weight refers to a node, a class or a target that does not exist";
 
+/// Stands for no child. No forest has so many nodes.
+const NO_CHILD: u32 = u32::MAX;
+
 /// The children of every node, by index.
 struct Trees {
-    children: Vec<[Option<u32>; 2]>,
+    children: Vec<[u32; 2]>,
     /// Whether leaves are nodes without children. If not, every node decides, and a missing child is a leaf.
     has_leaf_nodes: bool,
 }
@@ -71,12 +74,12 @@ impl Trees {
         let mut children = Vec::with_capacity(count);
         for at in 0..count {
             if modes[at].as_ref() == b"LEAF" {
-                children.push([None; 2]);
+                children.push([NO_CHILD; 2]);
                 continue;
             }
             check_column(columns[at], bounds)?;
             let child = |id: i64| index.get(&(&trees[at], &id)).copied().ok_or(NOWHERE);
-            children.push([Some(child(below[at])?), Some(child(above[at])?)]);
+            children.push([child(below[at])?, child(above[at])?]);
         }
         check_leaf_weights(attributes, weights, &|tree, node| index.contains_key(&(tree, node)))?;
         Ok(Self { children, has_leaf_nodes: true })
@@ -112,14 +115,14 @@ impl Trees {
         if ints("tree_roots").iter().any(|root| !is_below(*root, count)) {
             return Err("a tree begins at a node that does not exist");
         }
-        let mut children = vec![[None; 2]; count];
+        let mut children = vec![[NO_CHILD; 2]; count];
         for (side, (nodes, leaves)) in sides.into_iter().enumerate() {
             for (children, (node, leaf)) in children.iter_mut().zip(nodes.iter().zip(leaves)) {
                 let among = if *leaf == 0 { count } else { targets.len() };
                 if !is_below(*node, among) {
                     return Err(NOWHERE);
                 }
-                children[side] = (*leaf == 0).then_some(*node as u32);
+                children[side] = if *leaf == 0 { *node as u32 } else { NO_CHILD };
             }
         }
         Ok(Self { children, has_leaf_nodes: false })
@@ -134,7 +137,10 @@ impl Trees {
         for start in 0..self.children.len() {
             open.push(start);
             while let Some(&node) = open.last() {
-                let children = || self.children[node].iter().flatten().map(|child| *child as usize);
+                let children = || {
+                    let found = self.children[node].iter().filter(|child| **child != NO_CHILD);
+                    found.map(|child| *child as usize)
+                };
                 match depths[node] {
                     Depth::Unknown => {
                         depths[node] = Depth::Open;

@@ -106,8 +106,8 @@ impl Kind {
 }
 
 /// Refuses bytes that are not protobuf, parts that are never served, and files that would take too much
-/// memory.
-pub fn scan(bytes: &[u8], bounds: &ModelBounds) -> Result<(), ArtifactError> {
+/// memory. Returns how many bytes the decoded file takes.
+pub fn scan(bytes: &[u8], bounds: &ModelBounds) -> Result<usize, ArtifactError> {
     let limit = bytes.len().saturating_mul(INFLATION).saturating_add(FREE_BYTES);
     let mut reader = Reader { bytes, at: 0 };
     let mut open = vec![(Kind::Model, bytes.len())];
@@ -154,7 +154,8 @@ pub fn scan(bytes: &[u8], bounds: &ModelBounds) -> Result<(), ArtifactError> {
             return Err(ArtifactError::NotOnnx);
         }
     }
-    Ok(within("nodes", nodes, bounds.max_nodes, Some("models.max_nodes"))?)
+    within("nodes", nodes, bounds.max_nodes, Some("models.max_nodes"))?;
+    Ok(memory)
 }
 
 fn refuse_what_is_not_served(kind: Kind, field: u64) -> Result<(), BoundsError> {

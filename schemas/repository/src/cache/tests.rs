@@ -77,7 +77,8 @@ fn an_artifact_that_was_served_last_is_evicted_last() {
         signatures: Vec::new(),
         config: None,
     };
-    cache.save("somewhere", "champion", &LastKnownGood { models: [("churn".to_owned(), model)].into() });
+    let known = LastKnownGood { models: [("churn".to_owned(), model)].into(), ..LastKnownGood::default() };
+    cache.save("somewhere", "champion", &known);
     for byte in 2..6 {
         keep(&cache, byte, Duration::ZERO);
     }

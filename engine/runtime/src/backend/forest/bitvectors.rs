@@ -6,8 +6,6 @@
 
 use std::ops::Range;
 
-use super::TreeNode;
-
 /// The largest group of columns with one threshold. Each column doubles the number of results.
 const MAX_BINARY_SPLITS: usize = 8;
 
@@ -43,8 +41,8 @@ struct BinarySplits {
 impl TestIndex {
     /// Numbers the results. `None` if there is none, if there are more than `max`, or if a threshold is NaN,
     /// which has no order.
-    pub fn of(trees: &[Vec<TreeNode>], max: usize) -> Option<Self> {
-        let tests = tests(trees)?;
+    pub fn of(tests: impl Iterator<Item = (usize, f32)>, max: usize) -> Option<Self> {
+        let tests = distinct(tests)?;
         let columns: Vec<&[(usize, f32)]> = tests.chunk_by(|(column, _), (next, _)| column == next).collect();
         let (single, several): (Vec<_>, Vec<_>) = columns.into_iter().partition(|tests| tests.len() == 1);
         let mut index =
@@ -130,11 +128,7 @@ fn test_fails(value: f32, threshold: f32) -> bool {
 }
 
 /// Returns the distinct tests, sorted by column and threshold. `None` if a threshold is NaN.
-fn tests(trees: &[Vec<TreeNode>]) -> Option<Vec<(usize, f32)>> {
-    let tests = trees.iter().flatten().filter_map(|node| match *node {
-        TreeNode::Split { column, threshold, .. } => Some((column, threshold)),
-        TreeNode::Leaf { .. } => None,
-    });
+fn distinct(tests: impl Iterator<Item = (usize, f32)>) -> Option<Vec<(usize, f32)>> {
     let mut tests: Vec<(usize, f32)> = tests.collect();
     if tests.iter().any(|(_, threshold)| threshold.is_nan()) {
         return None;

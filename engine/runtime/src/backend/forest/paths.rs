@@ -4,6 +4,7 @@
 //! computes the next node without a branch. Each step depends on the one before it, so several paths are
 //! walked in parallel: several rows through one tree or, for a single row, several trees.
 
+use std::ops::Range;
 use std::slice::ChunksExact;
 
 use super::TreeNode;
@@ -52,10 +53,27 @@ impl Paths {
             TreeNode::Split { column, .. } => column.saturating_add(1),
             TreeNode::Leaf { .. } => 0,
         });
-        let mut forest =
-            Self { columns: columns.max()?, trees: Vec::new(), nodes: Vec::new(), weights: Vec::new() };
-        trees.iter().try_for_each(|tree| forest.add(tree))?;
-        Some(forest)
+        let nodes = trees.iter().map(Vec::len).sum();
+        Self::of(columns.max()?, nodes, trees.iter().map(|tree| Some(tree.clone())))
+    }
+
+    /// Packs trees as they come, with splits on fewer than `columns` columns, and at most `nodes` nodes in
+    /// all. `None` if there is no tree, or if one is not well formed.
+    pub fn of(
+        columns: usize,
+        nodes: usize,
+        trees: impl Iterator<Item = Option<Vec<TreeNode>>>,
+    ) -> Option<Self> {
+        let (packed, weights) = (Vec::with_capacity(nodes), Vec::with_capacity(nodes));
+        let mut forest = Self { columns, trees: Vec::new(), nodes: packed, weights };
+        for tree in trees {
+            let tree = tree?;
+            if forest.nodes.len() + tree.len() > nodes {
+                return None;
+            }
+            forest.add(&tree)?;
+        }
+        (!forest.trees.is_empty()).then_some(forest)
     }
 
     /// Adds a tree level by level, so that the two children of a node lie side by side.
@@ -69,6 +87,7 @@ impl Paths {
                 TreeNode::Leaf { weights } => (f32::INFINITY, self.columns, self.nodes.len(), weights),
                 TreeNode::Split { column, threshold, below, above } => {
                     let is_tree = below > source && above > source && sources.len() + 2 <= tree.len();
+                    let is_tree = is_tree && column < self.columns;
                     if !is_tree {
                         return None;
                     }
@@ -91,11 +110,38 @@ impl Paths {
         self.columns
     }
 
+    /// Returns how many bytes the forest takes.
+    pub fn bytes(&self) -> usize {
+        self.trees.capacity() * size_of::<PackedTree>()
+            + self.nodes.capacity() * size_of::<PackedNode>()
+            + self.weights.capacity() * size_of::<[f32; 2]>()
+    }
+
+    /// Returns the number of trees.
+    pub fn len(&self) -> usize {
+        self.trees.len()
+    }
+
+    /// Returns the number of nodes of the largest tree.
+    pub fn largest_tree(&self) -> usize {
+        self.ranges().map(|nodes| nodes.len()).max().unwrap_or_default()
+    }
+
+    /// Returns the column and the threshold of every split.
+    pub fn splits(&self) -> impl Iterator<Item = (usize, f32)> {
+        let nodes = self.nodes.iter().enumerate().filter(|(place, node)| node.below as usize != *place);
+        nodes.map(|(_, node)| (node.at as usize / PATHS, node.threshold))
+    }
+
+    /// Returns the range of each tree's nodes.
+    fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
+        let roots = || self.trees.iter().map(|tree| tree.root as usize);
+        roots().zip(roots().skip(1).chain([self.nodes.len()])).map(|(root, end)| root..end)
+    }
+
     /// Returns the packed trees. Each node but the root is the child of exactly one node before it.
     pub fn trees(&self) -> impl Iterator<Item = Vec<TreeNode>> {
-        let roots = || self.trees.iter().map(|tree| tree.root as usize);
-        let ends = roots().skip(1).chain([self.nodes.len()]);
-        roots().zip(ends).map(|(root, end)| (root..end).map(|node| self.node(root, node)).collect())
+        self.ranges().map(|nodes| nodes.clone().map(|node| self.node(nodes.start, node)).collect())
     }
 
     fn node(&self, root: usize, node: usize) -> TreeNode {

@@ -44,17 +44,24 @@ impl QuickScorer {
     /// Builds the scorer. `None` where walking is faster: a tree with too many leaves, too many thresholds,
     /// or no tests.
     pub fn of(paths: &Paths) -> Option<Self> {
-        let is_small = |tree: &Vec<TreeNode>| tree.len() < 2 * WORDS * 64;
-        let trees: Vec<_> =
-            paths.trees().map(|tree| is_small(&tree).then_some(tree)).collect::<Option<_>>()?;
-        let groups = trees.len().div_ceil(TREES);
-        let tests = TestIndex::of(&trees, MAX_BYTES / size_of::<BitVectors>() / groups.max(1))?;
+        if paths.largest_tree() >= 2 * WORDS * 64 {
+            return None;
+        }
+        let groups = paths.len().div_ceil(TREES);
+        let tests = TestIndex::of(paths.splits(), MAX_BYTES / size_of::<BitVectors>() / groups.max(1))?;
         let bitvectors = vec![[u64::MAX; TREES * WORDS]; groups * tests.len()];
         let (width, leaves) = (paths.columns(), Vec::new());
         let mut made = Self { width, tests, bitvectors, trees: Vec::new(), leaves };
-        trees.iter().try_for_each(|tree| made.add(tree))?;
+        paths.trees().try_for_each(|tree| made.add(&tree))?;
         made.accumulate_lesser_thresholds();
         Some(made)
+    }
+
+    /// Returns how many bytes the scorer takes; of the index of tests, which is small, none.
+    pub fn bytes(&self) -> usize {
+        self.bitvectors.capacity() * size_of::<BitVectors>()
+            + self.trees.capacity() * size_of::<usize>()
+            + self.leaves.capacity() * size_of::<[f32; 2]>()
     }
 
     /// Adds a tree. Each test result clears the leaves of its own tests.

@@ -1,7 +1,6 @@
-//! Reads the attributes of ONNX's tree operators as trees.
+//! Reads the attributes of `TreeEnsembleClassifier` as trees.
 
-use tract_onnx::model::ParsingContext;
-use tract_onnx::pb::{NodeProto, TensorProto};
+use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 use super::super::forest::{Forest, TreeNode};
@@ -105,94 +104,5 @@ impl WeightLists<'_> {
             }
         }
         Some(trees)
-    }
-}
-
-/// Reads `TreeEnsemble` (ai.onnx.ml 5) with one target, `BRANCH_LEQ` and sums of leaf weights; `None` for any
-/// other.
-pub fn ensemble(context: &ParsingContext, node: &NodeProto) -> TractResult<Option<Forest>> {
-    const SUM: i64 = 1;
-    const NONE: i64 = 0;
-    let sums = node.get_attr_opt::<i64>("aggregate_function")?.unwrap_or(SUM) == SUM;
-    let plain = node.get_attr_opt::<i64>("post_transform")?.unwrap_or(NONE) == NONE;
-    let one_target = node.get_attr_opt::<i64>("n_targets")? == Some(1);
-    if !sums || !plain || !one_target || tracks_missing(node)? {
-        return Ok(None);
-    }
-    let integers = |name: &str| node.get_attr_slice::<i64>(name);
-    let tensor = |name: &str| context.load_tensor(node.get_attr::<&TensorProto>(name)?);
-    let (modes, thresholds, weights) =
-        (tensor("nodes_modes")?, tensor("nodes_splits")?, tensor("leaf_weights")?);
-    let is_single = thresholds.datum_type() == f32::datum_type() && weights.datum_type() == f32::datum_type();
-    if !is_single || modes.datum_type() != u8::datum_type() {
-        return Ok(None);
-    }
-    let lists = SplitLists {
-        roots: integers("tree_roots")?,
-        columns: integers("nodes_featureids")?,
-        modes: modes.try_as_plain_ram()?.as_slice::<u8>()?,
-        thresholds: thresholds.try_as_plain_ram()?.as_slice::<f32>()?,
-        children: [integers("nodes_truenodeids")?, integers("nodes_falsenodeids")?],
-        leaves: [integers("nodes_trueleafs")?, integers("nodes_falseleafs")?],
-        weights: weights.try_as_plain_ram()?.as_slice::<f32>()?,
-    };
-    Ok(lists.trees().and_then(|trees| Forest::new(&trees)))
-}
-
-/// One entry for each split; leaves are numbered by themselves.
-struct SplitLists<'a> {
-    roots: &'a [i64],
-    columns: &'a [i64],
-    modes: &'a [u8],
-    thresholds: &'a [f32],
-    /// The node or leaf for rows up to the threshold, and the one for all others.
-    children: [&'a [i64]; 2],
-    /// Whether that is a leaf.
-    leaves: [&'a [i64]; 2],
-    weights: &'a [f32],
-}
-
-impl SplitLists<'_> {
-    const LEQ: u8 = 0;
-
-    /// Returns the trees in the order of their roots. `None` if they share nodes, which would be copied for
-    /// each tree.
-    fn trees(&self) -> Option<Vec<Vec<TreeNode>>> {
-        let mut left = 2 * self.modes.len() + self.roots.len();
-        let mut trees = Vec::new();
-        for root in self.roots {
-            let tree = self.tree(*root)?;
-            left = left.checked_sub(tree.len())?;
-            trees.push(tree);
-        }
-        Some(trees)
-    }
-
-    /// Returns the tree below a node, level by level.
-    fn tree(&self, root: i64) -> Option<Vec<TreeNode>> {
-        let mut sources = vec![(root, false)];
-        let mut tree = Vec::new();
-        while let Some(&(source, is_leaf)) = sources.get(tree.len()) {
-            let source = usize::try_from(source).ok()?;
-            if is_leaf {
-                tree.push(TreeNode::Leaf { weights: [*self.weights.get(source)?, 0.0] });
-                continue;
-            }
-            // A node that is reached twice could be copied without end.
-            if self.modes.get(source) != Some(&Self::LEQ) || sources.len() > 2 * self.modes.len() {
-                return None;
-            }
-            let below = sources.len();
-            for (children, leaves) in self.children.iter().zip(self.leaves) {
-                sources.push((*children.get(source)?, *leaves.get(source)? != 0));
-            }
-            tree.push(TreeNode::Split {
-                column: usize::try_from(*self.columns.get(source)?).ok()?,
-                threshold: *self.thresholds.get(source)?,
-                below,
-                above: below + 1,
-            });
-        }
-        Some(tree)
     }
 }

@@ -1,0 +1,97 @@
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ndarray::{ArrayView2, Axis};
+
+use super::process::Process;
+use super::protocol::{Open, Rows};
+use super::{Isolation, IsolationError};
+use crate::backend::{BackendError, BackendKind, Batch, Session};
+
+/// A session of a model in a process of its own. Its clones share the process.
+///
+/// It returns NaN for a row that fails, takes too much memory or takes too long, so that one client's row
+/// does not fail the rows of others.
+#[derive(Clone)]
+pub struct IsolatedSession {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    isolation: Isolation,
+    backend: BackendKind,
+    request: Open,
+    file: Arc<[u8]>,
+    /// `None` after the process has ended.
+    process: Mutex<Option<Process>>,
+}
+
+impl IsolatedSession {
+    pub fn new(
+        isolation: Isolation,
+        backend: BackendKind,
+        request: Open,
+        file: Arc<[u8]>,
+        process: Process,
+    ) -> Self {
+        let process = Mutex::new(Some(process));
+        Self { shared: Arc::new(Shared { isolation, backend, request, file, process }) }
+    }
+}
+
+impl Shared {
+    fn score(&self, matrix: ArrayView2<'_, f32>, texts: &[String]) -> Result<Vec<f32>, BackendError> {
+        match self.run(matrix, texts) {
+            Ok(numbers) => Ok(numbers),
+            Err(error) if matrix.nrows() == 1 => {
+                tracing::warn!(model = self.request.name, %error, "an isolated model failed on a row");
+                Ok(vec![f32::NAN])
+            }
+            // Which row it was shows when each is scored alone.
+            Err(_) => {
+                let texts_per_row = texts.len() / matrix.nrows().max(1);
+                let rows = (0..matrix.nrows()).map(|row| {
+                    let texts = texts.get(row * texts_per_row..(row + 1) * texts_per_row).unwrap_or_default();
+                    self.score(matrix.slice_axis(Axis(0), (row..row + 1).into()), texts)
+                });
+                rows.collect::<Result<Vec<_>, _>>().map(|rows| rows.concat())
+            }
+        }
+    }
+
+    fn run(&self, matrix: ArrayView2<'_, f32>, texts: &[String]) -> Result<Vec<f32>, IsolationError> {
+        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        // The system may have ended it to free memory, which says nothing of these rows.
+        if process.as_mut().is_some_and(Process::has_ended) {
+            *process = None;
+        }
+        let running = match &mut *process {
+            Some(running) => running,
+            None => {
+                process.insert(self.isolation.open(&self.request, &self.file, &AtomicBool::new(false))?.0)
+            }
+        };
+        let scored = running.score(&Rows::of(matrix, texts), self.isolation.score_timeout);
+        if !matches!(scored, Ok(_) | Err(IsolationError::Failed { .. })) {
+            *process = None;
+        }
+        scored
+    }
+}
+
+impl Session for IsolatedSession {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+        match batch {
+            Batch::Features(matrix) => self.shared.score(matrix, &[]),
+            Batch::FeaturesAndTexts(matrix, texts) => self.shared.score(matrix, texts),
+            Batch::Inputs(_) => Err(BackendError::Run {
+                backend: self.shared.backend,
+                reason: "an isolated model accepts encoded rows only".to_owned(),
+            }),
+        }
+    }
+
+    fn try_clone(&self) -> Option<Box<dyn Session>> {
+        Some(Box::new(self.clone()))
+    }
+}

@@ -1,0 +1,77 @@
+//! Models whose file does not bound what they take.
+
+use onnward_onnx::MemoryDemand;
+
+use super::{Decoded, DecodedModel, ModelFile, Sessions, VerifiedModel, Verifier, VerifyError, external};
+use crate::costs::measure_costs;
+use crate::description::{Description, ExternalDescription};
+use crate::isolation::{Isolation, PROGRAM_BYTES, Tested};
+
+/// Verifies a model here if its file bounds what it takes, or if no size in it depends on the rows: then the
+/// process that has tested it shows what it takes. Any other is scored by that process.
+pub(super) fn verify(
+    verifier: &Verifier,
+    isolation: &Isolation,
+    name: &str,
+    decoded: Decoded,
+    file: &ModelFile<'_>,
+    replayed: &dyn Fn(bool),
+) -> Result<VerifiedModel, VerifyError> {
+    let Decoded { model, mut memory, demand, tested } = decoded;
+    let Some(tested) = tested else { return verifier.verify_here(name, model, file, memory, replayed) };
+    if let MemoryDemand::DependsOnValues { operator } = demand {
+        tracing::warn!(
+            model = name,
+            operator,
+            max_bytes = tested.memory.bytes(),
+            "the model is scored in a process of its own, since the size of a value depends on the rows"
+        );
+        return serve(isolation, name, model, file, tested, replayed);
+    }
+    let (backend, comparison) = (tested.opened.backend, tested.opened.comparison);
+    let taken = tested.opened.peak_bytes.saturating_sub(PROGRAM_BYTES);
+    drop(tested);
+    memory.grow(memory.bytes().saturating_add(taken))?;
+    // Another backend may take anything.
+    let mut here = verifier.clone();
+    here.backends.retain(|known| known.kind() == backend);
+    let mut verified = here.verify_here(name, model, file, memory, replayed)?;
+    verified.comparison = comparison;
+    // The buffers for a large batch stay.
+    let most = verified.memory.bytes().max(taken.saturating_mul(verifier.sessions as u64));
+    verified.memory.loaded(most);
+    Ok(verified)
+}
+
+/// Lets the process that tested a model score it.
+fn serve(
+    isolation: &Isolation,
+    name: &str,
+    model: DecodedModel,
+    file: &ModelFile<'_>,
+    tested: Tested,
+    replayed: &dyn Fn(bool),
+) -> Result<VerifiedModel, VerifyError> {
+    let opened = tested.opened.clone();
+    (0..opened.replays).for_each(|_| replayed(true));
+    let description = match model {
+        DecodedModel::Artifact(artifact) => Description::Artifact(Box::new(artifact.into_metadata())),
+        DecodedModel::External(model) => {
+            external::log_interpretation(name, &model);
+            let example = opened.example.ok_or(VerifyError::NoBackend)?;
+            let (schema, producer) = (model.schema, model.producer);
+            Description::External(Box::new(ExternalDescription { schema, producer, example }))
+        }
+    };
+    let (mut session, mut memory) = tested.into_session(isolation, file.bytes.into());
+    let schema = description.schema();
+    let example = description.example().map(|(row, _)| row.to_vec());
+    let sample = schema.encode_rows(&example.into_iter().collect::<Vec<_>>());
+    let (features, texts) = (schema.features.len(), schema.text_features().len());
+    let costs = measure_costs(&mut session, &sample, features, texts)
+        .map_err(|source| VerifyError::WarmUp { rows: sample.len, source })?;
+    memory.loaded(memory.bytes());
+    let sessions: Sessions = vec![Box::new(session)];
+    let (backend, comparison) = (opened.backend, opened.comparison);
+    Ok(VerifiedModel { backend, sessions, costs, sample, comparison, description, memory })
+}
