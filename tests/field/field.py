@@ -247,7 +247,7 @@ defaults
 
     def write_plan(self, client, keys):
         """Writes the requests, one a line: id, method, path, framing, body, and headers, separated by tabs. Behind each refused one
-        a good one follows, which would meet what became of the connection."""
+        a good one follows, which would meet a connection that is closed unannounced."""
         choice = random.Random(self.arguments.seed)
         self.plan, lines = [], []
         refused = [kind for kind in REFUSED if kind.name not in CANNOT.get(client, ())]

@@ -4,9 +4,9 @@
 #
 #   tests/field/proof.sh [OPTION…]    such as --refused 1000 --client Go; field.py --help lists them
 #
-# BIN is the folder of the programs, target/release by default. The libraries for Python and Node.js are pinned, and so is the Go of a
-# machine that has none. Java, Node.js, curl and HAProxy are the machine's own. A client whose language is absent is left out and named.
-# What was sent and seen stays in target/field/work.
+# BIN is the folder of the programs, target/release by default. The libraries for Python and Node.js, libcurl and Go are pinned. Python,
+# Java, Node.js and HAProxy are the machine's own. A client whose language is absent is left out and named. What was sent and seen
+# stays in target/field/work.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=.ci/tools.sh
@@ -47,7 +47,6 @@ provide_libraries_for_node() {
 compile_go() {
     local go
     go=$(command -v go) || return
-    # The pinned Go knows its library only beside itself.
     "$go" build -o "$folder/go-client" "$here/clients/client.go"
 }
 

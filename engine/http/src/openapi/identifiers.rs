@@ -104,7 +104,7 @@ pub fn exact_pattern(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// All texts of up to three of these characters.
+    /// Returns all texts of up to three of these characters.
     fn texts() -> Vec<String> {
         let characters = ["a", "A", "b", "1", "_", "-", ".", " ", "/", "é", "2"];
         let mut texts = vec![String::new()];

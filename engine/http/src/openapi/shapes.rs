@@ -40,7 +40,7 @@ pub fn named(name: &str, schema: impl Into<AnySchema>) -> Component {
     (name.to_owned(), schema.into())
 }
 
-/// The components that several parts of the document use.
+/// Returns the components that several parts of the document use.
 pub fn components(models: &[Arc<ServingModel>]) -> Vec<Component> {
     let mut components = vec![named(PROBLEM, problem_schema()), named(VIOLATION, violation_schema())];
     if !models.is_empty() {
