@@ -1,13 +1,12 @@
-"""Sends the plan's requests with httpx: one client for all threads; with --http2 over HTTP/2 without TLS."""
+"""Sends the plan's requests with httpx: one client for all threads."""
 
 import threading
 
 import httpx
 from plan import arguments, chunks, content, report, report_retries
 
-options, url, plan, workers = arguments()
-http2 = "--http2" in options
-client = httpx.Client(http1=not http2, http2=http2, trust_env=False, timeout=60)
+_, url, plan, workers = arguments()
+client = httpx.Client(trust_env=False, timeout=60)
 lock = threading.Lock()
 
 
