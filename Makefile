@@ -28,7 +28,7 @@ TEST_BUILD = cargo build --release --locked --workspace --bins --tests
 DEMO = exec env BIN='$(BIN)' DATA='$(DATA)' SCHEMA='$(SCHEMA)' MODEL='$(MODEL)' REPOSITORY='$(REPOSITORY)' \
 	REPORT='$(REPORT)' LISTEN='$(LISTEN)' ADMIN='$(ADMIN)' tests/demo.sh
 
-.PHONY: help demo stack build runtime test prometheus dashboards proof-stack proof-swaps proof-kills proof-api proof-soak proof-chaos fuzz bench bench-micro bench-train lint fmt fmt-check clippy deny clean
+.PHONY: help demo stack build runtime test prometheus dashboards proof-stack proof-swaps proof-kills proof-api proof-soak proof-chaos proof-field proof-clients fuzz bench bench-micro bench-train lint fmt fmt-check clippy deny clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -87,6 +87,16 @@ proof-api: ## send 20,000 requests that Schemathesis generates from /openapi.jso
 	engine/onnxruntime/fetch.sh --optional
 	$(BUILD)
 	tests/api_fuzz/schemathesis.sh
+
+proof-field: ## mix good requests and 10,000 refused ones from each of eleven clients, directly and behind HAProxy: none is lost (ARGUMENTS="--refused 1000")
+	engine/onnxruntime/fetch.sh --optional
+	$(BUILD)
+	tests/field/proof.sh $(ARGUMENTS)
+
+proof-clients: ## generate clients for Python and TypeScript from /openapi.json, compile them and predict with them (needs npm)
+	engine/onnxruntime/fetch.sh --optional
+	$(BUILD)
+	tests/generated_clients/generate.sh
 
 proof-soak: ## run twenty minutes at 70 % of capacity with swaps, ground truth, drift and scrapes: nothing fails or grows (ARGUMENTS="--minutes 5")
 	engine/onnxruntime/fetch.sh --optional

@@ -194,6 +194,11 @@ impl Engine {
         (engine, leave)
     }
 
+    /// Serves one more model with this schema.
+    pub fn serve_schema(&self, name: &str, toml: &str) {
+        self.serve(name, toml, Scorer { score: first_feature_in_hundredths, gate: None });
+    }
+
     fn serve<F>(&self, name: &str, toml: &str, scorer: Scorer<F>)
     where
         F: Fn(ArrayView2<'_, f32>) -> Vec<f32> + Send + 'static,

@@ -1,6 +1,7 @@
 //! The OpenAPI document, generated from the schemas of the served models, and Swagger UI.
 
 mod drift;
+mod identifiers;
 mod outcomes;
 mod routes;
 mod rows;
@@ -11,8 +12,9 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::{Json, Router};
+use onnward_serving::registry::ServingModel;
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{Components, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Paths};
+use utoipa::openapi::{Components, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Paths, Server};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::state::{AccessControl, Admission, HttpState, Models};
@@ -42,27 +44,30 @@ pub fn page() -> Router<HttpState> {
 fn document(models: &Models, max_rows: usize, access_control: &AccessControl) -> OpenApi {
     let default = models.registry.default_model();
     let models = models.registry.serving();
+    let identifiers = identifiers::of_models(models.iter().map(|model| model.name.as_str()));
+    let documented = |model: &Arc<ServingModel>| {
+        let identifier = identifiers.get(model.name.as_str());
+        identifier.map(|identifier| rows::Documented::new(Arc::clone(model), identifier.clone()))
+    };
     let mut paths = Paths::new();
     let mut components = Components::new();
-    components.schemas.insert(shapes::PROBLEM.to_owned(), shapes::problem_schema());
-    if let Some(model) = &default {
-        paths.add_path_operation("/predict", vec![rows::POST], rows::operation(model, rows::Route::Default));
+    components.schemas.extend(shapes::components(&models));
+    if let Some(model) = default.as_ref().and_then(documented) {
+        paths.add_path_operation("/predict", vec![rows::POST], rows::operation(&model, rows::Route::Default));
     }
-    for model in &models {
-        components.schemas.extend(rows::components(model, max_rows));
+    for model in models.iter().filter_map(documented) {
+        components.schemas.extend(rows::components(&model, max_rows));
         for route in rows::Route::NAMED {
             paths.add_path_operation(
-                route.path(&model.name),
+                route.path(&model.model().name),
                 vec![rows::POST],
-                rows::operation(model, route),
+                rows::operation(&model, route),
             );
         }
     }
-    outcomes::add(&mut paths, &models, max_rows);
-    routes::add(&mut paths, &models);
-    if let Some(auth) = &access_control.auth {
-        security::add(&mut paths, &mut components, auth, &access_control.protect);
-    }
+    outcomes::add(&mut paths, &mut components, &models, max_rows);
+    routes::add(&mut paths, &mut components, &models);
+    security::add(&mut paths, &mut components, access_control);
     let tag =
         |name: &str, description: &str| TagBuilder::new().name(name).description(Some(description)).build();
     OpenApiBuilder::new()
@@ -76,6 +81,8 @@ fn document(models: &Models, max_rows: usize, access_control: &AccessControl) ->
                 ))
                 .build(),
         )
+        // Without a server, some generators take an address of their own.
+        .servers(Some([Server::new("/")]))
         .paths(paths)
         .components(Some(components))
         .tags(Some([

@@ -1,44 +1,60 @@
 //! The drift routes in the OpenAPI document.
 
-use std::sync::Arc;
-
-use onnward_serving::registry::ServingModel;
 use utoipa::openapi::path::{Operation, OperationBuilder, ParameterBuilder, ParameterIn};
 use utoipa::openapi::{ContentBuilder, ObjectBuilder, Required, ResponseBuilder, Type};
 
 use super::shapes::{
-    self, AnySchema, MODELS, boolean, count, list, object, one_of, operation, refusing, string, typed, types,
+    self, AnySchema, Component, MODELS, boolean, component, count, list, named, nullable, object, one_of,
+    operation, refusing, string, typed, types,
 };
 use crate::problem::ApiError;
 use crate::routes::drift::EXTERNAL;
 
+const REPORT: &str = "DriftReport";
+const WINDOW: &str = "DriftWindow";
+const VARIABLE: &str = "DriftVariable";
+const BIN: &str = "DriftBin";
+const SHARES: &str = "DriftShares";
+
+/// Returns the schemas of a drift report, by name.
+pub fn components() -> [Component; 5] {
+    [
+        named(REPORT, report()),
+        named(WINDOW, window()),
+        named(VARIABLE, variable()),
+        named(BIN, bin()),
+        named(SHARES, object([("training", number("")), ("live", number(""))])),
+    ]
+}
+
 /// Returns the operations by path.
-pub fn operations(models: &[Arc<ServingModel>]) -> [(&'static str, Operation); 2] {
-    let figures = drift_operation(models, "drift", "Drift of live rows against the training data")
-        .response("200", shapes::answer("The last windows compared with the training rows.", report(), None));
+pub fn operations() -> [(&'static str, Operation); 2] {
+    let figures = drift_operation("drift", "Drift of live rows against the training data").response(
+        "200",
+        shapes::answer("The last windows compared with the training rows.", component(REPORT), None),
+    );
     let html = ContentBuilder::new().schema(Some(typed(Type::String, ""))).build();
     let page = ResponseBuilder::new().description("An HTML page without scripts.").content("text/html", html);
     let window =
         one_of(["sliding", "tumbling"], "The window in the report; the default is the sliding window.");
     let window = ParameterBuilder::new().name("window").parameter_in(ParameterIn::Query).schema(Some(window));
-    let page =
-        drift_operation(models, "drift_report", "The drift report as an HTML page, largest drift first")
-            .parameter(window)
-            .response("200", page);
+    let page = drift_operation("drift_report", "The drift report as an HTML page, largest drift first")
+        .parameter(window)
+        .response("200", page);
     [
         ("/models/{name}/drift", refused(figures, "/models/other/drift")),
         ("/models/{name}/drift/report", refused(page, "/models/other/drift/report")),
     ]
 }
 
-fn drift_operation(models: &[Arc<ServingModel>], id: &str, summary: &str) -> OperationBuilder {
+fn drift_operation(id: &str, summary: &str) -> OperationBuilder {
     let version = ParameterBuilder::new()
         .name("version")
         .parameter_in(ParameterIn::Query)
         .required(Required::False)
         .description(Some("A loaded version; the default is the served version."))
         .schema(Some(shapes::version("")));
-    operation(MODELS, id, summary).parameter(shapes::model_name(models)).parameter(version)
+    operation(MODELS, id, summary).parameter(shapes::model_name()).parameter(version)
 }
 
 fn refused(operation: OperationBuilder, instance: &str) -> Operation {
@@ -66,9 +82,8 @@ fn time(description: &str) -> AnySchema {
     typed(Type::String, description).schema_type(types([Type::String, Type::Null])).into()
 }
 
-fn shares(description: &str) -> ObjectBuilder {
-    let shares = object([("training", number("")), ("live", number(""))]);
-    shares.description((!description.is_empty()).then_some(description))
+fn shares(description: &str) -> AnySchema {
+    shapes::described(component(SHARES), description)
 }
 
 fn report() -> AnySchema {
@@ -89,13 +104,13 @@ fn report() -> AnySchema {
         ),
         ("window_rows", count(1, "The maximum number of rows in a window.")),
         ("window_seconds", count(1, "The maximum duration of a window in seconds.")),
-        ("tumbling", window("The last complete tumbling window.")),
-        ("sliding", window("The window that ends now.")),
+        ("tumbling", shapes::described(component(WINDOW), "The last complete tumbling window.")),
+        ("sliding", shapes::described(component(WINDOW), "The window that ends now.")),
     ])
     .into()
 }
 
-fn window(description: &str) -> AnySchema {
+fn window() -> ObjectBuilder {
     object([
         ("ready", boolean("Whether the window has enough rows for a result.")),
         ("rows", count(0, "The number of sampled rows.")),
@@ -103,20 +118,21 @@ fn window(description: &str) -> AnySchema {
         ("from", time("The start of the window, in RFC 3339 and UTC.")),
         ("to", time("The end of the window, or now, in RFC 3339 and UTC.")),
         ("drifted", list(string(""), "The names of the drifted variables, largest drift first.").into()),
-        ("score", subject().schema_type(types([Type::Object, Type::Null])).into()),
-        ("features", list(subject(), "In the schema's order.").into()),
+        ("score", nullable(component(VARIABLE), "")),
+        ("features", list(component(VARIABLE), "In the schema's order.").into()),
     ])
     .property("reason", string("The reason why there is no result, if there is none."))
-    .description(Some(description))
-    .into()
 }
 
-fn subject() -> ObjectBuilder {
-    let bin = shares("")
+fn bin() -> ObjectBuilder {
+    object([("training", number("")), ("live", number(""))])
         .property("name", string(""))
         .property("content", one_of(["range", "value", "missing", "unknown"], "The content of the bin."))
         .property("from", number("The lower bound of a range."))
-        .property("to", number("The upper bound of a range."));
+        .property("to", number("The upper bound of a range."))
+}
+
+fn variable() -> ObjectBuilder {
     object([
         ("kind", one_of(["feature", "score"], "")),
         ("name", string("")),
@@ -128,8 +144,8 @@ fn subject() -> ObjectBuilder {
         ("psi", figure("The population stability index.")),
         ("js_distance", figure("The Jensen–Shannon distance to base 2.")),
         ("p_value", figure("The probability of a difference at least this large by chance.")),
-        ("missing", shares("The share of rows without a value.").into()),
-        ("bins", list(bin, "").into()),
+        ("missing", shares("The share of rows without a value.")),
+        ("bins", list(component(BIN), "").into()),
     ])
     .property("unknown", shares("The share of rows with a value that the schema does not list."))
 }

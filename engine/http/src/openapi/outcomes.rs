@@ -10,21 +10,41 @@ use serde_json::{Value, json};
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{AdditionalProperties, SchemaType};
 use utoipa::openapi::{
-    ContentBuilder, HttpMethod, KnownFormat, ObjectBuilder, OneOfBuilder, Paths, Required, SchemaFormat, Type,
+    Components, ContentBuilder, HttpMethod, KnownFormat, ObjectBuilder, Paths, Required, SchemaFormat, Type,
 };
 
 use super::shapes::{
-    AnySchema, JSON, OUTCOMES, answer, count, list, object, one_of, operation, problem_response, refusing,
-    string, typed, types, version,
+    self, AnySchema, CLOSED, Component, JSON, OUTCOMES, answer, any_of, component, count, list, named,
+    nullable, object, one_of, operation, problem_response, refusing, string, typed, types, version,
 };
 use crate::problem::ApiError;
 
-/// Adds the routes.
-pub fn add(paths: &mut Paths, models: &[Arc<ServingModel>], max_outcomes: usize) {
+const OUTCOME: &str = "Outcome";
+const OUTCOME_BY_ID: &str = "OutcomeById";
+const OUTCOME_BY_KEY: &str = "OutcomeByKey";
+const OUTCOME_LIST: &str = "OutcomeList";
+const RESULT: &str = "OutcomeResult";
+const RESULT_LIST: &str = "OutcomeResultList";
+const PERFORMANCE: &str = "Performance";
+const PERFORMANCE_WINDOW: &str = "PerformanceWindow";
+const VERSION_PERFORMANCE: &str = "VersionPerformance";
+const STORED: &str = "StoredPredictions";
+const MEASURED: &str = "MeasuredPerformance";
+const ESTIMATED: &str = "EstimatedPerformance";
+const CALIBRATION_BIN: &str = "CalibrationBin";
+
+/// Adds the routes and their schemas.
+pub fn add(
+    paths: &mut Paths,
+    components: &mut Components,
+    models: &[Arc<ServingModel>],
+    max_outcomes: usize,
+) {
+    components.schemas.extend(outcome_components(max_outcomes));
     paths.add_path_operation("/outcomes", vec![HttpMethod::Post], join(max_outcomes));
     if !models.is_empty() {
+        components.schemas.extend(performance_components());
         paths.add_path_operation("/models/{name}/performance", vec![HttpMethod::Get], performance(models));
     }
 }
@@ -43,9 +63,29 @@ pub fn id_schema() -> AnySchema {
 
 const UUID_7: &str = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$";
 
-/// Creates the schema of one outcome, which refers to a prediction by its id or to a customer by a key.
+fn outcome_components(max_outcomes: usize) -> [Component; 6] {
+    let [by_id, by_key] = outcomes();
+    let many = object([("outcomes", outcome_list(max_outcomes))]).additional_properties(Some(CLOSED));
+    let counts = JoinResult::ALL.map(|result| (result.name(), count(0, "")));
+    let results = list(component(RESULT), "The result of each outcome, in the order of the request.");
+    let results = object(counts.into_iter().chain([("results", results.into())]));
+    [
+        named(OUTCOME, any_of([OUTCOME_BY_ID, OUTCOME_BY_KEY].map(component))),
+        named(OUTCOME_BY_ID, by_id),
+        named(OUTCOME_BY_KEY, by_key),
+        named(OUTCOME_LIST, many),
+        named(RESULT, joined()),
+        named(RESULT_LIST, results),
+    ]
+}
+
+fn outcome_list(max_outcomes: usize) -> AnySchema {
+    list(component(OUTCOME), "").min_items(Some(1)).max_items(Some(max_outcomes)).into()
+}
+
+/// Creates the schemas of one outcome, which refers to a prediction by its id or to a customer by a key.
 /// Optional fields may be null.
-fn outcome() -> OneOfBuilder {
+fn outcomes() -> [ObjectBuilder; 2] {
     let key = ObjectBuilder::new()
         .schema_type(types([Type::String, Type::Number]))
         .min_length(Some(1))
@@ -58,7 +98,7 @@ fn outcome() -> OneOfBuilder {
     let by_id = by_id.property("key", absent()).property("model", absent());
     let by_key = object([("key", key.into()), ("label", label())]);
     let by_key = by_key.property("id", absent()).property("model", model);
-    any().item(completed(by_id)).item(completed(by_key))
+    [completed(by_id), completed(by_key)]
 }
 
 fn label() -> AnySchema {
@@ -75,7 +115,7 @@ fn completed(outcome: ObjectBuilder) -> ObjectBuilder {
     outcome
         .property("time", time)
         .property("correct", optional(Type::Boolean, "Whether it replaces a different stored outcome."))
-        .additional_properties(Some(AdditionalProperties::<utoipa::openapi::Schema>::FreeForm(false)))
+        .additional_properties(Some(CLOSED))
 }
 
 fn optional(r#type: Type, description: &str) -> ObjectBuilder {
@@ -95,15 +135,8 @@ fn joined() -> ObjectBuilder {
         .property("version", count(1, "The version of the model."))
 }
 
-fn any() -> OneOfBuilder {
-    OneOfBuilder::new().schema_type(SchemaType::AnyValue)
-}
-
 fn join(max_outcomes: usize) -> Operation {
-    let items = || list(AnySchema::from(outcome()), "").min_items(Some(1)).max_items(Some(max_outcomes));
-    let many = object([("outcomes", items().into())])
-        .additional_properties(Some(AdditionalProperties::<utoipa::openapi::Schema>::FreeForm(false)));
-    let schema = any().item(outcome()).item(items()).item(many);
+    let schema = any_of([component(OUTCOME), outcome_list(max_outcomes), component(OUTCOME_LIST)]);
     let (id, shown) = (example_id(), |summary: &str, value| {
         ExampleBuilder::new().summary(summary).value(Some(value)).build()
     });
@@ -124,10 +157,8 @@ fn join(max_outcomes: usize) -> Operation {
         .required(Some(Required::True))
         .content(JSON, request)
         .build();
-    let counts = JoinResult::ALL.map(|result| (result.name(), count(0, "")));
-    let results = list(joined(), "The result of each outcome, in the order of the request.");
-    let many = object(counts.into_iter().chain([("results", results.into())]));
-    let answered = answer(RESULTS, any().item(joined()).item(many).into(), Some(example_answer(id)));
+    let results = any_of([RESULT, RESULT_LIST].map(component));
+    let answered = answer(RESULTS, results.into(), Some(example_answer(id)));
     let operation = operation(OUTCOMES, "outcomes", "Report ground truth")
         .description(Some(ABOUT))
         .request_body(Some(body))
@@ -175,64 +206,60 @@ fn violations() -> Violations {
 }
 
 fn performance(models: &[Arc<ServingModel>]) -> Operation {
-    let parameter = |name: &str, place| ParameterBuilder::new().name(name).parameter_in(place);
-    let names = one_of(models.iter().map(|model| model.name.as_str()), "");
-    let name = parameter("name", ParameterIn::Path).required(Required::True).schema(Some(names));
-    let asked = parameter("version", ParameterIn::Query).schema(Some(version(""))).required(Required::False);
-    let window = object([
-        ("days", count(1, "The maximum age of an outcome in days.")),
-        ("outcomes", count(1, "The maximum number of outcomes per version; the most recent ones count.")),
-    ]);
-    let window =
-        window.description(Some("The window of the measured metrics; null if predictions are not stored."));
-    let described = object([
-        ("model", string("")),
-        ("window", window.schema_type(types([Type::Object, Type::Null])).into()),
-        ("versions", list(version_figures(), "The versions, highest first.").into()),
-    ]);
+    let asked = ParameterBuilder::new().name("version").parameter_in(ParameterIn::Query);
+    let asked = asked.schema(Some(version(""))).required(Required::False);
     let unknown = ApiError::UnknownModel { serving: models.iter().map(|model| model.name.clone()).collect() };
+    let described = "The performance of each version: measured with ground truth, and estimated without.";
     let operation = operation(OUTCOMES, "performance", "Performance of a model")
-        .parameter(name)
+        .parameter(shapes::model_name())
         .parameter(asked)
-        .response(
-            "200",
-            answer(
-                "The performance of each version: measured with ground truth, and estimated without.",
-                described.into(),
-                None,
-            ),
-        );
+        .response("200", answer(described, component(PERFORMANCE), None));
     let reasons = "There is no such model, or the version is unknown.";
     let operation = refusing(operation, &unknown, "/models/other/performance", reasons);
     let bad = "The version must be a whole number from 1.";
     refusing(operation, &ApiError::BadVersion, "/models/churn/performance", bad).build()
 }
 
-fn version_figures() -> ObjectBuilder {
-    let kept = object([
+fn performance_components() -> [Component; 7] {
+    let window = object([
+        ("days", count(1, "The maximum age of an outcome in days.")),
+        ("outcomes", count(1, "The maximum number of outcomes per version; the most recent ones count.")),
+    ]);
+    let asked = "The window of the measured metrics; null if predictions are not stored.";
+    let described = object([
+        ("model", string("")),
+        ("window", nullable(component(PERFORMANCE_WINDOW), asked)),
+        ("versions", list(component(VERSION_PERFORMANCE), "The versions, highest first.").into()),
+    ]);
+    let stored = object([
         ("predictions", count(0, "The number of stored predictions.")),
         ("with_outcome", count(0, "The number of stored predictions with an outcome.")),
         ("coverage", share("The share of stored predictions with an outcome.")),
     ]);
+    [
+        named(PERFORMANCE, described),
+        named(PERFORMANCE_WINDOW, window),
+        named(VERSION_PERFORMANCE, version_figures()),
+        named(STORED, stored),
+        named(MEASURED, measured()),
+        named(ESTIMATED, estimated()),
+        named(CALIBRATION_BIN, calibration_bin()),
+    ]
+}
+
+fn version_figures() -> ObjectBuilder {
+    let no_outcomes = "The performance on the outcomes in the window; null if there are none.";
+    let no_predictions = "The performance estimated without outcomes; null before the first prediction, and for \
+                          versions that are not loaded.";
     object([
         ("version", count(1, "")),
         (
             "threshold",
             share("The decision threshold: a row is positive if its probability is at least this value."),
         ),
-        ("kept", nullable(kept, "The stored predictions; null if predictions are not stored.")),
-        (
-            "measured",
-            nullable(measured(), "The performance on the outcomes in the window; null if there are none."),
-        ),
-        (
-            "estimated",
-            nullable(
-                estimated(),
-                "The performance estimated without outcomes; null before the first prediction, and for \
-                 versions that are not loaded.",
-            ),
-        ),
+        ("kept", nullable(component(STORED), "The stored predictions; null if predictions are not stored.")),
+        ("measured", nullable(component(MEASURED), no_outcomes)),
+        ("estimated", nullable(component(ESTIMATED), no_predictions)),
     ])
 }
 
@@ -249,14 +276,17 @@ fn estimated() -> ObjectBuilder {
     ])
 }
 
-fn measured() -> ObjectBuilder {
-    let bin = object([
+fn calibration_bin() -> ObjectBuilder {
+    object([
         ("from", share("The lower bound of the probability, exclusive except in the first bin.")),
         ("to", share("The upper bound of the probability, inclusive.")),
         ("predictions", count(1, "")),
         ("mean_probability", share("The mean predicted probability.")),
         ("share_positive", share("The share of positive outcomes.")),
-    ]);
+    ])
+}
+
+fn measured() -> ObjectBuilder {
     object([
         ("outcomes", count(1, "")),
         ("positives", count(0, "The number of positive outcomes.")),
@@ -268,7 +298,10 @@ fn measured() -> ObjectBuilder {
         ("recall", share("Null without positive outcomes.")),
         ("brier", share("The mean squared difference between probability and label.")),
         ("calibration_error", share("The expected calibration error over ten bins.")),
-        ("calibration", list(bin, "The calibration bins that contain predictions.").into()),
+        (
+            "calibration",
+            list(component(CALIBRATION_BIN), "The calibration bins that contain predictions.").into(),
+        ),
     ])
 }
 
@@ -279,8 +312,4 @@ fn share(description: &str) -> AnySchema {
         .minimum(Some(0))
         .maximum(Some(1))
         .into()
-}
-
-fn nullable(object: ObjectBuilder, description: &str) -> AnySchema {
-    object.description(Some(description)).schema_type(types([Type::Object, Type::Null])).into()
 }

@@ -4,17 +4,35 @@ use std::sync::Arc;
 
 use onnward_serving::registry::ServingModel;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::{ContentBuilder, HttpMethod, ObjectBuilder, Paths, ResponseBuilder, Type};
+use utoipa::openapi::{Components, ContentBuilder, HttpMethod, ObjectBuilder, Paths, ResponseBuilder, Type};
 
 use super::shapes::{
-    AnySchema, MODELS, OPERATIONS, boolean, count, free_object, get, list, object, one_of, operation,
-    refusing, string, typed, types,
+    AnySchema, Component, MODELS, OPERATIONS, boolean, component, count, free_object, get, list, named,
+    nullable, object, one_of, operation, refusing, string, typed, types,
 };
 use crate::openapi::{drift, shapes};
 use crate::problem::ApiError;
 
-/// Adds every route that is not about predictions or outcomes.
-pub fn add(paths: &mut Paths, models: &[Arc<ServingModel>]) {
+const ENGINE: &str = "Engine";
+const MODEL_LIST: &str = "ModelList";
+const REPOSITORY: &str = "ModelRepository";
+const SUMMARY: &str = "ModelSummary";
+const FAILURE: &str = "ModelFailure";
+const DETAILS: &str = "ModelDetails";
+const DESIRED: &str = "DesiredVersion";
+const SERVED: &str = "ServedVersion";
+const LOADED: &str = "LoadedVersion";
+const LOADING: &str = "LoadingVersion";
+const LAST_ERROR: &str = "LoadFailure";
+const DECISION: &str = "VersionDecision";
+
+/// Adds every route that is not about predictions or outcomes, and their schemas.
+pub fn add(paths: &mut Paths, components: &mut Components, models: &[Arc<ServingModel>]) {
+    components.schemas.extend(listing_components());
+    if !models.is_empty() {
+        components.schemas.extend(model_components());
+        components.schemas.extend(drift::components());
+    }
     let mut add = |path: &str, operation| paths.add_path_operation(path, vec![HttpMethod::Get], operation);
     add(
         "/models",
@@ -23,16 +41,25 @@ pub fn add(paths: &mut Paths, models: &[Arc<ServingModel>]) {
             "models",
             "List the models",
             "The served models, and those that failed to load.",
-            listing(),
+            component(MODEL_LIST),
         ),
     );
     if !models.is_empty() {
         add("/models/{name}", one_model(models));
-        for (path, operation) in drift::operations(models) {
+        for (path, operation) in drift::operations() {
             add(path, operation);
         }
     }
-    add("/", get(MODELS, "index", "The engine", "The engine's version, its models and its links.", index()));
+    add(
+        "/",
+        get(
+            MODELS,
+            "index",
+            "The engine",
+            "The engine's version, its models and its links.",
+            component(ENGINE),
+        ),
+    );
     add("/health/live", get(OPERATIONS, "live", "Liveness check", "The process is alive.", status("live")));
     for (path, id) in [("/health/ready", "ready"), ("/health", "health")] {
         let ready = operation(OPERATIONS, id, "Readiness check")
@@ -47,6 +74,16 @@ pub fn add(paths: &mut Paths, models: &[Arc<ServingModel>]) {
 
 fn status(value: &str) -> AnySchema {
     object([("status", one_of([value], ""))]).into()
+}
+
+fn listing_components() -> [Component; 5] {
+    [
+        named(ENGINE, index()),
+        named(MODEL_LIST, listing()),
+        named(REPOSITORY, repository()),
+        named(SUMMARY, summary()),
+        named(FAILURE, failure()),
+    ]
 }
 
 fn summary() -> AnySchema {
@@ -78,10 +115,13 @@ fn decision() -> AnySchema {
     object([("rule", rules)]).property("alias", string("The alias, if the rule is `alias`.")).into()
 }
 
+fn failure() -> ObjectBuilder {
+    problem_fields(object([("name", string(""))]))
+        .property("serving", count(1, "The version that is served instead."))
+}
+
 fn failures() -> AnySchema {
-    let failure = problem_fields(object([("name", string(""))]))
-        .property("serving", count(1, "The version that is served instead."));
-    list(failure, "The models whose desired version is not served.").into()
+    list(component(FAILURE), "The models whose desired version is not served.").into()
 }
 
 fn problem_fields(object: ObjectBuilder) -> ObjectBuilder {
@@ -100,12 +140,9 @@ fn repository() -> AnySchema {
         ("location", string("")),
         (
             "reachable",
-            nullable(Type::Boolean, "Whether the last poll succeeded; null before the first poll has ended."),
+            or_null(Type::Boolean, "Whether the last poll succeeded; null before the first poll has ended."),
         ),
-        (
-            "last_success",
-            nullable(Type::String, "The time of the last successful poll, in RFC 3339 and UTC."),
-        ),
+        ("last_success", or_null(Type::String, "The time of the last successful poll, in RFC 3339 and UTC.")),
         ("from_cache", boolean(FROM_CACHE)),
     ])
     .property("error", string("The reason why the last poll failed."))
@@ -115,15 +152,15 @@ fn repository() -> AnySchema {
 const FROM_CACHE: &str = "Whether the served versions come from the local cache, because the store has not \
 been reached since the start.";
 
-fn nullable(r#type: Type, description: &str) -> AnySchema {
+fn or_null(r#type: Type, description: &str) -> AnySchema {
     typed(r#type.clone(), description).schema_type(types([r#type, Type::Null])).into()
 }
 
 fn listing() -> AnySchema {
     object([
         ("loading", boolean("Whether the first load is still in progress.")),
-        ("repository", repository()),
-        ("models", list(summary(), "The served models, by name.").into()),
+        ("repository", component(REPOSITORY)),
+        ("models", list(component(SUMMARY), "The served models, by name.").into()),
         ("failed", failures()),
     ])
     .into()
@@ -134,7 +171,7 @@ fn index() -> AnySchema {
         ("name", string("")),
         ("version", string("")),
         ("ready", boolean("Whether the engine is ready for predictions.")),
-        ("models", list(summary(), "").into()),
+        ("models", list(component(SUMMARY), "").into()),
         ("failed", failures()),
         ("links", free_object("The paths of the main routes.")),
     ])
@@ -142,10 +179,19 @@ fn index() -> AnySchema {
 }
 
 fn one_model(models: &[Arc<ServingModel>]) -> Operation {
-    let served = |what: &str| {
-        let object = object([("version", count(1, "")), ("decided_by", decision())]);
-        object.description(Some(what)).schema_type(types([Type::Object, Type::Null]))
-    };
+    let unknown = ApiError::UnknownModel { serving: models.iter().map(|model| model.name.clone()).collect() };
+    let described = "The model's state, and the metadata of its served version.";
+    let operation = operation(MODELS, "model", "One model")
+        .parameter(shapes::model_name())
+        .response("200", shapes::answer(described, component(DETAILS), None));
+    let operation = refusing(operation, &unknown, "/models/other", "No model of this name is served.");
+    let loading = "The models are being loaded, or this model failed to load.";
+    refusing(operation, &ApiError::Loading, "/models/other", loading).build()
+}
+
+fn model_components() -> [Component; 7] {
+    let chosen = || object([("version", count(1, "")), ("decided_by", component(DECISION))]);
+    let served = chosen().property("since", string("The time when serving began, in RFC 3339 and UTC."));
     let loaded = object([
         ("version", count(1, "")),
         ("role", one_of(["serving", "previous", "loaded"], "The role of the version.")),
@@ -154,35 +200,33 @@ fn one_model(models: &[Arc<ServingModel>]) -> Operation {
         ("predict", string("The path for predictions.")),
     ]);
     let loading =
-        object([("version", count(1, "")), ("since", string("The start of the load, in RFC 3339 and UTC."))])
-            .description(Some("The version that is being loaded."));
-    let last_error = problem_fields(object([])).description(Some("The last failure."));
-    let state = object([
+        object([("version", count(1, "")), ("since", string("The start of the load, in RFC 3339 and UTC."))]);
+    let details = about_served()
+        .into_iter()
+        .fold(model_state(), |details, (name, schema)| details.property(name, schema));
+    [
+        named(DETAILS, details),
+        named(DESIRED, chosen()),
+        named(SERVED, served),
+        named(LOADED, loaded),
+        named(LOADING, loading),
+        named(LAST_ERROR, problem_fields(object([]))),
+        named(DECISION, decision()),
+    ]
+}
+
+fn model_state() -> ObjectBuilder {
+    object([
         ("name", string("")),
-        ("desired", served("The version that should be served.").into()),
-        ("loading", loading.schema_type(types([Type::Object, Type::Null])).into()),
-        (
-            "serving",
-            served("The version that is served.")
-                .property("since", string("The time when serving began, in RFC 3339 and UTC."))
-                .into(),
-        ),
-        ("previous", nullable(Type::Integer, "The previously served version, which stays loaded.")),
-        ("loaded", list(loaded, "Every loaded version.").into()),
+        ("desired", nullable(component(DESIRED), "The version that should be served.")),
+        ("loading", nullable(component(LOADING), "The version that is being loaded.")),
+        ("serving", nullable(component(SERVED), "The version that is served.")),
+        ("previous", or_null(Type::Integer, "The previously served version, which stays loaded.")),
+        ("loaded", list(component(LOADED), "Every loaded version.").into()),
         ("aliases", free_object("The version of each alias.")),
-        ("last_error", last_error.schema_type(types([Type::Object, Type::Null])).into()),
+        ("last_error", nullable(component(LAST_ERROR), "The last failure.")),
         ("failing", boolean("Whether the desired version is not served because of the last error.")),
-    ]);
-    let details =
-        about_served().into_iter().fold(state, |state, (name, schema)| state.property(name, schema));
-    let unknown = ApiError::UnknownModel { serving: models.iter().map(|model| model.name.clone()).collect() };
-    let described = "The model's state, and the metadata of its served version.";
-    let operation = operation(MODELS, "model", "One model")
-        .parameter(shapes::model_name(models))
-        .response("200", shapes::answer(described, details.into(), None));
-    let operation = refusing(operation, &unknown, "/models/other", "No model of this name is served.");
-    let loading = "The models are being loaded, or this model failed to load.";
-    refusing(operation, &ApiError::Loading, "/models/other", loading).build()
+    ])
 }
 
 /// Returns the fields that describe the served version.

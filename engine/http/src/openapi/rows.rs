@@ -1,5 +1,6 @@
 //! The parts of the OpenAPI document that depend on a model's schema: rows, responses and prediction routes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use onnward_rows::{BodyShape, ParseError, RowParser, RowsLimits};
@@ -9,14 +10,15 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{AdditionalProperties, SchemaType};
-use utoipa::openapi::{ContentBuilder, HttpMethod, ObjectBuilder, OneOfBuilder, Required, Type};
+use utoipa::openapi::schema::{AdditionalProperties, AnyOfBuilder, SchemaType};
+use utoipa::openapi::{ContentBuilder, HttpMethod, ObjectBuilder, Required, Type};
 
-use super::outcomes;
 use super::shapes::{
-    AnySchema, JSON, PREDICTIONS, answer, boolean, component, count, list, object, one_of,
-    operation as begin, problem_response, refusing, string, typed, types, version,
+    AnySchema, CLOSED, Component, JSON, PREDICTIONS, answer, any_of, boolean, component, count, keyword,
+    list, named, object, one_of, operation as begin, problem_response, refusing, string, typed, types,
+    version,
 };
+use super::{identifiers, outcomes};
 use crate::admission::body::REQUEST_TIMEOUT;
 use crate::answer::Answer;
 use crate::problem::ApiError;
@@ -51,16 +53,17 @@ impl Route {
         }
     }
 
-    fn id_and_summary(self, model: &str) -> (String, String) {
+    fn id_and_summary(self, Documented { model, identifier }: &Documented) -> (String, String) {
+        let name = &model.name;
         match self {
-            Self::Default => ("predict".to_owned(), format!("Predict with the default model, {model}")),
-            Self::Named => (format!("predict_{model}"), format!("Predict with {model}")),
+            Self::Default => ("predict".to_owned(), format!("Predict with the default model, {name}")),
+            Self::Named => (format!("predict_{identifier}"), format!("Predict with {name}")),
             Self::Version => {
-                (format!("predict_{model}_version"), format!("Predict with a loaded version of {model}"))
+                (format!("predict_{identifier}_version"), format!("Predict with a loaded version of {name}"))
             }
             Self::Alias => (
-                format!("predict_{model}_alias"),
-                format!("Predict with the version of {model} that an alias points at"),
+                format!("predict_{identifier}_alias"),
+                format!("Predict with the version of {name} that an alias points at"),
             ),
         }
     }
@@ -78,55 +81,98 @@ impl Route {
     }
 }
 
+/// A model, and the identifier from which its names in the document are made.
+pub struct Documented {
+    model: Arc<ServingModel>,
+    identifier: String,
+}
+
+impl Documented {
+    /// Creates it from a served model and its identifier.
+    pub fn new(model: Arc<ServingModel>, identifier: String) -> Self {
+        Self { model, identifier }
+    }
+
+    /// Returns the model.
+    pub fn model(&self) -> &ServingModel {
+        &self.model
+    }
+
+    /// Returns the name of one of the model's components.
+    fn component(&self, part: &str) -> String {
+        identifiers::type_name(&self.identifier) + part
+    }
+
+    fn reference(&self, part: &str) -> AnySchema {
+        component(&self.component(part))
+    }
+}
+
+// The components of a model. None is the end of another, so that those of two models differ.
+const REQUEST: &str = "Request";
+const INSTANCES: &str = "Instances";
+const ROW: &str = "Row";
+const ANSWER: &str = "Answer";
+const PREDICTION: &str = "Prediction";
+const PREDICTION_LIST: &str = "Predictions";
+const SCORE: &str = "Score";
+
 /// Returns the schemas of a model's requests, rows and responses, by name.
-pub fn components(model: &ServingModel, max_rows: usize) -> Vec<(String, AnySchema)> {
-    let schema = model.description.schema();
-    let row = || component(&name(model, "Row"));
-    let rows = || list(row(), "").min_items(Some(1)).max_items(Some(max_rows));
+pub fn components(model: &Documented, max_rows: usize) -> Vec<Component> {
+    let rows = || list(model.reference(ROW), "").min_items(Some(1)).max_items(Some(max_rows));
     let instances = object([("instances", rows().into())]).additional_properties(Some(CLOSED));
-    let request = any().item(row()).item(rows()).item(instances);
-    vec![
-        (name(model, "Request"), request.into()),
-        (name(model, "Row"), row_schema(schema)),
-        (name(model, "Answer"), answer_schema(model)),
-    ]
+    let request = any_of([model.reference(ROW), rows().into(), model.reference(INSTANCES)]);
+    let components: [(&str, AnySchema); 3] = [
+        (REQUEST, request.into()),
+        (INSTANCES, instances.into()),
+        (ROW, row_schema(model.model().description.schema())),
+    ];
+    let components = components.into_iter().chain(answer_components(model));
+    components.map(|(part, schema)| named(&model.component(part), schema)).collect()
 }
 
-const CLOSED: AdditionalProperties<utoipa::openapi::Schema> = AdditionalProperties::FreeForm(false);
-
-fn any() -> OneOfBuilder {
-    OneOfBuilder::new().schema_type(SchemaType::AnyValue)
-}
-
-/// Returns the name of one of a model's components.
-fn name(model: &ServingModel, part: &str) -> String {
-    format!("{}.{part}", model.name)
-}
-
+/// Creates the schema of a row. Fields that generators cannot tell apart are described by patterns: a client has
+/// them in the map of its additional properties.
 fn row_schema(schema: &Schema) -> AnySchema {
-    let mut row = ObjectBuilder::new().schema_type(Type::Object).additional_properties(Some(CLOSED));
-    if !schema.description.is_empty() {
-        row = row.description(Some(&schema.description));
+    let description = (!schema.description.is_empty()).then_some(&schema.description);
+    let row = ObjectBuilder::new().schema_type(Type::Object).description(description);
+    let fields: Vec<&str> = schema
+        .identifier
+        .iter()
+        .map(String::as_str)
+        .chain(schema.features.iter().map(|feature| feature.name.as_str()))
+        .collect();
+    let indistinct = identifiers::indistinct(fields.iter().copied());
+    let identifier = schema.identifier.iter().map(|name| (name.as_str(), identifier_schema()));
+    let features = schema.features.iter().map(|feature| (feature.name.as_str(), feature_schema(feature)));
+    let (patterns, properties): (Vec<_>, Vec<_>) =
+        identifier.chain(features).partition(|(name, _)| indistinct.contains(name));
+    let row = properties.into_iter().fold(row, |row, (name, schema)| row.property(name, schema));
+    let required = schema.features.iter().filter(|feature| feature.required);
+    let row = required.fold(row, |row, feature| row.required(&feature.name));
+    if patterns.is_empty() {
+        return row.additional_properties(Some(CLOSED)).into();
     }
-    if let Some(identifier) = &schema.identifier {
-        let any = ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(Some(
-            "The customer's identifier, to which outcomes can be joined. It is not scored.",
-        ));
-        row = row.property(identifier, any);
-    }
-    for feature in &schema.features {
-        row = row.property(&feature.name, feature_schema(feature));
-        if feature.required {
-            row = row.required(&feature.name);
-        }
-    }
-    row.into()
+    let patterns =
+        patterns.into_iter().map(|(name, schema)| (identifiers::exact_pattern(name), json!(schema)));
+    let names = ObjectBuilder::new().schema_type(SchemaType::AnyValue).enum_values(Some(fields));
+    row.extensions(Some(keyword("patternProperties", patterns.collect::<Map<_, _>>())))
+        .property_names(Some(names.build()))
+        .additional_properties(Some(OPEN))
+        .into()
+}
+
+const OPEN: AdditionalProperties<utoipa::openapi::Schema> = AdditionalProperties::FreeForm(true);
+
+fn identifier_schema() -> AnySchema {
+    let described = "The customer's identifier, to which outcomes can be joined. It is not scored.";
+    ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(Some(described)).into()
 }
 
 /// The largest value: models compute in single precision, and larger values are rejected.
 const LARGEST: f64 = f32::MAX as f64;
 
-fn feature_schema(feature: &Feature) -> ObjectBuilder {
+fn feature_schema(feature: &Feature) -> AnySchema {
     let null = (!feature.required).then_some(Type::Null);
     match &feature.kind {
         FeatureKind::Numeric { min, max, integer } => {
@@ -135,23 +181,51 @@ fn feature_schema(feature: &Feature) -> ObjectBuilder {
                 .schema_type(types([number].into_iter().chain(null)))
                 .minimum(Some(min.unwrap_or(-LARGEST)))
                 .maximum(Some(max.unwrap_or(LARGEST)))
+                .into()
         }
-        FeatureKind::Categorical { values, unknown } => {
+        FeatureKind::Categorical { values, unknown: UnknownPolicy::Reject } => {
+            closed_category(values, null, &feature.description)
+        }
+        // Any value is accepted: the known ones are examples.
+        FeatureKind::Categorical { values, unknown: UnknownPolicy::Ignore | UnknownPolicy::Keep } => {
             let numbers: Vec<Value> = values.iter().filter_map(|value| as_number(value)).collect();
             let number = (!numbers.is_empty()).then_some(Type::Number);
             let truths: Vec<Value> = values.iter().filter_map(|value| as_truth(value)).collect();
             let truth = (!truths.is_empty()).then_some(Type::Boolean);
             let known = values.iter().map(|value| json!(value)).chain(numbers).chain(truths);
-            let object = typed(Type::String, &feature.description).schema_type(types(
-                [Type::String].into_iter().chain(number).chain(truth).chain(null.clone()),
-            ));
-            match unknown {
-                UnknownPolicy::Reject => object.enum_values(Some(known.chain(null.map(|_| Value::Null)))),
-                // Any value is accepted: the known ones are examples.
-                UnknownPolicy::Ignore | UnknownPolicy::Keep => object.examples(known),
-            }
+            typed(Type::String, &feature.description)
+                .schema_type(types([Type::String].into_iter().chain(number).chain(truth).chain(null)))
+                .examples(known)
+                .into()
         }
     }
+}
+
+/// Creates the schema of a category with a closed set of values. Each type has a form of its own, because
+/// generators do not take values of several types in one.
+fn closed_category(values: &[String], null: Option<Type>, description: &str) -> AnySchema {
+    let (whole, fractional): (Vec<Value>, Vec<Value>) =
+        values.iter().filter_map(|value| as_number(value)).partition(Value::is_i64);
+    let whole = (!whole.is_empty()).then(|| typed(Type::Number, "").enum_values(Some(whole)));
+    // Generators take only whole numbers as values.
+    let fractional = fractional
+        .into_iter()
+        .filter_map(|value| value.as_f64())
+        .map(|number| typed(Type::Number, "").minimum(Some(number)).maximum(Some(number)));
+    let truths: Vec<Value> = values.iter().filter_map(|value| as_truth(value)).collect();
+    let truth = truths.first().map(|first| match truths.len() {
+        1 => typed(Type::Boolean, "").extensions(Some(keyword("const", first.clone()))),
+        _ => typed(Type::Boolean, ""),
+    });
+    let null = null.map(|null| typed(null, ""));
+    let others: Vec<ObjectBuilder> = whole.into_iter().chain(fractional).chain(truth).chain(null).collect();
+    let known = values.iter().map(String::as_str);
+    if others.is_empty() {
+        return one_of(known, description);
+    }
+    let described = (!description.is_empty()).then_some(description);
+    let any = AnyOfBuilder::new().schema_type(SchemaType::AnyValue).description(described);
+    others.into_iter().fold(any.item(one_of(known, "")), AnyOfBuilder::item).into()
 }
 
 /// Returns a category as a number, if it is written as one. Clients may send either.
@@ -172,7 +246,8 @@ fn number_value(number: f64) -> Value {
     if whole { json!(number as i64) } else { json!(number) }
 }
 
-fn answer_schema(model: &ServingModel) -> AnySchema {
+fn answer_components(documented: &Documented) -> [(&'static str, AnySchema); 4] {
+    let model = documented.model();
     let Label { name, positive, column, .. } = &model.description.schema().label;
     let threshold = model.description.schema().threshold;
     let probability = || {
@@ -182,17 +257,24 @@ fn answer_schema(model: &ServingModel) -> AnySchema {
     let decision = || boolean(&format!("Whether the probability is at least {threshold}."));
     let of = || [("model", one_of([model.name.as_str()], "")), ("version", count(1, ""))];
     let id = || ("id", outcomes::id_schema());
-    let prediction = || [("probability", probability().into()), (name.as_str(), decision())];
-    let single = object([id()].into_iter().chain(of()).chain(prediction()));
-    let predictions = [id()].into_iter().chain(prediction());
-    let predictions = list(object(predictions), "A prediction for each row, in the order of the rows.");
+    let scored = || [("probability", probability().into()), (name.as_str(), decision())];
+    let single = object([id()].into_iter().chain(of()).chain(scored()));
+    let score = object([id()].into_iter().chain(scored()));
+    let described = "A prediction for each row, in the order of the rows.";
+    let predictions = list(documented.reference(SCORE), described);
     let many = object(of().into_iter().chain([("predictions", predictions.into())]));
-    any().item(single).item(many).into()
+    [
+        (ANSWER, any_of([PREDICTION, PREDICTION_LIST].map(|part| documented.reference(part))).into()),
+        (PREDICTION, single.into()),
+        (PREDICTION_LIST, many.into()),
+        (SCORE, score.into()),
+    ]
 }
 
 /// Returns the operation that scores rows with a model.
-pub fn operation(model: &ServingModel, route: Route) -> Operation {
-    let (id, summary) = route.id_and_summary(&model.name);
+pub fn operation(documented: &Documented, route: Route) -> Operation {
+    let model = documented.model();
+    let (id, summary) = route.id_and_summary(documented);
     let example = example(model);
     let shown = |summary: &str, value| ExampleBuilder::new().summary(summary).value(Some(value)).build();
     let examples = example.iter().flat_map(|Example { row, .. }| {
@@ -202,7 +284,7 @@ pub fn operation(model: &ServingModel, route: Route) -> Operation {
         ]
     });
     let request = ContentBuilder::new()
-        .schema(Some(component(&name(model, "Request"))))
+        .schema(Some(documented.reference(REQUEST)))
         .examples_from_iter(examples)
         .build();
     let body = RequestBodyBuilder::new()
@@ -215,7 +297,7 @@ pub fn operation(model: &ServingModel, route: Route) -> Operation {
         .build();
     let answered = answer(
         "The predictions.",
-        component(&name(model, "Answer")),
+        documented.reference(ANSWER),
         example.as_ref().map(|example| example.answer.clone()),
     );
     let path = route.path(&model.name);

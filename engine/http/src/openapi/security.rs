@@ -7,27 +7,31 @@ use utoipa::openapi::security::{
 use utoipa::openapi::{Components, Paths};
 
 use super::shapes::problem_response;
-use crate::auth::Protected;
-use crate::auth::{Authenticator, Scope};
+use crate::auth::{Authenticator, Protected, Scope};
 use crate::authorization::API_KEY;
 use crate::problem::{self, ApiError};
+use crate::state::AccessControl;
 
 /// The names of the security schemes.
 const BEARER: &str = "key";
 const HEADER: &str = "header";
 const TOKEN: &str = "token";
 
-/// Adds the security requirements to every protected operation.
-pub fn add(paths: &mut Paths, components: &mut Components, auth: &Authenticator, protect: &[Protected]) {
-    let schemes = schemes(auth);
+/// Adds the security schemes and the requirements of every operation. An operation that requires nothing says
+/// so, because generators take silence for an omission.
+pub fn add(paths: &mut Paths, components: &mut Components, access_control: &AccessControl) {
+    let schemes = access_control.auth.as_deref().map(schemes).unwrap_or_default();
     let ways: Vec<&str> = schemes.iter().map(|(way, _)| *way).collect();
     components
         .security_schemes
-        .extend(schemes.into_iter().map(|(way, scheme)| (way.to_owned(), scheme.into())));
+        .extend(schemes.iter().map(|(way, scheme)| ((*way).to_owned(), scheme.clone().into())));
     for (path, item) in &mut paths.paths {
-        let Some(scope) = scope_of(path, protect) else { continue };
+        let scope = scope_of(path, &access_control.protect).filter(|_| !ways.is_empty());
         for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
-            guard(operation, path, scope, &ways);
+            match scope {
+                Some(scope) => guard(operation, path, scope, &ways),
+                None => operation.security = Some(Vec::new()),
+            }
         }
     }
 }

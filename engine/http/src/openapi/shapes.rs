@@ -5,17 +5,21 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use onnward_serving::registry::ServingModel;
 use serde_json::Value;
+use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{AdditionalProperties, SchemaType};
 use utoipa::openapi::{
-    ArrayBuilder, ContentBuilder, ObjectBuilder, Ref, RefOr, Required, Response, ResponseBuilder, Schema,
-    Type,
+    ArrayBuilder, ContentBuilder, ObjectBuilder, OneOfBuilder, Ref, RefOr, Required, Response,
+    ResponseBuilder, Schema, Type,
 };
 
+use super::identifiers;
 use crate::problem::{self, ApiError, PROBLEM_JSON};
 
-pub const PROBLEM: &str = "Problem";
+const PROBLEM: &str = "Problem";
+const VIOLATION: &str = "Violation";
+const MODEL_NAME: &str = "ModelName";
 pub const JSON: &str = "application/json";
 
 pub const PREDICTIONS: &str = "predictions";
@@ -24,6 +28,27 @@ pub const OUTCOMES: &str = "outcomes";
 pub const OPERATIONS: &str = "operations";
 
 pub type AnySchema = RefOr<Schema>;
+
+/// Allows no other fields.
+pub const CLOSED: AdditionalProperties<Schema> = AdditionalProperties::FreeForm(false);
+
+/// A schema that others refer to by its name, which generators make a type of.
+pub type Component = (String, AnySchema);
+
+/// Creates a component.
+pub fn named(name: &str, schema: impl Into<AnySchema>) -> Component {
+    (name.to_owned(), schema.into())
+}
+
+/// Returns the components that several parts of the document use.
+pub fn components(models: &[Arc<ServingModel>]) -> Vec<Component> {
+    let mut components = vec![named(PROBLEM, problem_schema()), named(VIOLATION, violation_schema())];
+    if !models.is_empty() {
+        let names = models.iter().map(|model| model.name.as_str());
+        components.push(named(MODEL_NAME, one_of(names, "The name of a served model.")));
+    }
+    components
+}
 
 /// Creates a schema of one type.
 pub fn typed(r#type: Type, description: &str) -> ObjectBuilder {
@@ -36,9 +61,17 @@ pub fn string(description: &str) -> AnySchema {
     typed(Type::String, description).into()
 }
 
-/// Creates a string schema with a closed set of values.
-pub fn one_of<S: Into<Value>>(values: impl IntoIterator<Item = S>, description: &str) -> AnySchema {
-    typed(Type::String, description).enum_values(Some(values)).into()
+/// Creates a string schema with a closed set of values, and with the names that generators give them.
+pub fn one_of<'a>(values: impl IntoIterator<Item = &'a str>, description: &str) -> AnySchema {
+    let values: Vec<&str> = values.into_iter().collect();
+    let names = identifiers::of_values(values.iter().copied());
+    let names = keyword("x-enum-varnames", names);
+    typed(Type::String, description).enum_values(Some(values)).extensions(Some(names)).into()
+}
+
+/// Creates a keyword for which utoipa has no field.
+pub fn keyword(name: &str, value: impl Into<Value>) -> Extensions {
+    Extensions::from_iter([(name, value)])
 }
 
 /// Creates an integer schema with a minimum.
@@ -89,6 +122,29 @@ pub fn component(name: &str) -> AnySchema {
     Ref::from_schema_name(name).into()
 }
 
+/// Creates the schema of one of several forms.
+pub fn any_of(forms: impl IntoIterator<Item = AnySchema>) -> OneOfBuilder {
+    let begun = OneOfBuilder::new().schema_type(SchemaType::AnyValue);
+    forms.into_iter().fold(begun, OneOfBuilder::item)
+}
+
+/// Creates the schema of a value or null.
+pub fn nullable(schema: AnySchema, description: &str) -> AnySchema {
+    let description = (!description.is_empty()).then_some(description);
+    any_of([schema, typed(Type::Null, "").into()]).description(description).into()
+}
+
+/// Describes a reference where it is used.
+pub fn described(reference: AnySchema, description: &str) -> AnySchema {
+    match reference {
+        RefOr::Ref(mut reference) => {
+            reference.description = description.to_owned();
+            reference.into()
+        }
+        schema => schema,
+    }
+}
+
 /// Begins an operation, without parameters and responses.
 pub fn operation(tag: &str, id: &str, summary: &str) -> OperationBuilder {
     OperationBuilder::new().tag(tag).operation_id(Some(id)).summary(Some(summary))
@@ -106,10 +162,9 @@ pub fn get(tag: &str, id: &str, summary: &str, description: &str, schema: AnySch
 }
 
 /// Returns the path parameter for a model's name.
-pub fn model_name(models: &[Arc<ServingModel>]) -> Parameter {
-    let names = one_of(models.iter().map(|model| model.name.as_str()), "");
+pub fn model_name() -> Parameter {
     let name = ParameterBuilder::new().name("name").parameter_in(ParameterIn::Path);
-    name.required(Required::True).schema(Some(names)).build()
+    name.required(Required::True).schema(Some(component(MODEL_NAME))).build()
 }
 
 /// Adds an error response to an operation, with the example of a request to `instance`.
@@ -137,14 +192,18 @@ pub fn problem_response(description: &str, example: Option<Value>) -> Response {
     ResponseBuilder::new().description(description).content(PROBLEM_JSON, content).build()
 }
 
-/// Creates the schema of problem details (RFC 9457).
-pub fn problem_schema() -> AnySchema {
-    let violation = object([
+fn violation_schema() -> AnySchema {
+    object([
         ("pointer", string("The location in the body: a JSON pointer (RFC 6901).")),
         ("expected", string("The expected value, in words.")),
         ("got", string("The received value, in words.")),
     ])
-    .property("row", count(0, "The row's index; absent if the violation concerns the body as a whole."));
+    .property("row", count(0, "The row's index; absent if the violation concerns the body as a whole."))
+    .into()
+}
+
+/// Creates the schema of problem details (RFC 9457).
+fn problem_schema() -> AnySchema {
     object([
         ("type", string("The problem type, a stable URI.")),
         ("title", string("The name of the HTTP status.")),
@@ -154,7 +213,7 @@ pub fn problem_schema() -> AnySchema {
         ("request_id", string("The request's id, as in the log and in `x-request-id`.")),
     ])
     .property("violations", count(1, "The total number of violations; `errors` lists at most 100 of them."))
-    .property("errors", list(violation, "The violations, in the order of the body."))
+    .property("errors", list(component(VIOLATION), "The violations, in the order of the body."))
     .description(Some("Problem details (RFC 9457)."))
     .into()
 }

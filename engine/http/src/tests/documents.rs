@@ -1,5 +1,7 @@
 //! The OpenAPI document.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use crate::fixtures::{Engine, PHONE, schema};
@@ -12,7 +14,7 @@ async fn document(engine: &Engine) -> Value {
 async fn every_model_is_described_by_its_own_schema() {
     let document = document(&Engine::ready()).await;
     assert_eq!(document["openapi"], "3.1.0");
-    let row = &document["components"]["schemas"]["phone.Row"];
+    let row = &document["components"]["schemas"]["PhoneRow"];
     assert_eq!(row["required"], json!(["months", "plan", "senior"]));
     assert_eq!(row["additionalProperties"], false);
     let fields = &row["properties"];
@@ -21,22 +23,134 @@ async fn every_model_is_described_by_its_own_schema() {
     assert_eq!(fields["months"], months);
     let largest = f64::from(f32::MAX);
     assert_eq!(fields["charges"], json!({"type": ["number", "null"], "minimum": 0, "maximum": largest}));
-    assert_eq!(fields["plan"], json!({"type": "string", "enum": ["basic", "full"]}));
-    assert_eq!(fields["senior"], json!({"type": ["string", "number"], "enum": ["0", "1", 0, 1]}));
+    let closed =
+        |values: Value, names: Value| json!({"type": "string", "enum": values, "x-enum-varnames": names});
+    assert_eq!(fields["plan"], closed(json!(["basic", "full"]), json!(["BASIC", "FULL"])));
+    let texts = closed(json!(["0", "1"]), json!(["VALUE_0", "VALUE_1"]));
+    assert_eq!(fields["senior"], json!({"anyOf": [texts, {"type": "number", "enum": [0, 1]}]}));
     assert_eq!(fields["region"], json!({"type": ["string", "null"], "examples": ["north", "south"]}));
     assert!(fields["id"]["description"].is_string());
-    let bank = &document["components"]["schemas"]["bank.Answer"]["oneOf"];
-    assert_eq!(bank[0]["properties"]["has_left"]["type"], "boolean");
-    assert_eq!(
-        bank[1]["properties"]["predictions"]["items"]["required"],
-        json!(["id", "probability", "has_left"])
-    );
+    let schemas = &document["components"]["schemas"];
+    assert_eq!(schemas["BankPrediction"]["properties"]["has_left"]["type"], "boolean");
+    assert_eq!(schemas["BankScore"]["required"], json!(["id", "probability", "has_left"]));
+    let scores = &schemas["BankPredictions"]["properties"]["predictions"]["items"];
+    assert_eq!(scores["$ref"], "#/components/schemas/BankScore");
+}
+
+/// A schema whose names and values generators would confuse.
+const ODD: &str = r##"
+version = 1
+name = "odd"
+identifier = "id"
+[label]
+column = "left"
+positive = "yes"
+negative = "no"
+[[features]]
+name = "a/b"
+type = "numeric"
+[[features]]
+name = "a b"
+type = "numeric"
+required = false
+[[features]]
+name = "ID"
+type = "numeric"
+[[features]]
+name = "__proto__"
+type = "categorical"
+values = ["x", "X", "1", "01", "0.5", "true", "<a>"]
+[[features]]
+name = "\"><img src=x>"
+type = "categorical"
+values = ["true", "false"]
+required = false
+"##;
+
+/// Visits every value of a document.
+fn visit(value: &Value, found: &mut impl FnMut(&Value)) {
+    found(value);
+    match value {
+        Value::Object(fields) => fields.values().for_each(|value| visit(value, found)),
+        Value::Array(items) => items.iter().for_each(|value| visit(value, found)),
+        _ => {}
+    }
+}
+
+fn is_identifier(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+#[tokio::test]
+async fn generators_can_make_types_operations_and_constants_of_every_document() {
+    let odd = Engine::ready();
+    for name in ["outcome", "phone-version", "phone.version", "phone_version", "1", "model", "a-", "a"] {
+        odd.serve_schema(name, ODD);
+    }
+    for engine in [Engine::loading(), Engine::ready(), odd] {
+        let document = document(&engine).await;
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        let folded = |name: &str| name.to_lowercase().replace('_', "");
+        let mut types = HashSet::new();
+        for name in schemas.keys() {
+            assert!(is_identifier(name) && types.insert(folded(name)), "{name}");
+        }
+        assert_eq!(document["servers"], json!([{"url": "/"}]));
+        let mut operations = HashSet::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for operation in item.as_object().unwrap().values() {
+                let id = operation["operationId"].as_str().unwrap();
+                assert!(is_identifier(id) && operations.insert(folded(id)), "{path}: {id}");
+                assert_eq!(operation["security"], json!([]), "{path}");
+            }
+        }
+        visit(&document["components"]["schemas"], &mut |schema| {
+            if let Some(reference) = schema["$ref"].as_str() {
+                let name = reference.strip_prefix("#/components/schemas/").unwrap();
+                assert!(schemas.contains_key(name), "{reference}");
+            }
+            if let (Some(values), Some("string")) = (schema["enum"].as_array(), schema["type"].as_str()) {
+                let names = schema["x-enum-varnames"].as_array().unwrap();
+                assert_eq!(names.len(), values.len());
+                assert!(names.iter().all(|name| is_identifier(name.as_str().unwrap())), "{names:?}");
+                assert!(values.iter().all(Value::is_string), "{values:?}");
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_row_keeps_fields_that_generators_would_confuse_in_patterns() {
+    let engine = Engine::ready();
+    engine.serve_schema("odd", ODD);
+    let row = &document(&engine).await["components"]["schemas"]["OddRow"];
+    let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&row["properties"]), ["\"><img src=x>", "__proto__"]);
+    assert_eq!(names(&row["patternProperties"]), ["^ID$", "^a b$", "^a\\/b$", "^id$"]);
+    assert_eq!(row["patternProperties"]["^a b$"]["type"], json!(["number", "null"]));
+    let all = json!({"enum": ["id", "a/b", "a b", "ID", "__proto__", "\"><img src=x>"]});
+    assert_eq!((&row["propertyNames"], &row["additionalProperties"]), (&all, &json!(true)));
+    assert_eq!(row["required"], json!(["a/b", "ID", "__proto__"]));
+    let forms = json!([
+        {
+            "type": "string",
+            "enum": ["x", "X", "1", "01", "0.5", "true", "<a>"],
+            "x-enum-varnames": ["X", "X_2", "VALUE_1", "VALUE_01", "VALUE_0_5", "TRUE", "A"],
+        },
+        {"type": "number", "enum": [1]},
+        {"type": "number", "minimum": 0.5, "maximum": 0.5},
+        {"type": "boolean", "const": true},
+    ]);
+    assert_eq!(row["properties"]["__proto__"], json!({"anyOf": forms}));
+    let closed = &row["properties"]["\"><img src=x>"]["anyOf"];
+    assert_eq!((&closed[1], &closed[2]), (&json!({"type": "boolean"}), &json!({"type": "null"})));
 }
 
 #[tokio::test]
 async fn fields_keep_the_order_of_the_schema() {
     let text = Engine::ready().get("/openapi.json").await.text;
-    let row = &text[text.find("\"phone.Row\"").unwrap()..];
+    let row = &text[text.find("\"PhoneRow\"").unwrap()..];
     let places: Vec<usize> =
         schema(PHONE).features.iter().map(|f| row.find(&format!("\"{}\":{{", f.name)).unwrap()).collect();
     assert!(places.is_sorted(), "{places:?}");

@@ -1,0 +1,39 @@
+"""What the Python clients share: the plan's requests, and the lines that they print."""
+
+import functools
+import pathlib
+import sys
+
+
+def arguments():
+    """The options, the URL, the plan's requests and the number of workers."""
+    options = [word for word in sys.argv[1:] if word.startswith("--")]
+    url, plan, workers = [word for word in sys.argv[1:] if not word.startswith("--")]
+    return options, url, requests_of(plan), int(workers)
+
+
+@functools.cache
+def content(path):
+    return pathlib.Path(path).read_bytes()
+
+
+def requests_of(plan):
+    """The requests in order: number, method, path, whether it is sent in chunks, file of the body, headers."""
+    for line in pathlib.Path(plan).read_text(encoding="utf-8").splitlines():
+        number, method, path, framing, body, *headers = line.split("\t")
+        yield number, method, path, framing == "chunked", body, dict(header.split(": ", 1) for header in headers)
+
+
+def chunks(body, size=16 * 1024):
+    for start in range(0, len(body), size):
+        yield body[start : start + size]
+
+
+def report(number, status, error=None):
+    """Prints what was seen of a request, in one piece, since several workers print."""
+    text = "" if error is None else " ".join(repr(error).split())[:300]
+    sys.stdout.write(f"{number}\t{status}\t{text}\n")
+
+
+def report_retries(count):
+    sys.stdout.write(f"retries\t{count}\n")
