@@ -85,7 +85,7 @@ pub struct WatcherContext {
 }
 
 impl WatcherContext {
-    /// Notes that no version is being opened, for an engine that ends on purpose.
+    /// Marks no version as being opened, for an engine that ends on purpose.
     pub async fn forget_openings(&self) {
         let mut known = self.last_known_good.lock().await;
         if !known.opening.is_empty() {

@@ -224,7 +224,7 @@ impl ModelReconciler {
         known.opening.get(&self.name).is_some_and(|record| record.version == version)
     }
 
-    /// Notes that a version is being opened, in case the process ends by it.
+    /// Marks a version as being opened, in case the process ends by it.
     ///
     /// # Errors
     /// [`VersionError::Rejected`] if the process has ended by it too often.
@@ -244,7 +244,7 @@ impl ModelReconciler {
         Ok(())
     }
 
-    /// Notes that nothing is being opened.
+    /// Marks nothing as being opened.
     async fn end_opening(&self) {
         let mut known = self.context.last_known_good.lock().await;
         if known.opening.remove(&self.name).is_some() {
