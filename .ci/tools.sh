@@ -23,6 +23,17 @@ known() {
     done
 }
 
+# wait_for_engine PROCESS LOG: sets `url` to the address in the log, in JSON, of an engine that was started, once it is ready.
+wait_for_engine() {
+    local deadline=$((SECONDS + 60))
+    until url=$(sed -n 's|.*"onnward.address":"\([^"]*\)".*|http://\1|p' "$2" | head -n 1) && [[ -n $url ]] &&
+        python3 -c 'import sys, urllib.request as r; r.urlopen(sys.argv[1])' "$url/health/ready" 2>/dev/null; do
+        kill -0 "$1" 2>/dev/null || fail "the engine has ended, see $2"
+        ((SECONDS < deadline)) || fail "the engine is not ready after a minute, see $2"
+        sleep 0.2
+    done
+}
+
 # provide_linters: adds the programs pinned in .ci/requirements.txt to PATH; fails if they cannot be installed.
 provide_linters() {
     provide_python_tools target/ci-tools .ci/requirements.txt

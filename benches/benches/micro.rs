@@ -102,8 +102,17 @@ impl Data {
         let width = RowWidth::of(&self.workload.schema);
         let sessions: Vec<Box<dyn Session>> = vec![Box::new(Constant)];
         let costs = costs();
-        Batcher::start("constant", sessions, &costs, width, &config, monitor, &RuntimeThreads::default())
-            .unwrap()
+        Batcher::start(
+            "constant",
+            sessions,
+            &costs,
+            width,
+            &config,
+            monitor,
+            &RuntimeThreads::default(),
+            Rows::default(),
+        )
+        .unwrap()
     }
 
     fn serving(&self) -> ServingModel {

@@ -67,13 +67,7 @@ start_engine() {
     ONNWARD_OUTCOMES__FOLDER=$work/outcomes-$1 ONNWARD_LOG__FORMAT=json "$BIN/onnward-engine" serve --listen 127.0.0.1:0 \
         --repository "$work/models" 2>"$reports/$1.log" >/dev/null &
     engine=$!
-    local deadline=$((SECONDS + 60))
-    until url=$(sed -n 's|.*"onnward.address":"\([^"]*\)".*|http://\1|p' "$reports/$1.log" | head -n 1) && [[ -n $url ]] &&
-        python3 -c 'import sys, urllib.request as r; r.urlopen(sys.argv[1])' "$url/health/ready" 2>/dev/null; do
-        kill -0 "$engine" 2>/dev/null || fail "the engine has ended, see $reports/$1.log"
-        ((SECONDS < deadline)) || fail "the engine is not ready after a minute, see $reports/$1.log"
-        sleep 0.2
-    done
+    wait_for_engine "$engine" "$reports/$1.log"
 }
 
 # failed_requests [--header HEADER]: how many requests the engine has answered with 5xx.

@@ -59,13 +59,7 @@ start_engine() {
     ONNWARD_LOG__FORMAT=json "$BIN/onnward-engine" serve --config "$work/engine.toml" --listen 127.0.0.1:0 --repository "$work/models" \
         2>"$folder/engine.log" >/dev/null &
     engine=$!
-    local deadline=$((SECONDS + 60))
-    until url=$(sed -n 's|.*"onnward.address":"\([^"]*\)".*|http://\1|p' "$folder/engine.log" | head -n 1) && [[ -n $url ]] &&
-        python3 -c 'import sys, urllib.request as r; r.urlopen(sys.argv[1])' "$url/health/ready" 2>/dev/null; do
-        kill -0 "$engine" 2>/dev/null || fail "the engine has ended, see $folder/engine.log"
-        ((SECONDS < deadline)) || fail "the engine is not ready after a minute, see $folder/engine.log"
-        sleep 0.2
-    done
+    wait_for_engine "$engine" "$folder/engine.log"
 }
 
 client_for_python() {

@@ -25,7 +25,7 @@ pub use onnward_runtime::fixtures::{first_feature_in_hundredths, quick, slow};
 use onnward_runtime::memory::MemoryReservation;
 use onnward_runtime::threads::RuntimeThreads;
 pub use onnward_schemas::fixtures::{BANK, BANK_ROW, PHONE, PHONE_ROW, metadata, schema};
-use onnward_schemas::sha256_hex;
+use onnward_schemas::{Rows, sha256_hex};
 use onnward_serving::batcher::{Batcher, BatchingConfig, RowWidth};
 use onnward_serving::monitor::Monitor;
 use onnward_serving::registry::{Registry, ServingModel};
@@ -228,6 +228,7 @@ impl Engine {
             &batching,
             Arc::clone(&monitor),
             &RuntimeThreads::default(),
+            Rows::default(),
         )
         .unwrap();
         self.registry.insert(ServingModel {

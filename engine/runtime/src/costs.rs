@@ -43,21 +43,18 @@ pub struct BatchCost {
     pub seconds_per_row: f64,
 }
 
-/// Measures the costs of batches of `sample` rows, of this many features and strings each. A batch starts
-/// where the one before ended, because repeated rows train the branch predictor and make a forest look faster
+/// Measures the costs of batches of `sample` rows, of which there must be one. A batch starts where the one
+/// before ended, because repeated rows train the branch predictor and make a forest look faster
 /// than it is.
 ///
 /// # Errors
 /// [`BackendError`] if a batch cannot be scored.
-pub fn measure_costs(
-    session: &mut dyn Session,
-    sample: &Rows,
-    features: usize,
-    texts: usize,
-) -> Result<BatchCosts, BackendError> {
+pub fn measure_costs(session: &mut dyn Session, sample: &Rows) -> Result<BatchCosts, BackendError> {
+    let len = sample.len.max(1);
+    let (features, texts) = (sample.values.len() / len, sample.texts.len() / len);
     let mut next = 0;
     BatchCosts::measure(|size| {
-        let rows = || (next..next + size).map(|row| row % sample.len.max(1));
+        let rows = || (next..next + size).map(|row| row % len);
         let values: Vec<f32> = rows()
             .flat_map(|row| sample.values.iter().skip(row * features).take(features))
             .copied()

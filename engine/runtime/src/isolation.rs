@@ -29,7 +29,7 @@ pub(crate) use self::protocol::Opened;
 pub(crate) use self::session::IsolatedSession;
 use crate::backend::BackendChoice;
 use crate::memory::{Bytes, MemoryBudget, MemoryReservation};
-use crate::verify::{ModelFile, VerifyError};
+use crate::verify::{LoadStep, ModelFile, VerifyError};
 
 /// How models are opened in processes of their own.
 #[derive(Debug, Clone)]
@@ -75,8 +75,8 @@ pub enum IsolationError {
     /// The model failed in it.
     #[error("{reason}")]
     Failed {
-        /// The name of the step that failed.
-        step: String,
+        /// The step that failed.
+        step: LoadStep,
         /// The reason.
         reason: String,
     },
@@ -92,6 +92,7 @@ pub(crate) struct Tested {
     pub opened: Opened,
     /// The memory that the process may take.
     pub memory: MemoryReservation,
+    isolation: Isolation,
     request: Open,
     process: Process,
 }
@@ -120,7 +121,7 @@ impl Isolation {
             file_bytes: file.bytes.len() as u64,
         };
         let (process, opened) = self.open(&request, file.bytes, cancelled)?;
-        Ok(Tested { opened, memory, request, process })
+        Ok(Tested { opened, memory, isolation: self.clone(), request, process })
     }
 
     fn open(
@@ -137,13 +138,9 @@ impl Isolation {
 
 impl Tested {
     /// Keeps the process to score. `file` is opened again if the process ends.
-    pub(crate) fn into_session(
-        self,
-        isolation: &Isolation,
-        file: Arc<[u8]>,
-    ) -> (IsolatedSession, MemoryReservation) {
-        let Self { opened, memory, request, process } = self;
-        (IsolatedSession::new(isolation.clone(), opened.backend, request, file, process), memory)
+    pub(crate) fn into_session(self, file: Arc<[u8]>) -> (IsolatedSession, MemoryReservation) {
+        let Self { opened, memory, isolation, request, process } = self;
+        (IsolatedSession::new(isolation, opened.backend, request, file, process), memory)
     }
 }
 

@@ -211,10 +211,7 @@ impl Verifier {
         replayed: &dyn Fn(bool),
     ) -> Result<VerifiedModel, VerifyError> {
         let _guard = self.threads.enter();
-        let verified = match &self.isolation {
-            Some(isolation) => isolated::verify(self, isolation, name, decoded, file, replayed),
-            None => self.verify_here(name, decoded.model, file, decoded.memory, replayed),
-        };
+        let verified = isolated::verify(self, name, decoded, file, replayed);
         return_freed_memory();
         verified
     }
@@ -265,7 +262,7 @@ impl Verifier {
         let rows = ComparedRows::of(&metadata, &file.sha256);
         let mut primary = Primary { backend, session };
         let sample = rows.to_rows();
-        let costs = measure_costs(primary.session.as_mut(), &sample, metadata.schema.features.len(), 0)
+        let costs = measure_costs(primary.session.as_mut(), &sample)
             .map_err(|source| VerifyError::WarmUp { rows: sample.len, source })?;
         tracing::debug!(model = name, backend = backend.kind().name(), %costs, "measured batch costs");
         let comparison = match compared {

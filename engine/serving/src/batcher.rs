@@ -77,7 +77,9 @@ pub struct BatchingConfig {
 /// let monitor = Arc::new(Monitor::new(Metrics::new()?.inference("churn", 1, "halves")));
 /// let sessions: Vec<Box<dyn Session>> = vec![Box::new(Halves)];
 /// let threads = RuntimeThreads::default();
-/// let batcher = Batcher::start("churn", sessions, &costs, width, &config, monitor, &threads)?;
+/// let sample = Rows::default();
+/// let batcher =
+///     Batcher::start("churn", sessions, &costs, width, &config, monitor, &threads, sample)?;
 ///
 /// let rows = Rows { values: vec![1.0, 2.0, 3.0, 4.0], texts: Vec::new(), len: 2 };
 /// let scored = batcher.submit(rows, Duration::from_secs(1)).await?;
@@ -171,29 +173,13 @@ pub enum SubmitError {
 }
 
 impl Batcher {
-    /// Starts a worker thread for each session. `costs` are the measured batch costs of one of them.
+    /// Starts a worker thread for each session. `costs` are the measured batch costs of one of them. They are
+    /// measured again on `sample` when nothing is queued for a while, unless it has no rows.
     ///
     /// # Errors
     /// The error of the operating system if it starts no thread.
-    pub fn start(
-        name: &str,
-        sessions: Vec<Box<dyn Session>>,
-        costs: &BatchCosts,
-        width: RowWidth,
-        config: &BatchingConfig,
-        monitor: Arc<Monitor>,
-        threads: &RuntimeThreads,
-    ) -> std::io::Result<Self> {
-        Self::start_with_sample(name, sessions, costs, width, config, monitor, threads, Rows::default())
-    }
-
-    /// Does the same as [`Batcher::start`], and measures the costs on `sample` again when nothing is queued
-    /// for a while. Without rows in it they are not measured again.
-    ///
-    /// # Errors
-    /// That of [`Batcher::start`].
     #[expect(clippy::too_many_arguments, reason = "the parts of a model, each used once")]
-    pub fn start_with_sample(
+    pub fn start(
         name: &str,
         sessions: Vec<Box<dyn Session>>,
         costs: &BatchCosts,

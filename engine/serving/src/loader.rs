@@ -89,13 +89,8 @@ impl Loader {
     /// # Errors
     /// Those of [`Loader::load`].
     pub fn verify(&self, name: &str, fetched: &FetchedModel) -> Result<VerifiedModel, LoadError> {
-        match self.begin(name, fetched)? {
-            Verification::Done(verified) => Ok(*verified),
-            Verification::NeedsIsolatedTest(mut decoded) => {
-                self.test_isolated(name, fetched, &mut decoded, &AtomicBool::new(false))?;
-                self.finish(name, fetched, *decoded)
-            }
-        }
+        let replayed = |succeeded| self.metrics.golden_replayed(name, succeeded);
+        Ok(self.verifier.verify_with(name, &file_of(fetched), &replayed)?)
     }
 
     /// Verifies a version, unless it must first be tested in a process of its own.
@@ -162,7 +157,7 @@ impl Loader {
         let monitor = Arc::new(monitor.with_estimator(estimator));
         let width = RowWidth::of(description.schema());
         let threads = &self.verifier.threads;
-        let batcher = Batcher::start_with_sample(
+        let batcher = Batcher::start(
             name,
             sessions,
             &costs,

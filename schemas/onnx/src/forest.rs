@@ -9,6 +9,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::artifact::ArtifactError;
+use crate::attributes::{attribute, integer};
 use crate::proto::attribute_proto::AttributeType;
 use crate::proto::tensor_proto::DataType;
 use crate::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
@@ -79,9 +80,9 @@ impl TreeLists {
     /// Takes the lists out of a node. `None` if it is no such forest, and then the node is unchanged.
     fn take(node: &mut NodeProto) -> Option<Self> {
         let is_forest = node.op_type() == OPERATOR
-            && number(node, "aggregate_function").unwrap_or(AGGREGATE_SUM) == AGGREGATE_SUM
-            && number(node, "post_transform").unwrap_or(POST_TRANSFORM_NONE) == POST_TRANSFORM_NONE
-            && number(node, "n_targets") == Some(1)
+            && integer(node, "aggregate_function").unwrap_or(AGGREGATE_SUM) == AGGREGATE_SUM
+            && integer(node, "post_transform").unwrap_or(POST_TRANSFORM_NONE) == POST_TRANSFORM_NONE
+            && integer(node, "n_targets") == Some(1)
             && attribute(node, "nodes_missing_value_tracks_true")
                 .is_none_or(|tracks| tracks.ints.iter().all(|tracks| *tracks == 0));
         if !is_forest {
@@ -110,10 +111,10 @@ impl TreeLists {
         Some(Self { roots, columns, modes, thresholds, children, leaves, weights })
     }
 
-    /// Returns the attributes of a node with these trees.
-    fn into_attributes(self) -> Vec<AttributeProto> {
+    /// Returns the attributes of a `TreeEnsemble` with these trees.
+    pub fn into_attributes(self) -> Vec<AttributeProto> {
         let named = |name: &str| AttributeProto { name: Some(name.to_owned()), ..AttributeProto::default() };
-        let integer = |name: &str, value| AttributeProto {
+        let whole = |name: &str, value| AttributeProto {
             i: Some(value),
             r#type: Some(AttributeType::Int as i32),
             ..named(name)
@@ -142,9 +143,9 @@ impl TreeLists {
         let ([below, above], [below_leaves, above_leaves]) =
             (self.children.map(wide), self.leaves.map(flags));
         vec![
-            integer("aggregate_function", AGGREGATE_SUM),
-            integer("post_transform", POST_TRANSFORM_NONE),
-            integer("n_targets", 1),
+            whole("aggregate_function", AGGREGATE_SUM),
+            whole("post_transform", POST_TRANSFORM_NONE),
+            whole("n_targets", 1),
             integers("tree_roots", wide(self.roots)),
             integers("nodes_featureids", wide(self.columns)),
             tensor("nodes_modes", DataType::Uint8, self.modes.len(), self.modes),
@@ -238,7 +239,7 @@ impl Iterator for ForestSlices<'_> {
             let lists = self.forest.slice(trees)?;
             let mut model = self.model.clone();
             let nodes = &mut model.graph.as_mut()?.node;
-            let is_taken = |node: &&mut NodeProto| number(node, TAKEN_FOREST).is_some();
+            let is_taken = |node: &&mut NodeProto| integer(node, TAKEN_FOREST).is_some();
             nodes.iter_mut().find(is_taken)?.attribute = lists.into_attributes();
             Some(model.encode_to_vec())
         };
@@ -250,14 +251,6 @@ impl Iterator for ForestSlices<'_> {
 pub fn forest_splits(graph: &GraphProto) -> usize {
     let forests = graph.node.iter().filter(|node| node.op_type() == OPERATOR);
     forests.filter_map(|node| attribute(node, "nodes_featureids")).map(|columns| columns.ints.len()).sum()
-}
-
-fn attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n AttributeProto> {
-    node.attribute.iter().find(|attribute| attribute.name() == name)
-}
-
-fn number(node: &NodeProto, name: &str) -> Option<i64> {
-    attribute(node, name)?.i
 }
 
 /// Reads a tensor of single precision. `None` for any other.

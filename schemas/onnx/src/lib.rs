@@ -4,6 +4,7 @@
 //! them, so that neither half imports the other.
 
 mod artifact;
+mod attributes;
 mod bounds;
 mod external;
 mod forest;

@@ -1,34 +1,16 @@
 """Sends the plan's requests with httpx: one client for all threads."""
 
-import threading
-
 import httpx
-from plan import arguments, chunks, content, report, report_retries
+from plan import arguments, report_retries, send_all
 
 _, url, plan, workers = arguments()
 client = httpx.Client(trust_env=False, timeout=60)
-lock = threading.Lock()
 
 
-def work():
-    while True:
-        with lock:
-            request = next(plan, None)
-        if request is None:
-            return
-        number, method, path, chunked, body, headers = request
-        body = content(body)
-        try:
-            answer = client.request(method, url + path, content=chunks(body) if chunked else body, headers=headers)
-            report(number, answer.status_code)
-        except httpx.HTTPError as error:
-            report(number, "-", error)
+def send(method, path, body, headers):
+    return client.request(method, url + path, content=body, headers=headers).status_code
 
 
-threads = [threading.Thread(target=work) for _ in range(workers)]
-for thread in threads:
-    thread.start()
-for thread in threads:
-    thread.join()
+send_all(plan, workers, send, httpx.HTTPError)
 # The default transport has `retries=0`: it sends nothing again.
 report_retries(0)

@@ -3,6 +3,7 @@
 import functools
 import pathlib
 import sys
+import threading
 
 
 def arguments():
@@ -27,6 +28,30 @@ def requests_of(plan):
 def chunks(body, size=16 * 1024):
     for start in range(0, len(body), size):
         yield body[start : start + size]
+
+
+def send_all(plan, workers, send, errors):
+    """Takes the plan's requests in turn on several threads, and reports what `send` returns or raises of `errors`."""
+    lock = threading.Lock()
+
+    def work():
+        while True:
+            with lock:
+                request = next(plan, None)
+            if request is None:
+                return
+            number, method, path, chunked, body, headers = request
+            body = content(body)
+            try:
+                report(number, send(method, path, chunks(body) if chunked else body, headers))
+            except errors as error:
+                report(number, "-", error)
+
+    threads = [threading.Thread(target=work) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def report(number, status, error=None):

@@ -1,14 +1,12 @@
 use std::io::{self, BufReader, BufWriter, Read, Write};
 
-use ndarray::ArrayView2;
 use onnward_onnx::ModelBounds;
-use onnward_schemas::Rows as EncodedRows;
 
 use super::process::status_bytes;
-use super::protocol::{self, Open, OpenResponse, Opened, Rows, ScoreResponse};
+use super::protocol::{self, Open, OpenResponse, Opened, ScoreResponse};
 use crate::backend::load_backends;
 use crate::costs::LARGEST_BATCH_ROWS;
-use crate::verify::{ModelFile, VerifiedModel, Verifier, VerifyError};
+use crate::verify::{LoadStep, ModelFile, VerifiedModel, Verifier, VerifyError};
 
 /// Runs the one model that the first request describes, until the input ends. The process must have no other
 /// purpose: it bounds its own memory.
@@ -38,24 +36,24 @@ pub fn answer(input: impl Read, output: impl Write, bound: fn(u64)) -> io::Resul
     drop(file);
     protocol::write_json(&mut output, &OpenResponse::Opened(opened))?;
     output.flush()?;
-    while let Some(rows) = Rows::read(&mut input)? {
-        match score(&mut model, rows) {
+    while let Some(rows) = protocol::read_rows(&mut input)? {
+        match model.score(&rows) {
             Ok(numbers) => {
                 protocol::write_json(&mut output, &ScoreResponse::Scored)?;
                 protocol::write_numbers(&mut output, &numbers)?;
             }
-            Err(reason) => protocol::write_json(&mut output, &ScoreResponse::Failed(reason))?,
+            Err(error) => protocol::write_json(&mut output, &ScoreResponse::Failed(error.to_string()))?,
         }
         output.flush()?;
     }
     Ok(())
 }
 
-/// Opens and tests the model, and scores a large batch. An error is the name of a step and the reason.
-fn open(request: &Open, file: &[u8]) -> Result<(VerifiedModel, Opened), (String, String)> {
-    let failed = |error: VerifyError| (error.step().name().to_owned(), error.to_string());
+/// Opens and tests the model, and scores a large batch. An error is the step that failed and the reason.
+fn open(request: &Open, file: &[u8]) -> Result<(VerifiedModel, Opened), (LoadStep, String)> {
+    let failed = |error: VerifyError| (error.step(), error.to_string());
     let backends = load_backends(request.backend, request.library.as_deref());
-    let backends = backends.map_err(|error| ("open".to_owned(), error.to_string()))?;
+    let backends = backends.map_err(|error| (LoadStep::Open, error.to_string()))?;
     // The engine has held the file against its own bounds.
     let verifier = Verifier {
         bounds: ModelBounds::LARGEST,
@@ -86,13 +84,6 @@ fn open(request: &Open, file: &[u8]) -> Result<(VerifiedModel, Opened), (String,
         peak_bytes: peak_bytes(),
     };
     Ok((model, opened))
-}
-
-fn score(model: &mut VerifiedModel, rows: Rows) -> Result<Vec<f32>, String> {
-    let Rows { rows, columns, values, texts } = rows;
-    ArrayView2::from_shape((rows, columns), &values).map_err(|error| error.to_string())?;
-    let encoded = EncodedRows { len: rows, values, texts };
-    model.score(&encoded).map_err(|error| error.to_string())
 }
 
 /// The interval at which a child looks for its parent.

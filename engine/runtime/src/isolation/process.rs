@@ -4,8 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
-use super::protocol::{self, Open, OpenResponse, Opened, Rows, ScoreResponse};
+use onnward_schemas::Rows;
+
+use super::protocol::{self, Open, OpenResponse, Opened, ScoreResponse};
 use super::{Isolation, IsolationError};
+use crate::verify::LoadStep;
 
 /// The interval at which a process that computes is looked at.
 const WATCH_INTERVAL: Duration = Duration::from_millis(5);
@@ -81,12 +84,12 @@ impl Process {
     /// Scores a batch. After an error other than [`IsolationError::Failed`] the process cannot be used.
     pub fn score(&mut self, rows: &Rows, timeout: Duration) -> Result<Vec<f32>, IsolationError> {
         let deadline = Instant::now() + timeout;
-        drop(rows.write(&mut self.input).and_then(|()| self.input.flush()));
+        drop(protocol::write_rows(&mut self.input, rows).and_then(|()| self.input.flush()));
         let never = AtomicBool::new(false);
         let response = self.frame(deadline, timeout, &never)?;
         match protocol::parse_json(&response).map_err(|error| IsolationError::Ended(error.to_string()))? {
             ScoreResponse::Scored => Ok(protocol::parse_numbers(&self.frame(deadline, timeout, &never)?)),
-            ScoreResponse::Failed(reason) => Err(IsolationError::Failed { step: "run".to_owned(), reason }),
+            ScoreResponse::Failed(reason) => Err(IsolationError::Failed { step: LoadStep::WarmUp, reason }),
         }
     }
 

@@ -6,13 +6,13 @@
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
-use ndarray::ArrayView2;
-use onnward_schemas::GoldenValue;
+use onnward_schemas::{GoldenValue, Rows};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{BackendChoice, BackendKind};
 use crate::cross_check::Comparison;
+use crate::verify::LoadStep;
 
 /// The largest frame. A batch of the largest request is far smaller.
 const MAX_FRAME_BYTES: usize = 1 << 30;
@@ -37,7 +37,7 @@ pub struct Open {
 #[derive(Debug, Serialize, Deserialize)]
 pub enum OpenResponse {
     Opened(Opened),
-    Failed { step: String, reason: String },
+    Failed { step: LoadStep, reason: String },
 }
 
 /// What opening and testing a model has shown.
@@ -63,34 +63,17 @@ pub enum ScoreResponse {
     Failed(String),
 }
 
-/// A batch of encoded rows.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rows {
-    pub rows: usize,
-    pub columns: usize,
-    /// Row after row.
-    pub values: Vec<f32>,
-    /// The strings that the rows keep.
-    pub texts: Vec<String>,
+/// Writes a batch of encoded rows.
+pub fn write_rows(output: &mut impl Write, rows: &Rows) -> io::Result<()> {
+    write_json(output, &(rows.len, &rows.texts))?;
+    write_numbers(output, &rows.values)
 }
 
-impl Rows {
-    pub fn of(matrix: ArrayView2<'_, f32>, texts: &[String]) -> Self {
-        let values = matrix.iter().copied().collect();
-        Self { rows: matrix.nrows(), columns: matrix.ncols(), values, texts: texts.to_vec() }
-    }
-
-    pub fn write(&self, output: &mut impl Write) -> io::Result<()> {
-        write_json(output, &(self.rows, self.columns, &self.texts))?;
-        write_numbers(output, &self.values)
-    }
-
-    /// Reads a batch. `None` if the other side has closed its end.
-    pub fn read(input: &mut impl Read) -> io::Result<Option<Self>> {
-        let Some(head) = read_frame_or_end(input)? else { return Ok(None) };
-        let (rows, columns, texts) = serde_json::from_slice(&head)?;
-        Ok(Some(Self { rows, columns, values: read_numbers(input)?, texts }))
-    }
+/// Reads a batch. `None` if the other side has closed its end.
+pub fn read_rows(input: &mut impl Read) -> io::Result<Option<Rows>> {
+    let Some(head) = read_frame_or_end(input)? else { return Ok(None) };
+    let (len, texts) = parse_json(&head)?;
+    Ok(Some(Rows { values: read_numbers(input)?, texts, len }))
 }
 
 pub fn write_json(output: &mut impl Write, message: &impl Serialize) -> io::Result<()> {

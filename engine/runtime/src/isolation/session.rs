@@ -2,9 +2,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ndarray::{ArrayView2, Axis};
+use onnward_schemas::Rows;
 
 use super::process::Process;
-use super::protocol::{Open, Rows};
+use super::protocol::Open;
 use super::{Isolation, IsolationError};
 use crate::backend::{BackendError, BackendKind, Batch, Session};
 
@@ -71,7 +72,9 @@ impl Shared {
                 process.insert(self.isolation.open(&self.request, &self.file, &AtomicBool::new(false))?.0)
             }
         };
-        let scored = running.score(&Rows::of(matrix, texts), self.isolation.score_timeout);
+        let values = matrix.iter().copied().collect();
+        let rows = Rows { values, texts: texts.to_vec(), len: matrix.nrows() };
+        let scored = running.score(&rows, self.isolation.score_timeout);
         if !matches!(scored, Ok(_) | Err(IsolationError::Failed { .. })) {
             *process = None;
         }

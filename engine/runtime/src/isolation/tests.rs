@@ -1,10 +1,11 @@
 use std::io::{BufReader, Read, Write, pipe};
 
-use onnward_schemas::{GoldenValue, sha256_hex};
+use onnward_schemas::{GoldenValue, Rows, sha256_hex};
 
 use super::child::answer;
 use super::protocol::{
-    OpenResponse, Rows, ScoreResponse, parse_json, parse_numbers, read_frame_or_end, write_json,
+    OpenResponse, ScoreResponse, parse_json, parse_numbers, read_frame_or_end, read_rows, write_json,
+    write_rows,
 };
 use super::*;
 use crate::backend::{BackendKind, load_backends};
@@ -60,9 +61,7 @@ fn a_child_scores_as_this_process_does() {
     assert_eq!((opened.backend, opened.replays > 0), (BackendKind::Tract, true));
     for rows in [1, 2, 7, 300] {
         let encoded = model.schema().encode_rows(&vec![row.clone(); rows]);
-        let columns = encoded.values.len() / rows;
-        let batch = Rows { rows, columns, values: encoded.values.clone(), texts: vec![] };
-        batch.write(&mut input).unwrap();
+        write_rows(&mut input, &encoded).unwrap();
         let head: ScoreResponse = parse_json(&read_frame_or_end(&mut output).unwrap().unwrap()).unwrap();
         assert!(matches!(head, ScoreResponse::Scored));
         let scored = parse_numbers(&read_frame_or_end(&mut output).unwrap().unwrap());
@@ -79,7 +78,7 @@ fn a_model_that_fails_is_reported_with_its_step() {
     ended.unwrap();
     let frame = read_frame_or_end(&mut answered.as_slice()).unwrap().unwrap();
     let OpenResponse::Failed { step, reason } = parse_json(&frame).unwrap() else { panic!("it fails") };
-    assert_eq!((step.as_str(), reason.as_str()), ("artifact", "not an ONNX file"));
+    assert_eq!((step.name(), reason.as_str()), ("artifact", "not an ONNX file"));
 }
 
 #[test]
@@ -99,11 +98,11 @@ fn a_request_that_is_cut_off_anywhere_ends_the_child() {
 fn batches_are_read_as_they_were_written() {
     for (rows, texts) in [(0, vec![]), (3, vec!["a".to_owned(), String::new(), "é\n".to_owned()])] {
         let values = vec![1.5, f32::NAN, f32::NEG_INFINITY][..rows].to_vec();
-        let batch = Rows { rows, columns: 1, values, texts };
+        let batch = Rows { values, texts, len: rows };
         let mut written = Vec::new();
-        batch.write(&mut written).unwrap();
-        let read = Rows::read(&mut written.as_slice()).unwrap().unwrap();
+        write_rows(&mut written, &batch).unwrap();
+        let read = read_rows(&mut written.as_slice()).unwrap().unwrap();
         let bits = |batch: &Rows| batch.values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-        assert_eq!((bits(&read), read.texts, read.rows), (bits(&batch), batch.texts, batch.rows));
+        assert_eq!((bits(&read), read.texts, read.len), (bits(&batch), batch.texts, batch.len));
     }
 }

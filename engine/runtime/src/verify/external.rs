@@ -119,8 +119,7 @@ fn verify_on(
     let tested = run_typical_rows(&mut session, backend.kind(), model)?;
     warm_up(&mut session, model, &tested.row, max_batch_rows)?;
     let sample = model.schema.encode_rows(std::slice::from_ref(&tested.row));
-    let (features, texts) = (model.schema.features.len(), model.schema.text_features().len());
-    let costs = measure_costs(&mut session, &sample, features, texts)
+    let costs = measure_costs(&mut session, &sample)
         .map_err(|source| VerifyError::WarmUp { rows: sample.len, source })?;
     let mut sessions: Vec<Box<dyn Session>> = vec![Box::new(session)];
     while sessions.len() < verifier.sessions {

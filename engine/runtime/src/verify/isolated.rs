@@ -5,13 +5,12 @@ use onnward_onnx::MemoryDemand;
 use super::{Decoded, DecodedModel, ModelFile, Sessions, VerifiedModel, Verifier, VerifyError, external};
 use crate::costs::measure_costs;
 use crate::description::{Description, ExternalDescription};
-use crate::isolation::{Isolation, PROGRAM_BYTES, Tested};
+use crate::isolation::{PROGRAM_BYTES, Tested};
 
-/// Verifies a model here if its file bounds what it takes, or if no size in it depends on the rows: then the
-/// process that has tested it shows what it takes. Any other is scored by that process.
+/// Verifies a model here if it needed no test, or if no size in it depends on the rows: then the process that
+/// has tested it shows what it takes. Any other is scored by that process.
 pub(super) fn verify(
     verifier: &Verifier,
-    isolation: &Isolation,
     name: &str,
     decoded: Decoded,
     file: &ModelFile<'_>,
@@ -26,7 +25,7 @@ pub(super) fn verify(
             max_bytes = tested.memory.bytes(),
             "the model is scored in a process of its own, since the size of a value depends on the rows"
         );
-        return serve(isolation, name, model, file, tested, replayed);
+        return serve(name, model, file, tested, replayed);
     }
     let (backend, comparison) = (tested.opened.backend, tested.opened.comparison);
     let taken = tested.opened.peak_bytes.saturating_sub(PROGRAM_BYTES);
@@ -45,7 +44,6 @@ pub(super) fn verify(
 
 /// Lets the process that tested a model score it.
 fn serve(
-    isolation: &Isolation,
     name: &str,
     model: DecodedModel,
     file: &ModelFile<'_>,
@@ -63,12 +61,11 @@ fn serve(
             Description::External(Box::new(ExternalDescription { schema, producer, example }))
         }
     };
-    let (mut session, mut memory) = tested.into_session(isolation, file.bytes.into());
+    let (mut session, mut memory) = tested.into_session(file.bytes.into());
     let schema = description.schema();
     let example = description.example().map(|(row, _)| row.to_vec());
     let sample = schema.encode_rows(&example.into_iter().collect::<Vec<_>>());
-    let (features, texts) = (schema.features.len(), schema.text_features().len());
-    let costs = measure_costs(&mut session, &sample, features, texts)
+    let costs = measure_costs(&mut session, &sample)
         .map_err(|source| VerifyError::WarmUp { rows: sample.len, source })?;
     memory.loaded(memory.bytes());
     let sessions: Sessions = vec![Box::new(session)];

@@ -1,8 +1,10 @@
+use serde::{Deserialize, Serialize};
+
 use super::VerifyError;
 use crate::isolation::IsolationError;
 
 /// The step of a load that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LoadStep {
     /// Reading the file.
     Artifact,
@@ -46,7 +48,7 @@ impl VerifyError {
                 }
                 IsolationError::Memory(_) => LoadStep::Memory,
                 IsolationError::Timeout(_) => LoadStep::Timeout,
-                IsolationError::Failed { step, .. } => LoadStep::named(step).unwrap_or(LoadStep::Open),
+                IsolationError::Failed { step, .. } => *step,
             },
             Self::NoBackend => LoadStep::NoBackend,
         }
@@ -54,26 +56,6 @@ impl VerifyError {
 }
 
 impl LoadStep {
-    /// Every step.
-    const ALL: [Self; 11] = [
-        Self::Artifact,
-        Self::Fingerprint,
-        Self::Open,
-        Self::Golden,
-        Self::SmokeTest,
-        Self::WarmUp,
-        Self::Differential,
-        Self::Memory,
-        Self::Timeout,
-        Self::Thread,
-        Self::NoBackend,
-    ];
-
-    /// Returns the step with this name.
-    fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|step| step.name() == name)
-    }
-
     /// Returns the step's name, used as a metric label.
     pub fn name(self) -> &'static str {
         match self {

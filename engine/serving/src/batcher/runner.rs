@@ -65,9 +65,7 @@ impl BatchRunner {
 
     /// Measures the costs of batches of `sample` rows again. A batch that fails changes nothing.
     pub fn measure(&mut self, sample: &Rows) {
-        let RowWidth { features, texts } = self.width;
-        let measured =
-            catch_unwind(AssertUnwindSafe(|| measure_costs(self.session.as_mut(), sample, features, texts)));
+        let measured = catch_unwind(AssertUnwindSafe(|| measure_costs(self.session.as_mut(), sample)));
         if let Ok(Ok(measured)) = measured {
             self.sizes.improve(&measured);
         }

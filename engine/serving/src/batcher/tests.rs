@@ -49,7 +49,9 @@ fn rig(max_batch_rows: usize, max_queue_rows: usize, max_queue_delay: Duration) 
     let config = BatchingConfig { workers: 1, max_batch_rows, max_queue_rows, max_queue_delay };
     let monitor = monitor("adder");
     let threads = RuntimeThreads::default();
-    let batcher = Batcher::start("adder", vec![session], &slow(), WIDTH, &config, monitor, &threads).unwrap();
+    let batcher =
+        Batcher::start("adder", vec![session], &slow(), WIDTH, &config, monitor, &threads, Rows::default())
+            .unwrap();
     Rig { batcher: Arc::new(batcher), started, go }
 }
 
@@ -234,8 +236,17 @@ async fn texts_go_with_their_rows_through_batches_and_pieces_of_them() {
     let monitor = monitor("measurer");
     let width = RowWidth { features: 1, texts: 1 };
     let threads = RuntimeThreads::default();
-    let batcher =
-        Batcher::start("measurer", vec![session], &slow(), width, &config, monitor, &threads).unwrap();
+    let batcher = Batcher::start(
+        "measurer",
+        vec![session],
+        &slow(),
+        width,
+        &config,
+        monitor,
+        &threads,
+        Rows::default(),
+    )
+    .unwrap();
     let rows = |texts: &[&str]| Rows {
         values: vec![f32::NAN; texts.len()],
         texts: texts.iter().map(|text| (*text).to_owned()).collect(),
@@ -283,7 +294,9 @@ async fn survives_panics(session_panics: bool, observer_panics: bool) {
         let threads = RuntimeThreads::default();
         let sessions = vec![halves(session_panics)];
         let (config, monitor) = (one_runner(), Arc::new(monitor));
-        let batcher = Batcher::start("halves", sessions, &costs, WIDTH, &config, monitor, &threads).unwrap();
+        let batcher =
+            Batcher::start("halves", sessions, &costs, WIDTH, &config, monitor, &threads, Rows::default())
+                .unwrap();
         // More often than there are runners.
         for _ in 0..3 {
             let bomb = submit(&batcher, plain(vec![BOMB; 2], 1)).await;
@@ -406,7 +419,8 @@ fn whereabouts(max_queue_delay: Duration) -> (Batcher, mpsc::Receiver<(ThreadId,
     let monitor = monitor("quick");
     let threads = RuntimeThreads::default();
     let batcher =
-        Batcher::start("quick", vec![session], &quick(), WIDTH, &config, monitor, &threads).unwrap();
+        Batcher::start("quick", vec![session], &quick(), WIDTH, &config, monitor, &threads, Rows::default())
+            .unwrap();
     (batcher, scored)
 }
 

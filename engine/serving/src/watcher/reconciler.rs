@@ -50,7 +50,6 @@ pub async fn run(
         failures: Failures::default(),
         stamps: BTreeMap::new(),
         cache_records: BTreeMap::new(),
-        replaced: None,
     };
     loop {
         let state = desired.borrow_and_update().clone();
@@ -72,8 +71,6 @@ struct ModelReconciler {
     stamps: BTreeMap<u64, Stamp>,
     /// The cache records of the loaded versions. One is saved while its version serves.
     cache_records: BTreeMap<u64, CacheRecord>,
-    /// The desired version in whose place another one is being loaded.
-    replaced: Option<u64>,
 }
 
 /// The source of a version's files.
@@ -138,7 +135,7 @@ impl ModelReconciler {
         let retained = retained_versions(&self.entry(), snapshot, context.loaded_versions);
         for version in versions_to_load(&self.entry(), &retained) {
             if self.failures.may_retry(version, source.stamp(version)) {
-                self.load(version, source, desired).await;
+                self.load(version, source, Wanted { desired, version }).await;
             }
         }
         let retained = retained_versions(&self.entry(), snapshot, context.loaded_versions);
@@ -177,7 +174,7 @@ impl ModelReconciler {
             if !self.failures.may_retry(version, source.stamp(version)) {
                 return self.repeat_failure(version);
             }
-            if !self.load(version, source, desired).await {
+            if !self.load(version, source, Wanted { desired, version }).await {
                 return;
             }
         }
@@ -202,10 +199,8 @@ impl ModelReconciler {
                 continue;
             }
             let start = Instant::now();
-            self.replaced = Some(target.version);
-            let is_loaded = self.load(version, Source::Repository(snapshot), desired).await;
-            self.replaced = None;
-            if is_loaded {
+            let wanted = Wanted { desired, version: target.version };
+            if self.load(version, Source::Repository(snapshot), wanted).await {
                 tracing::warn!(
                     model = self.name,
                     version,
@@ -285,13 +280,13 @@ impl ModelReconciler {
     }
 
     /// Fetches, verifies and warms up a version, and adds it to the registry. Returns `false` on failure.
-    async fn load(&mut self, version: u64, source: Source<'_>, desired: &Desired) -> bool {
+    async fn load(&mut self, version: u64, source: Source<'_>, wanted: Wanted<'_>) -> bool {
         let context = Arc::clone(&self.context);
         let stamp = source.stamp(version);
         let set_loading = |loading| context.registry.change(&self.name, |entry| entry.loading = loading);
         set_loading(Some(Loading::now(version)));
         let start = Instant::now();
-        let loaded = self.fetch_and_verify(version, source, desired).await;
+        let loaded = self.fetch_and_verify(version, source, wanted).await;
         set_loading(None);
         match loaded {
             Ok((model, record)) => {
@@ -326,7 +321,7 @@ impl ModelReconciler {
         &self,
         version: u64,
         source: Source<'_>,
-        desired: &Desired,
+        wanted: Wanted<'_>,
     ) -> Result<(ServingModel, CacheRecord), VersionError> {
         let context = &self.context;
         let fetch = async {
@@ -337,16 +332,13 @@ impl ModelReconciler {
         };
         let fetched = tokio::select! {
             fetched = fetch => fetched?,
-            () = superseded(desired, self.replaced.unwrap_or(version), &context.alias) => {
-                return Err(VersionError::Superseded);
-            }
+            () = wanted.superseded(&context.alias) => return Err(VersionError::Superseded),
         };
         let record = CacheRecord::new(Target { version, decided_by: DecidedBy::HighestVersion }, &fetched);
         let is_large = fetched.bytes.len() >= LARGE_BYTES;
         if is_large {
             self.begin_opening(version).await?;
         }
-        let wanted = Wanted { desired, version: self.replaced.unwrap_or(version) };
         let verified = verify(context, &self.name, version, fetched, wanted).await;
         if is_large {
             self.end_opening().await;
@@ -538,18 +530,11 @@ async fn test_isolated(
     });
     tokio::select! {
         tested = tested => tested,
-        () = superseded(wanted.desired, wanted.version, &work.context.alias) => {
+        () = wanted.superseded(&work.context.alias) => {
             cancelled.store(true, Ordering::Relaxed);
             Err(VersionError::Superseded)
         }
     }
-}
-
-/// The version for whose sake a load goes on, as long as it is desired.
-#[derive(Clone, Copy)]
-struct Wanted<'a> {
-    desired: &'a Desired,
-    version: u64,
 }
 
 /// A load, part by part.
@@ -577,21 +562,31 @@ impl LoadWork<'_> {
     }
 }
 
-/// Completes once the desired state no longer needs this version.
-async fn superseded(desired: &Desired, version: u64, alias: &str) {
-    let is_obsolete = |state: &DesiredState| match &state.observation {
-        Observation::Present(snapshot) => {
-            let is_target = snapshot.target(alias).is_some_and(|target| target.version == version);
-            !is_target && !snapshot.aliases.values().any(|named| *named == version)
+/// The version for whose sake a load goes on, as long as it is desired.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    desired: &'a Desired,
+    version: u64,
+}
+
+impl Wanted<'_> {
+    /// Completes once the desired state no longer needs the version.
+    async fn superseded(self, alias: &str) {
+        let version = self.version;
+        let is_obsolete = |state: &DesiredState| match &state.observation {
+            Observation::Present(snapshot) => {
+                let is_target = snapshot.target(alias).is_some_and(|target| target.version == version);
+                !is_target && !snapshot.aliases.values().any(|named| *named == version)
+            }
+            Observation::LastKnownGood(record) => record.version != version,
+            Observation::Unreadable(_) => false,
+            Observation::Gone => true,
+        };
+        // A clone of the receiver, so that the task still sees the change.
+        if self.desired.clone().wait_for(is_obsolete).await.is_err() {
+            // The watcher has ended, so the desired state cannot change.
+            std::future::pending::<()>().await;
         }
-        Observation::LastKnownGood(record) => record.version != version,
-        Observation::Unreadable(_) => false,
-        Observation::Gone => true,
-    };
-    // A clone of the receiver, so that the task still sees the change.
-    if desired.clone().wait_for(is_obsolete).await.is_err() {
-        // The watcher has ended, so the desired state cannot change.
-        std::future::pending::<()>().await;
     }
 }
 

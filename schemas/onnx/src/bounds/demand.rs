@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::sizes::{BY_ALL_INPUTS, BY_OTHER_INPUTS};
+use crate::attributes::{attribute, integer};
 use crate::proto::tensor_proto::DataType;
 use crate::proto::tensor_shape_proto::dimension;
 use crate::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto, type_proto};
@@ -331,14 +332,6 @@ fn reshaped(from: &[u64], count: u64, target: &[i64]) -> Option<Shape> {
         shape[place] = left;
     }
     (elements(&shape)? <= count).then_some(shape)
-}
-
-fn attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n AttributeProto> {
-    node.attribute.iter().find(|attribute| attribute.name() == name)
-}
-
-fn integer(node: &NodeProto, name: &str) -> Option<i64> {
-    attribute(node, name)?.i
 }
 
 /// Returns the number of targets in an attribute; 1 by default.

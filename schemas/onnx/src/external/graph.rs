@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use crate::attributes::attribute;
 use crate::proto::tensor_proto::DataType;
 use crate::proto::tensor_shape_proto::dimension;
-use crate::proto::{AttributeProto, GraphProto, NodeProto, ValueInfoProto, type_proto};
+use crate::proto::{GraphProto, NodeProto, ValueInfoProto, type_proto};
 
 /// The declared type of a value.
 pub struct Declared {
@@ -125,10 +126,6 @@ fn encoded_by(encoder: &NodeProto) -> Categories {
     }
     let zeros = attribute(encoder, "zeros").is_none_or(|attribute| attribute.i() != 0);
     Categories { values, is_closed: !zeros }
-}
-
-fn attribute<'n>(node: &'n NodeProto, key: &str) -> Option<&'n AttributeProto> {
-    node.attribute.iter().find(|attribute| attribute.name() == key)
 }
 
 fn strings(node: &NodeProto, key: &str) -> Vec<String> {
