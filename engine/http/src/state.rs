@@ -1,7 +1,9 @@
 //! The state of the routers, in parts: a handler extracts only the parts that it needs.
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use axum::extract::FromRef;
@@ -20,8 +22,10 @@ use crate::admission::large_bodies::LargeBodyLimiter;
 use crate::admission::rate::RateLimits;
 use crate::auth::Authenticator;
 use crate::auth::Protected;
+use crate::compression::responses::Compressor;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::problem::ApiError;
+use crate::server::HeadLimits;
 use crate::settings::{HttpConfig, LimitsConfig};
 
 /// The state of the routers. A clone is a handle of the same state.
@@ -121,6 +125,10 @@ pub struct Observation {
     pub admission: Arc<Admission>,
     /// Whether handlers receive the ids of their requests.
     pub exposes_request_id: bool,
+    /// The limits of HTTP/2 heads. A connection keeps HTTP/1.1 heads to them.
+    pub head_limits: HeadLimits,
+    /// What compresses responses.
+    pub compressor: Compressor,
 }
 
 /// The parts for operators: reloads, the audit log and scrapes.
@@ -177,6 +185,8 @@ impl HttpState {
             traces,
             admission: Arc::clone(&admission),
             exposes_request_id,
+            head_limits: HeadLimits { max_headers: limits.max_headers, max_bytes: limits.max_header_bytes },
+            compressor: Compressor::new(available_parallelism().map_or(1, NonZero::get)),
         };
         let operations = Operations {
             reloader,
@@ -347,6 +357,17 @@ impl Models {
     fn serving_names(&self) -> Vec<String> {
         self.registry.serving().iter().map(|model| model.name.clone()).collect()
     }
+}
+
+/// Extends a reservation of memory by these bytes.
+///
+/// # Errors
+/// [`ApiError::BodiesFull`] if the budget that it was taken from has none left.
+pub fn extend_reservation(memory: &mut OwnedSemaphorePermit, bytes: usize) -> Result<(), ApiError> {
+    let units = u32::try_from(units(bytes)).unwrap_or(u32::MAX);
+    let more = Arc::clone(memory.semaphore()).try_acquire_many_owned(units);
+    memory.merge(more.map_err(|_| ApiError::BodiesFull)?);
+    Ok(())
 }
 
 fn units(bytes: usize) -> usize {

@@ -55,7 +55,7 @@ pub async fn join(
     body::check_type(&parts.headers)?;
     let timeout = body::request_timeout(&parts.headers, admission.request_timeout)?;
     let deadline = Instant::now() + timeout;
-    let body = body::read(&admission, body, timeout, deadline).await?;
+    let body = body::read(&admission, &parts.headers, body, timeout, deadline).await?;
     let size = body.bytes.len() as u64;
     let (Received { outcomes: received, form, parent }, permits) = parse(&models, &admission, body).await?;
     // The body has been freed. The parse permit is held until the outcomes are joined.

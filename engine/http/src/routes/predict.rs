@@ -108,7 +108,7 @@ async fn admit(admission: &Admission, request: Request) -> Result<Admitted, ApiE
     body::check_type(&headers)?;
     let timeout = body::request_timeout(&headers, admission.request_timeout)?;
     let deadline = time::Instant::now() + timeout;
-    let body = body::read(admission, body, timeout, deadline).await?;
+    let body = body::read(admission, &headers, body, timeout, deadline).await?;
     Ok(Admitted { body, id: extensions.remove(), timeout, deadline })
 }
 

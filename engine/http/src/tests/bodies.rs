@@ -169,7 +169,10 @@ async fn json_types_are_taken_and_others_are_415() {
         let problem = send("content-type", other).await.problem(415);
         assert!(problem["detail"].as_str().unwrap().contains("application/json"));
     }
-    send("content-encoding", "gzip").await.problem(415);
+    for other in ["br", "deflate", "gzip, gzip"] {
+        let problem = send("content-encoding", other).await.problem(415);
+        assert!(problem["detail"].as_str().unwrap().contains("gzip"), "{problem}");
+    }
 }
 
 /// A body of which some bytes arrive, and then nothing more.
