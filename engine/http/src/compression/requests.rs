@@ -36,7 +36,6 @@ struct Decompression {
     limit: usize,
     /// The memory reserved for the content and the room.
     memory: OwnedSemaphorePermit,
-    is_small: bool,
 }
 
 /// Decompresses a body that has arrived whole. A large one is decompressed where large ones are parsed.
@@ -83,7 +82,7 @@ impl Decompression {
                 Box::new(decoder)
             }
         };
-        Ok(Self { coding, source, content: vec![0; room], len: 0, limit, memory, is_small })
+        Ok(Self { coding, source, content: vec![0; room], len: 0, limit, memory })
     }
 
     /// Decompresses a small body. Returns `false` if its content is large, and not at its end.
@@ -93,7 +92,6 @@ impl Decompression {
         }
         // Small bodies have memory of their own, which large content must not take.
         self.memory = admission.reserve_memory(self.content.len(), false)?;
-        self.is_small = false;
         self.run(LARGE_BODY_BYTES)
     }
 

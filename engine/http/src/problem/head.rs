@@ -1,5 +1,7 @@
 //! The reasons why a request's head is rejected before its fields are looked at.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use thiserror::Error;
 
@@ -16,6 +18,8 @@ pub enum HeadError {
     TargetTooLong { limit: usize },
     #[error("The request's version of HTTP is not supported; use HTTP/1.1 or HTTP/2.")]
     UnknownVersion,
+    #[error("The request's head did not arrive within {} s; send it at once.", .after.as_secs())]
+    Late { after: Duration },
     #[error("Of transfer codings only `transfer-encoding: chunked` is supported.")]
     UnknownTransferCoding,
     #[error("This port takes only connections with TLS; use `https://` instead of `http://`.")]
@@ -31,6 +35,7 @@ impl HeadError {
             Self::TooManyFields { .. } => "too-many-headers",
             Self::TargetTooLong { .. } => "target-too-long",
             Self::UnknownVersion => "unknown-http-version",
+            Self::Late { .. } => "head-timed-out",
             Self::UnknownTransferCoding => "unknown-transfer-coding",
             Self::NotTls => "not-tls",
         }
@@ -42,6 +47,7 @@ impl HeadError {
             Self::TooLarge { .. } | Self::TooManyFields { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TargetTooLong { .. } => StatusCode::URI_TOO_LONG,
             Self::UnknownVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::Late { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::UnknownTransferCoding => StatusCode::NOT_IMPLEMENTED,
         }
     }

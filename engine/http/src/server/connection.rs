@@ -49,6 +49,8 @@ type TcpConnection = Pin<Box<TimeoutStream<TcpStream>>>;
 enum Served<E> {
     /// The connection itself ended.
     Ended(Result<(), E>),
+    /// The head of its first request did not arrive in time.
+    Late,
     /// The engine gave it up.
     GivenUp,
 }
@@ -128,10 +130,18 @@ async fn serve_requests<S>(
             let io = TokioIo::new(HttpStream::new(stream, first_bytes));
             let mut connection = shared.http1.serve_connection(io, service);
             let served = drive(Pin::new(&mut connection), None, shared, slot, deadline).await;
-            let Served::Ended(Err(error)) = served else { return };
-            log_error(&error);
             let parts = connection.into_parts();
-            if let Some(head) = MalformedHead::of(&error, &parts.read_buf, shared.head_limits) {
+            let head = match served {
+                Served::Ended(Err(error)) => {
+                    log_error(&error);
+                    MalformedHead::of(&error, &parts.read_buf, shared.head_limits)
+                }
+                Served::Late if !parts.read_buf.is_empty() => {
+                    Some(MalformedHead::late(&parts.read_buf, FIRST_HEAD_TIMEOUT))
+                }
+                _ => None,
+            };
+            if let Some(head) = head {
                 reject(parts.io.into_inner().into_inner(), peer, shared, slot, head).await;
             }
         }
@@ -220,7 +230,7 @@ where
         reason = slot.state.closing() => Some(reason),
         () = sleep_until(deadline) => {
             shared.metrics.ended_early(ConnectionEnd::Slow);
-            return Served::GivenUp;
+            return Served::Late;
         }
     };
     let stalled = async {

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::timeout;
 use tower::Service;
 
-use super::Shared;
+use super::{NEXT_HEAD_TIMEOUT, Shared};
 use super::connection::PeerAddress;
 use super::http_stream::HttpStream;
 use crate::admission::connections::{CloseReason, ConnectionSlot, InFlight};
@@ -69,8 +69,12 @@ impl MalformedHead {
     /// Returns the head that ended a connection. `None` if the connection ended otherwise. `unread` holds the
     /// bytes that hyper has not taken.
     pub fn of(result: &hyper::Error, unread: &[u8], limits: HeadLimits) -> Option<Self> {
-        // A client that disconnects during a request has sent all of its head.
-        let is_incomplete = result.is_incomplete_message() && !unread.is_empty();
+        // A client that disconnects during a request has sent all of its head, and an idle one has sent nothing.
+        let is_partial = !unread.is_empty();
+        let is_incomplete = is_partial && result.is_incomplete_message();
+        if is_partial && result.is_timeout() {
+            return Some(Self::late(unread, NEXT_HEAD_TIMEOUT));
+        }
         if !result.is_parse() && !is_incomplete {
             return None;
         }
@@ -110,13 +114,26 @@ impl MalformedHead {
             }
             _ => HeadError::Malformed("its first line is malformed; send `METHOD TARGET HTTP/1.1`"),
         };
+        Some(Self::new(&request, error))
+    }
+
+    /// Returns a head of which only these bytes arrived in time.
+    pub fn late(unread: &[u8], after: Duration) -> Self {
+        let mut fields = [EMPTY_HEADER; 0];
+        let mut request = httparse::Request::new(&mut fields);
+        // Without room for fields it ends with an error, after the first line.
+        let _ = request.parse(unread);
+        Self::new(&request, HeadError::Late { after })
+    }
+
+    fn new(request: &httparse::Request<'_, '_>, error: HeadError) -> Self {
         let method = request.method.and_then(|method| Method::from_bytes(method.as_bytes()).ok());
         let path = request.path.filter(|path| path.starts_with('/'));
-        Some(Self {
+        Self {
             method: method.unwrap_or_else(unknown_method),
             uri: path.and_then(|path| path.parse().ok()).unwrap_or_else(unknown_uri),
             error,
-        })
+        }
     }
 
     /// Returns the request that takes its place.

@@ -32,7 +32,7 @@ fn split_response(text: &str) -> (u16, Value, &str) {
     assert_eq!(problem["status"], status, "{problem}");
     assert_eq!(problem["request_id"].as_str(), field("x-request-id").as_deref(), "{head}");
     assert!(problem["detail"].as_str().is_some_and(|detail| detail.ends_with('.')), "{problem}");
-    if problem["type"].as_str().unwrap().ends_with("-head") {
+    if problem["type"].as_str().unwrap().contains("head") {
         assert_eq!(field("connection").as_deref(), Some("close"), "{head}");
     }
     (status, problem, rest)
@@ -111,6 +111,19 @@ async fn a_request_that_was_good_is_answered_before_a_malformed_one_is_rejected(
     let answer = answer_to(address, format!("{good}PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").as_bytes()).await;
     let (_, _, rest) = split_response(&answer);
     assert!(split_response(rest).1["detail"].as_str().unwrap().contains("HTTP/2 begins"), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_does_not_arrive_in_time_is_408() {
+    let (address, _server) = listen(&Engine::ready()).await;
+    let good = get("/health/live").replace("connection: close\r\n", "");
+    for (before, after) in [("", "10 s"), (good.as_str(), "75 s")] {
+        let answer = read_to_end(connect(address, &format!("{before}GET /models HTTP/1.1\r\nhost:")).await).await;
+        let rest = if before.is_empty() { &answer } else { split_response(&answer).2 };
+        let (status, problem, rest) = split_response(rest);
+        assert_eq!((status, &problem["instance"], rest), (408, &Value::from("/models"), ""), "{answer}");
+        assert!(problem["detail"].as_str().unwrap().contains(after), "{problem}");
+    }
 }
 
 #[tokio::test]
