@@ -1,5 +1,5 @@
-//! The layer that every request passes through: assigns an id, writes error bodies, logs one line and records
-//! metrics.
+//! The layer that every request passes through: assigns an id, writes error bodies, compresses large responses,
+//! logs one line and records metrics.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -24,6 +24,8 @@ use tracing::field::display;
 
 use crate::admission::head;
 use crate::auth::Caller;
+use crate::compression::responses::{is_worthwhile, set_vary};
+use crate::compression::{AcceptedCodings, Coding};
 use crate::lifecycle::Phase;
 use crate::problem::{self, ApiError};
 use crate::request_id::{REQUEST_ID, RequestId};
@@ -86,11 +88,11 @@ impl Service<Request> for AccessLayer {
             request.extensions_mut().insert(record.id.clone());
         }
         let rejection = if record.is_admitted {
-            head::check(&request, &self.hosts, &self.state.config.cors_origins).err()
+            head::check(&request, &self.hosts, &self.state.config.cors_origins, self.state.head_limits).err()
         } else {
             Some(ApiError::Busy)
         };
-        AccessFuture { answering: self.inner.call(request), rejection, record }
+        AccessFuture { answering: self.inner.call(request), rejection, compressing: None, record }
     }
 }
 
@@ -100,17 +102,26 @@ pin_project! {
         #[pin]
         answering: F,
         rejection: Option<ApiError>,
+        compressing: Option<Compressing>,
         record: AccessRecord,
     }
 }
+
+/// The compression of a response.
+type Compressing = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 impl<F: Future<Output = Result<Response, Infallible>>> Future for AccessFuture<F> {
     type Output = Result<Response, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        if let Some(compressing) = this.compressing {
+            let response = ready!(compressing.as_mut().poll(context));
+            return Poll::Ready(Ok(this.record.set_size(response)));
+        }
         if let Some(error) = this.rejection.take() {
-            return Poll::Ready(Ok(this.record.finish(error.into_response())));
+            let response = this.record.finish(error.into_response());
+            return Poll::Ready(Ok(this.record.set_size(response)));
         }
         // A panic fails this request only, with a 500.
         let response = match catch_unwind(AssertUnwindSafe(|| this.answering.poll(context))) {
@@ -120,7 +131,19 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for AccessFuture<F
             },
             Err(panic) => panic_response(panic.as_ref()),
         };
-        Poll::Ready(Ok(this.record.finish(response)))
+        let mut response = this.record.finish(response);
+        let Some(coding) = this.record.coding(&mut response) else {
+            return Poll::Ready(Ok(this.record.set_size(response)));
+        };
+        let mut compressing: Compressing =
+            Box::pin(this.record.state.compressor.clone().compress(response, coding));
+        match compressing.as_mut().poll(context) {
+            Poll::Ready(response) => Poll::Ready(Ok(this.record.set_size(response))),
+            Poll::Pending => {
+                *this.compressing = Some(compressing);
+                Poll::Pending
+            }
+        }
     }
 }
 
@@ -144,6 +167,8 @@ struct AccessRecord {
     route: Arc<OnceLock<RouteMetrics>>,
     id: RequestId,
     trace: Option<RequestTrace>,
+    /// The codings that the response may have.
+    codings: Option<AcceptedCodings>,
     /// Whether a `connection: close` header can close the connection: HTTP/1 only.
     /// HTTP/2 has its own mechanism.
     closes: bool,
@@ -165,6 +190,7 @@ struct RequestOutcome {
     bytes: Option<u64>,
 }
 
+const HEAD: &str = "HEAD";
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// The label of a path without a route.
 const UNMATCHED: &str = "unmatched";
@@ -196,6 +222,7 @@ impl AccessRecord {
             route: Arc::clone(route),
             id: RequestId::from_headers(request.headers()),
             trace,
+            codings: AcceptedCodings::of(request.headers()),
             closes: request.version() <= Version::HTTP_11,
             is_counted,
             is_admitted: is_probe || is_counted,
@@ -219,7 +246,7 @@ impl AccessRecord {
             request_bytes: handled.as_ref().map(|of| of.bytes).or(self.outcome.request_bytes),
             handled,
             caller: response.extensions_mut().remove(),
-            bytes: response.body().size_hint().exact(),
+            bytes: None,
         };
         response.headers_mut().insert(REQUEST_ID, self.id.header());
         set_security_headers(response.headers_mut(), self.state.uses_tls);
@@ -232,6 +259,22 @@ impl AccessRecord {
             // connection closes.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        response
+    }
+
+    /// Returns the coding with which to compress the response.
+    fn coding(&self, response: &mut Response) -> Option<Coding> {
+        // `HEAD` is answered as `GET` is, and its body is removed later.
+        if !is_worthwhile(response) || self.method == HEAD {
+            return None;
+        }
+        set_vary(response);
+        self.codings.as_ref()?.preferred()
+    }
+
+    /// Notes the size of the response as it is sent.
+    fn set_size(&mut self, response: Response) -> Response {
+        self.outcome.bytes = response.body().size_hint().exact();
         response
     }
 
@@ -285,7 +328,7 @@ fn method_label(method: &Method) -> &'static str {
     const KNOWN: [(Method, &str); 7] = [
         (Method::GET, "GET"),
         (Method::POST, "POST"),
-        (Method::HEAD, "HEAD"),
+        (Method::HEAD, HEAD),
         (Method::OPTIONS, "OPTIONS"),
         (Method::PUT, "PUT"),
         (Method::DELETE, "DELETE"),

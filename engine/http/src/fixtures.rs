@@ -262,7 +262,7 @@ impl Engine {
         with_host(admin_router(self.state()))
     }
 
-    fn state(&self) -> HttpState {
+    pub fn state(&self) -> HttpState {
         HttpState::new(HttpParts {
             config: self.config.clone(),
             limits: self.limits.clone(),

@@ -8,6 +8,7 @@ pub mod answer;
 mod audit;
 pub mod auth;
 mod authorization;
+mod compression;
 pub mod lifecycle;
 mod openapi;
 mod periodic;

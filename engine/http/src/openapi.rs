@@ -3,6 +3,7 @@
 mod drift;
 mod identifiers;
 mod outcomes;
+pub mod page;
 mod routes;
 mod rows;
 mod security;
@@ -10,14 +11,13 @@ mod shapes;
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
-use axum::{Json, Router};
 use onnward_serving::registry::ServingModel;
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Components, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Paths, Server};
-use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::state::{AccessControl, Admission, HttpState, Models};
+use crate::state::{AccessControl, Admission, Models};
 
 /// Answers `GET /openapi.json`.
 pub async fn document_route(
@@ -25,19 +25,7 @@ pub async fn document_route(
     State(admission): State<Arc<Admission>>,
     State(access_control): State<Arc<AccessControl>>,
 ) -> Json<OpenApi> {
-    Json(document(&models, admission.max_request_rows, &access_control))
-}
-
-/// Serves Swagger UI at `/docs`.
-pub fn page() -> Router<HttpState> {
-    let config = Config::from("/openapi.json")
-        .try_it_out_enabled(true)
-        .use_base_layout()
-        .display_request_duration(true)
-        .default_models_expand_depth(0)
-        // By default, Swagger UI sends the document to a validator on the internet.
-        .validator_url("none");
-    SwaggerUi::new("/docs").config(config).into()
+    Json(document(&models, admission.rows_limits.max_rows, &access_control))
 }
 
 /// Returns the OpenAPI 3.1 document for the models that are served now.

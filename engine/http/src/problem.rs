@@ -4,6 +4,8 @@
 //! request's path and id, and writes the body. It also writes the body of error responses from axum and its
 //! layers.
 
+mod head;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use onnward_serving::batcher::SubmitError;
 use serde::Serialize;
 use thiserror::Error;
 
+pub use self::head::HeadError;
 use crate::auth::Scope;
 use crate::settings::ErrorDetail;
 
@@ -86,16 +89,28 @@ pub enum ApiError {
     Stopping,
     #[error("The body must be JSON: send it with `content-type: application/json`.")]
     NotJsonType,
-    #[error("The body must not be compressed: send it without `content-encoding`.")]
-    Compressed,
+    #[error(
+        "The body must be uncompressed, or compressed once: send it with `content-encoding: gzip` or `zstd`."
+    )]
+    UnknownCoding,
+    #[error(
+        "The body is not valid {coding}: {reason}; compress it again, or send it without `content-encoding`."
+    )]
+    BadCompression { coding: &'static str, reason: String },
     #[error("`x-request-timeout-ms` must be a whole number of milliseconds of at least 1.")]
     BadTimeout,
     #[error("The body is larger than {limit} bytes; send fewer rows per request.")]
     BodyTooLarge { limit: usize },
+    #[error("The decompressed body is larger than {limit} bytes; send fewer rows per request.")]
+    ContentTooLarge { limit: usize },
     #[error("Too many large bodies are being read; try again after Retry-After seconds.")]
     BodiesFull,
     #[error("The body was not received within {} ms.", .after.as_millis())]
     BodyTimedOut { after: Duration },
+    #[error(
+        "The body stopped arriving, and its connection was needed for another client; send the request again."
+    )]
+    UploadEvicted,
     #[error("The body is incomplete.")]
     BodyBroken,
     #[error(
@@ -158,6 +173,8 @@ pub enum ApiError {
     CrossSite,
     #[error("Of expectations only `expect: 100-continue` is supported.")]
     UnknownExpectation,
+    #[error(transparent)]
+    Head(#[from] HeadError),
     #[error("The request was rejected.")]
     Other(StatusCode),
 }
@@ -205,11 +222,13 @@ impl ApiError {
             Self::NoModels => "no-models",
             Self::Stopping => "stopping",
             Self::NotJsonType => "not-json-type",
-            Self::Compressed => "compressed",
+            Self::UnknownCoding => "unknown-coding",
+            Self::BadCompression { .. } => "bad-compression",
             Self::BadTimeout => "bad-timeout",
-            Self::BodyTooLarge { .. } => "body-too-large",
+            Self::BodyTooLarge { .. } | Self::ContentTooLarge { .. } => "body-too-large",
             Self::BodiesFull => "bodies-full",
             Self::BodyTimedOut { .. } => "body-timed-out",
+            Self::UploadEvicted => "upload-evicted",
             Self::BodyBroken => "body-broken",
             Self::BodyEmpty => "body-empty",
             Self::NotUtf8 { .. } => "not-utf8",
@@ -233,6 +252,7 @@ impl ApiError {
             Self::UnknownHost { .. } => "unknown-host",
             Self::CrossSite => "cross-site",
             Self::UnknownExpectation => "unknown-expectation",
+            Self::Head(error) => error.name(),
             Self::Other(_) => "refused",
         }
     }
@@ -261,14 +281,18 @@ impl ApiError {
             | Self::Loading
             | Self::NoModels
             | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-            Self::NotJsonType | Self::Compressed => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::BodyTooLarge { .. } | Self::TooManyRows { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyTimedOut { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::NotJsonType | Self::UnknownCoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BodyTooLarge { .. } | Self::ContentTooLarge { .. } | Self::TooManyRows { .. } => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
+            Self::BodyTimedOut { .. } | Self::UploadEvicted => StatusCode::REQUEST_TIMEOUT,
+            Self::Head(error) => error.status(),
             Self::DuplicateHeader { .. }
             | Self::NoHost
             | Self::BadTimeout
             | Self::BadVersion
             | Self::BadParameter { .. }
+            | Self::BadCompression { .. }
             | Self::BodyBroken
             | Self::BodyEmpty
             | Self::NotUtf8 { .. }
@@ -366,8 +390,8 @@ impl IntoResponse for ApiError {
             Self::NotJsonType => {
                 response.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
             }
-            Self::Compressed => {
-                response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            Self::UnknownCoding => {
+                response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"));
             }
             _ => {}
         }

@@ -85,7 +85,8 @@ pub fn router(state: HttpState) -> Router {
         .route("/models/{name}/drift", get(drift::report_json))
         .route("/models/{name}/drift/report", get(drift::report_page))
         .route("/models/{name}/performance", get(performance::performance));
-    let docs = Router::new().route("/openapi.json", get(openapi::document_route)).merge(openapi::page());
+    let docs =
+        Router::new().route("/openapi.json", get(openapi::document_route)).merge(openapi::page::routes());
 
     let protected = require_scope(predictions, &state, Scope::Predict)
         .merge(require_scope(outcomes, &state, Scope::Outcomes))
@@ -163,6 +164,7 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
         .allow_headers([
             header::AUTHORIZATION,
             API_KEY,
+            header::CONTENT_ENCODING,
             header::CONTENT_TYPE,
             REQUEST_ID,
             REQUEST_TIMEOUT,

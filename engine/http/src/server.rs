@@ -2,6 +2,8 @@
 
 mod connection;
 mod drain;
+mod http_stream;
+mod malformed_head;
 mod request_body;
 mod response_body;
 
@@ -12,14 +14,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
 use onnward_telemetry::metrics::{ConnectionEnd, ConnectionMetrics};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
 pub use self::connection::PeerAddress;
 use self::drain::BodyDrain;
+pub use self::malformed_head::HeadLimits;
+pub use self::request_body::UploadEvicted;
 use crate::admission::connections::Connections;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::tls::ServerTls;
@@ -31,6 +35,9 @@ const NEXT_HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// The maximum time for the response to a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// The factor by which an HTTP/2 head may exceed its limit and still gets a complete response. A larger one is
+/// rejected by the protocol's implementation, without a body.
+const HTTP2_HEAD_FACTOR: usize = 4;
 /// The time during which requests may still arrive on open connections after the listener closes.
 const REQUEST_DRAIN: Duration = Duration::from_millis(100);
 /// The pause after a failed accept, for example when the system has no more file handles.
@@ -73,7 +80,9 @@ pub struct Server {
 struct Shared {
     router: Router,
     tls: Option<Arc<ServerTls>>,
-    builder: Builder<TokioExecutor>,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+    head_limits: HeadLimits,
     drain: BodyDrain,
     metrics: ConnectionMetrics,
 }
@@ -84,7 +93,9 @@ pub async fn serve(server: Server, lifecycle: Arc<Lifecycle>) {
     let Server { listener, router, tls, limits, metrics } = server;
     let connections = Arc::new(Connections::new(limits.max_connections, limits.max_request_age));
     let drain = BodyDrain::new(limits.max_drained_bytes, limits.max_drain_time);
-    let shared = Arc::new(Shared { router, tls, builder: connection_builder(limits), drain, metrics });
+    let head_limits = HeadLimits { max_headers: limits.max_headers, max_bytes: limits.max_header_bytes };
+    let (http1, http2) = (http1_builder(head_limits), http2_builder(limits));
+    let shared = Arc::new(Shared { router, tls, http1, http2, head_limits, drain, metrics });
     let mut draining = pin!(lifecycle.reached(Phase::Draining));
     loop {
         let accepted = tokio::select! {
@@ -150,21 +161,25 @@ async fn serve_connection(
     }
 }
 
-fn connection_builder(limits: ConnectionLimits) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn http1_builder(limits: HeadLimits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(NEXT_HEAD_TIMEOUT)
         .max_headers(limits.max_headers)
-        .max_buf_size(limits.max_header_bytes)
+        .max_buf_size(limits.max_bytes)
         // Responses are small: writing head and body in one buffer is cheaper than two.
         .writev(false);
     builder
-        .http2()
+}
+
+fn http2_builder(limits: ConnectionLimits) -> http2::Builder<TokioExecutor> {
+    let max_head_bytes = limits.max_header_bytes.saturating_mul(HTTP2_HEAD_FACTOR);
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.max_streams)
-        .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(max_head_bytes).unwrap_or(u32::MAX))
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
     builder

@@ -1,7 +1,9 @@
 //! The state of the routers, in parts: a handler extracts only the parts that it needs.
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use axum::extract::FromRef;
@@ -9,6 +11,7 @@ use ipnet::IpNet;
 use onnward_records::capture::Capture;
 use onnward_records::ground_truth::GroundTruthStore;
 use onnward_records::traces::Traces;
+use onnward_rows::RowsLimits;
 use onnward_serving::registry::{ModelEntry, Registry, ServingModel};
 use onnward_serving::reload::Reloader;
 use onnward_telemetry::audit::Audit;
@@ -20,8 +23,10 @@ use crate::admission::large_bodies::LargeBodyLimiter;
 use crate::admission::rate::RateLimits;
 use crate::auth::Authenticator;
 use crate::auth::Protected;
+use crate::compression::responses::Compressor;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::problem::ApiError;
+use crate::server::HeadLimits;
 use crate::settings::{HttpConfig, LimitsConfig};
 
 /// The state of the routers. A clone is a handle of the same state.
@@ -80,7 +85,7 @@ pub struct Models {
 #[derive(Debug)]
 pub struct Admission {
     pub max_body_bytes: usize,
-    pub max_request_rows: usize,
+    pub rows_limits: RowsLimits,
     pub request_timeout: Duration,
     pub large_body_limiter: LargeBodyLimiter,
     pub rate_limits: Arc<RateLimits>,
@@ -121,6 +126,10 @@ pub struct Observation {
     pub admission: Arc<Admission>,
     /// Whether handlers receive the ids of their requests.
     pub exposes_request_id: bool,
+    /// The limits of HTTP/2 heads. A connection keeps HTTP/1.1 heads to them.
+    pub head_limits: HeadLimits,
+    /// What compresses responses.
+    pub compressor: Compressor,
 }
 
 /// The parts for operators: reloads, the audit log and scrapes.
@@ -155,7 +164,7 @@ sub_state!(operations: Operations);
 
 /// The unit in which the memory of bodies is reserved.
 const BUDGET_UNIT_BYTES: usize = 1024;
-/// The number of bodies of the largest size that fit the budget.
+/// The number of bodies of the largest size that fit the budget, and one of the most rows always fits.
 const MAX_LARGEST_BODIES: usize = 16;
 /// The memory budget of small bodies in bytes.
 const SMALL_BODIES_BYTES: usize = 64 * 1024 * 1024;
@@ -177,6 +186,8 @@ impl HttpState {
             traces,
             admission: Arc::clone(&admission),
             exposes_request_id,
+            head_limits: HeadLimits { max_headers: limits.max_headers, max_bytes: limits.max_header_bytes },
+            compressor: Compressor::new(available_parallelism().map_or(1, NonZero::get)),
         };
         let operations = Operations {
             reloader,
@@ -223,11 +234,14 @@ impl HttpState {
 
 impl Admission {
     fn new(config: &HttpConfig, limits: &LimitsConfig) -> Self {
-        let budget =
-            units(config.max_body_bytes).saturating_mul(MAX_LARGEST_BODIES).min(Semaphore::MAX_PERMITS);
+        let rows_limits = RowsLimits::of_bodies(config.max_request_rows, config.max_body_bytes);
+        let rows = rows_limits.max_cells.saturating_mul(size_of::<f32>());
+        let largest = units(config.max_body_bytes);
+        let budget = largest.saturating_mul(MAX_LARGEST_BODIES).max(largest.saturating_add(units(rows)));
+        let budget = budget.min(Semaphore::MAX_PERMITS);
         Self {
             max_body_bytes: config.max_body_bytes,
-            max_request_rows: config.max_request_rows,
+            rows_limits,
             request_timeout: config.request_timeout,
             large_body_limiter: LargeBodyLimiter::default(),
             rate_limits: Arc::new(RateLimits::new(limits)),
@@ -252,6 +266,12 @@ impl Admission {
     #[inline]
     pub fn end_request(&self) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Returns the free memory for large bodies in bytes.
+    #[cfg(test)]
+    pub fn free_memory(&self) -> usize {
+        self.body_budget.available_permits() * BUDGET_UNIT_BYTES
     }
 
     /// Reserves memory for a body until the permit is dropped. Requests beyond the budget are rejected, not
@@ -347,6 +367,17 @@ impl Models {
     fn serving_names(&self) -> Vec<String> {
         self.registry.serving().iter().map(|model| model.name.clone()).collect()
     }
+}
+
+/// Extends a reservation of memory by these bytes.
+///
+/// # Errors
+/// [`ApiError::BodiesFull`] if the budget that it was taken from has none left.
+pub fn extend_reservation(memory: &mut OwnedSemaphorePermit, bytes: usize) -> Result<(), ApiError> {
+    let units = u32::try_from(units(bytes)).unwrap_or(u32::MAX);
+    let more = Arc::clone(memory.semaphore()).try_acquire_many_owned(units);
+    memory.merge(more.map_err(|_| ApiError::BodiesFull)?);
+    Ok(())
 }
 
 fn units(bytes: usize) -> usize {

@@ -270,7 +270,8 @@ def _saturation():
         graph(
             "Connections ended early",
             "By the engine. made_room, no_room: there are too many. slow: clients that send nothing, or too little. "
-            "handshake: clients that do not trust the certificate, or have none of their own.",
+            "handshake: clients that do not trust the certificate, have none of their own, or use no TLS. "
+            "protocol: clients that break the rules of HTTP/2.",
             "cps",
             query(
                 f"sum by (listener, reason) (rate(onnward_connections_ended_early_total{{{ENGINE}}}[$__rate_interval]))",

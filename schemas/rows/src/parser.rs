@@ -105,13 +105,13 @@ impl RowParser {
         parsed.map_err(|error| ParseError::of_json(text, error))?.map_err(ParseError::Invalid)
     }
 
-    /// Checks whether a body may stand for more than this many cells, without parsing it.
+    /// Returns the number of cells that the rows of a body have at most, without parsing it.
     ///
-    /// It may say so of a body that does not, such as one with braces in its strings; never the other way
-    /// round. Every row of the matrix is an object, so there are at most as many as there are opening braces.
+    /// Each row is an object, so there are at most as many as there are opening braces. Braces in strings are
+    /// counted too, and a body with more rows than the limits is rejected when these are read.
     ///
     /// ```
-    /// # use onnward_rows::RowParser;
+    /// # use onnward_rows::{RowParser, RowsLimits};
     /// # use onnward_schemas::SchemaFile;
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let schema = SchemaFile::parse(r#"
@@ -121,16 +121,12 @@ impl RowParser {
     /// #     features = [{ name = "orders", type = "numeric" }, { name = "visits", type = "numeric" }]
     /// # "#)?.schema;
     /// let parser = RowParser::new(schema);
-    /// assert!(parser.may_exceed_cells(b"[{},{},{}]", 5));
-    /// assert!(!parser.may_exceed_cells(b"[{},{},{}]", 6));
+    /// assert_eq!(parser.max_cells(b"[{},{},{}]", RowsLimits::NONE), 6);
     /// # Ok(())
     /// # }
     /// ```
-    pub fn may_exceed_cells(&self, body: &[u8], cells: usize) -> bool {
-        const SHORTEST_ROW: usize = "{},".len();
+    pub fn max_cells(&self, body: &[u8], limits: RowsLimits) -> usize {
         let features = self.tokens.len();
-        let exceeds = |rows: usize| rows.saturating_mul(features) > cells;
-        // Most bodies are too short, and their braces need not be counted.
-        exceeds(body.len().div_ceil(SHORTEST_ROW)) && exceeds(memchr_iter(b'{', body).count())
+        memchr_iter(b'{', body).count().min(limits.max_rows_of(features)).saturating_mul(features)
     }
 }

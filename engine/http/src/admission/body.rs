@@ -1,9 +1,9 @@
-//! Reads a request's body within the limits of type, size and time.
+//! Reads a request's body within the limits of type, size and time, and decompresses it.
 
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName};
 use http_body_util::BodyExt;
 use hyper::body::Frame;
@@ -11,8 +11,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use crate::admission::large_bodies::{BodyPermits, LARGE_BODY_BYTES, ParsePermit};
+use crate::compression::Coding;
+use crate::compression::requests::decompress;
 use crate::problem::ApiError;
-use crate::state::Admission;
+use crate::server::UploadEvicted;
+use crate::state::{Admission, extend_reservation};
 
 /// The header with which a client shortens its request's timeout.
 pub const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout-ms");
@@ -30,15 +33,9 @@ fn parse_integer(text: &str) -> Option<u64> {
     is_digits.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
-/// Checks that the body is declared as uncompressed JSON. A body without a type counts as JSON, as RFC 9110,
-/// section 8.3, allows.
+/// Checks that the body is declared as JSON. A body without a type counts as JSON, as RFC 9110, section 8.3,
+/// allows.
 pub fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
-    if headers
-        .get(CONTENT_ENCODING)
-        .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
-    {
-        return Err(ApiError::Compressed);
-    }
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
     if value == "application/json" {
         return Ok(());
@@ -55,12 +52,11 @@ const INITIAL_RESERVATION_BYTES: usize = 8 * 1024;
 /// The factor by which a reservation grows when a body exceeds it.
 const RESERVATION_GROWTH: usize = 4;
 /// The largest declared size of a small body.
-const SMALL_BODY_BYTES: usize = 64 * 1024;
+pub const SMALL_BODY_BYTES: usize = 64 * 1024;
 
 /// The memory reserved for a body that is being read.
 struct MemoryReservation<'a> {
     admission: &'a Admission,
-    is_small: bool,
     /// The maximum size of the body: the declared one, or else the limit.
     max_bytes: usize,
     bytes: usize,
@@ -89,7 +85,7 @@ impl<'a> MemoryReservation<'a> {
         let memory = admission.reserve_memory(bytes, is_small)?;
         // A permit is taken for received bytes, not for declared ones.
         let parse_permit_from = Some(if is_large { SMALL_BODY_BYTES } else { LARGE_BODY_BYTES });
-        Ok(Self { admission, is_small, max_bytes, bytes, memory, parse_permit_from, parse_permit: None })
+        Ok(Self { admission, max_bytes, bytes, memory, parse_permit_from, parse_permit: None })
     }
 
     /// Extends the reservation to the bytes received so far.
@@ -99,7 +95,7 @@ impl<'a> MemoryReservation<'a> {
         }
         if received > self.bytes {
             let bytes = self.bytes.saturating_mul(RESERVATION_GROWTH).min(self.max_bytes).max(received);
-            self.memory.merge(self.admission.reserve_memory(bytes - self.bytes, self.is_small)?);
+            extend_reservation(&mut self.memory, bytes - self.bytes)?;
             self.bytes = bytes;
         }
         if self.parse_permit_from.is_some_and(|bytes| received >= bytes) {
@@ -127,22 +123,34 @@ pub struct ReadBody {
     pub permits: BodyPermits,
 }
 
-/// Reads the whole body, at most `max_body_bytes`, until `deadline`. The connection drains what is left of a
-/// rejected body.
+/// Reads the whole body, at most `max_body_bytes`, until `deadline`, and decompresses it if it has a coding. The
+/// connection drains what is left of a rejected body.
 pub async fn read(
     admission: &Admission,
+    headers: &HeaderMap,
     mut body: Body,
     timeout: Duration,
     deadline: Instant,
 ) -> Result<ReadBody, ApiError> {
+    let coding = Coding::of_request(headers)?;
     let reservation = MemoryReservation::begin(admission, &body)?;
     let read = timeout_at(deadline, collect(&mut body, reservation)).await;
-    read.unwrap_or(Err(ApiError::BodyTimedOut { after: timeout }))
+    let read = read.unwrap_or(Err(ApiError::BodyTimedOut { after: timeout }))?;
+    let Some(coding) = coding else { return Ok(read) };
+    // The connection no longer waits for the body.
+    drop(body);
+    let content = timeout_at(deadline, decompress(admission, coding, read)).await;
+    content.unwrap_or(Err(ApiError::TimedOut { after: timeout }))
 }
 
 /// Returns the body as text, because JSON is UTF-8.
 pub fn text(bytes: &[u8]) -> Result<&str, ApiError> {
     std::str::from_utf8(bytes).map_err(|error| ApiError::NotUtf8 { offset: error.valid_up_to() })
+}
+
+/// Returns the error of a body that does not arrive whole.
+fn to_api_error(error: axum::Error) -> ApiError {
+    if error.into_inner().is::<UploadEvicted>() { ApiError::UploadEvicted } else { ApiError::BodyBroken }
 }
 
 /// Collects the body's frames.
@@ -151,7 +159,7 @@ async fn collect(body: &mut Body, mut reservation: MemoryReservation<'_>) -> Res
     let mut joined = Vec::new();
     let mut received = 0usize;
     while let Some(frame) = reservation.next_frame(body).await {
-        let Ok(data) = frame.map_err(|_| ApiError::BodyBroken)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(to_api_error)?.into_data() else { continue };
         received = received.saturating_add(data.len());
         reservation.grow(received)?;
         if bytes.is_empty() && joined.is_empty() {

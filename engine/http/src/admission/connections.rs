@@ -1,4 +1,6 @@
 //! The connections of a listener: their number, and the eviction of idle ones when the limit is reached.
+//!
+//! A connection whose request is half sent, and whose client sends nothing more, is idle too.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -18,6 +20,8 @@ const EVICTION_FRACTION: usize = 64;
 /// The time during which a new connection without a request is not treated as idle. Its first request may be
 /// in transit, and a busy machine may take that long to read it.
 pub const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
+/// The time without a byte of a body after which a connection that waits for it is treated as idle.
+const UPLOAD_PAUSE: Duration = Duration::from_secs(1);
 
 /// The connections of a listener.
 #[derive(Debug)]
@@ -45,9 +49,15 @@ pub struct ConnectionState {
     in_flight: AtomicU32,
     /// The start of its last request, or of the connection if there was none, in milliseconds since `start`.
     last_request_start: AtomicU64,
+    /// The number of requests in flight whose bodies have not arrived whole.
+    uploads: AtomicU32,
+    /// The time at which a part of such a body last arrived, in milliseconds since `start`.
+    last_upload_progress: AtomicU64,
     /// The reason to close it, once it is set.
     reason: OnceLock<CloseReason>,
     close_requested: Notify,
+    /// Wakes the tasks of requests, if they are not that of the connection.
+    eviction: Notify,
 }
 
 /// The reason to close a connection.
@@ -92,8 +102,11 @@ impl Connections {
             has_started: AtomicBool::new(false),
             in_flight: AtomicU32::new(0),
             last_request_start: AtomicU64::new(milliseconds(self.start.elapsed())),
+            uploads: AtomicU32::new(0),
+            last_upload_progress: AtomicU64::new(0),
             reason: OnceLock::new(),
             close_requested: Notify::new(),
+            eviction: Notify::new(),
         });
         let mut open = self.lock();
         let id = open.next;
@@ -104,10 +117,12 @@ impl Connections {
     }
 
     /// Evicts some of the longest-idle connections. Connections without any request come first, unless they
-    /// are new. A connection whose request exceeds the maximum age counts as idle.
+    /// are new. A connection whose request exceeds the maximum age counts as idle, and so does one that waits
+    /// for a body of which nothing arrives.
     fn evict_idle(&self) {
         let ago = |time: Duration| milliseconds(self.start.elapsed().saturating_sub(time));
         let (long_ago, just_now) = (ago(self.max_request_age), ago(FIRST_REQUEST_GRACE));
+        let paused = ago(UPLOAD_PAUSE);
         let wanted = (self.max / EVICTION_FRACTION).max(1);
         let mut idle: Vec<_> = {
             let open = self.lock();
@@ -115,15 +130,11 @@ impl Connections {
                 // Some connections are being closed already.
                 return;
             }
-            let idle = open.states.values().filter(|state| {
-                let begun = state.last_request_start.load(Ordering::Relaxed);
-                state.in_flight.load(Ordering::Relaxed) == 0 || begun < long_ago
-            });
             let with_age = |state: &Arc<ConnectionState>| {
-                let begun = state.last_request_start.load(Ordering::Relaxed);
-                ((state.has_started() || begun > just_now, begun), Arc::clone(state))
+                let begun = state.idle_since(long_ago, paused)?;
+                Some(((state.has_started() || begun > just_now, begun), Arc::clone(state)))
             };
-            idle.map(with_age).collect()
+            open.states.values().filter_map(with_age).collect()
         };
         if idle.len() > wanted {
             idle.select_nth_unstable_by_key(wanted, |(age, _)| *age);
@@ -169,6 +180,39 @@ impl ConnectionState {
         InFlight(Arc::clone(self))
     }
 
+    /// Counts a request whose body has not arrived whole, until the returned guard is dropped.
+    pub fn upload_started(self: &Arc<Self>) -> Upload {
+        self.uploads.fetch_add(1, Ordering::Relaxed);
+        Upload(Arc::clone(self))
+    }
+
+    /// Returns since when nothing has happened on an idle connection, in milliseconds since `start`. `None` for
+    /// a connection with a request in flight, unless it began before `long_ago`, or waits for a body of which
+    /// nothing has arrived since `paused`.
+    fn idle_since(&self, long_ago: u64, paused: u64) -> Option<u64> {
+        let begun = self.last_request_start.load(Ordering::Relaxed);
+        let in_flight = self.in_flight.load(Ordering::Relaxed);
+        if in_flight == 0 || begun < long_ago {
+            return Some(begun);
+        }
+        let progress = begun.max(self.last_upload_progress.load(Ordering::Relaxed));
+        let only_waits = self.uploads.load(Ordering::Relaxed) >= in_flight;
+        Some(progress).filter(|progress| only_waits && *progress < paused)
+    }
+
+    /// Returns whether the connection makes room for another one.
+    pub fn is_evicted(&self) -> bool {
+        self.reason.get() == Some(&CloseReason::Evicted)
+    }
+
+    /// Waits until the connection makes room for another one.
+    pub async fn evicted(&self) {
+        let eviction = self.eviction.notified();
+        if !self.is_evicted() {
+            eviction.await;
+        }
+    }
+
     /// Returns whether a request has started.
     pub fn has_started(&self) -> bool {
         self.has_started.load(Ordering::Relaxed)
@@ -188,10 +232,16 @@ impl ConnectionState {
         // The first reason stays.
         let _ = self.reason.set(reason);
         self.close_requested.notify_one();
+        if reason == CloseReason::Evicted {
+            self.eviction.notify_waiters();
+        }
     }
 
     /// Waits until the connection is asked to close.
     pub async fn closing(&self) -> CloseReason {
+        if let Some(reason) = self.reason.get() {
+            return *reason;
+        }
         self.close_requested.notified().await;
         self.reason.get().copied().unwrap_or(CloseReason::Evicted)
     }
@@ -204,6 +254,28 @@ pub struct InFlight(Arc<ConnectionState>);
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A request whose body has not arrived whole.
+#[derive(Debug)]
+pub struct Upload(Arc<ConnectionState>);
+
+impl Upload {
+    /// Stores the time at which a part of the body arrived. Another one is due.
+    pub fn progressed(&self) {
+        self.0.last_upload_progress.store(milliseconds(self.0.start.elapsed()), Ordering::Relaxed);
+    }
+
+    /// Returns whether the connection makes room for another one.
+    pub fn is_evicted(&self) -> bool {
+        self.0.is_evicted()
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.0.uploads.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -288,6 +360,41 @@ mod tests {
         tokio::time::advance(MAX_REQUEST_AGE * 2).await;
         let _fresh = slots[0].state.request_started();
         assert_eq!(evicted(&connections, slots).await, Some(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_body_of_which_nothing_comes_makes_room_as_an_idle_one_does() {
+        // Nothing of the second one's body has come for longest.
+        let (connections, slots) = full(3).await;
+        let in_flight: Vec<_> = slots.iter().map(|slot| slot.state.request_started()).collect();
+        let uploads: Vec<_> = slots.iter().map(|slot| slot.state.upload_started()).collect();
+        for index in [1, 0, 2] {
+            uploads[index].progressed();
+            tokio::time::advance(UPLOAD_PAUSE).await;
+        }
+        assert_eq!(evicted(&connections, slots).await, Some(1));
+        drop((in_flight, uploads));
+
+        // Each of these has a request that goes on: its body came whole, or a part of it came just now, or
+        // another request on the connection is being answered.
+        for case in 0..3 {
+            let (connections, slots) = full(1).await;
+            let _in_flight = slots[0].state.request_started();
+            let upload = slots[0].state.upload_started();
+            tokio::time::advance(UPLOAD_PAUSE * 2).await;
+            let _kept = match case {
+                0 => {
+                    drop(upload);
+                    None
+                }
+                1 => {
+                    upload.progressed();
+                    Some((upload, None))
+                }
+                _ => Some((upload, Some(slots[0].state.request_started()))),
+            };
+            assert_eq!(evicted(&connections, slots).await, None, "{case}");
+        }
     }
 
     #[tokio::test]

@@ -7,11 +7,15 @@
 
 use std::net::IpAddr;
 
+use axum::body::HttpBody;
 use axum::extract::Request;
-use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HOST, ORIGIN};
-use axum::http::{HeaderMap, HeaderName, Method, Version};
+use axum::http::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HOST, ORIGIN, TRANSFER_ENCODING,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
-use crate::problem::ApiError;
+use crate::problem::{ApiError, HeadError};
+use crate::server::HeadLimits;
 use crate::settings::AllowedHosts;
 
 /// The header fields that decide how a request is read. Two of them would leave that open.
@@ -20,7 +24,19 @@ const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// Checks a request's head. `origins` are the origins whose pages may send requests.
-pub fn check(request: &Request, hosts: &AllowedHosts, origins: &[String]) -> Result<(), ApiError> {
+pub fn check(
+    request: &Request,
+    hosts: &AllowedHosts,
+    origins: &[String],
+    limits: HeadLimits,
+) -> Result<(), ApiError> {
+    // The connection rejected it, and lets the routes answer.
+    if let Some(error) = request.extensions().get::<HeadError>() {
+        return Err(error.clone().into());
+    }
+    if request.version() == Version::HTTP_2 {
+        check_size(request, limits)?;
+    }
     let headers = request.headers();
     // The map knows both numbers, and they hardly ever differ.
     if headers.len() != headers.keys_len()
@@ -32,6 +48,12 @@ pub fn check(request: &Request, hosts: &AllowedHosts, origins: &[String]) -> Res
     {
         return Err(ApiError::UnknownExpectation);
     }
+    // Only a body without a declared length has a transfer coding.
+    if request.body().size_hint().exact().is_none()
+        && headers.get(TRANSFER_ENCODING).is_some_and(|coding| !is_chunked(coding))
+    {
+        return Err(HeadError::UnknownTransferCoding.into());
+    }
     let authority = request.uri().authority().map(|authority| authority.as_str());
     let host = authority.or_else(|| text(headers, &HOST));
     match host {
@@ -42,6 +64,27 @@ pub fn check(request: &Request, hosts: &AllowedHosts, origins: &[String]) -> Res
         Some(host) => return Err(ApiError::UnknownHost { host: host.to_owned() }),
     }
     if is_cross_site(request, host, origins) { Err(ApiError::CrossSite) } else { Ok(()) }
+}
+
+/// Checks the size of an HTTP/2 head, as RFC 9113, section 6.5.2, defines it. HTTP/1.1 heads are bounded while they
+/// are read.
+fn check_size(request: &Request, limits: HeadLimits) -> Result<(), HeadError> {
+    const FIELD_OVERHEAD: usize = 32;
+    let headers = request.headers();
+    if headers.len() > limits.max_headers {
+        return Err(HeadError::TooManyFields { limit: limits.max_headers });
+    }
+    let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD);
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if fields.sum::<usize>() + target > limits.max_bytes {
+        return Err(HeadError::TooLarge { limit: limits.max_bytes });
+    }
+    Ok(())
+}
+
+/// Returns whether a body has the transfer coding that hyper reads, and no other.
+fn is_chunked(coding: &HeaderValue) -> bool {
+    coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -125,6 +168,8 @@ mod tests {
 
     use super::*;
 
+    const LIMITS: HeadLimits = HeadLimits { max_headers: 3, max_bytes: 200 };
+
     fn request(method: &str, fields: &[(&str, &str)]) -> Request {
         let mut request = Request::builder().method(method).uri("/predict");
         for (name, value) in fields {
@@ -135,7 +180,7 @@ mod tests {
 
     fn checked(method: &str, fields: &[(&str, &str)], hosts: &AllowedHosts, origins: &[&str]) -> String {
         let origins: Vec<String> = origins.iter().map(|origin| (*origin).to_owned()).collect();
-        match check(&request(method, fields), hosts, &origins) {
+        match check(&request(method, fields), hosts, &origins, LIMITS) {
             Ok(()) => "ok".to_owned(),
             Err(error) => error.to_string(),
         }

@@ -55,7 +55,7 @@ pub async fn join(
     body::check_type(&parts.headers)?;
     let timeout = body::request_timeout(&parts.headers, admission.request_timeout)?;
     let deadline = Instant::now() + timeout;
-    let body = body::read(&admission, body, timeout, deadline).await?;
+    let body = body::read(&admission, &parts.headers, body, timeout, deadline).await?;
     let size = body.bytes.len() as u64;
     let (Received { outcomes: received, form, parent }, permits) = parse(&models, &admission, body).await?;
     // The body has been freed. The parse permit is held until the outcomes are joined.
@@ -81,7 +81,7 @@ async fn parse(
 ) -> Result<(Received, BodyPermits), ApiError> {
     let ReadBody { bytes, permits } = body;
     let default_model = models.registry.default_model().map(|model| model.name.clone());
-    let max_rows = admission.max_request_rows;
+    let max_rows = admission.rows_limits.max_rows;
     let is_large = bytes.len() >= LARGE_BODY_BYTES;
     let parse = move || parse_outcomes(&bytes, default_model.as_deref(), max_rows, millis_now());
     if is_large { admission.large_body_limiter.parse(permits, parse).await } else { Ok((parse()?, permits)) }

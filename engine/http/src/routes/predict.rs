@@ -14,7 +14,7 @@ use onnward_records::capture::Prediction;
 use onnward_records::ground_truth::PredictionBatch;
 use onnward_records::prediction_id::PredictionId;
 use onnward_records::traces::{Scoring, Stages};
-use onnward_rows::{BodyShape, ParseError, ParsedRows, RowKeys, RowsLimits};
+use onnward_rows::{BodyShape, ParseError, ParsedRows, RowKeys};
 use onnward_schemas::Rows;
 use onnward_schemas::layout::parse_version;
 use onnward_serving::batcher::{Scored, SubmitError};
@@ -84,11 +84,11 @@ async fn predict(
 ) -> Result<Response, ApiError> {
     let admitted = admit(admission, request).await?;
     let (timeout, deadline) = (admitted.timeout, admitted.deadline);
-    let Parsed { rows, keys, facts, capture, permit } = parse(admission, records, &model, admitted).await?;
+    let Parsed { rows, keys, facts, capture, permits } = parse(admission, records, &model, admitted).await?;
     let scored = score(&model, rows, timeout, deadline).await?;
-    // The permit is held until these rows are scored. Otherwise more bodies would be read than the queue can
+    // The permits are held until these rows are scored. Otherwise more bodies would be read than the queue can
     // take.
-    drop(permit);
+    drop(permits);
     let (response, first) = respond(&model, &facts, &scored)?;
     record(records, &model, Answered { first, shape: facts.shape, scored, keys, capture });
     Ok(response)
@@ -108,7 +108,7 @@ async fn admit(admission: &Admission, request: Request) -> Result<Admitted, ApiE
     body::check_type(&headers)?;
     let timeout = body::request_timeout(&headers, admission.request_timeout)?;
     let deadline = time::Instant::now() + timeout;
-    let body = body::read(admission, body, timeout, deadline).await?;
+    let body = body::read(admission, &headers, body, timeout, deadline).await?;
     Ok(Admitted { body, id: extensions.remove(), timeout, deadline })
 }
 
@@ -118,8 +118,13 @@ struct Parsed {
     keys: RowKeys,
     facts: RequestFacts,
     capture: Option<CapturedBody>,
-    /// The permit of a large body.
-    permit: Option<ParsePermit>,
+    permits: RowsPermits,
+}
+
+/// The permits of a large body's rows, until they are scored.
+struct RowsPermits {
+    _parse: Option<ParsePermit>,
+    _memory: Option<OwnedSemaphorePermit>,
 }
 
 /// The properties of a request for its response and its statistics.
@@ -154,30 +159,38 @@ async fn parse(
     let captured = capture.map(|(_, id)| (id.to_owned(), bytes.clone()));
     let body_bytes = bytes.len() as u64;
     let started = Instant::now();
-    let (parsed, permits) = parse_rows(admission, model, bytes, permits, records.outcomes.is_some()).await?;
-    let BodyPermits { memory, parse: permit } = permits;
+    let (parsed, body_memory, permits) =
+        parse_rows(admission, model, bytes, permits, records.outcomes.is_some()).await?;
     // The reservation lives as long as the body.
-    let capture = captured.map(|(request_id, body)| CapturedBody { request_id, body, _memory: memory });
+    let capture = captured.map(|(request_id, body)| CapturedBody { request_id, body, _memory: body_memory });
     let ParsedRows { rows, keys, shape } = parsed;
     let facts = RequestFacts { shape, rows: rows.len, body_bytes, started };
-    Ok(Parsed { rows, keys, facts, capture, permit })
+    Ok(Parsed { rows, keys, facts, capture, permits })
 }
 
-/// Parses a small body inline, and a large one on a blocking thread.
+/// Parses a small body inline, and a large one on a blocking thread. Returns the rows with the memory of the
+/// body, and with the permits of the rows.
 async fn parse_rows(
     admission: &Admission,
     model: &Arc<ServingModel>,
     bytes: Bytes,
     permits: BodyPermits,
     keeps_keys: bool,
-) -> Result<(ParsedRows, BodyPermits), ApiError> {
-    let limits = RowsLimits::of_bodies(admission.max_request_rows, admission.max_body_bytes);
-    if bytes.len() < LARGE_BODY_BYTES && !model.parser.may_exceed_cells(&bytes, LARGE_BODY_CELLS) {
-        return Ok((model.parser.parse(&bytes, limits, keeps_keys)?, permits));
+) -> Result<(ParsedRows, OwnedSemaphorePermit, RowsPermits), ApiError> {
+    let limits = admission.rows_limits;
+    let cells = model.parser.max_cells(&bytes, limits);
+    if bytes.len() < LARGE_BODY_BYTES && cells <= LARGE_BODY_CELLS {
+        let BodyPermits { memory, parse } = permits;
+        let rows = model.parser.parse(&bytes, limits, keeps_keys)?;
+        return Ok((rows, memory, RowsPermits { _parse: parse, _memory: None }));
     }
+    // A body that leaves its values out becomes a matrix of a thousand times its size.
+    let rows_memory = admission.reserve_memory(cells.saturating_mul(size_of::<f32>()), false)?;
     let model = Arc::clone(model);
-    let parse = move || Ok(model.parser.parse(&bytes, limits, keeps_keys)?);
-    admission.large_body_limiter.parse(permits, parse).await
+    let parse = move || Ok((model.parser.parse(&bytes, limits, keeps_keys)?, rows_memory));
+    let ((rows, rows_memory), permits) = admission.large_body_limiter.parse(permits, parse).await?;
+    let BodyPermits { memory, parse } = permits;
+    Ok((rows, memory, RowsPermits { _parse: parse, _memory: Some(rows_memory) }))
 }
 
 /// Scores the rows within the remaining time of the request.

@@ -1,8 +1,11 @@
 //! Serves one connection.
 
 use std::convert::Infallible;
+use std::error::Error;
+use std::future::{pending, poll_fn};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,19 +14,24 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Version};
 use hyper_util::rt::TokioIo;
+use hyper_util::server::graceful::GracefulConnection;
 use onnward_telemetry::metrics::ConnectionEnd;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::server::TlsStream;
 use tower::Service;
 
+use super::http_stream::{HttpStream, Protocol, read_protocol};
+use super::malformed_head::{MalformedHead, reject};
 use super::response_body::PendingResponses;
 use super::{Shared, request_body};
-use crate::admission::connections::{CloseReason, ConnectionSlot, FIRST_REQUEST_GRACE};
+use crate::admission::connections::{CloseReason, ConnectionSlot, ConnectionState, FIRST_REQUEST_GRACE};
+use crate::problem::HeadError;
+use crate::tls::ServerTls;
 
-/// The maximum time for the handshake and the head of the first request. hyper sets no limit while it detects
-/// whether a client uses HTTP/1 or HTTP/2.
+/// The maximum time for the handshake and the head of the first request. hyper's own limit begins later.
 const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum time without write progress.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,6 +41,19 @@ const EVICTION_GRACE: Duration = Duration::from_secs(1);
 /// The remote address of a request's connection: an extension of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub IpAddr);
+
+/// A TCP connection with a limit on the time without write progress.
+type TcpConnection = Pin<Box<TimeoutStream<TcpStream>>>;
+
+/// The end of a connection's service.
+enum Served<E> {
+    /// The connection itself ended.
+    Ended(Result<(), E>),
+    /// The head of its first request did not arrive in time.
+    Late,
+    /// The engine gave it up.
+    GivenUp,
+}
 
 /// Serves a connection until either side closes it.
 pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: &Shared, slot: &ConnectionSlot) {
@@ -46,11 +67,15 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: &Shared, slot: &
         return serve_requests(stream, peer.ip(), shared, slot, deadline).await;
     };
     let handshake = tokio::select! {
-        handshake = timeout_at(deadline, tls.acceptor().accept(stream)) => handshake,
+        handshake = timeout_at(deadline, accept_tls(tls, stream)) => handshake,
         reason = slot.state.closing() => return record_close(reason, shared),
     };
     match handshake {
-        Ok(Ok(stream)) => serve_requests(stream, peer.ip(), shared, slot, deadline).await,
+        Ok(Ok(Opened::Tls(stream))) => serve_requests(stream, peer.ip(), shared, slot, deadline).await,
+        Ok(Ok(Opened::Plain(stream))) => {
+            shared.metrics.ended_early(ConnectionEnd::Handshake);
+            reject(stream, peer.ip(), shared, slot, MalformedHead::unread(HeadError::NotTls)).await;
+        }
         Ok(Err(error)) => {
             tracing::debug!(%error, "a connection failed");
             shared.metrics.ended_early(ConnectionEnd::Handshake);
@@ -59,47 +84,171 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: &Shared, slot: &
     }
 }
 
+/// A connection to a port that requires TLS.
+enum Opened {
+    Tls(Box<TlsStream<TcpConnection>>),
+    /// Its client speaks HTTP without TLS.
+    Plain(TcpConnection),
+}
+
+/// Accepts a TLS connection, unless the client speaks HTTP without it.
+async fn accept_tls(tls: &ServerTls, stream: TcpConnection) -> io::Result<Opened> {
+    let mut first = [0];
+    stream.get_ref().peek(&mut first).await?;
+    // A method begins with a letter, and a TLS record with a number below 24.
+    if first[0].is_ascii_uppercase() {
+        return Ok(Opened::Plain(stream));
+    }
+    tls.acceptor().accept(stream).await.map(|stream| Opened::Tls(Box::new(stream)))
+}
+
 /// Serves the requests of a connection. The head of the first must arrive before `deadline`.
-async fn serve_requests<S>(stream: S, peer: IpAddr, shared: &Shared, slot: &ConnectionSlot, deadline: Instant)
-where
+async fn serve_requests<S>(
+    mut stream: S,
+    peer: IpAddr,
+    shared: &Shared,
+    slot: &ConnectionSlot,
+    deadline: Instant,
+) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
+    let protocol = tokio::select! {
+        biased;
+        protocol = read_protocol(&mut stream) => protocol,
+        reason = first_bytes_due(slot) => return record_close(reason, shared),
+        () = sleep_until(deadline) => return shared.metrics.ended_early(ConnectionEnd::Slow),
+    };
+    let protocol = match protocol {
+        Ok(Some(protocol)) => protocol,
+        Ok(None) => return,
+        Err(error) => return log_error(&error),
+    };
     let responses = Arc::new(PendingResponses::default());
-    let service = service_fn(|mut request: Request<Incoming>| {
-        let answering = slot.state.request_started();
-        request.extensions_mut().insert(PeerAddress(peer));
-        let (request, body) = request_body::track(request, &shared.drain);
-        // Only HTTP/2 lets a client take one response and not another.
-        let responses = (request.version() == Version::HTTP_2).then(|| Arc::clone(&responses));
-        let answer = shared.router.clone().call(request);
-        async move {
-            let mut answer: Result<Response, Infallible> = answer.await;
-            if let (Some(body), Ok(response)) = (body, &mut answer) {
-                body.finish(response).await;
-            }
-            drop(answering);
-            match responses {
-                Some(responses) => answer.map(|response| response.map(|body| responses.follow(body))),
-                None => answer,
+    let service = service_fn(|request| answer(request, peer, shared, slot, &responses));
+    match protocol {
+        Protocol::Http1(first_bytes) => {
+            let io = TokioIo::new(HttpStream::new(stream, first_bytes));
+            let mut connection = shared.http1.serve_connection(io, service);
+            let served = drive(Pin::new(&mut connection), None, shared, slot, deadline).await;
+            let parts = connection.into_parts();
+            let head = match served {
+                Served::Ended(Err(error)) => {
+                    log_error(&error);
+                    MalformedHead::of(&error, &parts.read_buf, shared.head_limits)
+                }
+                Served::Late if !parts.read_buf.is_empty() => {
+                    Some(MalformedHead::late(&parts.read_buf, FIRST_HEAD_TIMEOUT))
+                }
+                _ => None,
+            };
+            if let Some(head) = head {
+                reject(parts.io.into_inner().into_inner(), peer, shared, slot, head).await;
             }
         }
-    });
-    let mut connection = pin!(shared.builder.serve_connection(TokioIo::new(stream), service));
+        Protocol::Http2(first_bytes) => {
+            let io = TokioIo::new(HttpStream::new(stream, first_bytes));
+            let connection = pin!(shared.http2.serve_connection(io, service));
+            let served = drive(connection, Some(&responses), shared, slot, deadline).await;
+            let Served::Ended(Err(error)) = served else { return };
+            log_error(&error);
+            if breaks_http2(&error) {
+                shared.metrics.ended_early(ConnectionEnd::Protocol);
+            }
+        }
+    }
+}
+
+/// Answers a request.
+fn answer(
+    mut request: Request<Incoming>,
+    peer: IpAddr,
+    shared: &Shared,
+    slot: &ConnectionSlot,
+    responses: &Arc<PendingResponses>,
+) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
+    let answering = slot.state.request_started();
+    request.extensions_mut().insert(PeerAddress(peer));
+    let (request, body) = request_body::track(request, &shared.drain, &slot.state);
+    // Only HTTP/2 lets a client take one response and not another.
+    let responses = (request.version() == Version::HTTP_2).then(|| Arc::clone(responses));
+    let upload = responses.as_ref().and(body.as_ref()).map(|_| Arc::clone(&slot.state));
+    let answer = shared.router.clone().call(request);
+    async move {
+        let mut answer: Result<Response, Infallible> = match upload {
+            None => answer.await,
+            Some(connection) => woken_by_eviction(answer, &connection).await,
+        };
+        if let (Some(body), Ok(response)) = (body, &mut answer) {
+            body.finish(response).await;
+        }
+        drop(answering);
+        match responses {
+            Some(responses) => answer.map(|response| response.map(|body| responses.follow(body))),
+            None => answer,
+        }
+    }
+}
+
+/// Polls an answer also when its connection makes room. HTTP/2 requests have tasks of their own, which would not
+/// look at their bodies then.
+async fn woken_by_eviction<F: Future>(answer: F, connection: &ConnectionState) -> F::Output {
+    let (mut answer, mut evicted) = (pin!(answer), pin!(connection.evicted()));
+    let mut is_evicted = false;
+    poll_fn(|context| {
+        is_evicted = is_evicted || evicted.as_mut().poll(context).is_ready();
+        answer.as_mut().poll(context)
+    })
+    .await
+}
+
+/// Waits until a connection that has sent nothing must close.
+async fn first_bytes_due(slot: &ConnectionSlot) -> CloseReason {
+    let reason = slot.state.closing().await;
+    if reason == CloseReason::Drained {
+        // The first request of a new connection may be in transit.
+        sleep_until(slot.state.last_request_start() + FIRST_REQUEST_GRACE).await;
+    }
+    reason
+}
+
+/// Drives a connection until it ends, or until the engine gives it up.
+async fn drive<C>(
+    mut connection: Pin<&mut C>,
+    responses: Option<&PendingResponses>,
+    shared: &Shared,
+    slot: &ConnectionSlot,
+    deadline: Instant,
+) -> Served<C::Error>
+where
+    C: GracefulConnection,
+{
     // After the first request, the deadline no longer applies.
     let close = tokio::select! {
         biased;
-        result = &mut connection => return log_error(result),
+        result = &mut connection => return Served::Ended(result),
         () = slot.state.first_request_started() => None,
         reason = slot.state.closing() => Some(reason),
-        () = sleep_until(deadline) => return shared.metrics.ended_early(ConnectionEnd::Slow),
+        () = sleep_until(deadline) => {
+            shared.metrics.ended_early(ConnectionEnd::Slow);
+            return Served::Late;
+        }
+    };
+    let stalled = async {
+        match responses {
+            Some(responses) => responses.stalled(WRITE_TIMEOUT).await,
+            None => pending().await,
+        }
     };
     let reason = match close {
         Some(reason) => reason,
         None => tokio::select! {
             biased;
-            result = &mut connection => return log_error(result),
+            result = &mut connection => return Served::Ended(result),
             reason = slot.state.closing() => reason,
-            () = responses.stalled(WRITE_TIMEOUT) => return shared.metrics.ended_early(ConnectionEnd::Slow),
+            () = stalled => {
+                shared.metrics.ended_early(ConnectionEnd::Slow);
+                return Served::GivenUp;
+            }
         },
     };
     record_close(reason, shared);
@@ -107,17 +256,16 @@ where
         // The first request of a new connection may be in transit.
         let first_request = sleep_until(slot.state.last_request_start() + FIRST_REQUEST_GRACE);
         tokio::select! {
-            result = &mut connection => return log_error(result),
+            result = &mut connection => return Served::Ended(result),
             () = first_request => {}
         }
     }
     connection.as_mut().graceful_shutdown();
     match reason {
-        CloseReason::Drained => log_error(connection.await),
+        CloseReason::Drained => Served::Ended(connection.await),
         CloseReason::Evicted => {
-            if let Ok(result) = timeout_at(Instant::now() + EVICTION_GRACE, connection).await {
-                log_error(result);
-            }
+            let grace = Instant::now() + EVICTION_GRACE;
+            timeout_at(grace, connection).await.map_or(Served::GivenUp, Served::Ended)
         }
     }
 }
@@ -128,9 +276,13 @@ fn record_close(reason: CloseReason, shared: &Shared) {
     }
 }
 
+/// Returns whether the engine ended an HTTP/2 connection because its client broke the protocol's rules.
+fn breaks_http2(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(h2::Error::is_library)
+}
+
 /// Logs a connection error at debug level, because clients usually cause them.
-fn log_error(result: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
-    if let Err(error) = result {
-        tracing::debug!(%error, "a connection failed");
-    }
+fn log_error(error: &(impl Error + ?Sized)) {
+    tracing::debug!(%error, "a connection failed");
 }

@@ -5,26 +5,36 @@
 //! connection stays open. Otherwise the response announces that the connection closes (RFC 9112, section
 //! 9.6), so that no client sends its next request into a connection that ends, and the rest is drained, so
 //! that the client can read the response.
+//!
+//! A body of which nothing arrives ends with [`UploadEvicted`] if its connection makes room for another one.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::BoxError;
 use axum::body::{Body, Bytes};
 use axum::http::header::{CONNECTION, EXPECT};
 use axum::http::{HeaderValue, Request};
 use axum::response::Response;
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use thiserror::Error;
 use tokio::time::timeout;
 
 use super::drain::BodyDrain;
+use crate::admission::connections::{ConnectionState, Upload};
 
 /// The largest rest of a body that is read before the response is sent.
 const SMALL_REST_BYTES: usize = 64 * 1024;
 /// The time that a small rest has to arrive.
 const SMALL_REST_TIMEOUT: Duration = Duration::from_millis(20);
+
+/// The error of a body whose connection makes room for another one.
+#[derive(Debug, Error)]
+#[error("the connection makes room for another one")]
+pub struct UploadEvicted;
 
 /// The state of a body when its response is ready.
 #[derive(Debug, Default)]
@@ -52,6 +62,7 @@ struct TrackedBody {
     /// Whether the last frame was read. The end of a chunked body is known only then.
     is_read: bool,
     state: SharedState,
+    upload: Upload,
 }
 
 /// The sender's view of a [`TrackedBody`].
@@ -63,15 +74,22 @@ pub struct BodyTracker {
 }
 
 /// Replaces a request's body by one that is tracked. The tracker is `None` for a request without a body.
-pub fn track(request: Request<Incoming>, drain: &BodyDrain) -> (Request<Body>, Option<BodyTracker>) {
+pub fn track(
+    request: Request<Incoming>,
+    drain: &BodyDrain,
+    connection: &Arc<ConnectionState>,
+) -> (Request<Body>, Option<BodyTracker>) {
     if request.body().is_end_stream() {
         return (request.map(|_| Body::empty()), None);
     }
     let state = SharedState::default();
     let expects_continue = request.headers().contains_key(EXPECT);
     let tracker = BodyTracker { state: Arc::clone(&state), expects_continue, drain: drain.clone() };
-    let track = |incoming| TrackedBody { incoming: Some(incoming), is_begun: false, is_read: false, state };
-    (request.map(|incoming| Body::new(track(incoming))), Some(tracker))
+    let upload = connection.upload_started();
+    let track = |incoming| {
+        Body::new(TrackedBody { incoming: Some(incoming), is_begun: false, is_read: false, state, upload })
+    };
+    (request.map(track), Some(tracker))
 }
 
 impl BodyTracker {
@@ -118,18 +136,27 @@ async fn read_small(mut rest: Incoming) -> Option<Incoming> {
 
 impl HttpBody for TrackedBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
         this.is_begun = true;
-        let frame = ready!(Pin::new(incoming).poll_frame(context));
+        let polled = Pin::new(&mut *incoming).poll_frame(context);
+        // The task is polled again when its connection is evicted.
+        if polled.is_pending() && this.upload.is_evicted() {
+            return Poll::Ready(Some(Err(UploadEvicted.into())));
+        }
+        let frame = ready!(polled);
         this.is_read = frame.is_none();
-        Poll::Ready(frame)
+        // The clock is read only for a body that arrives in several parts.
+        if !incoming.is_end_stream() {
+            this.upload.progressed();
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -145,8 +172,12 @@ impl Drop for TrackedBody {
     fn drop(&mut self) {
         let Some(incoming) = self.incoming.take() else { return };
         let is_read = self.is_read || incoming.is_end_stream();
-        let is_begun = self.is_begun;
-        let state = if is_read { BodyState::Read } else { BodyState::Left { rest: incoming, is_begun } };
+        let state = match self.is_begun {
+            _ if is_read => BodyState::Read,
+            // Draining would keep the connection open.
+            _ if self.upload.is_evicted() => BodyState::Held,
+            is_begun => BodyState::Left { rest: incoming, is_begun },
+        };
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 }

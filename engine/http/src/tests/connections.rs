@@ -112,7 +112,7 @@ const REJECTED: [(&str, &str, &str); 8] = [
     ("404", "/models/phone/versions/9/predict", ""),
     ("405", "/models", ""),
     ("415", "/predict", "content-type: text/csv\r\n"),
-    ("415", "/predict", "content-encoding: gzip\r\n"),
+    ("415", "/predict", "content-encoding: br\r\n"),
     ("400", "/predict", "x-request-timeout-ms: soon\r\n"),
     ("413", "/predict", ""),
 ];

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use axum::body::Body;
+use axum::http::Request;
 use serde_json::{Value, json};
 
 use crate::fixtures::{Engine, PHONE, schema};
@@ -215,4 +217,54 @@ async fn the_page_comes_from_the_program_itself() {
     assert!(!page.text.contains("https://"), "{}", page.text);
     let script = engine.get("/docs/swagger-initializer.js").await;
     assert!(script.text.contains("/openapi.json"), "{}", script.text);
+}
+
+/// Returns the values of the attributes that name files.
+fn files_of(page: &str) -> Vec<String> {
+    let names = page.split("=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    names.filter(|name| name.contains("?v=")).map(|name| name.trim_start_matches("./").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_files_of_the_page_are_kept_under_their_digests_and_come_compressed() {
+    let engine = Engine::ready();
+    let get = async |path: &str, name: &'static str, value: &str| {
+        let request = Request::get(format!("/docs/{path}")).header(name, value);
+        engine.send(request.body(Body::empty()).unwrap()).await
+    };
+    let page = get("", "accept-encoding", "gzip").await;
+    assert_eq!(page.header("cache-control"), Some("no-cache"));
+    let files = files_of(&page.text);
+    assert_eq!(files.len(), 7, "{}", page.text);
+    for path in &files {
+        let compressed = get(path, "accept-encoding", "gzip").await;
+        assert_eq!(compressed.status, 200, "{path}");
+        assert_eq!(compressed.header("cache-control"), Some("public, max-age=31536000, immutable"), "{path}");
+        let plain = get(path, "accept", "*/*").await;
+        assert_eq!(plain.header("content-encoding"), None, "{path}");
+        assert_eq!(plain.header("etag"), compressed.header("etag"));
+        if path.starts_with("swagger-ui") {
+            assert_eq!(compressed.header("content-encoding"), Some("gzip"), "{path}");
+            assert_eq!(compressed.header("vary"), Some("accept-encoding"), "{path}");
+            let sent: usize = compressed.header("content-length").unwrap().parse().unwrap();
+            assert!(sent * 2 < plain.text.len(), "{path}");
+        }
+
+        let name = path.split('?').next().unwrap();
+        let asked_again = get(name, "accept-encoding", "gzip").await;
+        assert_eq!(asked_again.header("cache-control"), Some("no-cache"), "{name}");
+        let etag = asked_again.header("etag").unwrap();
+        for known in [etag, &format!("\"x\", {etag}"), etag.trim_start_matches("W/"), "*"] {
+            let unchanged = get(name, "if-none-match", known).await;
+            assert_eq!((unchanged.status.as_u16(), unchanged.text.as_str()), (304, ""), "{name} {known}");
+            assert_eq!(unchanged.header("etag"), Some(etag));
+        }
+        assert_eq!(get(name, "if-none-match", "W/\"x\"").await.status, 200, "{name}");
+        assert_eq!(
+            get(&format!("{name}?v=0"), "accept", "*/*").await.header("cache-control"),
+            Some("no-cache")
+        );
+    }
+    let other = get("nothing.js", "accept-encoding", "gzip").await;
+    assert_eq!(other.problem(404)["type"], "urn:onnward:problem:unknown-path");
 }

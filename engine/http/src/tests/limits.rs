@@ -154,6 +154,8 @@ async fn idle_connections_make_room_for_new_ones() {
 async fn a_head_that_trickles_is_cut_off() {
     let (address, _server) = listen(&Engine::ready()).await;
     let mut stream = connect(address, "GET / HTTP/1.1\r\n").await;
+    // Otherwise the system collects the bytes, in real time.
+    stream.set_nodelay(true).unwrap();
     let mut sent = 0;
     while stream.write_all(b"x").await.is_ok() {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -176,4 +178,35 @@ async fn bodies_that_nest_without_end_or_have_fields_without_number_are_refused(
     let folder = TempDir::new().unwrap();
     let keeping = Engine::keeping(folder.path());
     assert_eq!(keeping.post("/outcomes", outcome).await.status, 400);
+}
+
+#[tokio::test]
+async fn rows_that_leave_values_out_take_memory_for_what_they_become() {
+    const FEATURES: usize = 1_000;
+    const ROWS: usize = 5_000;
+    const MATRIX_BYTES: usize = ROWS * FEATURES * size_of::<f32>();
+    let mut engine = Engine::ready();
+    engine.config.max_request_rows = ROWS;
+    let features = (0..FEATURES).map(|feature| {
+        let is_required = feature == 0;
+        format!("[[features]]\nname = 'x{feature}'\ntype = 'numeric'\nrequired = {is_required}\n")
+    });
+    let label = "label = { column = 'y', positive = '1', negative = '0' }";
+    engine.serve_schema(
+        "wide",
+        &format!("name = 'wide'\nversion = 1\n{label}\n{}", features.collect::<String>()),
+    );
+    let body = format!("[{}]", [r#"{"x0":1}"#; ROWS].join(","));
+    assert!(body.len() < 64 * 1024);
+    let state = engine.state();
+    let post = || {
+        let request = Request::post("/models/wide/predict").header("host", "localhost");
+        answered(crate::router(state.clone()), request.body(Body::from(body.clone())).unwrap())
+    };
+    let budget = state.admission().free_memory();
+    let held = state.admission().reserve_memory(budget - MATRIX_BYTES / 2, false).unwrap();
+    assert_eq!(post().await.problem(429)["type"], "urn:onnward:problem:bodies-full");
+    drop(held);
+    assert_eq!(post().await.status, 200);
+    assert!(state.admission().reserve_memory(budget, false).is_ok(), "all of it is free again");
 }

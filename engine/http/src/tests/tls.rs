@@ -163,7 +163,9 @@ async fn who_trusts_the_authority_is_answered_over_tls_and_nobody_in_the_clear()
     assert!(ask(address, client(authority.roots())).await.unwrap().starts_with("HTTP/1.1 200"));
     assert!(ask(address, client(Authority::new().roots())).await.is_err());
     let in_the_clear = read_to_end(connect(address, &get("/health/ready")).await).await;
-    assert!(!in_the_clear.contains("HTTP/1.1"), "{in_the_clear}");
+    assert!(in_the_clear.starts_with("HTTP/1.1 400"), "{in_the_clear}");
+    assert!(in_the_clear.contains("not-tls") && in_the_clear.contains("`https://`"), "{in_the_clear}");
+    assert!(!in_the_clear.contains("ready"), "{in_the_clear}");
 }
 
 #[tokio::test]

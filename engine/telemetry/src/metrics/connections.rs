@@ -20,10 +20,12 @@ pub enum ConnectionEnd {
     Slow,
     /// The TLS handshake failed.
     Handshake,
+    /// The client broke the rules of HTTP/2.
+    Protocol,
 }
 
 impl ConnectionEnd {
-    const ALL: [Self; 4] = [Self::MadeRoom, Self::NoRoom, Self::Slow, Self::Handshake];
+    const ALL: [Self; 5] = [Self::MadeRoom, Self::NoRoom, Self::Slow, Self::Handshake, Self::Protocol];
 
     fn label(self) -> &'static str {
         match self {
@@ -31,6 +33,7 @@ impl ConnectionEnd {
             Self::NoRoom => "no_room",
             Self::Slow => "slow",
             Self::Handshake => "handshake",
+            Self::Protocol => "protocol",
         }
     }
 }
@@ -66,7 +69,7 @@ impl Metrics {
 #[derive(Debug, Clone)]
 pub struct ConnectionMetrics {
     open: IntGauge,
-    ended_early: [(ConnectionEnd, IntCounter); 4],
+    ended_early: [(ConnectionEnd, IntCounter); 5],
 }
 
 impl ConnectionMetrics {
