@@ -88,7 +88,7 @@ proof-api: ## send 20,000 requests that Schemathesis generates from /openapi.jso
 	$(BUILD)
 	tests/api_fuzz/schemathesis.sh
 
-proof-field: ## mix good requests and 10,000 refused ones from each of eleven clients, directly and behind HAProxy: none is lost (ARGUMENTS="--refused 1000")
+proof-field: ## mix good requests and 10,000 refused ones from each of twelve clients, directly and behind HAProxy: none is lost (ARGUMENTS="--refused 1000")
 	engine/onnxruntime/fetch.sh --optional
 	$(BUILD)
 	tests/field/proof.sh $(ARGUMENTS)

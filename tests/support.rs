@@ -12,8 +12,8 @@ use std::sync::{Arc, OnceLock};
 
 use ndarray::Array2;
 use onnward_models::{
-    CandidateParams, Dataset, Estimator, ForestParams, OnInvalid, SampleFormat, Settings, TrainedModel,
-    TrainingPlan, train, write_sample,
+    CandidateParams, Dataset, Estimator, Family, ForestParams, OnInvalid, SampleFormat, Settings,
+    TrainedModel, TrainingPlan, train, write_sample,
 };
 use onnward_runtime::backend::{self, Backend, Tract};
 use onnward_schemas::SchemaFile;
@@ -63,6 +63,35 @@ pub fn train_small(name: &str, seed: u64) -> Trained {
     let folder = TempDir::new().unwrap();
     let table = sample(folder.path(), name, 400, seed);
     train_on(name, &table, seed, |params| ForestParams { trees: 5, ..params })
+}
+
+/// Trains a logistic regression on made-up rows with this many numeric columns, each of which has an effect.
+pub fn train_wide(columns: usize) -> Trained {
+    const ROWS: usize = 400;
+    let names = (0..columns).map(|column| format!("[[features]]\nname = 'x{column}'\ntype = 'numeric'\n"));
+    let label = "label = { column = 'y', positive = '1', negative = '0' }";
+    let schema = format!("name = 'wide'\nversion = 1\n{label}\n{}", names.collect::<String>());
+    let schema = SchemaFile::parse(&schema).unwrap().schema;
+    let mut table: String = (0..columns).map(|column| format!("x{column},")).collect::<String>() + "y\n";
+    let mut state = 1_u64;
+    // Returns numbers from -1 to 1, the same in each run (Knuth's MMIX generator).
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
+    };
+    for _ in 0..ROWS {
+        let values: Vec<f64> = (0..columns).map(|_| next()).collect();
+        // Signs alternate, so that large terms cancel.
+        let signed = values.iter().enumerate().map(|(at, value)| if at % 2 == 0 { *value } else { -value });
+        let is_positive = signed.sum::<f64>() > 3.0 * next();
+        let cells = values.iter().map(|value| format!("{:.2},", 100.0 + 30.0 * value));
+        table += &format!("{}{}\n", cells.collect::<String>(), u8::from(is_positive));
+    }
+    let data = Dataset::parse(table.as_bytes(), Path::new("wide.csv"), &schema, OnInvalid::Fail).unwrap();
+    let candidates = vec![CandidateParams::default_of(Family::Logistic)];
+    let plan = TrainingPlan { candidates, folds: 2, ..TrainingPlan::default() };
+    let models = train(&data, &plan, &|_| ()).unwrap().models;
+    Trained { data, models }
 }
 
 fn sample(folder: &Path, name: &str, rows: u64, seed: u64) -> PathBuf {

@@ -88,16 +88,54 @@ impl FittedModel {
             Self::Forest(model) => model.score_rows(&rows),
         }
     }
+
+    /// Returns by how much the probabilities of these preprocessed rows differ if they are computed in single
+    /// precision. Those of a forest do not: its sums are exact.
+    pub fn rounding_error(&self, rows: ArrayView2<'_, f32>) -> f64 {
+        let rows = rows.as_standard_layout();
+        match self {
+            Self::Logistic(model) => {
+                let errors =
+                    rows.outer_iter().filter_map(|row| row.to_slice().map(|row| model.rounding_error(row)));
+                errors.fold(0.0, f64::max)
+            }
+            Self::Forest(_) => 0.0,
+        }
+    }
 }
 
 impl FittedLogistic {
     fn score(&self, row: &[f32]) -> f64 {
-        let segments = self.segments.iter().map(|segment| segment.of(row));
-        let inputs = row.iter().copied().chain(segments);
-        let products = self.weights.iter().zip(inputs).map(|(weight, x)| f64::from(*weight) * f64::from(x));
-        let log_odds = f64::from(self.intercept) + products.sum::<f64>();
-        1.0 / (1.0 + (-log_odds).exp())
+        let terms = self.terms(row).map(|(weight, x)| f64::from(weight) * f64::from(x));
+        sigmoid(f64::from(self.intercept) + terms.sum::<f64>())
     }
+
+    /// Returns by how much a probability differs if the log-odds are summed in single precision: the most, over
+    /// the numbers of sums that a processor may keep side by side.
+    fn rounding_error(&self, row: &[f32]) -> f64 {
+        const LANES: [usize; 5] = [1, 2, 4, 8, 16];
+        let expected = self.score(row);
+        let differences = LANES.map(|lanes| {
+            let mut sums = vec![0_f32; lanes];
+            for (at, (weight, x)) in self.terms(row).enumerate() {
+                if let Some(sum) = sums.get_mut(at % lanes) {
+                    *sum += weight * x;
+                }
+            }
+            (sigmoid(f64::from(self.intercept + sums.iter().sum::<f32>())) - expected).abs()
+        });
+        differences.into_iter().fold(0.0, f64::max)
+    }
+
+    /// Returns each weight with what it weighs.
+    fn terms(&self, row: &[f32]) -> impl Iterator<Item = (f32, f32)> {
+        let segments = self.segments.iter().map(|segment| segment.of(row));
+        self.weights.iter().copied().zip(row.iter().copied().chain(segments))
+    }
+}
+
+fn sigmoid(log_odds: f64) -> f64 {
+    1.0 / (1.0 + (-log_odds).exp())
 }
 
 impl Segment {

@@ -10,7 +10,11 @@ use rand::RngExt;
 use crate::pipeline::Pipeline;
 use crate::random::{Purpose, generator};
 
-const TOLERANCE: f64 = 1e-6;
+/// The least tolerance. Runtimes may compute `exp` differently.
+const MIN_TOLERANCE: f64 = 1e-6;
+/// The factor by which the tolerance exceeds the rounding error of the golden rows. Other rows, which runtimes
+/// are compared on, may have larger ones, and two runtimes may err in opposite directions.
+const TOLERANCE_FACTOR: f64 = 4.0;
 const RANDOM_ROWS: usize = 32;
 /// The maximum number of values of a categorical feature that are tried one by one.
 const MOST_CATEGORIES: usize = 8;
@@ -33,7 +37,14 @@ pub(crate) fn golden(schema: &Schema, profile: &Profile, pipeline: &Pipeline, se
     });
     let probabilities = pipeline.predict(encoded.view());
     let golden = |(values, probability)| GoldenRow { values, probability };
-    Golden { tolerance: TOLERANCE, rows: rows.into_iter().zip(probabilities).map(golden).collect() }
+    let error = pipeline.model.rounding_error(pipeline.preprocessor.transform(encoded.view()).view());
+    Golden { tolerance: tolerance(error), rows: rows.into_iter().zip(probabilities).map(golden).collect() }
+}
+
+/// Returns the tolerance for a rounding error, with one significant digit.
+fn tolerance(error: f64) -> f64 {
+    let tolerance = (error * TOLERANCE_FACTOR).clamp(MIN_TOLERANCE, Golden::MAX_TOLERANCE);
+    format!("{tolerance:.0e}").parse().unwrap_or(tolerance)
 }
 
 fn rows(features: &[Domain<'_>], seed: u64) -> Vec<Vec<GoldenValue>> {

@@ -9,9 +9,7 @@ use onnward_runtime::backend::{Backend, Batch, Input, InputValues, Session};
 use onnward_runtime::golden::{self, GraphForm};
 use onnward_schemas::{FeatureKind, Schema};
 
-use crate::support::{Trained, backends, bank, rows_with_gaps, telco, train_small};
-
-const TOLERANCE: f64 = 1e-6;
+use crate::support::{Trained, backends, bank, rows_with_gaps, telco, train_small, train_wide};
 
 #[test]
 fn telco_scores_are_the_same_everywhere() {
@@ -21,6 +19,14 @@ fn telco_scores_are_the_same_everywhere() {
 #[test]
 fn bank_scores_are_the_same_everywhere() {
     check_all(bank());
+}
+
+#[test]
+fn a_linear_model_of_many_columns_scores_the_same_everywhere() {
+    let trained = train_wide(150);
+    let tolerance = trained.models[0].metadata.golden.tolerance;
+    assert!(tolerance > 1e-6 && tolerance < 5e-5, "{tolerance}");
+    check_all(&trained);
 }
 
 /// Samples, trains and exports twice. Another seed produces other bytes, so that the equality means
@@ -91,7 +97,7 @@ fn check(
     let differences = from_cut.iter().zip(expected).map(|(got, expected)| (f64::from(*got) - expected).abs());
     let largest = differences.fold(0.0, f64::max);
     println!("{what}: largest difference {largest:.1e} over {} rows", rows.nrows());
-    assert!(largest <= TOLERANCE, "{what} differs from the native score by {largest}");
+    assert!(largest <= model.metadata.golden.tolerance, "{what} differs from the native score by {largest}");
 
     for size in [1, 2, 3, 7, 32, 33, 256] {
         assert_eq!(in_batches(cut.as_mut(), rows, size), from_cut, "{what}: batches of {size} differ");

@@ -9,12 +9,13 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use axum::body::HttpBody;
+use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderName, HeaderValue, Method, Uri, Version};
 use axum::response::{IntoResponse, Response};
 use axum::routing::Route;
+use http_body_util::BodyExt;
 use onnward_records::traces::{Answered, RequestTrace, Scoring};
 use onnward_telemetry::logging::ACCESS;
 use onnward_telemetry::metrics::{RequestEnd, RouteMetrics};
@@ -264,12 +265,19 @@ impl AccessRecord {
 
     /// Returns the coding with which to compress the response.
     fn coding(&self, response: &mut Response) -> Option<Coding> {
-        // `HEAD` is answered as `GET` is, and its body is removed later.
-        if !is_worthwhile(response) || self.method == HEAD {
+        if !is_worthwhile(response) {
             return None;
         }
         set_vary(response);
-        self.codings.as_ref()?.preferred()
+        let coding = self.codings.as_ref()?.preferred()?;
+        if self.method == HEAD {
+            // The length of the compressed body is not known without compressing it, and that of the plain one
+            // must not be declared (RFC 9110, section 8.6). A mapped body has no length. It is removed later.
+            let body = std::mem::take(response.body_mut());
+            *response.body_mut() = Body::new(body.map_frame(|frame| frame));
+            return None;
+        }
+        Some(coding)
     }
 
     /// Notes the size of the response as it is sent.

@@ -19,7 +19,7 @@ pub struct Answer<'a> {
 }
 
 /// Checks that every row has a probability. Extreme numbers can overflow in the model, and an external model
-/// can fail on values that it was not trained on. Both return NaN.
+/// can fail on values that it was not trained on, or take too much for them. All return NaN.
 ///
 /// # Errors
 /// A violation for each such row.
@@ -30,9 +30,9 @@ pub fn check_finite(probabilities: &[f32]) -> Result<(), Violations> {
             pointer: String::new(),
             row: Some(row),
             expected: "values for which the model returns a probability".to_owned(),
-            got:
-                "values for which it returns NaN or infinity, such as missing values or numbers that overflow"
-                    .to_owned(),
+            got: "values for which it returns NaN or infinity, such as missing values or numbers that overflow, \
+                  or takes too much memory or time"
+                .to_owned(),
         });
     }
     if violations.is_empty() { Ok(()) } else { Err(violations) }

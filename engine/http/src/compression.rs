@@ -35,6 +35,13 @@ impl Coding {
         }
     }
 
+    /// Returns the coding of which these bytes are the beginning. No JSON text begins so.
+    pub fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        const GZIP: &[u8] = &[0x1f, 0x8b];
+        const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+        if bytes.starts_with(GZIP) { Some(Self::Gzip) } else { bytes.starts_with(ZSTD).then_some(Self::Zstd) }
+    }
+
     /// Returns the coding of a request's body. `None` for a body that is not compressed.
     ///
     /// # Errors
@@ -169,6 +176,15 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert("content-encoding", HeaderValue::from_bytes(value.as_bytes()).unwrap());
             assert!(Coding::of_request(&headers).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn compressed_bytes_are_recognized() {
+        assert_eq!(Coding::of_bytes(&zstd::bulk::compress(b"{}", 1).unwrap()), Some(Coding::Zstd));
+        assert_eq!(Coding::of_bytes(b"\x1f\x8b\x08"), Some(Coding::Gzip));
+        for other in [&b""[..], b"{}", b"\x1f", b"\x28\xb5\x2f"] {
+            assert_eq!(Coding::of_bytes(other), None);
         }
     }
 

@@ -83,4 +83,5 @@ fn document(models: &Models, max_rows: usize, access_control: &AccessControl) ->
 }
 
 const ABOUT: &str = "Predictions by the models that this engine serves. Every error response is a problem \
-document (RFC 9457). If rows do not match their model's schema, `errors` lists all violations at once.";
+document (RFC 9457). If rows do not match their model's schema, `errors` lists all violations at once. Bodies may be compressed with \
+`content-encoding: gzip` or `zstd`, and responses of 1 KiB or more are if `accept-encoding` asks for it.";

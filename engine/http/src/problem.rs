@@ -97,6 +97,8 @@ pub enum ApiError {
         "The body is not valid {coding}: {reason}; compress it again, or send it without `content-encoding`."
     )]
     BadCompression { coding: &'static str, reason: String },
+    #[error("The body is compressed: send it with `content-encoding: {coding}`, and compress it only once.")]
+    UndeclaredCoding { coding: &'static str },
     #[error("`x-request-timeout-ms` must be a whole number of milliseconds of at least 1.")]
     BadTimeout,
     #[error("The body is larger than {limit} bytes; send fewer rows per request.")]
@@ -111,13 +113,13 @@ pub enum ApiError {
         "The body stopped arriving, and its connection was needed for another client; send the request again."
     )]
     UploadEvicted,
-    #[error("The body is incomplete.")]
+    #[error("The body ended before its declared length, or its chunks are malformed; send it again.")]
     BodyBroken,
     #[error(
         "The body is empty; send an object of fields, an array of such objects, or {{\"instances\": [...]}}."
     )]
     BodyEmpty,
-    #[error("The body is not UTF-8: the byte at offset {offset} is invalid.")]
+    #[error("The body is not UTF-8: the byte at offset {offset} is invalid; encode it as UTF-8.")]
     NotUtf8 { offset: usize },
     #[error("The body is not JSON: {reason}.")]
     NotJson { reason: String },
@@ -224,6 +226,7 @@ impl ApiError {
             Self::NotJsonType => "not-json-type",
             Self::UnknownCoding => "unknown-coding",
             Self::BadCompression { .. } => "bad-compression",
+            Self::UndeclaredCoding { .. } => "undeclared-coding",
             Self::BadTimeout => "bad-timeout",
             Self::BodyTooLarge { .. } | Self::ContentTooLarge { .. } => "body-too-large",
             Self::BodiesFull => "bodies-full",
@@ -293,6 +296,7 @@ impl ApiError {
             | Self::BadVersion
             | Self::BadParameter { .. }
             | Self::BadCompression { .. }
+            | Self::UndeclaredCoding { .. }
             | Self::BodyBroken
             | Self::BodyEmpty
             | Self::NotUtf8 { .. }

@@ -122,7 +122,12 @@ pub(crate) fn filter(level: LogLevel) -> Targets {
     };
     let others = own.min(LevelFilter::WARN);
     // Audit lines are written at any level.
-    Targets::new().with_target(ENGINE_TARGET, own).with_target(AUDIT, LevelFilter::INFO).with_default(others)
+    Targets::new()
+        .with_target(ENGINE_TARGET, own)
+        .with_target(AUDIT, LevelFilter::INFO)
+        // It warns of each connection that exceeds a limit, which a client repeats at will.
+        .with_target("h2", others.min(LevelFilter::ERROR))
+        .with_default(others)
 }
 
 /// Returns whether a target is the engine's own.

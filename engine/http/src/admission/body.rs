@@ -42,8 +42,10 @@ pub fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     }
     let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
     let essence = essence.trim().to_ascii_lowercase();
-    let suffixed = essence.starts_with("application/") && essence.ends_with("+json");
-    if essence == "application/json" || suffixed { Ok(()) } else { Err(ApiError::NotJsonType) }
+    // The suffix of a type that builds on JSON follows its name (RFC 6838, section 4.2.8).
+    let name = essence.strip_prefix("application/").and_then(|subtype| subtype.strip_suffix("+json"));
+    let is_suffixed = name.is_some_and(|name| !name.is_empty());
+    if essence == "application/json" || is_suffixed { Ok(()) } else { Err(ApiError::NotJsonType) }
 }
 
 /// The bytes reserved before reading. The declared length reserves nothing, because clients could declare
@@ -136,11 +138,19 @@ pub async fn read(
     let reservation = MemoryReservation::begin(admission, &body)?;
     let read = timeout_at(deadline, collect(&mut body, reservation)).await;
     let read = read.unwrap_or(Err(ApiError::BodyTimedOut { after: timeout }))?;
-    let Some(coding) = coding else { return Ok(read) };
+    let Some(coding) = coding else { return check_plain(read) };
     // The connection no longer waits for the body.
     drop(body);
     let content = timeout_at(deadline, decompress(admission, coding, read)).await;
-    content.unwrap_or(Err(ApiError::TimedOut { after: timeout }))
+    check_plain(content.unwrap_or(Err(ApiError::TimedOut { after: timeout }))?)
+}
+
+/// Checks that a body is not compressed, where its head does not say so.
+fn check_plain(body: ReadBody) -> Result<ReadBody, ApiError> {
+    match Coding::of_bytes(&body.bytes) {
+        None => Ok(body),
+        Some(coding) => Err(ApiError::UndeclaredCoding { coding: coding.name() }),
+    }
 }
 
 /// Returns the body as text, because JSON is UTF-8.

@@ -14,6 +14,9 @@ use tokio::time::{Instant, timeout};
 
 /// The maximum time that a new connection waits for an eviction.
 const EVICTION_TIMEOUT: Duration = Duration::from_secs(2);
+/// The interval at which more connections are evicted while it waits: others become idle, and some take their
+/// time to close.
+const EVICTION_INTERVAL: Duration = Duration::from_millis(50);
 /// The divisor of the connection limit that gives the number of connections evicted at once. The search takes
 /// time, during which no connection is accepted.
 const EVICTION_FRACTION: usize = 64;
@@ -89,11 +92,26 @@ impl Connections {
         if *self.count.borrow() < self.max {
             return Some(self.acquire_slot());
         }
-        self.evict_idle();
+        let deadline = Instant::now() + EVICTION_TIMEOUT;
         let mut count = self.count.subscribe();
-        let room = timeout(EVICTION_TIMEOUT, count.wait_for(|count| *count < self.max)).await;
-        room.ok()?.ok()?;
-        Some(self.acquire_slot())
+        if !self.is_evicting() {
+            self.evict_idle();
+        }
+        while Instant::now() < deadline {
+            // The result holds the lock of the count.
+            let has_room =
+                timeout(EVICTION_INTERVAL, count.wait_for(|count| *count < self.max)).await.is_ok();
+            if has_room {
+                return Some(self.acquire_slot());
+            }
+            self.evict_idle();
+        }
+        None
+    }
+
+    /// Returns whether some connections are being closed already.
+    fn is_evicting(&self) -> bool {
+        self.lock().states.values().any(|state| state.reason.get().is_some())
     }
 
     fn acquire_slot(self: &Arc<Self>) -> ConnectionSlot {
@@ -126,11 +144,10 @@ impl Connections {
         let wanted = (self.max / EVICTION_FRACTION).max(1);
         let mut idle: Vec<_> = {
             let open = self.lock();
-            if open.states.values().any(|state| state.reason.get().is_some()) {
-                // Some connections are being closed already.
-                return;
-            }
             let with_age = |state: &Arc<ConnectionState>| {
+                if state.reason.get().is_some() {
+                    return None;
+                }
                 let begun = state.idle_since(long_ago, paused)?;
                 Some(((state.has_started() || begun > just_now, begun), Arc::clone(state)))
             };

@@ -19,7 +19,7 @@ use crate::server::HeadLimits;
 use crate::settings::AllowedHosts;
 
 /// The header fields that decide how a request is read. Two of them would leave that open.
-const SINGLE: [HeaderName; 4] = [AUTHORIZATION, CONTENT_TYPE, CONTENT_ENCODING, HOST];
+const SINGLE: [HeaderName; 5] = [AUTHORIZATION, CONTENT_TYPE, CONTENT_ENCODING, HOST, TRANSFER_ENCODING];
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 

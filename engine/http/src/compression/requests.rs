@@ -25,6 +25,7 @@ const INITIAL_BYTES: usize = 8 * 1024;
 const GROWTH: usize = 4;
 /// The largest window of zstd as a content coding: 8 MiB (RFC 9659).
 const MAX_ZSTD_WINDOW_LOG: u32 = 23;
+const MAX_ZSTD_WINDOW_MIB: u32 = (1 << MAX_ZSTD_WINDOW_LOG) / 1024 / 1024;
 
 /// The content of a body, as far as it is decompressed.
 struct Decompression {
@@ -130,9 +131,14 @@ impl Decompression {
     }
 
     fn damaged(&self, error: &std::io::Error) -> ApiError {
-        let reason = match error.kind() {
-            ErrorKind::UnexpectedEof => "it ends early".to_owned(),
-            _ => error.to_string(),
+        let reason = match (error.kind(), self.coding) {
+            (ErrorKind::UnexpectedEof, _) => "it ends early, or something follows its end".to_owned(),
+            (_, Coding::Gzip) => error.to_string(),
+            (_, Coding::Zstd) => {
+                format!(
+                    "{error} (without a dictionary, and with a window of at most {MAX_ZSTD_WINDOW_MIB} MiB)"
+                )
+            }
         };
         ApiError::BadCompression { coding: self.coding.name(), reason }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::HeaderValue;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, VARY,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, VARY,
 };
 use axum::response::Response;
 use flate2::Compression;
@@ -45,7 +45,7 @@ pub fn is_worthwhile(response: &Response) -> bool {
 }
 
 /// Returns whether a media type is a text. Others are compressed already.
-fn is_text(kind: &HeaderValue) -> bool {
+pub fn is_text(kind: &HeaderValue) -> bool {
     let essence = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     essence.starts_with("text/") || ["json", "javascript", "xml"].iter().any(|end| essence.ends_with(end))
 }
@@ -87,6 +87,13 @@ impl Compressor {
 
 /// Declares that the response depends on what its client accepts.
 pub fn set_vary(response: &mut Response) {
+    let is_declared = |value: &HeaderValue| {
+        let names = value.to_str().unwrap_or_default();
+        names.split(',').any(|name| name.trim().eq_ignore_ascii_case(ACCEPT_ENCODING.as_str()))
+    };
+    if response.headers().get_all(VARY).iter().any(is_declared) {
+        return;
+    }
     response.headers_mut().append(VARY, HeaderValue::from_static("accept-encoding"));
 }
 

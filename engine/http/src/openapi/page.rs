@@ -19,6 +19,7 @@ use onnward_schemas::sha256_hex;
 use tokio::task::spawn_blocking;
 use utoipa_swagger_ui::{Config, SwaggerFile};
 
+use crate::compression::responses::is_text;
 use crate::compression::{AcceptedCodings, Coding};
 use crate::problem::ApiError;
 use crate::state::HttpState;
@@ -127,7 +128,13 @@ impl Files {
             Cow::Owned(bytes) => bytes.into(),
         };
         let kind = HeaderValue::try_from(content_type).map_err(|error| failed(error.to_string()))?;
-        Ok(Some(File::new(bytes, is_compressed, kind)))
+        let file = File::new(bytes, is_compressed, kind);
+        if is_text(&file.kind) {
+            return Ok(Some(file));
+        }
+        // Compression makes an image larger.
+        let content = file.content().map_err(|error| failed(error.to_string()))?.into_owned();
+        Ok(Some(File::new(content.into(), false, file.kind)))
     }
 
     /// Returns the page with the digests of the files that it refers to.

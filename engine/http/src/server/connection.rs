@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::{pending, poll_fn};
 use std::io;
+use std::iter::successors;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -150,9 +151,12 @@ async fn serve_requests<S>(
             let connection = pin!(shared.http2.serve_connection(io, service));
             let served = drive(connection, Some(&responses), shared, slot, deadline).await;
             let Served::Ended(Err(error)) = served else { return };
-            log_error(&error);
             if breaks_http2(&error) {
                 shared.metrics.ended_early(ConnectionEnd::Protocol);
+                let reason = with_sources(&error);
+                tracing::info!(client = %peer, reason, "a client broke the rules of HTTP/2");
+            } else {
+                log_error(&error);
             }
         }
     }
@@ -264,7 +268,9 @@ where
     match reason {
         CloseReason::Drained => Served::Ended(connection.await),
         CloseReason::Evicted => {
-            let grace = Instant::now() + EVICTION_GRACE;
+            // Without a request there is nothing to wait for.
+            let grace =
+                Instant::now() + if slot.state.has_started() { EVICTION_GRACE } else { Duration::ZERO };
             timeout_at(grace, connection).await.map_or(Served::GivenUp, Served::Ended)
         }
     }
@@ -283,6 +289,12 @@ fn breaks_http2(error: &hyper::Error) -> bool {
 }
 
 /// Logs a connection error at debug level, because clients usually cause them.
-fn log_error(error: &(impl Error + ?Sized)) {
-    tracing::debug!(%error, "a connection failed");
+fn log_error(error: &(impl Error + 'static)) {
+    tracing::debug!(error = with_sources(error), "a connection failed");
+}
+
+/// Returns an error and its sources as text.
+fn with_sources(error: &(dyn Error + 'static)) -> String {
+    let causes = successors(Some(error), |&error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

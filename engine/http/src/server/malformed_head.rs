@@ -101,6 +101,13 @@ impl MalformedHead {
             _ if request.path.is_some_and(|target| target.len() > MAX_TARGET_BYTES) => {
                 HeadError::TargetTooLong { limit: MAX_TARGET_BYTES }
             }
+            // hyper says the same of a length. It has taken the head from its buffer then.
+            _ if result.is_parse_too_large() && unread.len() < limits.max_bytes => {
+                HeadError::Malformed("its `content-length` is too large; send the body's size in bytes")
+            }
+            _ if result.is_parse_too_large() && !unread.contains(&b'\n') => {
+                HeadError::TargetTooLong { limit: limits.max_bytes }
+            }
             _ if result.is_parse_too_large() => HeadError::TooLarge { limit: limits.max_bytes },
             Some(httparse::Error::Version) if is_other_version(unread) => HeadError::UnknownVersion,
             Some(httparse::Error::HeaderName) => HeadError::Malformed(
@@ -109,9 +116,9 @@ impl MalformedHead {
             Some(httparse::Error::HeaderValue) => {
                 HeadError::Malformed("the value of a header field has a control character; encode it")
             }
-            Some(httparse::Error::NewLine) => {
-                HeadError::Malformed("a line ends without CR LF; end each line with both")
-            }
+            Some(httparse::Error::NewLine) => HeadError::Malformed(
+                "a line has no valid end; end each line with CR LF and nothing before it",
+            ),
             _ => HeadError::Malformed("its first line is malformed; send `METHOD TARGET HTTP/1.1`"),
         };
         Some(Self::new(&request, error))

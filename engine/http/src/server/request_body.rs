@@ -6,6 +6,10 @@
 //! 9.6), so that no client sends its next request into a connection that ends, and the rest is drained, so
 //! that the client can read the response.
 //!
+//! The connection also closes after a body whose end is not certain: a broken one, and one with trailers. hyper reads
+//! these up to an empty line that ends with CR LF, where a proxy may have taken one that ends with LF. A
+//! request between the two would be lost (RFC 9112, section 11.2).
+//!
 //! A body of which nothing arrives ends with [`UploadEvicted`] if its connection makes room for another one.
 
 use std::pin::Pin;
@@ -16,7 +20,7 @@ use std::time::Duration;
 use axum::BoxError;
 use axum::body::{Body, Bytes};
 use axum::http::header::{CONNECTION, EXPECT};
-use axum::http::{HeaderValue, Request};
+use axum::http::{HeaderValue, Request, Version};
 use axum::response::Response;
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
@@ -39,7 +43,7 @@ pub struct UploadEvicted;
 /// The state of a body when its response is ready.
 #[derive(Debug, Default)]
 enum BodyState {
-    /// A handler still has it.
+    /// A handler still has it, or nobody knows where it ends.
     #[default]
     Held,
     /// It was read to its end.
@@ -61,6 +65,9 @@ struct TrackedBody {
     is_begun: bool,
     /// Whether the last frame was read. The end of a chunked body is known only then.
     is_read: bool,
+    /// Whether the next request may begin elsewhere than where hyper looks for it.
+    is_end_uncertain: bool,
+    is_http2: bool,
     state: SharedState,
     upload: Upload,
 }
@@ -86,8 +93,17 @@ pub fn track(
     let expects_continue = request.headers().contains_key(EXPECT);
     let tracker = BodyTracker { state: Arc::clone(&state), expects_continue, drain: drain.clone() };
     let upload = connection.upload_started();
+    let is_http2 = request.version() == Version::HTTP_2;
     let track = |incoming| {
-        Body::new(TrackedBody { incoming: Some(incoming), is_begun: false, is_read: false, state, upload })
+        Body::new(TrackedBody {
+            incoming: Some(incoming),
+            is_begun: false,
+            is_read: false,
+            is_end_uncertain: false,
+            is_http2,
+            state,
+            upload,
+        })
     };
     (request.map(track), Some(tracker))
 }
@@ -122,8 +138,8 @@ async fn read_small(mut rest: Incoming) -> Option<Incoming> {
     let mut bytes = 0;
     let read = async {
         while let Some(frame) = rest.frame().await {
-            let Ok(frame) = frame else { return false };
-            bytes += frame.data_ref().map_or(0, Bytes::len);
+            let Some(Ok(data)) = frame.ok().map(Frame::into_data) else { return false };
+            bytes += data.len();
             if bytes > SMALL_REST_BYTES {
                 return false;
             }
@@ -152,6 +168,11 @@ impl HttpBody for TrackedBody {
         }
         let frame = ready!(polled);
         this.is_read = frame.is_none();
+        this.is_end_uncertain |= match &frame {
+            Some(Ok(frame)) => frame.is_trailers() && !this.is_http2,
+            Some(Err(_)) => true,
+            None => false,
+        };
         // The clock is read only for a body that arrives in several parts.
         if !incoming.is_end_stream() {
             this.upload.progressed();
@@ -173,6 +194,7 @@ impl Drop for TrackedBody {
         let Some(incoming) = self.incoming.take() else { return };
         let is_read = self.is_read || incoming.is_end_stream();
         let state = match self.is_begun {
+            _ if self.is_end_uncertain => BodyState::Held,
             _ if is_read => BodyState::Read,
             // Draining would keep the connection open.
             _ if self.upload.is_evicted() => BodyState::Held,

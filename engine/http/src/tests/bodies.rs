@@ -165,7 +165,14 @@ async fn json_types_are_taken_and_others_are_415() {
         assert_eq!(send("content-type", json).await.status, 200, "{json}");
     }
     assert_eq!(send("accept", "*/*").await.status, 200, "without a type");
-    for other in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "json", ""] {
+    for other in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/+json",
+        "application/jsonx",
+        "json",
+        "",
+    ] {
         let problem = send("content-type", other).await.problem(415);
         assert!(problem["detail"].as_str().unwrap().contains("application/json"));
     }

@@ -227,9 +227,30 @@ async fn a_large_response_has_the_coding_that_its_client_prefers() {
         assert!(!headers.contains_key("content-encoding"), "{accept}");
         assert_eq!(body, plain, "{accept}");
     }
-    let (status, headers, body) = get(&engine, "HEAD", "/openapi.json", "gzip").await;
-    assert_eq!((status, body.len()), (StatusCode::OK, 0));
-    assert!(!headers.contains_key("content-encoding"));
+    // The response to `HEAD` has the length that the one to `GET` has, or none.
+    for (accept, length) in [("identity", Some(plain.len().to_string())), ("gzip", None)] {
+        let (status, headers, body) = get(&engine, "HEAD", "/openapi.json", accept).await;
+        assert_eq!((status, body.len()), (StatusCode::OK, 0));
+        assert!(!headers.contains_key("content-encoding"));
+        assert_eq!(headers["vary"], "accept-encoding");
+        assert_eq!(headers.get("content-length").map(|value| value.to_str().unwrap()), length.as_deref());
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_compressed_and_not_declared_so_is_told_of_its_coding() {
+    let engine = Engine::ready();
+    let gzipped = gzip(BANK_ROW.as_bytes());
+    let zipped = zstd::bulk::compress(BANK_ROW.as_bytes(), 1).unwrap();
+    for (sent_as, coding, body) in [
+        ("identity", "gzip", gzipped.clone()),
+        ("identity", "zstd", zipped),
+        ("gzip", "gzip", gzip(&gzipped)),
+    ] {
+        let problem = post(&engine, "/predict", sent_as, body).await.problem(400);
+        assert_eq!(problem["type"], "urn:onnward:problem:undeclared-coding");
+        assert!(problem["detail"].as_str().unwrap().contains(&format!("`content-encoding: {coding}`")));
+    }
 }
 
 #[tokio::test]

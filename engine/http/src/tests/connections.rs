@@ -179,6 +179,32 @@ async fn a_rejection_never_costs_the_next_request() {
     assert!(kept > 0, "connections whose rejected bodies are small stay open");
 }
 
+/// A parser that takes LF alone for the end of a line sees the end of the body elsewhere than hyper.
+#[tokio::test]
+async fn a_body_whose_end_is_uncertain_ends_its_connection() {
+    let (address, _server) = listen(&Engine::ready()).await;
+    let next = get("/health/live").replace("connection: close\r\n", "");
+    let size = PHONE_ROW.len();
+    for (path, ending, status) in [
+        ("/models/phone/predict", "0\r\n\r\n", None),
+        ("/models/phone/predict", "0\r\n\n", Some("200")),
+        ("/models/phone/predict", "0\r\nx: y\n\n", Some("200")),
+        ("/models/phone/predict", "0\r\nx: y\r\n\r\n", Some("200")),
+        ("/models/phone/predict", "zz\r\n", Some("400")),
+        ("/nothing", "0\r\n\n", Some("404")),
+        ("/nothing", "zz\r\n", Some("404")),
+    ] {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
+        let body = format!("{size:x}\r\n{PHONE_ROW}\r\n{ending}");
+        let mut stream = connect(address, &format!("{head}{body}{next}{next}")).await;
+        let answer = read_response(&mut stream).await;
+        let is_closed = answer.contains("connection: close");
+        assert_eq!(is_closed, status.is_some(), "{path} {ending:?}: {answer}");
+        let expected = format!("HTTP/1.1 {}", status.unwrap_or("200"));
+        assert!(answer.starts_with(&expected), "{path} {ending:?}: {answer}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn connections_that_send_no_head_are_closed() {
     let (address, _server) = listen(&Engine::ready()).await;

@@ -245,9 +245,14 @@ async fn the_files_of_the_page_are_kept_under_their_digests_and_come_compressed(
         assert_eq!(plain.header("etag"), compressed.header("etag"));
         if path.starts_with("swagger-ui") {
             assert_eq!(compressed.header("content-encoding"), Some("gzip"), "{path}");
-            assert_eq!(compressed.header("vary"), Some("accept-encoding"), "{path}");
+            for answer in [&compressed, &plain] {
+                let vary: Vec<_> = answer.headers.get_all("vary").iter().collect();
+                assert_eq!(vary, ["accept-encoding"], "{path}");
+            }
             let sent: usize = compressed.header("content-length").unwrap().parse().unwrap();
             assert!(sent * 2 < plain.text.len(), "{path}");
+        } else if path.contains(".png") {
+            assert_eq!(compressed.header("content-encoding"), None, "{path}");
         }
 
         let name = path.split('?').next().unwrap();

@@ -6,7 +6,7 @@ use axum::http::Request;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::connections::{LIMITS, connect, get, listen_with, read_to_end};
 use crate::ConnectionLimits;
@@ -50,14 +50,41 @@ async fn a_request_that_stops_coming_is_408_when_another_client_needs_the_connec
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_new_client_waits_until_a_connection_is_idle() {
+    let (address, _server) = listen_with(&Engine::ready(), ONE, None).await;
+    let half = connect(address, &half_sent("content-length: 100")).await;
+    sleep(Duration::from_millis(200)).await;
+    let new_client = read_to_end(connect(address, &get("/health/live")).await).await;
+    assert!(new_client.starts_with("HTTP/1.1 200"), "{new_client}");
+    assert!(read_to_end(half).await.starts_with("HTTP/1.1 408"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_head_makes_room_at_once() {
+    let (address, _server) = listen_with(&Engine::ready(), ONE, None).await;
+    let mut half = connect(address, "POST /predict HTTP/1.1\r\nhost: x\r\nx:").await;
+    sleep(Duration::from_secs(3)).await;
+    let asked = Instant::now();
+    let new_client = read_to_end(connect(address, &get("/health/live")).await).await;
+    assert!(new_client.starts_with("HTTP/1.1 200"), "{new_client}");
+    assert!(asked.elapsed() < Duration::from_millis(10), "{:?}", asked.elapsed());
+    assert_eq!(half.read(&mut [0]).await.unwrap_or(0), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_goes_on_coming_keeps_its_connection() {
     let (address, _server) = listen_with(&Engine::ready(), ONE, None).await;
-    let mut slow = connect(address, &half_sent("content-length: 20")).await;
+    let mut slow = connect(address, &half_sent("content-length: 100")).await;
     for _ in 0..5 {
         sleep(Duration::from_millis(600)).await;
         slow.write_all(b" ").await.unwrap();
     }
-    sleep(Duration::from_millis(600)).await;
+    let _goes_on = tokio::spawn(async move {
+        loop {
+            sleep(Duration::from_millis(600)).await;
+            slow.write_all(b" ").await.unwrap();
+        }
+    });
     let mut new_client = connect(address, &get("/health/live")).await;
     let mut answer = Vec::new();
     let _ = new_client.read_to_end(&mut answer).await;
