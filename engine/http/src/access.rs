@@ -132,6 +132,7 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for AccessFuture<F
             },
             Err(panic) => panic_response(panic.as_ref()),
         };
+        let response = this.record.reserve(response);
         let mut response = this.record.finish(response);
         let Some(coding) = this.record.coding(&mut response) else {
             return Poll::Ready(Ok(this.record.set_size(response)));
@@ -261,6 +262,23 @@ impl AccessRecord {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    /// Reserves memory for the response until its client has taken it. Without memory, it is rejected instead.
+    fn reserve(&self, mut response: Response) -> Response {
+        // Few are that large, and HTTP/1.1 has one at a time.
+        const MIN_HTTP1_BYTES: u64 = 16 * 1024;
+        let bytes = response.body().size_hint().lower();
+        if bytes < if self.closes { MIN_HTTP1_BYTES } else { 1 } || !self.is_counted {
+            return response;
+        }
+        match self.state.admission.reserve_response(usize::try_from(bytes).unwrap_or(usize::MAX)) {
+            Ok(memory) => {
+                response.extensions_mut().insert(memory);
+                response
+            }
+            Err(error) => error.into_response(),
+        }
     }
 
     /// Returns the coding with which to compress the response.

@@ -105,7 +105,7 @@ pub enum ApiError {
     BodyTooLarge { limit: usize },
     #[error("The decompressed body is larger than {limit} bytes; send fewer rows per request.")]
     ContentTooLarge { limit: usize },
-    #[error("Too many large bodies are being read; try again after Retry-After seconds.")]
+    #[error("Too many large bodies are being read or sent; try again after Retry-After seconds.")]
     BodiesFull,
     #[error("The body was not received within {} ms.", .after.as_millis())]
     BodyTimedOut { after: Duration },

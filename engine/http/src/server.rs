@@ -24,6 +24,7 @@ pub use self::connection::PeerAddress;
 use self::drain::BodyDrain;
 pub use self::malformed_head::HeadLimits;
 pub use self::request_body::UploadEvicted;
+pub use self::response_body::ResponseMemory;
 use crate::admission::connections::Connections;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::tls::ServerTls;

@@ -19,6 +19,7 @@ use onnward_telemetry::metrics::Metrics;
 use onnward_telemetry::share::Sampler;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::admission::body::SMALL_BODY_BYTES;
 use crate::admission::large_bodies::LargeBodyLimiter;
 use crate::admission::rate::RateLimits;
 use crate::auth::Authenticator;
@@ -26,7 +27,7 @@ use crate::auth::Protected;
 use crate::compression::responses::Compressor;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::problem::ApiError;
-use crate::server::HeadLimits;
+use crate::server::{HeadLimits, ResponseMemory};
 use crate::settings::{HttpConfig, LimitsConfig};
 
 /// The state of the routers. A clone is a handle of the same state.
@@ -92,6 +93,9 @@ pub struct Admission {
     /// The memory for bodies, in [`BUDGET_UNIT_BYTES`].
     body_budget: Arc<Semaphore>,
     small_body_budget: Arc<Semaphore>,
+    /// The sizes of both budgets.
+    body_units: usize,
+    small_body_units: usize,
     max_requests: usize,
     /// The number of requests in flight, not counting probes and scrapes.
     in_flight: AtomicUsize,
@@ -247,6 +251,8 @@ impl Admission {
             rate_limits: Arc::new(RateLimits::new(limits)),
             body_budget: Arc::new(Semaphore::new(budget)),
             small_body_budget: Arc::new(Semaphore::new(units(SMALL_BODIES_BYTES))),
+            body_units: budget,
+            small_body_units: units(SMALL_BODIES_BYTES),
             max_requests: limits.max_requests,
             in_flight: AtomicUsize::new(0),
         }
@@ -272,6 +278,16 @@ impl Admission {
     #[cfg(test)]
     pub fn free_memory(&self) -> usize {
         self.body_budget.available_permits() * BUDGET_UNIT_BYTES
+    }
+
+    /// Reserves memory for the body of a response, from the budgets of requests.
+    ///
+    /// # Errors
+    /// [`ApiError::BodiesFull`] if there is none.
+    pub fn reserve_response(&self, bytes: usize) -> Result<ResponseMemory, ApiError> {
+        let is_small = bytes <= SMALL_BODY_BYTES;
+        let total = if is_small { self.small_body_units } else { self.body_units };
+        Ok(ResponseMemory::new(self.reserve_memory(bytes, is_small)?, total))
     }
 
     /// Reserves memory for a body until the permit is dropped. Requests beyond the budget are rejected, not

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::iter::successors;
 use std::net::{IpAddr, SocketAddr};
@@ -26,7 +26,7 @@ use tower::Service;
 
 use super::http_stream::{HttpStream, Protocol, read_protocol};
 use super::malformed_head::{MalformedHead, reject};
-use super::response_body::PendingResponses;
+use super::response_body::{PendingResponses, ResponseMemory};
 use super::{Shared, request_body};
 use crate::admission::connections::{CloseReason, ConnectionSlot, ConnectionState, FIRST_REQUEST_GRACE};
 use crate::problem::HeadError;
@@ -130,7 +130,7 @@ async fn serve_requests<S>(
         Protocol::Http1(first_bytes) => {
             let io = TokioIo::new(HttpStream::new(stream, first_bytes));
             let mut connection = shared.http1.serve_connection(io, service);
-            let served = drive(Pin::new(&mut connection), None, shared, slot, deadline).await;
+            let served = drive(Pin::new(&mut connection), &responses, shared, slot, deadline).await;
             let parts = connection.into_parts();
             let head = match served {
                 Served::Ended(Err(error)) => {
@@ -149,7 +149,7 @@ async fn serve_requests<S>(
         Protocol::Http2(first_bytes) => {
             let io = TokioIo::new(HttpStream::new(stream, first_bytes));
             let connection = pin!(shared.http2.serve_connection(io, service));
-            let served = drive(connection, Some(&responses), shared, slot, deadline).await;
+            let served = drive(connection, &responses, shared, slot, deadline).await;
             let Served::Ended(Err(error)) = served else { return };
             if breaks_http2(&error) {
                 shared.metrics.ended_early(ConnectionEnd::Protocol);
@@ -173,9 +173,9 @@ fn answer(
     let answering = slot.state.request_started();
     request.extensions_mut().insert(PeerAddress(peer));
     let (request, body) = request_body::track(request, &shared.drain, &slot.state);
-    // Only HTTP/2 lets a client take one response and not another.
-    let responses = (request.version() == Version::HTTP_2).then(|| Arc::clone(responses));
-    let upload = responses.as_ref().and(body.as_ref()).map(|_| Arc::clone(&slot.state));
+    let is_http2 = request.version() == Version::HTTP_2;
+    let responses = Arc::clone(responses);
+    let upload = body.as_ref().filter(|_| is_http2).map(|_| Arc::clone(&slot.state));
     let answer = shared.router.clone().call(request);
     async move {
         let mut answer: Result<Response, Infallible> = match upload {
@@ -186,10 +186,10 @@ fn answer(
             body.finish(response).await;
         }
         drop(answering);
-        match responses {
-            Some(responses) => answer.map(|response| response.map(|body| responses.follow(body))),
-            None => answer,
-        }
+        answer.map(|mut response| match response.extensions_mut().remove::<ResponseMemory>() {
+            None if !is_http2 => response,
+            memory => response.map(|body| responses.follow(body, memory)),
+        })
     }
 }
 
@@ -218,7 +218,7 @@ async fn first_bytes_due(slot: &ConnectionSlot) -> CloseReason {
 /// Drives a connection until it ends, or until the engine gives it up.
 async fn drive<C>(
     mut connection: Pin<&mut C>,
-    responses: Option<&PendingResponses>,
+    responses: &PendingResponses,
     shared: &Shared,
     slot: &ConnectionSlot,
     deadline: Instant,
@@ -237,19 +237,13 @@ where
             return Served::Late;
         }
     };
-    let stalled = async {
-        match responses {
-            Some(responses) => responses.stalled(WRITE_TIMEOUT).await,
-            None => pending().await,
-        }
-    };
     let reason = match close {
         Some(reason) => reason,
         None => tokio::select! {
             biased;
             result = &mut connection => return Served::Ended(result),
             reason = slot.state.closing() => reason,
-            () = stalled => {
+            () = responses.stalled(WRITE_TIMEOUT) => {
                 shared.metrics.ended_early(ConnectionEnd::Slow);
                 return Served::GivenUp;
             }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::http::Request;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tower::ServiceExt;
 
 use super::connections::{LIMITS, connect, get, listen, listen_with, read_to_end};
 use crate::ConnectionLimits;
@@ -209,4 +210,31 @@ async fn rows_that_leave_values_out_take_memory_for_what_they_become() {
     drop(held);
     assert_eq!(post().await.status, 200);
     assert!(state.admission().reserve_memory(budget, false).is_ok(), "all of it is free again");
+}
+
+#[tokio::test]
+async fn large_responses_take_memory_until_they_are_taken() {
+    const ROWS: usize = 10_000;
+    let mut engine = Engine::ready();
+    engine.config.max_request_rows = ROWS;
+    let state = engine.state();
+    let body = format!("[{}]", [BANK_ROW; ROWS].join(","));
+    let post = || {
+        let request = Request::post("/predict").header("host", "localhost").body(Body::from(body.clone()));
+        crate::router(state.clone()).oneshot(request.unwrap())
+    };
+    let free = state.admission().free_memory();
+    let response = post().await.unwrap();
+    assert_eq!(response.status(), 200);
+    let bytes = usize::try_from(response.body().size_hint().exact().unwrap()).unwrap();
+    assert!(free - state.admission().free_memory() >= bytes);
+    drop(response);
+    assert_eq!(state.admission().free_memory(), free);
+    // The request has room, and the response has not.
+    let _held = state.admission().reserve_memory(free - bytes + 1024, false).unwrap();
+    let refused = post().await.unwrap();
+    assert_eq!(
+        (refused.status(), &refused.headers()["retry-after"]),
+        (429.try_into().unwrap(), &"1".parse().unwrap())
+    );
 }
