@@ -73,12 +73,9 @@ pub fn train_wide(columns: usize) -> Trained {
     let schema = format!("name = 'wide'\nversion = 1\n{label}\n{}", names.collect::<String>());
     let schema = SchemaFile::parse(&schema).unwrap().schema;
     let mut table: String = (0..columns).map(|column| format!("x{column},")).collect::<String>() + "y\n";
-    let mut state = 1_u64;
-    // Returns numbers from -1 to 1, the same in each run (Knuth's MMIX generator).
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
-    };
+    let mut numbers = random_numbers(1);
+    // From -1 to 1.
+    let mut next = || (numbers() >> 11) as f64 / (1_u64 << 52) as f64 - 1.0;
     for _ in 0..ROWS {
         let values: Vec<f64> = (0..columns).map(|_| next()).collect();
         // Signs alternate, so that large terms cancel.
@@ -92,6 +89,16 @@ pub fn train_wide(columns: usize) -> Trained {
     let plan = TrainingPlan { candidates, folds: 2, ..TrainingPlan::default() };
     let models = train(&data, &plan, &|_| ()).unwrap().models;
     Trained { data, models }
+}
+
+/// Returns a source of numbers that look random, the same for a seed in each run (a linear congruential generator,
+/// Knuth's MMIX). The highest bits are the best.
+pub fn random_numbers(seed: u64) -> impl FnMut() -> u64 {
+    let mut state = seed;
+    move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state
+    }
 }
 
 fn sample(folder: &Path, name: &str, rows: u64, seed: u64) -> PathBuf {

@@ -35,9 +35,10 @@ pub(crate) fn golden(schema: &Schema, profile: &Profile, pipeline: &Pipeline, se
     let encoded = Array2::from_shape_fn((rows.len(), schema.features.len()), |(row, at)| {
         schema.features[at].code(rows[row][at].as_value())
     });
-    let probabilities = pipeline.predict(encoded.view());
+    let columns = pipeline.preprocessor.transform(encoded.view());
+    let probabilities = pipeline.model.score_rows(columns.view());
     let golden = |(values, probability)| GoldenRow { values, probability };
-    let error = pipeline.model.rounding_error(pipeline.preprocessor.transform(encoded.view()).view());
+    let error = pipeline.model.rounding_error(columns.view());
     Golden { tolerance: tolerance(error), rows: rows.into_iter().zip(probabilities).map(golden).collect() }
 }
 

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use crate::support::programs::{Engine, succeed};
-use crate::support::schema;
+use crate::support::{random_numbers, schema};
 
 /// The column of contract terms, and its values before and after the shift.
 const MONTHS: &str = "tenure";
@@ -170,11 +170,10 @@ fn halves(folder: &TempDir, seed: u64, fresh: usize) -> (String, String) {
     let mut lines = text.lines();
     let header = lines.next().unwrap();
     let mut lines: Vec<&str> = lines.collect();
-    // Fisher and Yates's shuffle, with a linear congruential generator (Knuth's MMIX).
-    let mut state = seed;
+    // Fisher and Yates's shuffle.
+    let mut numbers = random_numbers(seed);
     for last in (1..lines.len()).rev() {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        lines.swap(last, (state >> 33) as usize % (last + 1));
+        lines.swap(last, (numbers() >> 33) as usize % (last + 1));
     }
     let (fresh, training) = lines.split_at(fresh);
     let write = |name: &str, lines: &[&str]| {

@@ -118,11 +118,11 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for AccessFuture<F
         let this = self.project();
         if let Some(compressing) = this.compressing {
             let response = ready!(compressing.as_mut().poll(context));
-            return Poll::Ready(Ok(this.record.set_size(response)));
+            return this.record.send(response);
         }
         if let Some(error) = this.rejection.take() {
             let response = this.record.finish(error.into_response());
-            return Poll::Ready(Ok(this.record.set_size(response)));
+            return this.record.send(response);
         }
         // A panic fails this request only, with a 500.
         let response = match catch_unwind(AssertUnwindSafe(|| this.answering.poll(context))) {
@@ -134,18 +134,11 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for AccessFuture<F
         };
         let response = this.record.reserve(response);
         let mut response = this.record.finish(response);
-        let Some(coding) = this.record.coding(&mut response) else {
-            return Poll::Ready(Ok(this.record.set_size(response)));
-        };
-        let mut compressing: Compressing =
-            Box::pin(this.record.state.compressor.clone().compress(response, coding));
-        match compressing.as_mut().poll(context) {
-            Poll::Ready(response) => Poll::Ready(Ok(this.record.set_size(response))),
-            Poll::Pending => {
-                *this.compressing = Some(compressing);
-                Poll::Pending
-            }
-        }
+        let Some(coding) = this.record.coding(&mut response) else { return this.record.send(response) };
+        let compressor = this.record.state.compressor.clone();
+        let compressing = this.compressing.insert(Box::pin(compressor.compress(response, coding)));
+        let response = ready!(compressing.as_mut().poll(context));
+        this.record.send(response)
     }
 }
 
@@ -298,10 +291,10 @@ impl AccessRecord {
         Some(coding)
     }
 
-    /// Notes the size of the response as it is sent.
-    fn set_size(&mut self, response: Response) -> Response {
+    /// Notes the size of the response as it is sent, and returns it.
+    fn send(&mut self, response: Response) -> Poll<Result<Response, Infallible>> {
         self.outcome.bytes = response.body().size_hint().exact();
-        response
+        Poll::Ready(Ok(response))
     }
 
     /// Returns whether to log the request: sampled, failed with 5xx, or slow.

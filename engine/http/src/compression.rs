@@ -81,19 +81,14 @@ impl AcceptedCodings {
     /// Returns the coding with the highest weight (RFC 9110, section 12.5.3), and zstd of two with the same.
     /// `None` if a response without a coding is preferred, or no coding is acceptable.
     pub fn preferred(&self) -> Option<Coding> {
-        let Weights { gzip, zstd, identity } = self.weights();
-        let (weight, coding) = if zstd >= gzip { (zstd, Coding::Zstd) } else { (gzip, Coding::Gzip) };
-        (weight > 0 && weight >= identity).then_some(coding)
+        let weights = self.weights();
+        let coding = if weights.zstd >= weights.gzip { Coding::Zstd } else { Coding::Gzip };
+        weights.accept(coding).then_some(coding)
     }
 
     /// Returns whether a response with this coding is acceptable, and none without a coding is preferred.
     pub fn accept(&self, coding: Coding) -> bool {
-        let weights = self.weights();
-        let weight = match coding {
-            Coding::Gzip => weights.gzip,
-            Coding::Zstd => weights.zstd,
-        };
-        weight > 0 && weight >= weights.identity
+        self.weights().accept(coding)
     }
 
     fn weights(&self) -> Weights {
@@ -125,6 +120,16 @@ struct Weights {
     gzip: u16,
     zstd: u16,
     identity: u16,
+}
+
+impl Weights {
+    fn accept(&self, coding: Coding) -> bool {
+        let weight = match coding {
+            Coding::Gzip => self.gzip,
+            Coding::Zstd => self.zstd,
+        };
+        weight > 0 && weight >= self.identity
+    }
 }
 
 /// Parses `q=0.5` in thousandths. `None` if it is no weight.

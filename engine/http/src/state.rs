@@ -90,15 +90,19 @@ pub struct Admission {
     pub request_timeout: Duration,
     pub large_body_limiter: LargeBodyLimiter,
     pub rate_limits: Arc<RateLimits>,
-    /// The memory for bodies, in [`BUDGET_UNIT_BYTES`].
-    body_budget: Arc<Semaphore>,
-    small_body_budget: Arc<Semaphore>,
-    /// The sizes of both budgets.
-    body_units: usize,
-    small_body_units: usize,
+    body_budget: MemoryBudget,
+    small_body_budget: MemoryBudget,
     max_requests: usize,
     /// The number of requests in flight, not counting probes and scrapes.
     in_flight: AtomicUsize,
+}
+
+/// The memory for bodies, in [`BUDGET_UNIT_BYTES`].
+#[derive(Debug)]
+struct MemoryBudget {
+    free: Arc<Semaphore>,
+    /// The size of the budget.
+    units: usize,
 }
 
 /// The records of predictions: capture, ground truth and debug log.
@@ -242,17 +246,14 @@ impl Admission {
         let rows = rows_limits.max_cells.saturating_mul(size_of::<f32>());
         let largest = units(config.max_body_bytes);
         let budget = largest.saturating_mul(MAX_LARGEST_BODIES).max(largest.saturating_add(units(rows)));
-        let budget = budget.min(Semaphore::MAX_PERMITS);
         Self {
             max_body_bytes: config.max_body_bytes,
             rows_limits,
             request_timeout: config.request_timeout,
             large_body_limiter: LargeBodyLimiter::default(),
             rate_limits: Arc::new(RateLimits::new(limits)),
-            body_budget: Arc::new(Semaphore::new(budget)),
-            small_body_budget: Arc::new(Semaphore::new(units(SMALL_BODIES_BYTES))),
-            body_units: budget,
-            small_body_units: units(SMALL_BODIES_BYTES),
+            body_budget: MemoryBudget::new(budget),
+            small_body_budget: MemoryBudget::new(units(SMALL_BODIES_BYTES)),
             max_requests: limits.max_requests,
             in_flight: AtomicUsize::new(0),
         }
@@ -277,7 +278,7 @@ impl Admission {
     /// Returns the free memory for large bodies in bytes.
     #[cfg(test)]
     pub fn free_memory(&self) -> usize {
-        self.body_budget.available_permits() * BUDGET_UNIT_BYTES
+        self.body_budget.free.available_permits() * BUDGET_UNIT_BYTES
     }
 
     /// Reserves memory for the body of a response, from the budgets of requests.
@@ -285,17 +286,25 @@ impl Admission {
     /// # Errors
     /// [`ApiError::BodiesFull`] if there is none.
     pub fn reserve_response(&self, bytes: usize) -> Result<ResponseMemory, ApiError> {
-        let is_small = bytes <= SMALL_BODY_BYTES;
-        let total = if is_small { self.small_body_units } else { self.body_units };
-        Ok(ResponseMemory::new(self.reserve_memory(bytes, is_small)?, total))
+        let budget = self.budget(bytes <= SMALL_BODY_BYTES);
+        Ok(ResponseMemory::new(take_memory(&budget.free, bytes)?, budget.units))
     }
 
     /// Reserves memory for a body until the permit is dropped. Requests beyond the budget are rejected, not
     /// queued. Small bodies have a separate budget, which large ones cannot exhaust.
     pub fn reserve_memory(&self, bytes: usize, is_small: bool) -> Result<OwnedSemaphorePermit, ApiError> {
-        let units = u32::try_from(units(bytes)).unwrap_or(u32::MAX);
-        let budget = if is_small { &self.small_body_budget } else { &self.body_budget };
-        Arc::clone(budget).try_acquire_many_owned(units).map_err(|_| ApiError::BodiesFull)
+        take_memory(&self.budget(is_small).free, bytes)
+    }
+
+    fn budget(&self, is_small: bool) -> &MemoryBudget {
+        if is_small { &self.small_body_budget } else { &self.body_budget }
+    }
+}
+
+impl MemoryBudget {
+    fn new(units: usize) -> Self {
+        let units = units.min(Semaphore::MAX_PERMITS);
+        Self { free: Arc::new(Semaphore::new(units)), units }
     }
 }
 
@@ -390,10 +399,14 @@ impl Models {
 /// # Errors
 /// [`ApiError::BodiesFull`] if the budget that it was taken from has none left.
 pub fn extend_reservation(memory: &mut OwnedSemaphorePermit, bytes: usize) -> Result<(), ApiError> {
-    let units = u32::try_from(units(bytes)).unwrap_or(u32::MAX);
-    let more = Arc::clone(memory.semaphore()).try_acquire_many_owned(units);
-    memory.merge(more.map_err(|_| ApiError::BodiesFull)?);
+    let more = take_memory(memory.semaphore(), bytes)?;
+    memory.merge(more);
     Ok(())
+}
+
+fn take_memory(free: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
+    let units = u32::try_from(units(bytes)).unwrap_or(u32::MAX);
+    Arc::clone(free).try_acquire_many_owned(units).map_err(|_| ApiError::BodiesFull)
 }
 
 fn units(bytes: usize) -> usize {

@@ -3,30 +3,20 @@
 import asyncio
 
 import httpx
-from plan import arguments, chunks, content, report, report_retries
+from plan import arguments, report_retries, send_all_in_tasks
 
 _, url, plan, workers = arguments()
-
-
-async def in_chunks(body):
-    for chunk in chunks(body):
-        yield chunk
-
-
-async def work(client):
-    for number, method, path, chunked, body, headers in plan:
-        body = content(body)
-        try:
-            answer = await client.request(method, url + path, content=in_chunks(body) if chunked else body, headers=headers)
-            report(number, answer.status_code)
-        except httpx.HTTPError as error:
-            report(number, "-", error)
 
 
 async def main():
     # Without HTTP/1.1 it speaks HTTP/2 at once, as it would after TLS has agreed on it.
     async with httpx.AsyncClient(http1=False, http2=True, trust_env=False, timeout=60) as client:
-        await asyncio.gather(*(work(client) for _ in range(workers)))
+
+        async def send(method, path, body, headers):
+            answer = await client.request(method, url + path, content=body, headers=headers)
+            return answer.status_code
+
+        await send_all_in_tasks(plan, workers, send, httpx.HTTPError)
     # The default transport has `retries=0`: it sends nothing again.
     report_retries(0)
 

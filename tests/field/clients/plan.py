@@ -1,5 +1,6 @@
 """What the Python clients share: the plan's requests, and the lines that they print."""
 
+import asyncio
 import functools
 import pathlib
 import sys
@@ -52,6 +53,24 @@ def send_all(plan, workers, send, errors):
         thread.start()
     for thread in threads:
         thread.join()
+
+
+async def send_all_in_tasks(plan, workers, send, errors):
+    """Takes the plan's requests in turn in several tasks, and reports what `send` returns or raises of `errors`."""
+
+    async def in_chunks(body):
+        for chunk in chunks(body):
+            yield chunk
+
+    async def work():
+        for number, method, path, chunked, body, headers in plan:
+            body = content(body)
+            try:
+                report(number, await send(method, path, in_chunks(body) if chunked else body, headers))
+            except errors as error:
+                report(number, "-", error)
+
+    await asyncio.gather(*(work() for _ in range(workers)))
 
 
 def report(number, status, error=None):

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::poll_fn;
 use std::io;
-use std::iter::successors;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use hyper_util::server::graceful::GracefulConnection;
 use onnward_telemetry::metrics::ConnectionEnd;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::server::TlsStream;
 use tower::Service;
@@ -30,6 +29,7 @@ use super::response_body::{PendingResponses, ResponseMemory};
 use super::{Shared, request_body};
 use crate::admission::connections::{CloseReason, ConnectionSlot, ConnectionState, FIRST_REQUEST_GRACE};
 use crate::problem::HeadError;
+use crate::root_cause::root_cause;
 use crate::tls::ServerTls;
 
 /// The maximum time for the handshake and the head of the first request. hyper's own limit begins later.
@@ -78,7 +78,7 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: &Shared, slot: &
             reject(stream, peer.ip(), shared, slot, MalformedHead::unread(HeadError::NotTls)).await;
         }
         Ok(Err(error)) => {
-            tracing::debug!(%error, "a connection failed");
+            log_error(&error);
             shared.metrics.ended_early(ConnectionEnd::Handshake);
         }
         Err(_) => shared.metrics.ended_early(ConnectionEnd::Slow),
@@ -153,7 +153,7 @@ async fn serve_requests<S>(
             let Served::Ended(Err(error)) = served else { return };
             if breaks_http2(&error) {
                 shared.metrics.ended_early(ConnectionEnd::Protocol);
-                let reason = with_sources(&error);
+                let reason = root_cause(&error);
                 tracing::info!(client = %peer, reason, "a client broke the rules of HTTP/2");
             } else {
                 log_error(&error);
@@ -209,10 +209,14 @@ async fn woken_by_eviction<F: Future>(answer: F, connection: &ConnectionState) -
 async fn first_bytes_due(slot: &ConnectionSlot) -> CloseReason {
     let reason = slot.state.closing().await;
     if reason == CloseReason::Drained {
-        // The first request of a new connection may be in transit.
-        sleep_until(slot.state.last_request_start() + FIRST_REQUEST_GRACE).await;
+        first_request_grace(slot).await;
     }
     reason
+}
+
+/// Waits as long as the first request of a new connection may be in transit.
+fn first_request_grace(slot: &ConnectionSlot) -> Sleep {
+    sleep_until(slot.state.last_request_start() + FIRST_REQUEST_GRACE)
 }
 
 /// Drives a connection until it ends, or until the engine gives it up.
@@ -251,11 +255,9 @@ where
     };
     record_close(reason, shared);
     if reason == CloseReason::Drained && !slot.state.has_started() {
-        // The first request of a new connection may be in transit.
-        let first_request = sleep_until(slot.state.last_request_start() + FIRST_REQUEST_GRACE);
         tokio::select! {
             result = &mut connection => return Served::Ended(result),
-            () = first_request => {}
+            () = first_request_grace(slot) => {}
         }
     }
     connection.as_mut().graceful_shutdown();
@@ -283,12 +285,6 @@ fn breaks_http2(error: &hyper::Error) -> bool {
 }
 
 /// Logs a connection error at debug level, because clients usually cause them.
-fn log_error(error: &(impl Error + 'static)) {
-    tracing::debug!(error = with_sources(error), "a connection failed");
-}
-
-/// Returns an error and its sources as text.
-fn with_sources(error: &(dyn Error + 'static)) -> String {
-    let causes = successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+fn log_error(error: &dyn Error) {
+    tracing::debug!(error = root_cause(error), "a connection failed");
 }
