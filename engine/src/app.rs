@@ -24,7 +24,7 @@ use onnward_runtime::memory::MemoryBudget;
 use onnward_runtime::threads::RuntimeThreads;
 use onnward_serving::loader::Loader;
 use onnward_serving::registry::Registry;
-use onnward_serving::reload;
+use onnward_serving::reload::{self, Reloader};
 use onnward_serving::watcher;
 use onnward_telemetry::audit::{Audit, AuditError};
 use onnward_telemetry::logging;
@@ -35,7 +35,7 @@ use tokio::sync::{Mutex, Semaphore};
 use self::listeners::Listeners;
 use self::records::Records;
 use crate::cli::ISOLATED_MODEL;
-use crate::config::{CacheConfig, Config};
+use crate::config::{CacheConfig, Config, ConfigError};
 
 /// An error that keeps the engine from serving.
 #[derive(Debug, Error)]
@@ -88,11 +88,15 @@ pub enum AppError {
     Forced,
 }
 
-/// Serves until a signal stops the process.
+/// Serves until a signal stops the process. On SIGHUP, `load_config` reads the configuration again, to tell whether a
+/// restart would change it.
 ///
 /// # Errors
 /// [`AppError`] if the engine cannot start or is forced to exit.
-pub fn serve(config: Config) -> Result<(), AppError> {
+pub fn serve(
+    config: Config,
+    load_config: impl Fn() -> Result<Config, ConfigError> + Send + 'static,
+) -> Result<(), AppError> {
     let _log = logging::init(config.log).map_err(AppError::Setup)?;
     if config.http.access_log.values {
         tracing::warn!(
@@ -103,7 +107,7 @@ pub fn serve(config: Config) -> Result<(), AppError> {
     let runtime = runtime().map_err(AppError::Setup)?;
     let registry = Arc::new(Registry::new(config.default_model.clone(), config.required_models.clone()));
     let threads = RuntimeThreads::default();
-    let result = runtime.block_on(run(config, Arc::clone(&registry), threads.clone()));
+    let result = runtime.block_on(run(config, load_config, Arc::clone(&registry), threads.clone()));
     // Interrupted requests must not delay the exit, and no session may run while the runtimes' libraries are unloaded.
     runtime.shutdown_background();
     for entry in registry.entries().values() {
@@ -142,8 +146,19 @@ const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time that a batch may take in a process of its own.
 const ISOLATED_SCORE_TIMEOUT: Duration = Duration::from_secs(10);
 
-async fn run(mut config: Config, registry: Arc<Registry>, threads: RuntimeThreads) -> Result<(), AppError> {
-    let signals = catch_signals().map_err(AppError::Setup)?;
+async fn run(
+    mut config: Config,
+    load_config: impl Fn() -> Result<Config, ConfigError> + Send + 'static,
+    registry: Arc<Registry>,
+    threads: RuntimeThreads,
+) -> Result<(), AppError> {
+    let digest = config.digest();
+    let (reloader, reload_requests) = reload::channel();
+    let signals = {
+        let (reloader, digest) = (reloader.clone(), digest.clone());
+        catch_signals(move || hang_up(&reloader, &digest, load_config()))
+    };
+    let signals = signals.map_err(AppError::Setup)?;
     let repository = Repository::open(&config.repository)?;
     let keys = TrustedKeys::read(&config.public_keys)?;
     onnward_repository::prepare_tls();
@@ -153,6 +168,7 @@ async fn run(mut config: Config, registry: Arc<Registry>, threads: RuntimeThread
     // The expiry of the engine's own certificate is exported like that of the configured ones.
     config.metrics.certificates.extend(config.tls.iter().map(|tls| tls.certificate_file.clone()));
     let metrics = Arc::new(Metrics::configured(&config.metrics)?);
+    metrics.configuration(&digest);
     let listeners = Listeners::open(&config)?;
 
     let lifecycle = Arc::new(Lifecycle::default());
@@ -165,7 +181,6 @@ async fn run(mut config: Config, registry: Arc<Registry>, threads: RuntimeThread
         metrics: Arc::clone(&metrics),
     };
     let context = watcher_context(&config, repository, keys, loader, &registry);
-    let (reloader, reload_requests) = reload::channel();
     let state = HttpState::new(HttpParts {
         config: config.http,
         limits: config.limits,
@@ -200,6 +215,28 @@ async fn run(mut config: Config, registry: Arc<Registry>, threads: RuntimeThread
     watching.abort();
     context.forget_openings().await;
     Ok(())
+}
+
+/// Handles SIGHUP: polls the model repository now, and tells whether the configuration is still that of the process.
+/// Keys and certificates are read again by themselves.
+fn hang_up(reloader: &Reloader, running: &str, loaded: Result<Config, ConfigError>) {
+    match loaded {
+        Ok(config) if config.digest() == running => tracing::info!(
+            signal = "SIGHUP",
+            "the configuration has not changed; polling the model repository"
+        ),
+        Ok(_) => tracing::warn!(
+            signal = "SIGHUP",
+            "the configuration has changed: restart the engine to apply it; polling the model repository"
+        ),
+        Err(error) => tracing::error!(
+            signal = "SIGHUP",
+            %error,
+            "the configuration is not valid any more: a restart would fail; polling the model repository"
+        ),
+    }
+    let reloader = reloader.clone();
+    tokio::spawn(async move { reloader.reload().await });
 }
 
 fn verifier(config: &Config, backends: Vec<Arc<dyn Backend>>, threads: RuntimeThreads) -> Verifier {
@@ -255,11 +292,13 @@ fn watcher_context(
         keys,
         last_known_good: Mutex::default(),
         alias: config.alias.clone(),
+        required_alias: config.required_alias,
+        names: config.models.names.clone(),
         loaded_versions: config.loaded_versions,
         config: config.watch,
         load_timeout: config.models.load_timeout,
-        load_permits: Semaphore::new(loader.batching.workers.div_ceil(2)),
-        isolation_permits: Semaphore::new(1),
+        load_permits: Arc::new(Semaphore::new(loader.batching.workers.div_ceil(2))),
+        isolation_permits: Arc::new(Semaphore::new(1)),
         metrics: Arc::clone(&loader.metrics),
         loader,
         registry: Arc::clone(registry),

@@ -120,6 +120,9 @@ struct Serve {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Check the configuration and exit: 0 if it is valid
+    #[arg(long)]
+    check_config: bool,
 }
 
 const SERVE_EXAMPLES: &str = "\
@@ -136,7 +139,8 @@ Examples:
   AWS_REGION=eu-central-1 onnward-engine serve --repository s3://models/churn --alias challenger
   ONNWARD_AUTH__KEYS_FILE=keys.toml onnward-engine serve \\
       --repository model-repository --listen 0.0.0.0:8000
-  ONNWARD_LOG__LEVEL=warn onnward-engine serve --config engine.toml";
+  ONNWARD_LOG__LEVEL=warn onnward-engine serve --config engine.toml
+  onnward-engine serve --config engine.toml --check-config";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -285,10 +289,17 @@ const USAGE_ERROR: u8 = 2;
 /// Runs the program with the arguments and the environment of the process.
 pub fn run() -> ExitCode {
     match Cli::parse().command {
-        Command::Serve(serve) => match Config::load(&serve.flags(), environment()) {
-            Ok(config) => exit_code(app::serve(config)),
-            Err(error) => print_error(&error, USAGE_ERROR),
-        },
+        Command::Serve(serve) => {
+            let (checks_only, flags) = (serve.check_config, serve.flags());
+            match Config::load(&flags, environment()) {
+                Ok(config) if checks_only => {
+                    println!("the configuration is valid (digest {})", config.digest());
+                    ExitCode::SUCCESS
+                }
+                Ok(config) => exit_code(app::serve(config, move || Config::load(&flags, environment()))),
+                Err(error) => print_error(&error, USAGE_ERROR),
+            }
+        }
         Command::Check(Check { file, output }) => match onnxruntime_library() {
             Ok(library) => exit_code(commands::check(&file, library.as_deref(), output)),
             Err(error) => print_error(&error, USAGE_ERROR),
@@ -354,7 +365,7 @@ impl Reload {
 
 impl Serve {
     fn flags(self) -> Flags {
-        let Self { repository, alias, listen, admin_listen, backend, config } = self;
+        let Self { repository, alias, listen, admin_listen, backend, config, check_config: _ } = self;
         Flags { config, repository, alias, listen, admin_listen, backend }
     }
 }

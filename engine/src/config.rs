@@ -35,6 +35,7 @@ use onnward_records::ground_truth::OutcomesConfig;
 use onnward_records::traces::TracingConfig;
 use onnward_repository::RepositoryConfig;
 use onnward_runtime::backend::BackendChoice;
+use onnward_schemas::sha256_hex;
 use onnward_serving::batcher::BatchingConfig;
 use onnward_serving::watcher::WatchConfig;
 use onnward_telemetry::logging::LogConfig;
@@ -52,6 +53,8 @@ pub struct Config {
     pub repository: RepositoryConfig,
     /// The alias whose version is served unless the model is pinned.
     pub alias: String,
+    /// Whether a model is served only if a pin or the alias names a version.
+    pub required_alias: bool,
     /// The runtime that scores.
     pub backend: BackendChoice,
     /// The model that answers `POST /predict`; without one, the first by name.
@@ -162,6 +165,14 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         from_layers(layers(flags, environment)?, raw::RawConfig::validate)
+    }
+
+    /// Returns the beginning of a digest of all settings but secrets: engines with the same have the same settings.
+    pub fn digest(&self) -> String {
+        const CHARS: usize = 12;
+        let mut digest = sha256_hex(format!("{self:?}").as_bytes());
+        digest.truncate(CHARS);
+        digest
     }
 
     /// Loads only the engine's addresses from the same sources as [`Config::load`], ignoring other missing

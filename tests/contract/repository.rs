@@ -19,10 +19,12 @@ use crate::support::seaweedfs;
 mod archive;
 mod counted;
 mod deletion;
+mod faults;
 mod fetch;
 mod pointers;
 mod silence;
 mod snapshot;
+mod strays;
 mod versions;
 
 /// A repository with the store that it lies in, to damage it.

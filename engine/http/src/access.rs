@@ -164,9 +164,7 @@ struct AccessRecord {
     trace: Option<RequestTrace>,
     /// The codings that the response may have.
     codings: Option<AcceptedCodings>,
-    /// Whether a `connection: close` header can close the connection: HTTP/1 only.
-    /// HTTP/2 has its own mechanism.
-    closes: bool,
+    version: Version,
     /// Whether it is counted as a request in flight.
     is_counted: bool,
     /// Whether it is within the limit of requests in flight, or a probe.
@@ -218,7 +216,7 @@ impl AccessRecord {
             id: RequestId::from_headers(request.headers()),
             trace,
             codings: AcceptedCodings::of(request.headers()),
-            closes: request.version() <= Version::HTTP_11,
+            version: request.version(),
             is_counted,
             is_admitted: is_probe || is_counted,
             outcome: RequestOutcome {
@@ -249,7 +247,8 @@ impl AccessRecord {
         if let Some(Ok(traceparent)) = traceparent {
             response.headers_mut().insert(TRACEPARENT, traceparent);
         }
-        if self.closes && self.state.lifecycle.phase() != Phase::Running {
+        // HTTP/2 has its own mechanism.
+        if self.version <= Version::HTTP_11 && self.state.lifecycle.phase() != Phase::Running {
             // The client sends its next request to another instance, instead of losing it when this
             // connection closes.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -259,17 +258,11 @@ impl AccessRecord {
 
     /// Reserves memory for the response until its client has taken it. Without memory, it is rejected instead.
     fn reserve(&self, mut response: Response) -> Response {
-        // Few are that large, and HTTP/1.1 has one at a time.
-        const MIN_HTTP1_BYTES: u64 = 16 * 1024;
-        let bytes = response.body().size_hint().lower();
-        if bytes < if self.closes { MIN_HTTP1_BYTES } else { 1 } || !self.is_counted {
+        if !self.is_counted {
             return response;
         }
-        match self.state.admission.reserve_response(usize::try_from(bytes).unwrap_or(usize::MAX)) {
-            Ok(memory) => {
-                response.extensions_mut().insert(memory);
-                response
-            }
+        match self.state.admission.reserve_response(&mut response, self.version) {
+            Ok(()) => response,
             Err(error) => error.into_response(),
         }
     }

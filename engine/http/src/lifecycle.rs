@@ -62,19 +62,34 @@ impl Lifecycle {
 /// The names of the received shutdown signals, in order.
 pub type Signals = mpsc::Receiver<&'static str>;
 
-/// Catches SIGINT and SIGTERM from now on.
+/// Catches SIGINT and SIGTERM from now on. SIGHUP calls `on_hangup`. SIGUSR1 and SIGUSR2, which log rotation and
+/// supervisors send, are logged: by default they would end the process with its requests.
 ///
 /// # Errors
 /// The system's error if a signal handler cannot be installed.
-pub fn catch_signals() -> io::Result<Signals> {
+pub fn catch_signals(on_hangup: impl Fn() + Send + 'static) -> io::Result<Signals> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (mut user1, mut user2) = (signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?);
     let (sender, receiver) = mpsc::channel(2);
     tokio::spawn(async move {
         loop {
             let name = tokio::select! {
                 _ = interrupt.recv() => "SIGINT",
                 _ = terminate.recv() => "SIGTERM",
+                _ = hangup.recv() => {
+                    on_hangup();
+                    continue;
+                }
+                _ = user1.recv() => {
+                    tracing::info!(signal = "SIGUSR1", "the signal has no effect");
+                    continue;
+                }
+                _ = user2.recv() => {
+                    tracing::info!(signal = "SIGUSR2", "the signal has no effect");
+                    continue;
+                }
             };
             if sender.send(name).await.is_err() {
                 return;

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use axum::body::HttpBody;
 use axum::extract::FromRef;
+use axum::http::Version;
+use axum::response::Response;
 use ipnet::IpNet;
 use onnward_records::capture::Capture;
 use onnward_records::ground_truth::GroundTruthStore;
@@ -281,13 +284,24 @@ impl Admission {
         self.body_budget.free.available_permits() * BUDGET_UNIT_BYTES
     }
 
-    /// Reserves memory for the body of a response, from the budgets of requests.
+    /// Reserves memory for the body of a response until its client has taken it, from the budgets of requests.
+    /// `version` is the protocol's. It changes nothing if the response has its memory.
     ///
     /// # Errors
     /// [`ApiError::BodiesFull`] if there is none.
-    pub fn reserve_response(&self, bytes: usize) -> Result<ResponseMemory, ApiError> {
+    pub fn reserve_response(&self, response: &mut Response, version: Version) -> Result<(), ApiError> {
+        // Few are that large, and HTTP/1.1 has one at a time.
+        const MIN_HTTP1_BYTES: u64 = 16 * 1024;
+        let bytes = response.body().size_hint().lower();
+        let is_small = bytes < if version == Version::HTTP_2 { 1 } else { MIN_HTTP1_BYTES };
+        if is_small || response.extensions().get::<ResponseMemory>().is_some() {
+            return Ok(());
+        }
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         let budget = self.budget(bytes <= SMALL_BODY_BYTES);
-        Ok(ResponseMemory::new(take_memory(&budget.free, bytes)?, budget.units))
+        let memory = ResponseMemory::new(take_memory(&budget.free, bytes)?, budget.units);
+        response.extensions_mut().insert(memory);
+        Ok(())
     }
 
     /// Reserves memory for a body until the permit is dropped. Requests beyond the budget are rejected, not

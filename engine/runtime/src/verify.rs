@@ -10,7 +10,7 @@ mod step;
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ndarray::{Array2, ArrayView2, Axis};
 use onnward_onnx::{Artifact, ArtifactError, ExternalModel, ForestSlices, MemoryDemand, ModelBounds};
@@ -71,6 +71,32 @@ impl<'a> ModelFile<'a> {
     #[must_use]
     pub fn with_config(self, config: &'a str) -> Self {
         Self { config: Some(config), ..self }
+    }
+}
+
+/// The observer of a verification that is under way.
+pub struct Progress<'a> {
+    /// Called after each replay of the golden rows with whether it succeeded.
+    pub replayed: &'a dyn Fn(bool),
+    /// Whether the model is not wanted any more. The verification then ends before its next part.
+    pub cancelled: &'a AtomicBool,
+}
+
+impl Progress<'_> {
+    /// Checks whether the model is still wanted.
+    ///
+    /// # Errors
+    /// [`VerifyError::Cancelled`].
+    fn check(&self) -> Result<(), VerifyError> {
+        if self.cancelled.load(Ordering::Relaxed) { Err(VerifyError::Cancelled) } else { Ok(()) }
+    }
+}
+
+/// Reports nothing, and is never cancelled.
+impl Default for Progress<'_> {
+    fn default() -> Self {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        Self { replayed: &|_| (), cancelled: &NEVER }
     }
 }
 
@@ -142,23 +168,22 @@ impl Verifier {
     /// [`VerifyError`]. A backend that disagrees with the trainer or with the other backend fails the model,
     /// so that the fault is noticed and not worked around.
     pub fn verify(&self, name: &str, file: &ModelFile<'_>) -> Result<VerifiedModel, VerifyError> {
-        self.verify_with(name, file, &|_| ())
+        self.verify_with(name, file, &Progress::default())
     }
 
-    /// Does the same as [`Verifier::verify`], and calls `replayed` after each replay of the golden rows with
-    /// whether it succeeded.
+    /// Does the same as [`Verifier::verify`], and reports its progress.
     ///
     /// # Errors
-    /// Those of [`Verifier::verify`].
+    /// Those of [`Verifier::verify`], and [`VerifyError::Cancelled`].
     pub fn verify_with(
         &self,
         name: &str,
         file: &ModelFile<'_>,
-        replayed: &dyn Fn(bool),
+        progress: &Progress<'_>,
     ) -> Result<VerifiedModel, VerifyError> {
         let mut decoded = self.decode(name, file)?;
-        self.test_isolated(name, file, &mut decoded, &AtomicBool::new(false))?;
-        self.verify_decoded(name, file, decoded, replayed)
+        self.test_isolated(name, file, &mut decoded, progress.cancelled)?;
+        self.verify_decoded(name, file, decoded, progress)
     }
 
     /// Decodes a model file. This is the first part of [`Verifier::verify`].
@@ -208,10 +233,10 @@ impl Verifier {
         name: &str,
         file: &ModelFile<'_>,
         decoded: Decoded,
-        replayed: &dyn Fn(bool),
+        progress: &Progress<'_>,
     ) -> Result<VerifiedModel, VerifyError> {
         let _guard = self.threads.enter();
-        let verified = isolated::verify(self, name, decoded, file, replayed);
+        let verified = isolated::verify(self, name, decoded, file, progress);
         return_freed_memory();
         verified
     }
@@ -223,11 +248,11 @@ impl Verifier {
         model: DecodedModel,
         file: &ModelFile<'_>,
         memory: MemoryReservation,
-        replayed: &dyn Fn(bool),
+        progress: &Progress<'_>,
     ) -> Result<VerifiedModel, VerifyError> {
         match model {
-            DecodedModel::Artifact(artifact) => self.verify_artifact(name, *artifact, file, memory, replayed),
-            DecodedModel::External(model) => external::verify(self, name, *model, file, memory),
+            DecodedModel::Artifact(artifact) => self.verify_artifact(name, *artifact, file, memory, progress),
+            DecodedModel::External(model) => external::verify(self, name, *model, file, memory, progress),
         }
     }
 
@@ -237,7 +262,7 @@ impl Verifier {
         artifact: Artifact,
         file: &ModelFile<'_>,
         mut memory: MemoryReservation,
-        replayed: &dyn Fn(bool),
+        progress: &Progress<'_>,
     ) -> Result<VerifiedModel, VerifyError> {
         let fingerprint = artifact.metadata.schema.fingerprint();
         if let Some(manifest) = file.fingerprint.filter(|manifest| *manifest != fingerprint) {
@@ -246,7 +271,8 @@ impl Verifier {
         let packs = self.backends.iter().any(|backend| backend.packs_forests());
         let mut compared = None;
         let compare_parts = |parts: ForestSlices<'_>, metadata: &Metadata| {
-            compared = self.cross_check_parts(name, &ComparedRows::of(metadata, &file.sha256), parts)?;
+            compared =
+                self.cross_check_parts(name, &ComparedRows::of(metadata, &file.sha256), parts, progress)?;
             Ok(())
         };
         let (graphs, metadata) =
@@ -256,12 +282,13 @@ impl Verifier {
             graphs: &graphs,
             metadata: &metadata,
             max_batch_rows: self.max_batch_rows,
-            replayed,
+            progress,
         };
         let (backend, session) = self.open(&candidate, &mut memory)?;
         let rows = ComparedRows::of(&metadata, &file.sha256);
         let mut primary = Primary { backend, session };
         let sample = rows.to_rows();
+        progress.check()?;
         let costs = measure_costs(primary.session.as_mut(), &sample)
             .map_err(|source| VerifyError::WarmUp { rows: sample.len, source })?;
         tracing::debug!(model = name, backend = backend.kind().name(), %costs, "measured batch costs");
@@ -326,6 +353,7 @@ impl Verifier {
         let is_other = |backend: &&dyn Backend| backend.kind() != primary.backend.kind();
         let others: Vec<_> = self.by_preference(candidate).into_iter().filter(is_other).collect();
         for other in others {
+            candidate.progress.check()?;
             memory.grow(candidate.graphs.loading_bytes(other, 1))?;
             let compared = compare(candidate, rows, primary, other);
             if let Some(comparison) = not_cross_checked(candidate.name, other, compared)? {
@@ -342,10 +370,11 @@ impl Verifier {
         name: &str,
         rows: &ComparedRows<'_>,
         parts: ForestSlices<'_>,
+        progress: &Progress<'_>,
     ) -> Result<Option<Comparison>, VerifyError> {
         let find = |packs: bool| self.backends.iter().find(|backend| backend.packs_forests() == packs);
         let (Some(primary), Some(other)) = (find(true), find(false)) else { return Ok(None) };
-        let compared = compare_parts(rows, primary.as_ref(), other.as_ref(), parts);
+        let compared = compare_parts(rows, primary.as_ref(), other.as_ref(), parts, progress);
         not_cross_checked(name, other.as_ref(), compared)
     }
 
@@ -354,6 +383,7 @@ impl Verifier {
         let Primary { backend, session: first } = primary;
         let mut sessions = Vec::with_capacity(self.sessions);
         while sessions.len() + 1 < self.sessions {
+            candidate.progress.check()?;
             let mut session = match first.try_clone() {
                 Some(session) => session,
                 None => candidate.graphs.open(backend, GraphForm::Subgraph)?,
@@ -404,16 +434,18 @@ struct Candidate<'a> {
     graphs: &'a ArtifactGraphs<'a>,
     metadata: &'a Metadata,
     max_batch_rows: Option<usize>,
-    replayed: &'a dyn Fn(bool),
+    progress: &'a Progress<'a>,
 }
 
 impl Candidate<'_> {
     /// Replays the golden rows on both graphs and warms up the session of the subgraph. One graph is open at
     /// a time.
     fn verify_on(&self, backend: &dyn Backend) -> Result<Box<dyn Session>, VerifyError> {
+        self.progress.check()?;
         let mut full_graph = self.graphs.open(backend, GraphForm::Full)?;
         self.replay(backend, full_graph.as_mut(), GraphForm::Full)?;
         drop(full_graph);
+        self.progress.check()?;
         let mut session = self.graphs.open(backend, GraphForm::Subgraph)?;
         self.replay(backend, session.as_mut(), GraphForm::Subgraph)?;
         self.run_first_sizes(session.as_mut())?;
@@ -427,7 +459,7 @@ impl Candidate<'_> {
         form: GraphForm,
     ) -> Result<(), VerifyError> {
         let replayed = golden::replay(session, self.metadata, form);
-        (self.replayed)(replayed.is_ok());
+        (self.progress.replayed)(replayed.is_ok());
         replayed.map(drop).map_err(|source| VerifyError::Golden { backend: backend.kind(), source })
     }
 
@@ -484,12 +516,14 @@ fn compare_parts(
     primary: &dyn Backend,
     other: &dyn Backend,
     parts: ForestSlices<'_>,
+    progress: &Progress<'_>,
 ) -> Result<Comparison, CompareError> {
     let failed = |reason: &str| {
         CompareError::Other(BackendError::Open { backend: other.kind(), reason: reason.to_owned() })
     };
     let mut compared: Option<Comparison> = None;
     for part in parts {
+        progress.check()?;
         let part = part.ok_or_else(|| failed("its trees cannot be separated to compare a few at a time"))?;
         let score = |backend: &dyn Backend| rows.score(backend.kind(), backend.open(&part)?.as_mut());
         let ours = score(primary).map_err(CompareError::Other)?;

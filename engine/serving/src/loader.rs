@@ -9,7 +9,7 @@ use onnward_quality::drift::{Drift, DriftConfig};
 use onnward_quality::estimate::Estimator;
 use onnward_repository::FetchedModel;
 use onnward_rows::RowParser;
-use onnward_runtime::verify::Decoded;
+use onnward_runtime::verify::{Decoded, Progress};
 use onnward_runtime::{ModelFile, VerifiedModel, Verifier};
 use onnward_schemas::{Manifest, Metadata};
 use onnward_telemetry::metrics::Metrics;
@@ -81,28 +81,27 @@ impl Loader {
     /// # Errors
     /// [`LoadError`].
     pub fn load(&self, name: &str, version: u64, fetched: &FetchedModel) -> Result<ServingModel, LoadError> {
-        self.start(name, version, &fetched.manifest, self.verify(name, fetched)?)
+        let progress = Progress { replayed: &self.replayed(name), ..Progress::default() };
+        let verified = self.verifier.verify_with(name, &file_of(fetched), &progress)?;
+        self.start(name, version, &fetched.manifest, verified)
     }
 
-    /// Verifies a version. This is the first part of [`Loader::load`], which computes.
+    /// Verifies a version, unless it must first be tested in a process of its own. It ends early if `cancelled`
+    /// becomes true.
     ///
     /// # Errors
     /// Those of [`Loader::load`].
-    pub fn verify(&self, name: &str, fetched: &FetchedModel) -> Result<VerifiedModel, LoadError> {
-        let replayed = |succeeded| self.metrics.golden_replayed(name, succeeded);
-        Ok(self.verifier.verify_with(name, &file_of(fetched), &replayed)?)
-    }
-
-    /// Verifies a version, unless it must first be tested in a process of its own.
-    ///
-    /// # Errors
-    /// Those of [`Loader::load`].
-    pub fn begin(&self, name: &str, fetched: &FetchedModel) -> Result<Verification, LoadError> {
+    pub fn begin(
+        &self,
+        name: &str,
+        fetched: &FetchedModel,
+        cancelled: &AtomicBool,
+    ) -> Result<Verification, LoadError> {
         let decoded = self.verifier.decode(name, &file_of(fetched))?;
         if decoded.needs_isolated_test() {
             return Ok(Verification::NeedsIsolatedTest(Box::new(decoded)));
         }
-        Ok(Verification::Done(Box::new(self.finish(name, fetched, decoded)?)))
+        Ok(Verification::Done(Box::new(self.finish(name, fetched, decoded, cancelled)?)))
     }
 
     /// Tests a version in a process of its own, for as long as it may take, unless `cancelled` becomes true.
@@ -119,7 +118,7 @@ impl Loader {
         Ok(self.verifier.test_isolated(name, &file_of(fetched), decoded, cancelled)?)
     }
 
-    /// Verifies a version that was tested.
+    /// Verifies a version that was tested. It ends early if `cancelled` becomes true.
     ///
     /// # Errors
     /// Those of [`Loader::load`].
@@ -128,9 +127,15 @@ impl Loader {
         name: &str,
         fetched: &FetchedModel,
         decoded: Decoded,
+        cancelled: &AtomicBool,
     ) -> Result<VerifiedModel, LoadError> {
-        let replayed = |succeeded| self.metrics.golden_replayed(name, succeeded);
-        Ok(self.verifier.verify_decoded(name, &file_of(fetched), decoded, &replayed)?)
+        let progress = Progress { replayed: &self.replayed(name), cancelled };
+        Ok(self.verifier.verify_decoded(name, &file_of(fetched), decoded, &progress)?)
+    }
+
+    /// Returns what counts the replays of a model's golden rows.
+    fn replayed(&self, name: &str) -> impl Fn(bool) {
+        |succeeded| self.metrics.golden_replayed(name, succeeded)
     }
 
     /// Starts the workers of a verified version, with the priority of the calling thread. This is the second

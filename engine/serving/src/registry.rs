@@ -106,6 +106,11 @@ impl Registry {
         }
     }
 
+    /// Returns whether a default model is configured that is not served.
+    pub fn is_default_missing(&self) -> bool {
+        self.default_model.as_ref().is_some_and(|name| self.get(name).is_none())
+    }
+
     /// Returns the entry of a model.
     pub fn entry(&self, name: &str) -> Option<Arc<ModelEntry>> {
         self.entries.load().get(name).cloned()

@@ -8,6 +8,7 @@
 
 mod background;
 mod failures;
+mod names;
 mod poll_interval;
 mod reconciler;
 mod retention;
@@ -17,14 +18,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onnward_repository::{
-    CacheRecord, Fetcher, LastKnownGood, ModelSnapshot, Repository, RepositoryError, Snapshot, TrustedKeys,
-    Watch,
+    CacheRecord, DecidedBy, Fetcher, LastKnownGood, ModelSnapshot, Repository, RepositoryError, Snapshot,
+    Target, TrustedKeys, Watch,
 };
 use onnward_telemetry::metrics::Metrics;
 use tokio::sync::{Mutex, Semaphore, mpsc, watch};
+use tokio::time::Instant;
 
+pub use self::names::NamePatterns;
 use self::poll_interval::PollInterval;
-use self::reconciler::DesiredState;
+use self::reconciler::{DesiredState, Generations};
 use crate::backoff::Backoff;
 use crate::loader::Loader;
 use crate::registry::{Registry, RepositoryState, now};
@@ -66,6 +69,10 @@ pub struct WatcherContext {
     pub last_known_good: Mutex<LastKnownGood>,
     /// The alias that is followed.
     pub alias: String,
+    /// Whether a model is served only if a pin or the alias names a version.
+    pub required_alias: bool,
+    /// The models that are served.
+    pub names: NamePatterns,
     /// The maximum number of loaded versions of each model.
     pub loaded_versions: usize,
     /// The settings of the polling.
@@ -79,12 +86,18 @@ pub struct WatcherContext {
     /// The time in which a version must be opened and tested.
     pub load_timeout: Duration,
     /// Permits for concurrent loads.
-    pub load_permits: Semaphore,
+    pub load_permits: Arc<Semaphore>,
     /// Permits for concurrent tests of models in processes of their own.
-    pub isolation_permits: Semaphore,
+    pub isolation_permits: Arc<Semaphore>,
 }
 
 impl WatcherContext {
+    /// Returns the version of a model that should be served.
+    fn target(&self, snapshot: &ModelSnapshot) -> Option<Target> {
+        let is_promoted = |target: &Target| target.decided_by != DecidedBy::HighestVersion;
+        snapshot.target(&self.alias).filter(|target| !self.required_alias || is_promoted(target))
+    }
+
     /// Marks no version as being opened, for an engine that ends on purpose.
     pub async fn forget_openings(&self) {
         let mut known = self.last_known_good.lock().await;
@@ -106,7 +119,7 @@ pub async fn watch(context: Arc<WatcherContext>, mut requests: mpsc::Receiver<Re
             Ok(()) => interval.after_success(),
             Err(_) => interval.after_failure(),
         };
-        answer(result, std::mem::take(&mut waiting), poller.reconciled());
+        answer(result, std::mem::take(&mut waiting), poller.reconciled(|generations| generations.all));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             request = requests.recv() => match request {
@@ -156,7 +169,7 @@ struct Poller {
 struct ModelTask {
     desired: watch::Sender<DesiredState>,
     sent_generation: u64,
-    observed_generation: watch::Receiver<u64>,
+    generations: watch::Receiver<Generations>,
 }
 
 impl Poller {
@@ -168,9 +181,12 @@ impl Poller {
     /// Polls once and sends each model's task what was observed. `retry` makes them retry permanent failures
     /// too.
     async fn poll(&mut self, retry: bool) -> Result<(), String> {
+        let begun = Instant::now();
         let result = if self.is_started { self.watch.snapshot().await } else { self.first_poll().await };
         match result {
-            Ok(snapshot) => {
+            Ok(mut snapshot) => {
+                self.context.metrics.repository_polled(begun.elapsed());
+                snapshot.models.retain(|name, _| self.context.names.cover(name));
                 self.succeeded(snapshot, retry).await;
                 Ok(())
             }
@@ -274,13 +290,23 @@ impl Poller {
             return BTreeMap::new();
         }
         let mut observations: BTreeMap<String, Observation> =
-            snapshot.models.into_iter().map(|(name, model)| (name, Observation::from(model))).collect();
+            snapshot.models.into_iter().map(|(name, model)| (name, self.observation(model))).collect();
         let loaded = self.context.registry.entries();
         let served = self.context.last_known_good.lock().await;
         for name in loaded.keys().chain(served.models.keys()) {
             observations.entry(name.clone()).or_insert(Observation::Gone);
         }
         observations
+    }
+
+    fn observation(&self, model: Result<ModelSnapshot, RepositoryError>) -> Observation {
+        match model {
+            Ok(snapshot) => match snapshot.problem(&self.context.alias) {
+                Some(problem) => Observation::Unreadable(problem.to_owned()),
+                None => Observation::Present(snapshot),
+            },
+            Err(error) => Observation::Unreadable(error.to_string()),
+        }
     }
 
     /// Sends each model's task what was observed of the model.
@@ -314,21 +340,22 @@ impl Poller {
         error
     }
 
-    /// Completes once every model's task has reconciled what it was sent last. A model that is being tested in
-    /// a process of its own is not waited for, since that takes as long as its file wants.
-    fn reconciled(&self) -> impl Future<Output = ()> + Send + use<> {
+    /// Completes once every model's task has reconciled what it was sent last, as far as `generation` tells. A model
+    /// that is being tested in a process of its own is not waited for, since that takes as long as its file
+    /// wants.
+    fn reconciled(&self, generation: fn(&Generations) -> u64) -> impl Future<Output = ()> + Send + use<> {
         let registry = Arc::clone(&self.context.registry);
         let tasks = self.models.iter();
         let tasks: Vec<_> = tasks
-            .map(|(name, task)| (name.clone(), task.observed_generation.clone(), task.sent_generation))
+            .map(|(name, task)| (name.clone(), task.generations.clone(), task.sent_generation))
             .collect();
         async move {
-            for (name, mut observed, sent) in tasks {
+            for (name, mut generations, sent) in tasks {
                 let is_isolated = || registry.entry(&name).is_some_and(|entry| entry.is_isolated());
                 loop {
                     tokio::select! {
                         // A task that has ended has nothing left to do.
-                        _ = observed.wait_for(|observed| *observed >= sent) => break,
+                        _ = generations.wait_for(|reached| generation(reached) >= sent) => break,
                         () = tokio::time::sleep(ISOLATED_CHECK_INTERVAL) => if is_isolated() { break },
                     }
                 }
@@ -336,9 +363,10 @@ impl Poller {
         }
     }
 
-    /// Marks the registry as loaded once everything that was sent has been reconciled, and then calls `then`.
+    /// Marks the registry as loaded once the target of every model is served or has failed, and then calls `then`.
     fn finish_loading(&self, then: fn(&Registry)) {
-        let (reconciled, registry) = (self.reconciled(), Arc::clone(&self.context.registry));
+        let reconciled = self.reconciled(|generations| generations.target);
+        let registry = Arc::clone(&self.context.registry);
         tokio::spawn(async move {
             reconciled.await;
             registry.set_loaded();
@@ -362,9 +390,9 @@ impl ModelTask {
     fn start(context: &Arc<WatcherContext>, name: &str, desired: DesiredState) -> Self {
         let sent_generation = desired.generation;
         let (desired, receiver) = watch::channel(desired);
-        let (sender, observed_generation) = watch::channel(0);
+        let (sender, generations) = watch::channel(Generations::default());
         tokio::spawn(reconciler::run(Arc::clone(context), name.to_owned(), receiver, sender));
-        Self { desired, sent_generation, observed_generation }
+        Self { desired, sent_generation, generations }
     }
 
     fn send(&mut self, desired: DesiredState) {
@@ -384,15 +412,6 @@ enum Observation {
     Unreadable(String),
     /// The repository does not have it.
     Gone,
-}
-
-impl From<Result<ModelSnapshot, RepositoryError>> for Observation {
-    fn from(model: Result<ModelSnapshot, RepositoryError>) -> Self {
-        match model {
-            Ok(snapshot) => Self::Present(snapshot),
-            Err(error) => Self::Unreadable(error.to_string()),
-        }
-    }
 }
 
 #[cfg(test)]

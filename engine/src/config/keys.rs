@@ -172,6 +172,12 @@ const TABLES: &[Table] = &[
                 "\"champion\"",
                 "The alias whose version is served, unless the model is pinned.",
             ),
+            Key::new(
+                "required_alias",
+                "false",
+                "Whether a model without the alias and without a pin is not served. By default, its highest version \
+                 is.",
+            ),
             Key::new("required_models", "[]", "Models that must be loaded before the engine is ready."),
             Key::new(
                 "loaded_versions",
@@ -202,6 +208,11 @@ const TABLES: &[Table] = &[
                  (false).",
             ),
             Key::optional("allow_http", "false", "Whether plain HTTP to the store is allowed."),
+            Key::optional(
+                "ca_file",
+                "\"/etc/onnward/store-ca.pem\"",
+                "A file of certificates in PEM that are trusted beside those of the system.",
+            ),
         ],
     },
     Table {
@@ -246,6 +257,12 @@ const TABLES: &[Table] = &[
     Table {
         name: "models",
         keys: &[
+            Key::new(
+                "names",
+                "[]",
+                "The models of the repository that are served: names, or their beginnings as in \"churn*\". By default, \
+                 all.",
+            ),
             Key::new("max_bytes", "536870912", "Maximum size of a model.onnx that is downloaded and loaded.")
                 .within(1024..=ModelBounds::LARGEST.max_bytes),
             Key::new("max_nodes", "20000", "Maximum number of nodes in a graph.")

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
 use onnward_onnx::ModelBounds;
+use onnward_schemas::layout::is_model_name;
+use onnward_serving::watcher::NamePatterns;
 use serde::Deserialize;
 
 use super::error::Invalid;
@@ -10,6 +12,7 @@ use super::value::{count, duration, within};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawModels {
+    names: Vec<String>,
     max_bytes: u64,
     max_nodes: u64,
     max_tree_nodes: u64,
@@ -21,8 +24,10 @@ pub struct RawModels {
 }
 
 /// The limits of models: of their files, in memory, and of loads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelsConfig {
+    /// The models that are served.
+    pub names: NamePatterns,
     /// The limits of a model file and its graph.
     pub bounds: ModelBounds,
     /// The memory of all models together, in bytes.
@@ -35,7 +40,16 @@ pub struct ModelsConfig {
 
 impl RawModels {
     pub fn validate(self) -> Result<ModelsConfig, Invalid> {
+        for pattern in &self.names {
+            let name = pattern.strip_suffix('*').unwrap_or(pattern);
+            if !(name.is_empty() && pattern == "*" || is_model_name(name)) {
+                let problem =
+                    format!("{pattern:?} covers no model's name: write a name, or its beginning and `*`");
+                return Err(Invalid { key: "models.names", problem });
+            }
+        }
         Ok(ModelsConfig {
+            names: NamePatterns(self.names),
             bounds: ModelBounds {
                 max_bytes: within("models.max_bytes", self.max_bytes)?,
                 max_nodes: count("models.max_nodes", self.max_nodes)?,

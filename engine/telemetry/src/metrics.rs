@@ -8,6 +8,7 @@ mod capture;
 mod certificates;
 mod connections;
 mod drift;
+mod engine;
 mod http;
 mod inference;
 mod models;
@@ -35,6 +36,8 @@ use self::certificates::CertificateMetrics;
 use self::connections::ConnectionVecs;
 pub use self::connections::{ConnectionEnd, ConnectionMetrics};
 pub use self::drift::{VersionDrift, render_drift};
+use self::engine::EngineGauges;
+pub use self::engine::EngineState;
 use self::http::HttpMetrics;
 pub use self::http::{RequestEnd, RouteMetrics};
 use self::inference::InferenceVecs;
@@ -97,6 +100,7 @@ pub struct Metrics {
     log_lines_lost: IntCounter,
     outcomes: OutcomeMetrics,
     models: ModelGauges,
+    engine: EngineGauges,
     process: Option<ProcessMetrics>,
     allocator: AllocatorMetrics,
     certificates: CertificateMetrics,
@@ -140,6 +144,7 @@ impl Metrics {
             )?,
             outcomes: OutcomeMetrics::new(r)?,
             models: ModelGauges::new(r)?,
+            engine: EngineGauges::new(r)?,
             process: ProcessMetrics::new(r)?,
             allocator: AllocatorMetrics::new(r)?,
             certificates: CertificateMetrics::new(r, &config.certificates)?,

@@ -48,7 +48,8 @@ impl Archive {
     /// # Errors
     /// [`ArchiveError::Open`].
     pub fn open(config: &RepositoryConfig) -> Result<Self, ArchiveError> {
-        Repository::create(config).map(Self).map_err(|error| {
+        let opened = Repository::create(config).map(|repository| Self(repository.with_own_names()));
+        opened.map_err(|error| {
             let problem = match error {
                 RepositoryError::Location { problem, .. } => problem,
                 other => other.to_string(),

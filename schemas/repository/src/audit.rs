@@ -110,7 +110,7 @@ impl Repository {
     /// beginning cannot be recorded, `work` does not run.
     ///
     /// # Errors
-    /// Those of `work`; those of writing.
+    /// Those of `work`; those of writing; [`RepositoryError::EndNotRecorded`] after work that has been done.
     pub async fn audited<T, E>(
         &self,
         actor: &Actor,
@@ -133,14 +133,18 @@ impl Repository {
         };
         self.put_on_record(&id, BEGUN, &begun).await?;
         let done = work.await;
+        let described = done.as_ref().map(result).unwrap_or_default();
         let ending = match &done {
-            Ok(value) => Ending::Done { result: result(value) },
+            Ok(_) => Ending::Done { result: described.clone() },
             Err(error) => Ending::Failed { reason: error.to_string().chars().take(MAX_REASON).collect() },
         };
         let ended = self.put_on_record(&id, ENDED, &Ended { time: time::now_in_millis(), ending }).await;
         // What went wrong with the work itself is what its caller must hear.
         let value = done?;
-        ended?;
+        ended.map_err(|source| RepositoryError::EndNotRecorded {
+            result: described,
+            source: Box::new(source),
+        })?;
         Ok(value)
     }
 

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -43,6 +44,8 @@ pub struct S3Config {
     pub path_style: Option<bool>,
     /// Whether plain HTTP is allowed.
     pub allow_http: Option<bool>,
+    /// A file of certificates in PEM that are trusted beside those of the system. `AWS_CA_BUNDLE` names one too.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// A text that is never printed.

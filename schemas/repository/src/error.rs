@@ -1,4 +1,5 @@
 use std::error::Error as _;
+use std::fmt;
 use std::time::Duration;
 
 use object_store::client::{HttpError, HttpErrorKind};
@@ -6,6 +7,7 @@ use thiserror::Error;
 
 use crate::pointer::Pointer;
 use crate::signature::SignatureError;
+use crate::store::{NoListing, Unreadable};
 
 /// The reason why an operation on a model repository failed.
 #[derive(Debug, Error)]
@@ -60,6 +62,55 @@ pub enum RepositoryError {
         store: String,
         /// The longest silence that is accepted.
         timeout: Duration,
+    },
+    /// A file was not sent in time.
+    #[error(
+        "cannot write {path}: the store {store} did not receive its {bytes} bytes within {} s, which is less than \
+         1 KiB/s: check the network",
+        .after.as_secs()
+    )]
+    SlowUpload {
+        /// The file.
+        path: String,
+        /// The store.
+        store: String,
+        /// Its size in bytes.
+        bytes: usize,
+        /// The time that it had.
+        after: Duration,
+    },
+    /// A file arrives too slowly.
+    #[error(
+        "cannot read {path}: the store {store} sent {bytes} bytes of it in {} s, which is less than 1 KiB/s: check \
+         the network and the store",
+        .window.as_secs()
+    )]
+    SlowDownload {
+        /// The file.
+        path: String,
+        /// The store.
+        store: String,
+        /// The bytes that arrived.
+        bytes: u64,
+        /// The time in which they arrived.
+        window: Duration,
+    },
+    /// The store does not create files conditionally.
+    #[error(
+        "cannot write to {store}: it ignores `If-None-Match: *` and lets one of two writers overwrite the other's \
+         version: update the store, or use one that has conditional writes"
+    )]
+    Unconditional {
+        /// The store.
+        store: String,
+    },
+    /// An action was done, but its end is not in the audit log.
+    #[error("done ({result}), but the audit log does not say so: {source}")]
+    EndNotRecorded {
+        /// The result of the action.
+        result: String,
+        /// The reason.
+        source: Box<RepositoryError>,
     },
     /// The repository has no files of this model.
     #[error("the model repository has no model {model}: publish a version of it first")]
@@ -238,7 +289,11 @@ impl RepositoryError {
     pub fn is_transient(&self) -> bool {
         use object_store::Error;
         match self {
-            Self::NotFound { .. } | Self::Timeout { .. } | Self::NoMemory { .. } => true,
+            Self::NotFound { .. }
+            | Self::Timeout { .. }
+            | Self::SlowUpload { .. }
+            | Self::SlowDownload { .. }
+            | Self::NoMemory { .. } => true,
             Self::Read { source, .. } | Self::Write { source, .. } => matches!(
                 source,
                 Error::Generic { .. }
@@ -258,11 +313,21 @@ const NOT_THERE: &str = "it does not exist: check the location";
 /// Describes a store's error as part of a sentence: without the XML that S3 sends, and with advice.
 pub(crate) fn reason(error: &object_store::Error) -> String {
     use object_store::Error;
+    if let Some(listing) = cause_of::<NoListing>(error) {
+        return listing.to_string();
+    }
+    let causes = causes(error);
+    if let Some(answer) = causes.iter().find_map(|cause| StoreAnswer::parse(cause)) {
+        return answer.to_string();
+    }
     match error {
+        Error::Generic { source, .. } if source.is::<Unreadable>() => {
+            format!("{source}: check the permissions of the folder")
+        }
         Error::NotFound { .. } => NOT_THERE.to_owned(),
+        Error::AlreadyExists { .. } => "others are writing the same file: try again".to_owned(),
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => NOT_PERMITTED.to_owned(),
-        other => {
-            let causes = causes(other);
+        _ => {
             let is_said = |words: &str| causes.iter().any(|cause| cause.contains(words));
             // Of a listing object_store keeps the answer's status in the text alone.
             if is_said("status code: 401") || is_said("status code: 403") {
@@ -274,6 +339,9 @@ pub(crate) fn reason(error: &object_store::Error) -> String {
             if let Some(status) = causes.iter().find_map(|cause| failed_status(cause)) {
                 return format!("the store responded with {status}");
             }
+            if is_said("Received redirect without LOCATION") {
+                return OTHER_REGION.to_owned();
+            }
             let first = causes.first().map(String::as_str).unwrap_or_default();
             let text = match causes.last() {
                 Some(last) if is_said("error sending request") => {
@@ -282,12 +350,83 @@ pub(crate) fn reason(error: &object_store::Error) -> String {
                 Some(last) if !first.contains(last.as_str()) => format!("{first}: {last}"),
                 _ => first.to_owned(),
             };
-            // An answer's body is XML.
-            let text = text.split("<?xml").next().unwrap_or_default();
             let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
             text.trim_end_matches([':', ' ']).to_owned()
         }
     }
+}
+
+const OTHER_REGION: &str = "the bucket is in another region: name it with s3.region or AWS_REGION";
+
+/// The error document of an S3 store.
+#[derive(Debug, PartialEq, Eq)]
+struct StoreAnswer<'a> {
+    code: &'a str,
+    message: Option<&'a str>,
+    region: Option<&'a str>,
+}
+
+impl<'a> StoreAnswer<'a> {
+    /// Finds the document in the text of an error.
+    fn parse(text: &'a str) -> Option<Self> {
+        let (_, document) = text.split_once("<Error")?;
+        let element = |name: &str| {
+            let (_, rest) = document.split_once(&format!("<{name}>"))?;
+            let (value, _) = rest.split_once(&format!("</{name}>"))?;
+            Some(value.trim()).filter(|value| !value.is_empty())
+        };
+        Some(Self { code: element("Code")?, message: element("Message"), region: element("Region") })
+    }
+}
+
+impl fmt::Display for StoreAnswer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MAX_MESSAGE_CHARS: usize = 300;
+        let Self { code, message, region } = self;
+        let advice = match *code {
+            "InvalidAccessKeyId" => "the store does not know the access key: check its id",
+            "SignatureDoesNotMatch" => {
+                "the secret access key is wrong: check it, and that no proxy changes requests"
+            }
+            "RequestTimeTooSkewed" => "the clock of this machine differs from the store's: set it",
+            "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => {
+                "the session token is not valid any more: get a new one"
+            }
+            "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => {
+                "the store denied access: the key lacks the permission for this; check its policy for this bucket"
+            }
+            "NoSuchBucket" => "the bucket does not exist: check the location",
+            "NoSuchKey" => NOT_THERE,
+            "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
+                return match region {
+                    Some(region) => write!(
+                        f,
+                        "the bucket is in the region {region}: name it with s3.region or AWS_REGION ({code})"
+                    ),
+                    None => write!(f, "{OTHER_REGION} ({code})"),
+                };
+            }
+            _ => {
+                let message: String =
+                    message.unwrap_or("no reason is given").chars().take(MAX_MESSAGE_CHARS).collect();
+                let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+                return write!(f, "the store refused it: {} ({code})", message.trim_end_matches('.'));
+            }
+        };
+        write!(f, "{advice} ({code})")
+    }
+}
+
+/// Returns the cause of a type among the causes of an error.
+pub(crate) fn cause_of<T: std::error::Error + 'static>(error: &object_store::Error) -> Option<&T> {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(found) = inner.downcast_ref() {
+            return Some(found);
+        }
+        cause = inner.source();
+    }
+    None
 }
 
 /// Returns the status of a failure of the store, without what differs between attempts.
@@ -300,14 +439,7 @@ fn failed_status(cause: &str) -> Option<&str> {
 
 /// Returns whether the store did not answer in time.
 pub(crate) fn is_timeout(error: &object_store::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if inner.downcast_ref::<HttpError>().is_some_and(|http| http.kind() == HttpErrorKind::Timeout) {
-            return true;
-        }
-        cause = inner.source();
-    }
-    false
+    cause_of::<HttpError>(error).is_some_and(|http| http.kind() == HttpErrorKind::Timeout)
 }
 
 /// Returns the messages of an error and all its causes.
@@ -319,4 +451,52 @@ fn causes(error: &object_store::Error) -> Vec<String> {
         cause = inner.source();
     }
     causes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> String {
+        reason(&object_store::Error::Generic { store: "S3", source: text.to_owned().into() })
+    }
+
+    #[test]
+    fn each_code_of_a_store_is_one_sentence_with_its_remedy() {
+        let answer = |code: &str, more: &str| {
+            said(&format!(
+                "Server returned non-2xx status code: 403 Forbidden: <?xml version=\"1.0\"?>\n<Error xmlns=\"x\">\
+                 <Code>{code}</Code><Message>This is\n why.</Message>{more}</Error>"
+            ))
+        };
+        for (code, expected) in [
+            ("InvalidAccessKeyId", "check its id"),
+            ("SignatureDoesNotMatch", "secret access key is wrong"),
+            ("RequestTimeTooSkewed", "clock"),
+            ("AccessDenied", "lacks the permission"),
+            ("ExpiredToken", "session token"),
+            ("EntityTooLarge", "the store refused it: This is why (EntityTooLarge)"),
+        ] {
+            let sentence = answer(code, "");
+            assert!(sentence.contains(expected) && sentence.contains(code), "{sentence}");
+            assert!(!sentence.contains(['<', '\n']), "{sentence}");
+        }
+        let sentence = answer("AuthorizationHeaderMalformed", "<Region>eu-west-1</Region>");
+        assert!(sentence.contains("region eu-west-1: name it"), "{sentence}");
+    }
+
+    #[test]
+    fn an_answer_without_a_code_is_told_by_its_status() {
+        for (text, expected) in [
+            ("Server returned non-2xx status code: 403 Forbidden: ", "denied access"),
+            ("Server returned non-2xx status code: 404 Not Found: ", "does not exist"),
+            (
+                "Server returned non-2xx status code: 503 Service Unavailable: <html>",
+                "503 Service Unavailable",
+            ),
+        ] {
+            let sentence = said(text);
+            assert!(sentence.contains(expected) && !sentence.contains('<'), "{sentence}");
+        }
+    }
 }

@@ -8,11 +8,12 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
 use onnward_schemas::layout::{CONFIG_FILE, SIGNATURES_FOLDER, manifest_path, model_path};
 use onnward_schemas::{Manifest, sha256_hex};
+use tokio::time::Instant;
 
 use crate::cache::Cache;
 use crate::error::RepositoryError;
 use crate::last_known_good::{CacheRecord, LastKnownGood};
-use crate::store::{Repository, check_name};
+use crate::store::{LEAST_SPEED, Repository, check_name};
 
 const MAX_MANIFEST_BYTES: u64 = 64 * 1024;
 const MAX_CONFIG_BYTES: u64 = 64 * 1024;
@@ -312,7 +313,17 @@ impl Repository {
         size: u64,
     ) -> Result<Vec<u8>, RepositoryError> {
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        let window = self.speed_window();
+        let least = window.as_secs().saturating_mul(LEAST_SPEED);
+        let (mut since, mut before) = (Instant::now(), 0);
         while let Some(piece) = pieces.try_next().await.map_err(|source| self.reading(path, source))? {
+            if since.elapsed() >= window {
+                let received = bytes.len() as u64 - before;
+                if received < least {
+                    return Err(self.slow(path, received, since.elapsed()));
+                }
+                (since, before) = (Instant::now(), bytes.len() as u64);
+            }
             if (bytes.len() + piece.len()) as u64 > size {
                 let what = format!("more than {size} bytes");
                 return Err(RepositoryError::Mismatch { path: path.to_owned(), what });

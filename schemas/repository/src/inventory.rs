@@ -17,7 +17,7 @@ use crate::intent::MoveIntent;
 use crate::pointer::{Pointer, State};
 use crate::signature::KeyId;
 use crate::stamp::{FileStamp, Stamp};
-use crate::store::{Repository, check_name};
+use crate::store::{Repository, check_name, unreadable_path};
 
 /// The versions, aliases and pin of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -128,7 +128,24 @@ impl Inventory {
         })
     }
 
-    /// Adds a file; `path` is its path within the model's folder.
+    /// Adds a folder or file that cannot be read; `path` is its path within the model's folder. A version remains
+    /// one, whose files cannot be read: otherwise another would be served in its place.
+    ///
+    /// # Errors
+    /// The given one, if it is not known then what the model's pointers name.
+    fn add_unreadable(&mut self, path: &[&str], error: RepositoryError) -> Result<(), RepositoryError> {
+        match path {
+            [] | [ALIASES_FOLDER | PIN_FOLDER, ..] => Err(error),
+            [version, ..] => {
+                if let Some(version) = parse_version(version) {
+                    self.versions.entry(version).or_default().has_manifest = true;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Adds a file; `path` is its path within the model's folder. An empty file is one that is being written.
     fn add(&mut self, path: &[&str], file: &ObjectMeta) {
         match path {
             [ALIASES_FOLDER, alias, name] if is_model_name(alias) => {
@@ -148,7 +165,7 @@ impl Inventory {
                     [DELETED_FILE] => files.is_deleted = true,
                     _ => files.size_bytes += file.size,
                 }
-                files.has_manifest |= matches!(rest, [MANIFEST_FILE]);
+                files.has_manifest |= matches!(rest, [MANIFEST_FILE]) && file.size > 0;
                 files.stamp.add(rest, file);
                 if let [SIGNATURES_FOLDER, name] = rest {
                     files.signed_by.extend(KeyId::of_file(name));
@@ -162,11 +179,49 @@ impl Inventory {
 impl LastEntry {
     /// Returns the later of an entry and a file, if the file is an entry.
     fn later(last: Option<Self>, name: &str, file: &ObjectMeta) -> Option<Self> {
-        let Some(number) = parse_entry(name) else { return last };
+        let Some(number) = parse_entry(name).filter(|_| file.size > 0) else { return last };
         match last {
             Some(last) if last.number >= number => Some(last),
             _ => Some(Self { number, file: FileStamp::of(file) }),
         }
+    }
+}
+
+/// The files of a top folder that is no model's, one after the other.
+#[derive(Debug, Default)]
+struct OtherFolder {
+    name: String,
+    files: usize,
+}
+
+impl OtherFolder {
+    /// Counts a file. Returns whether the folder has more files than a page of a listing, so that another listing
+    /// costs less than the rest of the folder.
+    fn is_large(&mut self, folder: &str) -> bool {
+        const PAGE_FILES: usize = 1000;
+        if self.name != folder {
+            *self = Self { name: folder.to_owned(), files: 0 };
+        }
+        self.files += 1;
+        self.files == PAGE_FILES
+    }
+}
+
+/// Returns a path that sorts after all files of a folder, and before what follows it.
+fn after(folder: &str) -> Path {
+    // The character after the slash.
+    Path::from(format!("{folder}0"))
+}
+
+/// Adds to the inventory of a model, unless the model has failed.
+fn add(
+    inventories: &mut BTreeMap<String, Result<Inventory, RepositoryError>>,
+    model: &str,
+    add: impl FnOnce(&mut Inventory) -> Result<(), RepositoryError>,
+) {
+    let inventory = inventories.entry(model.to_owned()).or_insert_with(|| Ok(Inventory::default()));
+    if let Err(error) = inventory.as_mut().map_or(Ok(()), add) {
+        *inventory = Err(error);
     }
 }
 
@@ -241,58 +296,66 @@ impl Repository {
     pub(crate) async fn inventory(&self, model: &str) -> Result<Inventory, RepositoryError> {
         let mut inventory = Inventory::default();
         let mut files = self.store.list(Some(&Path::from(model)));
-        while let Some(file) = files.try_next().await.map_err(|source| self.reading(model, source))? {
-            let parts: Vec<_> = file.location.parts().skip(1).collect();
-            let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
-            inventory.add(&parts, &file);
+        loop {
+            match files.try_next().await {
+                Ok(Some(file)) => {
+                    let parts: Vec<_> = file.location.parts().skip(1).collect();
+                    let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
+                    inventory.add(&parts, &file);
+                }
+                Ok(None) => return Ok(inventory),
+                Err(source) => {
+                    let path = unreadable_path(&source).unwrap_or_default();
+                    let parts: Vec<_> = path.parts().skip(1).collect();
+                    let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
+                    inventory.add_unreadable(&parts, self.reading(model, source))?;
+                }
+            }
         }
-        Ok(inventory)
     }
 
     /// Lists the files of every model at once. A model that cannot be listed does not hide the others.
     pub(crate) async fn inventories(
         &self,
     ) -> Result<BTreeMap<String, Result<Inventory, RepositoryError>>, RepositoryError> {
-        let mut inventories: BTreeMap<String, Inventory> = BTreeMap::new();
+        let mut inventories = BTreeMap::new();
         let mut files = self.store.list(None);
+        let mut others = OtherFolder::default();
         loop {
             match files.try_next().await {
                 Ok(Some(file)) => {
                     let parts: Vec<_> = file.location.parts().collect();
                     let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
-                    if let [model, rest @ ..] = parts.as_slice()
-                        && is_model_name(model)
-                        && !rest.is_empty()
-                    {
-                        inventories.entry((*model).to_owned()).or_default().add(rest, &file);
+                    match parts.as_slice() {
+                        [model, rest @ ..] if is_model_name(model) && !rest.is_empty() => {
+                            add(&mut inventories, model, |inventory| {
+                                inventory.add(rest, &file);
+                                Ok(())
+                            });
+                        }
+                        [folder, _, ..] if others.is_large(folder) && self.is_object_store() => {
+                            files = self.store.list_with_offset(None, &after(folder));
+                        }
+                        _ => {}
                     }
                 }
                 Ok(None) => break,
-                Err(source) if self.is_local_to_a_model(&source) => {
-                    return self.inventories_one_by_one().await;
+                Err(source) => {
+                    let path = unreadable_path(&source).unwrap_or_default();
+                    let parts: Vec<_> = path.parts().collect();
+                    let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
+                    let error = self.reading(path.as_ref(), source);
+                    match parts.as_slice() {
+                        [] => return Err(error),
+                        [model, rest @ ..] if is_model_name(model) => {
+                            add(&mut inventories, model, |inventory| inventory.add_unreadable(rest, error));
+                        }
+                        _ => self.passed_over.report(path.as_ref(), &error.to_string()),
+                    }
                 }
-                Err(source) => return Err(self.reading("/", source)),
             }
         }
         // A folder that is not there is listed as an empty one.
-        self.check_root().await?;
-        Ok(inventories.into_iter().map(|(model, inventory)| (model, Ok(inventory))).collect())
-    }
-
-    /// Returns whether a listing may have failed because of one model's folder: a folder of a local disk that
-    /// cannot be read, or a key that is not a path.
-    fn is_local_to_a_model(&self, error: &object_store::Error) -> bool {
-        self.root.is_some() || matches!(error, object_store::Error::InvalidPath { .. })
-    }
-
-    async fn inventories_one_by_one(
-        &self,
-    ) -> Result<BTreeMap<String, Result<Inventory, RepositoryError>>, RepositoryError> {
-        let mut inventories = BTreeMap::new();
-        for model in self.models().await? {
-            let inventory = self.inventory(&model).await;
-            inventories.insert(model, inventory);
-        }
         self.check_root().await?;
         Ok(inventories)
     }
@@ -343,5 +406,51 @@ impl Repository {
                 VersionStatus { version, manifest: None, signed_by, problem: Some(error.to_string()) }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::ObjectStoreExt;
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    fn denied() -> RepositoryError {
+        RepositoryError::NotFound { path: "x".to_owned() }
+    }
+
+    #[test]
+    fn a_version_that_cannot_be_read_stays_one_and_pointers_that_cannot_be_read_fail_the_model() {
+        for path in [&["3"][..], &["3", "model.onnx"], &["3", "signatures"]] {
+            let mut inventory = Inventory::default();
+            inventory.add_unreadable(path, denied()).unwrap();
+            assert_eq!(
+                inventory.published().map(|(version, _)| version).collect::<Vec<_>>(),
+                [3],
+                "{path:?}"
+            );
+        }
+        for path in [&["notes"][..], &["notes", "1"], &["03"]] {
+            let mut inventory = Inventory::default();
+            inventory.add_unreadable(path, denied()).unwrap();
+            assert!(inventory.versions.is_empty(), "{path:?}");
+        }
+        for path in [&[][..], &[ALIASES_FOLDER], &[ALIASES_FOLDER, "champion"], &[PIN_FOLDER]] {
+            assert!(Inventory::default().add_unreadable(path, denied()).is_err(), "{path:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_follows_a_large_folder_of_other_files_is_found() {
+        let store = InMemory::new();
+        let names = ["_audit/a", "_audit0/x", "a/1/manifest.json", "b/1/manifest.json"];
+        let many = (0..2500).map(|number| format!("_audit/{number:05}.json"));
+        for name in many.chain(names.map(str::to_owned)) {
+            store.put(&Path::from(name), "x".into()).await.unwrap();
+        }
+        let repository = Repository::from_store(std::sync::Arc::new(store));
+        let models: Vec<String> = repository.inventories().await.unwrap().into_keys().collect();
+        assert_eq!(models, ["a", "b"]);
     }
 }

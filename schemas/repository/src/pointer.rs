@@ -14,7 +14,7 @@ use crate::time;
 pub(crate) const MAX_ENTRY_BYTES: u64 = 4 * 1024;
 
 /// A name for a version that can be moved to another version.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pointer {
     /// A name that users choose, such as `champion`.
     Alias(String),
@@ -262,7 +262,9 @@ impl Repository {
         let folder = pointer.folder(model);
         let listing = self.store.list_with_delimiter(Some(&Path::from(folder.as_str()))).await;
         let listing = listing.map_err(|source| self.reading(&folder, source))?;
-        let numbers = listing.objects.iter().filter_map(|object| parse_entry(object.location.filename()?));
+        // An empty file is one that is being written.
+        let written = listing.objects.iter().filter(|object| object.size > 0);
+        let numbers = written.filter_map(|object| parse_entry(object.location.filename()?));
         match numbers.max() {
             Some(number) => self.state_at(model, pointer, number).await,
             None => Ok(State::default()),

@@ -5,20 +5,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use onnward_schemas::layout::is_model_name;
+use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::config::RepositoryConfig;
-use crate::error::{RepositoryError, is_timeout};
+use crate::error::{RepositoryError, cause_of, is_timeout};
 use crate::folder::make_writable;
+use crate::store::local::LocalFolder;
+pub(crate) use crate::store::local::Unreadable;
+use crate::store::passed_over::PassedOver;
+pub(crate) use crate::store::remote::client::LEAST_SPEED;
+use crate::store::remote::client::SlowUpload;
+pub(crate) use crate::store::remote::listing::NoListing;
 pub use crate::store::remote::prepare_tls;
-use crate::store::remote::{Purpose, Remote, remote};
+use crate::store::remote::{Remote, remote};
 
+mod local;
+mod passed_over;
 mod remote;
+
+/// The file with which it is tried whether a store creates files conditionally. No model has this name.
+const CREATION_PROBE: &str = "_conditional-writes.json";
+/// How often a file is created that others are writing, and the pause after the first time.
+const CREATION_ATTEMPTS: u32 = 4;
+const CREATION_PAUSE: Duration = Duration::from_millis(200);
 
 /// An open model repository.
 #[derive(Clone)]
@@ -29,6 +43,10 @@ pub struct Repository {
     place: String,
     /// The longest silence of the store that is accepted.
     timeout: Duration,
+    /// What listings leave out.
+    pub(crate) passed_over: Arc<PassedOver>,
+    /// Whether it was checked that the store creates a file only where there is none. `None` for a store that does.
+    creation: Option<Arc<OnceCell<()>>>,
 }
 
 /// Shows the store without its settings, which hold keys.
@@ -45,7 +63,7 @@ impl Repository {
     /// # Errors
     /// [`RepositoryError::NotFound`] for a local folder that is not there, [`RepositoryError::Location`].
     pub fn open(config: &RepositoryConfig) -> Result<Self, RepositoryError> {
-        Self::open_for(config, Purpose::Reading)
+        Self::open_at(config)
     }
 
     /// Opens a repository to plan what [`Repository::create`] would write to. A local folder that does not
@@ -84,24 +102,38 @@ impl Repository {
         if let Place::Folder(folder) = place(&config.location)? {
             make_writable(&folder).map_err(|error| cannot_be_written(config, &error))?;
         }
-        Self::open_for(config, Purpose::Uploading)
+        Self::open_at(config)
     }
 
-    fn open_for(config: &RepositoryConfig, purpose: Purpose) -> Result<Self, RepositoryError> {
+    fn open_at(config: &RepositoryConfig) -> Result<Self, RepositoryError> {
         match place(&config.location)? {
             Place::Folder(folder) => local(&folder),
             Place::Store(url) => {
-                let Remote { store, endpoint, timeout } = remote(&url, config, purpose)?;
+                let passed_over = Arc::<PassedOver>::default();
+                let Remote { store, endpoint } = remote(&url, config, &passed_over)?;
                 let endpoint = endpoint.map(|endpoint| format!(" at {endpoint}")).unwrap_or_default();
-                Ok(Self { store, root: None, place: format!("{}{endpoint}", config.location), timeout })
+                let place = format!("{}{endpoint}", config.location);
+                Ok(Self {
+                    store,
+                    root: None,
+                    place,
+                    timeout: config.timeout,
+                    passed_over,
+                    creation: Some(Arc::default()),
+                })
             }
         }
+    }
+
+    /// Uses a place whose every file has a name that nobody else chooses, so that no two writers meet.
+    pub(crate) fn with_own_names(self) -> Self {
+        Self { creation: None, ..self }
     }
 
     /// Uses a store that is open already.
     pub fn from_store(store: Arc<dyn ObjectStore>) -> Self {
         let place = store.to_string();
-        Self { store, root: None, place, timeout: Duration::MAX }
+        Self { store, root: None, place, timeout: Duration::MAX, passed_over: Arc::default(), creation: None }
     }
 
     /// Returns the location for display: the folder, or the URL and the endpoint.
@@ -119,6 +151,11 @@ impl Repository {
         &self.store
     }
 
+    /// Returns the names that listings have left out, because they cannot be those of a model's files.
+    pub fn passed_over(&self) -> Vec<String> {
+        self.passed_over.reported()
+    }
+
     /// Returns the error for a store that failed while it was read.
     pub(crate) fn reading(&self, path: &str, source: object_store::Error) -> RepositoryError {
         if is_timeout(&source) {
@@ -129,10 +166,24 @@ impl Repository {
 
     /// Returns the error for a store that failed while it was written.
     pub(crate) fn writing(&self, path: &str, source: object_store::Error) -> RepositoryError {
+        if let Some(SlowUpload { bytes, after }) = cause_of(&source) {
+            let (path, store) = (path.to_owned(), self.place.clone());
+            return RepositoryError::SlowUpload { path, store, bytes: *bytes, after: *after };
+        }
         if is_timeout(&source) {
             return self.silent(format!("write {path}"));
         }
         RepositoryError::Write { path: path.to_owned(), source }
+    }
+
+    /// Returns the window in which a download must bring what [`LEAST_SPEED`] brings.
+    pub(crate) fn speed_window(&self) -> Duration {
+        self.timeout.saturating_mul(6)
+    }
+
+    /// Returns the error for a download that is too slow.
+    pub(crate) fn slow(&self, path: &str, bytes: u64, window: Duration) -> RepositoryError {
+        RepositoryError::SlowDownload { path: path.to_owned(), store: self.place.clone(), bytes, window }
     }
 
     fn silent(&self, what: String) -> RepositoryError {
@@ -141,12 +192,42 @@ impl Repository {
 
     /// Creates a file; returns `false` if there is one already.
     pub(crate) async fn create_file(&self, path: &str, bytes: Bytes) -> Result<bool, RepositoryError> {
-        let options = PutOptions::from(PutMode::Create);
-        match self.store.put_opts(&Path::from(path), PutPayload::from(bytes), options).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
-            Err(source) => Err(self.writing(path, source)),
+        if let Some(checked) = &self.creation {
+            checked.get_or_try_init(|| self.check_creation()).await?;
         }
+        for attempt in 0..CREATION_ATTEMPTS {
+            let Err(source) = self.put_new(path, bytes.clone()).await else { return Ok(true) };
+            if !matches!(source, object_store::Error::AlreadyExists { .. }) {
+                return Err(self.writing(path, source));
+            }
+            if self.creation.is_none() || self.has_file(path).await? {
+                return Ok(false);
+            }
+            // Somebody else is writing it (S3: 409), or was and failed.
+            if attempt + 1 == CREATION_ATTEMPTS {
+                return Err(self.writing(path, source));
+            }
+            tokio::time::sleep(CREATION_PAUSE * (attempt + 1)).await;
+        }
+        Ok(false)
+    }
+
+    async fn put_new(&self, path: &str, bytes: Bytes) -> Result<(), object_store::Error> {
+        let options = PutOptions::from(PutMode::Create);
+        self.store.put_opts(&Path::from(path), PutPayload::from(bytes), options).await.map(drop)
+    }
+
+    /// Checks that the store creates a file only where there is none. Some ignore that header, and let the last of
+    /// several writers win. The file that this is tried with stays, so it is created once.
+    async fn check_creation(&self) -> Result<(), RepositoryError> {
+        for _ in 0..2 {
+            match self.put_new(CREATION_PROBE, Bytes::from_static(b"{}\n")).await {
+                Ok(()) => {}
+                Err(object_store::Error::AlreadyExists { .. }) => return Ok(()),
+                Err(source) => return Err(self.writing(CREATION_PROBE, source)),
+            }
+        }
+        Err(RepositoryError::Unconditional { store: self.place.clone() })
     }
 
     /// Creates a file whose content nobody else writes. If the same content is there already, an earlier
@@ -224,6 +305,12 @@ impl Repository {
     }
 }
 
+/// Returns the path of what cannot be read, where a listing goes on without it.
+pub(crate) fn unreadable_path(error: &object_store::Error) -> Option<Path> {
+    let object_store::Error::Generic { source, .. } = error else { return None };
+    source.downcast_ref::<Unreadable>().map(|unreadable| unreadable.path.clone())
+}
+
 /// Refuses a name that cannot be a model's or an alias's.
 ///
 /// # Errors
@@ -284,9 +371,10 @@ fn local(folder: &FilePath) -> Result<Repository, RepositoryError> {
         let (location, problem) = (folder.display().to_string(), error.to_string());
         return Err(RepositoryError::Location { location, problem });
     }
-    // Flushed before its manifest is written, a file is whole after a crash if its manifest is there.
-    let store = LocalFileSystem::new_with_prefix(folder).map_err(|_| missing())?.with_fsync(true);
-    let root = folder.canonicalize().map_err(|_| missing())?;
+    // Links stay: they may be pointed elsewhere while the repository is open.
+    let root = std::path::absolute(folder).map_err(|_| missing())?;
+    let passed_over = Arc::<PassedOver>::default();
+    let store = Arc::new(LocalFolder::new(root.clone(), Arc::clone(&passed_over)));
     let place = root.display().to_string();
-    Ok(Repository { store: Arc::new(store), root: Some(root), place, timeout: Duration::MAX })
+    Ok(Repository { store, root: Some(root), place, timeout: Duration::MAX, passed_over, creation: None })
 }

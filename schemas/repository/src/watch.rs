@@ -42,7 +42,7 @@ pub struct Watch {
 /// The models of a repository at one time.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// The models by name; an error for a model with a pointer that cannot be read.
+    /// The models by name; an error for a model whose pointers cannot be listed.
     pub models: BTreeMap<String, Result<ModelSnapshot, RepositoryError>>,
 }
 
@@ -56,6 +56,8 @@ pub struct ModelSnapshot {
     pub aliases: BTreeMap<String, u64>,
     /// The version that the model is pinned to. It need not exist.
     pub pin: Option<u64>,
+    /// The pointers that cannot be read, each with the reason.
+    pub unreadable: BTreeMap<Pointer, String>,
 }
 
 /// The version that an engine should serve.
@@ -99,7 +101,7 @@ impl Watch {
         let inventories = self.repository.inventories().await?;
         let mut failed = self.read_entries(&inventories).await?;
         let models = inventories.into_iter().map(|(model, inventory)| {
-            let snapshot = inventory.and_then(|inventory| self.resolve(&model, &inventory, &mut failed));
+            let snapshot = inventory.map(|inventory| self.resolve(&model, &inventory, &mut failed));
             (model, snapshot)
         });
         Ok(Snapshot { models: models.collect() })
@@ -151,26 +153,39 @@ impl Watch {
         model: &str,
         inventory: &Inventory,
         failed: &mut BTreeMap<String, RepositoryError>,
-    ) -> Result<ModelSnapshot, RepositoryError> {
+    ) -> ModelSnapshot {
         let versions = inventory.published().map(|(version, files)| (version, files.stamp.clone()));
         let mut snapshot = ModelSnapshot { versions: versions.collect(), ..ModelSnapshot::default() };
         for (pointer, LastEntry { number, .. }) in inventory.pointers() {
             let path = pointer.entry_path(model, *number);
-            if let Some(error) = failed.remove(&path) {
-                return Err(error);
-            }
             let text = self.entries.get(&path).map(|(_, text)| text.as_slice());
-            let version = Entry::parse(&path, text.unwrap_or_default())?.version;
-            match pointer {
-                Pointer::Pin => snapshot.pin = version,
-                Pointer::Alias(alias) => snapshot.aliases.extend(version.map(|version| (alias, version))),
+            let entry = match failed.remove(&path) {
+                Some(error) => Err(error),
+                None => Entry::parse(&path, text.unwrap_or_default()),
+            };
+            match (entry, pointer) {
+                (Ok(entry), Pointer::Pin) => snapshot.pin = entry.version,
+                (Ok(entry), Pointer::Alias(alias)) => {
+                    snapshot.aliases.extend(entry.version.map(|version| (alias, version)));
+                }
+                (Err(error), pointer) => {
+                    snapshot.unreadable.insert(pointer, error.to_string());
+                }
             }
         }
-        Ok(snapshot)
+        snapshot
     }
 }
 
 impl ModelSnapshot {
+    /// Returns the reason why it is not known what engines that follow `alias` should serve: the pointer that
+    /// decides cannot be read.
+    pub fn problem(&self, alias: &str) -> Option<&str> {
+        let alias = Pointer::Alias(alias.to_owned());
+        let of_alias = self.unreadable.get(&alias).filter(|_| self.pin.is_none());
+        self.unreadable.get(&Pointer::Pin).or(of_alias).map(String::as_str)
+    }
+
     /// Returns the version for engines that follow `alias`: the pin's, else the alias's, else the highest;
     /// `None` if there is no version. If a pin or an alias names a version that does not exist, no other
     /// takes its place.

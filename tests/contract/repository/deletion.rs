@@ -84,8 +84,8 @@ async fn a_deletion_that_was_cut_short_ends(place: Place) {
     for deletion in place.repository.plan_gc("churn", 5).await.unwrap() {
         place.repository.apply_deletion(&deletion).await.unwrap();
     }
-    let files: Vec<String> = place.files().await.into_keys().collect();
-    assert_eq!(files, ["churn/1/deleted.json", "churn/2/deleted.json"]);
+    let files = place.files().await.into_keys().filter(|path| path.starts_with("churn/"));
+    assert_eq!(files.collect::<Vec<_>>(), ["churn/1/deleted.json", "churn/2/deleted.json"]);
 }
 
 async fn deletions_and_promotions_at_once_leave_no_alias_without_its_version(place: Place) {

@@ -45,8 +45,13 @@ async fn serve(artifact: Artifact) -> (Repository, String) {
             tokio::spawn(answer(connection, artifact, Arc::clone(&manifest)));
         }
     });
+    (at_endpoint(endpoint.clone()), endpoint)
+}
+
+/// Opens the repository `s3://bucket/models` of a store.
+pub fn at_endpoint(endpoint: String) -> Repository {
     let s3 = S3Config {
-        endpoint: Some(endpoint.clone()),
+        endpoint: Some(endpoint),
         region: Some("us-east-1".to_owned()),
         access_key_id: Some("key".into()),
         secret_access_key: Some("secret".into()),
@@ -55,7 +60,7 @@ async fn serve(artifact: Artifact) -> (Repository, String) {
         ..S3Config::default()
     };
     let location = "s3://bucket/models".to_owned();
-    (Repository::open(&RepositoryConfig { location, s3, timeout: TIMEOUT }).unwrap(), endpoint)
+    Repository::open(&RepositoryConfig { location, s3, timeout: TIMEOUT }).unwrap()
 }
 
 async fn answer(mut connection: TcpStream, artifact: Artifact, manifest: Arc<String>) {

@@ -31,22 +31,6 @@ async fn a_local_folder_that_has_gone_is_an_error_until_it_is_back() {
     assert_eq!(churn(&mut watch).await, before);
 }
 
-/// A link to itself cannot be walked, and ends the listing of whatever it lies in.
-#[cfg(unix)]
-#[tokio::test]
-async fn a_local_model_that_cannot_be_listed_hides_no_other() {
-    let folder = TempDir::new().unwrap();
-    let location = folder.path().display().to_string();
-    let config = RepositoryConfig { location, ..RepositoryConfig::default() };
-    let place = Place::new(Repository::create(&config).unwrap());
-    place.publish("churn").await;
-    place.publish("bank").await;
-    std::os::unix::fs::symlink(folder.path().join("bank"), folder.path().join("bank/1/round")).unwrap();
-    let mut snapshot = Watch::new(place.repository.clone()).snapshot().await.unwrap();
-    assert!(snapshot.models.remove("bank").unwrap().is_err());
-    assert!(snapshot.models.remove("churn").unwrap().unwrap().versions.contains_key(&1));
-}
-
 async fn a_snapshot_shows_what_there_is_now(place: Place) {
     let mut watch = Watch::new(place.repository.clone());
     assert!(watch.snapshot().await.unwrap().models.is_empty());
@@ -136,20 +120,28 @@ async fn one_bad_entry_blinds_one_model(place: Place) {
         place.publish(model).await;
     }
     place.put("bank/aliases/champion/00000000000000000001.json", "no JSON").await;
+    place.put("bank/pin/00000000000000000001.json", r#"{"version": null, "created": "", "id": ""}"#).await;
     place.put("shop/pin/00000000000000000001.json", &"x".repeat(100_000)).await;
     let mut watch = Watch::new(place.repository.clone());
     for _ in 0..2 {
         let mut snapshot = watch.snapshot().await.unwrap();
         assert_eq!(target(&snapshot.models.remove("churn").unwrap().unwrap()), 1);
         for (model, expected) in [("bank", "bank/aliases/champion"), ("shop", "100000 bytes")] {
-            let error = snapshot.models.remove(model).unwrap().unwrap_err();
-            assert!(error.to_string().contains(expected) && !error.is_transient(), "{error}");
+            let found = snapshot.models.remove(model).unwrap().unwrap();
+            assert!(found.problem(DEFAULT_ALIAS).unwrap().contains(expected), "{found:?}");
+            // Who follows another alias is not concerned, unless the pin is what cannot be read.
+            assert_eq!(found.problem("challenger").is_some(), model == "shop");
         }
     }
     place
         .put("bank/aliases/champion/00000000000000000002.json", r#"{"version": 1, "created": "", "id": ""}"#)
         .await;
-    assert!(watch.snapshot().await.unwrap().models["bank"].is_ok(), "a later entry holds");
+    let found = watch.snapshot().await.unwrap().models.remove("bank").unwrap().unwrap();
+    assert_eq!(found.problem(DEFAULT_ALIAS), None, "a later entry holds");
+    place.put("bank/aliases/champion/00000000000000000003.json", "no JSON").await;
+    place.put("bank/pin/00000000000000000002.json", r#"{"version": 1, "created": "", "id": ""}"#).await;
+    let found = watch.snapshot().await.unwrap().models.remove("bank").unwrap().unwrap();
+    assert_eq!((found.problem(DEFAULT_ALIAS), target(&found)), (None, 1), "the pin decides");
 }
 
 async fn a_store_that_fails_is_no_empty_store(place: Place) {

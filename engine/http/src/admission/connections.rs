@@ -23,8 +23,12 @@ const EVICTION_FRACTION: usize = 64;
 /// The time during which a new connection without a request is not treated as idle. Its first request may be
 /// in transit, and a busy machine may take that long to read it.
 pub const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
-/// The time without a byte of a body after which a connection that waits for it is treated as idle.
+/// The time after which a connection that waits for a body is treated as idle, unless [`UPLOAD_STEP_BYTES`] of it
+/// arrived.
 const UPLOAD_PAUSE: Duration = Duration::from_secs(1);
+/// The bytes of a body that count as progress. Single bytes would keep a connection's place for as long as a
+/// request may take.
+const UPLOAD_STEP_BYTES: usize = 1024;
 
 /// The connections of a listener.
 #[derive(Debug)]
@@ -200,7 +204,7 @@ impl ConnectionState {
     /// Counts a request whose body has not arrived whole, until the returned guard is dropped.
     pub fn upload_started(self: &Arc<Self>) -> Upload {
         self.uploads.fetch_add(1, Ordering::Relaxed);
-        Upload(Arc::clone(self))
+        Upload { connection: Arc::clone(self), new_bytes: 0 }
     }
 
     /// Returns since when nothing has happened on an idle connection, in milliseconds since `start`. `None` for
@@ -276,23 +280,32 @@ impl Drop for InFlight {
 
 /// A request whose body has not arrived whole.
 #[derive(Debug)]
-pub struct Upload(Arc<ConnectionState>);
+pub struct Upload {
+    connection: Arc<ConnectionState>,
+    /// The bytes that arrived since the last progress.
+    new_bytes: usize,
+}
 
 impl Upload {
-    /// Stores the time at which a part of the body arrived. Another one is due.
-    pub fn progressed(&self) {
-        self.0.last_upload_progress.store(milliseconds(self.0.start.elapsed()), Ordering::Relaxed);
+    /// Counts bytes of the body. More are due.
+    pub fn received(&mut self, bytes: usize) {
+        self.new_bytes = self.new_bytes.saturating_add(bytes);
+        if self.new_bytes >= UPLOAD_STEP_BYTES {
+            self.new_bytes = 0;
+            let ConnectionState { start, last_upload_progress, .. } = &*self.connection;
+            last_upload_progress.store(milliseconds(start.elapsed()), Ordering::Relaxed);
+        }
     }
 
     /// Returns whether the connection makes room for another one.
     pub fn is_evicted(&self) -> bool {
-        self.0.is_evicted()
+        self.connection.is_evicted()
     }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        self.0.uploads.fetch_sub(1, Ordering::Relaxed);
+        self.connection.uploads.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -384,20 +397,31 @@ mod tests {
         // Nothing of the second one's body has come for longest.
         let (connections, slots) = full(3).await;
         let in_flight: Vec<_> = slots.iter().map(|slot| slot.state.request_started()).collect();
-        let uploads: Vec<_> = slots.iter().map(|slot| slot.state.upload_started()).collect();
+        let mut uploads: Vec<_> = slots.iter().map(|slot| slot.state.upload_started()).collect();
         for index in [1, 0, 2] {
-            uploads[index].progressed();
+            uploads[index].received(UPLOAD_STEP_BYTES);
             tokio::time::advance(UPLOAD_PAUSE).await;
         }
         assert_eq!(evicted(&connections, slots).await, Some(1));
         drop((in_flight, uploads));
+
+        // Single bytes are no progress.
+        let (connections, slots) = full(1).await;
+        let _in_flight = slots[0].state.request_started();
+        let mut upload = slots[0].state.upload_started();
+        for _ in 0..20 {
+            upload.received(1);
+            tokio::time::advance(UPLOAD_PAUSE / 10).await;
+        }
+        assert_eq!(evicted(&connections, slots).await, Some(0));
+        drop(upload);
 
         // Each of these has a request that goes on: its body came whole, or a part of it came just now, or
         // another request on the connection is being answered.
         for case in 0..3 {
             let (connections, slots) = full(1).await;
             let _in_flight = slots[0].state.request_started();
-            let upload = slots[0].state.upload_started();
+            let mut upload = slots[0].state.upload_started();
             tokio::time::advance(UPLOAD_PAUSE * 2).await;
             let _kept = match case {
                 0 => {
@@ -405,7 +429,7 @@ mod tests {
                     None
                 }
                 1 => {
-                    upload.progressed();
+                    upload.received(UPLOAD_STEP_BYTES);
                     Some((upload, None))
                 }
                 _ => Some((upload, Some(slots[0].state.request_started()))),

@@ -23,6 +23,38 @@ const SINGLE: [HeaderName; 5] = [AUTHORIZATION, CONTENT_TYPE, CONTENT_ENCODING, 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
+/// The header fields that the checks read, by one pass over the head: most heads have few fields, and each look-up
+/// computes a hash.
+#[derive(Default)]
+struct Fields<'a> {
+    expect: Option<&'a HeaderValue>,
+    transfer_coding: Option<&'a HeaderValue>,
+    host: Option<&'a HeaderValue>,
+    origin: Option<&'a HeaderValue>,
+    fetch_site: Option<&'a HeaderValue>,
+    fetch_mode: Option<&'a HeaderValue>,
+}
+
+impl<'a> Fields<'a> {
+    /// Finds the first field of each name.
+    fn of(headers: &'a HeaderMap) -> Self {
+        let mut fields = Self::default();
+        for (name, value) in headers {
+            let field = match name {
+                name if name == HOST => &mut fields.host,
+                name if name == EXPECT => &mut fields.expect,
+                name if name == TRANSFER_ENCODING => &mut fields.transfer_coding,
+                name if name == ORIGIN => &mut fields.origin,
+                name if name == FETCH_SITE => &mut fields.fetch_site,
+                name if name == FETCH_MODE => &mut fields.fetch_mode,
+                _ => continue,
+            };
+            field.get_or_insert(value);
+        }
+        fields
+    }
+}
+
 /// Checks a request's head. `origins` are the origins whose pages may send requests.
 pub fn check(
     request: &Request,
@@ -44,18 +76,18 @@ pub fn check(
     {
         return Err(ApiError::DuplicateHeader { name: name.as_str().to_owned() });
     }
-    if headers.get(EXPECT).is_some_and(|expected| !expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-    {
+    let fields = Fields::of(headers);
+    if fields.expect.is_some_and(|expected| !expected.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
         return Err(ApiError::UnknownExpectation);
     }
     // Only a body without a declared length has a transfer coding.
     if request.body().size_hint().exact().is_none()
-        && headers.get(TRANSFER_ENCODING).is_some_and(|coding| !is_chunked(coding))
+        && fields.transfer_coding.is_some_and(|coding| !is_chunked(coding))
     {
         return Err(HeadError::UnknownTransferCoding.into());
     }
     let authority = request.uri().authority().map(|authority| authority.as_str());
-    let host = authority.or_else(|| text(headers, &HOST));
+    let host = authority.or_else(|| fields.host.map(text));
     match host {
         None if request.version() == Version::HTTP_11 => return Err(ApiError::NoHost),
         // HTTP/1.0 needs none, and no browser speaks it.
@@ -63,7 +95,7 @@ pub fn check(
         Some(host) if is_allowed(host, hosts) => {}
         Some(host) => return Err(ApiError::UnknownHost { host: host.to_owned() }),
     }
-    if is_cross_site(request, host, origins) { Err(ApiError::CrossSite) } else { Ok(()) }
+    if is_cross_site(request.method(), &fields, host, origins) { Err(ApiError::CrossSite) } else { Ok(()) }
 }
 
 /// Checks the size of an HTTP/2 head, as RFC 9113, section 6.5.2, defines it. HTTP/1.1 heads are bounded while they
@@ -87,9 +119,9 @@ fn is_chunked(coding: &HeaderValue) -> bool {
     coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+fn text(value: &HeaderValue) -> &str {
     // What is not ASCII is no host and no origin.
-    headers.get(name).map(|value| value.to_str().unwrap_or_default())
+    value.to_str().unwrap_or_default()
 }
 
 fn is_allowed(host: &str, hosts: &AllowedHosts) -> bool {
@@ -137,9 +169,8 @@ fn matches(pattern: &str, (name, port): (&str, Option<&str>)) -> bool {
 }
 
 /// Returns whether a browser sent the request for a page of another site.
-fn is_cross_site(request: &Request, host: Option<&str>, origins: &[String]) -> bool {
-    let headers = request.headers();
-    let (origin, site) = (text(headers, &ORIGIN), text(headers, &FETCH_SITE));
+fn is_cross_site(method: &Method, fields: &Fields<'_>, host: Option<&str>, origins: &[String]) -> bool {
+    let (origin, site) = (fields.origin.map(text), fields.fetch_site.map(text));
     if (origin.is_none() && site.is_none()) || matches!(site, Some("same-origin" | "none")) {
         return false;
     }
@@ -150,8 +181,8 @@ fn is_cross_site(request: &Request, host: Option<&str>, origins: &[String]) -> b
         Some(origin) => site == Some("cross-site") || !is_same_host(origin, host),
         // A link to a page of the engine is followed with `navigate`, and reads nothing for the other page.
         None => {
-            let navigates = text(headers, &FETCH_MODE) == Some("navigate");
-            let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
+            let navigates = fields.fetch_mode.map(text) == Some("navigate");
+            let is_safe = matches!(*method, Method::GET | Method::HEAD);
             site == Some("cross-site") && !(is_safe && navigates) && !is_listed("")
         }
     }

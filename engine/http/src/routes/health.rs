@@ -6,10 +6,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use onnward_telemetry::metrics::{self, Metrics, MetricsError, VersionDrift};
+use onnward_telemetry::metrics::{self, EngineState, Metrics, MetricsError, VersionDrift};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
+use crate::lifecycle::Phase;
 use crate::problem::ApiError;
 use crate::state::{Models, Observation, Operations};
 
@@ -38,8 +39,9 @@ pub async fn metrics(
     let turn = turn.map_err(|error| failed(error.to_string()))?;
     // Some metrics are computed or read from files, which must not block connections. The task owns the
     // permit, and continues if the client disconnects.
+    let phase = operations.lifecycle.phase();
     let work = move || {
-        let scraped = scrape(&models, &observation.metrics);
+        let scraped = scrape(&models, &observation.metrics, phase);
         drop(turn);
         scraped
     };
@@ -49,7 +51,12 @@ pub async fn metrics(
     Ok(([(CONTENT_TYPE, Metrics::content_type())], text).into_response())
 }
 
-fn scrape(models: &Models, metrics: &Metrics) -> Result<Vec<u8>, MetricsError> {
+fn scrape(models: &Models, metrics: &Metrics, phase: Phase) -> Result<Vec<u8>, MetricsError> {
+    metrics.engine(EngineState {
+        is_ready: models.readiness(phase).is_ok(),
+        missing_models: models.registry.missing_models().len(),
+        is_default_missing: models.registry.is_default_missing(),
+    });
     let loaded = models.registry.loaded_versions();
     let drift: Vec<VersionDrift<'_>> = loaded
         .iter()

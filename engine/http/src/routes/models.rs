@@ -68,6 +68,9 @@ struct Details<'a> {
     last_error: Option<&'a LoadFailure>,
     /// Whether the desired version is not served because of the last error.
     failing: bool,
+    /// The reason why a start of the engine would not serve what is served now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restart_problem: Option<&'a str>,
     #[serde(flatten)]
     model: Option<ServedInfo<'a>>,
 }
@@ -212,6 +215,7 @@ impl<'a> Details<'a> {
             aliases: &entry.aliases,
             last_error: entry.last_error.as_ref(),
             failing: entry.is_failing,
+            restart_problem: entry.restart_problem.as_deref(),
             model: entry.serving.as_ref().map(|serving| ServedInfo::of(&serving.model)),
         }
     }

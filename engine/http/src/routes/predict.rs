@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
-use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, Version};
 use axum::response::Response;
 use chrono::Utc;
 use onnward_records::capture::Prediction;
@@ -83,13 +83,15 @@ async fn predict(
     request: Request,
 ) -> Result<Response, ApiError> {
     let admitted = admit(admission, request).await?;
-    let (timeout, deadline) = (admitted.timeout, admitted.deadline);
+    let Admitted { version, timeout, deadline, .. } = admitted;
     let Parsed { rows, keys, facts, capture, permits } = parse(admission, records, &model, admitted).await?;
     let scored = score(&model, rows, timeout, deadline).await?;
     // The permits are held until these rows are scored. Otherwise more bodies would be read than the queue can
     // take.
     drop(permits);
-    let (response, first) = respond(&model, &facts, &scored)?;
+    let (mut response, first) = respond(&model, &facts, &scored)?;
+    // A response that is rejected leaves no record.
+    admission.reserve_response(&mut response, version)?;
     record(records, &model, Answered { first, shape: facts.shape, scored, keys, capture });
     Ok(response)
 }
@@ -98,18 +100,19 @@ async fn predict(
 struct Admitted {
     body: ReadBody,
     id: Option<RequestId>,
+    version: Version,
     timeout: Duration,
     deadline: time::Instant,
 }
 
 /// Checks a request's head and reads its body within the limits.
 async fn admit(admission: &Admission, request: Request) -> Result<Admitted, ApiError> {
-    let (Parts { headers, mut extensions, .. }, body) = request.into_parts();
+    let (Parts { headers, version, mut extensions, .. }, body) = request.into_parts();
     body::check_type(&headers)?;
     let timeout = body::request_timeout(&headers, admission.request_timeout)?;
     let deadline = time::Instant::now() + timeout;
     let body = body::read(admission, &headers, body, timeout, deadline).await?;
-    Ok(Admitted { body, id: extensions.remove(), timeout, deadline })
+    Ok(Admitted { body, id: extensions.remove(), version, timeout, deadline })
 }
 
 /// A request whose rows have been parsed.

@@ -174,8 +174,10 @@ impl HttpBody for TrackedBody {
             None => false,
         };
         // The clock is read only for a body that arrives in several parts.
-        if !incoming.is_end_stream() {
-            this.upload.progressed();
+        if let Some(Ok(frame)) = &frame
+            && !incoming.is_end_stream()
+        {
+            this.upload.received(frame.data_ref().map_or(0, Bytes::len));
         }
         Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)))
     }

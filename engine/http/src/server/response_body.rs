@@ -5,7 +5,9 @@
 //! nothing is taken ends its connection: soon, if the budget is scarce. Small responses of HTTP/1.1, of
 //! which a connection has one, are left to the timeout of writes.
 
+use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -28,6 +30,9 @@ const PIECE_BYTES: usize = 16 * 1024;
 pub struct PendingResponses {
     responses: Mutex<Vec<Weak<Progress>>>,
     added: Notify,
+    /// Whether a response was ever added. The connection's task sees it when it is polled next, as it is for the
+    /// response.
+    has_any: AtomicBool,
 }
 
 /// The progress of a response.
@@ -84,11 +89,14 @@ impl PendingResponses {
         responses.retain(|response| response.strong_count() > 0);
         responses.push(Arc::downgrade(&progress));
         self.added.notify_one();
+        self.has_any.store(true, Ordering::Relaxed);
         Body::new(FollowedBody { body, rest: Bytes::new(), progress })
     }
 
     /// Waits until nothing of a response has been taken for `limit`, or for less if memory is scarce.
     pub async fn stalled(&self, limit: Duration) {
+        // The connection is polled with each request, and most have no such response.
+        poll_fn(|_| if self.has_any.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }).await;
         loop {
             // A connection without such responses has no timer.
             self.added.notified().await;
@@ -167,18 +175,26 @@ impl FollowedBody {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use http_body_util::BodyExt;
     use tokio::sync::Semaphore;
+    use tokio::time::timeout;
 
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(30);
 
+    /// Waits as a connection's task does, which is polled for other reasons too.
+    async fn stalled(responses: Arc<PendingResponses>) {
+        let mut stalled = pin!(responses.stalled(LIMIT));
+        while timeout(CHECK_INTERVAL, stalled.as_mut()).await.is_err() {}
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_connection_stalls_when_a_response_is_not_taken_whatever_others_do() {
         let responses = Arc::new(PendingResponses::default());
-        let followed = Arc::clone(&responses);
-        let stalled = tokio::spawn(async move { followed.stalled(LIMIT).await });
+        let stalled = tokio::spawn(stalled(Arc::clone(&responses)));
         sleep(LIMIT * 4).await;
         assert!(!stalled.is_finished(), "nothing is pending");
 
@@ -229,8 +245,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_response_that_is_taken_or_dropped_in_time_stalls_nothing() {
         let responses = Arc::new(PendingResponses::default());
-        let followed = Arc::clone(&responses);
-        let stalled = tokio::spawn(async move { followed.stalled(LIMIT).await });
+        let stalled = tokio::spawn(stalled(Arc::clone(&responses)));
         for _ in 0..10 {
             let (taken, dropped) =
                 (responses.follow(Body::from("a"), None), responses.follow(Body::from("b"), None));

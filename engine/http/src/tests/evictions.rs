@@ -74,15 +74,15 @@ async fn half_a_head_makes_room_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_goes_on_coming_keeps_its_connection() {
     let (address, _server) = listen_with(&Engine::ready(), ONE, None).await;
-    let mut slow = connect(address, &half_sent("content-length: 100")).await;
+    let mut slow = connect(address, &half_sent("content-length: 100000")).await;
     for _ in 0..5 {
         sleep(Duration::from_millis(600)).await;
-        slow.write_all(b" ").await.unwrap();
+        slow.write_all(&[b' '; 1024]).await.unwrap();
     }
     let _goes_on = tokio::spawn(async move {
         loop {
             sleep(Duration::from_millis(600)).await;
-            slow.write_all(b" ").await.unwrap();
+            slow.write_all(&[b' '; 1024]).await.unwrap();
         }
     });
     let mut new_client = connect(address, &get("/health/live")).await;

@@ -6,7 +6,7 @@ use super::process::status_bytes;
 use super::protocol::{self, Open, OpenResponse, Opened, ScoreResponse};
 use crate::backend::load_backends;
 use crate::costs::LARGEST_BATCH_ROWS;
-use crate::verify::{LoadStep, ModelFile, VerifiedModel, Verifier, VerifyError};
+use crate::verify::{LoadStep, ModelFile, Progress, VerifiedModel, Verifier, VerifyError};
 
 /// Runs the one model that the first request describes, until the input ends. The process must have no other
 /// purpose: it bounds its own memory.
@@ -67,8 +67,8 @@ fn open(request: &Open, file: &[u8]) -> Result<(VerifiedModel, Opened), (LoadSte
         config: request.config.as_deref(),
     };
     let replays = std::cell::Cell::new(0);
-    let replayed = |_| replays.set(replays.get() + 1);
-    let mut model = verifier.verify_with(&request.name, &model_file, &replayed).map_err(failed)?;
+    let progress = Progress { replayed: &|_| replays.set(replays.get() + 1), ..Progress::default() };
+    let mut model = verifier.verify_with(&request.name, &model_file, &progress).map_err(failed)?;
     let example = model.description.example().map(|(row, probability)| (row.to_vec(), probability));
     if let Some((row, _)) = &example {
         let size = request.max_batch_rows.unwrap_or(LARGEST_BATCH_ROWS);

@@ -59,6 +59,9 @@ pub enum VerifyError {
     /// No backend is available.
     #[error("no backend is available")]
     NoBackend,
+    /// The model is not wanted any more.
+    #[error("its verification was cancelled")]
+    Cancelled,
 }
 
 fn joined(errors: &[BackendError]) -> String {

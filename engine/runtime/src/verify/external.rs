@@ -5,7 +5,7 @@ use onnward_onnx::ExternalModel;
 use onnward_schemas::GoldenValue;
 use thiserror::Error;
 
-use super::{ModelFile, VerifiedModel, Verifier, VerifyError, warm_up_sizes};
+use super::{ModelFile, Progress, VerifiedModel, Verifier, VerifyError, warm_up_sizes};
 use crate::backend::{Backend, BackendError, BackendKind, ExternalSession, Session, clamp_probability};
 use crate::costs::measure_costs;
 use crate::description::{Description, ExternalDescription, UNPROVEN};
@@ -62,12 +62,14 @@ pub(super) fn verify(
     mut model: ExternalModel,
     file: &ModelFile<'_>,
     mut memory: MemoryReservation,
+    progress: &Progress<'_>,
 ) -> Result<VerifiedModel, VerifyError> {
     let [opening, open] = super::graphs::open_bytes(file.bytes.len(), model.tree_nodes());
     memory.grow(memory.bytes().saturating_add(opening))?;
     let bytes = model.take_file();
     let mut errors = Vec::new();
     for backend in &verifier.backends {
+        progress.check()?;
         match ExternalSession::open(backend.as_ref(), &model, &bytes) {
             Ok(session) => {
                 let verified = verify_on(verifier, backend.as_ref(), &bytes, &model, session, memory, open)?;

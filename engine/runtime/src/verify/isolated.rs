@@ -2,7 +2,9 @@
 
 use onnward_onnx::MemoryDemand;
 
-use super::{Decoded, DecodedModel, ModelFile, Sessions, VerifiedModel, Verifier, VerifyError, external};
+use super::{
+    Decoded, DecodedModel, ModelFile, Progress, Sessions, VerifiedModel, Verifier, VerifyError, external,
+};
 use crate::costs::measure_costs;
 use crate::description::{Description, ExternalDescription};
 use crate::isolation::{PROGRAM_BYTES, Tested};
@@ -14,10 +16,10 @@ pub(super) fn verify(
     name: &str,
     decoded: Decoded,
     file: &ModelFile<'_>,
-    replayed: &dyn Fn(bool),
+    progress: &Progress<'_>,
 ) -> Result<VerifiedModel, VerifyError> {
     let Decoded { model, mut memory, demand, tested } = decoded;
-    let Some(tested) = tested else { return verifier.verify_here(name, model, file, memory, replayed) };
+    let Some(tested) = tested else { return verifier.verify_here(name, model, file, memory, progress) };
     if let MemoryDemand::DependsOnValues { operator } = demand {
         tracing::warn!(
             model = name,
@@ -25,7 +27,7 @@ pub(super) fn verify(
             max_bytes = tested.memory.bytes(),
             "the model is scored in a process of its own, since the size of a value depends on the rows"
         );
-        return serve(name, model, file, tested, replayed);
+        return serve(name, model, file, tested, progress);
     }
     let (backend, comparison) = (tested.opened.backend, tested.opened.comparison);
     let taken = tested.opened.peak_bytes.saturating_sub(PROGRAM_BYTES);
@@ -34,7 +36,7 @@ pub(super) fn verify(
     // Another backend may take anything.
     let mut here = verifier.clone();
     here.backends.retain(|known| known.kind() == backend);
-    let mut verified = here.verify_here(name, model, file, memory, replayed)?;
+    let mut verified = here.verify_here(name, model, file, memory, progress)?;
     verified.comparison = comparison;
     // The buffers for a large batch stay.
     let most = verified.memory.bytes().max(taken.saturating_mul(verifier.sessions as u64));
@@ -48,10 +50,10 @@ fn serve(
     model: DecodedModel,
     file: &ModelFile<'_>,
     tested: Tested,
-    replayed: &dyn Fn(bool),
+    progress: &Progress<'_>,
 ) -> Result<VerifiedModel, VerifyError> {
     let opened = tested.opened.clone();
-    (0..opened.replays).for_each(|_| replayed(true));
+    (0..opened.replays).for_each(|_| (progress.replayed)(true));
     let description = match model {
         DecodedModel::Artifact(artifact) => Description::Artifact(Box::new(artifact.into_metadata())),
         DecodedModel::External(model) => {

@@ -51,6 +51,7 @@ impl VerifyError {
                 IsolationError::Failed { step, .. } => *step,
             },
             Self::NoBackend => LoadStep::NoBackend,
+            Self::Cancelled => LoadStep::Open,
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct ModelEntry {
     pub last_error: Option<LoadFailure>,
     /// Whether the desired version is not served because of the last failure.
     pub is_failing: bool,
+    /// The reason why a start of the engine would not serve what is served now.
+    pub restart_problem: Option<String>,
 }
 
 /// A version that is being loaded.
@@ -136,6 +138,8 @@ impl ModelEntry {
         ModelState {
             name: name.to_owned(),
             desired: self.desired.as_ref().map(|target| target.version),
+            is_failing: self.is_failing,
+            is_restart_at_risk: self.restart_problem.is_some(),
             serving: serving.map(|model| model.version),
             queue: loaded().map(|model| model.batcher.queue_state()).reduce(QueueState::join),
             evaluations: loaded().filter_map(evaluation).collect(),

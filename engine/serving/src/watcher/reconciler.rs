@@ -4,10 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use onnward_repository::{
-    CacheRecord, DecidedBy, FetchedModel, ModelSnapshot, OpeningRecord, RepositoryError, Stamp, Subject,
-    Target,
+    CacheRecord, DecidedBy, FetchedModel, ModelSnapshot, OpeningRecord, Pointer, RepositoryError, Stamp,
+    Subject, Target,
 };
-use onnward_runtime::verify::Decoded;
 use onnward_telemetry::metrics::{LoadedVersion, SwapOutcome};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
@@ -23,6 +22,8 @@ use crate::registry::{LoadFailure, Loading, ModelEntry, Serving, ServingModel};
 const MAX_LOWER_VERSIONS: usize = 3;
 /// The size of a file from which it is noted that it is being opened. The memory of a smaller one is small.
 const LARGE_BYTES: usize = 1 << 20;
+/// The time after which a load of another version than the target is not waited for any more.
+const LONG_LOAD: Duration = Duration::from_secs(5);
 /// How often a version may end the process while it is opened.
 const MAX_OPENINGS: u32 = 2;
 
@@ -37,12 +38,27 @@ pub struct DesiredState {
     pub observation: Observation,
 }
 
-/// Reconciles one model with each desired state in turn and publishes the observed generation.
+/// The observations that a model's task has acted on: the numbers of the latest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Generations {
+    /// The observation whose target is served, or has failed.
+    pub target: u64,
+    /// The observation whose other versions are loaded too, or have failed.
+    pub all: u64,
+}
+
+impl Generations {
+    fn reach(&mut self, target: u64, all: u64) {
+        *self = Self { target: self.target.max(target), all: self.all.max(all) };
+    }
+}
+
+/// Reconciles one model with each desired state in turn and publishes the generations.
 pub async fn run(
     context: Arc<WatcherContext>,
     name: String,
     mut desired: Desired,
-    observed_generation: watch::Sender<u64>,
+    generations: watch::Sender<Generations>,
 ) {
     let mut reconciler = ModelReconciler {
         context,
@@ -50,12 +66,16 @@ pub async fn run(
         failures: Failures::default(),
         stamps: BTreeMap::new(),
         cache_records: BTreeMap::new(),
+        changed: BTreeMap::new(),
+        unreadable: BTreeMap::new(),
+        lacks_alias: AtomicBool::new(false),
+        generations,
     };
     loop {
         let state = desired.borrow_and_update().clone();
         let generation = state.generation;
         reconciler.reconcile(state, &desired).await;
-        observed_generation.send_replace(generation);
+        reconciler.generations.send_modify(|generations| generations.reach(generation, generation));
         if desired.changed().await.is_err() {
             return;
         }
@@ -71,6 +91,19 @@ struct ModelReconciler {
     stamps: BTreeMap<u64, Stamp>,
     /// The cache records of the loaded versions. One is saved while its version serves.
     cache_records: BTreeMap<u64, CacheRecord>,
+    /// The loaded versions whose files are not what is loaded, each with the reason.
+    changed: BTreeMap<u64, String>,
+    /// The pointers that were reported to be unreadable, each with the reason.
+    unreadable: BTreeMap<Pointer, String>,
+    /// Whether it was reported that the model lacks the alias that is followed.
+    lacks_alias: AtomicBool,
+    generations: watch::Sender<Generations>,
+}
+
+/// A load that is under way.
+struct Load {
+    version: u64,
+    begun: Instant,
 }
 
 /// The source of a version's files.
@@ -99,7 +132,9 @@ impl ModelReconciler {
             self.end_opening().await;
         }
         match state.observation {
-            Observation::Present(snapshot) => self.reconcile_versions(&snapshot, desired).await,
+            Observation::Present(snapshot) => {
+                self.reconcile_versions(&snapshot, state.generation, desired).await;
+            }
             Observation::LastKnownGood(record) => self.reconcile_cached(&record, desired).await,
             Observation::Unreadable(reason) => {
                 // The desired version is unknown, so the serving one cannot be it.
@@ -112,15 +147,11 @@ impl ModelReconciler {
         self.update_metrics();
     }
 
-    async fn reconcile_versions(&mut self, snapshot: &ModelSnapshot, desired: &Desired) {
+    async fn reconcile_versions(&mut self, snapshot: &ModelSnapshot, generation: u64, desired: &Desired) {
         let context = Arc::clone(&self.context);
-        let target = snapshot.target(&context.alias);
-        context.registry.change(&self.name, |entry| {
-            entry.aliases.clone_from(&snapshot.aliases);
-            entry.desired.clone_from(&target);
-        });
         let source = Source::Repository(snapshot);
-        match target {
+        self.report_unreadable(snapshot);
+        match self.observe(snapshot) {
             Some(target) => {
                 if self.was_opening(target.version).await {
                     // It may have ended the process, so what was served before comes first.
@@ -129,20 +160,102 @@ impl ModelReconciler {
                 self.ensure_serving(&target, source, desired).await;
                 self.serve_another(&target, snapshot, desired).await;
             }
-            None => self.report_no_version(),
+            None => self.report_no_version(snapshot),
         }
-        self.check_changed_files(snapshot).await;
-        let retained = retained_versions(&self.entry(), snapshot, context.loaded_versions);
-        for version in versions_to_load(&self.entry(), &retained) {
+        self.generations.send_modify(|generations| generations.reach(generation, 0));
+        self.check_changed_files(snapshot, desired).await;
+        for version in versions_to_load(&self.entry(), &self.retained(snapshot)) {
+            // The next observation may have another target.
+            if desired.has_changed().unwrap_or(false) {
+                return;
+            }
             if self.failures.may_retry(version, source.stamp(version)) {
                 self.load(version, source, Wanted { desired, version }).await;
             }
         }
-        let retained = retained_versions(&self.entry(), snapshot, context.loaded_versions);
-        context.registry.retain(&self.name, &retained.into_iter().collect());
+        if desired.has_changed().unwrap_or(false) {
+            return;
+        }
+        context.registry.retain(&self.name, &self.retained(snapshot).into_iter().collect());
         let entry = self.entry();
         self.stamps.retain(|version, _| entry.version(*version).is_some());
         self.cache_records.retain(|version, _| entry.version(*version).is_some());
+        self.changed.retain(|version, _| entry.version(*version).is_some());
+        self.report_restart(snapshot);
+    }
+
+    /// Reports pointers that decide on nothing here and cannot be read, once each.
+    fn report_unreadable(&mut self, snapshot: &ModelSnapshot) {
+        for (pointer, reason) in &snapshot.unreadable {
+            if self.unreadable.get(pointer) != Some(reason) {
+                tracing::warn!(model = self.name, %pointer, reason, "a pointer cannot be read");
+            }
+        }
+        self.unreadable.clone_from(&snapshot.unreadable);
+    }
+
+    /// Reports once if other aliases are set, but not the one that is followed: its name may be misspelt.
+    fn report_alias(&self, snapshot: &ModelSnapshot, target: Option<&Target>) {
+        let lacks_alias = !snapshot.aliases.is_empty()
+            && !snapshot.aliases.contains_key(&self.context.alias)
+            && target.is_none_or(|target| target.decided_by == DecidedBy::HighestVersion);
+        if lacks_alias && !self.lacks_alias.swap(true, Ordering::Relaxed) {
+            let aliases = snapshot.aliases.keys().cloned().collect::<Vec<_>>().join(", ");
+            tracing::warn!(
+                model = self.name,
+                alias = self.context.alias,
+                aliases,
+                "the model has aliases, but not the one that this engine follows"
+            );
+        } else if !lacks_alias {
+            self.lacks_alias.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Shows, and logs once, why a start would not serve what is served now.
+    fn report_restart(&self, snapshot: &ModelSnapshot) {
+        let entry = self.entry();
+        let problem = entry.serving.as_ref().and_then(|serving| {
+            let version = serving.model.version;
+            if !snapshot.versions.contains_key(&version) {
+                return Some(format!("version {version} is served, and is no longer in the repository"));
+            }
+            let changed = self.changed.get(&version);
+            changed.map(|reason| format!("the files of version {version} are not what is served: {reason}"))
+        });
+        if entry.restart_problem == problem {
+            return;
+        }
+        if let Some(problem) = &problem {
+            tracing::error!(
+                model = self.name,
+                problem,
+                "a start of the engine would not serve what is served now"
+            );
+        }
+        self.context.registry.change(&self.name, |entry| entry.restart_problem = problem);
+    }
+
+    fn retained(&self, snapshot: &ModelSnapshot) -> Vec<u64> {
+        retained_versions(&self.entry(), snapshot, self.context.loaded_versions)
+    }
+
+    /// Shows what was observed, and serves the target if it is loaded. Returns the target.
+    fn observe(&self, snapshot: &ModelSnapshot) -> Option<Target> {
+        let target = self.context.target(snapshot);
+        self.report_alias(snapshot, target.as_ref());
+        self.context.registry.change(&self.name, |entry| {
+            entry.aliases.clone_from(&snapshot.aliases);
+            entry.desired.clone_from(&target);
+        });
+        if let Some(target) = target.as_ref().filter(|target| self.is_loaded(target.version)) {
+            self.activate(target, Duration::ZERO);
+        }
+        target
+    }
+
+    fn is_loaded(&self, version: u64) -> bool {
+        self.entry().version(version).is_some()
     }
 
     /// Serves the version that was served last. Nothing is known of any other version while the store is
@@ -170,7 +283,7 @@ impl ModelReconciler {
     async fn ensure_serving(&mut self, target: &Target, source: Source<'_>, desired: &Desired) {
         let version = target.version;
         let start = Instant::now();
-        if self.entry().version(version).is_none() {
+        if !self.is_loaded(version) {
             if !self.failures.may_retry(version, source.stamp(version)) {
                 return self.repeat_failure(version);
             }
@@ -178,36 +291,59 @@ impl ModelReconciler {
                 return;
             }
         }
-        self.activate(target, start.elapsed());
+        // Another may have become the target meanwhile.
+        if let Some(target) = self.entry().desired.as_ref().filter(|target| target.version == version) {
+            self.activate(target, start.elapsed());
+        }
     }
 
     /// Serves another version while the target cannot be and nothing is served, as after a start: the version
-    /// that was served last, or, where the highest version is the target, one of those below.
+    /// that was served last, if need be from the cache, or, where the highest version is the target, one of those
+    /// below.
     async fn serve_another(&mut self, target: &Target, snapshot: &ModelSnapshot, desired: &Desired) {
+        if self.entry().serving.is_some() {
+            return;
+        }
         let last = self.context.last_known_good.lock().await.models.get(&self.name).cloned();
-        let last = last.map(|record| Target { version: record.version, decided_by: record.decided_by });
+        let served_last = last.as_ref().map(|record| {
+            let served = Target { version: record.version, decided_by: record.decided_by.clone() };
+            let is_other =
+                record.version != target.version && snapshot.versions.contains_key(&record.version);
+            let source = if is_other { Source::Repository(snapshot) } else { Source::Cache(record) };
+            (served, source)
+        });
         let below = snapshot.versions.range(..target.version).rev().take(MAX_LOWER_VERSIONS);
         let below = below.map(|(version, _)| Target { version: *version, ..target.clone() });
         let is_highest = target.decided_by == DecidedBy::HighestVersion;
-        for other in last.into_iter().chain(below.filter(|_| is_highest)) {
-            let (entry, version) = (self.entry(), other.version);
-            let stamp = snapshot.versions.get(&version);
-            if entry.serving.is_some() {
-                return;
-            }
-            if version == target.version || stamp.is_none() || !self.failures.may_retry(version, stamp) {
+        let below = below.filter(|_| is_highest).map(|other| (other, Source::Repository(snapshot)));
+        for (other, source) in served_last.into_iter().chain(below) {
+            let version = other.version;
+            let is_possible = match source {
+                Source::Repository(_) => self.failures.may_retry(version, source.stamp(version)),
+                Source::Cache(record) => self.context.fetcher.fetch_cached(&self.name, record).await.is_ok(),
+            };
+            if self.entry().serving.is_some() || !is_possible {
                 continue;
             }
+            let failure = self.failures.last(target.version).cloned();
             let start = Instant::now();
             let wanted = Wanted { desired, version: target.version };
-            if self.load(version, Source::Repository(snapshot), wanted).await {
-                tracing::warn!(
-                    model = self.name,
-                    version,
-                    desired = target.version,
-                    "the desired version is not served yet: serving another one"
-                );
-                self.activate(&other, start.elapsed());
+            if !self.load(version, source, wanted).await || self.entry().serving.is_some() {
+                continue;
+            }
+            let from_cache = matches!(source, Source::Cache(_));
+            tracing::warn!(
+                model = self.name,
+                version,
+                desired = target.version,
+                from_cache,
+                "the desired version is not served yet: serving what was served before"
+            );
+            self.activate(&other, start.elapsed());
+            if version == target.version {
+                let reason = failure.map(|failure| failure.reason).unwrap_or_default();
+                self.changed.insert(version, reason);
+            } else {
                 self.repeat_failure(target.version);
             }
         }
@@ -279,14 +415,19 @@ impl ModelReconciler {
         metrics.swapped(&self.name, SwapOutcome::Swapped, rule(&target.decided_by));
     }
 
-    /// Fetches, verifies and warms up a version, and adds it to the registry. Returns `false` on failure.
+    /// Fetches, verifies and warms up a version, and adds it to the registry. Returns `false` on failure. Meanwhile,
+    /// what is observed is shown, and a target that is loaded is served.
     async fn load(&mut self, version: u64, source: Source<'_>, wanted: Wanted<'_>) -> bool {
         let context = Arc::clone(&self.context);
         let stamp = source.stamp(version);
         let set_loading = |loading| context.registry.change(&self.name, |entry| entry.loading = loading);
         set_loading(Some(Loading::now(version)));
         let start = Instant::now();
-        let loaded = self.fetch_and_verify(version, source, wanted).await;
+        let load = Load { version, begun: start };
+        let loaded = tokio::select! {
+            loaded = self.fetch_and_verify(version, source) => loaded,
+            () = self.superseded(&load, wanted) => Err(VersionError::Superseded),
+        };
         set_loading(None);
         match loaded {
             Ok((model, record)) => {
@@ -300,6 +441,7 @@ impl ModelReconciler {
                 true
             }
             Err(VersionError::Superseded) => {
+                self.end_opening().await;
                 tracing::info!(
                     model = self.name,
                     version,
@@ -321,34 +463,86 @@ impl ModelReconciler {
         &self,
         version: u64,
         source: Source<'_>,
-        wanted: Wanted<'_>,
     ) -> Result<(ServingModel, CacheRecord), VersionError> {
         let context = &self.context;
-        let fetch = async {
-            match source {
-                Source::Repository(_) => context.fetcher.fetch(&self.name, version).await,
-                Source::Cache(record) => context.fetcher.fetch_cached(&self.name, record).await,
-            }
-        };
-        let fetched = tokio::select! {
-            fetched = fetch => fetched?,
-            () = wanted.superseded(&context.alias) => return Err(VersionError::Superseded),
+        let fetched = match source {
+            Source::Repository(_) => context.fetcher.fetch(&self.name, version).await?,
+            Source::Cache(record) => context.fetcher.fetch_cached(&self.name, record).await?,
         };
         let record = CacheRecord::new(Target { version, decided_by: DecidedBy::HighestVersion }, &fetched);
         let is_large = fetched.bytes.len() >= LARGE_BYTES;
         if is_large {
             self.begin_opening(version).await?;
         }
-        let verified = verify(context, &self.name, version, fetched, wanted).await;
+        let verified = verify(context, &self.name, version, fetched).await;
         if is_large {
             self.end_opening().await;
         }
         Ok((verified?, record))
     }
 
+    /// Completes once the desired state no longer needs a load, or needs another version first. Until then,
+    /// acts on what is observed as far as no load is needed.
+    async fn superseded(&self, loading: &Load, Wanted { desired, version }: Wanted<'_>) {
+        // A clone of the receiver, so that the task still sees the changes.
+        let mut desired = desired.clone();
+        loop {
+            let state = desired.borrow_and_update().clone();
+            let is_obsolete = match &state.observation {
+                Observation::Present(snapshot) => {
+                    let target = self.observe(snapshot);
+                    self.save_last_known_good().await;
+                    self.update_metrics();
+                    self.publish_generations(snapshot, &state, loading);
+                    let is_first = |target: &Target| {
+                        let stamp = snapshot.versions.get(&target.version);
+                        // While nothing is served, whatever loads comes first.
+                        self.entry().serving.is_some()
+                            && !self.is_loaded(target.version)
+                            && self.failures.may_retry(target.version, stamp)
+                    };
+                    match target {
+                        Some(target) if target.version == version => false,
+                        Some(target) if is_first(&target) => true,
+                        _ => !snapshot.aliases.values().any(|named| *named == version),
+                    }
+                }
+                Observation::LastKnownGood(record) => record.version != version,
+                Observation::Unreadable(_) => false,
+                Observation::Gone => true,
+            };
+            if is_obsolete {
+                return;
+            }
+            if desired.changed().await.is_err() {
+                // The watcher has ended, so the desired state cannot change.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Publishes the generation of a state that needs nothing but the version that has been loading for long: whoever
+    /// waits for it does not wait for that version.
+    fn publish_generations(&self, snapshot: &ModelSnapshot, state: &DesiredState, loading: &Load) {
+        let is_served = |target: Target| {
+            self.entry().serving.as_ref().is_some_and(|serving| serving.model.version == target.version)
+        };
+        if !self.context.target(snapshot).is_some_and(is_served) {
+            return;
+        }
+        let has_failed =
+            |version| !state.retry && !self.failures.may_retry(version, snapshot.versions.get(&version));
+        let others = versions_to_load(&self.entry(), &self.retained(snapshot));
+        let needs_no_other =
+            others.into_iter().all(|version| version == loading.version || has_failed(version));
+        let is_long = loading.begun.elapsed() >= LONG_LOAD;
+        let all = if needs_no_other && is_long { state.generation } else { 0 };
+        self.generations.send_modify(|generations| generations.reach(state.generation, all));
+    }
+
     /// Checks loaded versions whose files have changed. Versions are immutable, so a changed one is reported
     /// and the loaded one stays.
-    async fn check_changed_files(&mut self, snapshot: &ModelSnapshot) {
+    async fn check_changed_files(&mut self, snapshot: &ModelSnapshot, desired: &Desired) {
         let entry = self.entry();
         for version in entry.loaded_versions() {
             let Some(stamp) = snapshot.versions.get(&version) else { continue };
@@ -359,14 +553,22 @@ impl ModelReconciler {
             let Some(model) = entry.version(version).filter(|_| known != stamp) else { continue };
             // A changed file may be as large as the one that a load reads.
             let Ok(_permit) = self.context.load_permits.acquire().await else { return };
-            let reason = match self.context.fetcher.fetch_from_store(&self.name, version).await {
+            let mut newer = desired.clone();
+            let fetched = tokio::select! {
+                fetched = self.context.fetcher.fetch_from_store(&self.name, version) => fetched,
+                // A change of the target comes first.
+                _ = newer.changed() => return,
+            };
+            let reason = match fetched {
                 Ok(fetched) if fetched.manifest.sha256 == model.sha256 => None,
                 Ok(_) => Some("it holds a different model".to_owned()),
                 Err(error) if error.is_transient() => continue,
                 Err(error) => Some(error.to_string()),
             };
             self.stamps.insert(version, stamp.clone());
+            self.changed.remove(&version);
             if let Some(reason) = reason {
+                self.changed.insert(version, reason.clone());
                 let reason = format!(
                     "the files of version {version} changed after it was loaded ({reason}). Versions are \
                      written once: the loaded one stays until a restart, so publish a new version"
@@ -381,8 +583,17 @@ impl ModelReconciler {
     }
 
     /// Marks the model as having no version. This is not a failure while none is served.
-    fn report_no_version(&self) {
-        let reason = RepositoryError::NoVersion.to_string();
+    fn report_no_version(&self, snapshot: &ModelSnapshot) {
+        let reason = if snapshot.versions.is_empty() {
+            RepositoryError::NoVersion.to_string()
+        } else {
+            let WatcherContext { alias, .. } = self.context.as_ref();
+            format!(
+                "the alias {alias} is not set, and required_alias is: promote a version with `onnward-exporter promote \
+                 {} VERSION --alias {alias}`",
+                self.name
+            )
+        };
         let entry = self.entry();
         if entry.serving.is_some() {
             return self.fail_if_new(None, "repository", reason);
@@ -480,7 +691,6 @@ async fn verify(
     name: &str,
     version: u64,
     fetched: FetchedModel,
-    wanted: Wanted<'_>,
 ) -> Result<ServingModel, VersionError> {
     if !context.keys.is_empty() {
         let FetchedModel { manifest_text, config, signatures, .. } = &fetched;
@@ -493,72 +703,72 @@ async fn verify(
         })?;
     }
     let manifest = fetched.manifest.clone();
-    let work = LoadWork { context, name, fetched: Arc::new(fetched) };
-    let begun = work.run(&context.load_permits, |loader, name, fetched| loader.begin(name, fetched)).await?;
+    let work = LoadWork { context, name, fetched: Arc::new(fetched), cancelled: Arc::default() };
+    let begun = work.run(&context.load_permits, Loader::begin).await?;
     let verified = match begun {
         Verification::Done(verified) => *verified,
-        Verification::NeedsIsolatedTest(decoded) => {
+        Verification::NeedsIsolatedTest(mut decoded) => {
             let set_isolated = |is_isolated| {
                 context.registry.change(name, |entry| {
                     entry.loading.iter_mut().for_each(|loading| loading.is_isolated = is_isolated);
                 });
             };
             set_isolated(true);
-            let tested = test_isolated(&work, decoded, wanted).await;
+            let test = move |loader: &Loader, name: &str, fetched: &FetchedModel, cancelled: &AtomicBool| {
+                loader.test_isolated(name, fetched, &mut decoded, cancelled)?;
+                Ok(decoded)
+            };
+            let tested = work.run(&context.isolation_permits, test).await;
             set_isolated(false);
             let tested = tested?;
-            let finish = move |loader: &Loader, name: &str, fetched: &FetchedModel| {
-                loader.finish(name, fetched, *tested)
-            };
+            let finish =
+                move |loader: &Loader, name: &str, fetched: &FetchedModel, cancelled: &AtomicBool| {
+                    loader.finish(name, fetched, *tested, cancelled)
+                };
             work.run(&context.load_permits, finish).await?
         }
     };
     Ok(context.loader.start(name, version, &manifest, verified)?)
 }
 
-/// Tests a version in a process of its own, unless another is desired meanwhile.
-async fn test_isolated(
-    work: &LoadWork<'_>,
-    mut decoded: Box<Decoded>,
-    wanted: Wanted<'_>,
-) -> Result<Box<Decoded>, VersionError> {
-    let cancelled = Arc::new(AtomicBool::new(false));
-    let is_cancelled = Arc::clone(&cancelled);
-    let tested = work.run(&work.context.isolation_permits, move |loader, name, fetched| {
-        loader.test_isolated(name, fetched, &mut decoded, &is_cancelled)?;
-        Ok(decoded)
-    });
-    tokio::select! {
-        tested = tested => tested,
-        () = wanted.superseded(&work.context.alias) => {
-            cancelled.store(true, Ordering::Relaxed);
-            Err(VersionError::Superseded)
-        }
-    }
-}
-
-/// A load, part by part.
+/// A load, part by part. It is cancelled when dropped.
 struct LoadWork<'a> {
     context: &'a WatcherContext,
     name: &'a str,
     fetched: Arc<FetchedModel>,
+    cancelled: Arc<AtomicBool>,
 }
 
 impl LoadWork<'_> {
     /// Runs a part in the background, once there is a permit, and for a limited time. A thread cannot be
-    /// ended: after the timeout it goes on, and no other model waits for it.
+    /// ended: after the timeout it goes on, and no other model waits for it. One that is cancelled ends at its next
+    /// check, and keeps the permit until then.
     async fn run<T: Send + 'static>(
         &self,
-        permits: &Semaphore,
-        part: impl FnOnce(&Loader, &str, &FetchedModel) -> Result<T, LoadError> + Send + 'static,
+        permits: &Arc<Semaphore>,
+        part: impl FnOnce(&Loader, &str, &FetchedModel, &AtomicBool) -> Result<T, LoadError> + Send + 'static,
     ) -> Result<T, VersionError> {
-        let Ok(_permit) = permits.acquire().await else { return Err(VersionError::Superseded) };
+        let Ok(permit) = Arc::clone(permits).acquire_owned().await else {
+            return Err(VersionError::Superseded);
+        };
         let timeout = self.context.load_timeout;
-        let (loader, name, fetched) =
-            (self.context.loader.clone(), self.name.to_owned(), Arc::clone(&self.fetched));
-        let done = in_background(move || part(&loader, &name, &fetched));
-        let done = tokio::time::timeout(timeout, done).await.map_err(|_| LoadError::Timeout(timeout))?;
+        let (loader, name) = (self.context.loader.clone(), self.name.to_owned());
+        let (fetched, cancelled) = (Arc::clone(&self.fetched), Arc::clone(&self.cancelled));
+        // A task of its own, which outlives a load that is cancelled.
+        let done = tokio::spawn(async move {
+            let done = in_background(move || part(&loader, &name, &fetched, &cancelled));
+            let done = tokio::time::timeout(timeout, done).await;
+            drop(permit);
+            done
+        });
+        let done = done.await.map_err(|_| LoadError::Panicked)?.map_err(|_| LoadError::Timeout(timeout))?;
         Ok(done.map_err(LoadError::from)?.ok_or(LoadError::Panicked)??)
+    }
+}
+
+impl Drop for LoadWork<'_> {
+    fn drop(&mut self) {
+        self.cancelled.store(true, Ordering::Relaxed);
     }
 }
 
@@ -567,27 +777,6 @@ impl LoadWork<'_> {
 struct Wanted<'a> {
     desired: &'a Desired,
     version: u64,
-}
-
-impl Wanted<'_> {
-    /// Completes once the desired state no longer needs the version.
-    async fn superseded(self, alias: &str) {
-        let version = self.version;
-        let is_obsolete = |state: &DesiredState| match &state.observation {
-            Observation::Present(snapshot) => {
-                let is_target = snapshot.target(alias).is_some_and(|target| target.version == version);
-                !is_target && !snapshot.aliases.values().any(|named| *named == version)
-            }
-            Observation::LastKnownGood(record) => record.version != version,
-            Observation::Unreadable(_) => false,
-            Observation::Gone => true,
-        };
-        // A clone of the receiver, so that the task still sees the change.
-        if self.desired.clone().wait_for(is_obsolete).await.is_err() {
-            // The watcher has ended, so the desired state cannot change.
-            std::future::pending::<()>().await;
-        }
-    }
 }
 
 impl From<RepositoryError> for VersionError {

@@ -59,14 +59,16 @@ impl Watched {
             keys: TrustedKeys::default(),
             last_known_good: Mutex::default(),
             alias: "champion".to_owned(),
+            required_alias: false,
+            names: NamePatterns::default(),
             loaded_versions,
             config: WatchConfig { interval: INTERVAL, max_backoff: 4 * INTERVAL },
             loader,
             registry: Arc::clone(&registry),
             metrics: Arc::clone(&metrics),
             load_timeout: LOAD_TIMEOUT,
-            load_permits: Semaphore::new(1),
-            isolation_permits: Semaphore::new(1),
+            load_permits: Arc::new(Semaphore::new(1)),
+            isolation_permits: Arc::new(Semaphore::new(1)),
         };
         let context = Arc::new(context);
         tokio::spawn(watch(Arc::clone(&context), requests));
@@ -505,4 +507,90 @@ async fn a_start_without_the_store_serves_the_version_that_was_served_last_whate
             served = watched.serving().or(served);
         }
     }
+}
+
+/// A load that does not end: whoever holds the permit keeps every load waiting.
+async fn stuck(watched: &Watched) -> tokio::sync::OwnedSemaphorePermit {
+    Arc::clone(&watched.context.load_permits).acquire_owned().await.unwrap()
+}
+
+fn challenger() -> Pointer {
+    Pointer::Alias("challenger".to_owned())
+}
+
+fn loading(watched: &Watched) -> Option<u64> {
+    watched.entry().loading.as_ref().map(|loading| loading.version)
+}
+
+fn desired(watched: &Watched) -> Option<u64> {
+    watched.entry().desired.as_ref().map(|target| target.version)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_warm_version_serves_at_once_whatever_loads() {
+    let watched = Watched::new(4);
+    for version in 1..=3 {
+        watched.publish("churn").await;
+        if version < 3 {
+            watched.promote(version).await;
+            watched.reload().await;
+        }
+    }
+    let permit = stuck(&watched).await;
+    watched.step("churn", challenger(), Move::To(3)).await;
+    sleep(INTERVAL * 2).await;
+    assert_eq!((watched.serving(), loading(&watched)), (Some(2), Some(3)));
+    for (step, version) in [(Move::Back, 1), (Move::To(2), 2), (Move::To(1), 1)] {
+        watched.step("churn", champion(), step).await;
+        let begun = Instant::now();
+        watched.reload().await;
+        assert!(begun.elapsed() < INTERVAL, "a reload does not wait for the challenger");
+        let seen = (watched.serving(), desired(&watched), loading(&watched));
+        assert_eq!(seen, (Some(version), Some(version), Some(3)), "{step:?}");
+    }
+    drop(permit);
+    sleep(INTERVAL * 2).await;
+    assert_eq!((watched.serving(), watched.entry().loaded_versions()), (Some(1), vec![1, 2, 3]));
+    assert_eq!((loading(&watched), watched.entry().is_failing), (None, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_for_another_version_than_the_target_gives_way_to_the_target() {
+    let watched = Watched::new(4);
+    for _ in 0..3 {
+        watched.publish("churn").await;
+    }
+    watched.promote(1).await;
+    watched.reload().await;
+    let permit = stuck(&watched).await;
+    watched.step("churn", challenger(), Move::To(2)).await;
+    sleep(INTERVAL * 2).await;
+    assert_eq!(loading(&watched), Some(2));
+    watched.promote(3).await;
+    sleep(INTERVAL * 2).await;
+    assert_eq!((loading(&watched), desired(&watched), watched.serving()), (Some(3), Some(3), Some(1)));
+    drop(permit);
+    sleep(INTERVAL * 2).await;
+    assert_eq!((watched.serving(), watched.entry().loaded_versions()), (Some(3), vec![1, 2, 3]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_load_of_a_promotion_that_was_rolled_back_is_abandoned() {
+    let watched = Watched::new(4);
+    for _ in 0..2 {
+        watched.publish("churn").await;
+    }
+    watched.promote(1).await;
+    watched.reload().await;
+    let permit = stuck(&watched).await;
+    watched.promote(2).await;
+    sleep(INTERVAL * 2).await;
+    assert_eq!((loading(&watched), desired(&watched)), (Some(2), Some(2)));
+    watched.step("churn", champion(), Move::Back).await;
+    sleep(INTERVAL * 2).await;
+    assert_eq!((loading(&watched), desired(&watched), watched.serving()), (None, Some(1), Some(1)));
+    drop(permit);
+    sleep(INTERVAL * 2).await;
+    assert_eq!((watched.serving(), watched.entry().loaded_versions()), (Some(1), vec![1]));
+    assert!(!watched.entry().is_failing);
 }

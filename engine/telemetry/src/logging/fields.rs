@@ -47,7 +47,7 @@ pub const LABELS: &str = "labels.";
 
 /// Every field of the engine's own lines. Those of access lines are first, because they are looked up in
 /// order.
-pub const FIELDS: [FieldName; 52] = [
+pub const FIELDS: [FieldName; 56] = [
     field("method", "http.request.method", Text),
     field("route", "http.route", Text),
     field("status", "http.response.status_code", Long),
@@ -81,6 +81,10 @@ pub const FIELDS: [FieldName; 52] = [
     field("decided_by", "onnward.decided_by", Text),
     field("step", "onnward.step", Text),
     field("desired", "onnward.desired_version", Long),
+    field("from_cache", "onnward.from_cache", Boolean),
+    field("alias", "onnward.alias", Text),
+    field("aliases", "onnward.aliases", Text),
+    field("pointer", "onnward.pointer", Text),
     // Loading a model.
     field("costs", "onnward.costs", Text),
     field("max_batch_rows", "onnward.max_batch_rows", Long),

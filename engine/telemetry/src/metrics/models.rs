@@ -15,6 +15,10 @@ pub struct ModelState {
     pub desired: Option<u64>,
     /// Version that is served.
     pub serving: Option<u64>,
+    /// Whether the desired version is not served because of a failure.
+    pub is_failing: bool,
+    /// Whether a start of the engine would not serve what is served now.
+    pub is_restart_at_risk: bool,
     /// The queue of its loaded versions; `None` if none is loaded.
     pub queue: Option<QueueState>,
     /// The figures on held-out rows of each loaded version that has them.
@@ -60,6 +64,8 @@ pub struct ModelGauges {
     queue_capacity: IntGaugeVec,
     desired: IntGaugeVec,
     serving: IntGaugeVec,
+    failing: IntGaugeVec,
+    restart_at_risk: IntGaugeVec,
     evaluation: GaugeVec,
     estimated: GaugeVec,
 }
@@ -83,6 +89,14 @@ impl ModelGauges {
             )?,
             desired: of_model("onnward_model_desired_version", "Version that should be served.")?,
             serving: of_model("onnward_model_serving_version", "Version that is served.")?,
+            failing: of_model(
+                "onnward_model_failing",
+                "Whether the version that should be served is not, because of a failure: 0 or 1.",
+            )?,
+            restart_at_risk: of_model(
+                "onnward_model_restart_at_risk",
+                "Whether a start of the engine would not serve what is served now: 0 or 1.",
+            )?,
             evaluation: float_gauges(
                 r,
                 "onnward_model_evaluation",
@@ -100,8 +114,18 @@ impl ModelGauges {
 
     /// Sets the gauges of these models and removes all others.
     pub fn set(&self, models: &[ModelState]) {
-        let Self { queue_rows, queue_requests, queue_capacity, desired, serving, .. } = self;
-        for gauges in [queue_rows, queue_requests, queue_capacity, desired, serving] {
+        let Self {
+            queue_rows,
+            queue_requests,
+            queue_capacity,
+            desired,
+            serving,
+            failing,
+            restart_at_risk,
+            ..
+        } = self;
+        for gauges in [queue_rows, queue_requests, queue_capacity, desired, serving, failing, restart_at_risk]
+        {
             gauges.reset();
         }
         for gauges in [&self.queue_oldest_age, &self.evaluation, &self.estimated] {
@@ -123,6 +147,8 @@ impl ModelGauges {
             set(&self.queue_capacity, queue.capacity_rows as u64);
             self.queue_oldest_age.with_label_values(&of_model).set(queue.oldest_age.as_secs_f64());
         }
+        set(&self.failing, model.is_failing.into());
+        set(&self.restart_at_risk, model.is_restart_at_risk.into());
         for (gauges, version) in [(&self.desired, model.desired), (&self.serving, model.serving)] {
             if let Some(version) = version {
                 set(gauges, version);

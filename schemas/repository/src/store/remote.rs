@@ -1,35 +1,28 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use client::CheckingConnector;
 use key_files::KeyFiles;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, ObjectStore, RetryConfig};
-use url::Url;
+use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
+use reqwest::tls::Certificate;
+use url::{Host, Url};
 
 use crate::config::{RepositoryConfig, S3Config, Secret};
 use crate::error::RepositoryError;
+use crate::store::passed_over::PassedOver;
 
+pub(super) mod client;
 mod key_files;
+pub(super) mod listing;
 
-/// The longest time of an upload.
-const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
-/// The maximum time for retries of an upload that fails at once.
-const UPLOAD_RETRY_TIMEOUT: Duration = Duration::from_secs(20);
 /// The maximum number of retries of a request: a store may answer 503 now and then. A poller polls again
 /// anyway.
 const MAX_RETRIES: usize = 3;
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
-
-/// The purpose of an open store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// Reading, and writing small files.
-    Reading,
-    /// Writing large files too.
-    Uploading,
-}
 
 /// An open object store.
 pub struct Remote {
@@ -37,14 +30,6 @@ pub struct Remote {
     pub store: Arc<dyn ObjectStore>,
     /// Its endpoint, if one was named.
     pub endpoint: Option<String>,
-    /// The longest silence that is accepted.
-    pub timeout: Duration,
-}
-
-struct Limits {
-    client: ClientOptions,
-    retries: RetryConfig,
-    timeout: Duration,
 }
 
 /// Installs the cryptography of TLS for every client of this process. No client brings its own.
@@ -54,15 +39,26 @@ pub fn prepare_tls() {
 }
 
 /// Opens the store of a URL. No request is sent yet.
-pub fn remote(url: &Url, config: &RepositoryConfig, purpose: Purpose) -> Result<Remote, RepositoryError> {
+pub fn remote(
+    url: &Url,
+    config: &RepositoryConfig,
+    passed_over: &Arc<PassedOver>,
+) -> Result<Remote, RepositoryError> {
     let wrong = |problem: String| RepositoryError::Location { location: config.location.clone(), problem };
     prepare_tls();
     let bucket = url.host_str().unwrap_or_default();
     let failed = |error: object_store::Error| wrong(crate::error::reason(&error));
-    let Limits { client, retries, timeout } = limits(config.timeout, purpose);
+    let backoff = BackoffConfig { max_backoff: LONGEST_BACKOFF, ..BackoffConfig::default() };
+    let retries = RetryConfig { backoff, max_retries: MAX_RETRIES, retry_timeout: config.timeout };
+    let connector = CheckingConnector {
+        silence: config.timeout,
+        certificates: certificates(&config.s3).map_err(wrong)?,
+        passed_over: Arc::clone(passed_over),
+    };
     let (store, endpoint) = match url.scheme() {
         "s3" => {
-            let builder = AmazonS3Builder::new().with_client_options(client).with_retry(retries);
+            let builder = AmazonS3Builder::new().with_retry(retries);
+            let builder = builder.with_http_connector(connector);
             let builder = s3(builder.with_bucket_name(bucket), &config.s3, environment());
             let builder = builder.map_err(wrong)?;
             let endpoint = endpoint_of(&builder);
@@ -71,13 +67,14 @@ pub fn remote(url: &Url, config: &RepositoryConfig, purpose: Purpose) -> Result<
         #[cfg(feature = "gcp")]
         "gs" => {
             let builder = object_store::gcp::GoogleCloudStorageBuilder::from_env();
-            let builder = builder.with_bucket_name(bucket).with_client_options(client).with_retry(retries);
+            let builder = builder.with_bucket_name(bucket).with_retry(retries);
+            let builder = builder.with_http_connector(connector);
             (rooted(builder.build().map_err(failed)?, url), None)
         }
         #[cfg(feature = "azure")]
         "az" => {
             let builder = object_store::azure::MicrosoftAzureBuilder::from_env();
-            let builder = builder.with_container_name(bucket).with_client_options(client).with_retry(retries);
+            let builder = builder.with_container_name(bucket).with_retry(retries);
             (rooted(builder.build().map_err(failed)?, url), None)
         }
         #[cfg(not(feature = "gcp"))]
@@ -90,7 +87,7 @@ pub fn remote(url: &Url, config: &RepositoryConfig, purpose: Purpose) -> Result<
             return Err(wrong(problem));
         }
     };
-    Ok(Remote { store, endpoint, timeout })
+    Ok(Remote { store, endpoint })
 }
 
 /// Returns the store under the URL's path.
@@ -114,6 +111,7 @@ fn s3(
         session_token,
         path_style,
         allow_http,
+        ca_file: _,
     } = config;
     if access_key_id.is_some() != secret_access_key.is_some() {
         let problem =
@@ -155,6 +153,12 @@ fn s3(
         }
     }
     check_endpoint(&builder)?;
+    if path_style == &Some(false)
+        && let Some(endpoint) = endpoint_of(&builder)
+    {
+        let endpoint = with_bucket(&endpoint, &builder)?;
+        builder = builder.with_endpoint(endpoint);
+    }
     Ok(builder.with_conditional_put(S3ConditionalPut::ETagMatch))
 }
 
@@ -187,30 +191,40 @@ fn check_endpoint(builder: &AmazonS3Builder) -> Result<(), &'static str> {
     }
 }
 
+/// Returns an endpoint with the bucket in its host name. object_store expects that, where the bucket is not in the path.
+fn with_bucket(endpoint: &str, builder: &AmazonS3Builder) -> Result<String, String> {
+    let bucket = builder.get_config_value(&AmazonS3ConfigKey::Bucket).unwrap_or_default();
+    let mut url = Url::parse(endpoint).map_err(|error| error.to_string())?;
+    let Some(Host::Domain(host)) = url.host() else {
+        let problem = "s3.path_style = false puts the bucket into the endpoint's host name, and an address has none: \
+                       name a host, or leave s3.path_style out";
+        return Err(problem.to_owned());
+    };
+    if !host.starts_with(&format!("{bucket}.")) {
+        let host = format!("{bucket}.{host}");
+        url.set_host(Some(&host)).map_err(|error| format!("{host} is no host name: {error}"))?;
+    }
+    Ok(url.to_string().trim_end_matches('/').to_owned())
+}
+
 fn endpoint_of(builder: &AmazonS3Builder) -> Option<String> {
     let keys = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint];
     keys.iter().find_map(|key| builder.get_config_value(key))
 }
 
-/// Returns the timeouts and retries of a store.
-fn limits(timeout: Duration, purpose: Purpose) -> Limits {
-    let backoff = BackoffConfig { max_backoff: LONGEST_BACKOFF, ..BackoffConfig::default() };
-    let client = ClientOptions::new().with_connect_timeout(timeout);
-    match purpose {
-        // A large artifact over a slow line may take any time, as long as it moves. Retries end with the
-        // first silence.
-        Purpose::Reading => Limits {
-            client: client.with_read_timeout(timeout).with_timeout_disabled(),
-            retries: RetryConfig { backoff, max_retries: MAX_RETRIES, retry_timeout: timeout },
-            timeout,
-        },
-        // While a file is sent, no answer comes: the read timeout would end every long upload.
-        Purpose::Uploading => Limits {
-            client: client.with_timeout(UPLOAD_TIMEOUT),
-            retries: RetryConfig { backoff, max_retries: MAX_RETRIES, retry_timeout: UPLOAD_RETRY_TIMEOUT },
-            timeout: UPLOAD_TIMEOUT,
-        },
+/// Reads the certificates that are trusted beside those of the system: of `s3.ca_file`, or of the file that
+/// `AWS_CA_BUNDLE` names.
+fn certificates(config: &S3Config) -> Result<Vec<Certificate>, String> {
+    let of_environment =
+        || std::env::var_os("AWS_CA_BUNDLE").filter(|file| !file.is_empty()).map(PathBuf::from);
+    let Some(file) = config.ca_file.clone().or_else(of_environment) else { return Ok(Vec::new()) };
+    let wrong = |problem: String| format!("the file of certificates {} {problem}", file.display());
+    let text = std::fs::read(&file).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    let certificates = Certificate::from_pem_bundle(&text).unwrap_or_default();
+    if certificates.is_empty() {
+        return Err(wrong("holds no certificate in PEM".to_owned()));
     }
+    Ok(certificates)
 }
 
 #[cfg(test)]

@@ -23,8 +23,8 @@ Examples:
   onnward-proofs soak
   onnward-proofs soak --minutes 5 --share 0.5 --output json")]
 pub struct SoakArguments {
-    /// Duration, in minutes
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    /// Duration, in minutes: at least 3, since growth is that of a line through the minutes after the first
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(3..))]
     minutes: u16,
     /// Share of the engine's capacity to request
     #[arg(long, default_value_t = 0.7, value_parser = positive)]

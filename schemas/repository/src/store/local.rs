@@ -1,0 +1,301 @@
+//! A repository in a local folder.
+//!
+//! object_store's own listing of a folder fails as a whole at the first name that is no path, link that leads in a
+//! circle or folder that cannot be read. Here, names that cannot be a model's are passed over, and a folder that
+//! cannot be read is an error of its own between the files.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryFutureExt, stream};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+};
+use thiserror::Error as ThisError;
+use walkdir::{DirEntry, WalkDir};
+
+use super::passed_over::PassedOver;
+
+const STORE: &str = "LocalFolder";
+/// The number of parts of the longest path in a repository, `model/aliases/champion/1.json`. A link to the root of the
+/// disk makes no more of it part of a repository.
+const MAX_DEPTH: usize = 4;
+
+/// A folder or a file of a repository that cannot be read.
+#[derive(Debug, ThisError)]
+#[error("{reason}")]
+pub struct Unreadable {
+    /// Its path from the repository's root.
+    pub path: Path,
+    reason: io::ErrorKind,
+}
+
+/// A local folder as an object store.
+#[derive(Debug)]
+pub struct LocalFolder {
+    /// The folder. If it is a link, each operation follows it anew.
+    root: PathBuf,
+    passed_over: Arc<PassedOver>,
+}
+
+impl LocalFolder {
+    /// Uses a folder. It need not exist.
+    pub fn new(root: PathBuf, passed_over: Arc<PassedOver>) -> Self {
+        Self { root, passed_over }
+    }
+
+    /// Returns the store of the folder that the root names now.
+    fn store(&self) -> Result<LocalFileSystem> {
+        // Flushed before its manifest is written, a file is whole after a crash if its manifest is there.
+        Ok(LocalFileSystem::new_with_prefix(&self.root)?.with_fsync(true))
+    }
+
+    fn walk(&self, prefix: Option<&Path>) -> Walk {
+        let root = self.root.canonicalize().unwrap_or_else(|_| self.root.clone());
+        let start = prefix.map_or_else(|| root.clone(), |prefix| root.join(prefix.as_ref()));
+        Walk { root, start, passed_over: Arc::clone(&self.passed_over) }
+    }
+}
+
+impl fmt::Display for LocalFolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{STORE}({})", self.root.display())
+    }
+}
+
+/// A search for files in a folder.
+struct Walk {
+    root: PathBuf,
+    start: PathBuf,
+    passed_over: Arc<PassedOver>,
+}
+
+impl Walk {
+    /// Lists the files below the start.
+    fn files(&self) -> Vec<Result<ObjectMeta>> {
+        let walk = WalkDir::new(&self.start).min_depth(1).max_depth(MAX_DEPTH).follow_links(true).into_iter();
+        let named = walk.filter_entry(|entry| entry.depth() == 0 || self.path(entry.path()).is_some());
+        named.filter_map(|found| self.file(found).transpose()).collect()
+    }
+
+    /// Lists the files and folders at the start.
+    fn children(&self) -> Result<ListResult> {
+        let mut folders = BTreeSet::new();
+        let mut objects = Vec::new();
+        for found in WalkDir::new(&self.start).min_depth(1).max_depth(1).follow_links(true) {
+            match found {
+                Ok(entry) if entry.file_type().is_dir() => folders.extend(self.path(entry.path())),
+                found => objects.extend(self.file(found)?),
+            }
+        }
+        Ok(ListResult {
+            common_prefixes: folders.into_iter().collect(),
+            objects,
+            extensions: Default::default(),
+        })
+    }
+
+    /// Returns what was found, if it is a file with a name that can be a path.
+    fn file(&self, found: walkdir::Result<DirEntry>) -> Result<Option<ObjectMeta>> {
+        let found = found.and_then(|entry| Ok((entry.metadata()?, entry)));
+        let (metadata, entry) = match found {
+            Ok(found) => found,
+            Err(error) => return self.failed(&error).map(|()| None),
+        };
+        if !metadata.is_file() {
+            return Ok(None);
+        }
+        let path = self.path(entry.path()).filter(|path| !is_staged(path));
+        Ok(path.map(|location| ObjectMeta {
+            location,
+            last_modified: metadata.modified().map(DateTime::<Utc>::from).unwrap_or_default(),
+            size: metadata.len(),
+            e_tag: Some(tag(&metadata)),
+            version: None,
+        }))
+    }
+
+    /// Passes over what cannot be read because it is not there, or leads in a circle.
+    fn failed(&self, error: &walkdir::Error) -> Result<()> {
+        let place = error.path().unwrap_or(&self.start);
+        if error.loop_ancestor().is_some() {
+            self.passed_over.report(&self.shown(place), "the link leads to a folder that it is in");
+            return Ok(());
+        }
+        let kind = error.io_error().map_or(io::ErrorKind::Other, io::Error::kind);
+        match kind {
+            // It was removed meanwhile, or a link leads nowhere.
+            io::ErrorKind::NotFound => return Ok(()),
+            io::ErrorKind::PermissionDenied => {}
+            // The standard library has no stable name for a link that leads to itself.
+            _ if place.is_symlink() => {
+                self.passed_over.report(&self.shown(place), "the link cannot be followed");
+                return Ok(());
+            }
+            _ => {}
+        }
+        let path = self.path(place).unwrap_or_default();
+        Err(Error::Generic { store: STORE, source: Box::new(Unreadable { path, reason: kind }) })
+    }
+
+    /// Returns a path from the repository's root. A name that cannot be one is passed over.
+    fn path(&self, place: &FilePath) -> Option<Path> {
+        let name = self.shown(place);
+        let text = place.strip_prefix(&self.root).ok().and_then(FilePath::to_str);
+        match text.map(Path::parse) {
+            Some(Ok(path)) => Some(path),
+            Some(Err(_)) => {
+                self.passed_over.report(&name, "its name has characters that no file of a model has");
+                None
+            }
+            None => {
+                self.passed_over.report(&name, "its name is not valid UTF-8");
+                None
+            }
+        }
+    }
+
+    fn shown(&self, place: &FilePath) -> String {
+        place.strip_prefix(&self.root).unwrap_or(place).to_string_lossy().into_owned()
+    }
+}
+
+/// Returns whether a file is one that object_store has not finished writing: `name#1`.
+fn is_staged(path: &Path) -> bool {
+    let suffix = path.filename().and_then(|name| name.split_once('#')).map(|(_, suffix)| suffix);
+    suffix.is_some_and(|suffix| !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Returns a tag that changes with the file.
+fn tag(metadata: &std::fs::Metadata) -> String {
+    let changed = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    format!("\"{:x}-{:x}-{:x}\"", inode(metadata), changed.unwrap_or_default().as_micros(), metadata.len())
+}
+
+#[cfg(unix)]
+fn inode(metadata: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+fn inode(_: &std::fs::Metadata) -> u64 {
+    0
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await?
+}
+
+/// Returns whether a write failed because the file system has no hard links.
+fn has_no_links(error: &Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(inner) = cause {
+        if let Some(error) = inner.downcast_ref::<io::Error>() {
+            return matches!(
+                error.kind(),
+                io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied | io::ErrorKind::TooManyLinks
+            );
+        }
+        cause = inner.source();
+    }
+    false
+}
+
+/// Creates a file where there are no hard links. The empty file claims the name; the whole one replaces it. Until
+/// then, an empty file counts as none.
+fn create_without_links(place: &FilePath, payload: &PutPayload) -> io::Result<PutResult> {
+    OpenOptions::new().write(true).create_new(true).open(place)?;
+    let replaced = replace(place, payload);
+    if replaced.is_err() {
+        let _ = std::fs::remove_file(place);
+    }
+    let e_tag = Some(tag(&replaced?));
+    Ok(PutResult { e_tag, version: None, extensions: Default::default() })
+}
+
+/// Replaces a file as a whole.
+fn replace(place: &FilePath, payload: &PutPayload) -> io::Result<std::fs::Metadata> {
+    let folder = place.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    // The name is that of a file which is being written.
+    let mut staged = tempfile::Builder::new().prefix(&format!("{name}-")).suffix("#1").tempfile_in(folder)?;
+    payload.iter().try_for_each(|bytes| staged.write_all(bytes))?;
+    staged.as_file().sync_all()?;
+    let metadata = staged.as_file().metadata()?;
+    staged.persist(place).map_err(|error| error.error)?;
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(metadata)
+}
+
+#[async_trait]
+impl ObjectStore for LocalFolder {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let store = self.store()?;
+        let creates = matches!(options.mode, PutMode::Create);
+        match store.put_opts(location, payload.clone(), options).await {
+            Err(error) if creates && has_no_links(&error) => {
+                let (place, path) = (store.path_to_filesystem(location)?, location.to_string());
+                blocking(move || {
+                    create_without_links(&place, &payload).map_err(|source| match source.kind() {
+                        io::ErrorKind::AlreadyExists => Error::AlreadyExists { path, source: source.into() },
+                        // It was not the link that is not permitted.
+                        io::ErrorKind::PermissionDenied => error,
+                        _ => Error::Generic { store: STORE, source: source.into() },
+                    })
+                })
+                .await
+            }
+            other => other,
+        }
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.store()?.put_multipart_opts(location, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.store()?.get_opts(location, options).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        match self.store() {
+            Ok(store) => store.delete_stream(locations),
+            Err(error) => stream::once(async { Err(error) }).boxed(),
+        }
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let walk = self.walk(prefix);
+        let files = blocking(move || Ok(walk.files()));
+        files.map_ok(stream::iter).try_flatten_stream().boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let walk = self.walk(prefix);
+        blocking(move || walk.children()).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.store()?.copy_opts(from, to, options).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.store()?.rename_opts(from, to, options).await
+    }
+}
