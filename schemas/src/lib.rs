@@ -11,6 +11,7 @@
 //! are `onnward-onnx`.
 
 mod checks;
+pub mod compatibility;
 mod digest;
 mod encode;
 mod evaluation;
