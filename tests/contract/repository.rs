@@ -21,6 +21,7 @@ mod counted;
 mod deletion;
 mod fetch;
 mod pointers;
+mod repair;
 mod silence;
 mod snapshot;
 mod versions;
@@ -62,6 +63,7 @@ async fn suite(place: impl Fn(&str) -> Place) {
     deletion::suite(&place).await;
     snapshot::suite(&place).await;
     fetch::suite(&place).await;
+    repair::suite(&place).await;
 }
 
 fn alias(name: &str) -> Pointer {
