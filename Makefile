@@ -43,7 +43,8 @@ ifeq ($(DATA),)
 		--out $(TABLE)
 endif
 	$(BIN)/onnward-exporter train --schema $(call quote,$(SCHEMA)) --data $(call quote,$(TABLE)) \
-		--repository $(call quote,$(REPOSITORY)) --model $(MODEL) --seed $(SEED) --out $(call quote,$(REPORT))
+		--repository $(call quote,$(REPOSITORY)) --model $(MODEL) --seed $(SEED) --out $(call quote,$(REPORT)) \
+		--other-schema
 	@$(DEMO) serve
 
 stack: ## the whole stack with Docker Compose: https://localhost:8000, Prometheus on 9090, Grafana on 3000

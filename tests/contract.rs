@@ -4,6 +4,7 @@
 mod fuzzing;
 mod layers;
 mod loading;
+mod outputs;
 mod parity;
 mod readme;
 mod repository;

@@ -4,6 +4,7 @@
 mod comparison;
 mod lifecycle;
 pub mod monitoring;
+mod operator;
 mod promotion;
 mod proofs;
 mod signing;

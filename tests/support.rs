@@ -2,6 +2,7 @@
 
 pub mod artifacts;
 pub mod fault_proxy;
+pub mod json_schema;
 pub mod programs;
 pub mod seaweedfs;
 pub mod wait;

@@ -209,12 +209,8 @@ const UNKNOWN_VERSION: u64 = 0;
 
 fn load(file: &Path, name: &str, version: u64, library: Option<&Path>) -> Result<ServingModel, CommandError> {
     let bytes = read_model(file)?;
-    let manifest = Manifest {
-        sha256: sha256_hex(&bytes),
-        size_bytes: bytes.len() as u64,
-        fingerprint: None,
-        created: String::new(),
-    };
+    let manifest =
+        Manifest { sha256: sha256_hex(&bytes), size_bytes: bytes.len() as u64, ..Manifest::default() };
     let no_queue = BatchingConfig {
         workers: 1,
         max_batch_rows: None,

@@ -9,8 +9,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use onnward_models::{Estimator, ForestParams, LogisticParams, UnknownEstimator};
 
 use self::repository::{
-    AliasCommand, AuditArguments, GcArguments, ModelArguments, PromoteArguments, PublishArguments,
-    RollbackArguments, UnpinArguments, VersionArguments,
+    AliasCommand, AuditArguments, CopyArguments, DeleteModelArguments, GcArguments, HistoryArguments,
+    ModelsArguments, PinArguments, PromoteArguments, PublishArguments, PullArguments, RepairArguments,
+    RollbackArguments, TagArguments, UnpinArguments, VersionArguments, VersionsArguments, WebhookArguments,
 };
 use self::signing::{KeygenArguments, SignArguments};
 
@@ -62,19 +63,24 @@ pub enum Command {
         onnward-exporter publish sklearn.onnx --config config.toml \\\n      \
         --repository model-repository --model churn\n  \
         onnward-exporter publish model.onnx --sign-key release.pem \\\n      \
-        --repository s3://models/telco --model churn")]
-    Publish(PublishArguments),
+        --repository s3://models/telco --model churn\n  \
+        onnward-exporter publish model.onnx --repository model-repository --model churn \\\n      \
+        --tag run=1738 --author ada --commit 3f1c2d9\n\n\
+        The same bytes and config.toml are published once: a second time, the version that is there is named.")]
+    Publish(Box<PublishArguments>),
     /// Point an alias at a version: engines that follow the alias serve it
     #[command(after_help = "Examples:\n  \
         onnward-exporter promote churn 4 --repository s3://models/telco --dry-run\n  \
         onnward-exporter promote churn 4 --repository s3://models/telco\n  \
-        onnward-exporter promote churn 5 --alias challenger --repository model-repository --output json")]
-    Promote(PromoteArguments),
+        onnward-exporter promote churn 5 --alias challenger --repository model-repository --output json\n  \
+        onnward-exporter promote churn 4 --repository s3://models/telco \\\n      \
+        --wait https://engine-1:8000 https://engine-2:8000")]
+    Promote(Box<PromoteArguments>),
     /// Point an alias back at its previous version
     #[command(after_help = "Examples:\n  \
         onnward-exporter rollback churn --repository s3://models/telco\n  \
         onnward-exporter rollback churn --alias challenger --repository model-repository")]
-    Rollback(RollbackArguments),
+    Rollback(Box<RollbackArguments>),
     /// List, set or delete a model's aliases
     #[command(subcommand)]
     Alias(AliasCommand),
@@ -89,12 +95,37 @@ pub enum Command {
         onnward-exporter sign churn 4 --key release.pem --repository s3://models/telco\n\n\
         An engine with the public key in signing.public_keys serves only versions that are signed with it.")]
     Sign(SignArguments),
-    /// List a model's versions, with their aliases and the keys that signed them
-    #[command(after_help = "Example:\n  onnward-exporter versions churn --repository s3://models/telco")]
-    Versions(ModelArguments),
+    /// List the models, with the versions that are served
+    #[command(after_help = "Example:\n  onnward-exporter models --repository s3://models/telco")]
+    Models(ModelsArguments),
+    /// List a model's versions, with their figures, tags, aliases and the keys that signed them
+    #[command(after_help = "Examples:\n  \
+        onnward-exporter versions churn --repository s3://models/telco\n  \
+        onnward-exporter versions churn --compare 3 5 --repository s3://models/telco")]
+    Versions(VersionsArguments),
+    /// List the moves of an alias
+    #[command(
+        after_help = "Example:\n  onnward-exporter history churn champion --repository s3://models/telco"
+    )]
+    History(HistoryArguments),
+    /// Write a version's files to a folder, once its digest is verified
+    #[command(after_help = "Example:\n  \
+        onnward-exporter pull churn 3 --out churn-3 --repository s3://models/telco")]
+    Pull(PullArguments),
+    /// Copy a version from another repository, with its number, digest and signatures
+    #[command(after_help = "Example:\n  \
+        onnward-exporter copy churn 3 --from s3://staging/telco --repository s3://models/telco\n\n\
+        Both stores are opened with the same credentials. Between stores that need different ones, copy to a \
+        folder first, and from there.")]
+    Copy(CopyArguments),
+    /// Add, replace or remove tags of a version
+    #[command(after_help = "Examples:\n  \
+        onnward-exporter tag churn 3 reviewed=yes --repository s3://models/telco\n  \
+        onnward-exporter tag churn 3 --remove reviewed --repository s3://models/telco")]
+    Tag(TagArguments),
     /// Pin a version: engines serve it, regardless of the aliases
     #[command(after_help = "Example:\n  onnward-exporter pin churn 3 --repository s3://models/telco")]
-    Pin(VersionArguments),
+    Pin(PinArguments),
     /// Remove the pin
     #[command(after_help = "Example:\n  onnward-exporter unpin churn --repository s3://models/telco")]
     Unpin(UnpinArguments),
@@ -103,6 +134,16 @@ pub enum Command {
         after_help = "Example:\n  onnward-exporter delete-version churn 2 --repository model-repository"
     )]
     DeleteVersion(VersionArguments),
+    /// Delete all versions of a model
+    #[command(after_help = "Examples:\n  \
+        onnward-exporter delete-model churn --repository s3://models/telco --dry-run\n  \
+        onnward-exporter delete-model churn --with-aliases --repository s3://models/telco")]
+    DeleteModel(DeleteModelArguments),
+    /// Find what interrupted commands have left behind, and repair it with --fix
+    #[command(after_help = "Examples:\n  \
+        onnward-exporter repair --repository s3://models/telco\n  \
+        onnward-exporter repair churn --fix --repository s3://models/telco")]
+    Repair(RepairArguments),
     /// Delete old versions that no alias, pin or next rollback uses
     ///
     /// The version that the next rollback of an alias restores is always kept. Those of a second or third
@@ -146,6 +187,22 @@ pub enum OutputFormat {
     Json,
 }
 
+impl OutputFormat {
+    /// Returns the format that a command line asks for, whether or not the rest of it makes sense.
+    pub fn of_arguments(arguments: impl Iterator<Item = String>) -> Self {
+        let mut arguments = arguments.skip(1).peekable();
+        while let Some(argument) = arguments.next() {
+            let value = match argument.split_once('=') {
+                Some(("--output", value)) => value,
+                None if argument == "--output" => arguments.peek().map_or("", String::as_str),
+                _ => continue,
+            };
+            return if value == "json" { Self::Json } else { Self::Text };
+        }
+        Self::Text
+    }
+}
+
 /// `schema infer`
 #[derive(Debug, Args)]
 pub struct InferArguments {
@@ -158,6 +215,9 @@ pub struct InferArguments {
     /// The schema's name [default: the file's]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// Output format
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub output: OutputFormat,
 }
 
 /// `schema check`
@@ -202,6 +262,9 @@ pub struct SampleArguments {
     /// The file to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Format of the result, which is printed where the sample goes to a file
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t, requires = "out")]
+    pub output: OutputFormat,
 }
 
 /// The handling of invalid rows of a table.
@@ -317,7 +380,7 @@ pub struct ForestArguments {
 #[command(next_help_heading = "Publishing")]
 pub struct PublishingArguments {
     /// The model repository: a folder, file:///folder or s3://bucket/prefix
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", env = "ONNWARD_REPOSITORY", hide_env_values = true)]
     pub repository: String,
     /// The model's name in the repository
     #[arg(long, value_name = "NAME")]
@@ -334,6 +397,12 @@ pub struct PublishingArguments {
     /// A folder for the report and the ONNX file of every candidate
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Allow a version of other rows: requests that are valid now may become invalid
+    #[arg(long)]
+    pub other_schema: bool,
+    /// The webhooks.
+    #[command(flatten)]
+    pub webhooks: WebhookArguments,
 }
 
 /// The form of a result.
@@ -389,10 +458,16 @@ mod tests {
     #[test]
     fn every_option_that_takes_a_value_says_what_it_is() {
         fn check(command: &clap::Command) {
-            const KINDS: [&str; 14] = [
+            const KINDS: [&str; 20] = [
                 "ACTION",
                 "C",
                 "COLUMN",
+                "COMMIT",
+                "KEY",
+                "KEY=VALUE",
+                "MINUTES",
+                "SECONDS",
+                "VERSION",
                 "DIR",
                 "FILE",
                 "FILE.toml",

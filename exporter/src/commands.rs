@@ -1,22 +1,33 @@
 //! The commands, from their arguments to the output.
 
 mod audit;
+mod calls;
+mod catalog;
+mod check;
+mod comparison;
+mod compatibility;
 mod error;
+mod error_document;
 mod inspect;
 mod progress;
+mod publish;
 mod repository;
+mod results;
 mod sample;
 mod schema;
 mod signing;
 mod stdout;
 mod train;
+mod version_file;
 
 use std::path::Path;
 
 use onnward_repository::{Move, Pointer};
 use onnward_schemas::SchemaFile;
 
-pub use self::error::CommandError;
+pub use self::error::{CommandError, FAILURE, NOT_SERVED, USAGE_ERROR};
+pub use self::error_document::ErrorDocument;
+use self::repository::{PointerMove, move_pointer};
 use crate::cli::{Arguments, Command, SchemaCommand};
 
 /// Runs a command.
@@ -30,25 +41,50 @@ pub fn run(arguments: Arguments) -> Result<(), CommandError> {
         Command::Sample(arguments) => sample::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
-        Command::Publish(arguments) => repository::publish(&arguments),
-        Command::Promote(promote) => {
-            let (alias, step) = (Pointer::Alias(promote.alias), Move::To(promote.version));
-            repository::move_pointer("promote", &promote.model, &alias, step, &promote.change)
-        }
-        Command::Rollback(back) => {
-            let alias = Pointer::Alias(back.alias);
-            repository::move_pointer("rollback", &back.model, &alias, Move::Back, &back.change)
-        }
+        Command::Publish(arguments) => publish::publish(&arguments),
+        Command::Promote(promote) => move_pointer(PointerMove {
+            command: "promote",
+            model: &promote.model,
+            pointer: Pointer::Alias(promote.alias),
+            step: Move::To(promote.version),
+            serving: &promote.serving,
+            wait: Some(&promote.wait),
+        }),
+        Command::Rollback(back) => move_pointer(PointerMove {
+            command: "rollback",
+            model: &back.model,
+            pointer: Pointer::Alias(back.alias),
+            step: Move::Back,
+            serving: &back.serving,
+            wait: Some(&back.wait),
+        }),
         Command::Alias(command) => repository::alias(command),
         Command::Keygen(arguments) => signing::keygen(&arguments),
         Command::Sign(arguments) => signing::sign(&arguments),
-        Command::Versions(arguments) => repository::versions(&arguments),
-        Command::Pin(pin) => {
-            repository::move_pointer("pin", &pin.model, &Pointer::Pin, Move::To(pin.version), &pin.change)
-        }
-        Command::Unpin(unpin) => {
-            repository::move_pointer("unpin", &unpin.model, &Pointer::Pin, Move::Clear, &unpin.change)
-        }
+        Command::Models(arguments) => catalog::models(&arguments),
+        Command::Versions(arguments) => catalog::versions(&arguments),
+        Command::History(arguments) => catalog::history(&arguments),
+        Command::Pull(arguments) => catalog::pull(&arguments),
+        Command::Copy(arguments) => catalog::copy(&arguments),
+        Command::Tag(arguments) => catalog::tag(&arguments),
+        Command::Pin(pin) => move_pointer(PointerMove {
+            command: "pin",
+            model: &pin.model,
+            pointer: Pointer::Pin,
+            step: Move::To(pin.version),
+            serving: &pin.serving,
+            wait: None,
+        }),
+        Command::Unpin(unpin) => move_pointer(PointerMove {
+            command: "unpin",
+            model: &unpin.model,
+            pointer: Pointer::Pin,
+            step: Move::Clear,
+            serving: &unpin.serving,
+            wait: None,
+        }),
+        Command::DeleteModel(arguments) => repository::delete_model(&arguments),
+        Command::Repair(arguments) => catalog::repair(&arguments),
         Command::DeleteVersion(arguments) => repository::delete_version(&arguments),
         Command::Gc(arguments) => repository::gc(&arguments),
         Command::Audit(arguments) => audit::audit(&arguments),

@@ -6,6 +6,7 @@
 //! | export a fitted model as ONNX | [`export::export`] |
 //! | show the content of an ONNX file | [`inspect::inspect`] |
 //! | write the report of a training run | [`report::write()`] |
+//! | change the serving settings of an artifact | [`settings::ServingSettings::apply`] |
 //! | run a command of `onnward-exporter` | [`commands::run`] |
 //!
 //! From a table to the bytes of an ONNX file:
@@ -47,3 +48,4 @@ pub mod export;
 pub mod external;
 pub mod inspect;
 pub mod report;
+pub mod settings;

@@ -1,16 +1,31 @@
 //! `onnward-exporter`: trains models on a table of customers, and publishes them, without Python.
 
+use std::env;
 use std::process::ExitCode;
 
 use clap::Parser;
-use onnward_exporter::cli::Arguments;
+use onnward_exporter::cli::{Arguments, OutputFormat};
+use onnward_exporter::commands::{ErrorDocument, USAGE_ERROR, run};
 
 fn main() -> ExitCode {
-    match onnward_exporter::commands::run(Arguments::parse()) {
+    let format = OutputFormat::of_arguments(env::args());
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // A request for help or the version is no error, and clap prints errors for people.
+        Err(error) if !error.use_stderr() || format == OutputFormat::Text => error.exit(),
+        Err(error) => return fail(&ErrorDocument::of_usage(&error), format, USAGE_ERROR),
+    };
+    match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&ErrorDocument::of(&error), format, error.exit_code()),
     }
+}
+
+/// Prints an error: for people, or for programs as one line of JSON.
+fn fail(error: &ErrorDocument, format: OutputFormat, code: u8) -> ExitCode {
+    match format {
+        OutputFormat::Text => eprintln!("error: {}", error.message()),
+        OutputFormat::Json => eprintln!("{error}"),
+    }
+    ExitCode::from(code)
 }

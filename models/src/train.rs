@@ -184,6 +184,7 @@ impl Context<'_> {
             test_rows: test.labels.len(),
             cross_validation,
             test: figures,
+            threshold: None,
         };
         Ok((candidate, self.describe(params, pipeline, evaluation, &probabilities)))
     }

@@ -11,6 +11,10 @@ pub struct Evaluation {
     pub cross_validation: CrossValidation,
     /// The figures on the held-out rows.
     pub test: Figures,
+    /// The threshold of the decisions behind the figures, where it is not the schema's: the threshold was
+    /// changed after the training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
 }
 
 /// The area under the ROC curve over the folds of a stratified cross-validation.
@@ -24,7 +28,8 @@ pub struct CrossValidation {
     pub roc_auc_std: f64,
 }
 
-/// The figures of a binary classifier on one set of rows, the decision taken at the schema's threshold.
+/// The figures of a binary classifier on one set of rows, the decision taken at the schema's threshold
+/// unless [`Evaluation::threshold`] is another one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// The share of rows that were classified correctly.

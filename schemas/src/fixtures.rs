@@ -140,5 +140,5 @@ fn evaluation() -> Evaluation {
     };
     let cross_validation =
         CrossValidation { fold_roc_auc: vec![0.84, 0.86], roc_auc_mean: 0.85, roc_auc_std: 0.01 };
-    Evaluation { train_rows: 2, test_rows: 10, cross_validation, test }
+    Evaluation { train_rows: 2, test_rows: 10, cross_validation, test, threshold: None }
 }

@@ -21,6 +21,8 @@ pub const MANIFEST_FILE: &str = "manifest.json";
 pub const CONFIG_FILE: &str = "config.toml";
 /// The folder of a version's signatures; optional.
 pub const SIGNATURES_FOLDER: &str = "signatures";
+/// The folder of the changes of a version's tags; optional.
+pub const TAGS_FOLDER: &str = "tags";
 /// The file that stays in a version's folder once the version is deleted, so that its number is never given
 /// again.
 pub const DELETED_FILE: &str = "deleted.json";
@@ -73,6 +75,11 @@ pub fn config_path(model: &str, version: u64) -> String {
 /// Returns the path of a version's signature by the key with this id, from the repository's root.
 pub fn signature_path(model: &str, version: u64, key_id: &str) -> String {
     format!("{model}/{version}/{SIGNATURES_FOLDER}/{key_id}.json")
+}
+
+/// Returns the path of an entry of a version's tags, from the repository's root.
+pub fn tags_path(model: &str, version: u64, entry: u64) -> String {
+    format!("{model}/{version}/{TAGS_FOLDER}/{}", entry_file(entry))
 }
 
 /// Returns the folder of an alias's entries, from the repository's root.

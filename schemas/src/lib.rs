@@ -11,6 +11,7 @@
 //! are `onnward-onnx`.
 
 mod checks;
+pub mod compatibility;
 mod digest;
 mod encode;
 mod evaluation;
@@ -38,7 +39,7 @@ pub use encode::{UNKNOWN_CATEGORY, Value, is_missing_text, shorten};
 pub use evaluation::{Confusion, CrossValidation, Evaluation, Figures};
 pub use feature::{Feature, FeatureKind, UnknownPolicy};
 pub use golden::{Golden, GoldenRow, GoldenValue};
-pub use manifest::Manifest;
+pub use manifest::{Manifest, ModelSummary};
 pub use metadata::{FORMAT_VERSION, Metadata, Provenance};
 pub use metadata_error::MetadataError;
 pub use profile::{FeatureProfile, Profile, SCORE_BINS};

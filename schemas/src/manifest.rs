@@ -1,8 +1,13 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+use crate::metadata::Metadata;
+use crate::schema::{Label, Schema};
 
 /// The content of `manifest.json`, about the `model.onnx` beside it. It is written last: a version without
 /// one does not exist.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The SHA-256 of `model.onnx`, as 64 lower-case hexadecimal digits.
     pub sha256: String,
@@ -13,4 +18,72 @@ pub struct Manifest {
     pub fingerprint: Option<String>,
     /// The time of publication, in RFC 3339 and UTC.
     pub created: String,
+    /// A summary of the model, for lists of versions; absent in manifests of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<ModelSummary>,
+    /// The author, as the publisher named them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// The commit of the code that trained the model, as the publisher named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The tags that the version was published with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A summary of what a model's file says of itself. It is for people and for lists: what is served is decided
+/// by the file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelSummary {
+    /// The model family; `foreign` for an external ONNX file.
+    pub family: String,
+    /// The key of the decision in a response.
+    pub label: String,
+    /// The value of the label where the decision is true.
+    pub positive: String,
+    /// The value of the label where the decision is false.
+    pub negative: String,
+    /// The probability from which a row is predicted positive.
+    pub threshold: f64,
+    /// The area under the ROC curve on held-out rows; absent for an external file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roc_auc: Option<f64>,
+    /// The mean squared error of the probability on held-out rows; absent for an external file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brier: Option<f64>,
+}
+
+impl ModelSummary {
+    /// Summarizes an artifact's metadata.
+    pub fn of(metadata: &Metadata) -> Self {
+        let figures = &metadata.evaluation.test;
+        Self {
+            family: metadata.family.clone(),
+            roc_auc: Some(figures.roc_auc),
+            brier: Some(figures.brier),
+            ..Self::of_schema(&metadata.schema)
+        }
+    }
+
+    /// Summarizes an external model, of which only the schema is known.
+    pub fn of_schema(schema: &Schema) -> Self {
+        let Label { name, positive, negative, .. } = &schema.label;
+        Self {
+            family: "foreign".to_owned(),
+            label: name.clone(),
+            positive: positive.clone(),
+            negative: negative.clone(),
+            threshold: schema.threshold,
+            roc_auc: None,
+            brier: None,
+        }
+    }
+
+    /// Returns whether responses have the same key with the same meaning.
+    pub fn answers_like(&self, other: &Self) -> bool {
+        let response =
+            |summary: &Self| [&summary.label, &summary.positive, &summary.negative].map(String::clone);
+        response(self) == response(other)
+    }
 }

@@ -110,7 +110,10 @@ fn check_golden(golden: &Golden, features: usize) -> Checked {
 }
 
 fn check_evaluation(evaluation: &Evaluation) -> Checked {
-    let Evaluation { train_rows, test_rows, cross_validation, test } = evaluation;
+    let Evaluation { train_rows, test_rows, cross_validation, test, threshold } = evaluation;
+    if let Some(threshold) = threshold {
+        share(|| "evaluation.threshold".to_owned(), *threshold)?;
+    }
     for (field, rows) in [("train_rows", train_rows), ("test_rows", test_rows)] {
         // A double holds every whole number up to here, and what is computed from counts is a double.
         if !(1..=1 << 53).contains(rows) {

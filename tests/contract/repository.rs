@@ -22,6 +22,7 @@ mod deletion;
 mod faults;
 mod fetch;
 mod pointers;
+mod repair;
 mod silence;
 mod snapshot;
 mod strays;
@@ -64,6 +65,7 @@ async fn suite(place: impl Fn(&str) -> Place) {
     deletion::suite(&place).await;
     snapshot::suite(&place).await;
     fetch::suite(&place).await;
+    repair::suite(&place).await;
 }
 
 fn alias(name: &str) -> Pointer {

@@ -129,12 +129,14 @@ fn what_an_external_file_leaves_open_is_required_before_it_is_served() {
     assert!(message.contains("has 3 columns") && message.contains("config.toml"), "{message}");
 
     // That the output holds logits shows only once rows are scored.
-    succeed("onnward-exporter", &publish);
+    let message = fail("onnward-exporter", &publish);
+    assert!(message.contains("was not published") && message.contains("activation"), "{message}");
+    succeed("onnward-exporter", &[&publish[..], &["--no-check"]].concat());
     let artifact = repository.path().join("artifact.onnx");
     std::fs::write(&artifact, export(&bank().models[0]).unwrap().encode()).unwrap();
     let own = ["publish", text(&artifact), "--model", "bank", "--repository", target];
     let message = fail("onnward-exporter", &[&own[..], &["--config", text(&wrong)]].concat());
-    assert!(message.contains("contains its own metadata"), "{message}");
+    assert!(message.contains("threshold and label_name under [output]"), "{message}");
     succeed("onnward-exporter", &own);
 
     let engine = Engine::serve(repository.path(), &[]);

@@ -45,12 +45,13 @@ fn a_day(repository: &str, environment: &Environment) {
     };
     let file = file.display().to_string();
 
-    assert_eq!(exporter(&["publish", &file, "--model", "bank", "--dry-run"])["version"], 1);
+    let publish = ["publish", &file, "--model", "bank", "--allow-duplicate"];
+    assert_eq!(exporter(&[&publish[..], &["--dry-run"]].concat())["version"], 1);
     assert!(!Path::new(repository).exists(), "a plan makes no folder");
     assert_eq!(train(folder.path(), repository, environment)["published"]["version"], 1);
-    let published = exporter(&["publish", &file, "--model", "bank", "--alias", "challenger"]);
+    let published = exporter(&[&publish[..], &["--alias", "challenger"]].concat());
     assert_eq!((&published["version"], &published["alias"]["to"]), (&json!(2), &json!(2)));
-    let planned = exporter(&["publish", &file, "--model", "bank", "--alias", "challenger", "--dry-run"]);
+    let planned = exporter(&[&publish[..], &["--alias", "challenger", "--dry-run"]].concat());
     assert_eq!(
         (&planned["version"], &planned["alias"]),
         (&json!(3), &json!({"alias": "challenger", "from": 2, "to": 3}))
@@ -78,7 +79,7 @@ fn a_day(repository: &str, environment: &Environment) {
         aliases["aliases"].as_array().unwrap().iter().map(|alias| (&alias["alias"], &alias["version"]));
     assert_eq!(names.collect::<Vec<_>>(), [(&json!("champion"), &json!(2)), (&json!("previous"), &json!(1))]);
     for _ in 0..3 {
-        exporter(&["publish", &file, "--model", "bank"]);
+        exporter(&publish);
     }
     assert_eq!(exporter(&["delete-version", "bank", "3"])["version"], 3);
     let planned = exporter(&["gc", "--keep", "1", "--dry-run"]);

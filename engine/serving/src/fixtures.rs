@@ -18,12 +18,8 @@ use crate::loader::Loader;
 
 /// Returns the bytes of an artifact as they come out of a repository.
 pub fn fetched(bytes: Vec<u8>) -> FetchedModel {
-    let manifest = Manifest {
-        sha256: sha256_hex(&bytes),
-        size_bytes: bytes.len() as u64,
-        fingerprint: None,
-        created: String::new(),
-    };
+    let manifest =
+        Manifest { sha256: sha256_hex(&bytes), size_bytes: bytes.len() as u64, ..Manifest::default() };
     FetchedModel {
         manifest,
         manifest_text: String::new(),

@@ -49,7 +49,7 @@ use crate::version::ModelVersion;
 /// // In an engine, a fetcher reads the files of the version.
 /// # let bytes = b"not an ONNX file".to_vec();
 /// # let (sha256, size_bytes) = (sha256_hex(&bytes), bytes.len() as u64);
-/// # let manifest = Manifest { sha256, size_bytes, fingerprint: None, created: String::new() };
+/// # let manifest = Manifest { sha256, size_bytes, ..Manifest::default() };
 /// # let (manifest_text, signatures) = (String::new(), Vec::new());
 /// # let config = None;
 /// # let fetched =

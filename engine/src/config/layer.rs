@@ -15,8 +15,8 @@ pub struct Layer {
 
 /// The prefix of the engine's environment variables.
 const PREFIX: &str = "ONNWARD_";
-/// The key of the exporter's `ONNWARD_ACTOR`, which jobs set for both programs.
-const ACTOR: &str = "actor";
+/// The keys of the exporter's variables, such as `ONNWARD_ACTOR`, which jobs set for both programs.
+const OF_EXPORTER: [&str; 4] = ["actor", "engine_key", "engine_key_file", "webhooks"];
 
 impl Layer {
     /// Creates the lowest layer from the defaults in the table of keys.
@@ -38,7 +38,7 @@ impl Layer {
     /// `None` if the variable is not for the engine.
     pub fn variable(name: &str, value: &str) -> Option<Self> {
         let key = name.strip_prefix(PREFIX)?.to_ascii_lowercase();
-        if is_kubernetes_service_variable(&key) || key == ACTOR {
+        if is_kubernetes_service_variable(&key) || OF_EXPORTER.contains(&key.as_str()) {
             return None;
         }
         let key = key.replace("__", ".");

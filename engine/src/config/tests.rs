@@ -344,6 +344,9 @@ fn variables_that_kubernetes_sets_for_a_service_are_ignored() {
         ("OTHER_LISTEN", "x"),
         // The exporter's.
         ("ONNWARD_ACTOR", "nightly-job"),
+        ("ONNWARD_WEBHOOKS", "https://hooks.example/models"),
+        ("ONNWARD_ENGINE_KEY", "secret"),
+        ("ONNWARD_ENGINE_KEY_FILE", "operator.key"),
     ];
     assert!(load("", &links, &with_repository()).is_ok());
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use onnward_repository::{DEFAULT_ALIAS, RepositoryConfig};
+use reqwest::Url;
+use url::Host;
 
 use super::OutputFormat;
 
@@ -13,7 +15,7 @@ use super::OutputFormat;
 pub struct RepositoryArguments {
     /// The model repository: a folder, file:///folder or s3://bucket/prefix (with the AWS environment
     /// variables)
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", env = "ONNWARD_REPOSITORY", hide_env_values = true)]
     pub repository: String,
     /// Output format
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
@@ -29,6 +31,113 @@ pub struct ChangeArguments {
     /// Print what would be done, without doing it
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// A command that changes what engines serve.
+#[derive(Debug, Args)]
+pub struct ServingArguments {
+    /// The repository.
+    #[command(flatten)]
+    pub change: ChangeArguments,
+    /// Allow a version of other rows: requests that are valid now may become invalid
+    #[arg(long)]
+    pub other_schema: bool,
+    /// The webhooks.
+    #[command(flatten)]
+    pub webhooks: WebhookArguments,
+}
+
+/// The webhooks that are told of a change.
+#[derive(Debug, Args)]
+pub struct WebhookArguments {
+    /// A webhook to tell of the change by a POST of JSON: https, or http on this machine; may be repeated
+    #[arg(
+        long = "webhook",
+        value_name = "URL",
+        env = "ONNWARD_WEBHOOKS",
+        hide_env_values = true,
+        value_delimiter = ',',
+        value_parser = WebhookUrl::parse
+    )]
+    pub urls: Vec<WebhookUrl>,
+}
+
+/// The URL of a webhook. What it is told is encrypted, or stays on this machine.
+#[derive(Debug, Clone)]
+pub struct WebhookUrl(Url);
+
+impl WebhookUrl {
+    /// Parses a URL.
+    ///
+    /// # Errors
+    /// A sentence, for a URL that is neither https nor http on this machine.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let url = Url::parse(text).map_err(|error| format!("it is not a URL: {error}"))?;
+        let is_local = match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        match url.scheme() {
+            "https" => Ok(Self(url)),
+            "http" if is_local => Ok(Self(url)),
+            _ => Err("a webhook is https://…, or http://… on this machine".to_owned()),
+        }
+    }
+
+    /// Returns the URL.
+    pub fn url(&self) -> &Url {
+        &self.0
+    }
+}
+
+/// The engines that must serve a version before the command ends.
+#[derive(Debug, Args)]
+pub struct WaitArguments {
+    /// Wait until these engines serve the version; the exit code is 3 if one of them does not
+    #[arg(long, value_name = "URL", num_args = 1.., value_delimiter = ',')]
+    pub wait: Vec<Url>,
+    /// The longest wait, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub wait_timeout: u64,
+    /// A file with an API key or token for the engines [default: the value of ONNWARD_ENGINE_KEY]
+    #[arg(long, value_name = "FILE", env = "ONNWARD_ENGINE_KEY_FILE", hide_env_values = true)]
+    pub engine_key_file: Option<PathBuf>,
+}
+
+/// The check of a file before it is published.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// Check the file on the runtimes of this machine first, by the program onnward-engine beside this one
+    /// [default: where it is there]
+    #[arg(long, conflicts_with = "no_check")]
+    pub check: bool,
+    /// Publish without that check
+    #[arg(long)]
+    pub no_check: bool,
+}
+
+/// What a version's manifest says of its origin.
+#[derive(Debug, Args)]
+pub struct OriginArguments {
+    /// A tag of the version; may be repeated
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
+    pub tags: Vec<(String, String)>,
+    /// The author of the version
+    #[arg(long, value_name = "NAME")]
+    pub author: Option<String>,
+    /// The commit of the code that made the version
+    #[arg(long, value_name = "COMMIT")]
+    pub commit: Option<String>,
+}
+
+/// Parses `KEY=VALUE`.
+fn tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+        None => Err("a tag is written as KEY=VALUE".to_owned()),
+    }
 }
 
 impl RepositoryArguments {
@@ -52,7 +161,8 @@ pub struct PublishArguments {
     /// The model's name in the repository
     #[arg(long, value_name = "NAME")]
     pub model: String,
-    /// The config.toml of an external ONNX file, with what the file does not say itself
+    /// A config.toml: what an external ONNX file does not say itself, or other serving settings for an
+    /// artifact (threshold, label name, segments, revenue)
     #[arg(long, value_name = "FILE.toml")]
     pub config: Option<PathBuf>,
     /// An alias to point at the new version
@@ -61,9 +171,18 @@ pub struct PublishArguments {
     /// A private key to sign the version with
     #[arg(long, value_name = "FILE")]
     pub sign_key: Option<PathBuf>,
+    /// Publish the file although a version with the same bytes is there
+    #[arg(long)]
+    pub allow_duplicate: bool,
+    /// The check.
+    #[command(flatten)]
+    pub check: CheckArguments,
+    /// The origin.
+    #[command(flatten)]
+    pub origin: OriginArguments,
     /// The repository.
     #[command(flatten)]
-    pub change: ChangeArguments,
+    pub serving: ServingArguments,
 }
 
 /// `promote`
@@ -76,9 +195,12 @@ pub struct PromoteArguments {
     /// The alias
     #[arg(long, value_name = "NAME", default_value = DEFAULT_ALIAS)]
     pub alias: String,
+    /// The engines.
+    #[command(flatten)]
+    pub wait: WaitArguments,
     /// The repository.
     #[command(flatten)]
-    pub change: ChangeArguments,
+    pub serving: ServingArguments,
 }
 
 /// `rollback`
@@ -89,9 +211,12 @@ pub struct RollbackArguments {
     /// The alias
     #[arg(long, value_name = "NAME", default_value = DEFAULT_ALIAS)]
     pub alias: String,
+    /// The engines.
+    #[command(flatten)]
+    pub wait: WaitArguments,
     /// The repository.
     #[command(flatten)]
-    pub change: ChangeArguments,
+    pub serving: ServingArguments,
 }
 
 /// The commands on aliases.
@@ -125,7 +250,7 @@ pub struct AliasSetArguments {
     pub version: u64,
     /// The repository.
     #[command(flatten)]
-    pub change: ChangeArguments,
+    pub serving: ServingArguments,
 }
 
 /// `alias delete`
@@ -137,10 +262,10 @@ pub struct AliasDeleteArguments {
     pub alias: String,
     /// The repository.
     #[command(flatten)]
-    pub change: ChangeArguments,
+    pub serving: ServingArguments,
 }
 
-/// `versions` and `alias list`
+/// `alias list`
 #[derive(Debug, Args)]
 pub struct ModelArguments {
     /// The model
@@ -150,7 +275,19 @@ pub struct ModelArguments {
     pub target: RepositoryArguments,
 }
 
-/// `pin` and `delete-version`
+/// `pin`
+#[derive(Debug, Args)]
+pub struct PinArguments {
+    /// The model
+    pub model: String,
+    /// The version
+    pub version: u64,
+    /// The repository.
+    #[command(flatten)]
+    pub serving: ServingArguments,
+}
+
+/// `delete-version`
 #[derive(Debug, Args)]
 pub struct VersionArguments {
     /// The model
@@ -162,6 +299,117 @@ pub struct VersionArguments {
     pub change: ChangeArguments,
 }
 
+/// `delete-model`
+#[derive(Debug, Args)]
+pub struct DeleteModelArguments {
+    /// The model
+    pub model: String,
+    /// Remove the aliases and the pin of the model, too
+    #[arg(long)]
+    pub with_aliases: bool,
+    /// The repository.
+    #[command(flatten)]
+    pub change: ChangeArguments,
+}
+
+/// `versions`
+#[derive(Debug, Args)]
+pub struct VersionsArguments {
+    /// The model
+    pub model: String,
+    /// Compare the figures and settings of two versions
+    #[arg(long, value_name = "VERSION", num_args = 2)]
+    pub compare: Option<Vec<u64>>,
+    /// The repository.
+    #[command(flatten)]
+    pub target: RepositoryArguments,
+}
+
+/// `models`
+#[derive(Debug, Args)]
+pub struct ModelsArguments {
+    /// The repository.
+    #[command(flatten)]
+    pub target: RepositoryArguments,
+}
+
+/// `history`
+#[derive(Debug, Args)]
+pub struct HistoryArguments {
+    /// The model
+    pub model: String,
+    /// The alias
+    #[arg(default_value = DEFAULT_ALIAS)]
+    pub alias: String,
+    /// The repository.
+    #[command(flatten)]
+    pub target: RepositoryArguments,
+}
+
+/// `pull`
+#[derive(Debug, Args)]
+pub struct PullArguments {
+    /// The model
+    pub model: String,
+    /// The version
+    pub version: u64,
+    /// The folder to write the version's files to
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The repository.
+    #[command(flatten)]
+    pub target: RepositoryArguments,
+}
+
+/// `copy`
+#[derive(Debug, Args)]
+pub struct CopyArguments {
+    /// The model
+    pub model: String,
+    /// The version, which keeps its number
+    pub version: u64,
+    /// The repository to copy from
+    #[arg(long, value_name = "URL")]
+    pub from: String,
+    /// The repository to copy to.
+    #[command(flatten)]
+    pub serving: ServingArguments,
+}
+
+/// `tag`
+#[derive(Debug, Args)]
+pub struct TagArguments {
+    /// The model
+    pub model: String,
+    /// The version
+    pub version: u64,
+    /// The tags to add or replace
+    #[arg(value_name = "KEY=VALUE", value_parser = tag, required_unless_present = "remove")]
+    pub tags: Vec<(String, String)>,
+    /// A tag to remove; may be repeated
+    #[arg(long, value_name = "KEY")]
+    pub remove: Vec<String>,
+    /// The repository.
+    #[command(flatten)]
+    pub change: ChangeArguments,
+}
+
+/// `repair`
+#[derive(Debug, Args)]
+pub struct RepairArguments {
+    /// The model [default: every model]
+    pub model: Option<String>,
+    /// Repair what is found
+    #[arg(long)]
+    pub fix: bool,
+    /// The age in minutes from which a command that left something behind is no longer at work
+    #[arg(long, value_name = "MINUTES", default_value_t = 60)]
+    pub min_age: u64,
+    /// The repository.
+    #[command(flatten)]
+    pub target: RepositoryArguments,
+}
+
 /// `unpin`
 #[derive(Debug, Args)]
 pub struct UnpinArguments {
@@ -169,7 +417,7 @@ pub struct UnpinArguments {
     pub model: String,
     /// The repository.
     #[command(flatten)]
-    pub change: ChangeArguments,
+    pub serving: ServingArguments,
 }
 
 /// `audit`

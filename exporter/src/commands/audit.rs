@@ -3,6 +3,7 @@
 use std::env;
 use std::fmt::{self, Display, Formatter};
 
+use chrono::{SecondsFormat, Utc};
 use onnward_repository::{Action, Actor, AuditEntry, Ending, Move, Pointer, Repository};
 use rustix::process::getuid;
 use rustix::system::uname;
@@ -46,8 +47,13 @@ pub fn move_action(command: &'static str, model: &str, pointer: &Pointer, step: 
     action(command, model, what)
 }
 
+/// Returns the time, in RFC 3339 and UTC.
+pub fn now() -> String {
+    Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
 /// Returns the user of this program, and the host.
-fn actor() -> Actor {
+pub fn actor() -> Actor {
     let named = [ACTOR, "LOGNAME", "USER"]
         .into_iter()
         .find_map(|name| env::var(name).ok().filter(|it| !it.is_empty()));

@@ -5,10 +5,12 @@ use onnward_models::{DatasetError, InferError, SampleError, TrainingError};
 use onnward_onnx::{ArtifactError, ExternalError};
 use onnward_repository::{RepositoryError, SignatureError};
 use onnward_schemas::SchemaError;
+use onnward_schemas::compatibility::Difference;
 use thiserror::Error;
 
 use crate::export::ExportError;
 use crate::report::ReportError;
+use crate::settings::SettingsError;
 
 /// The reason why a command failed.
 #[derive(Debug, Error)]
@@ -59,9 +61,73 @@ pub enum CommandError {
         /// The problem, which a config.toml may solve.
         source: Box<ExternalError>,
     },
-    /// A config.toml was given for a file that needs none.
-    #[error("{path} contains its own metadata: omit --config, which is for external ONNX files")]
-    NeedlessConfig {
+    /// Serving settings cannot be applied to an artifact.
+    #[error("cannot change the settings of {path}: {source}")]
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// The problem.
+        source: SettingsError,
+    },
+    /// A version of other rows would take the place of the one that is served.
+    #[error(
+        "this version cannot take the place of version {served} of {model}, which is served, without errors for its \
+         clients: {}; to serve it nevertheless, run `{command}`",
+        listed(.differences)
+    )]
+    OtherSchema {
+        /// The model.
+        model: String,
+        /// The version that is served.
+        served: u64,
+        /// The differences.
+        differences: Vec<Difference>,
+        /// The command that does it.
+        command: String,
+    },
+    /// A published version cannot be read.
+    #[error("version {version} of {model} cannot be read: {what}")]
+    Unreadable {
+        /// The model.
+        model: String,
+        /// The version.
+        version: u64,
+        /// The problem.
+        what: String,
+    },
+    /// The engine's program is not there.
+    #[error(
+        "cannot check the file: there is no program onnward-engine beside this one: install both in one folder, or \
+         omit --check"
+    )]
+    NoEngine,
+    /// A file has failed its check.
+    #[error("{path} was not published, since its check failed: {reason}")]
+    CheckFailed {
+        /// The file.
+        path: PathBuf,
+        /// The failures.
+        reason: String,
+    },
+    /// No header can hold the key for an engine.
+    #[error("the key for the engines has invalid characters: the file or variable must hold only the key")]
+    Key,
+    /// The HTTP client cannot be created.
+    #[error("cannot create an HTTP client: {0}")]
+    HttpClient(String),
+    /// An engine does not serve the version.
+    #[error("the repository is changed, but {} of {engines} engines do not serve version {version}: {}", .missing.len(), .missing.join("; "))]
+    NotServed {
+        /// The version.
+        version: u64,
+        /// The number of engines.
+        engines: usize,
+        /// The engines that do not, with their reasons.
+        missing: Vec<String>,
+    },
+    /// A file to be written exists.
+    #[error("{path} already exists, and nothing is overwritten: choose another folder with --out")]
+    Exists {
         /// The file.
         path: PathBuf,
     },
@@ -114,7 +180,33 @@ pub enum CommandError {
     Runtime(io::Error),
 }
 
+/// The number of differences that an error lists.
+const LISTED: usize = 10;
+
+fn listed(differences: &[Difference]) -> String {
+    let shown: Vec<String> = differences.iter().take(LISTED).map(ToString::to_string).collect();
+    match differences.len().saturating_sub(LISTED) {
+        0 => shown.join("; "),
+        more => format!("{}; and {more} more", shown.join("; ")),
+    }
+}
+
+/// The exit code of a failure.
+pub const FAILURE: u8 = 1;
+/// The exit code of a command line that makes no sense.
+pub const USAGE_ERROR: u8 = 2;
+/// The exit code of a change that was made, and that an engine does not serve.
+pub const NOT_SERVED: u8 = 3;
+
 impl CommandError {
+    /// Returns the exit code of the program.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NotServed { .. } => NOT_SERVED,
+            _ => FAILURE,
+        }
+    }
+
     pub(super) fn reading(path: &Path, source: io::Error) -> Self {
         Self::Read { path: path.to_owned(), source }
     }

@@ -1,23 +1,17 @@
-//! The commands on a model repository.
+//! The commands on a model repository that move pointers and delete versions.
 
-pub mod results;
+use onnward_repository::{Action, Move, Pointer, PointerChange, Repository, RepositoryError};
 
-use std::path::PathBuf;
-
-use onnward_onnx::{Artifact, ArtifactError, ExternalModel, ModelBounds};
-use onnward_repository::{Action, Move, NewVersion, Pointer, Published, Repository, RepositoryError, Signer};
-
-use self::results::{
-    AliasMove, Aliases, Collected, Deleted, KeptBack, Moved, PublishResult, Versions, described,
-};
 use super::CommandError;
 use super::audit::{action, move_action, on_record};
-use super::signing::signer;
+use super::calls::{Notification, WebhookEvent, notify, wait_for_engines};
+use super::compatibility::{Compatibility, check_move};
+use super::results::{Aliases, Collected, Deleted, KeptBack, ModelDeleted, MoveResult, Moved};
 use super::stdout::print;
 use crate::cli::repository::{
-    AliasCommand, ChangeArguments, GcArguments, ModelArguments, PublishArguments, VersionArguments,
+    AliasCommand, ChangeArguments, DeleteModelArguments, GcArguments, ModelArguments, ServingArguments,
+    VersionArguments, WaitArguments,
 };
-use crate::external::ExternalReading;
 
 /// Runs an asynchronous task to its end.
 pub fn block_on<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
@@ -25,162 +19,86 @@ pub fn block_on<T>(work: impl Future<Output = Result<T, CommandError>>) -> Resul
     runtime.map_err(CommandError::Runtime)?.block_on(work)
 }
 
-pub fn publish(arguments: &PublishArguments) -> Result<(), CommandError> {
-    let PublishArguments { file, model, config, alias, sign_key, change } = arguments;
-    let signer = signer(sign_key.as_deref())?;
-    let bytes = std::fs::read(file).map_err(|source| CommandError::reading(file, source))?;
-    let read_text =
-        |path: &PathBuf| std::fs::read_to_string(path).map_err(|source| CommandError::reading(path, source));
-    let config = config.as_ref().map(read_text).transpose()?;
-    let Contents { fingerprint, external } = contents(arguments, &bytes, config.as_deref())?;
+/// A move of an alias or the pin, as a command asks for it.
+pub struct PointerMove<'a> {
+    /// The command.
+    pub command: &'static str,
+    /// The model.
+    pub model: &'a str,
+    /// The pointer.
+    pub pointer: Pointer,
+    /// The move.
+    pub step: Move,
+    /// The repository, and what the move may do.
+    pub serving: &'a ServingArguments,
+    /// The engines to wait for.
+    pub wait: Option<&'a WaitArguments>,
+}
+
+/// Moves an alias or the pin unless clients would get errors, records the move under the command's name, tells
+/// the webhooks, and waits for the engines.
+pub fn move_pointer(step: PointerMove<'_>) -> Result<(), CommandError> {
+    let PointerMove { command, model, serving, wait, .. } = &step;
+    let (output, dry_run) = (serving.change.target.output, serving.change.dry_run);
     let result = block_on(async {
-        if change.dry_run {
-            let planned = plan_publish(arguments, &bytes, fingerprint, signer.as_ref()).await?;
-            return Ok(PublishResult { external, ..planned });
+        let repository = Repository::open(&serving.change.target.config())?;
+        let on_record_as = move_action(command, model, &step.pointer, &step.step);
+        let work = check_and_move(&repository, &step);
+        let (moved, compatibility) = match dry_run {
+            true => work.await?,
+            false => on_record(&repository, on_record_as, work, |(moved, _)| moved.to_string()).await?,
+        };
+        let mut result = MoveResult { moved, compatibility, engines: Vec::new(), webhooks: Vec::new() };
+        if dry_run {
+            return Ok(result);
         }
-        let repository = Repository::create(&change.target.config())?;
-        let new = NewVersion { bytes, fingerprint, config, signer: signer.as_ref() };
-        let (published, alias) = publish_new(&repository, "publish", model, new, alias.as_deref()).await?;
-        Ok(PublishResult { published, alias, external, dry_run: false })
+        let change = &result.moved.change;
+        if change.changes {
+            let notification = moved_notification(command, change);
+            result.webhooks = notify(&serving.webhooks.urls, &repository, &notification).await;
+        }
+        if let (Some(wait), Some(version)) = (wait, change.to) {
+            result.engines = wait_for_engines(wait, model, version).await?;
+        }
+        Ok(result)
     })?;
-    print(change.target.output, &result)
-}
-
-/// Publishes a version, points the alias at it if there is one, and records both.
-pub async fn publish_new(
-    repository: &Repository,
-    command: &'static str,
-    model: &str,
-    new: NewVersion<'_>,
-    alias: Option<&str>,
-) -> Result<(Published, Option<AliasMove>), CommandError> {
-    let what = match alias {
-        Some(alias) => format!("a new version, and alias {alias} to it"),
-        None => "a new version".to_owned(),
-    };
-    let work = async {
-        let published = repository.publish_version(model, new).await?;
-        let alias = promote_new(repository, &published, alias).await?;
-        Ok((published, alias))
-    };
-    on_record(repository, action(command, model, what), work, |(published, _)| described(published)).await
-}
-
-/// Returns the result that `publish` would have.
-async fn plan_publish(
-    arguments: &PublishArguments,
-    bytes: &[u8],
-    fingerprint: Option<String>,
-    signer: Option<&Signer>,
-) -> Result<PublishResult, CommandError> {
-    let PublishArguments { model, alias, change, .. } = arguments;
-    let repository = Repository::open_or_empty(&change.target.config())?;
-    let mut published = repository.plan_publish(model, bytes, fingerprint).await?;
-    published.signed_by = signer.map(|signer| signer.key_id().clone());
-    let aliases = match repository.status(model).await {
-        Ok(status) => status.aliases,
-        Err(RepositoryError::NoModel { .. }) => Vec::new(),
-        Err(error) => return Err(error.into()),
-    };
-    let alias = alias.clone().map(|alias| {
-        let from = aliases.iter().find(|found| found.alias == alias).map(|found| found.version);
-        AliasMove { alias, from, to: published.version }
-    });
-    Ok(PublishResult { published, alias, external: None, dry_run: true })
-}
-
-/// Points the alias, if there is one, at the version that was just published.
-async fn promote_new(
-    repository: &Repository,
-    published: &Published,
-    alias: Option<&str>,
-) -> Result<Option<AliasMove>, CommandError> {
-    let Some(alias) = alias else { return Ok(None) };
-    let Published { model, version, .. } = published;
-    let promoted = async {
-        let change =
-            repository.plan_move(model, &Pointer::Alias(alias.to_owned()), Move::To(*version)).await?;
-        repository.apply_move(&change).await?;
-        Ok(Some(AliasMove { alias: alias.to_owned(), from: change.from, to: *version }))
-    };
-    promoted.await.map_err(|source| CommandError::NotPromoted {
-        model: model.to_owned(),
-        version: *version,
-        alias: alias.to_owned(),
-        source: Box::new(source),
-    })
-}
-
-/// The content of a file that is published.
-struct Contents {
-    /// The fingerprint of an artifact's schema; `None` for an external file.
-    fingerprint: Option<String>,
-    /// The interpretation of an external file.
-    external: Option<ExternalReading>,
-}
-
-/// Reads a file that is published, within the largest limits that an engine can have. Warns if an engine serves
-/// it only with raised limits.
-fn contents(
-    arguments: &PublishArguments,
-    bytes: &[u8],
-    config: Option<&str>,
-) -> Result<Contents, CommandError> {
-    contents_within(arguments, bytes, config, &ModelBounds::default()).or_else(|refused| {
-        let contents = contents_within(arguments, bytes, config, &ModelBounds::LARGEST)?;
-        eprintln!("warning: an engine with the default limits will not serve it: {refused}");
-        Ok(contents)
-    })
-}
-
-/// Reads an artifact, or an external file with its config.toml.
-fn contents_within(
-    arguments: &PublishArguments,
-    bytes: &[u8],
-    config: Option<&str>,
-    bounds: &ModelBounds,
-) -> Result<Contents, CommandError> {
-    let path = arguments.file.clone();
-    match Artifact::decode_within(bytes, bounds) {
-        Ok(_) if config.is_some() => Err(CommandError::NeedlessConfig { path }),
-        Ok(artifact) => {
-            Ok(Contents { fingerprint: Some(artifact.metadata.schema.fingerprint()), external: None })
-        }
-        Err(ArtifactError::External) => {
-            match ExternalModel::decode_within(&arguments.model, bytes, config, bounds) {
-                Ok(model) => Ok(Contents { fingerprint: None, external: Some(ExternalReading::of(&model)) }),
-                Err(source) => Err(CommandError::External { path, source: Box::new(source) }),
-            }
-        }
-        Err(source) => Err(CommandError::Artifact { path, source }),
+    print(output, &result)?;
+    let missing = result.engines.iter().filter(|engine| !engine.done).map(ToString::to_string);
+    let missing: Vec<String> = missing.collect();
+    match result.moved.change.to.filter(|_| !missing.is_empty()) {
+        Some(version) => Err(CommandError::NotServed { version, engines: result.engines.len(), missing }),
+        None => Ok(()),
     }
 }
 
-/// Moves an alias or the pin, and records the move under the command's name.
-pub fn move_pointer(
-    command: &'static str,
-    model: &str,
-    pointer: &Pointer,
-    step: Move,
-    arguments: &ChangeArguments,
-) -> Result<(), CommandError> {
-    let moved = block_on(async {
-        let repository = Repository::open(&arguments.target.config())?;
-        let dry_run = arguments.dry_run;
-        let on_record_as = move_action(command, model, pointer, &step);
-        let work = async {
-            let change = repository.plan_move(model, pointer, step).await?;
-            if !dry_run {
-                repository.apply_move(&change).await?;
-            }
-            Ok(Moved { change, dry_run })
-        };
-        match dry_run {
-            true => work.await,
-            false => on_record(&repository, on_record_as, work, |moved| moved.to_string()).await,
-        }
-    })?;
-    print(arguments.target.output, &moved)
+async fn check_and_move(
+    repository: &Repository,
+    step: &PointerMove<'_>,
+) -> Result<(Moved, Option<Compatibility>), CommandError> {
+    let PointerMove { model, pointer, serving, .. } = step;
+    let (dry_run, allowed) = (serving.change.dry_run, serving.other_schema);
+    let change = repository.plan_move(model, pointer, step.step).await?;
+    // What is allowed in any case is compared to be shown, and a rollback in a hurry waits for no download.
+    let compatibility = match allowed && !dry_run {
+        true => None,
+        false => check_move(repository, &change, allowed.into()).await?,
+    };
+    if !dry_run {
+        repository.apply_move(&change).await?;
+    }
+    Ok((Moved { change, dry_run }, compatibility))
+}
+
+fn moved_notification(command: &'static str, change: &PointerChange) -> Notification {
+    Notification {
+        event: WebhookEvent::Moved,
+        command,
+        model: change.model.clone(),
+        version: change.to,
+        previous: change.from,
+        alias: change.alias.clone(),
+        sha256: None,
+    }
 }
 
 pub fn alias(command: AliasCommand) -> Result<(), CommandError> {
@@ -189,21 +107,23 @@ pub fn alias(command: AliasCommand) -> Result<(), CommandError> {
             let status = block_on(async { Ok(Repository::open(&target.config())?.status(&model).await?) })?;
             print(target.output, &Aliases { model: status.model, aliases: status.aliases })
         }
-        AliasCommand::Set(set) => {
-            let step = Move::To(set.version);
-            move_pointer("alias set", &set.model, &Pointer::Alias(set.alias), step, &set.change)
-        }
-        AliasCommand::Delete(delete) => {
-            let alias = Pointer::Alias(delete.alias);
-            move_pointer("alias delete", &delete.model, &alias, Move::Clear, &delete.change)
-        }
+        AliasCommand::Set(set) => move_pointer(PointerMove {
+            command: "alias set",
+            model: &set.model,
+            pointer: Pointer::Alias(set.alias),
+            step: Move::To(set.version),
+            serving: &set.serving,
+            wait: None,
+        }),
+        AliasCommand::Delete(delete) => move_pointer(PointerMove {
+            command: "alias delete",
+            model: &delete.model,
+            pointer: Pointer::Alias(delete.alias),
+            step: Move::Clear,
+            serving: &delete.serving,
+            wait: None,
+        }),
     }
-}
-
-pub fn versions(arguments: &ModelArguments) -> Result<(), CommandError> {
-    let ModelArguments { model, target } = arguments;
-    let status = block_on(async { Ok(Repository::open(&target.config())?.status(model).await?) })?;
-    print(target.output, &Versions(status))
 }
 
 pub fn delete_version(arguments: &VersionArguments) -> Result<(), CommandError> {
@@ -220,6 +140,27 @@ pub fn delete_version(arguments: &VersionArguments) -> Result<(), CommandError> 
         };
         let on_record_as = action("delete-version", model, format!("version {version}"));
         on_record(&repository, on_record_as, work, |_| format!("version {version} is deleted")).await
+    })?;
+    print(change.target.output, &deleted)
+}
+
+pub fn delete_model(arguments: &DeleteModelArguments) -> Result<(), CommandError> {
+    let DeleteModelArguments { model, with_aliases, change } = arguments;
+    let deleted = block_on(async {
+        let repository = Repository::open(&change.target.config())?;
+        let plan = repository.plan_model_deletion(model, *with_aliases);
+        if change.dry_run {
+            return Ok(ModelDeleted { deletion: plan.await?, dry_run: true });
+        }
+        let work = async {
+            let deletion = plan.await?;
+            repository.apply_model_deletion(&deletion).await?;
+            Ok(ModelDeleted { deletion, dry_run: false })
+        };
+        let on_record_as = action("delete-model", model, "all versions".to_owned());
+        let result =
+            |deleted: &ModelDeleted| format!("{} versions are deleted", deleted.deletion.versions.len());
+        on_record(&repository, on_record_as, work, result).await
     })?;
     print(change.target.output, &deleted)
 }

@@ -1,12 +1,23 @@
+use std::fmt::{self, Display, Formatter};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use onnward_models::{SampleError, SampleFormat, write_sample};
+use serde::Serialize;
 
-use super::stdout::is_closed_pipe;
+use super::stdout::{is_closed_pipe, print};
 use super::{CommandError, read_schema};
 use crate::cli;
+
+/// The result of `sample` into a file.
+#[derive(Serialize)]
+struct SampleResult {
+    rows: u64,
+    seed: u64,
+    out: PathBuf,
+}
 
 pub fn run(arguments: &cli::SampleArguments) -> Result<(), CommandError> {
     let file = read_schema(&arguments.schema)?;
@@ -24,7 +35,15 @@ pub fn run(arguments: &cli::SampleArguments) -> Result<(), CommandError> {
     });
     bar.finish_and_clear();
     match written {
-        Err(SampleError::Write { source, .. }) if is_closed_pipe(&source) => Ok(()),
-        other => Ok(other?),
+        Err(SampleError::Write { source, .. }) if is_closed_pipe(&source) => return Ok(()),
+        other => other?,
+    }
+    let Some(out) = arguments.out.clone() else { return Ok(()) };
+    print(arguments.output, &SampleResult { rows: arguments.rows, seed: arguments.seed, out })
+}
+
+impl Display for SampleResult {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} rows are in {}", self.rows, self.out.display())
     }
 }

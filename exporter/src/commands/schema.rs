@@ -1,16 +1,28 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use onnward_models::{Dataset, InferOptions, OnInvalid, infer_schema};
+use onnward_models::{Dataset, InferOptions, InferredSchema, OnInvalid, infer_schema};
 use serde::Serialize;
 
-use super::stdout::{print, print_text};
+use super::stdout::{print, print_json, print_text};
 use super::{CommandError, read_schema};
-use crate::cli::{CheckArguments, InferArguments};
+use crate::cli::{CheckArguments, InferArguments, OutputFormat};
 
 pub fn infer(arguments: &InferArguments) -> Result<(), CommandError> {
     let options = InferOptions { name: arguments.name.clone(), label: arguments.label.clone() };
-    print_text(&infer_schema(&arguments.data, &options)?.toml)
+    let InferredSchema { toml, rows, .. } = infer_schema(&arguments.data, &options)?;
+    match arguments.output {
+        OutputFormat::Text => print_text(&toml),
+        OutputFormat::Json => print_json(&InferResult { rows, toml }),
+    }
+}
+
+/// The result of `schema infer`.
+#[derive(Serialize)]
+struct InferResult {
+    rows: u64,
+    /// The text of the schema's file.
+    toml: String,
 }
 
 /// The result of `schema check`.

@@ -12,8 +12,13 @@ use crate::cli::OutputFormat;
 pub fn print(format: OutputFormat, result: &(impl Serialize + Display)) -> Result<(), CommandError> {
     match format {
         OutputFormat::Text => print_text(&result.to_string()),
-        OutputFormat::Json => print_text(&serde_json::to_string_pretty(result)?),
+        OutputFormat::Json => print_json(result),
     }
+}
+
+/// Prints a result as JSON.
+pub fn print_json(result: &impl Serialize) -> Result<(), CommandError> {
+    print_text(&serde_json::to_string_pretty(result)?)
 }
 
 /// Prints a text, with one line break at its end.

@@ -8,13 +8,18 @@ use onnward_models::{
 };
 use onnward_onnx::Artifact;
 use onnward_repository::{
-    NewVersion, Published, Repository, RepositoryConfig, RepositoryError, Signer, check_name, make_writable,
+    About, NewVersion, Published, Repository, RepositoryConfig, RepositoryError, Signer, check_name,
+    make_writable,
 };
+use onnward_schemas::ModelSummary;
 use serde::Serialize;
 
+use super::calls::WebhookCall;
+use super::compatibility::{Candidate, check_publication};
 use super::progress::TrainingBar;
-use super::repository::results::{AliasMove, described};
-use super::repository::{block_on, publish_new};
+use super::publish::{Outcome, Publication, publish_new};
+use super::repository::block_on;
+use super::results::{AliasMove, described};
 use super::signing::signer;
 use super::stdout::print;
 use super::{CommandError, read_schema};
@@ -28,8 +33,12 @@ use crate::report;
 struct TrainResult<'a> {
     comparison: &'a Comparison,
     published: Published,
+    /// Whether the version is new. The same bytes are published once.
+    changes: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     alias: Option<AliasMove>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    webhooks: Vec<WebhookCall>,
     report: Option<PathBuf>,
 }
 
@@ -42,7 +51,8 @@ struct Present<'a> {
 }
 
 pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
-    let PublishingArguments { repository, model, alias, if_absent, sign_key, out } = &arguments.publishing;
+    let PublishingArguments { repository, model, alias, if_absent, sign_key, out, other_schema, .. } =
+        &arguments.publishing;
     let format = arguments.output.format;
     for name in [Some(model), alias.as_ref()].into_iter().flatten() {
         check_name(name)?;
@@ -54,8 +64,12 @@ pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
     }
     let data = read_table(&arguments.data, arguments.training.seed)?;
     warn(&data);
-    // A repository that cannot be reached is reported before the training, not after it.
-    block_on(async { Ok(Repository::create(&repository)?.models().await?) })?;
+    // A repository that cannot be reached, or that serves other rows, is reported before the training.
+    block_on(async {
+        let repository = Repository::create(&repository)?;
+        let candidate = Candidate::New(&data.schema);
+        check_publication(&repository, model, candidate, alias.as_deref(), (*other_schema).into()).await
+    })?;
     if let Some(out) = out {
         make_writable(out).map_err(|source| CommandError::writing(out, source))?;
     }
@@ -74,8 +88,10 @@ pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
         }
         None => None,
     };
-    let (published, alias) = publish_best(&repository, &arguments.publishing, &artifacts, signer.as_ref())?;
-    print(format, &TrainResult { comparison: &run.comparison, published, alias, report })
+    let outcome = publish_best(&repository, &arguments.publishing, &artifacts, signer.as_ref())?;
+    let Outcome { published, changes, alias, webhooks, .. } = outcome;
+    let comparison = &run.comparison;
+    print(format, &TrainResult { comparison, published, changes, alias, webhooks, report })
 }
 
 fn highest_version(repository: &RepositoryConfig, model: &str) -> Result<Option<u64>, CommandError> {
@@ -170,19 +186,26 @@ fn publish_best(
     arguments: &PublishingArguments,
     artifacts: &[Artifact],
     signer: Option<&Signer>,
-) -> Result<(Published, Option<AliasMove>), CommandError> {
+) -> Result<Outcome, CommandError> {
     let best = artifacts.first().ok_or(onnward_models::TrainingError::NoCandidates)?;
-    let fingerprint = best.metadata.schema.fingerprint();
-    block_on(async {
-        let repository = Repository::create(repository)?;
-        let new = NewVersion {
+    let summary = Some(ModelSummary::of(&best.metadata));
+    let publication = Publication {
+        command: "train",
+        model: &arguments.model,
+        new: NewVersion {
             bytes: best.encode(),
-            fingerprint: Some(fingerprint),
+            fingerprint: Some(best.metadata.schema.fingerprint()),
             signer,
-            ..NewVersion::default()
-        };
-        publish_new(&repository, "train", &arguments.model, new, arguments.alias.as_deref()).await
-    })
+            config: None,
+            about: About { summary, ..About::default() },
+        },
+        schema: &best.metadata.schema,
+        alias: arguments.alias.as_deref(),
+        other_schema: arguments.other_schema.into(),
+        allow_duplicate: false,
+        webhooks: &arguments.webhooks.urls,
+    };
+    block_on(async { publish_new(&Repository::create(repository)?, publication, false).await })
 }
 
 impl fmt::Display for Present<'_> {
@@ -227,7 +250,11 @@ impl fmt::Display for TrainResult<'_> {
                 candidate.fit_seconds
             )?;
         }
-        writeln!(f, "\npublished  {}", described(&self.published))?;
+        let Published { model, version, .. } = &self.published;
+        match self.changes {
+            true => writeln!(f, "\npublished  {}", described(&self.published))?,
+            false => writeln!(f, "\nunchanged  {model} version {version} has the same bytes")?,
+        }
         if let Some(alias) = &self.alias {
             writeln!(f, "moved      {alias}")?;
         }

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::bounds::{BoundsError, MemoryDemand, ModelBounds, decode_model_within};
 use crate::forest::{ForestSlices, TreeLists, forest_splits};
-use crate::metadata::{properties_of, read_properties};
+use crate::metadata::{is_own_property, properties_of, read_properties};
 use crate::proto::{ModelProto, StringStringEntryProto};
 use crate::subgraph::subgraph_from_features;
 
@@ -178,6 +178,16 @@ impl Artifact {
                 .push(StringStringEntryProto { key: Some(key.to_owned()), value: Some(value) });
         }
         Ok(Self { metadata, model })
+    }
+
+    /// Returns the artifact with another description. The graph stays as it is.
+    ///
+    /// # Errors
+    /// Those of [`Artifact::new`].
+    pub fn with_metadata(self, metadata: Metadata) -> Result<Self, ArtifactError> {
+        let mut model = self.model;
+        model.metadata_props.retain(|property| !is_own_property(property.key()));
+        Self::new(model, metadata)
     }
 
     /// Decodes an artifact within the default bounds.

@@ -21,6 +21,11 @@ const PROFILE: &str = "onnward.profile";
 const GOLDEN: &str = "onnward.golden";
 const PROVENANCE: &str = "onnward.provenance";
 
+/// Returns whether a property's key is one of Onnward's.
+pub fn is_own_property(key: &str) -> bool {
+    key.starts_with("onnward.")
+}
+
 /// Returns the properties of an artifact, in the order in which they are written.
 pub fn properties_of(metadata: &Metadata) -> Result<Vec<(&'static str, String)>, ArtifactError> {
     Ok(vec![

@@ -35,9 +35,9 @@ impl Repository {
     pub async fn plan_deletion(&self, model: &str, version: u64) -> Result<Deletion, RepositoryError> {
         let inventory = self.known(model).await?;
         let files = inventory.versions.get(&version).filter(|files| files.size_bytes > 0);
-        let size_bytes = files.map(|files| files.size_bytes);
-        let size_bytes =
-            size_bytes.ok_or_else(|| RepositoryError::UnknownVersion { model: model.to_owned(), version })?;
+        let Some(size_bytes) = files.map(|files| files.size_bytes) else {
+            return Err(self.missing_version(model, version).await);
+        };
         self.refuse_if_used(model, version, &inventory).await?;
         Ok(Deletion { model: model.to_owned(), version, size_bytes })
     }

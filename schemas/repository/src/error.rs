@@ -119,15 +119,20 @@ pub enum RepositoryError {
         model: String,
     },
     /// A model has no version with a manifest.
-    #[error("no version has a manifest.json: the manifest is written last, so publishing has not finished")]
+    #[error(
+        "no version has a manifest.json, which is written last: publishing has not finished, or a file was copied \
+         by hand, which `onnward-exporter publish` publishes"
+    )]
     NoVersion,
     /// A version does not exist, or was published only in part.
-    #[error("{model} has no version {version}; list its versions with `onnward-exporter versions {model}`")]
+    #[error("{model} has no version {version}: {hint}")]
     UnknownVersion {
         /// The model.
         model: String,
         /// The version.
         version: u64,
+        /// The command that helps.
+        hint: String,
     },
     /// A file is larger than is accepted.
     #[error("{path} has {size} bytes, more than the {limit} that are accepted")]
@@ -190,25 +195,32 @@ pub enum RepositoryError {
     },
     /// A pointer was moved by another program since the move was planned.
     #[error(
-        "{pointer} of {model} was changed concurrently, so nothing was changed: check it with \
-         `onnward-exporter versions {model}` and retry"
+        "{pointer} of {model} was changed concurrently, so nothing was changed: check it with `{command}` and \
+         retry"
     )]
     Conflict {
         /// The model.
         model: String,
         /// The pointer.
         pointer: Pointer,
+        /// The command that shows it.
+        command: String,
     },
     /// A pointer that is not set cannot be moved back or deleted.
-    #[error("{model} has no {pointer}: set it with `onnward-exporter {}`", .pointer.command(.model))]
+    #[error("{model} has no {pointer}, so it cannot be moved back or removed: see `{command}`")]
     NotSet {
         /// The model.
         model: String,
         /// The pointer.
         pointer: Pointer,
+        /// The command that shows what is set.
+        command: String,
     },
     /// There is no earlier version to roll back to.
-    #[error("{pointer} of {model} has no previous version, only {version}; promote another one")]
+    #[error(
+        "{pointer} of {model} has no previous version, only {version}: choose another version from `{command}` \
+         and promote it"
+    )]
     NoHistory {
         /// The model.
         model: String,
@@ -216,6 +228,8 @@ pub enum RepositoryError {
         pointer: Pointer,
         /// The version that it names.
         version: u64,
+        /// The command that lists the versions.
+        command: String,
     },
     /// A version that is in use cannot be deleted.
     #[error("cannot delete version {version} of {model}: {used_as}")]
@@ -230,10 +244,57 @@ pub enum RepositoryError {
     /// A pointer cannot be moved to a version that is being deleted.
     #[error(
         "version {version} of {model} is being deleted, so nothing was changed: name another \
-         version; if the deletion was interrupted, run `onnward-exporter delete-version {model} {version}` \
-         again, or remove {model}/{version}/deleting-*.json to keep the version"
+         version; if the deletion was interrupted, run `{command}` again, or remove \
+         {model}/{version}/deleting-*.json to keep the version"
     )]
     Deleted {
+        /// The model.
+        model: String,
+        /// The version.
+        version: u64,
+        /// The command that deletes it.
+        command: String,
+    },
+    /// A model that pointers name cannot be deleted.
+    #[error(
+        "cannot delete the model {model} while it has pointers ({pointers}): `{command}` removes them, too"
+    )]
+    ModelInUse {
+        /// The model.
+        model: String,
+        /// The pointers.
+        pointers: String,
+        /// The command that deletes it nevertheless.
+        command: String,
+    },
+    /// A copy needs the number of another version.
+    #[error(
+        "cannot copy version {version} of {model}, since {how}, and a signature is valid for one number only: \
+         see `{command}`, and publish the file as a new version instead"
+    )]
+    NumberTaken {
+        /// The model.
+        model: String,
+        /// The version.
+        version: u64,
+        /// The use of the number.
+        how: &'static str,
+        /// The command that lists the versions.
+        command: String,
+    },
+    /// A tag cannot be stored.
+    #[error("the tag {tag} cannot be stored: {problem}")]
+    Tag {
+        /// The tag, or what is wrong with all of them.
+        tag: String,
+        /// The rule.
+        problem: String,
+    },
+    /// The tags of a version were changed by another program.
+    #[error(
+        "the tags of version {version} of {model} were changed concurrently, so nothing was changed: retry"
+    )]
+    TagsChanged {
         /// The model.
         model: String,
         /// The version.

@@ -21,7 +21,7 @@ pub(crate) const MAX_SIGNATURE_BYTES: u64 = 64 * 1024;
 const MAX_SIGNATURES: usize = 32;
 
 /// All files of a version; the artifact agrees with the manifest.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 pub struct FetchedModel {
     /// The manifest.
     pub manifest: Manifest,
@@ -247,7 +247,7 @@ impl Repository {
         let path = manifest_path(model, version);
         let text = match self.read_text(&path, MAX_MANIFEST_BYTES).await {
             Err(RepositoryError::Read { source: object_store::Error::NotFound { .. }, .. }) => {
-                return Err(RepositoryError::UnknownVersion { model: model.to_owned(), version });
+                return Err(self.missing_version(model, version).await);
             }
             other => other?,
         };
@@ -340,8 +340,14 @@ impl Repository {
     }
 }
 
-fn parse_manifest(path: &str, text: &str) -> Result<Manifest, RepositoryError> {
-    serde_json::from_str(text).map_err(|source| RepositoryError::Malformed { path: path.to_owned(), source })
+/// Parses a manifest. One that was made by hand may begin with a byte order mark, and may have its digests in
+/// upper case, as tools on Windows write them.
+pub(crate) fn parse_manifest(path: &str, text: &str) -> Result<Manifest, RepositoryError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let manifest: Manifest = serde_json::from_str(text)
+        .map_err(|source| RepositoryError::Malformed { path: path.to_owned(), source })?;
+    let fingerprint = manifest.fingerprint.map(|digest| digest.to_ascii_lowercase());
+    Ok(Manifest { sha256: manifest.sha256.to_ascii_lowercase(), fingerprint, ..manifest })
 }
 
 /// Compares an artifact with the digest in its manifest.

@@ -26,7 +26,7 @@ use crate::pointer::Pointer;
 use crate::store::Repository;
 use crate::time;
 
-const DELETING: &str = "deleting-";
+pub(crate) const DELETING: &str = "deleting-";
 
 /// A move of a pointer that was announced, as parsed from its file's name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use crate::stamp::{FileStamp, Stamp};
 use crate::store::{Repository, check_name, unreadable_path};
 
 /// The versions, aliases and pin of a model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ModelStatus {
     /// The model's name.
     pub model: String,
@@ -33,7 +33,7 @@ pub struct ModelStatus {
 }
 
 /// A version of a model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct VersionStatus {
     /// The version.
     pub version: u64,

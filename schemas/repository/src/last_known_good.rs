@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use onnward_schemas::{Manifest, sha256_hex};
+use onnward_schemas::sha256_hex;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{Cache, read_whole};
-use crate::fetch::FetchedModel;
+use crate::fetch::{FetchedModel, parse_manifest};
 use crate::watch::{DecidedBy, Target};
 
 /// The format that is written, and the only one that is read. A file in another format costs a slower start.
@@ -73,7 +73,7 @@ impl CacheRecord {
 
     /// Returns the digest of the artifact.
     fn digest(&self) -> Option<String> {
-        let manifest: Option<Manifest> = serde_json::from_str(&self.manifest_text).ok();
+        let manifest = parse_manifest("manifest.json", &self.manifest_text).ok();
         manifest.map(|manifest| manifest.sha256)
     }
 }

@@ -17,18 +17,25 @@ mod archive;
 mod audit;
 mod cache;
 mod config;
+mod copy;
 mod delete;
+mod delete_model;
 mod error;
 mod fetch;
 mod folder;
+mod hint;
+mod history;
 mod intent;
 mod inventory;
 mod last_known_good;
 mod pointer;
 mod publish;
+mod repair;
+mod served;
 mod signature;
 mod stamp;
 mod store;
+mod tags;
 mod time;
 mod watch;
 
@@ -36,19 +43,25 @@ pub use archive::{Archive, ArchiveError};
 pub use audit::{Action, Actor, AuditEntry, Ending};
 pub use cache::Cache;
 pub use config::{RepositoryConfig, S3Config, Secret};
+pub use copy::{Copied, CopyPlan};
 pub use delete::Deletion;
+pub use delete_model::ModelDeletion;
 pub use error::RepositoryError;
 pub use fetch::{FetchedModel, Fetcher};
 pub use folder::make_writable;
+pub use hint::quoted as shell_quoted;
+pub use history::HistoryEntry;
 pub use inventory::{AliasStatus, ModelStatus, PinStatus, VersionStatus};
 pub use last_known_good::{CacheRecord, LastKnownGood, OpeningRecord};
 pub use pointer::{Move, Pointer, PointerChange};
-pub use publish::{NewVersion, Published};
+pub use publish::{About, NewVersion, Published};
+pub use repair::{Damage, DamageKind};
 pub use signature::{
     KeyId, NewKey, Signature, SignatureError, Signed, Signer, Subject, TrustedKeys, generate_key,
 };
 pub use stamp::Stamp;
 pub use store::{Repository, check_name, prepare_tls};
+pub use tags::{TagChange, Tags, check_tags};
 pub use watch::{DecidedBy, ModelSnapshot, Snapshot, Target, Watch};
 
 /// The alias that an engine follows and that a promotion moves, unless another is named.

@@ -101,14 +101,6 @@ impl Pointer {
     pub(crate) fn entry_path(&self, model: &str, number: u64) -> String {
         format!("{}/{}", self.folder(model), entry_file(number))
     }
-
-    /// Returns the arguments of the command that sets it.
-    pub(crate) fn command(&self, model: &str) -> String {
-        match self {
-            Self::Alias(alias) => format!("alias set {model} {alias} VERSION"),
-            Self::Pin => format!("pin {model} VERSION"),
-        }
-    }
 }
 
 impl fmt::Display for Pointer {
@@ -124,6 +116,22 @@ impl PointerChange {
     /// Returns the pointer that moves.
     pub fn pointer(&self) -> Pointer {
         self.alias.clone().map_or(Pointer::Pin, Pointer::Alias)
+    }
+
+    /// Creates the move that restores an earlier version, or removes the pointer if there is none.
+    pub(crate) fn restoring(
+        model: &str,
+        pointer: &Pointer,
+        seen: State,
+        to: Option<u64>,
+        rollback_to: Option<u64>,
+    ) -> Self {
+        let alias = match pointer {
+            Pointer::Alias(alias) => Some(alias.clone()),
+            Pointer::Pin => None,
+        };
+        let from = seen.version();
+        Self { model: model.to_owned(), alias, from, to, changes: from != to, seen, rollback_to }
     }
 }
 
@@ -174,7 +182,12 @@ impl Repository {
         }
         let seen = self.state(model, pointer).await?;
         let from = seen.version();
-        let not_set = || RepositoryError::NotSet { model: model.to_owned(), pointer: pointer.clone() };
+        let command = || self.command(&format!("versions {model}"));
+        let not_set = || RepositoryError::NotSet {
+            model: model.to_owned(),
+            pointer: pointer.clone(),
+            command: command(),
+        };
         let (to, rollback_to) = match step {
             Move::To(version) => (Some(version), from.map(|_| seen.number)),
             Move::Back => {
@@ -184,6 +197,7 @@ impl Repository {
                     model: model.to_owned(),
                     pointer: pointer.clone(),
                     version,
+                    command: command(),
                 })?;
                 let entry = self.entry(model, pointer, before).await?;
                 (entry.version, entry.rollback_to)
@@ -196,13 +210,9 @@ impl Repository {
         if let Some(version) = to
             && !self.has_version(model, version).await?
         {
-            return Err(RepositoryError::UnknownVersion { model: model.to_owned(), version });
+            return Err(self.missing_version(model, version).await);
         }
-        let alias = match pointer {
-            Pointer::Alias(alias) => Some(alias.clone()),
-            Pointer::Pin => None,
-        };
-        Ok(PointerChange { model: model.to_owned(), alias, from, to, changes: from != to, seen, rollback_to })
+        Ok(PointerChange::restoring(model, pointer, seen, to, rollback_to))
     }
 
     /// Applies a planned move, unless the pointer has moved since.
@@ -225,7 +235,9 @@ impl Repository {
         let allowed = self.can_be_named(model, version).await;
         if !matches!(allowed, Ok(true)) {
             self.withdraw(intent).await;
-            return Err(allowed.err().unwrap_or(RepositoryError::Deleted { model: model.clone(), version }));
+            let command = self.command(&format!("delete-version {model} {version}"));
+            let deleted = RepositoryError::Deleted { model: model.clone(), version, command };
+            return Err(allowed.err().unwrap_or(deleted));
         }
         let moved = self.append(model, &pointer, number, change.to, change.rollback_to).await;
         // If writing the entry failed it may be there all the same, now or later, so the intent stays.
@@ -253,7 +265,11 @@ impl Repository {
         let text = text.map_err(|source| RepositoryError::Json { path: path.clone(), source })?;
         match self.create_own_file(&path, text.into()).await? {
             true => Ok(()),
-            false => Err(RepositoryError::Conflict { model: model.to_owned(), pointer: pointer.clone() }),
+            false => {
+                let command = self.command(&format!("versions {model}"));
+                let (model, pointer) = (model.to_owned(), pointer.clone());
+                Err(RepositoryError::Conflict { model, pointer, command })
+            }
         }
     }
 

@@ -1,12 +1,13 @@
 use bytes::Bytes;
 use object_store::path::Path;
 use onnward_schemas::layout::{config_path, manifest_path, model_path, parse_version};
-use onnward_schemas::{Manifest, sha256_hex};
+use onnward_schemas::{Manifest, ModelSummary, sha256_hex};
 use serde::Serialize;
 
 use crate::error::RepositoryError;
 use crate::signature::{KeyId, Signer, Subject};
 use crate::store::{Repository, check_name};
+use crate::tags::{Tags, check_tags};
 use crate::time;
 
 /// The files of a new version.
@@ -20,10 +21,25 @@ pub struct NewVersion<'a> {
     pub config: Option<String>,
     /// The key that signs it.
     pub signer: Option<&'a Signer>,
+    /// What the manifest also says.
+    pub about: About,
+}
+
+/// What a manifest says beside the digest: for people, and for lists of versions.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct About {
+    /// A summary of the model.
+    pub summary: Option<ModelSummary>,
+    /// The author.
+    pub author: Option<String>,
+    /// The commit of the code that trained the model.
+    pub commit: Option<String>,
+    /// The tags.
+    pub tags: Tags,
 }
 
 /// A version that was published, or is planned to be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Published {
     /// The model's name.
     pub model: String,
@@ -49,12 +65,32 @@ impl Repository {
         bytes: &[u8],
         fingerprint: Option<String>,
     ) -> Result<Published, RepositoryError> {
+        self.plan_version(model, bytes, fingerprint, About::default()).await
+    }
+
+    /// Returns what [`Repository::publish_version`] would write now. Nothing is written.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Name`], [`RepositoryError::Tag`]; those of reading.
+    pub async fn plan_version(
+        &self,
+        model: &str,
+        bytes: &[u8],
+        fingerprint: Option<String>,
+        about: About,
+    ) -> Result<Published, RepositoryError> {
         check_name(model)?;
+        check_tags(&about.tags)?;
+        let About { summary, author, commit, tags } = about;
         let manifest = Manifest {
             sha256: sha256_hex(bytes),
             size_bytes: bytes.len() as u64,
             fingerprint,
             created: time::now_in_seconds(),
+            summary,
+            author,
+            commit,
+            tags,
         };
         let version = next(model, self.highest_folder(model).await?)?;
         let path = model_path(model, version);
@@ -100,8 +136,8 @@ impl Repository {
         model: &str,
         new: NewVersion<'_>,
     ) -> Result<Published, RepositoryError> {
-        let NewVersion { bytes, fingerprint, config, signer } = new;
-        let mut published = self.plan_publish(model, &bytes, fingerprint).await?;
+        let NewVersion { bytes, fingerprint, config, signer, about } = new;
+        let mut published = self.plan_version(model, &bytes, fingerprint, about).await?;
         let bytes = Bytes::from(bytes);
         while !self.create_file(&published.path, bytes.clone()).await? {
             published.version = next(model, published.version)?;
@@ -122,6 +158,51 @@ impl Repository {
         }
         self.create_for_publish(path, text).await?;
         Ok(published)
+    }
+
+    /// Returns the highest version that has the same bytes and the same `config.toml`, if there is one.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let location = folder.path().display().to_string();
+    /// # let config = onnward_repository::RepositoryConfig { location, ..Default::default() };
+    /// # let repository = onnward_repository::Repository::create(&config)?;
+    /// repository.publish("churn", b"an ONNX file".to_vec(), None).await?;
+    /// let found = repository.find_published("churn", b"an ONNX file", None).await?;
+    /// assert_eq!(found.map(|found| found.version), Some(1));
+    /// assert_eq!(repository.find_published("churn", b"another", None).await?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`RepositoryError::Name`]; those of reading.
+    pub async fn find_published(
+        &self,
+        model: &str,
+        bytes: &[u8],
+        config: Option<&str>,
+    ) -> Result<Option<Published>, RepositoryError> {
+        let versions = match self.status(model).await {
+            Ok(status) => status.versions,
+            Err(RepositoryError::NoModel { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let sha256 = sha256_hex(bytes);
+        for found in versions {
+            let Some(manifest) = found.manifest.filter(|manifest| manifest.sha256 == sha256) else {
+                continue;
+            };
+            // The same bytes with another configuration are another model.
+            if self.texts(model, found.version).await?.config.as_deref() == config {
+                let (version, path) = (found.version, model_path(model, found.version));
+                let model = model.to_owned();
+                return Ok(Some(Published { model, version, path, manifest, signed_by: None }));
+            }
+        }
+        Ok(None)
     }
 
     /// Writes a file into the folder of a version that this publisher has created.

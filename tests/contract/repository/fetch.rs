@@ -16,6 +16,7 @@ const PLENTY: u64 = 1 << 20;
 pub async fn suite(place: &impl Fn(&str) -> Place) {
     what_is_in_the_cache_is_not_asked_of_the_store(place("cached")).await;
     everything_of_a_version_is_read(place("texts")).await;
+    a_manifest_that_was_made_by_hand_is_read(place("by-hand")).await;
     a_damaged_file_of_the_cache_is_fetched_again(place("damaged")).await;
     what_its_manifest_does_not_describe_is_not_kept(place("not-kept")).await;
     fetchers_at_once_share_a_cache(place("shared")).await;
@@ -56,6 +57,23 @@ async fn everything_of_a_version_is_read(place: Place) {
     place.put("churn/1/config.toml", &"x".repeat(1 << 20)).await;
     let refused = place.fetch("churn", 1).await;
     assert!(matches!(refused, Err(RepositoryError::TooLarge { .. })));
+}
+
+/// Tools on Windows write a byte order mark, and digests in upper case. The text stays what it is, since
+/// signatures cover it.
+async fn a_manifest_that_was_made_by_hand_is_read(place: Place) {
+    let folder = TempDir::new().unwrap();
+    place.publish("churn").await;
+    let manifest = place.get("churn/1/manifest.json").await;
+    let digest = manifest.split('"').find(|text| text.len() == 64).unwrap();
+    let by_hand = format!("\u{feff}{}", manifest.replace(digest, &digest.to_uppercase()));
+    place.put("churn/1/manifest.json", &by_hand).await;
+    let fetcher = fetcher(&place, folder.path());
+    for from_cache in [false, true] {
+        let fetched = fetcher.fetch("churn", 1).await.unwrap();
+        assert_eq!((fetched.manifest.sha256.as_str(), fetched.from_cache), (digest, from_cache));
+        assert_eq!(fetched.manifest_text, by_hand);
+    }
 }
 
 async fn a_damaged_file_of_the_cache_is_fetched_again(place: Place) {

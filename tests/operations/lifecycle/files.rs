@@ -164,7 +164,7 @@ fn no_versions(fixture: &Fixture, engine: &Engine) {
 
 fn manifest(bytes: &[u8]) -> Vec<u8> {
     let (sha256, size_bytes) = (sha256_hex(bytes), bytes.len() as u64);
-    let manifest =
-        Manifest { sha256, size_bytes, fingerprint: None, created: "2026-11-22T00:00:00Z".to_owned() };
+    let created = "2026-11-22T00:00:00Z".to_owned();
+    let manifest = Manifest { sha256, size_bytes, created, ..Manifest::default() };
     serde_json::to_vec(&manifest).unwrap()
 }

@@ -64,8 +64,8 @@ fn skewed_clocks(fixture: &Fixture, engine: &Engine) {
         let manifest = Manifest {
             sha256: sha256_hex(&bytes),
             size_bytes: bytes.len() as u64,
-            fingerprint: None,
             created: created.to_owned(),
+            ..Manifest::default()
         };
         fixture.put(&format!("{model}/{version}/model.onnx"), bytes);
         fixture.put(&format!("{model}/{version}/manifest.json"), serde_json::to_vec(&manifest).unwrap());

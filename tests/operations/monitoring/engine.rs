@@ -36,7 +36,8 @@ impl Busy {
         let rest = ["--model", MODEL, "--candidates", "logistic", "--folds", "2"];
         succeed("onnward-exporter", &[&train[..], &schema[..], &rest[..]].concat());
         let file = format!("{report}/logistic.onnx");
-        succeed("onnward-exporter", &["publish", &file, "--repository", &repository, "--model", MODEL]);
+        let publish = ["publish", &file, "--repository", &repository, "--model", MODEL, "--allow-duplicate"];
+        succeed("onnward-exporter", &publish);
         promote(Path::new(&repository), 1);
 
         let sample = ["sample", "--rows", "600", "--seed", "7", "--format", "jsonl"];

@@ -65,7 +65,7 @@ impl Repository {
     ) -> Result<(Signed, Texts), RepositoryError> {
         let texts = self.texts(model, version).await?;
         if !self.has_version(model, version).await? {
-            return Err(RepositoryError::UnknownVersion { model: model.to_owned(), version });
+            return Err(self.missing_version(model, version).await);
         }
         let path = signature_path(model, version, signer.key_id().as_str());
         let is_there = self.has_file(&path).await?;

@@ -174,6 +174,9 @@ fn publish(testbed: &Testbed, fixture: &Fixture) -> Result<Child, HarnessError> 
             MODEL,
             "--alias",
             "champion",
+            // The kill is to hit the publication, and each attempt publishes the same file.
+            "--no-check",
+            "--allow-duplicate",
             "--output",
             "json",
             "--repository",
