@@ -23,7 +23,8 @@ use self::signing::{KeygenArguments, SignArguments};
     onnward-exporter train --schema customers.toml --data customers.csv \\\n      \
     --repository model-repository --model churn --out report\n  \
     onnward-exporter inspect model-repository/churn/1/model.onnx\n  \
-    onnward-exporter promote churn 1 --repository model-repository")]
+    onnward-exporter promote churn 1 --repository model-repository\n\n\
+    Exit codes: 0 success, 1 failure, 2 invalid command line, 3 changed, but an engine of --wait does not serve it")]
 pub struct Arguments {
     /// The command to run.
     #[command(subcommand)]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::programs::{Engine, fail, succeed, succeed_json};
+use crate::support::wait::eventually;
 use crate::support::{backends, bank, root};
 
 fn data(file: &str) -> PathBuf {
@@ -55,8 +56,13 @@ fn external_models_answer_as_python_does_and_are_reported_as_unproven() {
     for name in names() {
         let (rows, expected) = rows_and_probabilities(name);
         let path = format!("/models/{name}/predict");
-        let (status, answer) = engine.post(&path, &json!({ "instances": rows }).to_string());
-        assert_eq!(status, 200, "{name}: {answer}");
+        // Readiness does not wait for a model that is tested in a process of its own.
+        let answer = eventually("the model is loaded", || {
+            match engine.post(&path, &json!({ "instances": rows }).to_string()) {
+                (200, answer) => Ok(answer),
+                (status, answer) => Err(format!("{name}: {status} {answer}")),
+            }
+        });
         let predictions = answer["predictions"].as_array().unwrap();
         assert_eq!(predictions.len(), expected.len());
         for ((row, prediction), expected) in rows.iter().zip(predictions).zip(expected) {

@@ -290,6 +290,32 @@ fn a_promotion_waits_until_engines_serve_it() {
     assert!(String::from_utf8(output.stderr).unwrap().contains("no response"));
 }
 
+#[test]
+fn an_engine_that_asks_for_a_key_gets_it_from_a_file_or_the_environment_alone() {
+    let here = Workplace::new();
+    here.publish(1);
+    let keys = here.text("keys.toml");
+    let api_key = Command::new(program("onnward-engine"))
+        .args(["api-key", "reader", "--scopes", "read", "--file", &keys, "--output", "json"])
+        .output()
+        .unwrap();
+    let key: Value = serde_json::from_slice(&api_key.stdout).unwrap();
+    let key = key["key"].as_str().unwrap();
+    let settings = [("ONNWARD_AUTH__KEYS_FILE".to_owned(), keys)];
+    let engine = Engine::serve_in(&settings, here.path("repository"), &["--backend", "tract"]);
+    let promote = ["promote", "bank", "1", "--wait", &engine.url];
+    let output = here.run(&promote);
+    assert_eq!(output.status.code(), Some(NOT_SERVED));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("401") && message.contains("ONNWARD_ENGINE_KEY"), "{message}");
+    let file = here.file("reader.key", format!("{key}\n"));
+    let promoted = here.succeed(&[&promote[..], &["--engine-key-file", &file]].concat());
+    assert_eq!(promoted["engines"][0]["done"], true);
+    let mut command = Command::new(program("onnward-exporter"));
+    command.args(promote).args(["--repository", &here.text("repository")]).env("ONNWARD_ENGINE_KEY", key);
+    assert!(command.output().unwrap().status.success());
+}
+
 /// Starts a server that accepts one request after the other. Returns its URL and the bodies.
 fn webhook() -> (String, Receiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

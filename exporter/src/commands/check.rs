@@ -2,8 +2,12 @@
 
 use std::env;
 use std::fmt::{self, Display, Formatter};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use onnward_schemas::layout::{CONFIG_FILE, MODEL_FILE};
 use serde::{Deserialize, Serialize};
@@ -45,6 +49,38 @@ struct Comparison {
     failure: Option<String>,
 }
 
+/// The largest file that is checked without being asked for. ONNX Runtime may take forty times the size of a forest.
+const MAX_UNASKED_BYTES: usize = 16 << 20;
+/// The longest time of a check.
+const TIMEOUT: Duration = Duration::from_secs(600);
+/// The time between two looks at whether the check has ended.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Whether a file is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decision {
+    /// It is checked.
+    Check,
+    /// It is not, as the command line or a missing program says.
+    Skip,
+    /// It is not, since nobody asked for it and the file is large.
+    TooLarge,
+    /// It was asked for and cannot be done.
+    NoEngine,
+}
+
+impl Decision {
+    fn of(arguments: &CheckArguments, has_program: bool, size: usize) -> Self {
+        match (arguments.check, has_program) {
+            _ if arguments.no_check => Self::Skip,
+            (true, false) => Self::NoEngine,
+            (false, false) => Self::Skip,
+            (false, true) if size > MAX_UNASKED_BYTES => Self::TooLarge,
+            (_, true) => Self::Check,
+        }
+    }
+}
+
 /// Checks a file as the arguments say; `None` if it is not checked.
 ///
 /// # Errors
@@ -55,12 +91,20 @@ pub fn check(
     bytes: &[u8],
     config: Option<&str>,
 ) -> Result<Option<Checked>, CommandError> {
-    let beside = env::current_exe().ok().map(|own| own.with_file_name(ENGINE));
-    match beside.filter(|program| program.is_file()) {
-        _ if arguments.no_check => Ok(None),
-        Some(program) => run(&program, file, bytes, config).map(Some),
-        None if arguments.check => Err(CommandError::NoEngine),
-        None => Ok(None),
+    let program = env::current_exe().map(|own| own.with_file_name(ENGINE)).unwrap_or_default();
+    match Decision::of(arguments, program.is_file(), bytes.len()) {
+        Decision::Check => run(&program, file, bytes, config).map(Some),
+        Decision::Skip => Ok(None),
+        Decision::TooLarge => {
+            let size = bytes.len();
+            eprintln!(
+                "warning: {} was not checked, since it has {size} bytes and the check may take forty times as \
+                 much memory: --check does it nevertheless",
+                file.display()
+            );
+            Ok(None)
+        }
+        Decision::NoEngine => Err(CommandError::NoEngine),
     }
 }
 
@@ -73,23 +117,50 @@ fn run(program: &Path, file: &Path, bytes: &[u8], config: Option<&str>) -> Resul
     if let Some(config) = config {
         write(&folder.path().join(CONFIG_FILE), config.as_bytes())?;
     }
-    let output = Command::new(program).arg("check").arg(&copy).args(["--output", "json"]).output();
-    let output =
-        output.map_err(|error| failed(format!("{} cannot be started: {error}", program.display())))?;
-    let report: Option<Report> = serde_json::from_slice(&output.stdout).ok();
-    let said = String::from_utf8_lossy(&output.stderr);
-    match report {
-        Some(report) if output.status.success() => Ok(Checked::of(report)),
-        Some(report) => Err(failed(report.failures())),
-        None => {
+    let output = run_to_its_end(program, &copy)
+        .map_err(|error| failed(format!("{} cannot be run: {error}", program.display())))?;
+    let Some(Output { status, stdout, stderr }) = output else {
+        return Err(failed(format!("it did not end within {TIMEOUT:?}")));
+    };
+    match serde_json::from_slice::<Report>(&stdout) {
+        Ok(report) if status.success() => Ok(Checked::of(report)),
+        Ok(report) => Err(failed(report.failures())),
+        Err(_) => {
+            let said = String::from_utf8_lossy(&stderr);
             let error = said.lines().rev().find_map(|line| line.strip_prefix("error: "));
-            let error = error.map_or_else(|| format!("it ended with {}", output.status), str::to_owned);
+            let error = error.map_or_else(|| format!("it ended with {status}"), str::to_owned);
             Err(failed(error.replace(&format!("{}: ", copy.display()), "")))
         }
     }
 }
 
-fn write(path: &PathBuf, bytes: &[u8]) -> Result<(), CommandError> {
+/// Runs the engine's check of a file, and returns its output; `None` if it takes too long.
+fn run_to_its_end(program: &Path, model: &Path) -> io::Result<Option<Output>> {
+    let [stdout, stderr] = ["stdout", "stderr"].map(|name| model.with_file_name(name));
+    let mut child = Command::new(program)
+        .arg("check")
+        .arg(model)
+        .args(["--output", "json"])
+        .stdin(Stdio::null())
+        .stdout(File::create(&stdout)?)
+        .stderr(File::create(&stderr)?)
+        .spawn()?;
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            let (stdout, stderr) = (std::fs::read(stdout)?, std::fs::read(stderr)?);
+            return Ok(Some(Output { status, stdout, stderr }));
+        }
+        if Instant::now() >= deadline {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        sleep(POLL_INTERVAL);
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
     std::fs::write(path, bytes).map_err(|source| CommandError::writing(path, source))
 }
 
@@ -120,5 +191,24 @@ impl Display for Checked {
             0 => write!(f, "runs on {backends}"),
             rows => write!(f, "{rows} golden rows on {backends}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_checked_where_it_can_be_unless_it_is_large_or_that_is_unwanted() {
+        let decide = |check, no_check, has_program, size| {
+            Decision::of(&CheckArguments { check, no_check }, has_program, size)
+        };
+        let (small, large) = (1000, MAX_UNASKED_BYTES + 1);
+        assert_eq!(decide(false, false, true, small), Decision::Check);
+        assert_eq!(decide(false, false, false, small), Decision::Skip);
+        assert_eq!(decide(false, false, true, large), Decision::TooLarge);
+        assert_eq!(decide(true, false, true, large), Decision::Check);
+        assert_eq!(decide(true, false, false, small), Decision::NoEngine);
+        assert_eq!(decide(false, true, true, small), Decision::Skip);
     }
 }
