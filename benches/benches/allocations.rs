@@ -71,7 +71,9 @@ fn serve(repository: &Path) -> SocketAddr {
     };
     let log = ("ONNWARD_LOG__LEVEL".to_owned(), "warn".to_owned());
     let config = Config::load(&flags, [log]).unwrap();
-    std::thread::spawn(move || onnward_engine::app::serve(config).unwrap());
+    std::thread::spawn(move || {
+        onnward_engine::app::serve(config.clone(), move || Ok(config.clone())).unwrap()
+    });
     let ready = format!("http://{address}/health/ready");
     let start = Instant::now();
     while ureq::get(&ready).call().is_err() {

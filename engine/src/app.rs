@@ -173,13 +173,7 @@ async fn run(
 
     let lifecycle = Arc::new(Lifecycle::default());
     let records = Records::start(&config, &registry, &metrics)?;
-    let loader = Loader {
-        verifier: verifier(&config, backends, threads),
-        batching: config.batching,
-        drift: config.drift,
-        estimate_rows: config.outcomes.estimate_rows,
-        metrics: Arc::clone(&metrics),
-    };
+    let loader = loader(&config, backends, threads, &metrics);
     let context = watcher_context(&config, repository, keys, loader, &registry);
     let state = HttpState::new(HttpParts {
         config: config.http,
@@ -237,6 +231,21 @@ fn hang_up(reloader: &Reloader, running: &str, loaded: Result<Config, ConfigErro
     }
     let reloader = reloader.clone();
     tokio::spawn(async move { reloader.reload().await });
+}
+
+fn loader(
+    config: &Config,
+    backends: Vec<Arc<dyn Backend>>,
+    threads: RuntimeThreads,
+    metrics: &Arc<Metrics>,
+) -> Loader {
+    Loader {
+        verifier: verifier(config, backends, threads),
+        batching: config.batching,
+        drift: config.drift,
+        estimate_rows: config.outcomes.estimate_rows,
+        metrics: Arc::clone(metrics),
+    }
 }
 
 fn verifier(config: &Config, backends: Vec<Arc<dyn Backend>>, threads: RuntimeThreads) -> Verifier {

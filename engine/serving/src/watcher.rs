@@ -225,7 +225,11 @@ impl Poller {
     /// been done.
     async fn start_from_cache(&mut self, why: &str) {
         let context = Arc::clone(&self.context);
-        let records = context.last_known_good.lock().await.models.clone();
+        let mut records = context.last_known_good.lock().await.models.clone();
+        records.retain(|name, record| {
+            let is_promoted = record.decided_by != DecidedBy::HighestVersion;
+            context.names.cover(name) && (is_promoted || !context.required_alias)
+        });
         if records.is_empty() || self.generation > 0 || !context.fetcher.keeps_artifacts() {
             return;
         }

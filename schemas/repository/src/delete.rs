@@ -139,6 +139,10 @@ impl Repository {
 
     /// Returns what the pointers of a model use.
     async fn uses(&self, model: &str, inventory: &Inventory) -> Result<Vec<Use>, RepositoryError> {
+        if let Some((pointer, reason)) = inventory.unreadable.first_key_value() {
+            let (model, pointer, reason) = (model.to_owned(), pointer.clone(), reason.clone());
+            return Err(RepositoryError::UnreadablePointer { model, pointer, reason });
+        }
         let mut uses = Vec::new();
         for alias in self.aliases(model, inventory).await? {
             let name = alias.alias;

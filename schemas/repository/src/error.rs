@@ -104,6 +104,16 @@ pub enum RepositoryError {
         /// The store.
         store: String,
     },
+    /// A pointer cannot be read, so it is not known which version it names.
+    #[error("it is not known what the {pointer} of {model} names: {reason}")]
+    UnreadablePointer {
+        /// The model.
+        model: String,
+        /// The pointer.
+        pointer: Pointer,
+        /// The reason.
+        reason: String,
+    },
     /// An action was done, but its end is not in the audit log.
     #[error("done ({result}), but the audit log does not say so: {source}")]
     EndNotRecorded {

@@ -80,6 +80,8 @@ pub(crate) struct Inventory {
     pub pin: Option<LastEntry>,
     /// The announced moves of pointers; some may have ended.
     pub moves: Vec<MoveIntent>,
+    /// The pointers whose folders cannot be read, each with the reason.
+    pub unreadable: BTreeMap<Pointer, String>,
 }
 
 /// The files of a version.
@@ -129,13 +131,21 @@ impl Inventory {
     }
 
     /// Adds a folder or file that cannot be read; `path` is its path within the model's folder. A version remains
-    /// one, whose files cannot be read: otherwise another would be served in its place.
+    /// one, whose files cannot be read: otherwise another would be served in its place. So does a pointer.
     ///
     /// # Errors
-    /// The given one, if it is not known then what the model's pointers name.
+    /// The given one, if it is not known then which pointers the model has.
     fn add_unreadable(&mut self, path: &[&str], error: RepositoryError) -> Result<(), RepositoryError> {
         match path {
-            [] | [ALIASES_FOLDER | PIN_FOLDER, ..] => Err(error),
+            [ALIASES_FOLDER, alias, ..] if is_model_name(alias) => {
+                self.unreadable.insert(Pointer::Alias((*alias).to_owned()), error.to_string());
+                Ok(())
+            }
+            [PIN_FOLDER, ..] => {
+                self.unreadable.insert(Pointer::Pin, error.to_string());
+                Ok(())
+            }
+            [] | [ALIASES_FOLDER, ..] => Err(error),
             [version, ..] => {
                 if let Some(version) = parse_version(version) {
                     self.versions.entry(version).or_default().has_manifest = true;
@@ -208,9 +218,9 @@ impl OtherFolder {
 }
 
 /// Returns a path that sorts after all files of a folder, and before what follows it.
-fn after(folder: &str) -> Path {
-    // The character after the slash.
-    Path::from(format!("{folder}0"))
+fn after(folder: &str) -> Option<Path> {
+    // The character after the slash. A path that is built from a string has some characters encoded.
+    Path::parse(format!("{folder}0")).ok()
 }
 
 /// Adds to the inventory of a model, unless the model has failed.
@@ -334,7 +344,10 @@ impl Repository {
                             });
                         }
                         [folder, _, ..] if others.is_large(folder) && self.is_object_store() => {
-                            files = self.store.list_with_offset(None, &after(folder));
+                            // Otherwise the same files would come again.
+                            if let Some(after) = after(folder).filter(|after| *after > file.location) {
+                                files = self.store.list_with_offset(None, &after);
+                            }
                         }
                         _ => {}
                     }
@@ -344,7 +357,8 @@ impl Repository {
                     let path = unreadable_path(&source).unwrap_or_default();
                     let parts: Vec<_> = path.parts().collect();
                     let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
-                    let error = self.reading(path.as_ref(), source);
+                    let place = if parts.is_empty() { "/" } else { path.as_ref() };
+                    let error = self.reading(place, source);
                     match parts.as_slice() {
                         [] => return Err(error),
                         [model, rest @ ..] if is_model_name(model) => {
@@ -436,8 +450,16 @@ mod tests {
             inventory.add_unreadable(path, denied()).unwrap();
             assert!(inventory.versions.is_empty(), "{path:?}");
         }
-        for path in [&[][..], &[ALIASES_FOLDER], &[ALIASES_FOLDER, "champion"], &[PIN_FOLDER]] {
+        for path in [&[][..], &[ALIASES_FOLDER]] {
             assert!(Inventory::default().add_unreadable(path, denied()).is_err(), "{path:?}");
+        }
+        let champion = Pointer::Alias("champion".to_owned());
+        let paths =
+            [&[ALIASES_FOLDER, "champion"][..], &[ALIASES_FOLDER, "champion", "1.json"], &[PIN_FOLDER]];
+        for (path, pointer) in paths.into_iter().zip([&champion, &champion, &Pointer::Pin]) {
+            let mut inventory = Inventory::default();
+            inventory.add_unreadable(path, denied()).unwrap();
+            assert!(inventory.unreadable.contains_key(pointer), "{path:?}");
         }
     }
 
@@ -445,9 +467,11 @@ mod tests {
     async fn what_follows_a_large_folder_of_other_files_is_found() {
         let store = InMemory::new();
         let names = ["_audit/a", "_audit0/x", "a/1/manifest.json", "b/1/manifest.json"];
-        let many = (0..2500).map(|number| format!("_audit/{number:05}.json"));
+        let large = ["_audit", "~backup", "{x}", "`", "Büro", "%7E"];
+        let many =
+            large.iter().flat_map(|folder| (0..1500).map(move |number| format!("{folder}/{number:05}.json")));
         for name in many.chain(names.map(str::to_owned)) {
-            store.put(&Path::from(name), "x".into()).await.unwrap();
+            store.put(&Path::parse(name).unwrap(), "x".into()).await.unwrap();
         }
         let repository = Repository::from_store(std::sync::Arc::new(store));
         let models: Vec<String> = repository.inventories().await.unwrap().into_keys().collect();

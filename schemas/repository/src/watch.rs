@@ -155,7 +155,8 @@ impl Watch {
         failed: &mut BTreeMap<String, RepositoryError>,
     ) -> ModelSnapshot {
         let versions = inventory.published().map(|(version, files)| (version, files.stamp.clone()));
-        let mut snapshot = ModelSnapshot { versions: versions.collect(), ..ModelSnapshot::default() };
+        let (versions, unreadable) = (versions.collect(), inventory.unreadable.clone());
+        let mut snapshot = ModelSnapshot { versions, unreadable, ..ModelSnapshot::default() };
         for (pointer, LastEntry { number, .. }) in inventory.pointers() {
             let path = pointer.entry_path(model, *number);
             let text = self.entries.get(&path).map(|(_, text)| text.as_slice());

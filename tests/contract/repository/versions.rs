@@ -135,7 +135,7 @@ pub async fn bad_keys_are_refused_in_one_sentence(server: &SeaweedFs) {
     let mut config = server.config("some");
     config.s3.secret_access_key = Some(Secret::from("wrong"));
     let message = Repository::open(&config).unwrap().models().await.unwrap_err().to_string();
-    assert!(message.contains("credentials") && !message.contains(['\n', '<']), "{message}");
+    assert!(message.contains("secret access key") && !message.contains(['\n', '<']), "{message}");
     let nowhere =
         RepositoryConfig { location: "s3://no-such-bucket/models".to_owned(), ..server.config("some") };
     let message = Repository::open(&nowhere).unwrap().publish("churn", b"the model".to_vec(), None).await;

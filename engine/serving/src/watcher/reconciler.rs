@@ -9,7 +9,7 @@ use onnward_repository::{
 };
 use onnward_telemetry::metrics::{LoadedVersion, SwapOutcome};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::background::in_background;
 use super::failures::Failures;
@@ -41,7 +41,8 @@ pub struct DesiredState {
 /// The observations that a model's task has acted on: the numbers of the latest.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Generations {
-    /// The observation whose target is served, or has failed.
+    /// The observation whose target is served or has failed, or has been loading for long while another version is
+    /// served.
     pub target: u64,
     /// The observation whose other versions are loaded too, or have failed.
     pub all: u64,
@@ -68,6 +69,7 @@ pub async fn run(
         cache_records: BTreeMap::new(),
         changed: BTreeMap::new(),
         unreadable: BTreeMap::new(),
+        has_failed_cached: false,
         lacks_alias: AtomicBool::new(false),
         generations,
     };
@@ -95,6 +97,8 @@ struct ModelReconciler {
     changed: BTreeMap<u64, String>,
     /// The pointers that were reported to be unreadable, each with the reason.
     unreadable: BTreeMap<Pointer, String>,
+    /// Whether the version that was served last could not be loaded from the cache.
+    has_failed_cached: bool,
     /// Whether it was reported that the model lacks the alias that is followed.
     lacks_alias: AtomicBool,
     generations: watch::Sender<Generations>,
@@ -137,6 +141,9 @@ impl ModelReconciler {
             }
             Observation::LastKnownGood(record) => self.reconcile_cached(&record, desired).await,
             Observation::Unreadable(reason) => {
+                if let Some(version) = self.last_known_good().await.map(|record| record.version) {
+                    self.serve_last(None, Wanted { desired, version }).await;
+                }
                 // The desired version is unknown, so the serving one cannot be it.
                 self.context.registry.change(&self.name, |entry| entry.desired = None);
                 self.fail_if_new(None, "repository", reason);
@@ -156,6 +163,10 @@ impl ModelReconciler {
                 if self.was_opening(target.version).await {
                     // It may have ended the process, so what was served before comes first.
                     self.serve_another(&target, snapshot, desired).await;
+                }
+                if !self.is_loaded(&target, snapshot) {
+                    // What was served before is there sooner.
+                    self.serve_last(Some(snapshot), Wanted { desired, version: target.version }).await;
                 }
                 self.ensure_serving(&target, source, desired).await;
                 self.serve_another(&target, snapshot, desired).await;
@@ -212,11 +223,14 @@ impl ModelReconciler {
         }
     }
 
-    /// Shows, and logs once, why a start would not serve what is served now.
+    /// Shows, and logs once, why a start may not serve what is served now: it would need the cache.
     fn report_restart(&self, snapshot: &ModelSnapshot) {
         let entry = self.entry();
         let problem = entry.serving.as_ref().and_then(|serving| {
             let version = serving.model.version;
+            if self.context.target(snapshot).is_none() {
+                return Some(format!("version {version} is served, and nothing is promoted"));
+            }
             if !snapshot.versions.contains_key(&version) {
                 return Some(format!("version {version} is served, and is no longer in the repository"));
             }
@@ -230,7 +244,7 @@ impl ModelReconciler {
             tracing::error!(
                 model = self.name,
                 problem,
-                "a start of the engine would not serve what is served now"
+                "a start of the engine may not serve what is served now"
             );
         }
         self.context.registry.change(&self.name, |entry| entry.restart_problem = problem);
@@ -248,14 +262,22 @@ impl ModelReconciler {
             entry.aliases.clone_from(&snapshot.aliases);
             entry.desired.clone_from(&target);
         });
-        if let Some(target) = target.as_ref().filter(|target| self.is_loaded(target.version)) {
+        if let Some(target) = target.as_ref().filter(|target| self.is_loaded(target, snapshot)) {
             self.activate(target, Duration::ZERO);
         }
         target
     }
 
-    fn is_loaded(&self, version: u64) -> bool {
-        self.entry().version(version).is_some()
+    /// Returns whether the files of a version, as they were observed, are loaded. The serving version stays, whatever
+    /// becomes of its files.
+    fn is_loaded(&self, target: &Target, snapshot: &ModelSnapshot) -> bool {
+        let (entry, version) = (self.entry(), target.version);
+        let is_serving = entry.serving.as_ref().is_some_and(|serving| serving.model.version == version);
+        let is_current = || {
+            let (known, stamp) = (self.stamps.get(&version), snapshot.versions.get(&version));
+            !self.changed.contains_key(&version) && (known.is_none() || stamp.is_none() || known == stamp)
+        };
+        is_serving || (entry.version(version).is_some() && is_current())
     }
 
     /// Serves the version that was served last. Nothing is known of any other version while the store is
@@ -283,7 +305,11 @@ impl ModelReconciler {
     async fn ensure_serving(&mut self, target: &Target, source: Source<'_>, desired: &Desired) {
         let version = target.version;
         let start = Instant::now();
-        if !self.is_loaded(version) {
+        let is_loaded = match source {
+            Source::Repository(snapshot) => self.is_loaded(target, snapshot),
+            Source::Cache(_) => self.entry().version(version).is_some(),
+        };
+        if !is_loaded {
             if !self.failures.may_retry(version, source.stamp(version)) {
                 return self.repeat_failure(version);
             }
@@ -301,52 +327,78 @@ impl ModelReconciler {
     /// that was served last, if need be from the cache, or, where the highest version is the target, one of those
     /// below.
     async fn serve_another(&mut self, target: &Target, snapshot: &ModelSnapshot, desired: &Desired) {
-        if self.entry().serving.is_some() {
-            return;
-        }
-        let last = self.context.last_known_good.lock().await.models.get(&self.name).cloned();
-        let served_last = last.as_ref().map(|record| {
-            let served = Target { version: record.version, decided_by: record.decided_by.clone() };
-            let is_other =
-                record.version != target.version && snapshot.versions.contains_key(&record.version);
-            let source = if is_other { Source::Repository(snapshot) } else { Source::Cache(record) };
-            (served, source)
-        });
+        let wanted = Wanted { desired, version: target.version };
+        let last = self.last_known_good().await;
+        let last = last.map(|record| Target { version: record.version, decided_by: record.decided_by });
         let below = snapshot.versions.range(..target.version).rev().take(MAX_LOWER_VERSIONS);
         let below = below.map(|(version, _)| Target { version: *version, ..target.clone() });
         let is_highest = target.decided_by == DecidedBy::HighestVersion;
-        let below = below.filter(|_| is_highest).map(|other| (other, Source::Repository(snapshot)));
-        for (other, source) in served_last.into_iter().chain(below) {
-            let version = other.version;
-            let is_possible = match source {
-                Source::Repository(_) => self.failures.may_retry(version, source.stamp(version)),
-                Source::Cache(record) => self.context.fetcher.fetch_cached(&self.name, record).await.is_ok(),
-            };
-            if self.entry().serving.is_some() || !is_possible {
+        for other in last.into_iter().chain(below.filter(|_| is_highest)) {
+            let stamp = snapshot.versions.get(&other.version);
+            if other.version == target.version
+                || stamp.is_none()
+                || !self.failures.may_retry(other.version, stamp)
+            {
                 continue;
             }
-            let failure = self.failures.last(target.version).cloned();
-            let start = Instant::now();
-            let wanted = Wanted { desired, version: target.version };
-            if !self.load(version, source, wanted).await || self.entry().serving.is_some() {
-                continue;
-            }
-            let from_cache = matches!(source, Source::Cache(_));
-            tracing::warn!(
-                model = self.name,
-                version,
-                desired = target.version,
-                from_cache,
-                "the desired version is not served yet: serving what was served before"
-            );
-            self.activate(&other, start.elapsed());
-            if version == target.version {
-                let reason = failure.map(|failure| failure.reason).unwrap_or_default();
-                self.changed.insert(version, reason);
-            } else {
-                self.repeat_failure(target.version);
-            }
+            self.serve_instead(&other, Source::Repository(snapshot), wanted).await;
         }
+        self.serve_last(Some(snapshot), wanted).await;
+    }
+
+    /// Serves the version that was served last, while nothing is: from the cache, or from a local repository, which
+    /// has it as soon.
+    async fn serve_last(&mut self, snapshot: Option<&ModelSnapshot>, wanted: Wanted<'_>) {
+        let Some(record) = self.last_known_good().await else { return };
+        let last = Target { version: record.version, decided_by: record.decided_by.clone() };
+        let local = snapshot.filter(|snapshot| {
+            let stamp = snapshot.versions.get(&last.version);
+            !self.context.repository.is_object_store()
+                && last.version != wanted.version
+                && stamp.is_some()
+                && self.failures.may_retry(last.version, stamp)
+        });
+        if let Some(snapshot) = local {
+            self.serve_instead(&last, Source::Repository(snapshot), wanted).await;
+        } else if !self.has_failed_cached
+            && self.context.fetcher.fetch_cached(&self.name, &record).await.is_ok()
+        {
+            self.serve_instead(&last, Source::Cache(&record), wanted).await;
+        }
+    }
+
+    /// Loads and serves a version, unless one is served already.
+    async fn serve_instead(&mut self, other: &Target, source: Source<'_>, wanted: Wanted<'_>) {
+        if self.entry().serving.is_some() {
+            return;
+        }
+        let (version, start) = (other.version, Instant::now());
+        let failure = self.failures.last(wanted.version).cloned();
+        if !self.load(version, source, wanted).await || self.entry().serving.is_some() {
+            return;
+        }
+        let from_cache = matches!(source, Source::Cache(_));
+        tracing::warn!(
+            model = self.name,
+            version,
+            desired = wanted.version,
+            from_cache,
+            "the desired version is not served yet: serving what was served before"
+        );
+        self.activate(other, start.elapsed());
+        match failure {
+            Some(failure) if version == wanted.version => {
+                self.changed.insert(version, failure.reason);
+            }
+            _ => self.repeat_failure(wanted.version),
+        }
+    }
+
+    async fn last_known_good(&self) -> Option<CacheRecord> {
+        if self.entry().serving.is_some() {
+            return None;
+        }
+        self.context.last_known_good.lock().await.models.get(&self.name).cloned()
     }
 
     /// Returns whether the process ended while it was opening this version.
@@ -437,6 +489,7 @@ impl ModelReconciler {
                     self.stamps.insert(version, stamp.clone());
                 }
                 self.cache_records.insert(version, record);
+                self.changed.remove(&version);
                 context.registry.insert(model);
                 true
             }
@@ -452,7 +505,11 @@ impl ModelReconciler {
             Err(VersionError::Rejected { step, reason, is_transient }) => {
                 let failure = LoadFailure::now(Some(version), step, reason.clone());
                 let backoff = is_transient.then(|| context.config.backoff());
-                self.failures.record(version, failure, stamp, backoff);
+                match source {
+                    Source::Repository(_) => self.failures.record(version, failure, stamp, backoff),
+                    Source::Cache(_) if is_transient => {}
+                    Source::Cache(_) => self.has_failed_cached = true,
+                }
                 self.fail(Some(version), step, reason);
                 false
             }
@@ -496,10 +553,7 @@ impl ModelReconciler {
                     self.publish_generations(snapshot, &state, loading);
                     let is_first = |target: &Target| {
                         let stamp = snapshot.versions.get(&target.version);
-                        // While nothing is served, whatever loads comes first.
-                        self.entry().serving.is_some()
-                            && !self.is_loaded(target.version)
-                            && self.failures.may_retry(target.version, stamp)
+                        !self.is_loaded(target, snapshot) && self.failures.may_retry(target.version, stamp)
                     };
                     match target {
                         Some(target) if target.version == version => false,
@@ -514,9 +568,13 @@ impl ModelReconciler {
             if is_obsolete {
                 return;
             }
-            if desired.changed().await.is_err() {
-                // The watcher has ended, so the desired state cannot change.
-                std::future::pending::<()>().await;
+            let is_long = loading.begun.elapsed() >= LONG_LOAD;
+            tokio::select! {
+                changed = desired.changed() => if changed.is_err() {
+                    // The watcher has ended, so the desired state cannot change.
+                    std::future::pending::<()>().await;
+                },
+                () = sleep_until(loading.begun + LONG_LOAD), if !is_long => {}
             }
         }
     }
@@ -524,10 +582,13 @@ impl ModelReconciler {
     /// Publishes the generation of a state that needs nothing but the version that has been loading for long: whoever
     /// waits for it does not wait for that version.
     fn publish_generations(&self, snapshot: &ModelSnapshot, state: &DesiredState, loading: &Load) {
-        let is_served = |target: Target| {
-            self.entry().serving.as_ref().is_some_and(|serving| serving.model.version == target.version)
-        };
-        if !self.context.target(snapshot).is_some_and(is_served) {
+        let entry = self.entry();
+        let Some(serving) = entry.serving.as_ref().map(|serving| serving.model.version) else { return };
+        let is_long = loading.begun.elapsed() >= LONG_LOAD;
+        if self.context.target(snapshot).is_none_or(|target| target.version != serving) {
+            if is_long {
+                self.generations.send_modify(|generations| generations.reach(state.generation, 0));
+            }
             return;
         }
         let has_failed =
@@ -535,9 +596,29 @@ impl ModelReconciler {
         let others = versions_to_load(&self.entry(), &self.retained(snapshot));
         let needs_no_other =
             others.into_iter().all(|version| version == loading.version || has_failed(version));
-        let is_long = loading.begun.elapsed() >= LONG_LOAD;
         let all = if needs_no_other && is_long { state.generation } else { 0 };
         self.generations.send_modify(|generations| generations.reach(state.generation, all));
+    }
+
+    /// Completes once another version should be served than now.
+    async fn target_moved(&self, desired: &Desired) {
+        let before = self.entry().desired.as_ref().map(|target| target.version);
+        let is_moved = |state: &DesiredState| match &state.observation {
+            Observation::Present(snapshot) => {
+                self.context.target(snapshot).map(|target| target.version) != before
+            }
+            Observation::LastKnownGood(_) | Observation::Unreadable(_) => false,
+            Observation::Gone => true,
+        };
+        // A clone of the receiver, so that the task still sees the changes.
+        let mut desired = desired.clone();
+        while desired.changed().await.is_ok() {
+            if is_moved(&desired.borrow_and_update()) {
+                return;
+            }
+        }
+        // The watcher has ended, so the desired state cannot change.
+        std::future::pending().await
     }
 
     /// Checks loaded versions whose files have changed. Versions are immutable, so a changed one is reported
@@ -551,13 +632,14 @@ impl ModelReconciler {
                 continue;
             };
             let Some(model) = entry.version(version).filter(|_| known != stamp) else { continue };
-            // A changed file may be as large as the one that a load reads.
-            let Ok(_permit) = self.context.load_permits.acquire().await else { return };
-            let mut newer = desired.clone();
+            let fetch = async {
+                // A changed file may be as large as the one that a load reads.
+                let _permit = self.context.load_permits.acquire().await;
+                self.context.fetcher.fetch_from_store(&self.name, version).await
+            };
             let fetched = tokio::select! {
-                fetched = self.context.fetcher.fetch_from_store(&self.name, version) => fetched,
-                // A change of the target comes first.
-                _ = newer.changed() => return,
+                fetched = fetch => fetched,
+                () = self.target_moved(desired) => return,
             };
             let reason = match fetched {
                 Ok(fetched) if fetched.manifest.sha256 == model.sha256 => None,

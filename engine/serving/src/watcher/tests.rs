@@ -47,12 +47,22 @@ impl Watched {
     }
 
     fn start(folder: TempDir, repository: Repository, loaded_versions: usize, has_cache: bool) -> Self {
+        Self::start_with(folder, repository, loaded_versions, has_cache, |_| {})
+    }
+
+    fn start_with(
+        folder: TempDir,
+        repository: Repository,
+        loaded_versions: usize,
+        has_cache: bool,
+        change: impl FnOnce(&mut WatcherContext),
+    ) -> Self {
         let cache = has_cache.then(|| Cache::open(&folder.path().join("cache"), 1 << 30).unwrap());
         let registry = Arc::new(Registry::new(None, Vec::new()));
         let (reloader, requests) = reload::channel();
         let loader = loader(&[Fake { score: first_feature_in_hundredths, ..SERVING }]);
         let metrics = Arc::clone(&loader.metrics);
-        let context = WatcherContext {
+        let mut context = WatcherContext {
             location: repository.place().to_owned(),
             fetcher: Fetcher::new(repository.clone(), cache, MAX_BYTES),
             repository: repository.clone(),
@@ -70,6 +80,7 @@ impl Watched {
             load_permits: Arc::new(Semaphore::new(1)),
             isolation_permits: Arc::new(Semaphore::new(1)),
         };
+        change(&mut context);
         let context = Arc::new(context);
         tokio::spawn(watch(Arc::clone(&context), requests));
         Self { folder, repository, registry, metrics, reloader, context }
@@ -509,7 +520,7 @@ async fn a_start_without_the_store_serves_the_version_that_was_served_last_whate
     }
 }
 
-/// A load that does not end: whoever holds the permit keeps every load waiting.
+/// Takes the permit for loads. Until it is dropped, no load ends.
 async fn stuck(watched: &Watched) -> tokio::sync::OwnedSemaphorePermit {
     Arc::clone(&watched.context.load_permits).acquire_owned().await.unwrap()
 }
@@ -538,7 +549,7 @@ async fn a_warm_version_serves_at_once_whatever_loads() {
     }
     let permit = stuck(&watched).await;
     watched.step("churn", challenger(), Move::To(3)).await;
-    sleep(INTERVAL * 2).await;
+    sleep(INTERVAL * 4).await;
     assert_eq!((watched.serving(), loading(&watched)), (Some(2), Some(3)));
     for (step, version) in [(Move::Back, 1), (Move::To(2), 2), (Move::To(1), 1)] {
         watched.step("churn", champion(), step).await;
@@ -593,4 +604,85 @@ async fn the_load_of_a_promotion_that_was_rolled_back_is_abandoned() {
     sleep(INTERVAL * 2).await;
     assert_eq!((watched.serving(), watched.entry().loaded_versions()), (Some(1), vec![1]));
     assert!(!watched.entry().is_failing);
+}
+
+#[tokio::test]
+async fn a_start_serves_what_was_served_last_until_the_target_is_there() {
+    let watched = Watched::with_cache(3);
+    watched.publish("churn").await;
+    watched.reload().await;
+    watched.publish("churn").await;
+    let watched = watched.restart().await;
+    assert_eq!((watched.serving(), watched.entry().previous), (Some(2), Some(1)));
+}
+
+#[tokio::test]
+async fn a_start_with_an_alias_that_cannot_be_read_serves_what_was_served_last() {
+    let watched = Watched::with_cache(3);
+    watched.publish("churn").await;
+    watched.promote(1).await;
+    watched.reload().await;
+    std::fs::write(watched.file("churn/aliases/champion/00000000000000000002.json"), "{").unwrap();
+    let watched = watched.restart().await;
+    assert_eq!((watched.serving(), watched.entry().is_failing), (Some(1), true));
+}
+
+#[tokio::test]
+async fn a_warm_version_whose_files_were_changed_is_loaded_anew_when_it_is_to_be_served() {
+    let watched = Watched::new(3);
+    for version in 1..=2 {
+        watched.publish("churn").await;
+        watched.promote(version).await;
+        watched.reload().await;
+    }
+    // As if the folder were a link that now leads to another repository.
+    for file in ["model.onnx", "manifest.json"] {
+        std::fs::copy(watched.file(&format!("churn/2/{file}")), watched.file(&format!("churn/1/{file}")))
+            .unwrap();
+    }
+    watched.promote(1).await;
+    watched.reload().await;
+    let served = watched.registry.get("churn").unwrap();
+    assert_eq!(served.version, 1);
+    assert_eq!(served.sha256, watched.entry().version(2).unwrap().sha256);
+}
+
+#[tokio::test]
+async fn a_model_that_nobody_promoted_is_not_served_where_that_is_required() {
+    let folder = TempDir::new().unwrap();
+    let repository = Repository::create(&config(&folder.path().join("models"))).unwrap();
+    let watched = Watched::start_with(folder, repository, 3, false, |context| {
+        context.required_alias = true;
+        context.names = NamePatterns(vec!["chu*".to_owned()]);
+    });
+    watched.publish("churn").await;
+    watched.publish("bank").await;
+    watched.reload().await;
+    assert_eq!((watched.serving(), watched.registry.get("bank").is_some()), (None, false));
+    let reason = watched.entry().last_error.clone().unwrap().reason;
+    assert!(reason.contains("promote churn"), "{reason}");
+    watched.promote(1).await;
+    watched.reload().await;
+    assert_eq!(watched.serving(), Some(1));
+    // What is served stays, and a start would not serve it.
+    watched.step("churn", champion(), Move::Clear).await;
+    watched.reload().await;
+    assert_eq!(watched.serving(), Some(1));
+    assert!(watched.is_counted(r#"onnward_model_restart_at_risk{model="churn"} 1"#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_is_ready_with_what_was_served_last_if_the_target_takes_long() {
+    let watched = Watched::with_cache(3);
+    watched.publish("churn").await;
+    watched.reload().await;
+    watched.publish("churn").await;
+    let Watched { folder, repository, .. } = watched;
+    let watched = Watched::start(folder, repository, 3, true);
+    while watched.serving().is_none() {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let _permit = stuck(&watched).await;
+    sleep(INTERVAL * 2).await;
+    assert!(watched.registry.is_loaded());
 }

@@ -95,7 +95,7 @@ impl ModelGauges {
             )?,
             restart_at_risk: of_model(
                 "onnward_model_restart_at_risk",
-                "Whether a start of the engine would not serve what is served now: 0 or 1.",
+                "Whether a start of the engine may not serve what is served now: 0 or 1.",
             )?,
             evaluation: float_gauges(
                 r,

@@ -22,7 +22,6 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 use thiserror::Error as ThisError;
-use walkdir::{DirEntry, WalkDir};
 
 use super::passed_over::PassedOver;
 
@@ -73,6 +72,12 @@ impl fmt::Display for LocalFolder {
     }
 }
 
+/// What is in a folder.
+enum Child {
+    Folder(Path),
+    File(ObjectMeta),
+}
+
 /// A search for files in a folder.
 struct Walk {
     root: PathBuf,
@@ -83,69 +88,103 @@ struct Walk {
 impl Walk {
     /// Lists the files below the start.
     fn files(&self) -> Vec<Result<ObjectMeta>> {
-        let walk = WalkDir::new(&self.start).min_depth(1).max_depth(MAX_DEPTH).follow_links(true).into_iter();
-        let named = walk.filter_entry(|entry| entry.depth() == 0 || self.path(entry.path()).is_some());
-        named.filter_map(|found| self.file(found).transpose()).collect()
+        let mut found = Vec::new();
+        self.visit(&self.start, 1, &mut |child| match child {
+            Ok(Child::Folder(_)) => {}
+            Ok(Child::File(file)) => found.push(Ok(file)),
+            Err(error) => found.push(Err(error)),
+        });
+        found
     }
 
     /// Lists the files and folders at the start.
     fn children(&self) -> Result<ListResult> {
         let mut folders = BTreeSet::new();
         let mut objects = Vec::new();
-        for found in WalkDir::new(&self.start).min_depth(1).max_depth(1).follow_links(true) {
-            match found {
-                Ok(entry) if entry.file_type().is_dir() => folders.extend(self.path(entry.path())),
-                found => objects.extend(self.file(found)?),
+        let mut failed = None;
+        self.visit(&self.start, MAX_DEPTH, &mut |child| match child {
+            Ok(Child::Folder(folder)) => {
+                folders.insert(folder);
             }
+            Ok(Child::File(file)) => objects.push(file),
+            Err(error) => failed = Some(error),
+        });
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(ListResult {
+                common_prefixes: folders.into_iter().collect(),
+                objects,
+                extensions: Default::default(),
+            }),
         }
-        Ok(ListResult {
-            common_prefixes: folders.into_iter().collect(),
-            objects,
-            extensions: Default::default(),
-        })
     }
 
-    /// Returns what was found, if it is a file with a name that can be a path.
-    fn file(&self, found: walkdir::Result<DirEntry>) -> Result<Option<ObjectMeta>> {
-        let found = found.and_then(|entry| Ok((entry.metadata()?, entry)));
-        let (metadata, entry) = match found {
-            Ok(found) => found,
-            Err(error) => return self.failed(&error).map(|()| None),
+    /// Visits what is in a folder, and what is below, as far as a repository reaches.
+    fn visit(&self, folder: &FilePath, depth: usize, found: &mut impl FnMut(Result<Child>)) {
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            // It was removed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => return found(Err(self.unreadable(folder, &error))),
         };
-        if !metadata.is_file() {
-            return Ok(None);
+        for entry in entries {
+            let place = match entry {
+                Ok(entry) => entry.path(),
+                Err(error) => {
+                    found(Err(self.unreadable(folder, &error)));
+                    continue;
+                }
+            };
+            let Some(path) = self.path(&place) else { continue };
+            match self.child(&place, path, folder) {
+                Ok(Some(child)) => {
+                    let is_folder = matches!(child, Child::Folder(_));
+                    found(Ok(child));
+                    if is_folder && depth < MAX_DEPTH {
+                        self.visit(&place, depth + 1, found);
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => found(Err(error)),
+            }
         }
-        let path = self.path(entry.path()).filter(|path| !is_staged(path));
-        Ok(path.map(|location| ObjectMeta {
-            location,
-            last_modified: metadata.modified().map(DateTime::<Utc>::from).unwrap_or_default(),
-            size: metadata.len(),
-            e_tag: Some(tag(&metadata)),
-            version: None,
+    }
+
+    /// Returns the folder or the file at a place. What is neither, or a link that leads in a circle, is passed over.
+    fn child(&self, place: &FilePath, path: Path, folder: &FilePath) -> Result<Option<Child>> {
+        let metadata = match std::fs::metadata(place) {
+            Ok(metadata) => metadata,
+            // It was removed meanwhile, or a link leads nowhere.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // The standard library has no stable name for a link that leads to itself.
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied && place.is_symlink() => {
+                self.passed_over.report(&self.shown(place), "the link cannot be followed");
+                return Ok(None);
+            }
+            Err(error) => return Err(self.unreadable(place, &error)),
+        };
+        if metadata.is_dir() {
+            if place.is_symlink() && leads_above(place, folder) {
+                self.passed_over.report(&self.shown(place), "the link leads to a folder that it is in");
+                return Ok(None);
+            }
+            return Ok(Some(Child::Folder(path)));
+        }
+        let is_model_file = metadata.is_file() && !is_staged(&path);
+        Ok(is_model_file.then(|| {
+            Child::File(ObjectMeta {
+                location: path,
+                last_modified: metadata.modified().map(DateTime::<Utc>::from).unwrap_or_default(),
+                size: metadata.len(),
+                e_tag: Some(tag(&metadata)),
+                version: None,
+            })
         }))
     }
 
-    /// Passes over what cannot be read because it is not there, or leads in a circle.
-    fn failed(&self, error: &walkdir::Error) -> Result<()> {
-        let place = error.path().unwrap_or(&self.start);
-        if error.loop_ancestor().is_some() {
-            self.passed_over.report(&self.shown(place), "the link leads to a folder that it is in");
-            return Ok(());
-        }
-        let kind = error.io_error().map_or(io::ErrorKind::Other, io::Error::kind);
-        match kind {
-            // It was removed meanwhile, or a link leads nowhere.
-            io::ErrorKind::NotFound => return Ok(()),
-            io::ErrorKind::PermissionDenied => {}
-            // The standard library has no stable name for a link that leads to itself.
-            _ if place.is_symlink() => {
-                self.passed_over.report(&self.shown(place), "the link cannot be followed");
-                return Ok(());
-            }
-            _ => {}
-        }
+    fn unreadable(&self, place: &FilePath, error: &io::Error) -> Error {
         let path = self.path(place).unwrap_or_default();
-        Err(Error::Generic { store: STORE, source: Box::new(Unreadable { path, reason: kind }) })
+        Error::Generic { store: STORE, source: Box::new(Unreadable { path, reason: error.kind() }) }
     }
 
     /// Returns a path from the repository's root. A name that cannot be one is passed over.
@@ -168,6 +207,12 @@ impl Walk {
     fn shown(&self, place: &FilePath) -> String {
         place.strip_prefix(&self.root).unwrap_or(place).to_string_lossy().into_owned()
     }
+}
+
+/// Returns whether a link leads to the folder that it is in, or to one above.
+fn leads_above(link: &FilePath, folder: &FilePath) -> bool {
+    let (target, folder) = (link.canonicalize(), folder.canonicalize());
+    target.is_ok_and(|target| folder.is_ok_and(|folder| folder.starts_with(target)))
 }
 
 /// Returns whether a file is one that object_store has not finished writing: `name#1`.
@@ -228,7 +273,13 @@ fn replace(place: &FilePath, payload: &PutPayload) -> io::Result<std::fs::Metada
     let folder = place.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let name = place.file_name().unwrap_or_default().to_string_lossy();
     // The name is that of a file which is being written.
-    let mut staged = tempfile::Builder::new().prefix(&format!("{name}-")).suffix("#1").tempfile_in(folder)?;
+    let prefix = format!("{name}-");
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix("#1");
+    // As any other file; the process' mask takes what it takes.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut staged = builder.tempfile_in(folder)?;
     payload.iter().try_for_each(|bytes| staged.write_all(bytes))?;
     staged.as_file().sync_all()?;
     let metadata = staged.as_file().metadata()?;

@@ -31,7 +31,7 @@ use crate::store::passed_over::PassedOver;
 /// The maximum size of a page of a listing in bytes: 1,000 keys of 1,024 bytes, each of which may be escaped.
 const MAX_PAGE_BYTES: usize = 16 * 1024 * 1024;
 /// The size of a body from which a request is an upload.
-const UPLOAD_BYTES: usize = 64 * 1024;
+const UPLOAD_BYTES: usize = 4 * 1024;
 /// The longest time of an upload beside that of its bytes at the least speed, and the longest time without a byte
 /// that the store's machine confirms.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
