@@ -52,6 +52,22 @@ pub struct Figures {
     pub confusion: Confusion,
 }
 
+impl Figures {
+    /// Returns the figures with their names.
+    pub fn by_name(&self) -> [(&'static str, f64); 8] {
+        [
+            ("accuracy", self.accuracy),
+            ("precision", self.precision),
+            ("recall", self.recall),
+            ("f1", self.f1),
+            ("roc_auc", self.roc_auc),
+            ("average_precision", self.average_precision),
+            ("log_loss", self.log_loss),
+            ("brier", self.brier),
+        ]
+    }
+}
+
 /// The confusion matrix, in rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Confusion {

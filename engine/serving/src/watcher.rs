@@ -8,6 +8,7 @@
 
 mod background;
 mod failures;
+mod load;
 mod names;
 mod poll_interval;
 mod reconciler;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use onnward_repository::{DEFAULT_ALIAS, RepositoryConfig};
+use onnward_repository::{DEFAULT_ALIAS, Repository, RepositoryConfig, RepositoryError};
 use reqwest::Url;
 use url::Host;
 
@@ -31,6 +31,17 @@ pub struct ChangeArguments {
     /// Print what would be done, without doing it
     #[arg(long)]
     pub dry_run: bool,
+}
+
+impl ChangeArguments {
+    /// Opens the repository to write new versions. It need not exist, and is not created for a dry run.
+    ///
+    /// # Errors
+    /// Those of [`Repository::create`].
+    pub fn open_or_create(&self) -> Result<Repository, RepositoryError> {
+        let config = self.target.config();
+        if self.dry_run { Repository::open_or_empty(&config) } else { Repository::create(&config) }
+    }
 }
 
 /// A command that changes what engines serve.

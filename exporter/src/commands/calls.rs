@@ -211,6 +211,21 @@ pub struct Notification {
     pub sha256: Option<String>,
 }
 
+impl Notification {
+    /// Creates the notification of a version that was published.
+    pub fn published(command: &'static str, model: &str, version: u64, sha256: &str) -> Self {
+        Self {
+            event: WebhookEvent::Published,
+            command,
+            model: model.to_owned(),
+            version: Some(version),
+            previous: None,
+            alias: None,
+            sha256: Some(sha256.to_owned()),
+        }
+    }
+}
+
 /// The whole body: the notification, and where, when and by whom.
 #[derive(Serialize)]
 struct Body<'a> {

@@ -5,18 +5,18 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use onnward_repository::{DEFAULT_ALIAS, Damage, DamageKind, ModelStatus, Repository, RepositoryError};
+use onnward_repository::{DEFAULT_ALIAS, Damage, DamageKind, FetchedModel, ModelStatus, Repository};
 use onnward_schemas::sha256_hex;
 
 use super::CommandError;
 use super::audit::{action, on_record};
-use super::calls::{Notification, WebhookEvent, notify};
+use super::calls::{Notification, notify};
 use super::comparison::compare;
 use super::compatibility::{Candidate, Compatibility, check_publication};
 use super::repository::block_on;
 use super::results::{CopyResult, History, ModelSummaryRow, Models, Pulled, Repaired, Tagged, Versions};
 use super::stdout::print;
-use super::version_file::read_version;
+use super::version_file::describe;
 use crate::cli::repository::{
     CopyArguments, HistoryArguments, ModelsArguments, PullArguments, RepairArguments, TagArguments,
     VersionsArguments, repository_config,
@@ -28,12 +28,8 @@ pub fn models(arguments: &ModelsArguments) -> Result<(), CommandError> {
         let repository = Repository::open(&target.config())?;
         let mut models = Vec::new();
         for model in repository.models().await? {
-            match repository.status(&model).await {
-                Ok(status) => models.push(summarized(status)),
-                // The folder is not a model.
-                Err(RepositoryError::NoModel { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+            // A folder without versions is no model.
+            models.extend(repository.find_status(&model).await?.map(summarized));
         }
         Ok(models)
     })?;
@@ -112,17 +108,11 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
 
 pub fn copy(arguments: &CopyArguments) -> Result<(), CommandError> {
     let CopyArguments { model, version, from, serving } = arguments;
-    let (target, dry_run) = (&serving.change.target, serving.change.dry_run);
     let result = block_on(async {
         let source = Repository::open(&repository_config(from))?;
-        let opened = if dry_run {
-            Repository::open_or_empty(&target.config())
-        } else {
-            Repository::create(&target.config())
-        };
-        let repository = opened?;
+        let repository = serving.change.open_or_create()?;
         let work = copy_between(&source, &repository, arguments);
-        if dry_run {
+        if serving.change.dry_run {
             return work.await;
         }
         let what = format!("version {version} from {}", source.place());
@@ -132,20 +122,12 @@ pub fn copy(arguments: &CopyArguments) -> Result<(), CommandError> {
         };
         let mut result = on_record(&repository, action("copy", model, what), work, copied).await?;
         if result.copied.changes {
-            let notification = Notification {
-                event: WebhookEvent::Published,
-                command: "copy",
-                model: model.clone(),
-                version: Some(*version),
-                previous: None,
-                alias: None,
-                sha256: Some(result.copied.sha256.clone()),
-            };
+            let notification = Notification::published("copy", model, *version, &result.copied.sha256);
             result.webhooks = notify(&serving.webhooks.urls, &repository, &notification).await;
         }
         Ok(result)
     })?;
-    print(target.output, &result)
+    print(serving.change.target.output, &result)
 }
 
 async fn copy_between(
@@ -157,7 +139,7 @@ async fn copy_between(
     let dry_run = serving.change.dry_run;
     let plan = repository.plan_copy(source, model, *version).await?;
     let compatibility = match plan.copied.changes {
-        true => becomes_served(source, repository, arguments).await?,
+        true => becomes_served(&plan.fetched, repository, arguments).await?,
         false => None,
     };
     if !dry_run {
@@ -168,21 +150,18 @@ async fn copy_between(
 
 /// Compares a copy with the version whose place it takes: as the highest version, where no alias decides.
 async fn becomes_served(
-    source: &Repository,
+    fetched: &FetchedModel,
     repository: &Repository,
     arguments: &CopyArguments,
 ) -> Result<Option<Compatibility>, CommandError> {
     let CopyArguments { model, version, serving, .. } = arguments;
-    let highest = match repository.status(model).await {
-        Err(RepositoryError::NoModel { .. }) => return Ok(None),
-        status => status?.versions.first().map(|found| found.version),
-    };
-    if highest.is_some_and(|highest| highest > *version) {
+    let Some(status) = repository.find_status(model).await? else { return Ok(None) };
+    if status.versions.first().is_some_and(|highest| highest.version > *version) {
         return Ok(None);
     }
-    let schema = read_version(source, model, *version).await?.schema;
+    let schema = describe(fetched, model, *version)?.schema;
     let candidate = Candidate::New(&schema);
-    check_publication(repository, model, candidate, None, serving.other_schema.into()).await
+    check_publication(repository, Some(&status), candidate, None, serving.other_schema.into()).await
 }
 
 pub fn tag(arguments: &TagArguments) -> Result<(), CommandError> {

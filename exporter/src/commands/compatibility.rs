@@ -2,9 +2,7 @@
 
 use std::env;
 
-use onnward_repository::{
-    DEFAULT_ALIAS, ModelStatus, PointerChange, Repository, RepositoryError, shell_quoted,
-};
+use onnward_repository::{DEFAULT_ALIAS, ModelStatus, PointerChange, Repository, shell_quoted};
 use onnward_schemas::compatibility::{Difference, differences};
 use onnward_schemas::{Manifest, Schema};
 use serde::Serialize;
@@ -82,18 +80,15 @@ pub async fn check_move(
 /// Those of [`check_move`].
 pub async fn check_publication(
     repository: &Repository,
-    model: &str,
+    status: Option<&ModelStatus>,
     candidate: Candidate<'_>,
     alias: Option<&str>,
     other_schema: OtherSchema,
 ) -> Result<Option<Compatibility>, CommandError> {
-    let status = match repository.status(model).await {
-        Err(RepositoryError::NoModel { .. }) => return Ok(None),
-        status => status?,
-    };
+    let Some(status) = status else { return Ok(None) };
     let mut found = None;
-    for served in replaced(&status, candidate, alias) {
-        let compared = check(repository, &status, served, candidate, other_schema).await?;
+    for served in replaced(status, candidate, alias) {
+        let compared = check(repository, status, served, candidate, other_schema).await?;
         if found.is_none() || !compared.differences.is_empty() {
             found = Some(compared);
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use onnward_onnx::{Artifact, ArtifactError, ExternalModel, ModelBounds};
-use onnward_repository::{About, Move, NewVersion, Pointer, Published, Repository, RepositoryError};
+use onnward_repository::{About, ModelStatus, Move, NewVersion, Pointer, Published, Repository};
 use onnward_schemas::{ModelSummary, Schema};
 
 use super::CommandError;
@@ -76,14 +76,8 @@ pub fn publish(arguments: &PublishArguments) -> Result<(), CommandError> {
         webhooks: &serving.webhooks.urls,
     };
     let dry_run = serving.change.dry_run;
-    let repository_config = serving.change.target.config();
     let (outcome, hint) = block_on(async {
-        let opened = if dry_run {
-            Repository::open_or_empty(&repository_config)
-        } else {
-            Repository::create(&repository_config)
-        };
-        let repository = opened?;
+        let repository = serving.change.open_or_create()?;
         let outcome = publish_new(&repository, publication, dry_run).await?;
         let hint = hint(&repository, &outcome, &arguments.origin);
         Ok((outcome, hint))
@@ -164,15 +158,8 @@ fn result_of(outcome: &Outcome) -> String {
 
 fn notifications(command: &'static str, outcome: &Outcome) -> Vec<Notification> {
     let Outcome { published, changes, alias, .. } = outcome;
-    let notification = Notification {
-        event: WebhookEvent::Published,
-        command,
-        model: published.model.clone(),
-        version: Some(published.version),
-        previous: None,
-        alias: None,
-        sha256: Some(published.manifest.sha256.clone()),
-    };
+    let Published { model, version, manifest, .. } = published;
+    let notification = Notification::published(command, model, *version, &manifest.sha256);
     let moved = alias.as_ref().filter(|moved| moved.from != Some(moved.to)).map(|moved| Notification {
         event: WebhookEvent::Moved,
         previous: moved.from,
@@ -188,13 +175,17 @@ async fn publish_or_find(
     dry_run: bool,
 ) -> Result<Outcome, CommandError> {
     let Publication { model, new, schema, alias, other_schema, allow_duplicate, .. } = publication;
-    let found = match allow_duplicate {
-        true => None,
-        false => repository.find_published(model, &new.bytes, new.config.as_deref()).await?,
+    let status = repository.find_status(model).await?;
+    let found = match &status {
+        Some(status) if !allow_duplicate => {
+            repository.find_published(status, &new.bytes, new.config.as_deref()).await?
+        }
+        _ => None,
     };
     let candidate =
         found.as_ref().map_or(Candidate::New(schema), |found| Candidate::Published(found.version));
-    let compatibility = check_publication(repository, model, candidate, alias, other_schema).await?;
+    let compatibility =
+        check_publication(repository, status.as_ref(), candidate, alias, other_schema).await?;
     let (key, changes) = (new.signer, found.is_none());
     let mut published = match (found, dry_run) {
         (Some(found), _) => found,
@@ -208,26 +199,17 @@ async fn publish_or_find(
         }
     }
     let alias = match dry_run {
-        true => plan_alias(repository, &published, alias).await?,
+        true => alias.map(|alias| plan_alias(status.as_ref(), &published, alias)),
         false => promote_new(repository, &published, alias).await?,
     };
     Ok(Outcome { published, changes, alias, compatibility, webhooks: Vec::new() })
 }
 
 /// Returns the move of the alias that a publication would make.
-async fn plan_alias(
-    repository: &Repository,
-    published: &Published,
-    alias: Option<&str>,
-) -> Result<Option<AliasMove>, CommandError> {
-    let Some(alias) = alias else { return Ok(None) };
-    let aliases = match repository.status(&published.model).await {
-        Ok(status) => status.aliases,
-        Err(RepositoryError::NoModel { .. }) => Vec::new(),
-        Err(error) => return Err(error.into()),
-    };
-    let from = aliases.iter().find(|found| found.alias == alias).map(|found| found.version);
-    Ok(Some(AliasMove { alias: alias.to_owned(), from, to: published.version }))
+fn plan_alias(status: Option<&ModelStatus>, published: &Published, alias: &str) -> AliasMove {
+    let mut aliases = status.into_iter().flat_map(|status| &status.aliases);
+    let from = aliases.find(|found| found.alias == alias).map(|found| found.version);
+    AliasMove { alias: alias.to_owned(), from, to: published.version }
 }
 
 /// Points the alias, if there is one, at the version that was just published.

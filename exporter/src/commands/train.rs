@@ -8,8 +8,7 @@ use onnward_models::{
 };
 use onnward_onnx::Artifact;
 use onnward_repository::{
-    About, NewVersion, Published, Repository, RepositoryConfig, RepositoryError, Signer, check_name,
-    make_writable,
+    About, NewVersion, Published, Repository, RepositoryConfig, Signer, check_name, make_writable,
 };
 use onnward_schemas::ModelSummary;
 use serde::Serialize;
@@ -67,8 +66,10 @@ pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
     // A repository that cannot be reached, or that serves other rows, is reported before the training.
     block_on(async {
         let repository = Repository::create(&repository)?;
+        let status = repository.find_status(model).await?;
         let candidate = Candidate::New(&data.schema);
-        check_publication(&repository, model, candidate, alias.as_deref(), (*other_schema).into()).await
+        let (alias, other_schema) = (alias.as_deref(), (*other_schema).into());
+        check_publication(&repository, status.as_ref(), candidate, alias, other_schema).await
     })?;
     if let Some(out) = out {
         make_writable(out).map_err(|source| CommandError::writing(out, source))?;
@@ -96,11 +97,8 @@ pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
 
 fn highest_version(repository: &RepositoryConfig, model: &str) -> Result<Option<u64>, CommandError> {
     block_on(async {
-        match Repository::open_or_empty(repository)?.status(model).await {
-            Ok(status) => Ok(status.versions.first().map(|found| found.version)),
-            Err(RepositoryError::NoModel { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        let status = Repository::open_or_empty(repository)?.find_status(model).await?;
+        Ok(status.and_then(|status| Some(status.versions.first()?.version)))
     })
 }
 

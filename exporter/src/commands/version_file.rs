@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use onnward_onnx::{Artifact, ArtifactError, ExternalModel, ModelBounds};
-use onnward_repository::{Fetcher, Repository};
+use onnward_repository::{FetchedModel, Fetcher, Repository};
 use onnward_schemas::{Metadata, Schema};
 
 use super::CommandError;
@@ -26,6 +26,14 @@ pub async fn read_version(
     version: u64,
 ) -> Result<VersionFile, CommandError> {
     let fetched = Fetcher::new(repository.clone(), None, u64::MAX).fetch(model, version).await?;
+    describe(&fetched, model, version)
+}
+
+/// Returns the description in the file of a version that was read.
+///
+/// # Errors
+/// [`CommandError::Unreadable`].
+pub fn describe(fetched: &FetchedModel, model: &str, version: u64) -> Result<VersionFile, CommandError> {
     let unreadable = |what: String| CommandError::Unreadable { model: model.to_owned(), version, what };
     match Artifact::decode_within(&fetched.bytes, &ModelBounds::LARGEST) {
         Ok(artifact) => {
@@ -58,18 +66,8 @@ impl VersionFile {
     pub fn figures(&self) -> BTreeMap<String, f64> {
         let Some(metadata) = &self.metadata else { return BTreeMap::new() };
         let (test, folds) = (&metadata.evaluation.test, &metadata.evaluation.cross_validation);
-        let figures = [
-            ("accuracy", test.accuracy),
-            ("average_precision", test.average_precision),
-            ("brier", test.brier),
-            ("cross_validated_roc_auc", folds.roc_auc_mean),
-            ("f1", test.f1),
-            ("log_loss", test.log_loss),
-            ("precision", test.precision),
-            ("recall", test.recall),
-            ("roc_auc", test.roc_auc),
-        ];
-        figures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        let figures = test.by_name().into_iter().chain([("cross_validated_roc_auc", folds.roc_auc_mean)]);
+        figures.map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// Returns the settings of the training, by name.

@@ -1,6 +1,5 @@
 //! Copies of versions from one repository to another.
 
-use futures_util::TryStreamExt;
 use object_store::path::Path;
 use onnward_schemas::layout::{
     MANIFEST_FILE, MODEL_FILE, SIGNATURES_FOLDER, TAGS_FOLDER, deleted_path, manifest_path, model_path,
@@ -152,8 +151,7 @@ impl Repository {
         version: u64,
     ) -> Result<Vec<(String, Vec<u8>)>, RepositoryError> {
         let folder = Path::from(format!("{model}/{version}"));
-        let fail = |source| self.reading(folder.as_ref(), source);
-        let found: Vec<_> = self.store.list(Some(&folder)).try_collect().await.map_err(fail)?;
+        let found = self.list_files(&folder).await?;
         let mut paths: Vec<String> = found.into_iter().map(|file| file.location.to_string()).collect();
         paths.sort();
         let mut files = Vec::new();

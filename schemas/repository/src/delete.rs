@@ -1,4 +1,3 @@
-use futures_util::TryStreamExt;
 use object_store::path::Path;
 use onnward_schemas::layout::{DELETED_FILE, deleted_path, manifest_path};
 use serde::Serialize;
@@ -103,8 +102,7 @@ impl Repository {
         // Without its manifest the version is gone, whatever remains of it if this is cut short.
         self.remove_file(&Path::from(manifest_path(model, *version))).await?;
         let folder = Path::from(format!("{model}/{version}"));
-        let fail = |source| self.reading(folder.as_ref(), source);
-        let files: Vec<_> = self.store.list(Some(&folder)).try_collect().await.map_err(fail)?;
+        let files = self.list_files(&folder).await?;
         for file in files.iter().filter(|file| file.location.filename() != Some(DELETED_FILE)) {
             self.remove_file(&file.location).await?;
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStoreExt};
 use onnward_schemas::layout::{CONFIG_FILE, SIGNATURES_FOLDER, manifest_path, model_path};
 use onnward_schemas::{Manifest, sha256_hex};
 use tokio::time::Instant;
@@ -258,8 +258,7 @@ impl Repository {
     pub(crate) async fn texts(&self, model: &str, version: u64) -> Result<Texts, RepositoryError> {
         let (manifest, manifest_text) = self.manifest_and_text(model, version).await?;
         let folder = Path::from(format!("{model}/{version}"));
-        let fail = |source| self.reading(folder.as_ref(), source);
-        let files: Vec<ObjectMeta> = self.store.list(Some(&folder)).try_collect().await.map_err(fail)?;
+        let files = self.list_files(&folder).await?;
         let mut files: Vec<Path> = files.into_iter().map(|file| file.location).collect();
         files.sort();
 

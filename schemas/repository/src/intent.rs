@@ -17,7 +17,6 @@
 //! The intent of a move ends by itself once the pointer has an entry of that number: one that was cut off
 //! protects its version until the pointer moves again.
 
-use futures_util::TryStreamExt;
 use object_store::path::Path;
 use onnward_schemas::layout::{deleted_path, manifest_path, parse_entry, parse_version};
 
@@ -109,8 +108,7 @@ impl Repository {
 
     async fn is_being_deleted(&self, model: &str, version: u64) -> Result<bool, RepositoryError> {
         let folder = Path::from(format!("{model}/{version}"));
-        let fail = |source| self.reading(folder.as_ref(), source);
-        let files: Vec<_> = self.store.list(Some(&folder)).try_collect().await.map_err(fail)?;
+        let files = self.list_files(&folder).await?;
         let mut names = files.iter().filter_map(|file| file.location.filename());
         Ok(names.any(|name| name.starts_with(DELETING)))
     }

@@ -223,6 +223,12 @@ fn after(folder: &str) -> Option<Path> {
     Path::parse(format!("{folder}0")).ok()
 }
 
+/// Calls `with` with the parts of a path.
+fn with_parts<T>(path: &Path, with: impl FnOnce(&[&str]) -> T) -> T {
+    let parts: Vec<_> = path.parts().collect();
+    with(&parts.iter().map(AsRef::as_ref).collect::<Vec<&str>>())
+}
+
 /// Adds to the inventory of a model, unless the model has failed.
 fn add(
     inventories: &mut BTreeMap<String, Result<Inventory, RepositoryError>>,
@@ -292,6 +298,18 @@ impl Repository {
         })
     }
 
+    /// Returns the status of a model; `None` if the repository has no files of it.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Name`]; those of reading.
+    pub async fn find_status(&self, model: &str) -> Result<Option<ModelStatus>, RepositoryError> {
+        match self.status(model).await {
+            Ok(status) => Ok(Some(status)),
+            Err(RepositoryError::NoModel { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Lists the files of a model that must exist.
     pub(crate) async fn known(&self, model: &str) -> Result<Inventory, RepositoryError> {
         check_name(model)?;
@@ -304,21 +322,31 @@ impl Repository {
 
     /// Lists the files of a model.
     pub(crate) async fn inventory(&self, model: &str) -> Result<Inventory, RepositoryError> {
+        self.inventory_with(model, |_, _| {}).await
+    }
+
+    /// Lists the files of a model, and calls `visit` with each, and with its path within the model's folder.
+    pub(crate) async fn inventory_with(
+        &self,
+        model: &str,
+        mut visit: impl FnMut(&[&str], &ObjectMeta),
+    ) -> Result<Inventory, RepositoryError> {
         let mut inventory = Inventory::default();
         let mut files = self.store.list(Some(&Path::from(model)));
         loop {
             match files.try_next().await {
-                Ok(Some(file)) => {
-                    let parts: Vec<_> = file.location.parts().skip(1).collect();
-                    let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
-                    inventory.add(&parts, &file);
-                }
+                Ok(Some(file)) => with_parts(&file.location, |parts| {
+                    let path = parts.get(1..).unwrap_or_default();
+                    inventory.add(path, &file);
+                    visit(path, &file);
+                }),
                 Ok(None) => return Ok(inventory),
                 Err(source) => {
                     let path = unreadable_path(&source).unwrap_or_default();
-                    let parts: Vec<_> = path.parts().skip(1).collect();
-                    let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
-                    inventory.add_unreadable(&parts, self.reading(model, source))?;
+                    let error = self.reading(model, source);
+                    with_parts(&path, |parts| {
+                        inventory.add_unreadable(parts.get(1..).unwrap_or_default(), error)
+                    })?;
                 }
             }
         }
@@ -333,39 +361,38 @@ impl Repository {
         let mut others = OtherFolder::default();
         loop {
             match files.try_next().await {
-                Ok(Some(file)) => {
-                    let parts: Vec<_> = file.location.parts().collect();
-                    let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
-                    match parts.as_slice() {
-                        [model, rest @ ..] if is_model_name(model) && !rest.is_empty() => {
-                            add(&mut inventories, model, |inventory| {
-                                inventory.add(rest, &file);
-                                Ok(())
-                            });
-                        }
-                        [folder, _, ..] if others.is_large(folder) && self.is_object_store() => {
-                            // Otherwise the same files would come again.
-                            if let Some(after) = after(folder).filter(|after| *after > file.location) {
-                                files = self.store.list_with_offset(None, &after);
-                            }
-                        }
-                        _ => {}
+                Ok(Some(file)) => with_parts(&file.location, |parts| match parts {
+                    [model, rest @ ..] if is_model_name(model) && !rest.is_empty() => {
+                        add(&mut inventories, model, |inventory| {
+                            inventory.add(rest, &file);
+                            Ok(())
+                        });
                     }
-                }
+                    [folder, _, ..] if others.is_large(folder) && self.is_object_store() => {
+                        // Otherwise the same files would come again.
+                        if let Some(after) = after(folder).filter(|after| *after > file.location) {
+                            files = self.store.list_with_offset(None, &after);
+                        }
+                    }
+                    _ => {}
+                }),
                 Ok(None) => break,
                 Err(source) => {
                     let path = unreadable_path(&source).unwrap_or_default();
-                    let parts: Vec<_> = path.parts().collect();
-                    let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
-                    let place = if parts.is_empty() { "/" } else { path.as_ref() };
+                    let place = if path.as_ref().is_empty() { "/" } else { path.as_ref() };
                     let error = self.reading(place, source);
-                    match parts.as_slice() {
-                        [] => return Err(error),
-                        [model, rest @ ..] if is_model_name(model) => {
-                            add(&mut inventories, model, |inventory| inventory.add_unreadable(rest, error));
+                    with_parts(&path, |parts| {
+                        match parts {
+                            [] => return Err(error),
+                            [model, rest @ ..] if is_model_name(model) => {
+                                add(&mut inventories, model, |inventory| {
+                                    inventory.add_unreadable(rest, error)
+                                });
+                            }
+                            _ => self.passed_over.report(path.as_ref(), &error.to_string()),
                         }
-                        _ => self.passed_over.report(path.as_ref(), &error.to_string()),
-                    }
+                        Ok(())
+                    })?;
                 }
             }
         }

@@ -5,6 +5,7 @@ use onnward_schemas::{Manifest, ModelSummary, sha256_hex};
 use serde::Serialize;
 
 use crate::error::RepositoryError;
+use crate::inventory::ModelStatus;
 use crate::signature::{KeyId, Signer, Subject};
 use crate::store::{Repository, check_name};
 use crate::tags::{Tags, check_tags};
@@ -160,7 +161,7 @@ impl Repository {
         Ok(published)
     }
 
-    /// Returns the highest version that has the same bytes and the same `config.toml`, if there is one.
+    /// Returns the highest version of a model that has the same bytes and the same `config.toml`, if there is one.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -170,35 +171,32 @@ impl Repository {
     /// # let config = onnward_repository::RepositoryConfig { location, ..Default::default() };
     /// # let repository = onnward_repository::Repository::create(&config)?;
     /// repository.publish("churn", b"an ONNX file".to_vec(), None).await?;
-    /// let found = repository.find_published("churn", b"an ONNX file", None).await?;
+    /// let status = repository.status("churn").await?;
+    /// let found = repository.find_published(&status, b"an ONNX file", None).await?;
     /// assert_eq!(found.map(|found| found.version), Some(1));
-    /// assert_eq!(repository.find_published("churn", b"another", None).await?, None);
+    /// assert_eq!(repository.find_published(&status, b"another", None).await?, None);
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
-    /// [`RepositoryError::Name`]; those of reading.
+    /// Those of reading.
     pub async fn find_published(
         &self,
-        model: &str,
+        status: &ModelStatus,
         bytes: &[u8],
         config: Option<&str>,
     ) -> Result<Option<Published>, RepositoryError> {
-        let versions = match self.status(model).await {
-            Ok(status) => status.versions,
-            Err(RepositoryError::NoModel { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let model = &status.model;
         let sha256 = sha256_hex(bytes);
-        for found in versions {
-            let Some(manifest) = found.manifest.filter(|manifest| manifest.sha256 == sha256) else {
+        for found in &status.versions {
+            let Some(manifest) = found.manifest.as_ref().filter(|manifest| manifest.sha256 == sha256) else {
                 continue;
             };
             // The same bytes with another configuration are another model.
             if self.texts(model, found.version).await?.config.as_deref() == config {
                 let (version, path) = (found.version, model_path(model, found.version));
-                let model = model.to_owned();
+                let (model, manifest) = (model.clone(), manifest.clone());
                 return Ok(Some(Published { model, version, path, manifest, signed_by: None }));
             }
         }

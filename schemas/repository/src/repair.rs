@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Duration, Utc};
-use futures_util::TryStreamExt;
+use object_store::ObjectMeta;
 use object_store::path::Path;
 use onnward_schemas::layout::{ALIASES_FOLDER, MODEL_FILE, PIN_FOLDER, parse_version};
 use serde::Serialize;
@@ -108,8 +108,13 @@ impl Repository {
         recent: std::time::Duration,
     ) -> Result<Vec<Damage>, RepositoryError> {
         check_name(model)?;
-        let inventory = self.inventory(model).await?;
-        let files = self.model_files(model).await?;
+        let mut files = Vec::new();
+        let visit = |parts: &[&str], file: &ObjectMeta| {
+            let (parts, path) =
+                (parts.iter().map(|part| (*part).to_owned()).collect(), file.location.clone());
+            files.push(Found { parts, path, changed: file.last_modified });
+        };
+        let inventory = self.inventory_with(model, visit).await?;
         let newest_recent = Utc::now() - Duration::from_std(recent).unwrap_or(Duration::MAX);
         let damage = |version, kind, changed: DateTime<Utc>| Damage {
             model: model.to_owned(),
@@ -163,21 +168,6 @@ impl Repository {
             }
             DamageKind::DanglingPointer { change, .. } => self.apply_move(change).await,
         }
-    }
-
-    async fn model_files(&self, model: &str) -> Result<Vec<Found>, RepositoryError> {
-        let listing: Vec<_> = self
-            .store
-            .list(Some(&Path::from(model)))
-            .try_collect()
-            .await
-            .map_err(|source| self.reading(model, source))?;
-        let files = listing.into_iter().map(|file| Found {
-            parts: file.location.parts().skip(1).map(|part| part.as_ref().to_owned()).collect(),
-            changed: file.last_modified,
-            path: file.location,
-        });
-        Ok(files.collect())
     }
 
     /// Returns the version that a pointer names if it does not exist, and how a repair moves the pointer.

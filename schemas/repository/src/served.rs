@@ -3,15 +3,16 @@
 use crate::DEFAULT_ALIAS;
 use crate::inventory::ModelStatus;
 use crate::pointer::{Pointer, PointerChange};
+use crate::watch::Target;
 
 impl ModelStatus {
     /// Returns the version that an engine serves that follows `alias`: the pin's, else the alias's, else the
     /// highest.
     pub fn served(&self, alias: &str) -> Option<u64> {
         let pinned = self.pin.as_ref().map(|pin| pin.version);
-        let named = || self.aliases.iter().find(|found| found.alias == alias).map(|found| found.version);
-        let highest = || self.versions.iter().map(|found| found.version).max();
-        pinned.or_else(named).or_else(highest)
+        let named = self.aliases.iter().find(|found| found.alias == alias).map(|found| found.version);
+        let highest = self.versions.iter().map(|found| found.version).max();
+        Target::decide(pinned, (alias, named), highest).map(|target| target.version)
     }
 
     /// Returns the versions that engines serve before and after a move: those that follow the alias that

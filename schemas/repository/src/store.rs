@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use onnward_schemas::layout::is_model_name;
 use tokio::sync::OnceCell;
 use url::Url;
@@ -30,7 +31,7 @@ mod remote;
 
 /// The file with which it is tried whether a store creates files conditionally. No model has this name.
 const CREATION_PROBE: &str = "_conditional-writes.json";
-/// How often a file is created that others are writing, and the pause after the first time.
+/// How often a file is tried to be created that others are writing, and the pause after the first time.
 const CREATION_ATTEMPTS: u32 = 4;
 const CREATION_PAUSE: Duration = Duration::from_millis(200);
 
@@ -195,7 +196,8 @@ impl Repository {
         if let Some(checked) = &self.creation {
             checked.get_or_try_init(|| self.check_creation()).await?;
         }
-        for attempt in 0..CREATION_ATTEMPTS {
+        let mut attempt = 1;
+        loop {
             let Err(source) = self.put_new(path, bytes.clone()).await else { return Ok(true) };
             if !matches!(source, object_store::Error::AlreadyExists { .. }) {
                 return Err(self.writing(path, source));
@@ -204,12 +206,12 @@ impl Repository {
                 return Ok(false);
             }
             // Somebody else is writing it (S3: 409), or was and failed.
-            if attempt + 1 == CREATION_ATTEMPTS {
+            if attempt == CREATION_ATTEMPTS {
                 return Err(self.writing(path, source));
             }
-            tokio::time::sleep(CREATION_PAUSE * (attempt + 1)).await;
+            tokio::time::sleep(CREATION_PAUSE * attempt).await;
+            attempt += 1;
         }
-        Ok(false)
     }
 
     async fn put_new(&self, path: &str, bytes: Bytes) -> Result<(), object_store::Error> {
@@ -290,6 +292,12 @@ impl Repository {
             _ => false,
         };
         self.root.is_none() && is_general
+    }
+
+    /// Lists the files of a folder, and of those in it.
+    pub(crate) async fn list_files(&self, folder: &Path) -> Result<Vec<ObjectMeta>, RepositoryError> {
+        let files = self.store.list(Some(folder)).try_collect().await;
+        files.map_err(|source| self.reading(folder.as_ref(), source))
     }
 
     /// Reads a file of at most `limit` bytes.

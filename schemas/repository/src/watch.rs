@@ -191,14 +191,22 @@ impl ModelSnapshot {
     /// `None` if there is no version. If a pin or an alias names a version that does not exist, no other
     /// takes its place.
     pub fn target(&self, alias: &str) -> Option<Target> {
-        if let Some(version) = self.pin {
-            return Some(Target { version, decided_by: DecidedBy::Pin });
-        }
-        if let Some(version) = self.aliases.get(alias) {
-            let decided_by = DecidedBy::Alias { alias: alias.to_owned() };
-            return Some(Target { version: *version, decided_by });
-        }
-        let (version, _) = self.versions.last_key_value()?;
-        Some(Target { version: *version, decided_by: DecidedBy::HighestVersion })
+        let highest = self.versions.last_key_value().map(|(version, _)| *version);
+        Target::decide(self.pin, (alias, self.aliases.get(alias).copied()), highest)
+    }
+}
+
+impl Target {
+    /// Returns the version for engines that follow an alias: the pin's, else the one that the alias names, else the
+    /// highest.
+    pub(crate) fn decide(
+        pin: Option<u64>,
+        (alias, named): (&str, Option<u64>),
+        highest: Option<u64>,
+    ) -> Option<Self> {
+        let by = |decided_by: DecidedBy| move |version| Self { version, decided_by };
+        pin.map(by(DecidedBy::Pin))
+            .or_else(|| named.map(by(DecidedBy::Alias { alias: alias.to_owned() })))
+            .or_else(|| highest.map(by(DecidedBy::HighestVersion)))
     }
 }

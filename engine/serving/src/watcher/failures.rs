@@ -11,6 +11,8 @@ use crate::registry::LoadFailure;
 #[derive(Debug, Default)]
 pub struct Failures {
     by_version: BTreeMap<u64, FailedVersion>,
+    /// Whether the version that was served last could not be loaded from the cache.
+    cached_failed: bool,
 }
 
 #[derive(Debug)]
@@ -51,6 +53,16 @@ impl Failures {
         self.by_version.insert(version, failed);
     }
 
+    /// Returns whether to try the version that was served last, from the cache.
+    pub fn may_try_cached(&self) -> bool {
+        !self.cached_failed
+    }
+
+    /// Records the failure of the version that was served last, from the cache.
+    pub fn record_cached(&mut self) {
+        self.cached_failed = true;
+    }
+
     /// Forgets the failures of a version.
     pub fn forget(&mut self, version: u64) {
         self.by_version.remove(&version);
@@ -58,6 +70,6 @@ impl Failures {
 
     /// Forgets all failures, so that every version is tried again.
     pub fn clear(&mut self) {
-        self.by_version.clear();
+        *self = Self::default();
     }
 }

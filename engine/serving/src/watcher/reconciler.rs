@@ -4,18 +4,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use onnward_repository::{
-    CacheRecord, DecidedBy, FetchedModel, ModelSnapshot, OpeningRecord, Pointer, RepositoryError, Stamp,
-    Subject, Target,
+    CacheRecord, DecidedBy, ModelSnapshot, OpeningRecord, Pointer, RepositoryError, Stamp, Target,
 };
 use onnward_telemetry::metrics::{LoadedVersion, SwapOutcome};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::background::in_background;
 use super::failures::Failures;
+use super::load::{VersionError, verify};
 use super::retention::{retained_versions, versions_to_load};
 use super::{Observation, WatcherContext};
-use crate::loader::{LoadError, Loader, Verification};
 use crate::registry::{LoadFailure, Loading, ModelEntry, Serving, ServingModel};
 
 /// The most versions below the highest that are tried after a start.
@@ -69,7 +67,6 @@ pub async fn run(
         cache_records: BTreeMap::new(),
         changed: BTreeMap::new(),
         unreadable: BTreeMap::new(),
-        has_failed_cached: false,
         lacks_alias: AtomicBool::new(false),
         generations,
     };
@@ -97,8 +94,6 @@ struct ModelReconciler {
     changed: BTreeMap<u64, String>,
     /// The pointers that were reported to be unreadable, each with the reason.
     unreadable: BTreeMap<Pointer, String>,
-    /// Whether the version that was served last could not be loaded from the cache.
-    has_failed_cached: bool,
     /// Whether it was reported that the model lacks the alias that is followed.
     lacks_alias: AtomicBool,
     generations: watch::Sender<Generations>,
@@ -117,14 +112,6 @@ enum Source<'a> {
     Repository(&'a ModelSnapshot),
     /// The cache alone, as the record describes the version.
     Cache(&'a CacheRecord),
-}
-
-/// The reason why a version was not loaded.
-enum VersionError {
-    /// The repository or a check rejected it.
-    Rejected { step: &'static str, reason: String, is_transient: bool },
-    /// The desired state changed meanwhile.
-    Superseded,
 }
 
 type Desired = watch::Receiver<DesiredState>;
@@ -298,6 +285,7 @@ impl ModelReconciler {
         self.context.registry.remove(&self.name);
         self.stamps.clear();
         self.cache_records.clear();
+        self.changed.clear();
         self.failures.clear();
     }
 
@@ -360,7 +348,7 @@ impl ModelReconciler {
         });
         if let Some(snapshot) = local {
             self.serve_instead(&last, Source::Repository(snapshot), wanted).await;
-        } else if !self.has_failed_cached
+        } else if self.failures.may_try_cached()
             && self.context.fetcher.fetch_cached(&self.name, &record).await.is_ok()
         {
             self.serve_instead(&last, Source::Cache(&record), wanted).await;
@@ -508,7 +496,7 @@ impl ModelReconciler {
                 match source {
                     Source::Repository(_) => self.failures.record(version, failure, stamp, backoff),
                     Source::Cache(_) if is_transient => {}
-                    Source::Cache(_) => self.has_failed_cached = true,
+                    Source::Cache(_) => self.failures.record_cached(),
                 }
                 self.fail(Some(version), step, reason);
                 false
@@ -570,10 +558,7 @@ impl ModelReconciler {
             }
             let is_long = loading.begun.elapsed() >= LONG_LOAD;
             tokio::select! {
-                changed = desired.changed() => if changed.is_err() {
-                    // The watcher has ended, so the desired state cannot change.
-                    std::future::pending::<()>().await;
-                },
+                () = changed(&mut desired) => {}
                 () = sleep_until(loading.begun + LONG_LOAD), if !is_long => {}
             }
         }
@@ -612,13 +597,12 @@ impl ModelReconciler {
         };
         // A clone of the receiver, so that the task still sees the changes.
         let mut desired = desired.clone();
-        while desired.changed().await.is_ok() {
+        loop {
+            changed(&mut desired).await;
             if is_moved(&desired.borrow_and_update()) {
                 return;
             }
         }
-        // The watcher has ended, so the desired state cannot change.
-        std::future::pending().await
     }
 
     /// Checks loaded versions whose files have changed. Versions are immutable, so a changed one is reported
@@ -767,90 +751,11 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Verifies a fetched version's signature and loads it.
-async fn verify(
-    context: &WatcherContext,
-    name: &str,
-    version: u64,
-    fetched: FetchedModel,
-) -> Result<ServingModel, VersionError> {
-    if !context.keys.is_empty() {
-        let FetchedModel { manifest_text, config, signatures, .. } = &fetched;
-        let subject = Subject { model: name, version, manifest_text, config: config.as_deref() };
-        let verified = context.keys.verify(&subject, signatures);
-        verified.map_err(|error| VersionError::Rejected {
-            step: "signature",
-            reason: error.to_string(),
-            is_transient: false,
-        })?;
-    }
-    let manifest = fetched.manifest.clone();
-    let work = LoadWork { context, name, fetched: Arc::new(fetched), cancelled: Arc::default() };
-    let begun = work.run(&context.load_permits, Loader::begin).await?;
-    let verified = match begun {
-        Verification::Done(verified) => *verified,
-        Verification::NeedsIsolatedTest(mut decoded) => {
-            let set_isolated = |is_isolated| {
-                context.registry.change(name, |entry| {
-                    entry.loading.iter_mut().for_each(|loading| loading.is_isolated = is_isolated);
-                });
-            };
-            set_isolated(true);
-            let test = move |loader: &Loader, name: &str, fetched: &FetchedModel, cancelled: &AtomicBool| {
-                loader.test_isolated(name, fetched, &mut decoded, cancelled)?;
-                Ok(decoded)
-            };
-            let tested = work.run(&context.isolation_permits, test).await;
-            set_isolated(false);
-            let tested = tested?;
-            let finish =
-                move |loader: &Loader, name: &str, fetched: &FetchedModel, cancelled: &AtomicBool| {
-                    loader.finish(name, fetched, *tested, cancelled)
-                };
-            work.run(&context.load_permits, finish).await?
-        }
-    };
-    Ok(context.loader.start(name, version, &manifest, verified)?)
-}
-
-/// A load, part by part. It is cancelled when dropped.
-struct LoadWork<'a> {
-    context: &'a WatcherContext,
-    name: &'a str,
-    fetched: Arc<FetchedModel>,
-    cancelled: Arc<AtomicBool>,
-}
-
-impl LoadWork<'_> {
-    /// Runs a part in the background, once there is a permit, and for a limited time. A thread cannot be
-    /// ended: after the timeout it goes on, and no other model waits for it. One that is cancelled ends at its next
-    /// check, and keeps the permit until then.
-    async fn run<T: Send + 'static>(
-        &self,
-        permits: &Arc<Semaphore>,
-        part: impl FnOnce(&Loader, &str, &FetchedModel, &AtomicBool) -> Result<T, LoadError> + Send + 'static,
-    ) -> Result<T, VersionError> {
-        let Ok(permit) = Arc::clone(permits).acquire_owned().await else {
-            return Err(VersionError::Superseded);
-        };
-        let timeout = self.context.load_timeout;
-        let (loader, name) = (self.context.loader.clone(), self.name.to_owned());
-        let (fetched, cancelled) = (Arc::clone(&self.fetched), Arc::clone(&self.cancelled));
-        // A task of its own, which outlives a load that is cancelled.
-        let done = tokio::spawn(async move {
-            let done = in_background(move || part(&loader, &name, &fetched, &cancelled));
-            let done = tokio::time::timeout(timeout, done).await;
-            drop(permit);
-            done
-        });
-        let done = done.await.map_err(|_| LoadError::Panicked)?.map_err(|_| LoadError::Timeout(timeout))?;
-        Ok(done.map_err(LoadError::from)?.ok_or(LoadError::Panicked)??)
-    }
-}
-
-impl Drop for LoadWork<'_> {
-    fn drop(&mut self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+/// Waits until the desired state changes.
+async fn changed(desired: &mut Desired) {
+    if desired.changed().await.is_err() {
+        // The watcher has ended, so it cannot change.
+        std::future::pending().await
     }
 }
 
@@ -859,20 +764,6 @@ impl Drop for LoadWork<'_> {
 struct Wanted<'a> {
     desired: &'a Desired,
     version: u64,
-}
-
-impl From<RepositoryError> for VersionError {
-    fn from(error: RepositoryError) -> Self {
-        let step = if matches!(error, RepositoryError::Mismatch { .. }) { "digest" } else { "fetch" };
-        Self::Rejected { step, reason: error.to_string(), is_transient: error.is_transient() }
-    }
-}
-
-impl From<LoadError> for VersionError {
-    fn from(error: LoadError) -> Self {
-        let (step, is_transient) = (error.step().name(), error.is_transient());
-        Self::Rejected { step, reason: error.to_string(), is_transient }
-    }
 }
 
 /// Returns the name of a decision in the API, which the log uses too.

@@ -525,6 +525,18 @@ async fn stuck(watched: &Watched) -> tokio::sync::OwnedSemaphorePermit {
     Arc::clone(&watched.context.load_permits).acquire_owned().await.unwrap()
 }
 
+/// Returns a watcher that serves `champion` of `versions` versions, with the permit for loads.
+async fn stuck_with(champion: u64, versions: u64) -> (Watched, tokio::sync::OwnedSemaphorePermit) {
+    let watched = Watched::new(4);
+    for _ in 0..versions {
+        watched.publish("churn").await;
+    }
+    watched.promote(champion).await;
+    watched.reload().await;
+    let permit = stuck(&watched).await;
+    (watched, permit)
+}
+
 fn challenger() -> Pointer {
     Pointer::Alias("challenger".to_owned())
 }
@@ -567,13 +579,7 @@ async fn a_warm_version_serves_at_once_whatever_loads() {
 
 #[tokio::test(start_paused = true)]
 async fn a_load_for_another_version_than_the_target_gives_way_to_the_target() {
-    let watched = Watched::new(4);
-    for _ in 0..3 {
-        watched.publish("churn").await;
-    }
-    watched.promote(1).await;
-    watched.reload().await;
-    let permit = stuck(&watched).await;
+    let (watched, permit) = stuck_with(1, 3).await;
     watched.step("churn", challenger(), Move::To(2)).await;
     sleep(INTERVAL * 2).await;
     assert_eq!(loading(&watched), Some(2));
@@ -587,13 +593,7 @@ async fn a_load_for_another_version_than_the_target_gives_way_to_the_target() {
 
 #[tokio::test(start_paused = true)]
 async fn the_load_of_a_promotion_that_was_rolled_back_is_abandoned() {
-    let watched = Watched::new(4);
-    for _ in 0..2 {
-        watched.publish("churn").await;
-    }
-    watched.promote(1).await;
-    watched.reload().await;
-    let permit = stuck(&watched).await;
+    let (watched, permit) = stuck_with(1, 2).await;
     watched.promote(2).await;
     sleep(INTERVAL * 2).await;
     assert_eq!((loading(&watched), desired(&watched)), (Some(2), Some(2)));

@@ -156,7 +156,7 @@ impl ModelGauges {
         }
         for (version, figures) in &model.evaluations {
             let version = version.to_string();
-            for (figure, value) in by_name(figures) {
+            for (figure, value) in figures.by_name() {
                 self.evaluation.with_label_values(&[&model.name, &version, figure]).set(value);
             }
         }
@@ -169,17 +169,4 @@ impl ModelGauges {
             }
         }
     }
-}
-
-fn by_name(figures: &Figures) -> [(&'static str, f64); 8] {
-    [
-        ("accuracy", figures.accuracy),
-        ("precision", figures.precision),
-        ("recall", figures.recall),
-        ("f1", figures.f1),
-        ("roc_auc", figures.roc_auc),
-        ("average_precision", figures.average_precision),
-        ("log_loss", figures.log_loss),
-        ("brier", figures.brier),
-    ]
 }
