@@ -6,6 +6,7 @@
 //! This avoids false alarms in small windows and irrelevant ones in large windows.
 
 mod bins;
+mod combined;
 mod page;
 mod report;
 mod sampler;
@@ -16,11 +17,14 @@ mod windows;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use onnward_schemas::{Profile, Schema};
 use tokio::time::Instant;
 
 use self::bins::Bins;
+pub use self::combined::{BinCounts, CombineError, CombinedDrift, DriftCounts, VariableCounts, WindowCounts};
 pub use self::page::{PageContext, PageError};
+use self::report::WindowSums;
 pub use self::report::{
     BinReport, DriftReport, Shares, Statistics, VariableReport, WindowKind, WindowReport,
 };
@@ -55,6 +59,8 @@ pub struct Drift {
     bins: Bins,
     variables: Vec<Variable>,
     training_rows: u64,
+    /// The time of creation.
+    since: DateTime<Utc>,
     live: Mutex<LiveCounts>,
 }
 
@@ -114,6 +120,7 @@ impl Drift {
             config,
             variables: Variable::all(schema, profile),
             training_rows: profile.rows,
+            since: Utc::now(),
             bins,
             live: Mutex::new(live),
         }
@@ -140,7 +147,8 @@ impl Drift {
             windows.close_expired(now);
             [windows.tumbling(now), Some(windows.sliding(now))]
         };
-        DriftReport::new(&self.config, self.training_rows, &self.variables, windows)
+        let windows = windows.map(|window| window.map(WindowSums::from));
+        DriftReport::of(&self.config, self.training_rows, self.since, &self.variables, windows)
     }
 }
 

@@ -12,7 +12,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::performance::ratio;
 use crate::time::millis_now;
@@ -30,17 +30,20 @@ pub struct Estimator {
 /// count.
 #[derive(Debug, Default)]
 struct Counts {
-    current: Option<Count>,
-    previous: Option<Count>,
+    current: Option<ScoreSums>,
+    previous: Option<ScoreSums>,
 }
 
 /// The number of bins of equal width in which probabilities are counted, for the ROC curve. Rows of one bin
 /// count as tied; at this width that changes the area by less than a ten-thousandth.
 const BINS: usize = 2048;
 
-#[derive(Debug, Clone)]
-struct Count {
+/// The sums that an estimate is made from. Those of several engines are added by [`ScoreSums::join`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScoreSums {
+    /// Since when the predictions were made, in milliseconds since 1970.
     since_millis: u64,
+    /// The number of predictions.
     rows: u64,
     /// Rows decided positive, and the sum of their probabilities.
     positives: (u64, f64),
@@ -98,7 +101,7 @@ impl Estimator {
         if counts.current.as_ref().is_some_and(|count| count.rows >= self.rows) {
             counts.previous = counts.current.take();
         }
-        let count = counts.current.get_or_insert_with(Count::new);
+        let count = counts.current.get_or_insert_with(ScoreSums::new);
         for &probability in probabilities.iter().filter(|probability| probability.is_finite()) {
             count.add(probability, probability >= self.threshold);
         }
@@ -106,13 +109,18 @@ impl Estimator {
 
     /// Returns the estimate over the last scores. `None` before the first score.
     pub fn estimate(&self) -> Option<Estimate> {
+        self.sums().map(|sums| sums.estimate())
+    }
+
+    /// Returns what the estimate is made from. `None` before the first score.
+    pub fn sums(&self) -> Option<ScoreSums> {
         let counts = self.counts();
         let mut both = counts.current.clone()?;
         if let Some(previous) = &counts.previous {
             both.join(previous);
         }
         drop(counts);
-        (both.rows > 0).then(|| both.estimate())
+        (both.rows > 0).then_some(both)
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -120,7 +128,7 @@ impl Estimator {
     }
 }
 
-impl Count {
+impl ScoreSums {
     fn new() -> Self {
         Self {
             since_millis: millis_now(),
@@ -148,19 +156,23 @@ impl Count {
         }
     }
 
-    fn join(&mut self, previous: &Self) {
-        self.since_millis = previous.since_millis;
-        self.rows += previous.rows;
-        self.positives.0 += previous.positives.0;
-        self.positives.1 += previous.positives.1;
-        self.negatives += previous.negatives;
-        for ((rows, sum), (more, further)) in self.bins.iter_mut().zip(&previous.bins) {
-            *rows += more;
+    /// Adds the sums of other predictions, at the same threshold.
+    pub fn join(&mut self, other: &Self) {
+        self.since_millis = self.since_millis.min(other.since_millis);
+        self.rows += other.rows;
+        self.positives.0 += other.positives.0;
+        self.positives.1 += other.positives.1;
+        self.negatives += other.negatives;
+        let bins = self.bins.len().max(other.bins.len());
+        self.bins.resize(bins, (0, 0.0));
+        for ((rows, sum), (more, further)) in self.bins.iter_mut().zip(&other.bins) {
+            *rows = rows.saturating_add(*more);
             *sum += further;
         }
     }
 
-    fn estimate(&self) -> Estimate {
+    /// Computes the expected figures.
+    pub fn estimate(&self) -> Estimate {
         let rows = self.rows as f64;
         let (decided, true_positives) = (self.positives.0 as f64, self.positives.1);
         let false_negatives = self.negatives;

@@ -1,6 +1,6 @@
 //! Measured performance: figures of predictions whose labels are known.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A prediction whose label is known.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -9,6 +9,54 @@ pub struct LabelledPrediction {
     pub probability: f32,
     /// Whether the label is the positive one.
     pub positive: bool,
+}
+
+/// The number of predictions with one probability, by their labels. The counts of several engines are added by putting
+/// them one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ScoreCount(
+    /// The predicted probability of the positive label.
+    pub f32,
+    /// The number of predictions with the positive label.
+    pub u64,
+    /// The number of the others.
+    pub u64,
+);
+
+impl ScoreCount {
+    /// Counts predictions that are sorted by probability.
+    pub fn of(sorted: &[LabelledPrediction]) -> Vec<Self> {
+        let ties = sorted.chunk_by(|a, b| a.probability == b.probability);
+        let count = |tied: &[LabelledPrediction]| {
+            let positives = tied.iter().filter(|one| one.positive).count() as u64;
+            Some(Self(tied.first()?.probability, positives, tied.len() as u64 - positives))
+        };
+        ties.filter_map(count).collect()
+    }
+
+    /// Returns the predictions that were counted. `None` if they are more than `limit`.
+    ///
+    /// ```
+    /// use onnward_quality::performance::ScoreCount;
+    ///
+    /// let counted = [ScoreCount(0.5, 2, 1)];
+    /// assert_eq!(ScoreCount::predictions(&counted, 10).map(|all| all.len()), Some(3));
+    /// assert_eq!(ScoreCount::predictions(&counted, 2), None);
+    /// ```
+    pub fn predictions(counts: &[Self], limit: u64) -> Option<Vec<LabelledPrediction>> {
+        let all = counts.iter().try_fold(0_u64, |sum, Self(_, positives, others)| {
+            sum.checked_add(*positives)?.checked_add(*others)
+        });
+        all.filter(|all| *all <= limit)?;
+        let repeated = counts.iter().flat_map(|Self(probability, positives, others)| {
+            let labels = [(true, *positives), (false, *others)];
+            labels.into_iter().flat_map(move |(positive, count)| {
+                let one = LabelledPrediction { probability: *probability, positive };
+                (0..count).map(move |_| one)
+            })
+        });
+        Some(repeated.collect())
+    }
 }
 
 /// Figures of predictions whose labels are known. A figure is `None` if it is not defined, such as the
@@ -65,7 +113,10 @@ impl Performance {
     /// assert_eq!((performance.accuracy, performance.roc_auc), (Some(0.5), Some(0.75)));
     /// ```
     pub fn of(predictions: &mut [LabelledPrediction], threshold: f32) -> Self {
-        predictions.sort_unstable_by(|a, b| a.probability.total_cmp(&b.probability));
+        // The same predictions give the same bits, in whatever order they come.
+        predictions.sort_unstable_by(|a, b| {
+            a.probability.total_cmp(&b.probability).then(a.positive.cmp(&b.positive))
+        });
         let count = |holds: &dyn Fn(&LabelledPrediction) -> bool| {
             predictions.iter().filter(|one| holds(one)).count() as f64
         };

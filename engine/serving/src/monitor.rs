@@ -1,7 +1,7 @@
 //! Observes the predictions of a loaded version.
 
 use onnward_quality::drift::Drift;
-use onnward_quality::estimate::{Estimate, Estimator};
+use onnward_quality::estimate::{Estimate, Estimator, ScoreSums};
 use onnward_telemetry::metrics::{BusinessMetrics, InferenceMetrics};
 
 /// The observers of one loaded version. All scoring threads share it.
@@ -50,6 +50,11 @@ impl Monitor {
     #[must_use]
     pub fn with_estimator(self, estimator: Estimator) -> Self {
         Self { estimator: Some(estimator), ..self }
+    }
+
+    /// Returns what the estimated performance is made from. `None` before there are predictions.
+    pub fn score_sums(&self) -> Option<ScoreSums> {
+        self.estimator.as_ref()?.sums()
     }
 
     /// Returns the estimated performance of the recent predictions. `None` before there are any.

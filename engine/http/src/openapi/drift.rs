@@ -91,6 +91,12 @@ fn report() -> AnySchema {
         ("model", string("")),
         ("version", count(1, "")),
         ("training_rows", count(0, "The number of rows in the training profile.")),
+        (
+            "since",
+            string(
+                "The time at which counting began, in RFC 3339 and UTC: a start, or a load of the version.",
+            ),
+        ),
         ("subjects", count(1, "The number of compared variables: the features and the score.")),
         ("min_rows", count(1, "The minimum number of rows for a result.")),
         ("alpha", number("The maximum rate of false alarms per window, over all variables.")),
@@ -125,11 +131,16 @@ fn window() -> ObjectBuilder {
 }
 
 fn bin() -> ObjectBuilder {
-    object([("training", number("")), ("live", number(""))])
-        .property("name", string(""))
-        .property("content", one_of(["range", "value", "missing", "unknown"], "The content of the bin."))
-        .property("from", number("The lower bound of a range."))
-        .property("to", number("The upper bound of a range."))
+    object([
+        ("training", number("")),
+        ("live", number("")),
+        ("training_rows", count(0, "The number of training rows in the bin.")),
+        ("live_rows", count(0, "The number of sampled rows of the window in the bin.")),
+    ])
+    .property("name", string(""))
+    .property("content", one_of(["range", "value", "missing", "unknown"], "The content of the bin."))
+    .property("from", number("The lower bound of a range."))
+    .property("to", number("The upper bound of a range."))
 }
 
 fn variable() -> ObjectBuilder {

@@ -15,8 +15,8 @@ use utoipa::openapi::{
 };
 
 use super::shapes::{
-    self, AnySchema, CLOSED, Component, JSON, OUTCOMES, answer, any_of, component, count, list, named,
-    nullable, object, one_of, operation, problem_response, refusing, string, typed, types, version,
+    self, AnySchema, CLOSED, Component, JSON, OUTCOMES, answer, any_of, boolean, component, count, list,
+    named, nullable, object, one_of, operation, problem_response, refusing, string, typed, types, version,
 };
 use crate::problem::ApiError;
 
@@ -33,6 +33,8 @@ const STORED: &str = "StoredPredictions";
 const MEASURED: &str = "MeasuredPerformance";
 const ESTIMATED: &str = "EstimatedPerformance";
 const CALIBRATION_BIN: &str = "CalibrationBin";
+const FIGURE_COUNTS: &str = "FigureCounts";
+const SCORE_SUMS: &str = "ScoreSums";
 
 /// Adds the routes and their schemas.
 pub fn add(
@@ -208,11 +210,19 @@ fn violations() -> Violations {
 fn performance(models: &[Arc<ServingModel>]) -> Operation {
     let asked = ParameterBuilder::new().name("version").parameter_in(ParameterIn::Query);
     let asked = asked.schema(Some(version(""))).required(Required::False);
+    let counts = ParameterBuilder::new().name("counts").parameter_in(ParameterIn::Query);
+    let counts = counts
+        .description(Some(
+            "Whether to add what the figures are made from, so that those of several engines can be added.",
+        ))
+        .schema(Some(boolean("")))
+        .required(Required::False);
     let unknown = ApiError::UnknownModel { serving: models.iter().map(|model| model.name.clone()).collect() };
     let described = "The performance of each version: measured with ground truth, and estimated without.";
     let operation = operation(OUTCOMES, "performance", "Performance of a model")
         .parameter(shapes::model_name())
         .parameter(asked)
+        .parameter(counts)
         .response("200", answer(described, component(PERFORMANCE), None));
     let reasons = "There is no such model, or the version is unknown.";
     let operation = refusing(operation, &unknown, "/models/other/performance", reasons);
@@ -220,7 +230,7 @@ fn performance(models: &[Arc<ServingModel>]) -> Operation {
     refusing(operation, &ApiError::BadVersion, "/models/churn/performance", bad).build()
 }
 
-fn performance_components() -> [Component; 7] {
+fn performance_components() -> [Component; 9] {
     let window = object([
         ("days", count(1, "The maximum age of an outcome in days.")),
         ("outcomes", count(1, "The maximum number of outcomes per version; the most recent ones count.")),
@@ -244,6 +254,8 @@ fn performance_components() -> [Component; 7] {
         named(MEASURED, measured()),
         named(ESTIMATED, estimated()),
         named(CALIBRATION_BIN, calibration_bin()),
+        named(FIGURE_COUNTS, figure_counts()),
+        named(SCORE_SUMS, score_sums()),
     ]
 }
 
@@ -261,6 +273,45 @@ fn version_figures() -> ObjectBuilder {
         ("measured", nullable(component(MEASURED), no_outcomes)),
         ("estimated", nullable(component(ESTIMATED), no_predictions)),
     ])
+    .property("counts", shapes::described(component(FIGURE_COUNTS), "Only with `counts=true`."))
+}
+
+fn figure_counts() -> ObjectBuilder {
+    let measured = "The predictions with an outcome in the window: probability, number with the positive label, \
+                    number of the others.";
+    object([
+        ("measured", list(tuple(), measured).into()),
+        (
+            "estimated",
+            nullable(component(SCORE_SUMS), "The sums of the estimate; null before the first prediction."),
+        ),
+    ])
+}
+
+fn score_sums() -> ObjectBuilder {
+    object([
+        ("since_millis", count(0, "Since when the predictions were made, in milliseconds since 1970.")),
+        ("rows", count(1, "The number of predictions.")),
+        (
+            "positives",
+            list(number(""), "The number of positive decisions and the sum of their probabilities.").into(),
+        ),
+        ("negatives", number("The sum of the probabilities of the negative decisions.")),
+        (
+            "bins",
+            list(tuple(), "Of each bin of the probability, the number and the sum of the probabilities.")
+                .into(),
+        ),
+    ])
+}
+
+/// Creates the schema of a few numbers in an array.
+fn tuple() -> AnySchema {
+    list(number(""), "").into()
+}
+
+fn number(description: &str) -> AnySchema {
+    typed(Type::Number, description).into()
 }
 
 fn estimated() -> ObjectBuilder {

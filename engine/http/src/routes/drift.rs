@@ -50,6 +50,7 @@ pub async fn report_page(
         version: model.version,
         by_number: query.version.is_some(),
         window: query.window.unwrap_or(WindowKind::Sliding),
+        is_file: false,
     };
     let page = drift_of(&model)?.report().page(&shown);
     page.map(Html).map_err(|error| ApiError::Failed { reason: error.to_string() })

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::Uri;
-use onnward_quality::estimate::Estimate;
+use onnward_quality::estimate::{Estimate, ScoreSums};
+use onnward_quality::performance::ScoreCount;
 use onnward_quality::time::rfc3339;
 use onnward_records::ground_truth::window::Measured;
 use onnward_schemas::layout::parse_version;
@@ -49,6 +50,19 @@ struct VersionPerformance {
     /// The performance estimated from the probabilities; null before the first prediction, and for a version
     /// that is not loaded.
     estimated: Option<Estimated>,
+    /// What the figures are made from, where `?counts=true` asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counts: Option<FigureCounts>,
+}
+
+/// What figures are made from: those of several engines can be added.
+#[derive(Default, Serialize)]
+struct FigureCounts {
+    /// The predictions with an outcome in the window, by probability: each with the numbers of positive and of other
+    /// labels.
+    measured: Vec<ScoreCount>,
+    /// The sums of the estimate.
+    estimated: Option<ScoreSums>,
 }
 
 /// The number of stored predictions of a version.
@@ -85,7 +99,8 @@ pub async fn performance(
     let named = |pair: &str| pair.strip_prefix("version=").map(str::to_owned);
     let asked = uri.query().and_then(|query| query.split('&').find_map(named));
     let asked = asked.map(|version| parse_version(&version).ok_or(ApiError::BadVersion)).transpose()?;
-    let mut versions = loaded_versions(&entry, records.outcomes.is_some());
+    let with_counts = uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "counts=true"));
+    let mut versions = loaded_versions(&entry, records.outcomes.is_some(), with_counts);
     let window = match &records.outcomes {
         Some(outcomes) => {
             let loaded = entry.loaded_versions().into_iter().filter_map(|version| entry.version(version));
@@ -97,6 +112,11 @@ pub async fn performance(
                     .entry(Reverse(figures.version))
                     .or_insert_with(|| VersionPerformance::of(figures.version, figures.threshold));
                 of_version.kept = Some(kept);
+                if with_counts {
+                    let measured =
+                        figures.measured.as_ref().map(|measured| ScoreCount::of(&measured.predictions));
+                    of_version.counts.get_or_insert_default().measured = measured.unwrap_or_default();
+                }
                 of_version.measured = figures.measured;
             }
             let window = outcomes.window();
@@ -115,21 +135,27 @@ pub async fn performance(
 }
 
 /// Returns the performance of loaded versions, without outcomes.
-fn loaded_versions(entry: &ModelEntry, is_kept: bool) -> BTreeMap<Reverse<u64>, VersionPerformance> {
+fn loaded_versions(
+    entry: &ModelEntry,
+    is_kept: bool,
+    with_counts: bool,
+) -> BTreeMap<Reverse<u64>, VersionPerformance> {
     let loaded = entry.loaded_versions().into_iter().filter_map(|version| entry.version(version));
     let each = loaded.map(|model| {
         let estimate = model.monitor.estimate();
         let estimated =
             estimate.map(|estimate| Estimated { from: rfc3339(estimate.since_millis), estimate, note: NOTE });
         let kept = is_kept.then(StoredPredictions::default);
+        let counts = with_counts
+            .then(|| FigureCounts { estimated: model.monitor.score_sums(), ..FigureCounts::default() });
         let of = VersionPerformance::of(model.version, model.identity.threshold);
-        (Reverse(model.version), VersionPerformance { kept, estimated, ..of })
+        (Reverse(model.version), VersionPerformance { kept, estimated, counts, ..of })
     });
     each.collect()
 }
 
 impl VersionPerformance {
     fn of(version: u64, threshold: f64) -> Self {
-        Self { version, threshold, kept: None, measured: None, estimated: None }
+        Self { version, threshold, kept: None, measured: None, estimated: None, counts: None }
     }
 }

@@ -13,10 +13,13 @@ async fn what_was_asked_is_compared_with_training() {
     assert_eq!((&drift["model"], &drift["version"]), (&json!("phone"), &json!(3)));
     assert_eq!((&drift["sliding"]["ready"], &drift["sliding"]["rows"]), (&json!(true), &json!(20)));
     assert_eq!(drift["tumbling"]["ready"], false);
+    assert!(drift["since"].as_str() <= drift["sliding"]["to"].as_str(), "{drift}");
     let features = drift["sliding"]["features"].as_array().unwrap();
     assert_eq!((features.len(), &features[0]["name"]), (5, &json!("months")));
-    let over_one =
-        json!({"name": "2 and more", "content": "range", "from": 1.0, "training": 0.5, "live": 1.0});
+    let over_one = json!({
+        "name": "2 and more", "content": "range", "from": 1.0, "training": 0.5, "live": 1.0, "training_rows": 1,
+        "live_rows": 20,
+    });
     assert_eq!(features[0]["bins"][1], over_one);
     assert!(features[0]["psi"].as_f64().unwrap() > 0.5, "{}", features[0]);
     assert!(drift["sliding"]["score"]["psi"].as_f64().unwrap() > 0.5, "{}", drift["sliding"]["score"]);

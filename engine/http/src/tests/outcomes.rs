@@ -174,6 +174,12 @@ async fn figures_follow_outcomes_at_once() {
     assert_eq!((&measured["roc_auc"], &measured["accuracy"]), (&json!(5.0 / 6.0), &json!(0.8)));
     assert_eq!((&measured["precision"], &measured["recall"]), (&json!(2.0 / 3.0), &json!(1.0)));
     assert_eq!(measured["calibration"].as_array().unwrap().len(), 5);
+    assert_eq!(version.get("counts"), None);
+    let counted = engine.get("/models/phone/performance?version=3&counts=true").await.json();
+    let counts = &counted["versions"][0]["counts"];
+    let measured = counts["measured"].as_array().unwrap();
+    assert_eq!((measured.len(), measured[4][1].as_u64(), measured[4][2].as_u64()), (5, Some(1), Some(0)));
+    assert_eq!(counts["estimated"]["rows"], 6);
     let problem = engine.get("/models/phone/performance?version=9").await.problem(404);
     assert!(problem["detail"].as_str().unwrap().contains("known: 3"), "{problem}");
     engine.get("/models/phone/performance?version=x").await.problem(400);

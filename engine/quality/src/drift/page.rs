@@ -20,6 +20,8 @@ pub struct PageContext<'a> {
     pub by_number: bool,
     /// The window.
     pub window: WindowKind,
+    /// Whether the page is a file. Links to an engine's routes are left out then.
+    pub is_file: bool,
 }
 
 impl DriftReport<'_> {
@@ -30,9 +32,11 @@ impl DriftReport<'_> {
     pub fn page(&self, context: &PageContext<'_>) -> Result<String, PageError> {
         let window = self.window(context.window);
         let json = match context.by_number {
+            _ if context.is_file => String::new(),
             true => format!("/models/{}/drift?version={}", context.model, context.version),
             false => format!("/models/{}/drift", context.model),
         };
+        let tabs = if context.is_file { &[][..] } else { &WindowKind::ALL[..] };
         let indices = window.variables().filter_map(|variable| variable.statistics.psi);
         // All bars of the overview have the same scale, which includes the threshold.
         let largest = indices.fold(self.psi_threshold * 1.5, f64::max).max(f64::MIN_POSITIVE);
@@ -41,7 +45,7 @@ impl DriftReport<'_> {
             version: context.version,
             headline: headline(window),
             lead: lead(self, window),
-            tabs: WindowKind::ALL.map(|kind| self.tab(context, kind)),
+            tabs: tabs.iter().map(|kind| self.tab(context, *kind)).collect(),
             tiles: tiles(window),
             panels: panels(window, largest),
             threshold_at: 100.0 * self.psi_threshold / largest,
@@ -83,7 +87,7 @@ struct Page<'a> {
     version: u64,
     headline: String,
     lead: String,
-    tabs: [Tab; 2],
+    tabs: Vec<Tab>,
     tiles: Vec<Tile>,
     /// Features and score, the worst first.
     panels: Vec<Panel<'a>>,

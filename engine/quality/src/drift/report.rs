@@ -15,6 +15,9 @@ use crate::time::to_rfc3339;
 pub struct DriftReport<'a> {
     /// The number of rows in the features' training profile.
     pub training_rows: u64,
+    /// The time at which counting began, in RFC 3339 and UTC: after a start, or after the version was loaded.
+    #[serde(serialize_with = "rfc3339_time")]
+    pub since: DateTime<Utc>,
     /// The number of variables: the features and the score.
     #[serde(rename = "subjects")]
     pub variables: usize,
@@ -142,15 +145,42 @@ pub struct BinReport<'a> {
     /// The shares.
     #[serde(flatten)]
     pub shares: Shares,
+    /// The number of training rows in it.
+    pub training_rows: u64,
+    /// The number of sampled rows of the window in it.
+    pub live_rows: u64,
+}
+
+/// The counts of a window, between two times.
+#[derive(Debug, Clone)]
+pub(super) struct WindowSums {
+    /// Its start.
+    pub from: Option<DateTime<Utc>>,
+    /// Its end.
+    pub to: Option<DateTime<Utc>>,
+    /// The number of rows received.
+    pub rows_seen: u64,
+    /// The number of sampled rows.
+    pub rows: u64,
+    /// The number of values in each bin.
+    pub counts: Vec<u64>,
+}
+
+impl From<Window> for WindowSums {
+    fn from(window: Window) -> Self {
+        let Window { from, to, rows_seen, rows, counts } = window;
+        Self { from: Some(wall_clock(from)), to: Some(wall_clock(to)), rows_seen, rows, counts }
+    }
 }
 
 impl<'a> DriftReport<'a> {
     /// Compares the windows with training.
-    pub fn new(
+    pub(super) fn of(
         config: &DriftConfig,
         training_rows: u64,
+        since: DateTime<Utc>,
         variables: &'a [Variable],
-        windows: [Option<Window>; 2],
+        windows: [Option<WindowSums>; 2],
     ) -> Self {
         let [tumbling, sliding] = windows;
         let thresholds = Thresholds::of(config, variables.len());
@@ -158,12 +188,13 @@ impl<'a> DriftReport<'a> {
             let (rows, time) = (config.window_rows, format_duration(config.window));
             format!("no window has ended yet: one ends after {rows} rows or {time}, whichever comes first")
         };
-        let report = |window: Option<Window>| match window {
+        let report = |window: Option<WindowSums>| match window {
             Some(window) => WindowReport::of(&thresholds, variables, &window),
             None => WindowReport::none(not_yet()),
         };
         Self {
             training_rows,
+            since,
             variables: variables.len(),
             min_rows: config.min_rows,
             alpha: config.alpha,
@@ -213,7 +244,7 @@ impl Thresholds {
 }
 
 impl<'a> WindowReport<'a> {
-    fn of(thresholds: &Thresholds, variables: &'a [Variable], window: &Window) -> Self {
+    fn of(thresholds: &Thresholds, variables: &'a [Variable], window: &WindowSums) -> Self {
         let ready = window.rows >= thresholds.min_rows as u64;
         let reason = || {
             let (rows, needed) = (window.rows, thresholds.min_rows);
@@ -233,8 +264,8 @@ impl<'a> WindowReport<'a> {
             reason: (!ready).then(reason),
             rows: window.rows,
             rows_seen: window.rows_seen,
-            from: Some(wall_clock(window.from)),
-            to: Some(wall_clock(window.to)),
+            from: window.from,
+            to: window.to,
             drifted,
             score,
             features,
@@ -262,7 +293,7 @@ impl<'a> WindowReport<'a> {
 }
 
 impl<'a> VariableReport<'a> {
-    fn of(thresholds: &Thresholds, variable: &'a Variable, window: &Window, ready: bool) -> Self {
+    fn of(thresholds: &Thresholds, variable: &'a Variable, window: &WindowSums, ready: bool) -> Self {
         let live = window.counts.get(variable.range.clone()).unwrap_or_default();
         let training = variable.training.as_slice();
         let is_comparable = ready && training.iter().any(|count| *count > 0);
@@ -281,6 +312,8 @@ impl<'a> VariableReport<'a> {
             .map(|(bin, (training, live))| BinReport {
                 bin,
                 shares: Shares { training: share(*training, all_training), live: share(*live, all_live) },
+                training_rows: *training,
+                live_rows: *live,
             })
             .collect();
         let shares_of =
@@ -311,6 +344,10 @@ fn wall_clock(instant: Instant) -> DateTime<Utc> {
 
 fn rfc3339<S: serde::Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
     time.map(to_rfc3339).serialize(serializer)
+}
+
+fn rfc3339_time<S: serde::Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    to_rfc3339(*time).serialize(serializer)
 }
 
 /// Formats a duration in the largest unit that divides it.

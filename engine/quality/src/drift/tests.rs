@@ -46,7 +46,7 @@ const WIDTH: usize = 4;
 const TRAINING_ROWS: usize = 5000;
 
 /// Draws rows of the shop, flat, and their scores; `older` is added to the age of each.
-fn customers(random: &mut ChaCha8Rng, rows: usize, older: f32) -> (Vec<f32>, Vec<f32>) {
+pub fn customers(random: &mut ChaCha8Rng, rows: usize, older: f32) -> (Vec<f32>, Vec<f32>) {
     let (mut features, mut scores) = (Vec::new(), Vec::new());
     for _ in 0..rows {
         let mut draw = || random.random_range(0.0..1.0_f32);
@@ -98,7 +98,7 @@ fn profile((rows, scores): &(Vec<f32>, Vec<f32>)) -> Profile {
     }
 }
 
-fn config(window_rows: usize) -> DriftConfig {
+pub fn config(window_rows: usize) -> DriftConfig {
     DriftConfig {
         window_rows,
         window: Duration::from_secs(86_400),
@@ -110,8 +110,14 @@ fn config(window_rows: usize) -> DriftConfig {
     }
 }
 
+/// Returns the schema of the shop and the profile of its training rows.
+pub fn shop(random: &mut ChaCha8Rng) -> (Schema, Profile) {
+    (fixtures::schema(SHOP), profile(&customers(random, TRAINING_ROWS, 0.0)))
+}
+
 fn drift(random: &mut ChaCha8Rng, config: DriftConfig) -> Drift {
-    Drift::new(&fixtures::schema(SHOP), &profile(&customers(random, TRAINING_ROWS, 0.0)), config)
+    let (schema, profile) = shop(random);
+    Drift::new(&schema, &profile, config)
 }
 
 fn random() -> ChaCha8Rng {
@@ -266,7 +272,9 @@ mod pages {
     use super::*;
 
     fn page(report: &DriftReport<'_>, window: WindowKind) -> String {
-        report.page(&PageContext { model: "shop", version: 3, by_number: true, window }).unwrap()
+        report
+            .page(&PageContext { model: "shop", version: 3, by_number: true, window, is_file: false })
+            .unwrap()
     }
 
     #[test]

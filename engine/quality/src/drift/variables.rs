@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use onnward_schemas::{Feature, FeatureKind, FeatureProfile, Profile, SCORE_BINS, Schema};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The name of the score, as in an answer.
 pub const SCORE_NAME: &str = "probability";
@@ -24,7 +24,7 @@ pub struct Variable {
 }
 
 /// Whether something is a feature or the score.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VariableKind {
     /// A feature of the schema.
@@ -44,7 +44,7 @@ impl VariableKind {
 }
 
 /// Values that are counted together.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Bin {
     /// Its human-readable name.
     pub name: String,
@@ -54,7 +54,7 @@ pub struct Bin {
 }
 
 /// The values of a bin.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "content", rename_all = "lowercase")]
 pub enum BinContent {
     /// Quantities above `from` and up to `to`; of the score, from `from` on and below `to`. Without a bound

@@ -92,3 +92,43 @@ fn what_predictions_do_not_decide_is_not_told() {
     let reversed = figures(&[(0.1, true), (0.9, false)]);
     assert_eq!((reversed.roc_auc, reversed.accuracy), (Some(0.0), Some(0.0)));
 }
+
+/// Engines that share the traffic: the figures of their counts are those of all predictions, to the last bit.
+#[test]
+fn counts_of_several_engines_give_the_figures_of_all_predictions() {
+    let Reference { predictions, threshold, .. } = reference();
+    let mut whole = predictions.clone();
+    let expected = Performance::of(&mut whole, threshold as f32);
+    let mut counts = Vec::new();
+    for engine in 0..3 {
+        let engine_of = |index: usize| if index.is_multiple_of(5) { 0 } else { index % 3 };
+        let shared = predictions.iter().enumerate().filter(|(index, _)| engine_of(*index) == engine);
+        let mut shared: Vec<LabelledPrediction> = shared.map(|(_, one)| *one).collect();
+        Performance::of(&mut shared, threshold as f32);
+        let text = serde_json::to_string(&ScoreCount::of(&shared)).unwrap();
+        counts.extend(serde_json::from_str::<Vec<ScoreCount>>(&text).unwrap());
+    }
+    let mut all = ScoreCount::predictions(&counts, 1000).unwrap();
+    assert_eq!(all.len(), predictions.len());
+    assert_eq!(Performance::of(&mut all, threshold as f32), expected);
+    assert_eq!(ScoreCount::predictions(&[ScoreCount(0.5, u64::MAX, 1)], u64::MAX), None);
+}
+
+#[test]
+fn the_estimate_of_several_engines_is_that_of_all_predictions() {
+    let Reference { predictions, threshold, .. } = reference();
+    let scores: Vec<f32> = predictions.iter().map(|one| one.probability).collect();
+    let (whole, engines) = (Estimator::new(threshold, 1000), [0, 1].map(|_| Estimator::new(threshold, 1000)));
+    whole.observe(&scores);
+    let half = scores.split_at(scores.len() / 3);
+    engines[0].observe(half.0);
+    engines[1].observe(half.1);
+    let text = serde_json::to_string(&engines[1].sums().unwrap()).unwrap();
+    let mut sums = engines[0].sums().unwrap();
+    sums.join(&serde_json::from_str(&text).unwrap());
+    let (combined, expected) = (sums.estimate(), whole.estimate().unwrap());
+    assert_eq!(combined.rows, expected.rows);
+    for ((name, ours), (_, theirs)) in combined.figures().into_iter().zip(expected.figures()) {
+        assert!((ours.unwrap() - theirs.unwrap()).abs() < 1e-12, "{name}");
+    }
+}

@@ -37,6 +37,9 @@ pub struct Measured {
     /// The figures.
     #[serde(flatten)]
     pub performance: Performance,
+    /// The predictions that they are made from, by probability.
+    #[serde(skip)]
+    pub predictions: Vec<LabelledPrediction>,
 }
 
 impl Window {
@@ -67,13 +70,16 @@ impl Window {
         let since = now.saturating_sub(bounds.millis);
         let counts = |event: &&Event| event.received >= since && event.id.millis() > removed_until;
         let events = || self.outcomes.iter().filter(counts);
-        let mut judged: Vec<LabelledPrediction> = events().map(|event| event.judged).collect();
+        let mut predictions: Vec<LabelledPrediction> = events().map(|event| event.judged).collect();
+        // It sorts them.
+        let performance = Performance::of(&mut predictions, threshold);
         Some(Measured {
-            outcomes: judged.len() as u64,
-            positives: judged.iter().filter(|one| one.positive).count() as u64,
+            outcomes: predictions.len() as u64,
+            positives: predictions.iter().filter(|one| one.positive).count() as u64,
             from: rfc3339(events().next()?.received),
             to: rfc3339(events().next_back()?.received),
-            performance: Performance::of(&mut judged, threshold),
+            performance,
+            predictions,
         })
     }
 }
