@@ -1,7 +1,9 @@
 //! Operation: models that are added and removed, promotions, signatures, faults, alerts, and proofs under
 //! load.
 
+mod cleanup;
 mod comparison;
+mod fleet;
 mod lifecycle;
 pub mod monitoring;
 mod operator;

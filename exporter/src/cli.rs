@@ -1,5 +1,6 @@
 //! The command line. [`crate::commands`] implements the commands.
 
+pub mod engines;
 pub mod repository;
 pub mod signing;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use onnward_models::{Estimator, ForestParams, LogisticParams, UnknownEstimator};
 
+use self::engines::{DriftArguments, PerformanceArguments};
 use self::repository::{
     AliasCommand, AuditArguments, CopyArguments, DeleteModelArguments, GcArguments, HistoryArguments,
     ModelsArguments, PinArguments, PromoteArguments, PublishArguments, PullArguments, RepairArguments,
@@ -116,8 +118,8 @@ pub enum Command {
     /// Copy a version from another repository, with its number, digest and signatures
     #[command(after_help = "Example:\n  \
         onnward-exporter copy churn 3 --from s3://staging/telco --repository s3://models/telco\n\n\
-        Both stores are opened with the same credentials. Between stores that need different ones, copy to a \
-        folder first, and from there.")]
+        Both stores are opened with AWS's variables, such as AWS_ACCESS_KEY_ID. For the store to copy to, the \
+        same variables after ONNWARD_TARGET_ come first, such as ONNWARD_TARGET_AWS_ACCESS_KEY_ID.")]
     Copy(CopyArguments),
     /// Add, replace or remove tags of a version
     #[command(after_help = "Examples:\n  \
@@ -145,13 +147,18 @@ pub enum Command {
         onnward-exporter repair --repository s3://models/telco\n  \
         onnward-exporter repair churn --fix --repository s3://models/telco")]
     Repair(RepairArguments),
-    /// Delete old versions that no alias, pin or next rollback uses
+    /// Delete old versions that no alias, pin or next rollback uses, and old records
     ///
     /// The version that the next rollback of an alias restores is always kept. Those of a second or third
     /// rollback are deleted, unless they are among the highest versions, which --keep counts.
+    ///
+    /// Records go by their age. The newest ten moves of each alias and those that the next ten rollbacks go to
+    /// are always kept, and so are the marks of the ten highest versions. The audit log is pruned where no model
+    /// is named.
     #[command(after_help = "Examples:\n  \
         onnward-exporter gc --keep 5 --repository s3://models/telco --dry-run\n  \
-        onnward-exporter gc churn --keep 5 --repository s3://models/telco")]
+        onnward-exporter gc churn --keep 5 --repository s3://models/telco\n  \
+        onnward-exporter gc --older-than 90d --repository s3://models/telco")]
     Gc(GcArguments),
     /// Show who changed a repository, when, from where, and with which result
     ///
@@ -161,6 +168,23 @@ pub enum Command {
         onnward-exporter audit --repository s3://models/telco --since 2026-11-01T00:00:00Z\n  \
         onnward-exporter audit --model churn --repository model-repository --output json")]
     Audit(AuditArguments),
+    /// Add the drift of several engines, and compare it with training
+    ///
+    /// The engines' counts are added, so the report is that of one engine which had seen all rows. An engine that
+    /// restarts begins to count anew; with --state, what it had counted before is remembered while it is recent, as of
+    /// the last time that this command ran.
+    #[command(after_help = "Examples:\n  \
+        onnward-exporter drift churn --engines http://engine-1:8000 http://engine-2:8000\n  \
+        onnward-exporter drift churn --engines http://engine-1:8000,http://engine-2:8000 --state drift.json \\\n      \
+        --html drift.html --output json")]
+    Drift(DriftArguments),
+    /// Add the measured and estimated performance of several engines
+    ///
+    /// The figures are computed from the engines' counts, as one engine would that had answered everything. Engines
+    /// keep predictions and outcomes over a restart where outcomes.folder does.
+    #[command(after_help = "Example:\n  \
+        onnward-exporter performance churn --engines http://engine-1:8000 http://engine-2:8000")]
+    Performance(PerformanceArguments),
 }
 
 /// The commands on schemas.
@@ -459,8 +483,9 @@ mod tests {
     #[test]
     fn every_option_that_takes_a_value_says_what_it_is() {
         fn check(command: &clap::Command) {
-            const KINDS: [&str; 20] = [
+            const KINDS: [&str; 22] = [
                 "ACTION",
+                "AGE",
                 "C",
                 "COLUMN",
                 "COMMIT",
@@ -469,6 +494,7 @@ mod tests {
                 "MINUTES",
                 "SECONDS",
                 "VERSION",
+                "WINDOW",
                 "DIR",
                 "FILE",
                 "FILE.toml",

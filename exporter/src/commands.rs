@@ -4,10 +4,13 @@ mod audit;
 mod calls;
 mod catalog;
 mod check;
+mod combined_drift;
+mod combined_performance;
 mod comparison;
 mod compatibility;
 mod error;
 mod error_document;
+mod gc;
 mod inspect;
 mod progress;
 mod publish;
@@ -17,8 +20,10 @@ mod sample;
 mod schema;
 mod signing;
 mod stdout;
+mod target_store;
 mod train;
 mod version_file;
+mod webhooks;
 
 use std::path::Path;
 
@@ -86,8 +91,10 @@ pub fn run(arguments: Arguments) -> Result<(), CommandError> {
         Command::DeleteModel(arguments) => repository::delete_model(&arguments),
         Command::Repair(arguments) => catalog::repair(&arguments),
         Command::DeleteVersion(arguments) => repository::delete_version(&arguments),
-        Command::Gc(arguments) => repository::gc(&arguments),
+        Command::Gc(arguments) => gc::gc(&arguments),
         Command::Audit(arguments) => audit::audit(&arguments),
+        Command::Drift(arguments) => combined_drift::drift(&arguments),
+        Command::Performance(arguments) => combined_performance::performance(&arguments),
     }
 }
 

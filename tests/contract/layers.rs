@@ -28,7 +28,7 @@ const RULES: [Rule; 13] = [
     rule("models", &["schemas"], &["tokio", "prost", "object_store", "axum", "ort", "tract-onnx"]),
     rule(
         "exporter",
-        &["schemas", "onnx", "repository", "models"],
+        &["schemas", "onnx", "repository", "models", "quality"],
         &["axum", "object_store", "ort", "tract-onnx"],
     ),
     rule("runtime", &["schemas", "onnx"], &["tokio", "axum", "object_store"]),

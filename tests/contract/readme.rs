@@ -40,13 +40,15 @@ const DOCUMENTS: [&str; 21] = [
 const WITHOUT_COMMANDS: [&str; 1] = ["tests/data/external/README.md"];
 
 /// The commands of `bash` blocks, by their beginning, and the script that runs them: they need more than a test has.
-const RUN_ELSEWHERE: [(&str, &str); 6] = [
+const RUN_ELSEWHERE: [(&str, &str); 8] = [
     ("docker compose ", "tests/stack/run.sh"),
     ("ONNWARD_TRACING__ENDPOINT=http://mlflow:5000 docker compose ", "tests/stack/run.sh"),
     ("curl -s --cacert ca.pem ", "tests/stack/run.sh"),
     ("export DEPLOY_TO=", "tests/stack/deploy.sh"),
     ("docker/deploy/release ", "tests/stack/deploy.sh"),
     ("kubectl apply --kustomize ", ".ci/manifests"),
+    ("target/release/onnward-exporter drift ", "tests/operations/fleet.rs"),
+    ("target/release/onnward-exporter performance ", "tests/operations/fleet.rs"),
 ];
 
 /// Requests, by a part of their command, and what their answers hold.

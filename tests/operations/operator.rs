@@ -22,60 +22,66 @@ use crate::support::{root, train_small};
 const NOT_SERVED: i32 = 3;
 
 /// A folder with a repository and with files to publish.
-struct Workplace {
+pub struct Workplace {
     folder: TempDir,
 }
 
 impl Workplace {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { folder: TempDir::new().unwrap() }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub fn text(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 
     /// Writes a file, and returns its path.
-    fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+    pub fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
         fs::write(self.path(name), bytes).unwrap();
         self.text(name)
     }
 
     /// Runs a command on the repository.
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub fn run(&self, arguments: &[&str]) -> Output {
         self.run_in("repository", arguments)
     }
 
     fn run_in(&self, repository: &str, arguments: &[&str]) -> Output {
+        let target = ["--output", "json", "--repository", &self.text(repository)];
+        self.run_with(&[], &[arguments, &target].concat())
+    }
+
+    /// Runs a command with all its arguments, and with variables in its environment.
+    fn run_with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
         let mut command = Command::new(program("onnward-exporter"));
-        command.args(arguments).args(["--output", "json", "--repository", &self.text(repository)]);
+        command.args(arguments).envs(environment.iter().copied());
         command.current_dir(root()).output().unwrap()
     }
 
     /// Runs a command that must succeed, and returns its result.
-    fn succeed(&self, arguments: &[&str]) -> Value {
+    pub fn succeed(&self, arguments: &[&str]) -> Value {
         parsed(&self.run(arguments), arguments)
     }
 
     /// Runs a command that must fail, and returns its message.
-    fn fail(&self, arguments: &[&str]) -> String {
+    pub fn fail(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         String::from_utf8(output.stderr).unwrap()
     }
 
     /// Publishes a correct version of the model `bank`, whose probabilities identify it.
-    fn publish(&self, version: u64) -> Value {
+    pub fn publish(&self, version: u64) -> Value {
         let file = self.file("next.onnx", artifacts::version("bank", version));
         self.succeed(&["publish", &file, "--model", "bank", "--no-check"])
     }
 }
 
-fn parsed(output: &Output, arguments: &[&str]) -> Value {
+pub fn parsed(output: &Output, arguments: &[&str]) -> Value {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {errors}");
     let result = serde_json::from_slice(&output.stdout).unwrap();
@@ -90,7 +96,7 @@ fn parsed(output: &Output, arguments: &[&str]) -> Value {
 }
 
 /// Runs the command that a message names in backticks, as a reader would.
-fn run_hint(message: &str) -> Output {
+pub fn run_hint(message: &str) -> Output {
     let command = message.rsplit("onnward-exporter ").next().unwrap();
     let command = command.split('`').next().unwrap().replace("\\\"", "\"");
     let exporter = program("onnward-exporter").display().to_string();
@@ -98,7 +104,7 @@ fn run_hint(message: &str) -> Output {
 }
 
 /// Returns an artifact of other rows, from another table.
-fn of_other_rows() -> Vec<u8> {
+pub fn of_other_rows() -> Vec<u8> {
     export(&train_small("telco", 7).models[0]).unwrap().encode()
 }
 
@@ -316,8 +322,8 @@ fn an_engine_that_asks_for_a_key_gets_it_from_a_file_or_the_environment_alone() 
     assert!(command.output().unwrap().status.success());
 }
 
-/// Starts a server that accepts one request after the other. Returns its URL and the bodies.
-fn webhook() -> (String, Receiver<Value>) {
+/// Starts a server that accepts one request after the other. Returns its URL, and the heads and bodies.
+fn webhook() -> (String, Receiver<(String, Value)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/secret-path", listener.local_addr().unwrap());
     let (sender, bodies) = channel();
@@ -329,10 +335,10 @@ fn webhook() -> (String, Receiver<Value>) {
                 let read = stream.read(&mut piece).unwrap();
                 received.extend_from_slice(&piece[..read]);
                 let text = String::from_utf8_lossy(&received).into_owned();
-                if let Some((_, body)) = text.split_once("\r\n\r\n")
+                if let Some((head, body)) = text.split_once("\r\n\r\n")
                     && let Ok(body) = serde_json::from_str(body)
                 {
-                    break body;
+                    break (head.to_owned(), body);
                 }
                 assert!(read > 0, "the request ends: {text}");
             };
@@ -357,7 +363,8 @@ fn webhooks_are_told_of_publications_and_moves() {
     assert_eq!(published["webhooks"][0]["delivered"], true);
     let origin = url.trim_end_matches("/secret-path");
     assert_eq!(published["webhooks"][0]["webhook"], origin, "a path may be a secret");
-    let (first, second) = (bodies.recv().unwrap(), bodies.recv().unwrap());
+    let ((head, first), (_, second)) = (bodies.recv().unwrap(), bodies.recv().unwrap());
+    assert!(head.contains("webhook-id: msg_") && !head.contains("webhook-signature"), "{head}");
     assert_eq!((&first["event"], &first["version"]), (&json!("version.published"), &json!(1)), "{first}");
     assert_eq!(first["sha256"], published["manifest"]["sha256"]);
     assert_eq!(
@@ -374,7 +381,7 @@ fn webhooks_are_told_of_publications_and_moves() {
     assert_eq!(moved["webhooks"][1]["delivered"], false, "a webhook that is down undoes nothing");
     let warning = String::from_utf8(output.stderr).unwrap();
     assert!(warning.contains("was not told") && !warning.contains("hidden"), "{warning}");
-    let body = bodies.recv().unwrap();
+    let (_, body) = bodies.recv().unwrap();
     assert_eq!(
         (&body["previous"], &body["version"], &body["command"]),
         (&json!(1), &json!(2), &json!("promote"))
@@ -383,6 +390,70 @@ fn webhooks_are_told_of_publications_and_moves() {
         let output = here.run(&["promote", "bank", "1", "--webhook", refused]);
         assert_eq!(output.status.code(), Some(2), "{refused}");
     }
+}
+
+#[test]
+fn what_webhooks_are_told_is_signed_by_a_secret_that_is_checked_before_the_change() {
+    let here = Workplace::new();
+    let (url, bodies) = webhook();
+    here.publish(1);
+    let promote = ["promote", "bank", "1", "--webhook", &url, "--webhook-secret-file"];
+    let short = here.file("short.secret", "whsec_c2hvcnQ=");
+    let message = here.fail(&[&promote[..], &[&short]].concat());
+    assert!(message.contains("openssl rand -base64 32"), "{message}");
+    assert_eq!(here.succeed(&["history", "bank"])["entries"], json!([]));
+    let secret = here.file("webhook.secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n");
+    here.succeed(&[&promote[..], &[&secret]].concat());
+    let (head, _) = bodies.recv().unwrap();
+    let field = |name: &str| {
+        head.lines().find_map(|line| line.strip_prefix(&format!("{name}: "))).unwrap().to_owned()
+    };
+    assert_eq!(field("webhook-signature").len(), "v1,".len() + 44, "{head}");
+    assert!(field("webhook-timestamp").parse::<u64>().unwrap() > 1_700_000_000, "{head}");
+}
+
+/// Starts a store that refuses everything, and returns its URL and the heads of requests.
+fn refusing_store() -> (String, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (sender, heads) = channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut piece) = (stream.unwrap(), [0; 8192]);
+            let read = stream.read(&mut piece).unwrap();
+            let answer = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            stream.write_all(answer.as_bytes()).unwrap();
+            if sender.send(String::from_utf8_lossy(&piece[..read]).into_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    (url, heads)
+}
+
+#[test]
+fn a_copy_opens_its_target_with_credentials_of_its_own() {
+    let here = Workplace::new();
+    here.publish(1);
+    let (url, heads) = refusing_store();
+    let environment = [
+        ("AWS_ACCESS_KEY_ID", "staging"),
+        ("AWS_SECRET_ACCESS_KEY", "hidden"),
+        ("AWS_REGION", "us-east-1"),
+        ("ONNWARD_TARGET_AWS_ACCESS_KEY_ID", "production"),
+        ("ONNWARD_TARGET_AWS_SECRET_ACCESS_KEY", "hidden"),
+        ("ONNWARD_TARGET_AWS_ENDPOINT_URL", &url),
+        ("ONNWARD_TARGET_AWS_ALLOW_HTTP", "true"),
+    ];
+    let from = here.text("repository");
+    let copy = ["copy", "bank", "1", "--from", &from, "--repository", "s3://models/bank"];
+    let output = here.run_with(&environment, &copy);
+    assert_eq!(output.status.code(), Some(1));
+    let head = heads.recv().unwrap();
+    assert!(head.contains("Credential=production/"), "{head}");
+    let half = here.run_with(&environment[..4], &copy);
+    let message = String::from_utf8(half.stderr).unwrap();
+    assert!(message.contains("ONNWARD_TARGET_AWS_SECRET_ACCESS_KEY"), "{message}");
 }
 
 #[test]

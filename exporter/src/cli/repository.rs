@@ -1,6 +1,7 @@
 //! The arguments of the commands on a model repository.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
@@ -39,8 +40,15 @@ impl ChangeArguments {
     /// # Errors
     /// Those of [`Repository::create`].
     pub fn open_or_create(&self) -> Result<Repository, RepositoryError> {
-        let config = self.target.config();
-        if self.dry_run { Repository::open_or_empty(&config) } else { Repository::create(&config) }
+        self.open_or_create_at(&self.target.config())
+    }
+
+    /// Opens the repository with these settings, as [`ChangeArguments::open_or_create`] does.
+    ///
+    /// # Errors
+    /// Those of [`Repository::create`].
+    pub fn open_or_create_at(&self, config: &RepositoryConfig) -> Result<Repository, RepositoryError> {
+        if self.dry_run { Repository::open_or_empty(config) } else { Repository::create(config) }
     }
 }
 
@@ -71,6 +79,9 @@ pub struct WebhookArguments {
         value_parser = WebhookUrl::parse
     )]
     pub urls: Vec<WebhookUrl>,
+    /// A file with the secret that signs what webhooks are told [default: the value of ONNWARD_WEBHOOK_SECRET]
+    #[arg(long, value_name = "FILE", env = "ONNWARD_WEBHOOK_SECRET_FILE", hide_env_values = true)]
+    pub webhook_secret_file: Option<PathBuf>,
 }
 
 /// The URL of a webhook. What it is told is encrypted, or stays on this machine.
@@ -141,6 +152,19 @@ pub struct OriginArguments {
     /// The commit of the code that made the version
     #[arg(long, value_name = "COMMIT")]
     pub commit: Option<String>,
+}
+
+/// The least age from which records may go: what is younger may belong to a command at work.
+const MIN_AGE: Duration = Duration::from_secs(3600);
+
+/// Parses an age, such as `90d`, `12h` or `1y`.
+fn age(text: &str) -> Result<Duration, String> {
+    let age = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}: write a number with its unit, such as 90d or 12h"))?;
+    match age < MIN_AGE {
+        true => Err("it must be 1h at least: what is younger may belong to a command at work".to_owned()),
+        false => Ok(age),
+    }
 }
 
 /// Parses `KEY=VALUE`.
@@ -305,6 +329,9 @@ pub struct VersionArguments {
     pub model: String,
     /// The version
     pub version: u64,
+    /// Allow that a version of other rows takes its place: requests that are valid now may become invalid
+    #[arg(long)]
+    pub other_schema: bool,
     /// The repository.
     #[command(flatten)]
     pub change: ChangeArguments,
@@ -450,9 +477,13 @@ pub struct AuditArguments {
 pub struct GcArguments {
     /// The model [default: every model]
     pub model: Option<String>,
-    /// The number of highest versions that are always kept
+    /// Delete versions, but for this number of the highest and those that are in use [default: delete none]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub keep: u32,
+    pub keep: Option<u32>,
+    /// The age from which records go, such as 90d or 12h: of the audit log, half uploads, earlier moves of
+    /// aliases, marks of deleted versions
+    #[arg(long, value_name = "AGE", value_parser = age, default_value = "365d")]
+    pub older_than: Duration,
     /// The repository.
     #[command(flatten)]
     pub change: ChangeArguments,

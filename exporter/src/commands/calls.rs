@@ -1,19 +1,20 @@
-//! Calls of engines and of webhooks over HTTP.
+//! Calls of engines over HTTP.
 
 use std::env;
 use std::fmt::{self, Display, Formatter};
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use onnward_repository::{Repository, prepare_tls};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use onnward_repository::prepare_tls;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::{Client, StatusCode, Url};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::CommandError;
-use super::audit::{actor, now};
-use crate::cli::repository::{WaitArguments, WebhookUrl};
+use crate::cli::repository::WaitArguments;
 
 /// The longest time for one call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -74,7 +75,7 @@ pub async fn wait_for_engines(
     model: &str,
     version: u64,
 ) -> Result<Vec<EngineAnswer>, CommandError> {
-    let key = engine_key(arguments)?;
+    let key = engine_key(arguments.engine_key_file.as_deref())?;
     let client = client(false)?;
     let deadline = Instant::now() + Duration::from_secs(arguments.wait_timeout);
     let mut answers = Vec::new();
@@ -128,12 +129,7 @@ async fn ask(client: &Client, engine: &Url, key: Option<&HeaderValue>, model: &s
     match status.as_u16() {
         // The engine does not have the model yet, or is starting.
         404 | 429 | 500..=599 => return Step::Waiting(answer(None, format!("it responded with {status}"))),
-        401 | 403 => {
-            let reason = format!(
-                "it responded with {status}: set {KEY_VARIABLE}, or --engine-key-file, to a key with the scope read"
-            );
-            return Step::Failed(answer(None, reason));
-        }
+        401 | 403 => return Step::Failed(answer(None, needs_key(status))),
         200 => {}
         _ => return Step::Failed(answer(None, format!("it responded with {status}: it is not an engine"))),
     }
@@ -156,9 +152,68 @@ async fn ask(client: &Client, engine: &Url, key: Option<&HeaderValue>, model: &s
     }
 }
 
+/// Gets the JSON of a route of each engine. A failure is a sentence that names the engine.
+///
+/// # Errors
+/// [`CommandError::Key`] for a key that no header can hold.
+pub async fn get_from_engines<T: DeserializeOwned>(
+    engines: &[Url],
+    key_file: Option<&Path>,
+    path_and_query: &str,
+) -> Result<Vec<Result<T, String>>, CommandError> {
+    let key = engine_key(key_file)?;
+    let client = client(false)?;
+    let mut answers = Vec::new();
+    for engine in engines {
+        let answer = get(&client, engine, key.as_ref(), path_and_query).await;
+        answers.push(answer.map_err(|reason| format!("{}: {reason}", named(engine))));
+    }
+    Ok(answers)
+}
+
+async fn get<T: DeserializeOwned>(
+    client: &Client,
+    engine: &Url,
+    key: Option<&HeaderValue>,
+    path_and_query: &str,
+) -> Result<T, String> {
+    let url = format!("{}{path_and_query}", engine.as_str().trim_end_matches('/'));
+    let request = client.get(url);
+    let request = match key {
+        Some(key) => request.header(AUTHORIZATION, key.clone()),
+        None => request,
+    };
+    let response = request.send().await.map_err(|error| format!("no response: {}", root_cause(&error)))?;
+    let status = response.status();
+    let text = response.text().await.map_err(|error| root_cause(&error))?;
+    match status.as_u16() {
+        200 => serde_json::from_str(&text)
+            .map_err(|error| format!("its response is not that of an engine of this version: {error}")),
+        401 | 403 => Err(needs_key(status)),
+        _ => {
+            // A problem document says in a sentence what is wrong.
+            let problem: Option<Problem> = serde_json::from_str(&text).ok();
+            let detail = problem.map(|problem| format!(": {}", problem.detail)).unwrap_or_default();
+            Err(format!("it responded with {status}{detail}"))
+        }
+    }
+}
+
+/// The part of an engine's problem document that is shown.
+#[derive(Deserialize)]
+struct Problem {
+    detail: String,
+}
+
+fn needs_key(status: StatusCode) -> String {
+    format!(
+        "it responded with {status}: set {KEY_VARIABLE}, or --engine-key-file, to a key with the scope read"
+    )
+}
+
 /// Reads the key for the engines: from the environment, or from a file.
-fn engine_key(arguments: &WaitArguments) -> Result<Option<HeaderValue>, CommandError> {
-    let text = match &arguments.engine_key_file {
+fn engine_key(file: Option<&Path>) -> Result<Option<HeaderValue>, CommandError> {
+    let text = match file {
         Some(path) => Some(fs::read_to_string(path).map_err(|source| CommandError::reading(path, source))?),
         None => env::var(KEY_VARIABLE).ok().filter(|key| !key.trim().is_empty()),
     };
@@ -178,117 +233,8 @@ impl Display for EngineAnswer {
     }
 }
 
-/// What happened, as webhooks are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum WebhookEvent {
-    /// A version was published.
-    #[serde(rename = "version.published")]
-    Published,
-    /// An alias or the pin was moved.
-    #[serde(rename = "pointer.moved")]
-    Moved,
-}
-
-/// The body that a webhook gets.
-#[derive(Debug, Clone, Serialize)]
-pub struct Notification {
-    /// What happened.
-    pub event: WebhookEvent,
-    /// The command that did it.
-    pub command: &'static str,
-    /// The model.
-    pub model: String,
-    /// The version that was published, or that the pointer names now; null once it is removed.
-    pub version: Option<u64>,
-    /// The version that the pointer named before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub previous: Option<u64>,
-    /// The alias that moved; absent for the pin.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub alias: Option<String>,
-    /// The SHA-256 of the published file, in hexadecimal.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
-}
-
-impl Notification {
-    /// Creates the notification of a version that was published.
-    pub fn published(command: &'static str, model: &str, version: u64, sha256: &str) -> Self {
-        Self {
-            event: WebhookEvent::Published,
-            command,
-            model: model.to_owned(),
-            version: Some(version),
-            previous: None,
-            alias: None,
-            sha256: Some(sha256.to_owned()),
-        }
-    }
-}
-
-/// The whole body: the notification, and where, when and by whom.
-#[derive(Serialize)]
-struct Body<'a> {
-    #[serde(flatten)]
-    notification: &'a Notification,
-    repository: &'a str,
-    time: String,
-    who: String,
-    from: String,
-}
-
-/// The result of a call of a webhook.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct WebhookCall {
-    /// The webhook's host. Its path may be a secret.
-    pub webhook: String,
-    /// Whether it answered with a success.
-    pub delivered: bool,
-    /// The status, or the reason why there is none.
-    pub result: String,
-}
-
-/// Tells every webhook, once each. A failure is a warning, since the change has been made.
-pub async fn notify(
-    webhooks: &[WebhookUrl],
-    repository: &Repository,
-    notification: &Notification,
-) -> Vec<WebhookCall> {
-    let mut calls = Vec::new();
-    for webhook in webhooks {
-        let call = call(webhook, repository, notification).await;
-        if !call.delivered {
-            eprintln!("warning: the webhook at {} was not told: {}", call.webhook, call.result);
-        }
-        calls.push(call);
-    }
-    calls
-}
-
-async fn call(webhook: &WebhookUrl, repository: &Repository, notification: &Notification) -> WebhookCall {
-    let place = named(webhook.url());
-    let failed = |result: String| WebhookCall { webhook: place.clone(), delivered: false, result };
-    let actor = actor();
-    let repository = repository.place();
-    let body = Body { notification, repository, time: now(), who: actor.who, from: actor.from };
-    let (client, body) = match (client(true), serde_json::to_vec(&body)) {
-        (Ok(client), Ok(body)) => (client, body),
-        (Err(error), _) => return failed(error.to_string()),
-        (_, Err(error)) => return failed(error.to_string()),
-    };
-    let request = client.post(webhook.url().clone()).header(CONTENT_TYPE, "application/json").body(body);
-    match request.send().await {
-        Ok(response) if response.status().is_success() => {
-            WebhookCall { webhook: place, delivered: true, result: response.status().to_string() }
-        }
-        Ok(response) => failed(format!("it responded with {}", response.status())),
-        // The error's own text holds the whole URL.
-        Err(error) => failed(root_cause(&error.without_url())),
-    }
-}
-
 /// Creates a client that follows no redirect: it would take the body, or a key, to another place.
-fn client(uses_proxy: bool) -> Result<Client, CommandError> {
+pub fn client(uses_proxy: bool) -> Result<Client, CommandError> {
     prepare_tls();
     let builder = Client::builder().timeout(CALL_TIMEOUT).redirect(Policy::none());
     let builder = if uses_proxy { builder } else { builder.no_proxy() };
@@ -296,11 +242,12 @@ fn client(uses_proxy: bool) -> Result<Client, CommandError> {
 }
 
 /// Returns a URL without its path and query, which may hold a secret.
-fn named(url: &Url) -> String {
+pub fn named(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 
-fn root_cause(error: &dyn std::error::Error) -> String {
+/// Returns the message of the first cause of an error.
+pub fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;

@@ -10,13 +10,14 @@ use onnward_schemas::sha256_hex;
 
 use super::CommandError;
 use super::audit::{action, on_record};
-use super::calls::{Notification, notify};
 use super::comparison::compare;
 use super::compatibility::{Candidate, Compatibility, check_publication};
 use super::repository::block_on;
 use super::results::{CopyResult, History, ModelSummaryRow, Models, Pulled, Repaired, Tagged, Versions};
 use super::stdout::print;
+use super::target_store::target_config;
 use super::version_file::describe;
+use super::webhooks::{Notification, Webhooks, notify};
 use crate::cli::repository::{
     CopyArguments, HistoryArguments, ModelsArguments, PullArguments, RepairArguments, TagArguments,
     VersionsArguments, repository_config,
@@ -108,9 +109,11 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
 
 pub fn copy(arguments: &CopyArguments) -> Result<(), CommandError> {
     let CopyArguments { model, version, from, serving } = arguments;
+    let webhooks = Webhooks::new(&serving.webhooks)?;
+    let target = target_config(&serving.change.target.repository)?;
     let result = block_on(async {
         let source = Repository::open(&repository_config(from))?;
-        let repository = serving.change.open_or_create()?;
+        let repository = serving.change.open_or_create_at(&target)?;
         let work = copy_between(&source, &repository, arguments);
         if serving.change.dry_run {
             return work.await;
@@ -123,7 +126,7 @@ pub fn copy(arguments: &CopyArguments) -> Result<(), CommandError> {
         let mut result = on_record(&repository, action("copy", model, what), work, copied).await?;
         if result.copied.changes {
             let notification = Notification::published("copy", model, *version, &result.copied.sha256);
-            result.webhooks = notify(&serving.webhooks.urls, &repository, &notification).await;
+            result.webhooks = notify(&webhooks, &repository, &notification).await;
         }
         Ok(result)
     })?;
@@ -188,7 +191,7 @@ pub fn repair(arguments: &RepairArguments) -> Result<(), CommandError> {
     let RepairArguments { model, fix, min_age, target } = arguments;
     let recent = Duration::from_secs(min_age.saturating_mul(60));
     let repaired = block_on(async {
-        let repository = Repository::open(&target.config())?;
+        let repository = Repository::open(&target.config())?.with_reserve();
         let models = match model {
             Some(model) => vec![model.clone()],
             None => repository.models().await?,

@@ -2,7 +2,7 @@
 
 use std::env;
 
-use onnward_repository::{DEFAULT_ALIAS, ModelStatus, PointerChange, Repository, shell_quoted};
+use onnward_repository::{DEFAULT_ALIAS, Deletion, ModelStatus, PointerChange, Repository, shell_quoted};
 use onnward_schemas::compatibility::{Difference, differences};
 use onnward_schemas::{Manifest, Schema};
 use serde::Serialize;
@@ -94,6 +94,27 @@ pub async fn check_publication(
         }
     }
     Ok(found)
+}
+
+/// Compares a version that is to be deleted with the one that takes its place; `None` if it is not served.
+///
+/// # Errors
+/// Those of [`check_move`].
+pub async fn check_deletion(
+    repository: &Repository,
+    deletion: &Deletion,
+    other_schema: OtherSchema,
+) -> Result<Option<Compatibility>, CommandError> {
+    let status = repository.status(&deletion.model).await?;
+    let mut after = status.clone();
+    after.versions.retain(|found| found.version != deletion.version);
+    match (status.served(DEFAULT_ALIAS), after.served(DEFAULT_ALIAS)) {
+        (Some(served), Some(version)) if served != version => {
+            let candidate = Candidate::Published(version);
+            check(repository, &status, served, candidate, other_schema).await.map(Some)
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Returns the versions that a new version takes the place of.

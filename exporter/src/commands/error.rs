@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use onnward_models::{DatasetError, InferError, SampleError, TrainingError};
 use onnward_onnx::{ArtifactError, ExternalError};
+use onnward_quality::drift::{CombineError, PageError};
 use onnward_repository::{RepositoryError, SignatureError};
 use onnward_schemas::SchemaError;
 use onnward_schemas::compatibility::Difference;
@@ -109,6 +110,28 @@ pub enum CommandError {
         /// The failures.
         reason: String,
     },
+    /// The secret of webhooks cannot sign.
+    #[error(
+        "the secret of the webhooks is not valid: it must be 24 bytes or more in base64, after `whsec_` or without \
+         it: make one with `openssl rand -base64 32`"
+    )]
+    WebhookSecret,
+    /// The key for the target of a copy has one part alone.
+    #[error("the key for the store to copy to has two parts: set {id} and {secret}, or neither")]
+    TargetKey {
+        /// The variable of its id.
+        id: &'static str,
+        /// The variable of its secret.
+        secret: &'static str,
+    },
+    /// A variable is not as it must be.
+    #[error("{variable} is {value:?}, but must be true or false")]
+    Variable {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+    },
     /// No header can hold the key for an engine.
     #[error("the key for the engines has invalid characters: the file or variable must hold only the key")]
     Key,
@@ -125,6 +148,31 @@ pub enum CommandError {
         /// The engines that do not, with their reasons.
         missing: Vec<String>,
     },
+    /// Some models could not be cleaned up, and others were.
+    #[error("{} of the models were passed over, and nothing of them was deleted: {}; the rest is done", .models.len(), .models.join("; "))]
+    PassedOver {
+        /// The models, with the reasons.
+        models: Vec<String>,
+    },
+    /// Some engines do not report, so the figures of all cannot be added.
+    #[error("the figures of all engines cannot be added, since {} of them do not report: {}", .0.len(), .0.join("; "))]
+    EngineReports(Vec<String>),
+    /// The reports of engines cannot be added.
+    #[error("the reports of the engines cannot be added: {0}")]
+    Combine(#[from] CombineError),
+    /// A file of what engines had counted is invalid.
+    #[error(
+        "{path} is not a file that `drift --state` has written for this model ({problem}): remove it, or name another"
+    )]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// The problem.
+        problem: String,
+    },
+    /// A page cannot be rendered.
+    #[error("cannot render the page: {0}")]
+    Page(#[from] PageError),
     /// A file to be written exists.
     #[error("{path} already exists, and nothing is overwritten: choose another folder with --out")]
     Exists {

@@ -8,14 +8,14 @@ use onnward_schemas::{ModelSummary, Schema};
 
 use super::CommandError;
 use super::audit::{action, on_record};
-use super::calls::{Notification, WebhookCall, WebhookEvent, notify};
 use super::check::check;
 use super::compatibility::{Candidate, Compatibility, OtherSchema, check_publication};
 use super::repository::block_on;
 use super::results::{AliasMove, PublishResult, described};
 use super::signing::signer;
 use super::stdout::print;
-use crate::cli::repository::{OriginArguments, PublishArguments, WebhookUrl};
+use super::webhooks::{Notification, WebhookCall, WebhookEvent, Webhooks, notify};
+use crate::cli::repository::{OriginArguments, PublishArguments};
 use crate::external::ExternalReading;
 use crate::settings::{ChangedSetting, ServingSettings, SettingsError};
 
@@ -36,7 +36,7 @@ pub struct Publication<'a> {
     /// Whether it is published although a version with the same files is there.
     pub allow_duplicate: bool,
     /// The webhooks to tell.
-    pub webhooks: &'a [WebhookUrl],
+    pub webhooks: &'a Webhooks,
 }
 
 /// The result of a publication.
@@ -56,6 +56,7 @@ pub struct Outcome {
 pub fn publish(arguments: &PublishArguments) -> Result<(), CommandError> {
     let PublishArguments { file, model, alias, sign_key, serving, .. } = arguments;
     let signer = signer(sign_key.as_deref())?;
+    let webhooks = Webhooks::new(&serving.webhooks)?;
     let bytes = std::fs::read(file).map_err(|source| CommandError::reading(file, source))?;
     let read_text =
         |path: &PathBuf| std::fs::read_to_string(path).map_err(|source| CommandError::reading(path, source));
@@ -73,7 +74,7 @@ pub fn publish(arguments: &PublishArguments) -> Result<(), CommandError> {
         alias: alias.as_deref(),
         other_schema: serving.other_schema.into(),
         allow_duplicate: arguments.allow_duplicate,
-        webhooks: &serving.webhooks.urls,
+        webhooks: &webhooks,
     };
     let dry_run = serving.change.dry_run;
     let (outcome, hint) = block_on(async {

@@ -1,16 +1,16 @@
-//! The commands on a model repository that move pointers and delete versions.
+//! The commands on a model repository that move pointers, and delete versions and whole models.
 
-use onnward_repository::{Action, Move, Pointer, PointerChange, Repository, RepositoryError};
+use onnward_repository::{Move, Pointer, PointerChange, Repository};
 
 use super::CommandError;
 use super::audit::{action, move_action, on_record};
-use super::calls::{Notification, WebhookEvent, notify, wait_for_engines};
-use super::compatibility::{Compatibility, check_move};
-use super::results::{Aliases, Collected, Deleted, KeptBack, ModelDeleted, MoveResult, Moved};
+use super::calls::wait_for_engines;
+use super::compatibility::{Compatibility, check_deletion, check_move};
+use super::results::{Aliases, Deleted, ModelDeleted, MoveResult, Moved};
 use super::stdout::print;
+use super::webhooks::{Notification, WebhookEvent, Webhooks, notify};
 use crate::cli::repository::{
-    AliasCommand, ChangeArguments, DeleteModelArguments, GcArguments, ModelArguments, ServingArguments,
-    VersionArguments, WaitArguments,
+    AliasCommand, DeleteModelArguments, ModelArguments, ServingArguments, VersionArguments, WaitArguments,
 };
 
 /// Runs an asynchronous task to its end.
@@ -40,8 +40,9 @@ pub struct PointerMove<'a> {
 pub fn move_pointer(step: PointerMove<'_>) -> Result<(), CommandError> {
     let PointerMove { command, model, serving, wait, .. } = &step;
     let (output, dry_run) = (serving.change.target.output, serving.change.dry_run);
+    let webhooks = Webhooks::new(&serving.webhooks)?;
     let result = block_on(async {
-        let repository = Repository::open(&serving.change.target.config())?;
+        let repository = Repository::open(&serving.change.target.config())?.with_reserve();
         let on_record_as = move_action(command, model, &step.pointer, &step.step);
         let work = check_and_move(&repository, &step);
         let (moved, compatibility) = match dry_run {
@@ -55,7 +56,7 @@ pub fn move_pointer(step: PointerMove<'_>) -> Result<(), CommandError> {
         let change = &result.moved.change;
         if change.changes {
             let notification = moved_notification(command, change);
-            result.webhooks = notify(&serving.webhooks.urls, &repository, &notification).await;
+            result.webhooks = notify(&webhooks, &repository, &notification).await;
         }
         if let (Some(wait), Some(version)) = (wait, change.to) {
             result.engines = wait_for_engines(wait, model, version).await?;
@@ -127,17 +128,25 @@ pub fn alias(command: AliasCommand) -> Result<(), CommandError> {
 }
 
 pub fn delete_version(arguments: &VersionArguments) -> Result<(), CommandError> {
-    let VersionArguments { model, version, change } = arguments;
+    let VersionArguments { model, version, other_schema, change } = arguments;
+    let dry_run = change.dry_run;
     let deleted = block_on(async {
-        let repository = Repository::open(&change.target.config())?;
-        if change.dry_run {
-            return Ok(Deleted { deletion: repository.plan_deletion(model, *version).await?, dry_run: true });
-        }
+        let repository = Repository::open(&change.target.config())?.with_reserve();
         let work = async {
             let deletion = repository.plan_deletion(model, *version).await?;
-            repository.apply_deletion(&deletion).await?;
-            Ok(Deleted { deletion, dry_run: false })
+            // What is allowed in any case is compared to be shown.
+            let compatibility = match *other_schema && !dry_run {
+                true => None,
+                false => check_deletion(&repository, &deletion, (*other_schema).into()).await?,
+            };
+            if !dry_run {
+                repository.apply_deletion(&deletion).await?;
+            }
+            Ok(Deleted { deletion, compatibility, dry_run })
         };
+        if dry_run {
+            return work.await;
+        }
         let on_record_as = action("delete-version", model, format!("version {version}"));
         on_record(&repository, on_record_as, work, |_| format!("version {version} is deleted")).await
     })?;
@@ -147,7 +156,7 @@ pub fn delete_version(arguments: &VersionArguments) -> Result<(), CommandError> 
 pub fn delete_model(arguments: &DeleteModelArguments) -> Result<(), CommandError> {
     let DeleteModelArguments { model, with_aliases, change } = arguments;
     let deleted = block_on(async {
-        let repository = Repository::open(&change.target.config())?;
+        let repository = Repository::open(&change.target.config())?.with_reserve();
         let plan = repository.plan_model_deletion(model, *with_aliases);
         if change.dry_run {
             return Ok(ModelDeleted { deletion: plan.await?, dry_run: true });
@@ -163,57 +172,4 @@ pub fn delete_model(arguments: &DeleteModelArguments) -> Result<(), CommandError
         on_record(&repository, on_record_as, work, result).await
     })?;
     print(change.target.output, &deleted)
-}
-
-pub fn gc(arguments: &GcArguments) -> Result<(), CommandError> {
-    let GcArguments { model, keep, change } = arguments;
-    let collected = block_on(async {
-        let repository = Repository::open(&change.target.config())?;
-        let work = collect(&repository, arguments);
-        if change.dry_run {
-            return work.await;
-        }
-        let what = format!("all but the highest {keep}, and those in use");
-        let on_record_as = Action { command: "gc", model: model.clone(), what };
-        on_record(&repository, on_record_as, work, deleted_versions).await
-    })?;
-    print(change.target.output, &collected)
-}
-
-async fn collect(repository: &Repository, arguments: &GcArguments) -> Result<Collected, CommandError> {
-    let GcArguments { model, keep, change: ChangeArguments { dry_run, .. } } = arguments;
-    let models = match model {
-        Some(model) => vec![model.clone()],
-        None => repository.models().await?,
-    };
-    let keep = usize::try_from(*keep).unwrap_or(usize::MAX);
-    let mut collected = Collected { deleted: Vec::new(), kept_back: Vec::new(), dry_run: *dry_run };
-    for name in models {
-        let plan = match repository.plan_gc(&name, keep).await {
-            // The folder is not a model.
-            Err(RepositoryError::NoModel { .. }) if model.is_none() => continue,
-            plan => plan?,
-        };
-        for deletion in plan {
-            let done = if *dry_run { Ok(()) } else { repository.apply_deletion(&deletion).await };
-            match done {
-                Ok(()) => collected.deleted.push(deletion),
-                Err(RepositoryError::InUse { model, version, used_as }) => {
-                    collected.kept_back.push(KeptBack { model, version, used_as });
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-    Ok(collected)
-}
-
-fn deleted_versions(collected: &Collected) -> String {
-    let deleted = collected.deleted.iter().map(|deletion| format!("{} {}", deletion.model, deletion.version));
-    let deleted: Vec<String> = deleted.collect();
-    if deleted.is_empty() {
-        "nothing is deleted".to_owned()
-    } else {
-        format!("{} are deleted", deleted.join(", "))
-    }
 }

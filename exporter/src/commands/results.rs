@@ -8,9 +8,10 @@ use onnward_repository::{
 };
 use serde::Serialize;
 
-use super::calls::{EngineAnswer, WebhookCall};
+use super::calls::EngineAnswer;
 use super::check::Checked;
 use super::compatibility::Compatibility;
+use super::webhooks::WebhookCall;
 
 use crate::external::ExternalReading;
 use crate::settings::ChangedSetting;
@@ -179,29 +180,15 @@ pub struct ModelDeleted {
 pub struct Deleted {
     #[serde(flatten)]
     pub deletion: Deletion,
+    /// The comparison with the version that takes its place, if it was served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compatibility: Option<Compatibility>,
     pub dry_run: bool,
-}
-
-/// The result of `gc`.
-#[derive(Serialize)]
-pub struct Collected {
-    pub deleted: Vec<Deletion>,
-    /// Versions that were taken into use while the others were deleted.
-    pub kept_back: Vec<KeptBack>,
-    pub dry_run: bool,
-}
-
-/// A version that is not deleted, because it was taken into use.
-#[derive(Serialize)]
-pub struct KeptBack {
-    pub model: String,
-    pub version: u64,
-    pub used_as: String,
 }
 
 /// Describes a new version in words.
 pub fn described(published: &Published) -> String {
-    let Published { model, version, path, manifest, signed_by } = published;
+    let Published { model, version, path, manifest, signed_by, .. } = published;
     let signed = signed_by.as_ref().map(|key| format!(", signed by key {key}")).unwrap_or_default();
     format!("{model} version {version}: {path}, {} bytes{signed}", manifest.size_bytes)
 }
@@ -209,7 +196,14 @@ pub fn described(published: &Published) -> String {
 impl Display for PublishResult {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let would = would(self.dry_run);
-        let Published { model, version, .. } = &self.published;
+        let Published { model, version, passed_over, .. } = &self.published;
+        if let Some(number) = passed_over {
+            writeln!(
+                f,
+                "warning    {model} has a folder {number}, the largest number there is, after which there is none; \
+                 it is passed over: remove it, or engines without an alias serve what is in it"
+            )?;
+        }
         match self.changes {
             true => writeln!(f, "{would}published  {}", described(&self.published))?,
             false => writeln!(
@@ -473,7 +467,13 @@ struct DamageText<'a>(&'a Damage);
 impl Display for DamageText<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Damage { model, version, kind, .. } = self.0;
+        let version = version.unwrap_or_default();
         match kind {
+            DamageKind::EmptyEntry { pointer, path } => write!(
+                f,
+                "a command was killed while it moved the {pointer} of {model}, and left {path} empty; a repair \
+                 removes it"
+            ),
             DamageKind::NoManifest { size_bytes, publish } => {
                 write!(f, "{model} version {version} has {size_bytes} bytes of files and no manifest.json")?;
                 match publish {
@@ -524,31 +524,19 @@ impl Display for ModelDeleted {
 
 impl Display for Deleted {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write_deletion(f, &self.deletion, self.dry_run)
+        write_deletion(f, &self.deletion, self.dry_run)?;
+        write_compatibility(f, self.compatibility.as_ref())
     }
 }
 
-impl Display for Collected {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for deletion in &self.deleted {
-            write_deletion(f, deletion, self.dry_run)?;
-        }
-        for KeptBack { model, version, used_as } in &self.kept_back {
-            writeln!(f, "kept     {model} version {version}: {used_as}")?;
-        }
-        if self.deleted.is_empty() && self.kept_back.is_empty() {
-            writeln!(f, "there is nothing to delete")?;
-        }
-        Ok(())
-    }
-}
-
-fn write_deletion(f: &mut Formatter<'_>, deletion: &Deletion, dry_run: bool) -> fmt::Result {
+/// Writes a deletion of a version.
+pub fn write_deletion(f: &mut Formatter<'_>, deletion: &Deletion, dry_run: bool) -> fmt::Result {
     let Deletion { model, version, size_bytes } = deletion;
     writeln!(f, "{}deleted  {model} version {version}, {size_bytes} bytes", would(dry_run))
 }
 
-fn would(dry_run: bool) -> &'static str {
+/// Returns the beginning of a line about something that is only planned.
+pub fn would(dry_run: bool) -> &'static str {
     if dry_run { "would be " } else { "" }
 }
 

@@ -13,7 +13,6 @@ use onnward_repository::{
 use onnward_schemas::ModelSummary;
 use serde::Serialize;
 
-use super::calls::WebhookCall;
 use super::compatibility::{Candidate, check_publication};
 use super::progress::TrainingBar;
 use super::publish::{Outcome, Publication, publish_new};
@@ -21,6 +20,7 @@ use super::repository::block_on;
 use super::results::{AliasMove, described};
 use super::signing::signer;
 use super::stdout::print;
+use super::webhooks::{WebhookCall, Webhooks};
 use super::{CommandError, read_schema};
 use crate::cli::repository::repository_config;
 use crate::cli::{DataArguments, InvalidRows, PublishingArguments, TrainArguments};
@@ -57,6 +57,7 @@ pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
         check_name(name)?;
     }
     let signer = signer(sign_key.as_deref())?;
+    let webhooks = Webhooks::new(&arguments.publishing.webhooks)?;
     let repository = repository_config(repository);
     if *if_absent && let Some(present_version) = highest_version(&repository, model)? {
         return print(format, &Present { model, present_version });
@@ -89,7 +90,7 @@ pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
         }
         None => None,
     };
-    let outcome = publish_best(&repository, &arguments.publishing, &artifacts, signer.as_ref())?;
+    let outcome = publish_best(&repository, &arguments.publishing, &artifacts, signer.as_ref(), &webhooks)?;
     let Outcome { published, changes, alias, webhooks, .. } = outcome;
     let comparison = &run.comparison;
     print(format, &TrainResult { comparison, published, changes, alias, webhooks, report })
@@ -184,6 +185,7 @@ fn publish_best(
     arguments: &PublishingArguments,
     artifacts: &[Artifact],
     signer: Option<&Signer>,
+    webhooks: &Webhooks,
 ) -> Result<Outcome, CommandError> {
     let best = artifacts.first().ok_or(onnward_models::TrainingError::NoCandidates)?;
     let summary = Some(ModelSummary::of(&best.metadata));
@@ -201,7 +203,7 @@ fn publish_best(
         alias: arguments.alias.as_deref(),
         other_schema: arguments.other_schema.into(),
         allow_duplicate: false,
-        webhooks: &arguments.webhooks.urls,
+        webhooks,
     };
     block_on(async { publish_new(&Repository::create(repository)?, publication, false).await })
 }

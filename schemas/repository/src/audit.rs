@@ -17,9 +17,10 @@ use crate::inventory::READS_AT_A_TIME;
 use crate::store::Repository;
 use crate::time;
 
-const FOLDER: &str = "_audit";
-const BEGUN: &str = "1-begun.json";
-const ENDED: &str = "2-ended.json";
+/// The folder of the log. Engines never list it.
+pub(crate) const FOLDER: &str = "_audit";
+pub(crate) const BEGUN: &str = "1-begun.json";
+pub(crate) const ENDED: &str = "2-ended.json";
 /// The largest file that is read, in bytes. This crate writes none that is larger.
 const MAX_ENTRY_BYTES: u64 = 64 * 1024;
 /// The longest reason that is stored, in characters.
@@ -139,6 +140,7 @@ impl Repository {
             Err(error) => Ending::Failed { reason: error.to_string().chars().take(MAX_REASON).collect() },
         };
         let ended = self.put_on_record(&id, ENDED, &Ended { time: time::now_in_millis(), ending }).await;
+        self.reserve_space().await;
         // What went wrong with the work itself is what its caller must hear.
         let value = done?;
         ended.map_err(|source| RepositoryError::EndNotRecorded {
@@ -180,25 +182,36 @@ impl Repository {
         names.sort();
         let begun = names.iter().filter_map(|name| name.strip_suffix(BEGUN));
         let entries = stream::iter(begun).map(|stem| self.audit_entry(stem, &names));
-        entries.buffered(READS_AT_A_TIME).try_collect().await
+        let entries: Vec<Option<AuditEntry>> = entries.buffered(READS_AT_A_TIME).try_collect().await?;
+        Ok(entries.into_iter().flatten().collect())
     }
 
-    /// Reads the entry whose files' names begin with `stem`.
-    async fn audit_entry(&self, stem: &str, names: &[String]) -> Result<AuditEntry, RepositoryError> {
-        let begun: Begun = self.read_json(&format!("{stem}{BEGUN}")).await?;
+    /// Reads the entry whose files' names begin with `stem`; `None` if it was removed for its age meanwhile.
+    async fn audit_entry(&self, stem: &str, names: &[String]) -> Result<Option<AuditEntry>, RepositoryError> {
+        let Some(begun) = self.read_json::<Begun>(&format!("{stem}{BEGUN}")).await? else { return Ok(None) };
         let ended = format!("{stem}{ENDED}");
-        let ending = match names.binary_search(&ended) {
-            Ok(_) => self.read_json::<Ended>(&ended).await?.ending,
-            Err(_) => Ending::Unknown,
+        let ended = match names.binary_search(&ended) {
+            Ok(_) => self.read_json::<Ended>(&ended).await?,
+            Err(_) => None,
         };
+        let ending = ended.map_or(Ending::Unknown, |ended| ended.ending);
         let id = stem.trim_start_matches(FOLDER).trim_matches(['/', '-']).to_owned();
         let Begun { time, who, from, command, model, what } = begun;
-        Ok(AuditEntry { id, time, who, from, command, model, what, ending })
+        Ok(Some(AuditEntry { id, time, who, from, command, model, what, ending }))
     }
 
-    async fn read_json<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, RepositoryError> {
-        let bytes = self.read(path, MAX_ENTRY_BYTES).await?;
+    async fn read_json<T: for<'de> Deserialize<'de>>(
+        &self,
+        path: &str,
+    ) -> Result<Option<T>, RepositoryError> {
+        let bytes = match self.read(path, MAX_ENTRY_BYTES).await {
+            Err(RepositoryError::Read { source: object_store::Error::NotFound { .. }, .. }) => {
+                return Ok(None);
+            }
+            read => read?,
+        };
         serde_json::from_slice(&bytes)
+            .map(Some)
             .map_err(|source| RepositoryError::Json { path: path.to_owned(), source })
     }
 }

@@ -1,5 +1,6 @@
 use std::error::Error as _;
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use object_store::client::{HttpError, HttpErrorKind};
@@ -216,6 +217,21 @@ pub enum RepositoryError {
         /// The command that shows it.
         command: String,
     },
+    /// The next entry of a pointer is empty: its writer is at work, or was killed.
+    #[error(
+        "the {pointer} of {model} was not moved, since {path} is empty: a command is writing it, or was killed: \
+         retry in ten minutes, or once no command is at work, remove it with `{command}`"
+    )]
+    EmptyEntry {
+        /// The model.
+        model: String,
+        /// The pointer.
+        pointer: Pointer,
+        /// The entry.
+        path: String,
+        /// The command that removes it.
+        command: String,
+    },
     /// A pointer that is not set cannot be moved back or deleted.
     #[error("{model} has no {pointer}, so it cannot be moved back or removed: see `{command}`")]
     NotSet {
@@ -318,8 +334,7 @@ pub enum RepositoryError {
     },
     /// A model has a version with the largest number.
     #[error(
-        "no version number is left for {model}: delete the folder with the largest number, or use \
-         another name"
+        "no version number is left for {model}: remove the folders with the largest numbers, or use another name"
     )]
     NoNumberLeft {
         /// The model.
@@ -390,6 +405,9 @@ pub(crate) fn reason(error: &object_store::Error) -> String {
     let causes = causes(error);
     if let Some(answer) = causes.iter().find_map(|cause| StoreAnswer::parse(cause)) {
         return answer.to_string();
+    }
+    if is_full(error) {
+        return "the disk is full: free some space on it".to_owned();
     }
     match error {
         Error::Generic { source, .. } if source.is::<Unreadable>() => {
@@ -498,6 +516,12 @@ pub(crate) fn cause_of<T: std::error::Error + 'static>(error: &object_store::Err
         cause = inner.source();
     }
     None
+}
+
+/// Returns whether a write failed because the disk, or the user's part of it, is full.
+pub(crate) fn is_full(error: &object_store::Error) -> bool {
+    let kind = cause_of::<io::Error>(error).map(io::Error::kind);
+    matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
 }
 
 /// Returns the status of a failure of the store, without what differs between attempts.

@@ -1,4 +1,4 @@
-//! The history of an alias: every entry that it ever had.
+//! The history of an alias: its entries, but for those that were removed for their age.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
@@ -35,15 +35,19 @@ impl Repository {
         let folder = alias_folder(model, alias);
         let listing = self.store.list_with_delimiter(Some(&Path::from(folder.as_str()))).await;
         let listing = listing.map_err(|source| self.reading(&folder, source))?;
-        let numbers = listing.objects.iter().filter_map(|object| parse_entry(object.location.filename()?));
+        let written = listing.objects.iter().filter(|object| object.size > 0);
+        let numbers = written.filter_map(|object| parse_entry(object.location.filename()?));
         let mut numbers: Vec<u64> = numbers.collect();
         numbers.sort_unstable();
         let pointer = &Pointer::Alias(alias.to_owned());
         let entries = stream::iter(numbers).map(async |number| {
-            let entry = self.entry(model, pointer, number).await?;
-            let (version, rollback_to) = (entry.version, entry.rollback_to);
-            Ok(HistoryEntry { entry: number, version, rollback_to, moved: entry.created })
+            let found = self.find_entry(model, pointer, number).await?;
+            Ok::<_, RepositoryError>(found.map(|entry| {
+                let (version, rollback_to) = (entry.version, entry.rollback_to);
+                HistoryEntry { entry: number, version, rollback_to, moved: entry.created }
+            }))
         });
-        entries.buffered(READS_AT_A_TIME).try_collect().await
+        let entries: Vec<Option<HistoryEntry>> = entries.buffered(READS_AT_A_TIME).try_collect().await?;
+        Ok(entries.into_iter().flatten().collect())
     }
 }

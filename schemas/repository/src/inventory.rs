@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 use object_store::path::Path;
@@ -186,6 +187,32 @@ impl Inventory {
     }
 }
 
+/// A file of a model.
+#[derive(Debug, Clone)]
+pub(crate) struct ModelFile {
+    /// The parts of its path within the model's folder.
+    pub parts: Vec<String>,
+    /// Its path from the repository's root.
+    pub path: Path,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The time of its last change, by the store's clock.
+    pub changed: DateTime<Utc>,
+}
+
+impl ModelFile {
+    /// Returns the pointer in whose folder the file is, and the file's name.
+    pub fn pointer(&self) -> Option<(Pointer, &str)> {
+        match self.parts.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            [ALIASES_FOLDER, alias, name] if is_model_name(alias) => {
+                Some((Pointer::Alias((*alias).to_owned()), *name))
+            }
+            [PIN_FOLDER, name] => Some((Pointer::Pin, *name)),
+            _ => None,
+        }
+    }
+}
+
 impl LastEntry {
     /// Returns the later of an entry and a file, if the file is an entry.
     fn later(last: Option<Self>, name: &str, file: &ObjectMeta) -> Option<Self> {
@@ -325,8 +352,27 @@ impl Repository {
         self.inventory_with(model, |_, _| {}).await
     }
 
+    /// Lists the files of a model, each by itself too.
+    pub(crate) async fn model_files(
+        &self,
+        model: &str,
+    ) -> Result<(Inventory, Vec<ModelFile>), RepositoryError> {
+        let mut files = Vec::new();
+        let inventory = self
+            .inventory_with(model, |parts, file| {
+                files.push(ModelFile {
+                    parts: parts.iter().map(|part| (*part).to_owned()).collect(),
+                    path: file.location.clone(),
+                    size: file.size,
+                    changed: file.last_modified,
+                });
+            })
+            .await?;
+        Ok((inventory, files))
+    }
+
     /// Lists the files of a model, and calls `visit` with each, and with its path within the model's folder.
-    pub(crate) async fn inventory_with(
+    async fn inventory_with(
         &self,
         model: &str,
         mut visit: impl FnMut(&[&str], &ObjectMeta),
@@ -432,7 +478,7 @@ impl Repository {
         let entry = self.entry(model, &pointer, entry).await?;
         let Some(version) = entry.version else { return Ok(None) };
         let previous = match entry.rollback_to {
-            Some(before) => self.entry(model, &pointer, before).await?.version,
+            Some(before) => self.find_entry(model, &pointer, before).await?.and_then(|entry| entry.version),
             None => None,
         };
         Ok(Some(AliasStatus { alias, version, previous, moved: entry.created }))

@@ -28,9 +28,11 @@ mod history;
 mod intent;
 mod inventory;
 mod last_known_good;
+mod numbered_log;
 mod pointer;
 mod publish;
 mod repair;
+mod retention;
 mod served;
 mod signature;
 mod stamp;
@@ -56,6 +58,7 @@ pub use last_known_good::{CacheRecord, LastKnownGood, OpeningRecord};
 pub use pointer::{Move, Pointer, PointerChange};
 pub use publish::{About, NewVersion, Published};
 pub use repair::{Damage, DamageKind};
+pub use retention::{OldRecord, RecordKind};
 pub use signature::{
     KeyId, NewKey, Signature, SignatureError, Signed, Signer, Subject, TrustedKeys, generate_key,
 };

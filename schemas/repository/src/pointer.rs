@@ -2,12 +2,15 @@
 
 use std::fmt;
 
+use chrono::Utc;
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use onnward_schemas::layout::{alias_folder, entry_file, parse_entry, pin_folder};
+use onnward_schemas::layout::{alias_folder, entry_file, pin_folder};
 use serde::{Deserialize, Serialize};
 
 use crate::error::RepositoryError;
 use crate::intent::{MoveIntent, new_id};
+use crate::numbered_log::LogEnd;
 use crate::store::{Repository, check_name};
 use crate::time;
 
@@ -68,9 +71,11 @@ pub(crate) struct Entry {
 }
 
 /// The last entry of a pointer; number 0 before the first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct State {
     pub number: u64,
+    /// The number of the next entry.
+    pub next: u64,
     pub entry: Option<Entry>,
 }
 
@@ -79,6 +84,12 @@ impl Entry {
     pub fn parse(path: &str, text: &[u8]) -> Result<Self, RepositoryError> {
         serde_json::from_slice(text)
             .map_err(|source| RepositoryError::Malformed { path: path.to_owned(), source })
+    }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { number: 0, next: 1, entry: None }
     }
 }
 
@@ -193,13 +204,17 @@ impl Repository {
             Move::Back => {
                 let version = from.ok_or_else(not_set)?;
                 let before = seen.entry.as_ref().and_then(|entry| entry.rollback_to);
-                let before = before.ok_or_else(|| RepositoryError::NoHistory {
+                // An entry that was removed for its age is history no more.
+                let entry = match before {
+                    Some(before) => self.find_entry(model, pointer, before).await?,
+                    None => None,
+                };
+                let entry = entry.ok_or_else(|| RepositoryError::NoHistory {
                     model: model.to_owned(),
                     pointer: pointer.clone(),
                     version,
                     command: command(),
                 })?;
-                let entry = self.entry(model, pointer, before).await?;
                 (entry.version, entry.rollback_to)
             }
             Move::Clear => {
@@ -226,7 +241,7 @@ impl Repository {
         }
         let PointerChange { model, seen, .. } = change;
         let pointer = change.pointer();
-        let number = seen.number.saturating_add(1);
+        let number = seen.next;
         let Some(version) = change.to else {
             return self.append(model, &pointer, number, None, None).await;
         };
@@ -241,7 +256,10 @@ impl Repository {
         }
         let moved = self.append(model, &pointer, number, change.to, change.rollback_to).await;
         // If writing the entry failed it may be there all the same, now or later, so the intent stays.
-        if matches!(moved, Ok(()) | Err(RepositoryError::Conflict { .. })) {
+        if matches!(
+            moved,
+            Ok(()) | Err(RepositoryError::Conflict { .. } | RepositoryError::EmptyEntry { .. })
+        ) {
             self.withdraw(intent).await;
         }
         moved
@@ -266,9 +284,16 @@ impl Repository {
         match self.create_own_file(&path, text.into()).await? {
             true => Ok(()),
             false => {
-                let command = self.command(&format!("versions {model}"));
-                let (model, pointer) = (model.to_owned(), pointer.clone());
-                Err(RepositoryError::Conflict { model, pointer, command })
+                let is_empty =
+                    self.store.head(&Path::from(path.as_str())).await.is_ok_and(|file| file.size == 0);
+                let (pointer, repair) = (pointer.clone(), format!("repair {model} --fix --min-age 0"));
+                let (command, model) = (self.command(&format!("versions {model}")), model.to_owned());
+                Err(match is_empty {
+                    true => {
+                        RepositoryError::EmptyEntry { model, pointer, path, command: self.command(&repair) }
+                    }
+                    false => RepositoryError::Conflict { model, pointer, command },
+                })
             }
         }
     }
@@ -278,23 +303,36 @@ impl Repository {
         let folder = pointer.folder(model);
         let listing = self.store.list_with_delimiter(Some(&Path::from(folder.as_str()))).await;
         let listing = listing.map_err(|source| self.reading(&folder, source))?;
-        // An empty file is one that is being written.
-        let written = listing.objects.iter().filter(|object| object.size > 0);
-        let numbers = written.filter_map(|object| parse_entry(object.location.filename()?));
-        match numbers.max() {
-            Some(number) => self.state_at(model, pointer, number).await,
-            None => Ok(State::default()),
+        let LogEnd { last, next } = LogEnd::of(&listing.objects, Utc::now());
+        match last {
+            0 => Ok(State { next, ..State::default() }),
+            number => Ok(State { next, ..self.state_at(model, pointer, number).await? }),
         }
     }
 
-    /// Reads the state of a pointer whose last entry has this number.
+    /// Reads the state of a pointer whose last entry has this number, to know what it names.
     pub(crate) async fn state_at(
         &self,
         model: &str,
         pointer: &Pointer,
         number: u64,
     ) -> Result<State, RepositoryError> {
-        Ok(State { number, entry: Some(self.entry(model, pointer, number).await?) })
+        let entry = Some(self.entry(model, pointer, number).await?);
+        Ok(State { number, next: number.saturating_add(1), entry })
+    }
+
+    /// Reads an entry of a pointer; `None` if it was removed for its age.
+    pub(crate) async fn find_entry(
+        &self,
+        model: &str,
+        pointer: &Pointer,
+        number: u64,
+    ) -> Result<Option<Entry>, RepositoryError> {
+        match self.entry(model, pointer, number).await {
+            Ok(entry) => Ok(Some(entry)),
+            Err(RepositoryError::Read { source: object_store::Error::NotFound { .. }, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads an entry of a pointer.

@@ -53,6 +53,9 @@ pub struct Published {
     /// The key that signed it, if one did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed_by: Option<KeyId>,
+    /// A folder with the largest number there is, which no number can follow, and which nobody has published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passed_over: Option<u64>,
 }
 
 impl Repository {
@@ -93,9 +96,10 @@ impl Repository {
             commit,
             tags,
         };
-        let version = next(model, self.highest_folder(model).await?)?;
+        let Numbers { highest, passed_over } = self.numbers(model).await?;
+        let version = next(model, highest)?;
         let path = model_path(model, version);
-        Ok(Published { model: model.to_owned(), version, path, manifest, signed_by: None })
+        Ok(Published { model: model.to_owned(), version, path, manifest, signed_by: None, passed_over })
     }
 
     /// Publishes an artifact as the next version of a model. The manifest is written last: engines ignore a
@@ -197,7 +201,8 @@ impl Repository {
             if self.texts(model, found.version).await?.config.as_deref() == config {
                 let (version, path) = (found.version, model_path(model, found.version));
                 let (model, manifest) = (model.clone(), manifest.clone());
-                return Ok(Some(Published { model, version, path, manifest, signed_by: None }));
+                let (signed_by, passed_over) = (None, None);
+                return Ok(Some(Published { model, version, path, manifest, signed_by, passed_over }));
             }
         }
         Ok(None)
@@ -211,14 +216,27 @@ impl Repository {
         }
     }
 
-    /// Returns the highest version that has a folder, with or without a manifest, deleted or not; 0 if there
-    /// is none.
-    async fn highest_folder(&self, model: &str) -> Result<u64, RepositoryError> {
+    /// Returns the numbers of a model that have a folder, with or without a manifest, deleted or not.
+    async fn numbers(&self, model: &str) -> Result<Numbers, RepositoryError> {
         let listing = self.store.list_with_delimiter(Some(&Path::from(model))).await;
         let listing = listing.map_err(|source| self.reading(model, source))?;
-        let versions = listing.common_prefixes.iter().filter_map(|path| parse_version(path.filename()?));
-        Ok(versions.max().unwrap_or(0))
+        let mut numbers = Numbers { highest: 0, passed_over: None };
+        for version in listing.common_prefixes.iter().filter_map(|path| parse_version(path.filename()?)) {
+            match version {
+                u64::MAX => numbers.passed_over = Some(version),
+                version => numbers.highest = numbers.highest.max(version),
+            }
+        }
+        Ok(numbers)
     }
+}
+
+/// The numbers of a model's folders.
+struct Numbers {
+    /// The highest that another follows; 0 if there is none.
+    highest: u64,
+    /// The largest number there is, if it has a folder. No publication gives it, and none can follow it.
+    passed_over: Option<u64>,
 }
 
 fn next(model: &str, version: u64) -> Result<u64, RepositoryError> {

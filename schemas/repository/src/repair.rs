@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Duration, Utc};
-use object_store::ObjectMeta;
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use onnward_schemas::layout::{ALIASES_FOLDER, MODEL_FILE, PIN_FOLDER, parse_version};
+use onnward_schemas::layout::{MODEL_FILE, parse_entry, parse_version};
 use serde::Serialize;
 
 use crate::delete::Deletion;
 use crate::error::RepositoryError;
 use crate::intent::{DELETING, MoveIntent};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, ModelFile};
 use crate::pointer::{Pointer, PointerChange};
 use crate::store::{Repository, check_name};
 
@@ -20,8 +20,9 @@ use crate::store::{Repository, check_name};
 pub struct Damage {
     /// The model.
     pub model: String,
-    /// The version that it is about.
-    pub version: u64,
+    /// The version that it is about; absent for an entry that was never written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
     /// The kind, and what belongs to it.
     #[serde(flatten)]
     pub kind: DamageKind,
@@ -61,6 +62,13 @@ pub enum DamageKind {
         /// The announcement.
         path: String,
     },
+    /// An entry of a pointer is empty: in a folder without hard links, a command was killed while it wrote it.
+    EmptyEntry {
+        /// The pointer, such as `alias champion`.
+        pointer: String,
+        /// The entry.
+        path: String,
+    },
     /// A pointer names a version that does not exist.
     DanglingPointer {
         /// The pointer, such as `alias champion`.
@@ -72,13 +80,6 @@ pub enum DamageKind {
         #[serde(skip)]
         change: Box<PointerChange>,
     },
-}
-
-/// A file of a model, by its path within the model's folder.
-struct Found {
-    parts: Vec<String>,
-    path: Path,
-    changed: DateTime<Utc>,
 }
 
 impl Repository {
@@ -108,15 +109,9 @@ impl Repository {
         recent: std::time::Duration,
     ) -> Result<Vec<Damage>, RepositoryError> {
         check_name(model)?;
-        let mut files = Vec::new();
-        let visit = |parts: &[&str], file: &ObjectMeta| {
-            let (parts, path) =
-                (parts.iter().map(|part| (*part).to_owned()).collect(), file.location.clone());
-            files.push(Found { parts, path, changed: file.last_modified });
-        };
-        let inventory = self.inventory_with(model, visit).await?;
+        let (inventory, files) = self.model_files(model).await?;
         let newest_recent = Utc::now() - Duration::from_std(recent).unwrap_or(Duration::MAX);
-        let damage = |version, kind, changed: DateTime<Utc>| Damage {
+        let damage = |version: Option<u64>, kind, changed: DateTime<Utc>| Damage {
             model: model.to_owned(),
             version,
             kind,
@@ -128,22 +123,30 @@ impl Repository {
             let Some(version_files) = inventory.versions.get(&version) else { continue };
             let size_bytes = version_files.size_bytes;
             if version_files.is_deleted && size_bytes > 0 {
-                found.push(damage(version, DamageKind::UnfinishedDeletion { size_bytes }, changed));
+                found.push(damage(Some(version), DamageKind::UnfinishedDeletion { size_bytes }, changed));
             } else if !version_files.is_deleted && !version_files.has_manifest {
                 let has_model = has_artifact(&files, version);
                 let publish = self.publish_command(model, version).filter(|_| has_model);
-                found.push(damage(version, DamageKind::NoManifest { size_bytes, publish }, changed));
+                found.push(damage(Some(version), DamageKind::NoManifest { size_bytes, publish }, changed));
             }
         }
         for file in &files {
             if let Some((version, kind)) = undecided(file, &inventory) {
-                found.push(damage(version, kind, file.changed));
+                found.push(damage(Some(version), kind, file.changed));
+            }
+        }
+        for file in files.iter().filter(|file| file.size == 0) {
+            if let Some((pointer, name)) = file.pointer()
+                && parse_entry(name).is_some()
+            {
+                let (pointer, path) = (pointer.to_string(), file.path.to_string());
+                found.push(damage(None, DamageKind::EmptyEntry { pointer, path }, file.changed));
             }
         }
         for (pointer, last) in inventory.pointers() {
             if let Some((version, kind)) = self.dangling(model, &pointer, last.number).await? {
                 // A pointer is moved in one step, so nobody is still at work.
-                found.push(Damage { recent: false, ..damage(version, kind, DateTime::UNIX_EPOCH) });
+                found.push(Damage { recent: false, ..damage(Some(version), kind, DateTime::UNIX_EPOCH) });
             }
         }
         Ok(found)
@@ -160,8 +163,15 @@ impl Repository {
         }
         match kind {
             DamageKind::NoManifest { size_bytes, .. } | DamageKind::UnfinishedDeletion { size_bytes } => {
-                let (model, version, size_bytes) = (model.clone(), *version, *size_bytes);
+                let Some(version) = *version else { return Ok(()) };
+                let (model, size_bytes) = (model.clone(), *size_bytes);
                 self.apply_deletion(&Deletion { model, version, size_bytes }).await
+            }
+            DamageKind::EmptyEntry { path, .. } => {
+                let path = Path::from(path.as_str());
+                // Its writer may have completed it since.
+                let is_empty = self.store.head(&path).await.is_ok_and(|file| file.size == 0);
+                if is_empty { self.remove_file(&path).await } else { Ok(()) }
             }
             DamageKind::UndecidedDeletion { path } | DamageKind::UndecidedMove { path, .. } => {
                 self.remove_file(&Path::from(path.as_str())).await
@@ -182,6 +192,8 @@ impl Repository {
         if self.has_version(model, version).await? {
             return Ok(None);
         }
+        // It also says which entry a repair writes.
+        let seen = self.state(model, pointer).await?;
         // An earlier pin would silence the aliases again, so a pin is removed.
         let mut before = match pointer {
             Pointer::Alias(_) => seen.entry.as_ref().and_then(|entry| entry.rollback_to),
@@ -189,7 +201,7 @@ impl Repository {
         };
         let (mut restores, mut rollback_to) = (None, None);
         while let (Some(earlier), None) = (before, restores) {
-            let entry = self.entry(model, pointer, earlier).await?;
+            let Some(entry) = self.find_entry(model, pointer, earlier).await? else { break };
             if let Some(earlier_version) = entry.version
                 && self.has_version(model, earlier_version).await?
             {
@@ -206,7 +218,7 @@ impl Repository {
 }
 
 /// Returns the time of the last change of each version's files.
-fn last_changes(files: &[Found]) -> BTreeMap<u64, DateTime<Utc>> {
+fn last_changes(files: &[ModelFile]) -> BTreeMap<u64, DateTime<Utc>> {
     let mut last = BTreeMap::new();
     for file in files {
         if let Some(version) = file.parts.first().and_then(|part| parse_version(part)) {
@@ -217,7 +229,7 @@ fn last_changes(files: &[Found]) -> BTreeMap<u64, DateTime<Utc>> {
     last
 }
 
-fn has_artifact(files: &[Found], version: u64) -> bool {
+fn has_artifact(files: &[ModelFile], version: u64) -> bool {
     let folder = version.to_string();
     files
         .iter()
@@ -225,20 +237,17 @@ fn has_artifact(files: &[Found], version: u64) -> bool {
 }
 
 /// Returns what a file announces, if it was never decided.
-fn undecided(file: &Found, inventory: &Inventory) -> Option<(u64, DamageKind)> {
+fn undecided(file: &ModelFile, inventory: &Inventory) -> Option<(u64, DamageKind)> {
     let path = file.path.to_string();
-    let parts: Vec<&str> = file.parts.iter().map(String::as_str).collect();
-    let pointer = match parts.as_slice() {
-        [version, name] if name.starts_with(DELETING) => {
-            let version = parse_version(version)?;
-            let is_decided = inventory.versions.get(&version).is_some_and(|files| files.is_deleted);
-            return (!is_decided).then_some((version, DamageKind::UndecidedDeletion { path }));
-        }
-        [ALIASES_FOLDER, alias, _] => Pointer::Alias((*alias).to_owned()),
-        [PIN_FOLDER, _] => Pointer::Pin,
-        _ => return None,
-    };
-    let intent = MoveIntent::parse(pointer, parts.last()?)?;
+    if let [version, name] = file.parts.as_slice()
+        && name.starts_with(DELETING)
+    {
+        let version = parse_version(version)?;
+        let is_decided = inventory.versions.get(&version).is_some_and(|files| files.is_deleted);
+        return (!is_decided).then_some((version, DamageKind::UndecidedDeletion { path }));
+    }
+    let (pointer, name) = file.pointer()?;
+    let intent = MoveIntent::parse(pointer, name)?;
     let is_under_way = inventory.moves_under_way().any(|other| *other == intent);
     let pointer = intent.pointer.to_string();
     is_under_way.then_some((intent.version, DamageKind::UndecidedMove { pointer, path }))

@@ -14,10 +14,10 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::config::RepositoryConfig;
-use crate::error::{RepositoryError, cause_of, is_timeout};
+use crate::error::{RepositoryError, cause_of, is_full, is_timeout};
 use crate::folder::make_writable;
-use crate::store::local::LocalFolder;
 pub(crate) use crate::store::local::Unreadable;
+use crate::store::local::{LocalFolder, free_reserve, remove_with_folder, reserve_space, staged_files};
 use crate::store::passed_over::PassedOver;
 pub(crate) use crate::store::remote::client::LEAST_SPEED;
 use crate::store::remote::client::SlowUpload;
@@ -48,6 +48,8 @@ pub struct Repository {
     pub(crate) passed_over: Arc<PassedOver>,
     /// Whether it was checked that the store creates a file only where there is none. `None` for a store that does.
     creation: Option<Arc<OnceCell<()>>>,
+    /// Whether a write takes the reserved space of a full disk.
+    takes_reserve: bool,
 }
 
 /// Shows the store without its settings, which hold keys.
@@ -121,6 +123,7 @@ impl Repository {
                     timeout: config.timeout,
                     passed_over,
                     creation: Some(Arc::default()),
+                    takes_reserve: false,
                 })
             }
         }
@@ -131,10 +134,23 @@ impl Repository {
         Self { creation: None, ..self }
     }
 
+    /// Uses the space that a local repository has reserved, if its disk is full. It is for commands that free space, or
+    /// move a pointer back: they need a few small files themselves.
+    pub fn with_reserve(self) -> Self {
+        Self { takes_reserve: true, ..self }
+    }
+
     /// Uses a store that is open already.
     pub fn from_store(store: Arc<dyn ObjectStore>) -> Self {
-        let place = store.to_string();
-        Self { store, root: None, place, timeout: Duration::MAX, passed_over: Arc::default(), creation: None }
+        Self {
+            place: store.to_string(),
+            store,
+            root: None,
+            timeout: Duration::MAX,
+            passed_over: Arc::default(),
+            creation: None,
+            takes_reserve: false,
+        }
     }
 
     /// Returns the location for display: the folder, or the URL and the endpoint.
@@ -215,8 +231,19 @@ impl Repository {
     }
 
     async fn put_new(&self, path: &str, bytes: Bytes) -> Result<(), object_store::Error> {
-        let options = PutOptions::from(PutMode::Create);
-        self.store.put_opts(&Path::from(path), PutPayload::from(bytes), options).await.map(drop)
+        let put = async || {
+            let options = PutOptions::from(PutMode::Create);
+            self.store.put_opts(&Path::from(path), PutPayload::from(bytes.clone()), options).await.map(drop)
+        };
+        match put().await {
+            Err(error) if self.takes_reserve && is_full(&error) && self.free_reserve().await => put().await,
+            done => done,
+        }
+    }
+
+    async fn free_reserve(&self) -> bool {
+        let Some(root) = self.root.clone() else { return false };
+        tokio::task::spawn_blocking(move || free_reserve(&root)).await.unwrap_or(false)
     }
 
     /// Checks that the store creates a file only where there is none. Some ignore that header, and let the last of
@@ -285,13 +312,42 @@ impl Repository {
 
     /// Returns whether an error in reading a file that was just listed means that the whole store is down. An
     /// unreadable file of a local disk, or a file that a store refuses to return, does not affect the others.
-    pub(crate) fn is_down(&self, error: &RepositoryError) -> bool {
+    pub fn is_down(&self, error: &RepositoryError) -> bool {
         let is_general = match error {
             RepositoryError::Timeout { .. } => true,
             RepositoryError::Read { source, .. } => matches!(source, object_store::Error::Generic { .. }),
             _ => false,
         };
         self.root.is_none() && is_general
+    }
+
+    /// Finds the files of a local folder that were never completed, in a model's folder or everywhere.
+    pub(crate) async fn staged_files(&self, model: Option<&str>) -> Vec<ObjectMeta> {
+        let Some(root) = self.root.clone() else { return Vec::new() };
+        let (prefix, passed_over) = (model.map(Path::from), Arc::clone(&self.passed_over));
+        let work = move || staged_files(&root, prefix.as_ref(), &passed_over);
+        tokio::task::spawn_blocking(work).await.unwrap_or_default()
+    }
+
+    /// Removes the last file of a folder, and in a local folder also the folder, or a file that was never completed.
+    pub(crate) async fn remove_with_folder(&self, path: &Path) -> Result<(), RepositoryError> {
+        let Some(root) = self.root.clone() else { return self.remove_file(path).await };
+        let removed = path.clone();
+        let work = move || {
+            remove_with_folder(&root, &removed).map_err(|source| object_store::Error::Generic {
+                store: "LocalFolder",
+                source: source.into(),
+            })
+        };
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(Into::into).flatten().map_err(|source| self.writing(path.as_ref(), source))
+    }
+
+    /// Reserves space in a local folder, so that commands that free space, or move a pointer back, work on a full disk.
+    pub(crate) async fn reserve_space(&self) {
+        if let Some(root) = self.root.clone() {
+            let _ = tokio::task::spawn_blocking(move || reserve_space(&root)).await;
+        }
     }
 
     /// Lists the files of a folder, and of those in it.
@@ -384,5 +440,5 @@ fn local(folder: &FilePath) -> Result<Repository, RepositoryError> {
     let passed_over = Arc::<PassedOver>::default();
     let store = Arc::new(LocalFolder::new(root.clone(), Arc::clone(&passed_over)));
     let place = root.display().to_string();
-    Ok(Repository { store, root: Some(root), place, timeout: Duration::MAX, passed_over, creation: None })
+    Ok(Repository { root: Some(root), place, passed_over, ..Repository::from_store(store) })
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::Utc;
 use futures_util::TryStreamExt;
 use object_store::path::Path;
 use onnward_schemas::layout::{TAGS_FOLDER, parse_entry, parse_version, tags_path};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::RepositoryError;
 use crate::intent::new_id;
+use crate::numbered_log::LogEnd;
 use crate::store::{Repository, check_name};
 use crate::time;
 
@@ -36,9 +38,9 @@ pub struct TagChange {
     pub tags: Tags,
     /// Whether the change changes anything.
     pub changes: bool,
-    /// The number of the last entry.
+    /// The number of the entry to write.
     #[serde(skip)]
-    seen: u64,
+    next: u64,
 }
 
 /// An entry, as stored.
@@ -85,7 +87,9 @@ impl Repository {
         while let Some(file) = files.try_next().await.map_err(|source| self.reading(model, source))? {
             let parts: Vec<_> = file.location.parts().skip(1).collect();
             let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
+            // An empty file is one that is being written.
             if let [version, TAGS_FOLDER, name] = parts.as_slice()
+                && file.size > 0
                 && let (Some(version), Some(number)) = (parse_version(version), parse_entry(name))
             {
                 let last = last.entry(version).or_default();
@@ -134,9 +138,8 @@ impl Repository {
         let folder = Path::from(folder.rsplit_once('/').map_or("", |(folder, _)| folder));
         let listing = self.store.list_with_delimiter(Some(&folder)).await;
         let listing = listing.map_err(|source| self.reading(folder.as_ref(), source))?;
-        let numbers = listing.objects.iter().filter_map(|object| parse_entry(object.location.filename()?));
-        let seen = numbers.max().unwrap_or(0);
-        let before = match seen {
+        let LogEnd { last, next } = LogEnd::of(&listing.objects, Utc::now());
+        let before = match last {
             0 => self.manifest(model, version).await?.tags,
             number => self.tag_entry(model, version, number).await?,
         };
@@ -145,7 +148,7 @@ impl Repository {
         tags.extend(set);
         check_tags(&tags)?;
         let changes = tags != before;
-        Ok(TagChange { model: model.to_owned(), version, before, tags, changes, seen })
+        Ok(TagChange { model: model.to_owned(), version, before, tags, changes, next })
     }
 
     /// Applies a planned change of tags, unless they were changed since.
@@ -156,8 +159,8 @@ impl Repository {
         if !change.changes {
             return Ok(());
         }
-        let TagChange { model, version, tags, seen, .. } = change;
-        let path = tags_path(model, *version, seen.saturating_add(1));
+        let TagChange { model, version, tags, next, .. } = change;
+        let path = tags_path(model, *version, *next);
         let entry = Entry { tags: tags.clone(), created: time::now_in_millis(), id: new_id() };
         let text = serde_json::to_vec_pretty(&entry)
             .map_err(|source| RepositoryError::Json { path: path.clone(), source })?;

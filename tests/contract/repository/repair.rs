@@ -63,10 +63,11 @@ async fn what_was_cut_short_is_found_and_repaired(place: Place) {
 async fn found(repository: &Repository) -> Vec<String> {
     let found = repository.find_damage("churn", NOW).await.unwrap();
     let text = found.iter().map(|damage| {
-        let version = damage.version;
+        let version = damage.version.unwrap_or_default();
         match &damage.kind {
             DamageKind::NoManifest { .. } => format!("no manifest of {version}"),
             DamageKind::UnfinishedDeletion { .. } => format!("unfinished deletion of {version}"),
+            DamageKind::EmptyEntry { pointer, .. } => format!("empty entry of {pointer}"),
             DamageKind::UndecidedDeletion { .. } => format!("undecided deletion of {version}"),
             DamageKind::UndecidedMove { pointer, .. } => format!("undecided move of {pointer} to {version}"),
             DamageKind::DanglingPointer { pointer, restores, .. } => {

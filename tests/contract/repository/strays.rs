@@ -1,6 +1,8 @@
 //! Files in a repository that are no model's.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use onnward_repository::{DEFAULT_ALIAS, Move, Repository, RepositoryConfig, Watch};
 use tempfile::TempDir;
@@ -74,6 +76,66 @@ async fn a_stray_file_in_a_local_folder_stops_nothing() {
             place.fetch("churn", 1).await.unwrap();
         }
     }
+}
+
+/// The audit log grows with every command, and engines look every few seconds.
+#[cfg(unix)]
+#[tokio::test]
+async fn the_audit_log_of_a_local_folder_is_not_searched_for_models() {
+    let folder = TempDir::new().unwrap();
+    let location = folder.path().display().to_string();
+    let config = RepositoryConfig { location, ..RepositoryConfig::default() };
+    let place = Place::new(Repository::create(&config).unwrap());
+    place.publish("churn").await;
+    for name in ["_audit", "_other"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+        // What is searched is reported.
+        std::fs::write(folder.path().join(name).join("new\nline"), "x").unwrap();
+    }
+    let snapshot = Watch::new(place.repository.clone()).snapshot().await.unwrap();
+    assert_eq!(snapshot.models.len(), 1);
+    assert_eq!(place.repository.passed_over(), ["_other/new\nline"]);
+}
+
+/// A store lists a thousand files at a time.
+#[tokio::test]
+async fn a_look_at_an_object_store_costs_two_listings_after_ten_thousand_records_too() {
+    let keys: Vec<String> = (0..10_000)
+        .map(|number| format!("models/_audit/20260101T{number:06}000Z-0-1-begun.json"))
+        .chain(["models/churn/1/manifest.json", "models/churn/1/model.onnx"].map(str::to_owned))
+        .collect();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let repository = serve(move |line| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let parameter = |name: &str| {
+            let (_, rest) = line.split_once(&format!("{name}="))?;
+            Some(rest.split(['&', ' ']).next().unwrap_or_default().replace("%2F", "/"))
+        };
+        let after = parameter("continuation-token").or_else(|| parameter("start-after")).unwrap_or_default();
+        let page: Vec<&String> = keys.iter().filter(|key| **key > after).take(1000).collect();
+        let entries = page.iter().map(|key| {
+            format!(
+                "<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00Z</LastModified><ETag>1</ETag>\
+                 <Size>1</Size></Contents>"
+            )
+        });
+        let next = match page.last() {
+            Some(last) if page.len() == 1000 => {
+                format!(
+                    "<IsTruncated>true</IsTruncated><NextContinuationToken>{last}</NextContinuationToken>"
+                )
+            }
+            _ => String::new(),
+        };
+        let entries: String = entries.collect();
+        ok(&format!("<ListBucketResult><Name>bucket</Name>{next}{entries}</ListBucketResult>"))
+    })
+    .await;
+    let snapshot = Watch::new(repository).snapshot().await.unwrap();
+    let churn = snapshot.models["churn"].as_ref().unwrap();
+    assert_eq!(churn.target(DEFAULT_ALIAS).unwrap().version, 1);
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
 }
 
 /// A repository's folder is often a link that a deployment points at its next copy.

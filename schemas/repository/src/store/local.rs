@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
@@ -24,8 +24,13 @@ use object_store::{
 use thiserror::Error as ThisError;
 
 use super::passed_over::PassedOver;
+use crate::audit;
 
 const STORE: &str = "LocalFolder";
+/// The file whose space some commands take where the disk is full. No model has this name.
+const RESERVE_FILE: &str = "_reserved-space";
+/// The size of that file: enough for the records, intents and entries of several commands.
+const RESERVE_BYTES: usize = 256 * 1024;
 /// The number of parts of the longest path in a repository, `model/aliases/champion/1.json`. A link to the root of the
 /// disk makes no more of it part of a repository.
 const MAX_DEPTH: usize = 4;
@@ -60,9 +65,7 @@ impl LocalFolder {
     }
 
     fn walk(&self, prefix: Option<&Path>) -> Walk {
-        let root = self.root.canonicalize().unwrap_or_else(|_| self.root.clone());
-        let start = prefix.map_or_else(|| root.clone(), |prefix| root.join(prefix.as_ref()));
-        Walk { root, start, passed_over: Arc::clone(&self.passed_over) }
+        Walk::new(&self.root, prefix, Wanted::Whole, &self.passed_over)
     }
 }
 
@@ -78,14 +81,30 @@ enum Child {
     File(ObjectMeta),
 }
 
+/// The files that a search finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Those that are written.
+    Whole,
+    /// Those that are being written, or whose writers were killed.
+    Staged,
+}
+
 /// A search for files in a folder.
 struct Walk {
     root: PathBuf,
     start: PathBuf,
+    wanted: Wanted,
     passed_over: Arc<PassedOver>,
 }
 
 impl Walk {
+    fn new(root: &FilePath, prefix: Option<&Path>, wanted: Wanted, passed_over: &Arc<PassedOver>) -> Self {
+        let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+        let start = prefix.map_or_else(|| root.clone(), |prefix| root.join(prefix.as_ref()));
+        Self { root, start, wanted, passed_over: Arc::clone(passed_over) }
+    }
+
     /// Lists the files below the start.
     fn files(&self) -> Vec<Result<ObjectMeta>> {
         let mut found = Vec::new();
@@ -140,7 +159,7 @@ impl Walk {
                 Ok(Some(child)) => {
                     let is_folder = matches!(child, Child::Folder(_));
                     found(Ok(child));
-                    if is_folder && depth < MAX_DEPTH {
+                    if is_folder && depth < MAX_DEPTH && !self.is_append_only(&place) {
                         self.visit(&place, depth + 1, found);
                     }
                 }
@@ -148,6 +167,12 @@ impl Walk {
                 Err(error) => found(Err(error)),
             }
         }
+    }
+
+    /// Returns whether a folder is left out of a search through everything: the audit log grows with every command,
+    /// and engines look every few seconds.
+    fn is_append_only(&self, folder: &FilePath) -> bool {
+        self.wanted == Wanted::Whole && self.start == self.root && folder == self.root.join(audit::FOLDER)
     }
 
     /// Returns the folder or the file at a place. What is neither, or a link that leads in a circle, is passed over.
@@ -170,8 +195,8 @@ impl Walk {
             }
             return Ok(Some(Child::Folder(path)));
         }
-        let is_model_file = metadata.is_file() && !is_staged(&path);
-        Ok(is_model_file.then(|| {
+        let is_wanted = metadata.is_file() && is_staged(&path) == (self.wanted == Wanted::Staged);
+        Ok(is_wanted.then(|| {
             Child::File(ObjectMeta {
                 location: path,
                 last_modified: metadata.modified().map(DateTime::<Utc>::from).unwrap_or_default(),
@@ -219,6 +244,56 @@ fn leads_above(link: &FilePath, folder: &FilePath) -> bool {
 fn is_staged(path: &Path) -> bool {
     let suffix = path.filename().and_then(|name| name.split_once('#')).map(|(_, suffix)| suffix);
     suffix.is_some_and(|suffix| !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Finds the files in a folder of a repository, or in all, that are being written or whose writers were killed.
+pub fn staged_files(
+    root: &FilePath,
+    prefix: Option<&Path>,
+    passed_over: &Arc<PassedOver>,
+) -> Vec<ObjectMeta> {
+    let walk = Walk::new(root, prefix, Wanted::Staged, passed_over);
+    // What cannot be read is reported by whoever needs it.
+    walk.files().into_iter().flatten().collect()
+}
+
+/// Removes a file of a repository that no store has finished writing, or that is the last one of its folder. The
+/// folder goes too if it is empty then.
+///
+/// # Errors
+/// Those of the system; a file that is not there is none.
+pub fn remove_with_folder(root: &FilePath, path: &Path) -> io::Result<()> {
+    let place = root.join(path.as_ref());
+    match fs::remove_file(&place) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    if let Some(folder) = place.parent().filter(|folder| *folder != root) {
+        // It is not empty, which is the usual case.
+        let _ = fs::remove_dir(folder);
+    }
+    Ok(())
+}
+
+/// Gives up the space that was reserved. Returns whether there was some.
+pub fn free_reserve(root: &FilePath) -> bool {
+    fs::remove_file(root.join(RESERVE_FILE)).is_ok()
+}
+
+/// Reserves space on the disk of a repository, as far as there is some.
+pub fn reserve_space(root: &FilePath) {
+    let place = root.join(RESERVE_FILE);
+    let mut words = RESERVE_BYTES / 8;
+    while words > 0 {
+        let Ok(mut file) = OpenOptions::new().write(true).create_new(true).open(&place) else { return };
+        // Some file systems store repeated bytes without space.
+        let bytes: Vec<u8> = (0..words).flat_map(|_| rand::random::<u64>().to_ne_bytes()).collect();
+        if file.write_all(&bytes).and_then(|()| file.sync_all()).is_ok() {
+            return;
+        }
+        let _ = fs::remove_file(&place);
+        words /= 2;
+    }
 }
 
 /// Returns a tag that changes with the file.
