@@ -25,7 +25,7 @@ SCORE = f'{WINDOW},kind="score"'
 
 
 def dashboard():
-    panels = [*_state(), *_features(), *_score(), *_performance(), *_outcomes()]
+    panels = [*_state(), *_features(), *_score(), *_performance(), *_together(), *_outcomes()]
     return whole(
         "onnward-drift",
         "Onnward: drift and outcomes",
@@ -254,6 +254,45 @@ def _performance():
                 f'max by (model, version, figure) (onnward_online_performance{{{VERSION},figure=~"calibration_error|brier"}})',
                 "{{figure}} {{model}} {{version}}",
             ),
+            width=8,
+        ),
+    ]
+
+
+def _over_all_engines(figure):
+    """A mean over outcomes, such as accuracy, over all engines: each engine's counts as often as its outcomes."""
+    outcomes = f"onnward_online_outcomes{{{VERSION}}}"
+    weighted = f"{_figure('online_performance', figure)} * on (job, instance, model, version) {outcomes}"
+    return f"sum by (model, version) ({weighted}) / sum by (model, version) ({outcomes})"
+
+
+def _together():
+    return [
+        row("All engines together"),
+        graph(
+            "Accuracy and Brier score of all engines",
+            "Over the outcomes of all engines, as one engine would measure them. It differs from the engines' own: "
+            "they see different customers. For ROC AUC and drift of all: onnward-exporter performance and drift.",
+            "none",
+            query(_over_all_engines("accuracy"), "accuracy {{model}} {{version}}"),
+            query(_over_all_engines("brier"), "Brier score {{model}} {{version}}"),
+            width=8,
+            top=1,
+        ),
+        graph(
+            "Outcomes behind them",
+            "In the windows of all engines. Few: wait before you judge. It falls at a restart: the engine's "
+            "outcomes.folder is not kept.",
+            "short",
+            query(f"sum by (model, version) (onnward_online_outcomes{{{VERSION}}})", "{{model}} {{version}}"),
+            width=8,
+        ),
+        graph(
+            "Engines that see drift",
+            "By feature. All of them: the customers or the data changed. One of several: look how its traffic "
+            "differs, and add them with onnward-exporter drift.",
+            "short",
+            query(f"sum by (feature) (onnward_drift_detected{{{FEATURES}}}) > 0 or vector(0)", "{{feature}}"),
             width=8,
         ),
     ]
