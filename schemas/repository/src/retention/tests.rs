@@ -107,7 +107,7 @@ async fn rollbacks(repository: &Repository, status: &ModelStatus) -> Vec<Vec<Opt
 #[tokio::test]
 async fn what_goes_is_old_and_of_no_use_and_nothing_else_changes() {
     let mut by_kind: BTreeMap<RecordKind, usize> = BTreeMap::new();
-    for seed in 0..60 {
+    for seed in 0..30 {
         let Generated { repository, middle } = generate(seed).await;
         let before = if seed % 3 == 0 { Utc::now() + TimeDelta::days(1) } else { middle };
         let status = repository.status(MODEL).await.unwrap();
