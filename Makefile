@@ -28,7 +28,7 @@ TEST_BUILD = cargo build --release --locked --workspace --bins --tests
 DEMO = exec env BIN='$(BIN)' DATA='$(DATA)' SCHEMA='$(SCHEMA)' MODEL='$(MODEL)' REPOSITORY='$(REPOSITORY)' \
 	REPORT='$(REPORT)' LISTEN='$(LISTEN)' ADMIN='$(ADMIN)' tests/demo.sh
 
-.PHONY: help demo stack build runtime test prometheus dashboards proof-stack proof-swaps proof-kills proof-api proof-soak proof-chaos proof-field proof-clients fuzz bench bench-micro bench-train lint fmt fmt-check clippy deny clean
+.PHONY: help demo stack build runtime test prometheus dashboards proof-stack proof-swaps proof-kills proof-api proof-soak proof-chaos proof-field proof-clients proof-operations fuzz bench bench-micro bench-train lint fmt fmt-check clippy deny clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -65,6 +65,7 @@ test: ## download what the tests need and run them all
 	cargo test --release --locked --workspace
 
 bench-train: ## fit a million rows beside scikit-learn: time, memory, ROC AUC (ARGUMENTS="--libraries --rounds 1")
+	.ci/needs bench
 	python3 -m venv target/peers/training
 	target/peers/training/bin/pip install --quiet --requirement benches/peers/training/requirements.txt
 	$(BUILD)
@@ -99,6 +100,11 @@ proof-clients: ## generate clients for Python and TypeScript from /openapi.json,
 	$(BUILD)
 	tests/generated_clients/generate.sh
 
+proof-operations: ## an operator's faults over three S3 servers and folders, rollbacks under load, a day in the life (ARGUMENTS="--case NAME --store moto", --list)
+	engine/onnxruntime/fetch.sh --optional
+	$(BUILD)
+	tests/operations/proof.sh $(ARGUMENTS)
+
 proof-soak: ## run twenty minutes at 70 % of capacity with swaps, ground truth, drift and scrapes: nothing fails or grows (ARGUMENTS="--minutes 5")
 	engine/onnxruntime/fetch.sh --optional
 	$(BUILD)
@@ -117,6 +123,7 @@ proof-deploy: ## release versions over SSH under load, good ones and bad ones, w
 	tests/stack/with-docker.sh tests/stack/deploy.sh
 
 bench: ## compare Onnward with other servers side by side, about a quarter of an hour (PROFILE=dist as it ships, DATA=, ARGUMENTS="--quick")
+	.ci/needs bench
 	engine/onnxruntime/fetch.sh --optional
 	$(BUILD)
 	$(BIN)/onnward-bench compare $(if $(DATA),--data $(call quote,$(DATA))) $(ARGUMENTS)

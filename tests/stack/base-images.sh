@@ -11,6 +11,7 @@
 #
 #   docker build --build-arg DEBIAN_IMAGE=debian:trixie-slim --build-arg RUST_IMAGE=rust:1.95-slim-trixie …
 set -euo pipefail
+cd "$(dirname "$0")/../.."
 
 readonly DEBIAN=debian:trixie-slim RUST=rust:1.95-slim-trixie
 readonly RUST_VERSION=1.95.0
@@ -20,6 +21,7 @@ readonly TOOLCHAIN_PARTS=(bin/cargo bin/rustc lib)
 
 main() {
     [[ $# == 0 ]] || fail "it takes no arguments, see the head of $0"
+    .ci/needs base-images
     docker version >/dev/null 2>&1 || fail "no Docker engine answers; start one, or set DOCKER_HOST"
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
@@ -38,8 +40,6 @@ provide() {
 }
 
 make_debian() {
-    command -v debootstrap >/dev/null || fail "debootstrap is missing: apt-get install debootstrap"
-    [[ $(id -u) == 0 ]] || fail "debootstrap needs root: run this with sudo"
     debootstrap --variant=minbase trixie "$scratch/debian" >"$scratch/log" 2>&1 ||
         fail "debootstrap failed: $(tail -n 1 "$scratch/log")"
     rm -rf "$scratch"/debian/var/cache/apt/* "$scratch"/debian/var/lib/apt/lists/*

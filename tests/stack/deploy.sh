@@ -16,6 +16,7 @@ folder=$(mktemp -d /tmp/onnward-deploy.XXXXXX)
 started=() images=()
 
 main() {
+    .ci/needs deploy
     trap clean_up EXIT
     prepare
     first_release
@@ -184,11 +185,9 @@ prepare() {
 # Docker's client finds Compose as a plugin; where it is a program of its own it is made one.
 find_compose() {
     docker compose version >/dev/null 2>&1 && return
-    local program
-    program=$(command -v docker-compose) || fail "Docker Compose is needed, as a plugin of docker or as docker-compose"
     export DOCKER_CONFIG=$folder/docker
     mkdir -p "$DOCKER_CONFIG/cli-plugins"
-    ln -s "$program" "$DOCKER_CONFIG/cli-plugins/docker-compose"
+    ln -s "$(command -v docker-compose)" "$DOCKER_CONFIG/cli-plugins/docker-compose"
 }
 
 # All are the engine, set in different ways; what a version is called is all that a good one has of its own.

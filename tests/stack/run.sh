@@ -22,7 +22,7 @@ figures=() load=''
 
 main() {
     [[ $# == 0 ]] || { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" >&2 && exit 2; }
-    need curl jq hey h2load
+    .ci/needs stack
     find_compose
     docker version >/dev/null 2>&1 || fail "no Docker engine answers; set DOCKER_HOST, or run it under tests/stack/with-docker.sh"
     [[ -z $(left_behind) ]] || fail "there is something of the project $PROJECT already: docker compose -p $PROJECT down -v"

@@ -16,6 +16,7 @@ main() {
     --without-mlflow) mlflow='' ;;
     *) echo "usage: tests/stack/stand-ins.sh [--without-mlflow]" >&2 && exit 2 ;;
     esac
+    .ci/needs stand-ins
     prepare_context
     local name
     for name in python seaweedfs haproxy prometheus alertmanager grafana; do

@@ -10,10 +10,9 @@ set -euo pipefail
 main() {
     [[ $# -gt 0 ]] || { echo "usage: tests/stack/with-docker.sh COMMAND…" >&2 && exit 2; }
     ! docker version >/dev/null 2>&1 || exec "$@"
-    command -v dockerd >/dev/null || fail "no Docker engine answers, and dockerd is missing: apt-get install docker.io"
+    needs "$1"
     # Two engines would take each other's rules out of the firewall.
     ! pgrep -x dockerd >/dev/null || fail "a Docker engine runs, but does not answer here: set DOCKER_HOST to its address"
-    [[ $(id -u) == 0 ]] || fail "no Docker engine answers, and only root can start one: run this with sudo"
     folder=${DOCKER_FOLDER:-$(mktemp -d)}
     mkdir -p "$folder"
     trap stop EXIT
@@ -21,6 +20,18 @@ main() {
     trap 'exit 143' TERM HUP
     start
     "$@"
+}
+
+# needs COMMAND: what the command needs is told together with what the engine needs.
+needs() {
+    local here
+    here=$(cd "$(dirname "$0")/../.." && pwd)
+    case $1 in
+    */prove.sh) "$here/.ci/needs" engine prove ;;
+    */deploy.sh) "$here/.ci/needs" engine deploy ;;
+    */run.sh) "$here/.ci/needs" engine stack ;;
+    *) "$here/.ci/needs" engine ;;
+    esac
 }
 
 # In a group of its own, so that Ctrl-C reaches it only once the command has taken down what it runs.
