@@ -20,6 +20,7 @@ reports=$PWD/target/schemathesis
 
 main() {
     [[ $# -le 1 && $cases =~ ^[0-9]+$ ]] || fail "usage: tests/api_fuzz/schemathesis.sh [CASES]"
+    .ci/needs api
     [[ -x $BIN/onnward-engine && -x $BIN/onnward-exporter ]] || fail "the programs are not in $BIN: run 'make build' first"
     provide_python_tools target/schemathesis-tools tests/api_fuzz/requirements.txt || fail "Schemathesis cannot be had"
     work=$(mktemp -d)

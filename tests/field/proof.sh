@@ -17,6 +17,7 @@ here=tests/field
 folder=$PWD/target/field
 
 main() {
+    .ci/needs field
     [[ -x $BIN/onnward-engine && -x $BIN/onnward-exporter ]] || fail "the programs are not in $BIN: run 'make build' first"
     provide_python_tools target/field-tools "$here/requirements.txt" || fail "the clients for Python cannot be had"
     rm -rf "$folder/work" "$folder/clients"

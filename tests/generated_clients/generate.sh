@@ -17,7 +17,7 @@ folder=$PWD/target/generated-clients
 
 main() {
     [[ -x $BIN/onnward-engine && -x $BIN/onnward-exporter ]] || fail "the programs are not in $BIN: run 'make build' first"
-    command -v npm >/dev/null || fail "there is no npm"
+    .ci/needs clients
     provide_python_tools target/generated-clients-tools "$here/requirements.txt" || fail "the generator for Python cannot be had"
     rm -rf "$folder"
     mkdir -p "$folder/typescript"

@@ -8,6 +8,7 @@ cd "$(dirname "$0")/../.."
 here=tests/grafana
 folder=target/grafana
 
+.ci/needs dashboards
 rm -rf "$folder/types"
 mkdir -p "$folder/types"
 cp "$here/package.json" "$here/package-lock.json" "$folder/"

@@ -16,6 +16,7 @@ from pathlib import Path
 import jsonschema
 from testbed.bed import run
 from testbed.case import CONDITIONAL, FOLDER, case
+from testbed.processes import wait_until
 from testbed.stores import BUCKET, PRODUCTION
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,31 @@ def a_day_in_the_life_of_a_model_goes_as_the_documents_say(bed):
     return f"{day.commands} commands, {day.answers} answers of engines"
 
 
+@case()
+def commands_of_the_engine_print_json(bed):
+    """`check`, `predict`, `health` and `reload` take `--output json`, and print their results and errors as JSON."""
+    bed.publish("logistic")
+    engine = bed.engine()
+    url, admin = f"http://127.0.0.1:{engine.port}", f"http://127.0.0.1:{engine.admin_port}"
+    row = bed.folder / "row.json"
+    row.write_text(bed.samples.row(), encoding="utf-8")
+    model = bed.samples.file("logistic")
+    nobody = "http://127.0.0.1:1"
+    for words, status in ((["check", model], SUCCESS), (["predict", model, row], SUCCESS), (["health", "--url", url], SUCCESS),
+                          (["reload", "--url", admin], SUCCESS), (["check", row], FAILURE), (["health", "--url", nobody], FAILURE)):
+        done = run([bed.programs.engine, *words, "--output", "json"], bed.programs.environment)
+        if bed.expect(done.status == status, f"{done} and not with {status}"):
+            text = done.output if status == SUCCESS else done.errors.strip().splitlines()[-1]
+            bed.expect(is_json(text), f"that is no JSON: {done}")
+
+
+def is_json(text):
+    try:
+        return isinstance(json.loads(text), (dict, list))
+    except ValueError:
+        return False
+
+
 class Day:
     def __init__(self, bed):
         self.bed, self.commands, self.answers = bed, 0, 0
@@ -46,7 +72,7 @@ class Day:
     def run(self, *words, status=SUCCESS, on=None, environment=None):
         """Runs a command of the exporter, and returns its result, which fits the schema of its name."""
         words = [str(word) for word in words]
-        places = [] if words[0] == "keygen" else ["--repository", on or self.staging]
+        places = [] if words[0] in ("keygen", "inspect") else ["--repository", on or self.staging]
         command = [self.bed.programs.exporter, *words, *places, "--output", "json"]
         done = run(command, {**self.bed.programs.environment, **self.bed.store_environment(), "ONNWARD_ACTOR": "operator",
                              **(environment or {})})
@@ -93,10 +119,11 @@ class Day:
         file = self.bed.samples.file
         checked = run([self.bed.programs.engine, "check", file("logistic"), "--output", "json"], self.bed.programs.environment)
         self.expect(checked.status == SUCCESS and checked.json, checked)
+        self.run("inspect", file("logistic"))
         planned = self.run("publish", file("logistic"), "--model", "churn", "--dry-run")
         self.expect(planned["dry_run"] and planned["version"] == 1, f"a dry run says {planned}")
-        self.run("publish", file("logistic"), "--model", "churn", "--alias", "champion", "--check", "--author", "ada", "--commit", "3f1c2d9",
-                 "--tag", "run=1738")
+        self.run("publish", file("logistic"), "--model", "churn", "--alias", "champion", "--check", "--author", "ada",
+                 "--commit", "3f1c2d9", "--tag", "run=1738")
         self.run("publish", file("forest"), "--model", "churn", "--check")
         self.run("publish", file("forest"), "--model", "churn", "--no-check")
         self.run("publish", file("retrained"), "--model", "churn", "--no-check", "--tag", "run=1739")
@@ -112,6 +139,12 @@ class Day:
         self.expect(self.engine.served() == {"churn": 2}, "it ended before the engine served")
         self.answer(self.engine, "/models")
         self.answer(self.engine, "/models/churn")
+        admin = f"http://127.0.0.1:{self.engine.admin_port}"
+        for words, status in ((["health", "--url", engine], SUCCESS), (["reload", "--url", admin], SUCCESS),
+                              (["health", "--url", "http://127.0.0.1:1"], FAILURE), (["health", "--url"], NO_SENSE)):
+            done = run([self.bed.programs.engine, *words], self.bed.programs.environment)
+            self.commands += 1
+            self.expect(done.status == status, f"{done} and not with {status}")
         self.run("promote", "churn", "3", "--wait", engine, "http://127.0.0.1:1", "--wait-timeout", "3", status=NOT_SERVED)
         self.expect(self.engine.serves(3), "the engine that is there does not serve version 3")
 
@@ -228,7 +261,8 @@ class Day:
         load = old.load()
         new = self.bed.engine(location=former, cache=cache, environment=home)
         expected = {"churn": 1, "lightgbm": 1, "sklearn-pipeline": 1, "torch-logits": 1}
-        self.expect(new.served() == expected, f"of a former repository it serves {new.served()}: {new.failed()}")
+        # Readiness does not wait for what is tested in a process of its own.
+        self.expect(wait_until(lambda: new.served() == expected, 20), f"of a former repository it serves {new.served()}: {new.failed()}")
         load.stopping = True
         self.expect(old.stop() == 0, "the former engine does not end with 0")
         load.end()

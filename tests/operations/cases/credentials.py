@@ -57,7 +57,7 @@ def a_store_that_checks_keys_is_told_apart(bed):
 
 @case(stores=CONDITIONAL)
 def half_a_key_and_no_key_are_told_before_a_request(bed):
-    """Half a key names the variable that is missing. Without any key, it says that there are no credentials, and not that they are denied."""
+    """Half a key names the variable that is missing. Without any key there are no credentials, which is not the same as denied."""
     bed.two_versions()
     half = bed.export("versions", "churn", status=None, environment={"AWS_SECRET_ACCESS_KEY": None})
     bed.expect(half.status in (1, 2), half)
@@ -116,7 +116,7 @@ def path_style_false_puts_the_bucket_into_the_host(bed):
 
 @case(stores=S3, needs=["openssl"])
 def a_store_with_an_authority_of_its_own_is_trusted_by_its_file(bed):
-    """A store with a certificate of an own authority works with `s3.ca_file` and `AWS_CA_BUNDLE`; without, the message is of the certificate."""
+    """`s3.ca_file` and `AWS_CA_BUNDLE` add an authority; without them, and with a broken file, the message is of certificates."""
     bed.two_versions()
     authority, certificate = make_certificates(bed.folder)
     bed.proxy(certificate=certificate)

@@ -32,8 +32,8 @@ def a_folder_without_hard_links_is_published_into_and_served(bed):
         environment = {"LD_PRELOAD": str(library), "LINK_ERRNO": str(number)}
         location = str(bed.folder / name)
         steps = [["publish", bed.samples.file("logistic"), "--model", "churn", "--no-check", "--alias", "champion"],
-                 ["publish", bed.samples.file("forest"), "--model", "churn", "--no-check"], ["promote", "churn", "2"], ["rollback", "churn"],
-                 ["gc", "--keep", "2"]]
+                 ["publish", bed.samples.file("forest"), "--model", "churn", "--no-check"],
+                 ["promote", "churn", "2"], ["rollback", "churn"], ["gc", "--keep", "2"]]
         for step in steps:
             done = bed.export(*step, location=location, environment=environment, status=None)
             bed.expect(done.status == 0, f"{name}: {done}")

@@ -1,5 +1,6 @@
 """Rollbacks to a version that is warm, whatever else loads."""
 
+import concurrent.futures
 import json
 import statistics
 import time
@@ -10,6 +11,8 @@ from testbed.proxy import Drip
 
 # A look that was under way when the pointer moved does not see it. So the next one has to.
 LOOKS = 2
+# What a rollback may take where nobody counts looks: some of them, on a busy machine.
+SECONDS = 3
 
 
 @case(stores=(FOLDER, *CONDITIONAL))
@@ -27,7 +30,8 @@ def a_rollback_to_a_warm_version_takes_one_look_whatever_loads(bed):
         proxy.set(Drip("GET .*/churn/4/model.onnx"))
     engine = bed.engine()
     load = engine.load(clients=2)
-    by_look, by_reload, looks = [], [], []
+    by_look, by_reload, answered, looks = [], [], [], []
+    pool = bed.stack.enter_context(concurrent.futures.ThreadPoolExecutor(1))
     for number in range(bed.settings.rounds):
         challenger = sorted(challengers)[number % len(challengers)]
         is_nudged = number % 4 >= 2
@@ -37,21 +41,24 @@ def a_rollback_to_a_warm_version_takes_one_look_whatever_loads(bed):
         bed.require(loads(engine, challenger), f"round {number}: {challengers[challenger]} is not loaded: {challenger_state(engine)}")
         bed.export("rollback", "churn")
         moved = time.monotonic()
-        if is_nudged:
-            answer = engine.reload()
-            bed.expect(answer[0] == 200, f"round {number}: a reload answers {answer}")
-            bed.expect(engine.served()["churn"] == 1, f"round {number}: after a reload it serves {engine.served()}")
+        reload = pool.submit(engine.reload) if is_nudged else None
         bed.require(engine.serves(1, seconds=30), f"round {number}: {challengers[challenger]} delays the rollback: {engine.served()}")
         (by_reload if is_nudged else by_look).append(time.monotonic() - moved)
-        if proxy and not is_nudged:
+        if reload:
+            bed.expect(reload.result()[0] == 200, f"round {number}: a reload answers {reload.result()}")
+            answered.append(time.monotonic() - moved)
+        elif proxy:
             looks.append(len(proxy.listings(since=moved)))
         bed.export("alias", "delete", "churn", "challenger")
     load.end()
     bed.expect(not load.failures, f"{len(load.failures)} of {load.answers} requests failed: {load.failures[:3]}")
     bed.expect(set(load.versions) <= {"1", "2"}, f"answers by {dict(load.versions)}")
     bed.expect(not looks or max(looks) <= LOOKS, f"{max(looks, default=0)} looks until a rollback is served")
-    return (f"{bed.settings.rounds} rollbacks, by a look {described(by_look)}{f', at most {max(looks)} looks' if looks else ''}, "
-            f"by a reload {described(by_reload)}; {load.answers} requests, {len(load.failures)} failed")
+    slowest = max(by_look + by_reload, default=0)
+    bed.expect(slowest <= SECONDS, f"a rollback took {slowest:.2f} s")
+    most = f", at most {max(looks)} looks" if looks else ""
+    return (f"{bed.settings.rounds} rollbacks, by a look {described(by_look)}{most}, by a reload {described(by_reload)}, "
+            f"which answers after {described(answered)}; {load.answers} requests, {len(load.failures)} failed")
 
 
 def described(seconds):

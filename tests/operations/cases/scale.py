@@ -18,26 +18,27 @@ LOOKS = 5
 def many_models_are_served_under_a_limit_of_processes(bed):
     """500 models are all served where 256 threads are allowed, and the engine is never ready while one has failed for want of them."""
     copies(bed)
-    with limited(bed, "models") as (group, join):
-        begun = time.monotonic()
-        engine = bed.engine(before=join, look_ms=2000, ready=False)
-        early = []
+    # Entered before the engine starts, so that it is left once the engine has ended.
+    join = bed.stack.enter_context(PidsLimit(bed.folder.name))
+    begun = time.monotonic()
+    engine = bed.engine(before=join, look_ms=2000, ready=False)
+    early = []
 
-        def served():
-            ready, failed, count = engine.is_ready(), engine.failed(), len(engine.served())
-            if ready and failed:
-                early.append(f"{count} served, {len(failed)} failed: {failed[0]}")
-            return count == bed.settings.models
+    def served():
+        ready, failed, count = engine.is_ready(), engine.failed(), len(engine.served())
+        if ready and failed:
+            early.append(f"{count} served, {len(failed)} failed: {failed[0]}")
+        return count == bed.settings.models
 
-        everything = wait_until(served, 300, 1.0)
-        seconds = time.monotonic() - begun
-        failed = engine.failed()
-        bed.expect(everything, f"after {seconds:.0f} s {len(engine.served())} are served, {len(failed)} failed: {failed[:1]}")
-        bed.expect(not early, f"it was ready with failed models: {early[:1]}")
-        threads = engine.threads()
-        metrics = len(engine.get("/metrics")[1])
-        bed.expect(engine.predict(f"model-{bed.settings.models - 1}")[0] == 200, "the last model does not answer")
-        engine.stop()
+    everything = wait_until(served, 300, 1.0)
+    seconds = time.monotonic() - begun
+    failed = engine.failed()
+    bed.expect(everything, f"after {seconds:.0f} s {len(engine.served())} are served, {len(failed)} failed: {failed[:1]}")
+    bed.expect(not early, f"it was ready with failed models: {early[:1]}")
+    threads = engine.threads()
+    metrics = len(engine.get("/metrics")[1])
+    bed.expect(engine.predict(f"model-{bed.settings.models - 1}")[0] == 200, "the last model does not answer")
+    engine.stop()
     return f"after {seconds:.0f} s, {threads} threads, {metrics / 1e6:.1f} MB of metrics"
 
 
@@ -71,11 +72,11 @@ def copies(bed, count=None):
         shutil.copytree(first, first.with_name(f"model-{number}"))
 
 
-class limited:
-    """A control group with a limit of processes, and a function by which a process joins it before it runs."""
+class PidsLimit:
+    """A control group with a limit of processes. It gives a function by which a process joins it before it runs."""
 
-    def __init__(self, bed, name):
-        self.group = pids_folder() / f"onnward-proof-{bed.folder.name}-{name}"
+    def __init__(self, name):
+        self.group = pids_folder() / f"onnward-proof-{name}"
 
     def __enter__(self):
         self.group.mkdir(exist_ok=True)
@@ -86,7 +87,7 @@ class limited:
             with open(members, "w", encoding="utf-8") as file:
                 file.write("0")
 
-        return self.group, join
+        return join
 
     def __exit__(self, *failure):
         # Processes leave the group a moment after they have ended.

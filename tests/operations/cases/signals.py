@@ -6,6 +6,7 @@ import subprocess
 import time
 
 from testbed.case import FOLDER, SEAWEEDFS, case
+from testbed.processes import wait_until
 
 HARMLESS = [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
 SENT, KILLS = 60, 20
@@ -36,6 +37,23 @@ def a_hangup_follows_a_promotion_at_once(bed):
     bed.export("promote", "churn", "2")
     engine.send_signal(signal.SIGHUP)
     bed.expect(engine.serves(2, seconds=10), f"it serves {engine.served()}")
+
+
+@case()
+def a_hangup_applies_a_changed_configuration_or_says_what_needs_a_restart(bed):
+    """After SIGHUP each changed key is applied, or the log names it; an invalid file changes nothing, and is told."""
+    bed.two_versions()
+    engine = bed.engine()
+    written = engine.config.read_text(encoding="utf-8")
+    engine.config.write_text(written + 'log.level = "debug"\nlimits.max_headers = 32\n', encoding="utf-8")
+    engine.send_signal(signal.SIGHUP)
+    for key in ("log.level", "limits.max_headers"):
+        bed.expect(wait_until(lambda key=key: engine.said(key), 10), f"the log does not name {key}: {engine.said('configuration')}")
+    engine.config.write_text(written + "limits.max_headers = 1\n", encoding="utf-8")
+    engine.send_signal(signal.SIGHUP)
+    bed.expect(wait_until(lambda: [line for line in engine.lines("warn", "error") if "max_headers" in str(line)], 10),
+               f"an invalid configuration is not told: {engine.lines('warn', 'error')}")
+    bed.expect(engine.is_alive() and engine.predict()[0] == 200, "it does not answer any more")
 
 
 @case()

@@ -6,7 +6,8 @@ import os
 import socket
 from pathlib import Path
 
-from testbed.case import S3, case
+from testbed.case import CONDITIONAL, FOLDER, S3, case
+from testbed.files import Files
 
 # What scripts, hands and other programs leave. None of it can be a model.
 STRAY_KEYS = ["/x", "./x", "churn//x", "churn/./x", "churn/../x", "churn/1/", "control-\x01\x1f/x", "tab\there/1/model.onnx", "100%/x",
@@ -104,3 +105,54 @@ def a_stray_name_in_a_folder_stops_no_promotion_and_no_start(bed):
     lines = collections.Counter(told(line) for line in new.lines("warn", "error"))
     bed.expect(set(lines.values()) <= {1}, f"told several times: {lines.most_common(3)}")
     return f"{len(lines)} lines of warning"
+
+
+@case(stores=(FOLDER, *CONDITIONAL))
+def a_version_of_the_highest_number_stops_no_publication(bed):
+    """A folder whose name is the highest number that there is, which a hand has made, does not keep the next version from its number."""
+    bed.publish("logistic", "churn", "--alias", "champion")
+    Files(bed).write(f"churn/{2**64 - 1}/model.onnx", b"x")
+    published = bed.publish("forest", "churn", "--output", "json", status=None)
+    if bed.expect(published.status == 0, published):
+        bed.expect(published.json["version"] == 2, f"the next version is {published.json['version']}")
+    engine = bed.engine()
+    bed.expect(engine.served() == {"churn": 1}, f"it serves {engine.served()}: {engine.failed()}")
+
+
+@case()
+def an_empty_pointer_that_a_kill_has_left_is_passed_or_repaired(bed):
+    """A pointer's file that a killed command left empty stops nothing that is served, and `promote` or `repair` goes on from it."""
+    bed.two_versions()
+    engine = bed.engine()
+    for pointer in ("aliases/champion/00000000000000000002.json", "pin/00000000000000000001.json"):
+        Files(bed).write(f"churn/{pointer}", b"")
+        engine.reload()
+        bed.expect(engine.served() == {"churn": 1} and engine.is_ready(), f"{pointer}: it serves {engine.served()}: {engine.failed()}")
+        promoted = bed.export("promote", "churn", "2", status=None)
+        if promoted.status != 0:
+            bed.expect_words(promoted.text, ["onnward-exporter repair"], f"{pointer}: promote")
+            bed.export("repair", "churn", "--fix", "--min-age", "0", status=None)
+            promoted = bed.export("promote", "churn", "2", status=None)
+        bed.expect(promoted.status == 0, f"{pointer}: after a repair: {promoted}")
+        bed.expect(engine.serves(2, seconds=10), f"{pointer}: a promotion is not followed: {engine.served()} {engine.failed()}")
+        bed.expect(bed.export("rollback", "churn", status=None).status == 0, f"{pointer}: a rollback fails")
+        bed.expect(engine.serves(1, seconds=10), f"{pointer}: a rollback is not followed: {engine.served()} {engine.failed()}")
+
+
+@case(needs=["linux", "root", "setpriv"])
+def gc_goes_on_beside_a_model_whose_aliases_cannot_be_read(bed):
+    """Of a model whose pointers cannot be read nothing is deleted, which is told; the other models are cleaned."""
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", f"HOME={bed.folder}"]
+    for model in ("churn", "other"):
+        for _ in range(3):
+            bed.publish("logistic", model, "--allow-duplicate", "--alias", "champion")
+    for path in [bed.folder, *bed.folder.rglob("*")]:
+        os.chown(path, 65534, 65534)
+    aliases = Path(bed.location) / "churn/aliases/champion"
+    aliases.chmod(0)
+    bed.stack.callback(aliases.chmod, 0o755)
+    collected = bed.export("gc", "--keep", "1", "--output", "json", wrapper=nobody, status=None)
+    bed.expect("churn" in collected.text, f"it does not tell of churn: {collected}")
+    left = {model: sorted(path.parent.name for path in Path(bed.location).glob(f"{model}/*/manifest.json")) for model in ("churn", "other")}
+    bed.expect(left["churn"] == ["1", "2", "3"], f"of churn there is {left['churn']}: {collected}")
+    bed.expect(left["other"] == ["2", "3"], f"of the other model there is {left['other']}: {collected}")

@@ -7,14 +7,13 @@ import os
 import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 
-from .case import FOLDER, Broken
+from .case import Broken
 from .load import Load
-from .processes import free_ports, wait_until
+from .processes import wait_until
 from .proxy import Proxy
-from .stores import BUCKET, REGION
+from .stores import BUCKET
 
 # The time between two looks of the engines here, and the store's timeout.
 LOOK_MS, STORE_TIMEOUT_MS = 300, 2000
@@ -171,7 +170,7 @@ class Engine:
                  before=None):
         self.bed, self.log = bed, bed.folder / f"engine-{number}.log"
         self.cache = cache or bed.folder / f"cache-{number}"
-        config = bed.folder / f"engine-{number}.toml"
+        self.config = config = bed.folder / f"engine-{number}.toml"
         config.write_text("\n".join([
             f'repository = "{location or bed.location}"', 'listen = "127.0.0.1:0"', 'admin.listen = "127.0.0.1:0"',
             f"watch.interval_ms = {look_ms}", f"watch.max_backoff_ms = {4 * look_ms}", f"store.timeout_ms = {STORE_TIMEOUT_MS}",
@@ -313,6 +312,3 @@ class Samples:
             kept.parent.mkdir(parents=True, exist_ok=True)
             (self.folder / "challenger/forest.onnx").rename(kept)
         return kept
-
-
-__all__ = ["FOLDER", "REGION", "Bed", "Engine", "Programs", "Samples", "free_ports", "run", "time"]

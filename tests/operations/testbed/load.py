@@ -13,6 +13,8 @@ class Load:
         self.port, self.path, self.row, self.pause = port, path, row, pause
         self.answers, self.versions, self.failures = 0, collections.Counter(), []
         self.ending, self.lock = threading.Event(), threading.Lock()
+        # An engine that is told to stop may refuse connections from then on.
+        self.stopping = False
         self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(clients)]
         for thread in self.threads:
             thread.start()
@@ -31,7 +33,7 @@ class Load:
                     connection = None
             except ConnectionRefusedError:
                 # The engine has closed its listener: nothing was sent that could be lost.
-                if self.over():
+                if self.stopping:
                     return
                 self.fail("the connection was refused")
                 connection = None
@@ -40,12 +42,6 @@ class Load:
                 connection.close()
                 connection = None
             time.sleep(self.pause)
-
-    # An engine that is told to stop may refuse connections from then on.
-    stopping = False
-
-    def over(self):
-        return self.stopping
 
     def count(self, status, body):
         with self.lock:

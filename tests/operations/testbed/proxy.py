@@ -53,7 +53,7 @@ class WithoutCondition(Fault):
 
     def __init__(self, pattern, remove):
         super().__init__(pattern)
-        self.remove = remove
+        self.remove, self.lock = remove, threading.Lock()
 
 
 def error_document(code, message=""):
@@ -186,10 +186,15 @@ class Handler(BaseHTTPRequestHandler):
         return b"".join(parts)
 
     def forward(self, seen, body, fault):
-        headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
         if isinstance(fault, WithoutCondition):
-            # The signature covers the header, so it cannot be left out.
-            fault.remove(urllib.parse.unquote(self.path.partition("?")[0]).lstrip("/").partition("/")[2])
+            # The signature covers the header, so it cannot be left out. One at a time, or another's write would come between.
+            with fault.lock:
+                fault.remove(urllib.parse.unquote(self.path.partition("?")[0]).lstrip("/").partition("/")[2])
+                return self.send_on(seen, body, fault)
+        return self.send_on(seen, body, fault)
+
+    def send_on(self, seen, body, fault):
+        headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
         upstream = http.client.HTTPConnection("127.0.0.1", self.server.proxy.upstream_port, timeout=120)
         try:
             upstream.request(self.command, self.path, body or None, headers)

@@ -100,7 +100,7 @@ class SeaweedFs(Store):
         (self.folder / "s3.json").write_text(json.dumps({"identities": identities}), encoding="utf-8")
         names = ["s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port",
                  "filer.port.grpc"]
-        ports = dict(zip(names, free_ports(len(names))), **{"s3.port.iceberg": 0, "s3.port.lance": 0})
+        ports = dict(zip(names, free_ports(len(names)), strict=True), **{"s3.port.iceberg": 0, "s3.port.lance": 0})
         self.port = ports["s3.port"]
         command = [self.tools / "seaweedfs/bin/weed", "server", "-dir=.", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3",
                    "-s3.config=s3.json", f"-s3.domainName={DOMAIN}", "-volume.max=40", "-master.volumeSizeLimitMB=64",
