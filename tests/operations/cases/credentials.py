@@ -108,8 +108,7 @@ def path_style_false_puts_the_bucket_into_the_host(bed):
     config = bed.folder / "address.toml"
     config.write_text(f'repository = "{bed.location}"\nlisten = "127.0.0.1:0"\n[s3]\npath_style = false\nendpoint = "{bed.store.url}"\n',
                       encoding="utf-8")
-    refused = run(["timeout", "15", bed.programs.engine, "serve", "--config", config],
-                  {**bed.programs.environment, **bed.store_environment()})
+    refused = run([bed.programs.engine, "serve", "--config", config], {**bed.programs.environment, **bed.store_environment()}, 15)
     bed.expect(refused.status in (1, 2), refused)
     bed.expect_words(refused.text, ["path_style"], "an address")
 

@@ -70,12 +70,11 @@ def mounts():
     return None if tried.returncode == 0 else "file systems cannot be mounted here"
 
 
-def pids_group():
-    """Says why the number of threads cannot be limited by a control group."""
-    why = linux() or root()
-    if why:
-        return why
-    return None if pids_folder() else "there is no control group for the number of processes"
+def pids_limit():
+    """Says why the number of threads cannot be limited: neither by a control group, nor for a user."""
+    if pids_folder():
+        return None
+    return program("prlimit", "util-linux")() or (program("setpriv", "util-linux")() if os.geteuid() == 0 else None)
 
 
 def pids_folder():
@@ -89,5 +88,5 @@ def pids_folder():
     return None
 
 
-NEEDS = {"root": root, "linux": linux, "compiler": compiler, "mounts": mounts, "pids group": pids_group,
+NEEDS = {"root": root, "linux": linux, "compiler": compiler, "mounts": mounts, "pids limit": pids_limit,
          "openssl": program("openssl", "openssl"), "setpriv": program("setpriv", "util-linux")}
