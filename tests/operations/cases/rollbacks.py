@@ -9,10 +9,10 @@ from testbed.case import CONDITIONAL, FOLDER, case
 from testbed.processes import wait_until
 from testbed.proxy import Drip
 
-# A look that was under way when the pointer moved does not see it. So the next one has to.
+# The one that sees it, and one that may begin before the swap is seen here.
 LOOKS = 2
-# What a rollback may take where nobody counts looks: some of them, on a busy machine.
-SECONDS = 3
+# What a rollback may take where nobody counts looks, on a busy machine.
+SECONDS = 5
 
 
 @case(stores=(FOLDER, *CONDITIONAL))
@@ -28,7 +28,8 @@ def a_rollback_to_a_warm_version_takes_one_look_whatever_loads(bed):
         challengers[4] = "a dripping download"
         proxy = bed.proxy()
         proxy.set(Drip("GET .*/churn/4/model.onnx"))
-    engine = bed.engine()
+    # A store that sends a large file may be slow to list, and a download that drips is not to end by itself.
+    engine = bed.engine(store_timeout_ms=20_000)
     load = engine.load(clients=2)
     by_look, by_reload, answered, looks = [], [], [], []
     pool = bed.stack.enter_context(concurrent.futures.ThreadPoolExecutor(1))
@@ -54,7 +55,7 @@ def a_rollback_to_a_warm_version_takes_one_look_whatever_loads(bed):
     bed.expect(not load.failures, f"{len(load.failures)} of {load.answers} requests failed: {load.failures[:3]}")
     bed.expect(set(load.versions) <= {"1", "2"}, f"answers by {dict(load.versions)}")
     bed.expect(not looks or max(looks) <= LOOKS, f"{max(looks, default=0)} looks until a rollback is served")
-    slowest = max(by_look + by_reload, default=0)
+    slowest = max(by_reload + ([] if looks else by_look), default=0)
     bed.expect(slowest <= SECONDS, f"a rollback took {slowest:.2f} s")
     most = f", at most {max(looks)} looks" if looks else ""
     return (f"{bed.settings.rounds} rollbacks, by a look {described(by_look)}{most}, by a reload {described(by_reload)}, "

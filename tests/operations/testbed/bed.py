@@ -166,14 +166,14 @@ class Bed:
 class Engine:
     """A running engine. Its configuration is given as lines of TOML; its cache outlives it if it is named."""
 
-    def __init__(self, bed, number, lines=(), cache=None, wrapper=(), environment=None, location=None, look_ms=LOOK_MS, ready=True,
-                 before=None):
+    def __init__(self, bed, number, lines=(), cache=None, wrapper=(), environment=None, location=None, look_ms=LOOK_MS,
+                 store_timeout_ms=STORE_TIMEOUT_MS, ready=True, before=None):
         self.bed, self.log = bed, bed.folder / f"engine-{number}.log"
         self.cache = cache or bed.folder / f"cache-{number}"
         self.config = config = bed.folder / f"engine-{number}.toml"
         config.write_text("\n".join([
             f'repository = "{location or bed.location}"', 'listen = "127.0.0.1:0"', 'admin.listen = "127.0.0.1:0"',
-            f"watch.interval_ms = {look_ms}", f"watch.max_backoff_ms = {4 * look_ms}", f"store.timeout_ms = {STORE_TIMEOUT_MS}",
+            f"watch.interval_ms = {look_ms}", f"watch.max_backoff_ms = {4 * look_ms}", f"store.timeout_ms = {store_timeout_ms}",
             f'cache.folder = "{self.cache}"', 'log.format = "json"', "log.access_sample = 0.0", "shutdown.grace_ms = 100", *lines, ""]),
             encoding="utf-8")
         variables = {**bed.programs.environment, **bed.store_environment(), **(environment or {})}
