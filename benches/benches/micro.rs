@@ -8,6 +8,7 @@
 
 use std::convert::Infallible;
 use std::hint::black_box;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +33,7 @@ use onnward_runtime::description::Description;
 use onnward_runtime::memory::MemoryReservation;
 use onnward_runtime::threads::RuntimeThreads;
 use onnward_schemas::Rows;
-use onnward_serving::batcher::{Batcher, BatchingConfig, RowWidth};
+use onnward_serving::batcher::{Batcher, BatchingConfig, RowWidth, Workers};
 use onnward_serving::monitor::Monitor;
 use onnward_serving::registry::ServingModel;
 use onnward_serving::version::ModelVersion;
@@ -103,12 +104,12 @@ impl Data {
         let sessions: Vec<Box<dyn Session>> = vec![Box::new(Constant)];
         let costs = costs();
         Batcher::start(
-            "constant",
             sessions,
             &costs,
             width,
             &config,
             monitor,
+            &Workers::new(NonZeroUsize::MIN),
             &RuntimeThreads::default(),
             Rows::default(),
         )

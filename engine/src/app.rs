@@ -1,5 +1,6 @@
 //! The startup and shutdown of `serve`, which wires all parts together.
 
+mod hang_up;
 mod listeners;
 mod records;
 
@@ -9,9 +10,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use onnward_http::auth::{AuthError, Authenticator};
 use onnward_http::lifecycle::{Ending, Lifecycle, catch_signals, conduct};
-use onnward_http::tls::TlsError;
+use onnward_http::tls::{ServerTls, TlsError};
 use onnward_http::{HttpParts, HttpState};
 use onnward_records::capture::CaptureError;
 use onnward_records::ground_truth;
@@ -22,16 +24,18 @@ use onnward_runtime::backend::{Backend, LibraryError, load_backends};
 use onnward_runtime::isolation::Isolation;
 use onnward_runtime::memory::MemoryBudget;
 use onnward_runtime::threads::RuntimeThreads;
+use onnward_serving::batcher::Workers;
 use onnward_serving::loader::Loader;
 use onnward_serving::registry::Registry;
-use onnward_serving::reload::{self, Reloader};
+use onnward_serving::reload;
 use onnward_serving::watcher;
 use onnward_telemetry::audit::{Audit, AuditError};
-use onnward_telemetry::logging;
-use onnward_telemetry::metrics::{Metrics, MetricsError};
+use onnward_telemetry::logging::{self, LogFilter};
+use onnward_telemetry::metrics::{Metrics, MetricsConfig, MetricsError};
 use thiserror::Error;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Notify, Semaphore};
 
+use self::hang_up::RunningParts;
 use self::listeners::Listeners;
 use self::records::Records;
 use crate::cli::ISOLATED_MODEL;
@@ -88,8 +92,24 @@ pub enum AppError {
     Forced,
 }
 
-/// Serves until a signal stops the process. On SIGHUP, `load_config` reads the configuration again, to tell whether a
-/// restart would change it.
+/// Checks what a configuration names, without serving: files of keys and certificates, the runtime's library, and
+/// whether the model repository can be opened.
+///
+/// # Errors
+/// [`AppError`], as [`serve`] would return it.
+pub fn check(config: &Config) -> Result<(), AppError> {
+    let _in_runtime = runtime().map_err(AppError::Setup)?;
+    onnward_repository::prepare_tls();
+    Repository::open(&config.repository)?;
+    TrustedKeys::read(&config.public_keys)?;
+    Authenticator::open(config.auth.keys_file.as_deref(), config.auth.jwt.clone())?;
+    load_backends(config.backend, config.onnxruntime_library.as_deref()).map_err(AppError::OnnxRuntime)?;
+    config.tls.clone().map(ServerTls::open).transpose()?;
+    Ok(())
+}
+
+/// Serves until a signal stops the process. On SIGHUP, `load_config` reads the configuration again, and what can
+/// change does.
 ///
 /// # Errors
 /// [`AppError`] if the engine cannot start or is forced to exit.
@@ -97,7 +117,10 @@ pub fn serve(
     config: Config,
     load_config: impl Fn() -> Result<Config, ConfigError> + Send + 'static,
 ) -> Result<(), AppError> {
-    let _log = logging::init(config.log).map_err(AppError::Setup)?;
+    let log = logging::init(config.log).map_err(AppError::Setup)?;
+    for warning in &config.warnings {
+        tracing::warn!(problem = warning, "the configuration");
+    }
     if config.http.access_log.values {
         tracing::warn!(
             "log.values is on: the values in requests, including customers' data, are logged at level debug; \
@@ -107,7 +130,8 @@ pub fn serve(
     let runtime = runtime().map_err(AppError::Setup)?;
     let registry = Arc::new(Registry::new(config.default_model.clone(), config.required_models.clone()));
     let threads = RuntimeThreads::default();
-    let result = runtime.block_on(run(config, load_config, Arc::clone(&registry), threads.clone()));
+    let shared = (log.filter(), Arc::clone(&registry), threads.clone());
+    let result = runtime.block_on(run(config, load_config, shared));
     // Interrupted requests must not delay the exit, and no session may run while the runtimes' libraries are unloaded.
     runtime.shutdown_background();
     for entry in registry.entries().values() {
@@ -127,6 +151,9 @@ const EVENTS_PER_TICK: usize = 64;
 /// finished the tasks of the last ones, since a request takes two or three polls.
 const EVENT_INTERVAL: u32 = 256;
 
+/// The maximum number of threads for work that blocks: files, compression, large bodies. Each of them is bounded too.
+const MAX_BLOCKING_THREADS: usize = 128;
+
 /// Builds the Tokio runtime. By default a thread takes up to 1,024 ready sockets at once, but its own queue
 /// holds only 256 tasks. The others go to a shared queue that it seldom reads, so with a thousand busy
 /// connections some wait ten times as long as most. With these settings waiting sockets stay in the kernel,
@@ -134,7 +161,7 @@ const EVENT_INTERVAL: u32 = 256;
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.max_io_events_per_tick(EVENTS_PER_TICK).event_interval(EVENT_INTERVAL);
-    builder.enable_all().build()
+    builder.max_blocking_threads(MAX_BLOCKING_THREADS).enable_all().build()
 }
 
 /// The interval at which API keys and certificates are re-read. A removed key is accepted for up to this long.
@@ -146,29 +173,26 @@ const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time that a batch may take in a process of its own.
 const ISOLATED_SCORE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The number of versions that are fetched and verified at once.
+const MAX_FETCHES: usize = 8;
+
 async fn run(
-    mut config: Config,
+    config: Config,
     load_config: impl Fn() -> Result<Config, ConfigError> + Send + 'static,
-    registry: Arc<Registry>,
-    threads: RuntimeThreads,
+    (log, registry, threads): (Option<LogFilter>, Arc<Registry>, RuntimeThreads),
 ) -> Result<(), AppError> {
-    let digest = config.digest();
     let (reloader, reload_requests) = reload::channel();
-    let signals = {
-        let (reloader, digest) = (reloader.clone(), digest.clone());
-        catch_signals(move || hang_up(&reloader, &digest, load_config()))
-    };
-    let signals = signals.map_err(AppError::Setup)?;
+    let hung_up = Arc::new(Notify::new());
+    let hang_up = Arc::clone(&hung_up);
+    let signals = catch_signals(move || hang_up.notify_one()).map_err(AppError::Setup)?;
     let repository = Repository::open(&config.repository)?;
     let keys = TrustedKeys::read(&config.public_keys)?;
     onnward_repository::prepare_tls();
     let auth = Authenticator::open(config.auth.keys_file.as_deref(), config.auth.jwt.clone())?.map(Arc::new);
     let library = config.onnxruntime_library.as_deref();
     let backends = load_backends(config.backend, library).map_err(AppError::OnnxRuntime)?;
-    // The expiry of the engine's own certificate is exported like that of the configured ones.
-    config.metrics.certificates.extend(config.tls.iter().map(|tls| tls.certificate_file.clone()));
-    let metrics = Arc::new(Metrics::configured(&config.metrics)?);
-    metrics.configuration(&digest);
+    let metrics = Arc::new(Metrics::configured(&metrics_config(&config))?);
+    metrics.configuration(&config.digest());
     let listeners = Listeners::open(&config)?;
 
     let lifecycle = Arc::new(Lifecycle::default());
@@ -176,16 +200,16 @@ async fn run(
     let loader = loader(&config, backends, threads, &metrics);
     let context = watcher_context(&config, repository, keys, loader, &registry);
     let state = HttpState::new(HttpParts {
-        config: config.http,
-        limits: config.limits,
+        config: config.http.clone(),
+        limits: config.limits.clone(),
         uses_tls: listeners.uses_tls(),
         auth: auth.clone(),
-        protect: config.auth.protect,
+        protect: config.auth.protect.clone(),
         audit: Audit::open(config.audit_file.as_deref())?,
-        registry,
+        registry: Arc::clone(&registry),
         metrics: Arc::clone(&metrics),
         lifecycle: Arc::clone(&lifecycle),
-        reloader,
+        reloader: reloader.clone(),
         capture: records.capture.clone(),
         outcomes: records.outcomes.clone(),
         traces: records.traces.clone(),
@@ -197,7 +221,10 @@ async fn run(
     if let Some(auth) = auth {
         tokio::spawn(auth.watch(RELOAD_INTERVAL));
     }
-    let ending = conduct(signals, config.shutdown, &lifecycle, running.wait()).await;
+    let shutdown = config.shutdown;
+    let parts = RunningParts { log, registry, context: Arc::clone(&context), http: state, metrics, reloader };
+    let following = tokio::spawn(parts.follow(config, load_config, hung_up));
+    let ending = conduct(signals, shutdown, &lifecycle, running.wait()).await;
     records.finish(ending).await;
     match ending {
         Ending::Clean => tracing::info!("stopped"),
@@ -206,31 +233,18 @@ async fn run(
         }
         Ending::Forced => return Err(AppError::Forced),
     }
+    following.abort();
     watching.abort();
     context.forget_openings().await;
     Ok(())
 }
 
-/// Handles SIGHUP: polls the model repository now, and tells whether the configuration is still that of the process.
-/// Keys and certificates are read again by themselves.
-fn hang_up(reloader: &Reloader, running: &str, loaded: Result<Config, ConfigError>) {
-    match loaded {
-        Ok(config) if config.digest() == running => tracing::info!(
-            signal = "SIGHUP",
-            "the configuration has not changed; polling the model repository"
-        ),
-        Ok(_) => tracing::warn!(
-            signal = "SIGHUP",
-            "the configuration has changed: restart the engine to apply it; polling the model repository"
-        ),
-        Err(error) => tracing::error!(
-            signal = "SIGHUP",
-            %error,
-            "the configuration is not valid any more: a restart would fail; polling the model repository"
-        ),
-    }
-    let reloader = reloader.clone();
-    tokio::spawn(async move { reloader.reload().await });
+/// Returns the settings of the metrics: the expiry of the engine's own certificate is exported like that of the
+/// configured ones.
+fn metrics_config(config: &Config) -> MetricsConfig {
+    let mut metrics = config.metrics.clone();
+    metrics.certificates.extend(config.tls.iter().map(|tls| tls.certificate_file.clone()));
+    metrics
 }
 
 fn loader(
@@ -242,6 +256,7 @@ fn loader(
     Loader {
         verifier: verifier(config, backends, threads),
         batching: config.batching,
+        workers: Workers::new(config.batch_threads),
         drift: config.drift,
         estimate_rows: config.outcomes.estimate_rows,
         metrics: Arc::clone(metrics),
@@ -281,6 +296,16 @@ fn isolation(config: &Config) -> Option<Isolation> {
     })
 }
 
+/// Returns the watcher's settings that may change while the engine runs.
+fn watch_settings(config: &Config) -> watcher::WatchSettings {
+    watcher::WatchSettings {
+        required_alias: config.required_alias,
+        names: config.models.names.clone(),
+        loaded_versions: config.loaded_versions,
+        polling: config.watch,
+    }
+}
+
 /// Builds the watcher's context.
 fn watcher_context(
     config: &Config,
@@ -301,11 +326,9 @@ fn watcher_context(
         keys,
         last_known_good: Mutex::default(),
         alias: config.alias.clone(),
-        required_alias: config.required_alias,
-        names: config.models.names.clone(),
-        loaded_versions: config.loaded_versions,
-        config: config.watch,
+        settings: ArcSwap::from_pointee(watch_settings(config)),
         load_timeout: config.models.load_timeout,
+        fetch_permits: Arc::new(Semaphore::new(MAX_FETCHES)),
         load_permits: Arc::new(Semaphore::new(loader.batching.workers.div_ceil(2))),
         isolation_permits: Arc::new(Semaphore::new(1)),
         metrics: Arc::clone(&loader.metrics),

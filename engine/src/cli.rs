@@ -1,7 +1,7 @@
 //! The command line. Arguments become the validated configuration. Exit codes are 0 for success, 1 for failure, and 2 for
 //! invalid arguments or configuration.
 
-use std::env::vars_os;
+use std::env::{args, vars_os};
 use std::error::Error;
 use std::io::{stdin, stdout};
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use onnward_http::auth::Scope;
 use onnward_runtime::backend::BackendChoice;
 use onnward_runtime::isolation::run_child;
+use serde_json::json;
 
 use crate::admin_client::{AdminClientError, AdminRequest};
 use crate::app;
@@ -120,7 +121,7 @@ struct Serve {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Check the configuration and exit: 0 if it is valid
+    /// Check the configuration and the files that it names, and exit: 0 if they are valid
     #[arg(long)]
     check_config: bool,
 }
@@ -192,6 +193,9 @@ struct Health {
     /// Timeout in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 2000)]
     timeout_ms: u64,
+    /// Output format
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
+    output: Output,
 }
 
 /// The running engine that is called.
@@ -286,44 +290,106 @@ pub enum Output {
 const FAILURE: u8 = 1;
 const USAGE_ERROR: u8 = 2;
 
+/// The failure of a command.
+struct Failure {
+    message: String,
+    exit_code: u8,
+}
+
+impl Failure {
+    fn of(error: impl Error) -> Self {
+        Self { message: error.to_string(), exit_code: FAILURE }
+    }
+
+    /// Creates the failure of a command that was called wrongly, or with an invalid configuration.
+    fn of_usage(error: impl Error) -> Self {
+        Self { message: error.to_string(), exit_code: USAGE_ERROR }
+    }
+
+    /// Prints the failure on standard error: for people, or for programs as one line of JSON.
+    fn print(&self, output: Output) -> ExitCode {
+        let Self { message, exit_code } = self;
+        match output {
+            Output::Text => eprintln!("error: {message}"),
+            Output::Json => {
+                eprintln!("{}", json!({ "error": { "message": message, "exit_code": exit_code } }))
+            }
+        }
+        ExitCode::from(*exit_code)
+    }
+}
+
+impl Output {
+    /// Returns the format that a command line asks for, whether or not the rest of it makes sense.
+    fn of_arguments(arguments: impl Iterator<Item = String>) -> Self {
+        let mut arguments = arguments.skip(1).peekable();
+        while let Some(argument) = arguments.next() {
+            let value = match argument.split_once('=') {
+                Some(("--output", value)) => value,
+                None if argument == "--output" => arguments.peek().map_or("", String::as_str),
+                _ => continue,
+            };
+            return if value == "json" { Self::Json } else { Self::Text };
+        }
+        Self::Text
+    }
+}
+
 /// Runs the program with the arguments and the environment of the process.
 pub fn run() -> ExitCode {
-    match Cli::parse().command {
+    let output = Output::of_arguments(args());
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        // A request for help or the version is no error, and clap prints errors for people.
+        Err(error) if !error.use_stderr() || output == Output::Text => error.exit(),
+        Err(error) => {
+            let message = error.to_string();
+            // The usage that follows is for people.
+            let message = message.split("\n\n").next().unwrap_or_default();
+            let message = message.trim_start_matches("error: ").trim().replace('\n', " ");
+            return Failure { message, exit_code: USAGE_ERROR }.print(output);
+        }
+    };
+    match execute(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.print(output),
+    }
+}
+
+fn execute(command: Command) -> Result<(), Failure> {
+    match command {
         Command::Serve(serve) => {
             let (checks_only, flags) = (serve.check_config, serve.flags());
-            match Config::load(&flags, environment()) {
-                Ok(config) if checks_only => {
-                    println!("the configuration is valid (digest {})", config.digest());
-                    ExitCode::SUCCESS
-                }
-                Ok(config) => exit_code(app::serve(config, move || Config::load(&flags, environment()))),
-                Err(error) => print_error(&error, USAGE_ERROR),
+            let config = Config::load(&flags, environment()).map_err(Failure::of_usage)?;
+            if checks_only {
+                return check_config(&config);
             }
+            app::serve(config, move || Config::load(&flags, environment())).map_err(Failure::of)
         }
-        Command::Check(Check { file, output }) => match onnxruntime_library() {
-            Ok(library) => exit_code(commands::check(&file, library.as_deref(), output)),
-            Err(error) => print_error(&error, USAGE_ERROR),
-        },
-        Command::Predict(Predict { file, rows, output }) => match onnxruntime_library() {
-            Ok(library) => exit_code(commands::predict(&file, &rows, library.as_deref(), output)),
-            Err(error) => print_error(&error, USAGE_ERROR),
-        },
-        Command::Config(ConfigReference { output }) => exit_code(commands::config_reference(output)),
-        Command::Health(Health { engine, timeout_ms }) => match engine.request(EngineRoute::Health) {
-            Ok(request) => {
-                let timeout = Duration::from_millis(timeout_ms);
-                exit_code(request.and_then(|request| commands::health(request, timeout)))
-            }
-            Err(error) => print_error(&error, USAGE_ERROR),
-        },
-        Command::Reload(reload) => match reload.engine.request(EngineRoute::Reload) {
-            Ok(request) => exit_code(reload.run(request)),
-            Err(error) => print_error(&error, USAGE_ERROR),
-        },
+        Command::Check(Check { file, output }) => {
+            let library = onnxruntime_library().map_err(Failure::of_usage)?;
+            commands::check(&file, library.as_deref(), output).map_err(Failure::of)
+        }
+        Command::Predict(Predict { file, rows, output }) => {
+            let library = onnxruntime_library().map_err(Failure::of_usage)?;
+            commands::predict(&file, &rows, library.as_deref(), output).map_err(Failure::of)
+        }
+        Command::Config(ConfigReference { output }) => {
+            commands::config_reference(output).map_err(Failure::of)
+        }
+        Command::Health(Health { engine, timeout_ms, output }) => {
+            let request = engine.request(EngineRoute::Health).map_err(Failure::of_usage)?;
+            let timeout = Duration::from_millis(timeout_ms);
+            commands::health(request.map_err(Failure::of)?, timeout, output).map_err(Failure::of)
+        }
+        Command::Reload(reload) => {
+            let request = reload.engine.request(EngineRoute::Reload).map_err(Failure::of_usage)?;
+            reload.run(request).map_err(Failure::of)
+        }
         Command::ApiKey(ApiKey { name, scopes, expires, file, output }) => {
-            exit_code(commands::api_key(NewKey { name, scopes, expires }, file.as_deref(), output))
+            commands::api_key(NewKey { name, scopes, expires }, file.as_deref(), output).map_err(Failure::of)
         }
-        Command::IsolatedModel => exit_code(run_child(stdin().lock(), stdout().lock())),
+        Command::IsolatedModel => run_child(stdin().lock(), stdout().lock()).map_err(Failure::of),
     }
 }
 
@@ -370,16 +436,14 @@ impl Serve {
     }
 }
 
-fn exit_code<E: Error>(result: Result<(), E>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => print_error(&error, FAILURE),
+/// Checks a configuration and what it names.
+fn check_config(config: &Config) -> Result<(), Failure> {
+    for warning in &config.warnings {
+        eprintln!("warning: {warning}");
     }
-}
-
-fn print_error(error: &dyn Error, code: u8) -> ExitCode {
-    eprintln!("error: {error}");
-    ExitCode::from(code)
+    app::check(config).map_err(Failure::of_usage)?;
+    println!("the configuration is valid (digest {})", config.digest());
+    Ok(())
 }
 
 #[cfg(test)]

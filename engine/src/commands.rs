@@ -5,6 +5,7 @@ mod reload;
 
 use std::fmt;
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,13 +22,13 @@ use onnward_runtime::check::check as check_file;
 use onnward_runtime::{Verifier, VerifyError};
 use onnward_schemas::layout::{CONFIG_FILE, parse_version};
 use onnward_schemas::{Manifest, Violations, sha256_hex};
-use onnward_serving::batcher::BatchingConfig;
-use onnward_serving::batcher::SubmitError;
+use onnward_serving::batcher::{BatchingConfig, SubmitError, Workers};
 use onnward_serving::loader::{LoadError, Loader};
 use onnward_serving::registry::ServingModel;
 use onnward_telemetry::metrics::{Metrics, MetricsError};
 pub use reload::reload;
 use serde::Serialize;
+use serde_json::json;
 use thiserror::Error;
 
 use crate::admin_client::{self, AdminClientError, AdminRequest};
@@ -133,10 +134,15 @@ pub enum CommandError {
 /// Runs `health`: checks whether an engine is ready.
 ///
 /// # Errors
-/// [`AdminClientError`] unless the engine is ready.
-pub fn health(request: AdminRequest, timeout: Duration) -> Result<(), AdminClientError> {
+/// [`CommandError`] unless the engine is ready.
+pub fn health(request: AdminRequest, timeout: Duration, output: Output) -> Result<(), CommandError> {
     onnward_repository::prepare_tls();
-    admin_client::send(request, timeout).map(drop)
+    admin_client::send(request, timeout)?;
+    match output {
+        // Probes need the exit status alone.
+        Output::Text => Ok(()),
+        Output::Json => print(output, &json!({ "status": "ready" }), &""),
+    }
 }
 
 /// Verifies `file` on every present backend, with the full graph and the subgraph, cross-checks the backends, and prints
@@ -220,6 +226,7 @@ fn load(file: &Path, name: &str, version: u64, library: Option<&Path>) -> Result
     let loader = Loader {
         verifier: Verifier::new(present_backends(library)),
         batching: no_queue,
+        workers: Workers::new(NonZeroUsize::MIN),
         drift: None,
         estimate_rows: 0,
         metrics: Arc::new(Metrics::new()?),

@@ -12,22 +12,28 @@ mod limits;
 mod log;
 mod metrics;
 mod models;
+mod open_telemetry;
 mod outcomes;
 mod raw;
 mod tls;
 mod tracing;
+mod units;
 mod value;
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 pub use auth::AuthConfig;
 pub use error::ConfigError;
 use figment::Figment;
+use figment::value::{Dict, Value};
 use layer::Layer;
 pub use models::ModelsConfig;
 use onnward_http::lifecycle::ShutdownConfig;
-use onnward_http::settings::{HttpConfig, LimitsConfig};
+use onnward_http::settings::{AccessLogConfig, HttpConfig, LimitsConfig};
 use onnward_http::tls::TlsConfig;
 use onnward_quality::drift::DriftConfig;
 use onnward_records::capture::CaptureConfig;
@@ -40,6 +46,7 @@ use onnward_serving::batcher::BatchingConfig;
 use onnward_serving::watcher::WatchConfig;
 use onnward_telemetry::logging::LogConfig;
 use onnward_telemetry::metrics::MetricsConfig;
+use open_telemetry::OpenTelemetry;
 
 /// The environment variable that sets `onnxruntime.library`.
 pub const ONNXRUNTIME_LIBRARY_VARIABLE: &str = "ONNWARD_ONNXRUNTIME__LIBRARY";
@@ -75,6 +82,8 @@ pub struct Config {
     pub onnxruntime_library: Option<PathBuf>,
     /// The batching of requests.
     pub batching: BatchingConfig,
+    /// The maximum number of threads that run batches of all models.
+    pub batch_threads: NonZeroUsize,
     /// The HTTP routes.
     pub http: HttpConfig,
     /// TLS; `None` means plain HTTP.
@@ -101,6 +110,20 @@ pub struct Config {
     pub drift: Option<DriftConfig>,
     /// Trace export; `None` disables it.
     pub tracing: Option<TracingConfig>,
+    /// What the sources say that is not done, in sentences.
+    pub warnings: Vec<String>,
+    /// The values of all keys, for comparisons.
+    pub values: KeyValues,
+}
+
+/// The values of all keys. They may be secret, so they are never shown.
+#[derive(Clone, Default, PartialEq)]
+pub struct KeyValues(BTreeMap<String, String>);
+
+impl fmt::Debug for KeyValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyValues")
+    }
 }
 
 /// The cache of fetched models.
@@ -164,7 +187,63 @@ impl Config {
         flags: &Flags,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        from_layers(layers(flags, environment)?, raw::RawConfig::validate)
+        let environment: Vec<_> = environment.into_iter().collect();
+        let variables = environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let OpenTelemetry { layers: standard, disabled_by, mut warnings } = OpenTelemetry::read(variables);
+        let own = layers(flags, environment.iter().cloned())?;
+        let figment = merge(standard.into_iter().chain(own))?;
+        let mut config = extract(&figment, raw::RawConfig::validate)?;
+        if let Some(variable) = disabled_by.filter(|_| config.tracing.is_some()) {
+            config.tracing = None;
+            warnings.push(format!("no traces are sent: {variable} switches them off"));
+        }
+        let values = figment.extract::<Dict>().unwrap_or_default();
+        config.values = KeyValues(flatten("", values).into_iter().collect());
+        Ok(Self { warnings, ..config })
+    }
+
+    /// Returns the keys that have other values in another configuration, sorted.
+    ///
+    /// ```
+    /// use onnward_engine::config::{Config, Flags};
+    ///
+    /// let flags = Flags { repository: Some("model-repository".to_owned()), ..Flags::default() };
+    /// let with = |level: &str| Config::load(&flags, [("ONNWARD_LOG__LEVEL".to_owned(), level.to_owned())]);
+    /// let (info, debug) = (with("info")?, with("debug")?);
+    /// assert_eq!(info.changed_keys(&debug), ["log.level"]);
+    /// assert_eq!(info.reloaded(&debug).changed_keys(&debug), Vec::<String>::new());
+    /// # Ok::<(), onnward_engine::config::ConfigError>(())
+    /// ```
+    pub fn changed_keys(&self, other: &Self) -> Vec<String> {
+        let (KeyValues(values), KeyValues(others)) = (&self.values, &other.values);
+        let keys = values.keys().chain(others.keys());
+        let mut changed: Vec<String> =
+            keys.filter(|key| values.get(*key) != others.get(*key)).cloned().collect();
+        changed.sort_unstable();
+        changed.dedup();
+        changed
+    }
+
+    /// Returns this configuration with the values of `new` for the keys that a running engine can change.
+    pub fn reloaded(&self, new: &Self) -> Self {
+        let access_log = AccessLogConfig { values: self.http.access_log.values, ..new.http.access_log };
+        let KeyValues(values) = &new.values;
+        let is_reloadable = |key: &str| keys::find(key).is_some_and(|key| key.is_reloadable);
+        let kept = self.values.0.iter().filter(|(key, _)| !is_reloadable(key));
+        let changed = values.iter().filter(|(key, _)| is_reloadable(key));
+        let values = kept.chain(changed).map(|(key, value)| (key.clone(), value.clone())).collect();
+        Self {
+            default_model: new.default_model.clone(),
+            required_models: new.required_models.clone(),
+            required_alias: new.required_alias,
+            loaded_versions: new.loaded_versions,
+            watch: new.watch,
+            models: ModelsConfig { names: new.models.names.clone(), ..self.models.clone() },
+            log: LogConfig { level: new.log.level, ..self.log },
+            http: HttpConfig { access_log, ..self.http.clone() },
+            values: KeyValues(values),
+            ..self.clone()
+        }
     }
 
     /// Returns the beginning of a digest of all settings but secrets: engines with the same have the same settings.
@@ -184,7 +263,7 @@ impl Config {
         flags: &Flags,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Addresses, ConfigError> {
-        from_layers(layers(flags, environment)?, |raw| raw.listen_addresses())
+        extract(&merge(layers(flags, environment)?)?, |raw| raw.listen_addresses())
     }
 
     /// Loads only `onnxruntime.library`, from [`ONNXRUNTIME_LIBRARY_VARIABLE`] in `environment`. All other
@@ -196,7 +275,7 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Option<PathBuf>, ConfigError> {
         let library = environment.into_iter().filter(|(name, _)| name == ONNXRUNTIME_LIBRARY_VARIABLE);
-        from_layers(layers(&Flags::default(), library)?, |raw| Ok(raw.onnxruntime_library()))
+        extract(&merge(layers(&Flags::default(), library)?)?, |raw| Ok(raw.onnxruntime_library()))
     }
 }
 
@@ -209,19 +288,41 @@ fn layers(
     Ok(file.into_iter().chain(variables).chain(flag_layers(flags)))
 }
 
-fn from_layers<T>(
-    layers: impl Iterator<Item = Layer>,
+/// Merges layers over the defaults. Later ones override earlier ones.
+fn merge(layers: impl Iterator<Item = Layer>) -> Result<Figment, ConfigError> {
+    Ok(layers.fold(Figment::from(Layer::defaults()?), Figment::merge))
+}
+
+fn extract<T>(
+    figment: &Figment,
     validate: impl FnOnce(raw::RawConfig) -> Result<T, error::Invalid>,
 ) -> Result<T, ConfigError> {
-    let figment = layers.fold(Figment::from(Layer::defaults()?), Figment::merge);
-    let raw = figment.extract().map_err(|error| ConfigError::from_figment(error, &figment))?;
-    validate(raw).map_err(|invalid| invalid.with_source(&figment))
+    let raw = figment.extract().map_err(|error| ConfigError::from_figment(error, figment))?;
+    validate(raw).map_err(|invalid| invalid.with_source(figment))
+}
+
+/// Returns every value of a table with its full key.
+fn flatten(table: &str, values: Dict) -> Vec<(String, String)> {
+    let with_path = |(key, value)| {
+        let path = if table.is_empty() { key } else { format!("{table}.{key}") };
+        match value {
+            Value::Dict(_, values) => flatten(&path, values),
+            value => vec![(path, format!("{value:?}"))],
+        }
+    };
+    values.into_iter().flat_map(with_path).collect()
 }
 
 fn read_file(path: &Path) -> Result<Layer, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error: error.to_string() })?;
-    Layer::file(path, &text)
+    let layer = Layer::file(path, &text)?;
+    // A pipe, such as `<(…)` of a shell, has no folder that its writer knows.
+    let folder = path.parent().filter(|folder| path.is_file() && !folder.as_os_str().is_empty());
+    Ok(match folder {
+        Some(folder) => layer.relative_to(folder),
+        None => layer,
+    })
 }
 
 fn flag_layers(flags: &Flags) -> impl Iterator<Item = Layer> {

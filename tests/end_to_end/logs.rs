@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use onnward_exporter::export::export;
+use onnward_harness::process::{Signal, send_signal};
 use onnward_telemetry::logging::{COMMON_KEYS, FIELDS, Kind, LABELS};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::programs::{Engine, fail, succeed};
+use crate::support::wait::eventually;
 use crate::support::{bank, root};
 
 /// The table has every field that the code of the engine and the repository writes.
@@ -89,6 +91,42 @@ fn a_share_that_is_none_is_refused_by_its_key() {
     std::fs::write(&file, "repository = 'models'\n[log]\naccess_sample = 1.5").unwrap();
     let message = fail("onnward-engine", &["serve", "--config", &file.display().to_string()]);
     assert!(message.contains("`log.access_sample`") && message.contains("from 0 to 1"), "{message}");
+}
+
+#[test]
+fn a_hangup_applies_what_can_change_and_names_what_needs_a_restart() {
+    let folder = TempDir::new().unwrap();
+    let repository = folder.path().join("repository");
+    let (model, config) = (folder.path().join("model.onnx"), folder.path().join("engine.toml"));
+    std::fs::write(&model, export(&bank().models[0]).unwrap().encode()).unwrap();
+    let location = repository.display().to_string();
+    succeed(
+        "onnward-exporter",
+        &["publish", &model.display().to_string(), "--repository", &location, "--model", "bank"],
+    );
+    std::fs::write(&config, "shutdown.grace_ms = '0s'\n").unwrap();
+    let engine = Engine::serve_in(&[], &repository, &["--config", &config.display().to_string()]);
+    let hang_up = |text: &str, expected: &str| {
+        std::fs::write(&config, text).unwrap();
+        send_signal(engine.id(), Signal::Hangup).unwrap();
+        eventually("the signal is handled", || {
+            let log = engine.log();
+            let line = log.lines().rev().find(|line| line.contains("SIGHUP") && line.contains(expected));
+            line.map(str::to_owned).ok_or(log)
+        })
+    };
+    let changed =
+        "shutdown.grace_ms = '0s'\ndefault_model = 'absent'\nlog.level = 'warn'\nbatching.workers = 1\n";
+    let line: Value = serde_json::from_str(&hang_up(changed, "needs a restart")).unwrap();
+    assert_eq!(line["onnward.applied_keys"], "default_model, log.level");
+    assert_eq!(line["onnward.keys_that_need_a_restart"], "batching.workers");
+    assert_eq!(engine.post("/predict", "{}").0, 503, "the default model is another one");
+    assert_eq!(engine.get("/models/bank").0, 200);
+    hang_up("nonsense = 1\n", "not valid any more");
+    let (status, lines) = engine.stop();
+    assert!(status.success(), "{status}");
+    let requests = lines.iter().filter(|line| line.contains("\"/models/{name}\""));
+    assert_eq!(requests.count(), 0, "lines of level info are no longer written: {}", lines.join("\n"));
 }
 
 fn check_line(line: &str) {

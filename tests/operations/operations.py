@@ -10,6 +10,7 @@ import importlib
 import json
 import pathlib
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -30,6 +31,8 @@ def main():
     settings = read_arguments()
     chosen = [case for case in CASES if not settings.case or case.name in settings.case]
     if settings.list:
+        # A reader such as `head` may end first.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         return list_cases(chosen)
     end_on_signals()
     lock = lock_folder(settings.target / "operations")

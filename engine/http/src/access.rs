@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -17,12 +18,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::Route;
 use http_body_util::BodyExt;
 use onnward_records::traces::{Answered, RequestTrace, Scoring};
+use onnward_schemas::layout::is_model_name;
 use onnward_telemetry::logging::ACCESS;
 use onnward_telemetry::metrics::{RequestEnd, RouteMetrics};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service, layer::layer_fn};
 use tracing::field::display;
 
+use crate::access_lines::RequestLine;
 use crate::admission::head;
 use crate::auth::Caller;
 use crate::compression::responses::{is_worthwhile, set_vary};
@@ -31,7 +34,7 @@ use crate::lifecycle::Phase;
 use crate::problem::{self, ApiError};
 use crate::request_id::{REQUEST_ID, RequestId};
 use crate::security::set_security_headers;
-use crate::settings::{AccessLogConfig, AllowedHosts};
+use crate::settings::AllowedHosts;
 use crate::state::Observation;
 
 /// The figures of a request for its log line, metrics and trace. The handler adds them to its response as an
@@ -157,6 +160,8 @@ fn panic_response(panic: &(dyn Any + Send)) -> Response {
 struct AccessRecord {
     state: Arc<Observation>,
     start: Instant,
+    /// The client's address.
+    client: Option<IpAddr>,
     method: &'static str,
     uri: Uri,
     route: Arc<OnceLock<RouteMetrics>>,
@@ -183,6 +188,10 @@ struct RequestOutcome {
     bytes: Option<u64>,
 }
 
+/// The route that scores with the default model.
+const DEFAULT_MODEL_ROUTE: &str = "/predict";
+/// The beginning of the routes that name a model.
+const MODELS: &str = "/models/";
 const HEAD: &str = "HEAD";
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// The label of a path without a route.
@@ -210,6 +219,7 @@ impl AccessRecord {
         Self {
             state: Arc::clone(state),
             start: Instant::now(),
+            client: state.client_address(request),
             method: method_label(request.method()),
             uri: request.uri().clone(),
             route: Arc::clone(route),
@@ -290,13 +300,23 @@ impl AccessRecord {
         Poll::Ready(Ok(response))
     }
 
-    /// Returns whether to log the request: sampled, failed with 5xx, or slow.
-    fn leaves_line(&self, status: u16, took: Duration) -> bool {
-        let AccessLogConfig { slow, .. } = self.state.config.access_log;
+    /// Returns whether to log the request, and the number of lines that were left out before it.
+    fn line(&self, status: u16, took: Duration) -> Option<u64> {
         // Successful probes would fill an idle engine's log.
         let is_dull =
             || status < 400 && self.route.get().is_some_and(|metrics| PROBES.contains(&metrics.route()));
-        status >= 500 || took >= slow || (!is_dull() && self.state.access_sampler.samples())
+        self.state.access_lines.next(&RequestLine { status, took, ended: self.start + took }, is_dull)
+    }
+
+    /// Returns the name of the model that the request was for, if it was for one.
+    fn model(&self, route: &str) -> Option<String> {
+        if route == DEFAULT_MODEL_ROUTE {
+            return self.state.registry.default_model().map(|model| model.name.clone());
+        }
+        let name = self.uri.path().strip_prefix(MODELS).filter(|_| route.starts_with(MODELS))?;
+        let name = name.split('/').next()?;
+        // The path may hold anything, and is not repeated.
+        is_model_name(name).then(|| name.to_owned())
     }
 }
 
@@ -312,16 +332,19 @@ impl Drop for AccessRecord {
         let (route, request_id) = (metrics.route(), self.id.as_str());
         let rows = self.outcome.handled.as_ref().map(|handled| handled.rows);
         let scoring = self.outcome.handled.as_ref().and_then(|handled| handled.scoring.as_ref());
-        if self.leaves_line(status, took) {
+        if let Some(left_out) = self.line(status, took) {
             let ms = took.as_nanos() as f64 / 1e6;
             let caller = self.outcome.caller.as_ref().map(|caller| caller.name.as_str());
-            let model = scoring.map(|of| of.model.name.as_str());
+            let model = scoring.map(|of| of.model.name.clone()).or_else(|| self.model(route));
+            let left_out = Some(left_out).filter(|lines| *lines > 0);
+            let client = self.client.map(display);
             let version = scoring.map(|of| of.model.version);
             let trace_id = self.trace.as_ref().map(|trace| display(trace.trace_id()));
             let span_id = self.trace.as_ref().map(|trace| display(trace.span_id()));
             tracing::info!(
                 target: ACCESS,
-                method, route, status, ms, rows, bytes, request_id, caller, model, version, trace_id, span_id, "request"
+                method, route, status, ms, rows, bytes, request_id, caller, model, version, client, trace_id,
+                span_id, left_out, "request"
             );
         }
         if let (Some(traces), Some(trace)) = (&self.state.traces, &self.trace) {

@@ -2,6 +2,7 @@
 
 pub mod issuer;
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -26,7 +27,7 @@ use onnward_runtime::memory::MemoryReservation;
 use onnward_runtime::threads::RuntimeThreads;
 pub use onnward_schemas::fixtures::{BANK, BANK_ROW, PHONE, PHONE_ROW, metadata, schema};
 use onnward_schemas::{Rows, sha256_hex};
-use onnward_serving::batcher::{Batcher, BatchingConfig, RowWidth};
+use onnward_serving::batcher::{Batcher, BatchingConfig, RowWidth, Workers};
 use onnward_serving::monitor::Monitor;
 use onnward_serving::registry::{Registry, ServingModel};
 use onnward_serving::reload::{self, Reloader};
@@ -221,12 +222,12 @@ impl Engine {
         let costs = if scorer.gate.is_some() { slow() } else { quick() };
         let sessions: Vec<Box<dyn Session>> = vec![Box::new(scorer)];
         let batcher = Batcher::start(
-            name,
             sessions,
             &costs,
             width,
             &batching,
             Arc::clone(&monitor),
+            &Workers::new(NonZeroUsize::MIN),
             &RuntimeThreads::default(),
             Rows::default(),
         )

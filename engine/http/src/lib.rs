@@ -3,6 +3,7 @@
 //! reports each model's description and costs.
 
 mod access;
+mod access_lines;
 mod admission;
 pub mod answer;
 mod audit;

@@ -79,8 +79,8 @@ pub enum ApiError {
     NoTokenKeys,
     #[error("The API key or token lacks the scope `{}`, which this route requires.", .scope.name())]
     MissingScope { scope: Scope },
-    #[error("The models are being loaded; try again after Retry-After seconds.")]
-    Loading,
+    #[error("The models are being loaded; try again after Retry-After seconds.{}", retried(.models))]
+    Loading { models: Vec<String> },
     #[error(
         "No model is served. GET /models lists the models in the repository and why they failed to load."
     )]
@@ -199,6 +199,9 @@ const RETRY_SOON: Duration = Duration::from_secs(1);
 const RETRY_LATER: Duration = Duration::from_secs(30);
 
 impl ApiError {
+    /// The error for an engine that has not loaded its models.
+    pub const LOADING: Self = Self::Loading { models: Vec::new() };
+
     /// Returns the problem's stable name, the last part of its `type`.
     fn name(&self) -> &'static str {
         match self {
@@ -220,7 +223,7 @@ impl ApiError {
             Self::TokenExpired => "token-expired",
             Self::NoTokenKeys => "no-token-keys",
             Self::MissingScope { .. } => "missing-scope",
-            Self::Loading => "loading",
+            Self::Loading { .. } => "loading",
             Self::NoModels => "no-models",
             Self::Stopping => "stopping",
             Self::NotJsonType => "not-json-type",
@@ -281,7 +284,7 @@ impl ApiError {
             | Self::NoTokenKeys
             | Self::OutcomesFailed { .. }
             | Self::NoDefaultModel { .. }
-            | Self::Loading
+            | Self::Loading { .. }
             | Self::NoModels
             | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotJsonType | Self::UnknownCoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -371,6 +374,11 @@ impl ApiError {
             _ => None,
         }
     }
+}
+
+/// Names the models whose load failed and is retried, in a sentence of its own.
+fn retried(models: &[String]) -> String {
+    if models.is_empty() { String::new() } else { format!(" {}.", list("Failed and being retried", models)) }
 }
 
 /// Formats a labelled list, such as `loaded: 1, 2, 3` or `loaded: none`.

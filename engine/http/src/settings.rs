@@ -120,12 +120,15 @@ pub struct AccessLogConfig {
     pub sample: Share,
     /// The duration from which a request is always logged.
     pub slow: Duration,
+    /// The maximum number of lines a second, not counting those of slow requests and of the engine's failures; 0
+    /// means no limit.
+    pub max_per_second: u64,
     /// Whether request bodies are logged too, at level debug. For development only.
     pub values: bool,
 }
 
 impl Default for AccessLogConfig {
     fn default() -> Self {
-        Self { sample: Share::ALL, slow: Duration::from_secs(1), values: false }
+        Self { sample: Share::ALL, slow: Duration::from_secs(1), max_per_second: 100, values: false }
     }
 }

@@ -1,5 +1,6 @@
 //! The state of the routers, in parts: a handler extracts only the parts that it needs.
 
+use std::net::IpAddr;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use axum::body::HttpBody;
 use axum::extract::FromRef;
-use axum::http::Version;
+use axum::http::{Request, Version};
 use axum::response::Response;
 use ipnet::IpNet;
 use onnward_records::capture::Capture;
@@ -19,19 +20,19 @@ use onnward_serving::registry::{ModelEntry, Registry, ServingModel};
 use onnward_serving::reload::Reloader;
 use onnward_telemetry::audit::Audit;
 use onnward_telemetry::metrics::Metrics;
-use onnward_telemetry::share::Sampler;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::access_lines::AccessLines;
 use crate::admission::body::SMALL_BODY_BYTES;
 use crate::admission::large_bodies::LargeBodyLimiter;
-use crate::admission::rate::RateLimits;
+use crate::admission::rate::{RateLimits, client_address};
 use crate::auth::Authenticator;
 use crate::auth::Protected;
 use crate::compression::responses::Compressor;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::problem::ApiError;
-use crate::server::{HeadLimits, ResponseMemory};
-use crate::settings::{HttpConfig, LimitsConfig};
+use crate::server::{HeadLimits, PeerAddress, ResponseMemory};
+use crate::settings::{AccessLogConfig, HttpConfig, LimitsConfig};
 
 /// The state of the routers. A clone is a handle of the same state.
 #[derive(Debug, Clone)]
@@ -132,8 +133,11 @@ pub struct Observation {
     pub metrics: Arc<Metrics>,
     pub lifecycle: Arc<Lifecycle>,
     pub traces: Option<Arc<Traces>>,
-    /// The sampler of the access log.
-    pub access_sampler: Sampler,
+    /// Decides which requests leave a line in the access log.
+    pub access_lines: AccessLines,
+    pub registry: Arc<Registry>,
+    /// The networks whose header names the client.
+    pub trusted_proxies: Vec<IpNet>,
     pub admission: Arc<Admission>,
     /// Whether handlers receive the ids of their requests.
     pub exposes_request_id: bool,
@@ -152,6 +156,14 @@ pub struct Operations {
     pub trusted_proxies: Vec<IpNet>,
     /// The permit of a scrape: metrics are rendered for one scrape at a time.
     pub scrapes: Arc<Semaphore>,
+}
+
+impl Observation {
+    /// Returns the address of a request's client, which a trusted proxy may name.
+    pub fn client_address<T>(&self, request: &Request<T>) -> Option<IpAddr> {
+        let PeerAddress(peer) = *request.extensions().get()?;
+        Some(client_address(peer, request.headers(), &self.trusted_proxies))
+    }
 }
 
 /// Lets handlers extract a part of the state.
@@ -181,6 +193,11 @@ const MAX_LARGEST_BODIES: usize = 16;
 const SMALL_BODIES_BYTES: usize = 64 * 1024 * 1024;
 
 impl HttpState {
+    /// Follows other settings of the access log from now on. Whether values are logged stays.
+    pub fn apply_access_log(&self, config: AccessLogConfig) {
+        self.0.observation.access_lines.apply(config);
+    }
+
     /// Creates the state.
     pub fn new(parts: HttpParts) -> Self {
         let HttpParts { config, limits, uses_tls, auth, audit, protect, registry, metrics, .. } = parts;
@@ -189,7 +206,9 @@ impl HttpState {
         let exposes_request_id = config.access_log.values || capture.is_some();
         let records = Records { capture, outcomes, logs_bodies: config.access_log.values };
         let observation = Observation {
-            access_sampler: Sampler::new(config.access_log.sample),
+            access_lines: AccessLines::new(config.access_log),
+            registry: Arc::clone(&registry),
+            trusted_proxies: limits.trusted_proxies.clone(),
             config,
             uses_tls,
             metrics,
@@ -330,7 +349,7 @@ impl Models {
         }
         let serving = self.serving_names();
         Err(match (self.registry.is_loaded(), serving.is_empty()) {
-            (false, _) => ApiError::Loading,
+            (false, _) => ApiError::LOADING,
             (true, true) => self.unavailable_reason(),
             (true, false) => ApiError::NoDefaultModel { serving },
         })
@@ -346,7 +365,7 @@ impl Models {
             Some(problem) => {
                 Err(ApiError::ModelFailed { name: name.to_owned(), reason: problem.reason.clone() })
             }
-            None => Err(ApiError::Loading),
+            None => Err(ApiError::LOADING),
         }
     }
 
@@ -357,7 +376,7 @@ impl Models {
             None if self.registry.is_loaded() => {
                 Err(ApiError::UnknownModel { serving: self.serving_names() })
             }
-            None => Err(ApiError::Loading),
+            None => Err(ApiError::LOADING),
         }
     }
 
@@ -383,7 +402,7 @@ impl Models {
         if phase != Phase::Running {
             Err(ApiError::Stopping)
         } else if !self.registry.is_loaded() {
-            Err(ApiError::Loading)
+            Err(ApiError::Loading { models: self.registry.passing_failures() })
         } else if self.registry.serving().is_empty() {
             Err(self.unavailable_reason())
         } else {

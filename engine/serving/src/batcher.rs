@@ -3,12 +3,13 @@
 //! A request's rows wait in a bounded queue. Scoring a row is cheaper than a context switch, so small
 //! requests are scored inline: the Tokio worker enqueues the rows, yields once so that other ready tasks can
 //! enqueue theirs, and runs the queue as one batch. Larger batches go to worker threads, so that no
-//! connection waits for another's rows. Deliberately absent: a lock held while a model runs, and an unbounded
+//! connection waits for another's rows. All models share the workers. Deliberately absent: a lock held while a model runs, and an unbounded
 //! queue.
 
 mod queue;
 mod runner;
 mod sizes;
+mod workers;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,15 +22,16 @@ use onnward_telemetry::metrics::{QueueState, RejectReason};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-use self::queue::{PendingRequest, Queue, RunBy, Work};
+use self::queue::{PendingRequest, Queue, RunBy};
 use self::runner::BatchRunner;
 use self::sizes::BatchSizes;
+pub use self::workers::Workers;
 use crate::monitor::Monitor;
 
 /// The settings of batching.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchingConfig {
-    /// The number of worker threads, each with its own session; at least 1.
+    /// The number of sessions of a model, and so of batches that it runs at once; at least 1.
     pub workers: usize,
     /// The largest number of rows in a batch. Without it, the efficient size is measured for each model.
     pub max_batch_rows: Option<usize>,
@@ -41,17 +43,19 @@ pub struct BatchingConfig {
 
 /// Scores rows of one model in batches.
 ///
-/// Dropping it lets the workers score what is queued and end; [`RuntimeThreads`] counts them.
+/// Dropping it lets the workers score what is queued and drop the sessions; [`RuntimeThreads`] counts them until
+/// then.
 ///
 /// ```
 /// use std::convert::Infallible;
+/// use std::num::NonZeroUsize;
 /// use std::sync::Arc;
 /// use std::time::Duration;
 ///
 /// use onnward_runtime::backend::{BackendError, Batch, Session};
 /// use onnward_runtime::{costs::BatchCosts, threads::RuntimeThreads};
 /// use onnward_schemas::Rows;
-/// use onnward_serving::batcher::{Batcher, BatchingConfig, RowWidth};
+/// use onnward_serving::batcher::{Batcher, BatchingConfig, RowWidth, Workers};
 /// use onnward_serving::monitor::Monitor;
 /// use onnward_telemetry::metrics::Metrics;
 ///
@@ -76,10 +80,10 @@ pub struct BatchingConfig {
 /// let width = RowWidth { features: 2, texts: 0 };
 /// let monitor = Arc::new(Monitor::new(Metrics::new()?.inference("churn", 1, "halves")));
 /// let sessions: Vec<Box<dyn Session>> = vec![Box::new(Halves)];
-/// let threads = RuntimeThreads::default();
+/// let (workers, threads) = (Workers::new(NonZeroUsize::MIN), RuntimeThreads::default());
 /// let sample = Rows::default();
 /// let batcher =
-///     Batcher::start("churn", sessions, &costs, width, &config, monitor, &threads, sample)?;
+///     Batcher::start(sessions, &costs, width, &config, monitor, &workers, &threads, sample)?;
 ///
 /// let rows = Rows { values: vec![1.0, 2.0, 3.0, 4.0], texts: Vec::new(), len: 2 };
 /// let scored = batcher.submit(rows, Duration::from_secs(1)).await?;
@@ -93,7 +97,7 @@ pub struct Batcher {
     monitor: Arc<Monitor>,
     width: RowWidth,
     sizes: Arc<BatchSizes>,
-    threads: RuntimeThreads,
+    max_queue_delay: Duration,
 }
 
 /// When costs are measured again: after the queue has been idle for this long, the first time, the second, and
@@ -173,48 +177,34 @@ pub enum SubmitError {
 }
 
 impl Batcher {
-    /// Starts a worker thread for each session. `costs` are the measured batch costs of one of them. They are
-    /// measured again on `sample` when nothing is queued for a while, unless it has no rows.
+    /// Prepares to score rows with these sessions on the threads of `workers`. `costs` are the measured batch costs
+    /// of one of them. They are measured again on `sample` when nothing is queued for a while, unless it has no
+    /// rows.
     ///
     /// # Errors
-    /// The error of the operating system if it starts no thread.
+    /// The error of the operating system if no thread runs and it starts none.
     #[expect(clippy::too_many_arguments, reason = "the parts of a model, each used once")]
     pub fn start(
-        name: &str,
         sessions: Vec<Box<dyn Session>>,
         costs: &BatchCosts,
         width: RowWidth,
         config: &BatchingConfig,
         monitor: Arc<Monitor>,
+        workers: &Workers,
         threads: &RuntimeThreads,
         sample: Rows,
     ) -> std::io::Result<Self> {
-        let workers = sessions.len();
+        workers.ensure_one()?;
         let sizes = Arc::new(BatchSizes::new(*config, costs.clone()));
-        let runner = |session| BatchRunner::new(session, width, Arc::clone(&sizes), Arc::clone(&monitor));
+        let runner = |session| {
+            BatchRunner::new(session, width, Arc::clone(&sizes), Arc::clone(&monitor), threads.enter())
+        };
         let runners = sessions.into_iter().map(runner).collect();
         let idle_times: &[Duration] = if sample.len == 0 { &[] } else { &IDLE_TIMES };
-        let queue = Queue::new(config, Arc::clone(&sizes), runners, idle_times);
-        // If a thread cannot be started, dropping this ends the workers already running.
-        let batcher = Self { queue: Arc::new(queue), monitor, width, sizes, threads: threads.clone() };
-        let sample = Arc::new(sample);
-        for index in 0..workers {
-            let (queue, sample) = (Arc::clone(&batcher.queue), Arc::clone(&sample));
-            let thread_guard = threads.enter();
-            let work = move || {
-                let mut finished = None;
-                while let Some((mut runner, work)) = queue.take(finished.take()) {
-                    match work {
-                        Work::Batch(batch) => runner.run(batch),
-                        Work::Measure => runner.measure(&sample),
-                    }
-                    finished = Some(runner);
-                }
-                drop(thread_guard);
-            };
-            std::thread::Builder::new().name(format!("{name}-{index}")).spawn(work)?;
-        }
-        Ok(batcher)
+        let queue =
+            Arc::new(Queue::new(config, Arc::clone(&sizes), runners, workers.clone(), sample, idle_times));
+        queue.plan_measurement();
+        Ok(Self { queue, monitor, width, sizes, max_queue_delay: config.max_queue_delay })
     }
 
     /// Returns the largest number of rows in a batch: the configured one, else the measured efficient size.
@@ -248,7 +238,9 @@ impl Batcher {
                 texts.len()
             )));
         }
-        let (reply, answer) = oneshot::channel();
+        // Dropped after the receiver, so that a worker sees that the client has gone.
+        let mut guard = HandOffGuard { queue: &self.queue, is_armed: false };
+        let (reply, mut answer) = oneshot::channel();
         let by = if rows <= self.sizes.inline_rows() { RunBy::Inline } else { RunBy::Worker };
         self.queue.push(PendingRequest { values, texts, rows, submitted, reply }, by).inspect_err(
             |error| match error {
@@ -259,10 +251,23 @@ impl Batcher {
                 _ => self.monitor.inference().rejected(RejectReason::ShuttingDown),
             },
         )?;
+        guard.is_armed = by == RunBy::Inline || !self.max_queue_delay.is_zero();
         if by == RunBy::Inline {
-            self.run_inline().await;
+            tokio::task::yield_now().await;
+            guard.is_armed = false;
+            self.run_inline();
         }
-        match tokio::time::timeout(timeout, answer).await {
+        let answered = async {
+            if guard.is_armed {
+                if let Ok(answer) = tokio::time::timeout(self.max_queue_delay, &mut answer).await {
+                    guard.is_armed = false;
+                    return answer;
+                }
+                guard.hand_off();
+            }
+            (&mut answer).await
+        };
+        match tokio::time::timeout(timeout, answered).await {
             Ok(Ok(answer)) => answer,
             // A runner always answers, unless the queue was discarded.
             Ok(Err(_)) => Err(SubmitError::ShuttingDown),
@@ -274,24 +279,31 @@ impl Batcher {
     }
 
     /// Runs one queued batch on this thread, unless all sessions are busy.
-    async fn run_inline(&self) {
-        let guard = InlineGuard(&self.queue);
-        tokio::task::yield_now().await;
-        std::mem::forget(guard);
+    fn run_inline(&self) {
         if let Some((mut runner, batch)) = self.queue.try_take(self.sizes.inline_rows()) {
-            let _guard = self.threads.enter();
             runner.run(batch);
-            drop(runner);
         }
     }
 }
 
-/// Guards an inline run: if the request is dropped before it, a worker takes the batch.
-struct InlineGuard<'a>(&'a Queue);
+/// Hands the queue to a worker when dropped while armed: the request that was to run the batch, or that waits for
+/// more rows, no longer does.
+struct HandOffGuard<'a> {
+    queue: &'a Arc<Queue>,
+    is_armed: bool,
+}
 
-impl Drop for InlineGuard<'_> {
+impl HandOffGuard<'_> {
+    fn hand_off(&mut self) {
+        if std::mem::take(&mut self.is_armed) {
+            self.queue.hand_off();
+        }
+    }
+}
+
+impl Drop for HandOffGuard<'_> {
     fn drop(&mut self) {
-        self.0.hand_off();
+        self.hand_off();
     }
 }
 

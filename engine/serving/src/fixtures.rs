@@ -3,6 +3,7 @@
 // A test fails by panicking.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use onnward_runtime::fixtures::Fake;
 use onnward_schemas::{Manifest, sha256_hex};
 use onnward_telemetry::metrics::Metrics;
 
-use crate::batcher::BatchingConfig;
+use crate::batcher::{BatchingConfig, Workers};
 use crate::loader::Loader;
 
 /// Returns the bytes of an artifact as they come out of a repository.
@@ -43,6 +44,7 @@ pub fn loader(backends: &[Fake]) -> Loader {
         verifier: Verifier { sessions: 2, max_batch_rows: Some(256), ..Verifier::new(backends) },
         estimate_rows: 100,
         batching,
+        workers: Workers::new(NonZeroUsize::MIN.saturating_add(3)),
         drift: None,
         metrics: Arc::new(Metrics::new().unwrap()),
     }

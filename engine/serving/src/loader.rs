@@ -1,4 +1,4 @@
-//! Turns a fetched version into one that can answer requests: verifies it and starts its workers.
+//! Turns a fetched version into one that can answer requests: verifies it and prepares its batcher.
 
 mod error;
 
@@ -16,8 +16,8 @@ use onnward_telemetry::metrics::Metrics;
 
 pub use onnward_runtime::verify::LoadStep;
 
-pub use self::error::LoadError;
-use crate::batcher::{Batcher, BatchingConfig, RowWidth};
+pub use self::error::{LoadError, Recovery};
+use crate::batcher::{Batcher, BatchingConfig, RowWidth, Workers};
 use crate::monitor::Monitor;
 use crate::registry::ServingModel;
 use crate::version::ModelVersion;
@@ -25,13 +25,14 @@ use crate::version::ModelVersion;
 /// Loads fetched versions.
 ///
 /// ```
+/// use std::num::NonZeroUsize;
 /// use std::sync::Arc;
 /// use std::time::Duration;
 ///
 /// # use onnward_repository::FetchedModel;
 /// use onnward_runtime::Verifier;
 /// # use onnward_schemas::{Manifest, sha256_hex};
-/// use onnward_serving::batcher::BatchingConfig;
+/// use onnward_serving::batcher::{BatchingConfig, Workers};
 /// use onnward_serving::loader::{LoadStep, Loader};
 /// use onnward_telemetry::metrics::Metrics;
 ///
@@ -44,7 +45,8 @@ use crate::version::ModelVersion;
 /// };
 /// let verifier = Verifier::new(Vec::new());
 /// let metrics = Arc::new(Metrics::new()?);
-/// let loader = Loader { verifier, batching, drift: None, estimate_rows: 1000, metrics };
+/// let workers = Workers::new(NonZeroUsize::MIN);
+/// let loader = Loader { verifier, batching, workers, drift: None, estimate_rows: 1000, metrics };
 ///
 /// // In an engine, a fetcher reads the files of the version.
 /// # let bytes = b"not an ONNX file".to_vec();
@@ -65,6 +67,8 @@ pub struct Loader {
     pub verifier: Verifier,
     /// The settings of batching.
     pub batching: BatchingConfig,
+    /// The threads that run the batches of all models.
+    pub workers: Workers,
     /// Drift settings for artifacts. `None` disables drift.
     pub drift: Option<DriftConfig>,
     /// The minimum number of the latest scores that an estimate of performance covers.
@@ -74,7 +78,7 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Verifies a version and starts its workers.
+    /// Verifies a version and prepares it to answer requests.
     ///
     /// It computes for a while: call it on a blocking thread.
     ///
@@ -138,8 +142,8 @@ impl Loader {
         |succeeded| self.metrics.golden_replayed(name, succeeded)
     }
 
-    /// Starts the workers of a verified version, with the priority of the calling thread. This is the second
-    /// part of [`Loader::load`].
+    /// Prepares a verified version to answer requests. This is the second part of [`Loader::load`]. The first call
+    /// starts a worker thread, with the priority of the calling thread.
     ///
     /// # Errors
     /// [`LoadError::Thread`].
@@ -161,15 +165,14 @@ impl Loader {
         let monitor = Monitor::new(inference).with_business(business).with_drift(drift);
         let monitor = Arc::new(monitor.with_estimator(estimator));
         let width = RowWidth::of(description.schema());
-        let threads = &self.verifier.threads;
         let batcher = Batcher::start(
-            name,
             sessions,
             &costs,
             width,
             &self.batching,
             Arc::clone(&monitor),
-            threads,
+            &self.workers,
+            &self.verifier.threads,
             sample,
         )?;
         let max_batch_rows = batcher.max_batch_rows();

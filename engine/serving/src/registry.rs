@@ -65,13 +65,35 @@ pub struct ServingModel {
 /// ```
 #[derive(Debug)]
 pub struct Registry {
-    default_model: Option<String>,
-    required_models: Vec<String>,
+    selection: ArcSwap<Selection>,
     entries: ArcSwap<ModelTable>,
     /// Held during a change. Readers do not take it.
     write_lock: Mutex<()>,
     repository: ArcSwap<RepositoryState>,
     is_loaded: AtomicBool,
+}
+
+/// The models that the configuration names.
+#[derive(Debug, Default)]
+struct Selection {
+    default_model: Option<String>,
+    required_models: Vec<String>,
+    /// Since when they are these, in RFC 3339 and UTC.
+    since: String,
+}
+
+impl Selection {
+    fn new(default_model: Option<String>, required_models: Vec<String>) -> Self {
+        Self { default_model, required_models, since: now() }
+    }
+
+    /// Returns each model with the key of the configuration that names it.
+    fn named(&self) -> impl Iterator<Item = (&String, &'static str)> {
+        let required = self.required_models.iter().map(|name| (name, "required_models"));
+        let is_required = |name: &&String| self.required_models.contains(name);
+        let default = self.default_model.iter().filter(move |name| !is_required(name));
+        required.chain(default.map(|name| (name, "default_model")))
+    }
 }
 
 type ModelTable = BTreeMap<String, Arc<ModelEntry>>;
@@ -81,13 +103,17 @@ impl Registry {
     /// without all `required_models`.
     pub fn new(default_model: Option<String>, required_models: Vec<String>) -> Self {
         Self {
-            default_model,
-            required_models,
+            selection: ArcSwap::from_pointee(Selection::new(default_model, required_models)),
             entries: ArcSwap::default(),
             write_lock: Mutex::new(()),
             repository: ArcSwap::default(),
             is_loaded: AtomicBool::new(false),
         }
+    }
+
+    /// Changes the default model and the required ones.
+    pub fn select(&self, default_model: Option<String>, required_models: Vec<String>) {
+        self.selection.store(Arc::new(Selection::new(default_model, required_models)));
     }
 
     /// Returns the serving version of a model.
@@ -97,7 +123,7 @@ impl Registry {
 
     /// Returns the model that `/predict` uses: the configured one, else the first by name.
     pub fn default_model(&self) -> Option<Arc<ServingModel>> {
-        match &self.default_model {
+        match &self.selection.load().default_model {
             Some(name) => self.get(name),
             None => {
                 let entries = self.entries.load();
@@ -108,7 +134,7 @@ impl Registry {
 
     /// Returns whether a default model is configured that is not served.
     pub fn is_default_missing(&self) -> bool {
-        self.default_model.as_ref().is_some_and(|name| self.get(name).is_none())
+        self.selection.load().default_model.as_ref().is_some_and(|name| self.get(name).is_none())
     }
 
     /// Returns the entry of a model.
@@ -145,16 +171,46 @@ impl Registry {
         entries.values().filter_map(|entry| Some(Arc::clone(&entry.serving.as_ref()?.model))).collect()
     }
 
-    /// Returns the models whose desired version is not served, by name.
+    /// Returns the models whose desired version is not served, by name. Once the registry is loaded, those that the
+    /// configuration names and the repository does not have are among them.
     pub fn failed(&self) -> Vec<FailedModel> {
         let entries = self.entries.load();
-        entries.iter().filter_map(|(name, entry)| entry.failure(name)).collect()
+        let mut failed: Vec<FailedModel> =
+            entries.iter().filter_map(|(name, entry)| entry.failure(name)).collect();
+        failed.extend(self.absent());
+        failed.sort_by(|one, other| one.name.cmp(&other.name));
+        failed
+    }
+
+    /// Returns the models that the configuration names and the repository does not have, once the registry is
+    /// loaded.
+    pub fn absent(&self) -> Vec<FailedModel> {
+        let (entries, selection) = (self.entries.load(), self.selection.load());
+        let absent = selection.named().filter(|(name, _)| self.is_loaded() && !entries.contains_key(*name));
+        let describe = |(name, key): (&String, &str)| {
+            let reason =
+                format!("{key} names it, and the repository does not have it, or models.names leaves it out");
+            let failure = LoadFailure::now(None, "repository", reason);
+            let failure = LoadFailure { time: selection.since.clone(), ..failure };
+            FailedModel { name: name.clone(), failure, serving: None }
+        };
+        absent.map(describe).collect()
+    }
+
+    /// Returns the models that are not served because of a failure that passes by itself.
+    pub fn passing_failures(&self) -> Vec<String> {
+        let entries = self.entries.load();
+        let is_passing = |entry: &ModelEntry| {
+            let failure = entry.last_error.as_ref().filter(|_| entry.serving.is_none() && entry.is_failing);
+            failure.is_some_and(|failure| failure.is_passing)
+        };
+        entries.iter().filter(|(_, entry)| is_passing(entry)).map(|(name, _)| name.clone()).collect()
     }
 
     /// Returns the required models that are not served.
     pub fn missing_models(&self) -> Vec<String> {
         let is_missing = |name: &&String| self.get(name).is_none();
-        self.required_models.iter().filter(is_missing).cloned().collect()
+        self.selection.load().required_models.iter().filter(is_missing).cloned().collect()
     }
 
     /// Returns whether the first poll of the model repository has been reconciled.

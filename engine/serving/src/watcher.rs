@@ -18,11 +18,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use onnward_repository::{
-    CacheRecord, DecidedBy, Fetcher, LastKnownGood, ModelSnapshot, Repository, RepositoryError, Snapshot,
-    Target, TrustedKeys, Watch,
+    CacheRecord, CacheUsage, DecidedBy, Fetcher, LastKnownGood, ModelSnapshot, Repository, RepositoryError,
+    Snapshot, Target, TrustedKeys, Watch,
 };
-use onnward_telemetry::metrics::Metrics;
+use onnward_telemetry::metrics::{CacheState, Metrics};
 use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
@@ -31,14 +32,14 @@ use self::poll_interval::PollInterval;
 use self::reconciler::{DesiredState, Generations};
 use crate::backoff::Backoff;
 use crate::loader::Loader;
-use crate::registry::{Registry, RepositoryState, now};
+use crate::registry::{FailedModel, Registry, RepositoryState, now};
 use crate::reload::ReloadRequest;
 
 /// The time that a start waits for the store before it uses the cache.
 const START_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The interval at which a wait for a model looks whether it is tested in a process of its own.
-const ISOLATED_CHECK_INTERVAL: Duration = Duration::from_millis(50);
+/// The interval at which a wait for models looks at their states.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The settings of the polling of the repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,19 @@ impl WatchConfig {
     }
 }
 
+/// What is served, how many versions stay loaded, and how often the repository is polled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchSettings {
+    /// Whether a model is served only if a pin or the alias names a version.
+    pub required_alias: bool,
+    /// The models that are served.
+    pub names: NamePatterns,
+    /// The maximum number of loaded versions of each model.
+    pub loaded_versions: usize,
+    /// The settings of the polling.
+    pub polling: WatchConfig,
+}
+
 /// The shared parts of the watcher.
 pub struct WatcherContext {
     /// The repository.
@@ -70,14 +84,8 @@ pub struct WatcherContext {
     pub last_known_good: Mutex<LastKnownGood>,
     /// The alias that is followed.
     pub alias: String,
-    /// Whether a model is served only if a pin or the alias names a version.
-    pub required_alias: bool,
-    /// The models that are served.
-    pub names: NamePatterns,
-    /// The maximum number of loaded versions of each model.
-    pub loaded_versions: usize,
-    /// The settings of the polling.
-    pub config: WatchConfig,
+    /// The settings that may change while the engine runs. A poll and a model's reconciliation read them anew.
+    pub settings: ArcSwap<WatchSettings>,
     /// The loader.
     pub loader: Loader,
     /// The registry.
@@ -86,7 +94,9 @@ pub struct WatcherContext {
     pub metrics: Arc<Metrics>,
     /// The time in which a version must be opened and tested.
     pub load_timeout: Duration,
-    /// Permits for concurrent loads.
+    /// Permits for versions on their way from the repository to the registry.
+    pub fetch_permits: Arc<Semaphore>,
+    /// Permits for concurrent verifications.
     pub load_permits: Arc<Semaphore>,
     /// Permits for concurrent tests of models in processes of their own.
     pub isolation_permits: Arc<Semaphore>,
@@ -96,7 +106,8 @@ impl WatcherContext {
     /// Returns the version of a model that should be served.
     fn target(&self, snapshot: &ModelSnapshot) -> Option<Target> {
         let is_promoted = |target: &Target| target.decided_by != DecidedBy::HighestVersion;
-        snapshot.target(&self.alias).filter(|target| !self.required_alias || is_promoted(target))
+        let required_alias = self.settings.load().required_alias;
+        snapshot.target(&self.alias).filter(|target| !required_alias || is_promoted(target))
     }
 
     /// Marks no version as being opened, for an engine that ends on purpose.
@@ -112,13 +123,13 @@ impl WatcherContext {
 /// Polls the repository until the process ends: periodically, and immediately on a reload request.
 pub async fn watch(context: Arc<WatcherContext>, mut requests: mpsc::Receiver<ReloadRequest>) {
     let mut poller = Poller::new(Arc::clone(&context));
-    let mut interval = PollInterval::new(context.config);
+    let mut interval = PollInterval::default();
     let mut waiting: Vec<ReloadRequest> = Vec::new();
     loop {
         let result = poller.poll(!waiting.is_empty()).await;
         let pause = match &result {
-            Ok(()) => interval.after_success(),
-            Err(_) => interval.after_failure(),
+            Ok(()) => interval.after_success(context.settings.load().polling),
+            Err(_) => interval.after_failure(context.settings.load().polling),
         };
         answer(result, std::mem::take(&mut waiting), poller.reconciled(|generations| generations.all));
         tokio::select! {
@@ -187,7 +198,8 @@ impl Poller {
         match result {
             Ok(mut snapshot) => {
                 self.context.metrics.repository_polled(begun.elapsed());
-                snapshot.models.retain(|name, _| self.context.names.cover(name));
+                let settings = self.context.settings.load();
+                snapshot.models.retain(|name, _| settings.names.cover(name));
                 self.succeeded(snapshot, retry).await;
                 Ok(())
             }
@@ -227,9 +239,10 @@ impl Poller {
     async fn start_from_cache(&mut self, why: &str) {
         let context = Arc::clone(&self.context);
         let mut records = context.last_known_good.lock().await.models.clone();
+        let settings = context.settings.load_full();
         records.retain(|name, record| {
             let is_promoted = record.decided_by != DecidedBy::HighestVersion;
-            context.names.cover(name) && (is_promoted || !context.required_alias)
+            settings.names.cover(name) && (is_promoted || !settings.required_alias)
         });
         if records.is_empty() || self.generation > 0 || !context.fetcher.keeps_artifacts() {
             return;
@@ -278,6 +291,9 @@ impl Poller {
             self.distribute(self.observations(snapshot).await, retry);
         }
         registry.set_repository_state(state);
+        if let Some(CacheUsage { artifacts, bytes, max_bytes }) = context.fetcher.cache_usage().await {
+            metrics.cache(CacheState { artifacts, bytes, max_bytes });
+        }
         if !self.has_polled {
             self.has_polled = true;
             self.finish_loading(if has_models || has_entries {
@@ -361,19 +377,23 @@ impl Poller {
                     tokio::select! {
                         // A task that has ended has nothing left to do.
                         _ = generations.wait_for(|reached| generation(reached) >= sent) => break,
-                        () = tokio::time::sleep(ISOLATED_CHECK_INTERVAL) => if is_isolated() { break },
+                        () = tokio::time::sleep(CHECK_INTERVAL) => if is_isolated() { break },
                     }
                 }
             }
         }
     }
 
-    /// Marks the registry as loaded once the target of every model is served or has failed, and then calls `then`.
+    /// Marks the registry as loaded once the target of every model is served or has failed for good, and then calls
+    /// `then`. A failure that passes by itself is waited for, unless another version is served meanwhile.
     fn finish_loading(&self, then: fn(&Registry)) {
         let reconciled = self.reconciled(|generations| generations.target);
         let registry = Arc::clone(&self.context.registry);
         tokio::spawn(async move {
             reconciled.await;
+            while !registry.passing_failures().is_empty() {
+                tokio::time::sleep(CHECK_INTERVAL).await;
+            }
             registry.set_loaded();
             then(&registry);
         });
@@ -385,6 +405,9 @@ fn log_empty_repository(_: &Registry) {
 }
 
 fn log_default_model(registry: &Registry) {
+    for FailedModel { name, failure, .. } in registry.absent() {
+        tracing::error!(model = name, reason = failure.reason, "a model of the configuration is not served");
+    }
     match registry.default_model() {
         Some(model) => tracing::info!(model = model.name, "default model for POST /predict"),
         None => tracing::warn!("POST /predict is unavailable: the default model is not served"),

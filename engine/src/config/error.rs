@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::keys::{self, Key};
 use super::layer::is_secret;
+use super::units::Unit;
 
 /// An error in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -96,8 +97,10 @@ impl ConfigError {
                 format!("must be {}", describe_expected(&expected, keys::find(&key)))
             }
             Kind::InvalidType(got, expected) | Kind::InvalidValue(got, expected) => {
+                let with_unit =
+                    Unit::of(&key).map(|unit| format!(", or a text such as \"{}\"", unit.example()));
                 let expected = describe_expected(&expected, keys::find(&key));
-                format!("is {}, but must be {expected}", describe(&got))
+                format!("is {}, but must be {expected}{}", describe(&got), with_unit.unwrap_or_default())
             }
             Kind::UnknownVariant(got, valid) => format!("is \"{got}\", but must be one of {}", list(valid)),
             kind => kind.to_string(),

@@ -17,6 +17,10 @@ pub struct Key {
     has_default: bool,
     /// The valid range, if there is one.
     pub range: Option<Range>,
+    /// Whether the value is the path of a file or folder, or a list of paths.
+    pub is_path: bool,
+    /// Whether a running engine applies a new value on SIGHUP.
+    pub is_reloadable: bool,
     /// The description.
     doc: &'static str,
 }
@@ -61,17 +65,20 @@ struct KeyReference {
     example: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     range: Option<Range>,
+    /// Whether a running engine applies a new value on SIGHUP.
+    reloadable: bool,
     doc: &'static str,
 }
 
 impl Key {
     const fn new(name: &'static str, value: &'static str, doc: &'static str) -> Self {
-        Self { name, value, has_default: true, range: None, doc }
+        let (is_path, is_reloadable) = (false, false);
+        Self { name, value, has_default: true, range: None, is_path, is_reloadable, doc }
     }
 
     /// Creates a key without a default.
     const fn optional(name: &'static str, example: &'static str, doc: &'static str) -> Self {
-        Self { name, value: example, has_default: false, range: None, doc }
+        Self { has_default: false, ..Self::new(name, example, doc) }
     }
 
     /// Returns whether its value is text.
@@ -82,6 +89,14 @@ impl Key {
     const fn within(self, range: RangeInclusive<u64>) -> Self {
         let range = Range::Whole { min: *range.start(), max: *range.end() };
         Self { range: Some(range), ..self }
+    }
+
+    const fn path(self) -> Self {
+        Self { is_path: true, ..self }
+    }
+
+    const fn reloadable(self) -> Self {
+        Self { is_reloadable: true, ..self }
     }
 
     const fn between(self, min: f64, max: f64) -> Self {
@@ -111,18 +126,25 @@ pub fn all() -> impl Iterator<Item = (String, &'static Key)> {
     TABLES.iter().flat_map(move |table| table.keys.iter().map(move |key| (path(table.name, key.name), key)))
 }
 
+/// The first lines of the reference.
+const NOTATION: &str = "\
+# Times and sizes are numbers in the unit that the key names, or texts with a unit: \"5s\", \"2h 30m\", \"64MiB\".
+# Paths are relative to the folder of this file; in the environment and in flags, to the working directory.
+";
+
 /// Returns the reference of all keys as a TOML file with the defaults.
 pub fn reference() -> String {
-    let mut text = String::new();
+    let mut text = String::from(NOTATION);
     for table in TABLES {
         if !table.name.is_empty() {
             // Writing to a String cannot fail.
             let _ = write!(text, "\n[{}]\n", table.name);
         }
-        for Key { name, value, has_default, range, doc } in table.keys {
+        for Key { name, value, has_default, range, is_reloadable, doc, .. } in table.keys {
             let range = range.map(|range| format!(" Valid: {range}.")).unwrap_or_default();
+            let reloaded = if *is_reloadable { " Applied on SIGHUP." } else { "" };
             let comment = if *has_default { "" } else { "# " };
-            let _ = write!(text, "# {doc}{range}\n{comment}{name} = {value}\n");
+            let _ = write!(text, "# {doc}{range}{reloaded}\n{comment}{name} = {value}\n");
         }
     }
     text
@@ -135,6 +157,7 @@ pub fn reference_json() -> impl Serialize {
         default: key.has_default.then_some(key.value),
         example: (!key.has_default).then_some(key.value),
         range: key.range,
+        reloadable: key.is_reloadable,
         doc: key.doc,
     };
     all().map(reference).collect::<Vec<_>>()
@@ -153,7 +176,7 @@ const TABLES: &[Table] = &[
                 "repository",
                 "\"model-repository\"",
                 "The model repository: a folder, file:///folder or s3://bucket/prefix. Required.",
-            ),
+            ).path(),
             Key::new("listen", "\"127.0.0.1:8000\"", "The address to listen on."),
             Key::new(
                 "backend",
@@ -166,7 +189,7 @@ const TABLES: &[Table] = &[
                 "default_model",
                 "\"churn\"",
                 "The model that POST /predict uses; by default the first by name.",
-            ),
+            ).reloadable(),
             Key::new(
                 "alias",
                 "\"champion\"",
@@ -177,14 +200,14 @@ const TABLES: &[Table] = &[
                 "false",
                 "Whether a model without the alias and without a pin is not served. By default, its highest version \
                  is.",
-            ),
-            Key::new("required_models", "[]", "Models that must be loaded before the engine is ready."),
+            ).reloadable(),
+            Key::new("required_models", "[]", "Models that must be loaded before the engine is ready.").reloadable(),
             Key::new(
                 "loaded_versions",
                 "3",
                 "Maximum number of loaded versions of each model: the served one, the previous one, then \
                  those that aliases name.",
-            )
+            ).reloadable()
             .within(1..=1000),
         ],
     },
@@ -212,18 +235,18 @@ const TABLES: &[Table] = &[
                 "ca_file",
                 "\"/etc/onnward/store-ca.pem\"",
                 "A file of certificates in PEM that are trusted beside those of the system.",
-            ),
+            ).path(),
         ],
     },
     Table {
         name: "watch",
         keys: &[
-            Key::new("interval_ms", "5000", "Poll interval of the repository, ±20 %.").within(10..=DAY_MS),
+            Key::new("interval_ms", "5000", "Poll interval of the repository, ±20 %.").reloadable().within(10..=DAY_MS),
             Key::new(
                 "max_backoff_ms",
                 "60000",
                 "Maximum backoff after failed polls. The backoff doubles with each failure.",
-            )
+            ).reloadable()
             .within(10..=DAY_MS),
         ],
     },
@@ -244,7 +267,7 @@ const TABLES: &[Table] = &[
                 "\"/var/cache/onnward\"",
                 "The cache folder of downloaded models; by default ~/.cache/onnward, which for a local folder \
                  only keeps which versions were served.",
-            ),
+            ).path(),
             Key::new(
                 "max_bytes",
                 "10737418240",
@@ -262,7 +285,7 @@ const TABLES: &[Table] = &[
                 "[]",
                 "The models of the repository that are served: names, or their beginnings as in \"churn*\". By default, \
                  all.",
-            ),
+            ).reloadable(),
             Key::new("max_bytes", "536870912", "Maximum size of a model.onnx that is downloaded and loaded.")
                 .within(1024..=ModelBounds::LARGEST.max_bytes),
             Key::new("max_nodes", "20000", "Maximum number of nodes in a graph.")
@@ -306,7 +329,7 @@ const TABLES: &[Table] = &[
             "[]",
             "Files of public keys. If the list is not empty, only versions signed with one of these \
                  keys are served.",
-        )],
+        ).path()],
     },
     Table {
         name: "onnxruntime",
@@ -315,7 +338,7 @@ const TABLES: &[Table] = &[
             "\".onnxruntime/libonnxruntime.so\"",
             "ONNX Runtime's shared library; by default ORT_DYLIB_PATH, else it is searched for in \
                  the program's folder and the folders above.",
-        )],
+        ).path()],
     },
     Table {
         name: "batching",
@@ -323,9 +346,15 @@ const TABLES: &[Table] = &[
             Key::new(
                 "workers",
                 "0",
-                "Number of worker threads of each model, each with its own session; 0 = one per core.",
+                "Number of sessions of each model: the batches that it runs at once; 0 = one per core.",
             )
             .within(0..=1024),
+            Key::new(
+                "threads",
+                "0",
+                "Maximum number of threads that run batches of all models; 0 = four per core, at least 32.",
+            )
+            .within(0..=4096),
             Key::optional(
                 "max_batch_rows",
                 "1024",
@@ -385,14 +414,14 @@ const TABLES: &[Table] = &[
                 "certificate_file",
                 "\"server.pem\"",
                 "The certificate and its chain, in PEM. Without a certificate, plain HTTP is served.",
-            ),
-            Key::optional("private_key_file", "\"server.key\"", "The certificate's private key, in PEM."),
+            ).path(),
+            Key::optional("private_key_file", "\"server.key\"", "The certificate's private key, in PEM.").path(),
             Key::optional(
                 "client_ca_file",
                 "\"clients.pem\"",
                 "The CA certificate for client certificates (mutual TLS). If set, only clients with a \
                  certificate of this CA are accepted.",
-            ),
+            ).path(),
             Key::new("min_version", "\"1.2\"", "Minimum TLS version: 1.2 or 1.3."),
         ],
     },
@@ -408,7 +437,7 @@ const TABLES: &[Table] = &[
                 "audit_file",
                 "\"audit.jsonl\"",
                 "The audit file, with one line for each admin request.",
-            ),
+            ).path(),
         ],
     },
     Table {
@@ -471,7 +500,7 @@ const TABLES: &[Table] = &[
                 "\"keys.toml\"",
                 "The file of API keys. Without API keys and tokens, the engine listens only on the \
                  loopback interface, and every client has every scope.",
-            ),
+            ).path(),
             Key::new(
                 "protect",
                 "[]",
@@ -493,7 +522,7 @@ const TABLES: &[Table] = &[
                 "jwks",
                 "\"https://login.example.com/jwks.json\"",
                 "The issuer's key set (JWKS): a file or a URL. Without it, no token is accepted.",
-            ),
+            ).path(),
             Key::optional(
                 "issuer",
                 "\"https://login.example.com/\"",
@@ -546,16 +575,26 @@ const TABLES: &[Table] = &[
                 "\"json\"",
                 "Format: pretty or json; by default pretty on a terminal and json elsewhere.",
             ),
-            Key::new("level", "\"info\"", "Minimum level: error, warn, info, debug or trace."),
+            Key::new("level", "\"info\"", "Minimum level: error, warn, info, debug or trace.").reloadable(),
             Key::new(
                 "access_sample",
                 "1.0",
-                "Sampling rate of the access log. Requests with a 5xx status and slow requests are \
-                 always logged, also those of probes; other successful probes never.",
+                "Sampling rate of successful requests in the access log. Failed and slow requests are always \
+                 logged, also those of probes; other successful probes never.",
             )
-            .between(0.0, 1.0),
+            .between(0.0, 1.0)
+            .reloadable(),
             Key::new("access_slow_ms", "1000", "Duration from which a request is slow.")
-                .within(0..=TEN_MINUTES_MS),
+                .within(0..=TEN_MINUTES_MS)
+                .reloadable(),
+            Key::new(
+                "access_lines_per_second",
+                "100",
+                "Maximum number of access lines per second. Lines beyond it are left out and counted in the next line, \
+                 except those with a 5xx status and of slow requests; 0 = no limit.",
+            )
+            .within(0..=1_000_000)
+            .reloadable(),
             Key::new(
                 "values",
                 "false",
@@ -576,7 +615,7 @@ const TABLES: &[Table] = &[
                 "certificates",
                 "[]",
                 "Further PEM files whose expiry is exported as a metric, such as the load balancer's.",
-            ),
+            ).path(),
         ],
     },
     Table {
@@ -624,7 +663,7 @@ const TABLES: &[Table] = &[
                 "folder",
                 "\"/var/lib/onnward\"",
                 "The folder of predictions and their ground truth; without it, none are stored.",
-            ),
+            ).path(),
             Key::new("retention_days", "90", "Retention of predictions.").within(1..=3650),
             Key::new(
                 "max_predictions",
@@ -657,7 +696,7 @@ const TABLES: &[Table] = &[
                 "\"s3://bucket/captures\"",
                 "The destination: a folder or an object store such as s3://bucket/captures. Without it, \
                  nothing is captured.",
-            ),
+            ).path(),
             Key::new("sample", "0.01", "Sampling rate of answered requests.").between(0.0, 1.0),
             Key::new("redact", "[]", "Features whose values are omitted."),
             Key::new("identifier", "false", "Whether the row's identifier is written."),
@@ -694,7 +733,7 @@ const TABLES: &[Table] = &[
                 "\"otlp-headers\"",
                 "A file of headers sent to the collector, such as its authentication: lines \
                  of `name: value`.",
-            ),
+            ).path(),
         ],
     },
 ];

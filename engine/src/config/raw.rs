@@ -1,6 +1,7 @@
 //! The keys as they are deserialized. [`RawConfig::validate`] converts them into the configuration.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
@@ -25,7 +26,12 @@ use super::outcomes::RawOutcomes;
 use super::tls::RawTls;
 use super::tracing::RawTracing;
 use super::value::{count, duration, within};
-use super::{Addresses, CacheConfig, Config};
+use super::{Addresses, CacheConfig, Config, KeyValues};
+
+/// The number of threads that run batches, for each core.
+const THREADS_PER_CORE: usize = 4;
+/// Their least number: so many models may be slow at once without delaying others.
+const MIN_THREADS: usize = 32;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,6 +102,7 @@ struct RawOnnxRuntime {
 #[serde(deny_unknown_fields)]
 struct RawBatching {
     workers: u64,
+    threads: u64,
     max_batch_rows: Option<u64>,
     max_queue_rows: u64,
     max_queue_delay_ms: u64,
@@ -190,6 +197,7 @@ impl RawConfig {
             models: self.models.validate()?,
             public_keys: self.signing.public_keys,
             onnxruntime_library: self.onnxruntime.library,
+            batch_threads: self.batching.threads()?,
             batching: self.batching.validate()?,
             http: self.http.validate(access_log, allowed_hosts, admin_allowed_hosts)?,
             outcomes: self.outcomes.validate()?,
@@ -199,11 +207,22 @@ impl RawConfig {
             capture,
             drift: self.drift.validate()?,
             tracing: self.tracing.validate()?,
+            warnings: Vec::new(),
+            values: KeyValues::default(),
         })
     }
 }
 
 impl RawBatching {
+    fn threads(&self) -> Result<NonZeroUsize, Invalid> {
+        let by_cores = || available_parallelism().map_or(1, usize::from).saturating_mul(THREADS_PER_CORE);
+        let threads = match count("batching.threads", self.threads)? {
+            0 => by_cores().max(MIN_THREADS),
+            threads => threads,
+        };
+        Ok(NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN))
+    }
+
     fn validate(self) -> Result<BatchingConfig, Invalid> {
         let workers = match count("batching.workers", self.workers)? {
             // Respects the CPU quota of the control group.
@@ -280,8 +299,22 @@ impl RawShutdown {
 }
 
 fn parse_address(key: &'static str, text: &str, example: &str) -> Result<SocketAddr, Invalid> {
-    let problem = || format!("is \"{text}\", but must be an address and a port, such as {example}");
-    text.parse().map_err(|_| Invalid { key, problem: problem() })
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let problem = format!("is \"{text}\", but must be an address and a port, such as {example}");
+    // A name has a host and a port. Looking up anything else would take time.
+    let is_name =
+        text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if !is_name {
+        return Err(Invalid { key, problem });
+    }
+    let known = text.to_socket_addrs().map_err(|error| Invalid {
+        key,
+        problem: format!("is \"{text}\", and that name has no address: {error}"),
+    })?;
+    // `localhost` may have both, and clients ask the IPv4 one first if in doubt.
+    known.min_by_key(SocketAddr::is_ipv6).ok_or(Invalid { key, problem })
 }
 
 fn check_name(key: &'static str, name: &str) -> Result<(), Invalid> {

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use onnward_http::settings::{AccessLogConfig, AllowedHosts, Rate};
 use onnward_http::tls::TlsVersion;
@@ -12,7 +13,7 @@ fn load(toml: &str, variables: &[(&str, &str)], flags: &Flags) -> Result<Config,
     let variables = variables.iter().filter_map(|(name, value)| Layer::variable(name, value));
     file.and_then(|file| {
         let layers = std::iter::once(file).chain(variables).chain(flag_layers(flags));
-        from_layers(layers, raw::RawConfig::validate)
+        extract(&merge(layers)?, raw::RawConfig::validate)
     })
     .map_err(|error| error.to_string())
 }
@@ -387,5 +388,149 @@ fn bands_of_risk_ascend_between_0_and_1() {
     assert_eq!((config.metrics.risk_bands, config.metrics.enabled), (vec![0.5], false));
     for bands in ["[]", "[0.6, 0.3]", "[0.3, 0.3]", "[0.0, 0.5]", "[0.5, 1.0]", "[0.1, 0.2, 0.3, 0.4, 0.5]"] {
         refuses(&format!("[metrics]\nrisk_bands = {bands}"), &[], &["`metrics.risk_bands`", "ascending"]);
+    }
+}
+
+#[test]
+fn times_and_sizes_may_have_units_in_every_source() {
+    let toml = "watch.interval_ms = '2s'\nhttp.max_body_bytes = '16MiB'\noutcomes.retention_days = '12weeks'";
+    let variables = [("ONNWARD_MODELS__MEMORY", "4GiB"), ("ONNWARD_HTTP__REQUEST_TIMEOUT_MS", "1m 30s")];
+    let config = load(toml, &variables, &with_repository()).unwrap();
+    assert_eq!(config.watch.interval, Duration::from_secs(2));
+    assert_eq!((config.http.max_body_bytes, config.models.memory), (16 << 20, Some(4 << 30)));
+    assert_eq!(config.http.request_timeout, Duration::from_secs(90));
+    refuses("watch.interval_ms = 'soon'", &[], &["`watch.interval_ms`", "\"soon\"", "from 10 to", "500ms"]);
+    refuses("watch.interval_ms = '2h 1us'", &[], &["`watch.interval_ms`"]);
+    refuses("watch.interval_ms = '30days'", &[], &["2592000000", "from 10 to"]);
+    refuses("", &[("ONNWARD_HTTP__MAX_BODY_BYTES", "16 potatoes")], &["`http.max_body_bytes`", "64MiB"]);
+}
+
+#[test]
+fn the_paths_of_a_file_are_relative_to_it_and_all_others_to_the_working_directory() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("engine.toml");
+    let toml = "repository = 'models'\n[tls]\ncertificate_file = '/etc/a.pem'\nprivate_key_file = 'keys/a.key'\n\
+                [signing]\npublic_keys = ['one.pub', '/two.pub']\n[cache]\nfolder = ''\n[capture]\n\
+                place = 's3://bucket/captures'\n[auth]\nkeys_file = '../keys.toml'";
+    std::fs::write(&path, toml).unwrap();
+    let flags = Flags { config: Some(path), ..Flags::default() };
+    let config = Config::load(&flags, []).unwrap();
+    let within = |name: &str| folder.path().join(name);
+    assert_eq!(Path::new(&config.repository.location), within("models"));
+    let tls = config.tls.unwrap();
+    assert_eq!((tls.certificate_file, tls.private_key_file), ("/etc/a.pem".into(), within("keys/a.key")));
+    assert_eq!(config.public_keys, [within("one.pub"), "/two.pub".into()]);
+    assert_eq!(config.auth.keys_file, Some(within("../keys.toml")));
+    let given = [("ONNWARD_AUTH__KEYS_FILE".to_owned(), "keys.toml".to_owned())];
+    let flags = Flags { repository: Some("here".into()), ..flags };
+    let config = Config::load(&flags, given).unwrap();
+    assert_eq!(
+        (config.repository.location.as_str(), config.auth.keys_file),
+        ("here", Some("keys.toml".into()))
+    );
+}
+
+#[test]
+fn an_address_may_be_a_name() {
+    let listen =
+        |address| load("", &[("ONNWARD_LISTEN", address)], &with_repository()).map(|config| config.listen);
+    assert_eq!(listen("localhost:8000").unwrap().to_string(), "127.0.0.1:8000");
+    for bad in ["localhost", ":8000", "localhost:http", "nowhere.invalid:80"] {
+        assert!(listen(bad).unwrap_err().contains(bad), "{bad}");
+    }
+}
+
+fn with_variables(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::load(&with_repository(), owned)
+}
+
+#[test]
+fn the_variables_of_open_telemetry_set_what_nothing_else_sets() {
+    let traces = |variables: &[(&str, &str)]| {
+        let config = with_variables(variables).unwrap();
+        (config.tracing.map(|traces| (traces.endpoint, traces.sample.value())), config.warnings.join("\n"))
+    };
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318");
+    let sent = |share: f64| Some(("http://c:4318/v1/traces".to_owned(), share));
+    assert_eq!(traces(&[]), (None, String::new()));
+    assert_eq!(traces(&[endpoint]), (sent(1.0), String::new()));
+    let sampled =
+        [endpoint, ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0.25")];
+    assert_eq!(traces(&sampled).0, sent(0.25));
+    let own = [
+        endpoint,
+        sampled[1],
+        ("ONNWARD_TRACING__ENDPOINT", "http://o:1"),
+        ("ONNWARD_TRACING__SAMPLE", "0.5"),
+    ];
+    assert_eq!(traces(&own).0, Some(("http://o:1/v1/traces".to_owned(), 0.5)));
+    let of_traces = [endpoint, ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://t:1/v1/traces")];
+    assert_eq!(traces(&of_traces).0, Some(("http://t:1/v1/traces".to_owned(), 1.0)));
+    for (off, told) in [
+        (("OTEL_SDK_DISABLED", "true"), "OTEL_SDK_DISABLED"),
+        (("OTEL_TRACES_EXPORTER", "none"), "OTEL_TRACES_EXPORTER"),
+        (("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), "grpc"),
+    ] {
+        let (none, warning) = traces(&[endpoint, off]);
+        assert!(none.is_none() && warning.contains(told), "{off:?}: {warning}");
+    }
+    let (all, warning) = traces(&[endpoint, ("OTEL_TRACES_SAMPLER", "jaeger_remote")]);
+    assert!(all == sent(1.0) && warning.contains("OTEL_TRACES_SAMPLER is ignored"), "{warning}");
+}
+
+#[test]
+fn a_changed_configuration_is_applied_by_the_keys_that_say_so() {
+    let before = with_variables(&[]).unwrap();
+    for (name, key) in keys::all() {
+        // Each of these takes the place of the default.
+        let value = match name.as_str() {
+            "default_model" => "bank",
+            "required_models" | "models.names" => "[\"bank\"]",
+            "required_alias" => "true",
+            "loaded_versions" => "7",
+            "watch.interval_ms" | "watch.max_backoff_ms" | "log.access_slow_ms" => "7777",
+            "log.level" => "debug",
+            "log.access_sample" => "0.5",
+            "log.access_lines_per_second" => "7",
+            _ if key.is_reloadable => panic!("{name} has no test"),
+            _ => continue,
+        };
+        let variable = format!("ONNWARD_{}", name.replace('.', "__").to_uppercase());
+        let after = with_variables(&[(&variable, value)]).unwrap();
+        assert_eq!(before.changed_keys(&after), [name.as_str()]);
+        assert_ne!(before.digest(), after.digest(), "{name}");
+        assert_eq!(before.reloaded(&after), after, "{name}");
+    }
+    let after =
+        with_variables(&[("ONNWARD_BATCHING__WORKERS", "7"), ("ONNWARD_LOG__LEVEL", "warn")]).unwrap();
+    let running = before.reloaded(&after);
+    assert_eq!(running.changed_keys(&after), ["batching.workers"]);
+    assert_eq!((running.batching, running.log.level), (before.batching, after.log.level));
+}
+
+/// Jobs set the variables of both programs.
+#[test]
+fn no_variable_that_the_exporter_documents_stops_the_engine() {
+    let documents = [
+        include_str!("../../../exporter/README.md"),
+        include_str!("../../../schemas/repository/README.md"),
+        include_str!("../../../exporter/src/cli.rs"),
+        include_str!("../../../exporter/src/cli/repository.rs"),
+    ];
+    let is_name = |byte: char| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == '_';
+    let mut names = BTreeSet::new();
+    for document in documents {
+        for word in document.split(|char| !is_name(char)).filter(|word| word.starts_with("ONNWARD_")) {
+            // Of a variable whose end is left out, any will do.
+            names.insert(if word.ends_with('_') { format!("{word}ACCESS_KEY_ID") } else { word.to_owned() });
+        }
+    }
+    assert!(names.len() > 4, "{names:?}");
+    for name in names {
+        let key = name.strip_prefix("ONNWARD_").unwrap().to_lowercase().replace("__", ".");
+        let is_own = keys::find(&key).is_some();
+        let layer = Layer::variable(&name, "x");
+        assert!(is_own || layer.is_none(), "{name} stops the engine");
     }
 }

@@ -20,7 +20,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry, registry};
+use tracing_subscriber::{Layer, Registry, registry, reload};
 
 use self::buffered_writer::BufferedWriter;
 pub use self::buffered_writer::lost_lines;
@@ -72,7 +72,23 @@ pub const ACCESS: &str = "onnward::access";
 const ENGINE_TARGET: &str = "onnward";
 
 /// The log of this process. Dropping it writes the buffered lines.
-pub struct Log(Option<BufferedWriter>);
+pub struct Log {
+    /// `None` if the process had a log before.
+    buffered: Option<BufferedWriter>,
+    filter: Option<LogFilter>,
+}
+
+/// The filter of a running log.
+#[derive(Debug, Clone)]
+pub struct LogFilter(reload::Handle<Targets, Registry>);
+
+impl LogFilter {
+    /// Sets the least severe level that is written from now on.
+    pub fn set_level(&self, level: LogLevel) {
+        // It fails only if the log has ended.
+        let _ = self.0.reload(filter(level));
+    }
+}
 
 /// Installs the process's log, including panics. An installed one stays.
 ///
@@ -82,17 +98,25 @@ pub fn init(config: LogConfig) -> io::Result<Log> {
     let terminal = stderr().is_terminal();
     let format = config.format.unwrap_or(if terminal { LogFormat::Pretty } else { LogFormat::Json });
     let buffered = BufferedWriter::start(stderr())?;
-    let lines = lines(format, terminal, buffered.clone()).with_filter(filter(config.level));
+    let (filter, handle) = reload::Layer::new(filter(config.level));
+    let lines = lines(format, terminal, buffered.clone()).with_filter(filter);
     if registry().with(lines).try_init().is_err() {
-        return Ok(Log(None));
+        return Ok(Log { buffered: None, filter: None });
     }
     set_hook(Box::new(log_panic));
-    Ok(Log(Some(buffered)))
+    Ok(Log { buffered: Some(buffered), filter: Some(LogFilter(handle)) })
+}
+
+impl Log {
+    /// Returns the log's filter, unless the process had a log before.
+    pub fn filter(&self) -> Option<LogFilter> {
+        self.filter.clone()
+    }
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
-        if let Some(buffered) = &self.0 {
+        if let Some(buffered) = &self.buffered {
             buffered.flush();
         }
     }

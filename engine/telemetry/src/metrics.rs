@@ -37,7 +37,7 @@ use self::connections::ConnectionVecs;
 pub use self::connections::{ConnectionEnd, ConnectionMetrics};
 pub use self::drift::{VersionDrift, render_drift};
 use self::engine::EngineGauges;
-pub use self::engine::EngineState;
+pub use self::engine::{CacheState, EngineState};
 use self::http::HttpMetrics;
 pub use self::http::{RequestEnd, RouteMetrics};
 use self::inference::InferenceVecs;

@@ -16,6 +16,11 @@ impl Share {
         Self(share.clamp(0.0, 1.0))
     }
 
+    /// Returns the bound below which the upper 53 bits of a random number are with this probability.
+    fn bound(self) -> u64 {
+        (self.0 * (1_u64 << BITS) as f64) as u64
+    }
+
     /// Returns the share as a number.
     pub fn value(self) -> f64 {
         self.0
@@ -36,9 +41,8 @@ impl Share {
 /// ```
 #[derive(Debug)]
 pub struct Sampler {
-    share: Share,
     /// A number is sampled if its upper 53 bits are below this bound.
-    bound: u64,
+    bound: AtomicU64,
     /// The number of decisions so far, from a random start. So instances sample independently.
     asked: AtomicU64,
 }
@@ -49,19 +53,19 @@ const BITS: u32 = 53;
 impl Sampler {
     /// Creates a sampler with a random start.
     pub fn new(share: Share) -> Self {
-        let bound = (share.0 * (1_u64 << BITS) as f64) as u64;
-        Self { share, bound, asked: AtomicU64::new(RandomState::new().hash_one(())) }
+        let asked = AtomicU64::new(RandomState::new().hash_one(()));
+        Self { bound: AtomicU64::new(share.bound()), asked }
     }
 
-    /// Returns the configured share.
-    pub fn share(&self) -> Share {
-        self.share
+    /// Selects this share from now on.
+    pub fn set_share(&self, share: Share) {
+        self.bound.store(share.bound(), Ordering::Relaxed);
     }
 
     /// Draws whether the next request is sampled.
     #[inline]
     pub fn samples(&self) -> bool {
-        match self.bound {
+        match self.bound.load(Ordering::Relaxed) {
             0 => false,
             bound if bound >> BITS > 0 => true,
             bound => mix(self.asked.fetch_add(1, Ordering::Relaxed)) >> (u64::BITS - BITS) < bound,

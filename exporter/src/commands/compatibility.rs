@@ -20,6 +20,9 @@ const SECRET_OPTIONS: [&str; 1] = ["--webhook"];
 pub struct Compatibility {
     /// The version that is served now.
     pub served: u64,
+    /// The version that takes its place, once it has a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
     /// The differences that break its clients.
     pub differences: Vec<Difference>,
     /// The reason why the served version cannot be compared, if it cannot be read.
@@ -174,21 +177,22 @@ async fn compare(
         && let (Some(one), Some(other)) = (manifest(served), manifest(version))
         && describe_the_same(one, other)
     {
-        return Ok(Compatibility { served, differences: Vec::new(), unknown: None });
+        return Ok(Compatibility { served, next: Some(version), differences: Vec::new(), unknown: None });
     }
     let published;
-    let schema = match candidate {
-        Candidate::New(schema) => schema,
+    let (schema, next) = match candidate {
+        Candidate::New(schema) => (schema, None),
         Candidate::Published(version) => {
             published = read_version(repository, &status.model, version).await?.schema;
-            &published
+            (&published, Some(version))
         }
     };
-    Ok(match read_version(repository, &status.model, served).await {
-        Ok(old) => Compatibility { served, differences: differences(&old.schema, schema), unknown: None },
+    let (differences, unknown) = match read_version(repository, &status.model, served).await {
+        Ok(old) => (differences(&old.schema, schema), None),
         // A served version that cannot be read must not keep a good one from taking its place.
-        Err(error) => Compatibility { served, differences: Vec::new(), unknown: Some(error.to_string()) },
-    })
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
+    Ok(Compatibility { served, next, differences, unknown })
 }
 
 /// Returns whether two manifests say that their models take the same requests and answer alike.

@@ -254,6 +254,10 @@ impl Display for Moved {
 impl Display for MoveResult {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.moved)?;
+        let next = self.compatibility.as_ref().and_then(|compared| compared.next);
+        if let (None, Some(next)) = (self.moved.change.to, next) {
+            writeln!(f, "engines serve version {next} then")?;
+        }
         write_compatibility(f, self.compatibility.as_ref())?;
         for engine in &self.engines {
             writeln!(f, "{}  {engine}", if engine.done { "served " } else { "not yet" })?;
@@ -263,7 +267,7 @@ impl Display for MoveResult {
 }
 
 fn write_compatibility(f: &mut Formatter<'_>, compatibility: Option<&Compatibility>) -> fmt::Result {
-    let Some(Compatibility { served, differences, unknown }) = compatibility else { return Ok(()) };
+    let Some(Compatibility { served, differences, unknown, .. }) = compatibility else { return Ok(()) };
     match unknown {
         Some(_) => return Ok(()),
         None if differences.is_empty() => {

@@ -30,6 +30,17 @@ pub struct Cache {
     max_bytes: u64,
 }
 
+/// How full a cache is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheUsage {
+    /// The number of artifacts.
+    pub artifacts: usize,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// The maximum size in bytes.
+    pub max_bytes: u64,
+}
+
 /// An artifact in the cache.
 struct Object {
     path: PathBuf,
@@ -56,6 +67,13 @@ impl Cache {
     /// Returns whether the cache keeps artifacts. One of no bytes only keeps which versions are served.
     pub fn keeps_artifacts(&self) -> bool {
         self.max_bytes > 0
+    }
+
+    /// Returns how full the cache is.
+    pub fn usage(&self) -> CacheUsage {
+        let objects = self.objects();
+        let bytes = objects.iter().fold(0, |sum: u64, object| sum.saturating_add(object.size));
+        CacheUsage { artifacts: objects.len(), bytes, max_bytes: self.max_bytes }
     }
 
     /// Reads the artifact with this digest, of at most `limit` bytes. A file with another digest is removed.

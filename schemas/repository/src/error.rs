@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::pointer::Pointer;
 use crate::signature::SignatureError;
-use crate::store::{NoListing, Unreadable};
+use crate::store::{NoAnswer, NoListing, Unreadable};
 
 /// The reason why an operation on a model repository failed.
 #[derive(Debug, Error)]
@@ -375,18 +375,25 @@ impl RepositoryError {
     pub fn is_transient(&self) -> bool {
         use object_store::Error;
         match self {
-            Self::NotFound { .. }
-            | Self::Timeout { .. }
-            | Self::SlowUpload { .. }
-            | Self::SlowDownload { .. }
-            | Self::NoMemory { .. } => true,
-            Self::Read { source, .. } | Self::Write { source, .. } => matches!(
-                source,
-                Error::Generic { .. }
-                    | Error::JoinError { .. }
-                    | Error::PermissionDenied { .. }
-                    | Error::Unauthenticated { .. }
-            ),
+            Self::NotFound { .. } | Self::NoMemory { .. } => true,
+            Self::Read { source, .. } | Self::Write { source, .. }
+                if matches!(source, Error::PermissionDenied { .. } | Error::Unauthenticated { .. }) =>
+            {
+                true
+            }
+            error => error.is_outage(),
+        }
+    }
+
+    /// Returns whether the store did not do its part: it was not reached, was too slow or failed. That passes by
+    /// itself.
+    pub fn is_outage(&self) -> bool {
+        use object_store::Error;
+        match self {
+            Self::Timeout { .. } | Self::SlowUpload { .. } | Self::SlowDownload { .. } => true,
+            Self::Read { source, .. } | Self::Write { source, .. } => {
+                matches!(source, Error::Generic { .. } | Error::JoinError { .. })
+            }
             _ => false,
         }
     }
@@ -401,6 +408,9 @@ pub(crate) fn reason(error: &object_store::Error) -> String {
     use object_store::Error;
     if let Some(listing) = cause_of::<NoListing>(error) {
         return listing.to_string();
+    }
+    if let Some(answer) = cause_of::<NoAnswer>(error) {
+        return answer.to_string();
     }
     let causes = causes(error);
     if let Some(answer) = causes.iter().find_map(|cause| StoreAnswer::parse(cause)) {
@@ -428,8 +438,14 @@ pub(crate) fn reason(error: &object_store::Error) -> String {
             if let Some(status) = causes.iter().find_map(|cause| failed_status(cause)) {
                 return format!("the store responded with {status}");
             }
-            if is_said("Received redirect without LOCATION") {
+            if is_said("Received redirect without LOCATION") || is_said("status code: 301") {
                 return OTHER_REGION.to_owned();
+            }
+            if is_said("status code: 30") {
+                return REDIRECTED.to_owned();
+            }
+            if METADATA_PATHS.into_iter().any(is_said) {
+                return no_credentials();
             }
             let first = causes.first().map(String::as_str).unwrap_or_default();
             let text = match causes.last() {
@@ -443,6 +459,26 @@ pub(crate) fn reason(error: &object_store::Error) -> String {
             text.trim_end_matches([':', ' ']).to_owned()
         }
     }
+}
+
+const REDIRECTED: &str = "the store redirects to another address: check the endpoint";
+/// The paths of the service from which a machine in a cloud gets the keys of its role.
+const METADATA_PATHS: [&str; 2] = ["/latest/api/token", "/latest/meta-data/iam"];
+
+/// Says that no keys were found. AWS's profiles are not read: its command line exports the keys of one.
+pub(crate) fn no_credentials() -> String {
+    let profile = std::env::var("AWS_PROFILE").ok().filter(|profile| !profile.is_empty());
+    let profile = profile.map(|profile| {
+        format!(
+            "; of the profile {profile}, `eval \"$(aws configure export-credentials --profile {profile} --format env)\"` \
+             sets them"
+        )
+    });
+    format!(
+        "no credentials were found, and this machine has no role: set AWS_ACCESS_KEY_ID and \
+         AWS_SECRET_ACCESS_KEY{}",
+        profile.unwrap_or_default()
+    )
 }
 
 const OTHER_REGION: &str = "the bucket is in another region: name it with s3.region or AWS_REGION";
@@ -504,6 +540,11 @@ impl fmt::Display for StoreAnswer<'_> {
         };
         write!(f, "{advice} ({code})")
     }
+}
+
+/// Returns the region that a store names in an error.
+pub(crate) fn told_region(error: &object_store::Error) -> Option<String> {
+    causes(error).iter().find_map(|cause| Some(StoreAnswer::parse(cause)?.region?.to_owned()))
 }
 
 /// Returns the cause of a type among the causes of an error.

@@ -10,7 +10,7 @@ use onnward_schemas::layout::{CONFIG_FILE, SIGNATURES_FOLDER, manifest_path, mod
 use onnward_schemas::{Manifest, sha256_hex};
 use tokio::time::Instant;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, CacheUsage};
 use crate::error::RepositoryError;
 use crate::last_known_good::{CacheRecord, LastKnownGood};
 use crate::store::{LEAST_SPEED, Repository, check_name};
@@ -194,6 +194,12 @@ impl Fetcher {
     /// Returns whether served versions can be read without the store.
     pub fn keeps_artifacts(&self) -> bool {
         self.cache.as_ref().is_some_and(Cache::keeps_artifacts)
+    }
+
+    /// Returns how full the cache is; `None` without one, or with one that keeps no artifacts.
+    pub async fn cache_usage(&self) -> Option<CacheUsage> {
+        let cache = self.cache.clone().filter(Cache::keeps_artifacts)?;
+        blocking(move || cache.usage()).await.ok()
     }
 
     /// Loads what [`Fetcher::save_last_known_good`] saved last for this repository and alias, in this engine

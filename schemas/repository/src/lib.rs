@@ -43,7 +43,7 @@ mod watch;
 
 pub use archive::{Archive, ArchiveError};
 pub use audit::{Action, Actor, AuditEntry, Ending};
-pub use cache::Cache;
+pub use cache::{Cache, CacheUsage};
 pub use config::{RepositoryConfig, S3Config, Secret};
 pub use copy::{Copied, CopyPlan};
 pub use delete::Deletion;

@@ -20,6 +20,7 @@ pub(crate) use crate::store::local::Unreadable;
 use crate::store::local::{LocalFolder, free_reserve, remove_with_folder, reserve_space, staged_files};
 use crate::store::passed_over::PassedOver;
 pub(crate) use crate::store::remote::client::LEAST_SPEED;
+pub(crate) use crate::store::remote::client::NoAnswer;
 use crate::store::remote::client::SlowUpload;
 pub(crate) use crate::store::remote::listing::NoListing;
 pub use crate::store::remote::prepare_tls;

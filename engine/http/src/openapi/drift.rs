@@ -66,7 +66,7 @@ fn refused(operation: OperationBuilder, instance: &str) -> Operation {
     let operation = refusing(operation, &none, instance, reasons);
     let operation = refusing(operation, &bad, instance, "A query parameter is invalid.");
     let loading = "The models are being loaded, or this model failed to load.";
-    refusing(operation, &ApiError::Loading, instance, loading).build()
+    refusing(operation, &ApiError::LOADING, instance, loading).build()
 }
 
 fn number(description: &str) -> AnySchema {

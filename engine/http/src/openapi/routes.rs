@@ -66,7 +66,7 @@ pub fn add(paths: &mut Paths, components: &mut Components, models: &[Arc<Serving
             .response("200", shapes::answer("The engine serves predictions.", status("ready"), None));
         let reasons = "The models are being loaded, no model or not every required model is served, or the \
                        engine is shutting down.";
-        let ready = refusing(ready, &ApiError::Loading, path, reasons);
+        let ready = refusing(ready, &ApiError::LOADING, path, reasons);
         add(path, ready.build());
     }
     add("/metrics", metrics());
@@ -186,7 +186,7 @@ fn one_model(models: &[Arc<ServingModel>]) -> Operation {
         .response("200", shapes::answer(described, component(DETAILS), None));
     let operation = refusing(operation, &unknown, "/models/other", "No model of this name is served.");
     let loading = "The models are being loaded, or this model failed to load.";
-    refusing(operation, &ApiError::Loading, "/models/other", loading).build()
+    refusing(operation, &ApiError::LOADING, "/models/other", loading).build()
 }
 
 fn model_components() -> [Component; 7] {

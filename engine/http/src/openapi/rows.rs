@@ -328,7 +328,7 @@ fn refusals(example: Option<&Example>, parser: &RowParser) -> Vec<(ApiError, &'s
             "The rows do not match the schema; `errors` lists the violations.",
         ),
         (full, "Too many rows are waiting."),
-        (ApiError::Loading, "The models are being loaded, or the engine is shutting down."),
+        (ApiError::LOADING, "The models are being loaded, or the engine is shutting down."),
     ]
 }
 

@@ -20,19 +20,24 @@ pub struct Exporter {
     is_failing: AtomicBool,
 }
 
-/// The timeout of an export.
+/// The variables of OpenTelemetry that set the timeout.
+const TIMEOUT_VARIABLES: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
+/// The timeout of an export without them.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Exporter {
     /// Creates an exporter to this URL with these headers.
     pub fn new(endpoint: &str, headers: Vec<(String, String)>) -> Result<Self, TracesError> {
-        let otlp = opentelemetry_otlp::SpanExporter::builder()
+        let mut builder = opentelemetry_otlp::SpanExporter::builder()
             .with_http()
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(endpoint)
-            .with_timeout(TIMEOUT)
-            .with_headers(headers.into_iter().collect::<HashMap<_, _>>())
-            .build()?;
+            .with_headers(headers.into_iter().collect::<HashMap<_, _>>());
+        // The builder reads these variables itself, unless it is given a timeout.
+        if TIMEOUT_VARIABLES.into_iter().all(|name| std::env::var_os(name).is_none()) {
+            builder = builder.with_timeout(TIMEOUT);
+        }
+        let otlp = builder.build()?;
         let runtime: io::Result<Runtime> = tokio::runtime::Builder::new_current_thread().enable_all().build();
         Ok(Self { otlp, runtime: runtime?, is_failing: AtomicBool::new(false) })
     }

@@ -1,12 +1,14 @@
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use onnward_schemas::Rows;
 use onnward_telemetry::metrics::QueueState;
 use tokio::sync::oneshot;
 
 use super::runner::{ActiveRunner, BatchRunner};
 use super::sizes::BatchSizes;
+use super::workers::Workers;
 use super::{Scored, SubmitError};
 use crate::batcher::BatchingConfig;
 
@@ -44,24 +46,17 @@ pub struct Batch {
     pub rows: usize,
 }
 
-/// What a worker thread does next.
-#[derive(Debug)]
-pub enum Work {
-    /// It runs a batch.
-    Batch(Batch),
-    /// It measures the costs of batches again, while nothing is queued.
-    Measure,
-}
-
 /// A queue bounded by rows, because rows are the cost. It also holds the idle runners, so that taking a batch
 /// takes the session that runs it.
 #[derive(Debug)]
 pub struct Queue {
     state: Mutex<State>,
-    changed: Condvar,
+    workers: Workers,
     sizes: Arc<BatchSizes>,
     max_queue_rows: usize,
     max_delay: Duration,
+    /// The rows on which the costs of batches are measured.
+    sample: Rows,
 }
 
 #[derive(Debug)]
@@ -71,8 +66,8 @@ struct State {
     idle: Vec<BatchRunner>,
     /// Whether a queued request needs a worker.
     needs_worker: bool,
-    /// The number of sleeping workers. Notifying none would still cost a system call.
-    sleeping: usize,
+    /// The number of workers that were woken and have not looked yet. Each can run a batch.
+    woken: usize,
     is_open: bool,
     /// The time of the last request.
     last_used: Instant,
@@ -85,6 +80,8 @@ impl Queue {
         config: &BatchingConfig,
         sizes: Arc<BatchSizes>,
         runners: Vec<BatchRunner>,
+        workers: Workers,
+        sample: Rows,
         idle_times: &[Duration],
     ) -> Self {
         let state = State {
@@ -92,21 +89,22 @@ impl Queue {
             rows: 0,
             idle: runners,
             needs_worker: false,
-            sleeping: 0,
+            woken: 0,
             is_open: true,
             last_used: Instant::now(),
             idle_times: idle_times.iter().rev().copied().collect(),
         };
         Self {
             state: Mutex::new(state),
-            changed: Condvar::new(),
+            workers,
             sizes,
             max_queue_rows: config.max_queue_rows,
             max_delay: config.max_queue_delay,
+            sample,
         }
     }
 
-    pub fn push(&self, request: PendingRequest, by: RunBy) -> Result<(), SubmitError> {
+    pub fn push(self: &Arc<Self>, request: PendingRequest, by: RunBy) -> Result<(), SubmitError> {
         if request.rows > self.max_queue_rows {
             return Err(SubmitError::TooManyRows { rows: request.rows, limit: self.max_queue_rows });
         }
@@ -120,15 +118,20 @@ impl Queue {
         state.rows += request.rows;
         state.last_used = request.submitted;
         state.requests.push_back(request);
-        if by == RunBy::Worker {
+        if by == RunBy::Worker && self.is_due(&state) {
             self.wake_worker(state);
         }
         Ok(())
     }
 
+    /// Returns whether a batch need not wait for more rows.
+    fn is_due(&self, state: &State) -> bool {
+        self.max_delay.is_zero() || state.rows >= self.sizes.max_batch_rows()
+    }
+
     /// Takes a batch of up to `max_rows`, if a runner is idle and the oldest request fits. Otherwise leaves
     /// it to a worker.
-    pub fn try_take(&self, max_rows: usize) -> Option<(ActiveRunner<'_>, Batch)> {
+    pub fn try_take(self: &Arc<Self>, max_rows: usize) -> Option<(ActiveRunner<'_>, Batch)> {
         let mut state = self.lock();
         let fits = state.requests.front().is_some_and(|oldest| oldest.rows <= max_rows);
         let Some(runner) = state.idle.pop_if(|_| fits) else {
@@ -141,7 +144,7 @@ impl Queue {
     }
 
     /// Returns a runner to the queue for the next batch.
-    pub fn return_runner(&self, runner: BatchRunner) {
+    pub fn return_runner(self: &Arc<Self>, runner: BatchRunner) {
         let mut state = self.lock();
         if state.is_open || !state.requests.is_empty() {
             state.idle.push(runner);
@@ -152,85 +155,87 @@ impl Queue {
     }
 
     /// Hands the queued requests to a worker.
-    pub fn hand_off(&self) {
+    pub fn hand_off(self: &Arc<Self>) {
         self.wake_worker(self.lock());
     }
 
-    /// Waits for work, for worker threads. `finished` is the runner of their last batch, which is returned.
-    ///
-    /// Takes up to `max_batch_rows` rows, at least one request, as soon as a request needs a worker. `None`
-    /// once the queue is closed and empty.
-    pub fn take(&self, finished: Option<ActiveRunner<'_>>) -> Option<(ActiveRunner<'_>, Work)> {
+    /// Wakes a worker for the queued requests, if a runner is idle for it.
+    fn wake_worker(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        state.needs_worker = !state.requests.is_empty();
+        if state.needs_worker && state.woken < state.idle.len() {
+            state.woken += 1;
+            drop(state);
+            self.workers.run(Arc::clone(self));
+        }
+    }
+
+    /// Runs batches until none needs a worker, or another queue waits for one. Worker threads call this once each
+    /// time that they are woken.
+    pub fn run_batches(self: &Arc<Self>) {
+        {
+            let mut state = self.lock();
+            state.woken = state.woken.saturating_sub(1);
+        }
+        let mut finished = None;
+        while let Some((mut runner, batch)) = self.take(finished.take()) {
+            runner.run(batch);
+            // Dropped, the runner wakes a worker again if one is needed, which then waits for its turn.
+            finished = Some(runner).filter(|_| !self.workers.has_waiting());
+        }
+    }
+
+    /// Takes a batch of up to `max_batch_rows` rows, at least one request, if a worker is needed. `finished` is the
+    /// runner of the last batch, which is returned.
+    fn take(self: &Arc<Self>, finished: Option<ActiveRunner<'_>>) -> Option<(ActiveRunner<'_>, Batch)> {
         let finished = finished.and_then(ActiveRunner::into_runner);
         let mut state = self.lock();
         state.idle.extend(finished);
-        loop {
-            if state.requests.is_empty() && !state.is_open {
-                // Sessions are dropped on worker threads, because dropping one may take long.
-                let ended = std::mem::take(&mut state.idle);
-                drop(state);
-                drop(ended);
-                return None;
-            }
-            if state.requests.is_empty() || state.idle.is_empty() || !state.needs_worker {
-                if state.must_measure(Instant::now())
-                    && let Some(runner) = state.idle.pop()
-                {
-                    state.idle_times.pop();
-                    drop(state);
-                    return Some((ActiveRunner::new(self, runner), Work::Measure));
-                }
-                state = self.sleep(state);
-                continue;
-            }
-            if !self.max_delay.is_zero() {
-                state = self.wait_for_more(state);
-            }
-            if let Some(runner) = state.idle.pop() {
-                let batch = state.take(self.sizes.max_batch_rows());
-                if state.needs_worker && !state.idle.is_empty() {
-                    self.wake_worker(state);
-                } else {
-                    drop(state);
-                }
-                return Some((ActiveRunner::new(self, runner), Work::Batch(batch)));
-            }
+        if state.requests.is_empty() && !state.is_open {
+            // Sessions are dropped on worker threads, because dropping one may take long.
+            let ended = std::mem::take(&mut state.idle);
+            drop(state);
+            drop(ended);
+            return None;
+        }
+        let runner = if state.needs_worker { state.idle.pop() } else { None }?;
+        let batch = state.take(self.sizes.max_batch_rows());
+        // What is left does not wait for more rows: it may have waited for as long as it may.
+        if state.needs_worker {
+            self.wake_worker(state);
+        } else {
+            drop(state);
+        }
+        Some((ActiveRunner::new(self, runner), batch))
+    }
+
+    /// Returns when the costs are to be measured next, unless the queue is used until then.
+    fn next_measurement(&self) -> Option<Instant> {
+        let state = self.lock();
+        let idle = state.idle_times.last().filter(|_| state.is_open)?;
+        // A little later, so that the time has come then.
+        Some(state.last_used + *idle + Duration::from_millis(1))
+    }
+
+    /// Has the costs measured when nothing has been queued for long enough.
+    pub fn plan_measurement(self: &Arc<Self>) {
+        if let Some(at) = self.next_measurement() {
+            self.workers.measure_at(at, Arc::downgrade(self));
         }
     }
 
-    /// Waits until a batch is full or its oldest request has waited for `max_delay`.
-    fn wait_for_more<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        while state.is_open && state.rows < self.sizes.max_batch_rows() {
-            let waited = state.requests.front().map_or(self.max_delay, |oldest| oldest.submitted.elapsed());
-            let Some(left) = self.max_delay.checked_sub(waited).filter(|left| !left.is_zero()) else { break };
-            state.sleeping += 1;
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-            state.sleeping -= 1;
+    /// Measures the costs of batches again, if nothing has been queued for long enough.
+    pub fn measure(self: &Arc<Self>) {
+        if let Some(mut runner) = self.take_to_measure() {
+            runner.measure(&self.sample);
         }
-        state
+        self.plan_measurement();
     }
 
-    fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        state.sleeping += 1;
-        state = match state.idle_times.last() {
-            None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-            Some(idle) => {
-                // A little longer, so that the time has come afterwards.
-                let left = idle.saturating_sub(state.last_used.elapsed()) + Duration::from_millis(1);
-                self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-            }
-        };
-        state.sleeping -= 1;
-        state
-    }
-
-    fn wake_worker(&self, mut state: MutexGuard<'_, State>) {
-        state.needs_worker = !state.requests.is_empty();
-        let must_wake = state.needs_worker && state.sleeping > 0 && !state.idle.is_empty();
-        drop(state);
-        if must_wake {
-            self.changed.notify_one();
-        }
+    fn take_to_measure(self: &Arc<Self>) -> Option<ActiveRunner<'_>> {
+        let mut state = self.lock();
+        let runner = if state.must_measure(Instant::now()) { state.idle.pop() } else { None }?;
+        state.idle_times.pop();
+        Some(ActiveRunner::new(self, runner))
     }
 
     /// Returns the current state of the queue.
@@ -245,23 +250,24 @@ impl Queue {
         }
     }
 
-    pub fn close(&self) {
+    /// Closes the queue. Workers run what is queued and drop the sessions.
+    pub fn close(self: &Arc<Self>) {
         let mut state = self.lock();
         state.is_open = false;
         state.needs_worker = true;
         drop(state);
-        self.changed.notify_all();
+        self.workers.finish(Arc::clone(self));
     }
 
     /// Closes the queue and discards its requests unanswered.
-    pub fn close_and_discard(&self) {
+    pub fn close_and_discard(self: &Arc<Self>) {
         let waiting = {
             let mut state = self.lock();
             state.is_open = false;
             state.rows = 0;
             std::mem::take(&mut state.requests)
         };
-        self.changed.notify_all();
+        self.workers.finish(Arc::clone(self));
         drop(waiting);
     }
 

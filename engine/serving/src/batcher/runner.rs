@@ -7,6 +7,7 @@ use std::vec::IntoIter;
 use ndarray::ArrayView2;
 use onnward_runtime::backend::{self, Session};
 use onnward_runtime::costs::measure_costs;
+use onnward_runtime::threads::RuntimeThreadGuard;
 use onnward_schemas::Rows;
 use onnward_telemetry::metrics::Stage;
 
@@ -25,6 +26,8 @@ pub struct BatchRunner {
     matrix: Vec<f32>,
     /// The batch's texts; empty where rows keep none.
     texts: Vec<String>,
+    /// Dropped after the session, which uses a runtime until then.
+    _in_use: RuntimeThreadGuard,
 }
 
 impl BatchRunner {
@@ -33,8 +36,10 @@ impl BatchRunner {
         width: RowWidth,
         sizes: Arc<BatchSizes>,
         monitor: Arc<Monitor>,
+        in_use: RuntimeThreadGuard,
     ) -> Self {
-        Self { session, width, sizes, monitor, matrix: Vec::new(), texts: Vec::new() }
+        let (matrix, texts) = (Vec::new(), Vec::new());
+        Self { session, width, sizes, monitor, matrix, texts, _in_use: in_use }
     }
 
     /// Runs a batch and answers its requests.
@@ -157,13 +162,13 @@ impl fmt::Debug for BatchRunner {
 /// A runner that is in use. Dropping it returns the runner to the queue, also during a panic.
 #[derive(Debug)]
 pub struct ActiveRunner<'a> {
-    queue: &'a Queue,
+    queue: &'a Arc<Queue>,
     /// Absent once it has been returned.
     runner: Option<BatchRunner>,
 }
 
 impl<'a> ActiveRunner<'a> {
-    pub fn new(queue: &'a Queue, runner: BatchRunner) -> Self {
+    pub fn new(queue: &'a Arc<Queue>, runner: BatchRunner) -> Self {
         Self { queue, runner: Some(runner) }
     }
 

@@ -1,4 +1,6 @@
+use std::num::NonZeroUsize;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::thread::{ThreadId, current};
@@ -48,10 +50,7 @@ fn rig(max_batch_rows: usize, max_queue_rows: usize, max_queue_delay: Duration) 
     let max_batch_rows = Some(max_batch_rows);
     let config = BatchingConfig { workers: 1, max_batch_rows, max_queue_rows, max_queue_delay };
     let monitor = monitor("adder");
-    let threads = RuntimeThreads::default();
-    let batcher =
-        Batcher::start("adder", vec![session], &slow(), WIDTH, &config, monitor, &threads, Rows::default())
-            .unwrap();
+    let batcher = start(vec![session], &slow(), WIDTH, &config, monitor);
     Rig { batcher: Arc::new(batcher), started, go }
 }
 
@@ -71,6 +70,22 @@ impl Rig {
         tokio::task::yield_now().await;
         answer
     }
+}
+
+/// Returns workers of few threads.
+fn workers() -> Workers {
+    Workers::new(NonZeroUsize::new(4).unwrap())
+}
+
+fn start(
+    sessions: Vec<Box<dyn Session>>,
+    costs: &BatchCosts,
+    width: RowWidth,
+    config: &BatchingConfig,
+    monitor: Arc<Monitor>,
+) -> Batcher {
+    let (workers, threads) = (workers(), RuntimeThreads::default());
+    Batcher::start(sessions, costs, width, config, monitor, &workers, &threads, Rows::default()).unwrap()
 }
 
 /// Creates a monitor that is not read.
@@ -235,18 +250,7 @@ async fn texts_go_with_their_rows_through_batches_and_pieces_of_them() {
     };
     let monitor = monitor("measurer");
     let width = RowWidth { features: 1, texts: 1 };
-    let threads = RuntimeThreads::default();
-    let batcher = Batcher::start(
-        "measurer",
-        vec![session],
-        &slow(),
-        width,
-        &config,
-        monitor,
-        &threads,
-        Rows::default(),
-    )
-    .unwrap();
+    let batcher = start(vec![session], &slow(), width, &config, monitor);
     let rows = |texts: &[&str]| Rows {
         values: vec![f32::NAN; texts.len()],
         texts: texts.iter().map(|text| (*text).to_owned()).collect(),
@@ -294,9 +298,9 @@ async fn survives_panics(session_panics: bool, observer_panics: bool) {
         let threads = RuntimeThreads::default();
         let sessions = vec![halves(session_panics)];
         let (config, monitor) = (one_runner(), Arc::new(monitor));
+        let (workers, sample) = (workers(), Rows::default());
         let batcher =
-            Batcher::start("halves", sessions, &costs, WIDTH, &config, monitor, &threads, Rows::default())
-                .unwrap();
+            Batcher::start(sessions, &costs, WIDTH, &config, monitor, &workers, &threads, sample).unwrap();
         // More often than there are runners.
         for _ in 0..3 {
             let bomb = submit(&batcher, plain(vec![BOMB; 2], 1)).await;
@@ -304,7 +308,7 @@ async fn survives_panics(session_panics: bool, observer_panics: bool) {
             assert_eq!(submit(&batcher, plain(vec![1.0; 2], 1)).await, Ok(vec![0.5]));
         }
         drop(batcher);
-        assert!(threads.wait_until_idle(LONG), "the worker ends with the batcher");
+        assert!(threads.wait_until_idle(LONG), "the sessions end with the batcher");
     }
 }
 
@@ -321,15 +325,20 @@ async fn an_observer_that_panics_loses_neither_runner_nor_worker() {
 type Receiver = oneshot::Receiver<Result<Scored, SubmitError>>;
 
 /// Creates a queue with one runner for rows of this width.
-fn queue(width: RowWidth) -> Queue {
+fn queue(width: RowWidth) -> Arc<Queue> {
     let config = one_runner();
     let sizes = Arc::new(BatchSizes::new(config, slow()));
-    let runner = BatchRunner::new(halves(false), width, Arc::clone(&sizes), monitor("halves"));
-    Queue::new(&config, sizes, vec![runner], &[])
+    let runners = vec![runner(width, &sizes)];
+    Arc::new(Queue::new(&config, sizes, runners, workers(), Rows::default(), &[]))
+}
+
+fn runner(width: RowWidth, sizes: &Arc<BatchSizes>) -> BatchRunner {
+    let in_use = RuntimeThreads::default().enter();
+    BatchRunner::new(halves(false), width, Arc::clone(sizes), monitor("halves"), in_use)
 }
 
 /// Queues so many requests of one row.
-fn push(queue: &Queue, width: RowWidth, requests: usize) -> Vec<Receiver> {
+fn push(queue: &Arc<Queue>, width: RowWidth, requests: usize) -> Vec<Receiver> {
     let push = |_| {
         let (reply, receiver) = oneshot::channel();
         let (values, submitted) = (vec![1.0; width.features], Instant::now());
@@ -417,10 +426,7 @@ fn whereabouts(max_queue_delay: Duration) -> (Batcher, mpsc::Receiver<(ThreadId,
     let config =
         BatchingConfig { workers: 1, max_batch_rows: Some(64), max_queue_rows: 1000, max_queue_delay };
     let monitor = monitor("quick");
-    let threads = RuntimeThreads::default();
-    let batcher =
-        Batcher::start("quick", vec![session], &quick(), WIDTH, &config, monitor, &threads, Rows::default())
-            .unwrap();
+    let batcher = start(vec![session], &quick(), WIDTH, &config, monitor);
     (batcher, scored)
 }
 
@@ -475,17 +481,21 @@ fn costs_are_measured_again_once_nothing_has_been_queued_for_a_while() {
     let config = BatchingConfig { max_batch_rows: None, ..one_runner() };
     let sizes = Arc::new(BatchSizes::new(config, slow()));
     assert_eq!(sizes.inline_rows(), 0, "a batch seems to take a second");
-    let runner = BatchRunner::new(halves(false), WIDTH, Arc::clone(&sizes), monitor("halves"));
-    let queue = Queue::new(&config, Arc::clone(&sizes), vec![runner], &[Duration::ZERO, Duration::ZERO]);
-    for _ in 0..2 {
-        let Some((mut runner, Work::Measure)) = queue.take(None) else { panic!("it is idle") };
-        runner.measure(&plain(vec![1.0, 0.0], 1));
-    }
-    assert!(sizes.inline_rows() > 0, "{}", sizes.costs());
+    let runners = vec![runner(WIDTH, &sizes)];
+    let sample = plain(vec![1.0, 0.0], 1);
+    let idle_times = [Duration::ZERO, Duration::ZERO, LONG];
+    let queue = Arc::new(Queue::new(&config, Arc::clone(&sizes), runners, workers(), sample, &idle_times));
     let receivers = push(&queue, WIDTH, 1);
-    queue.hand_off();
-    assert!(matches!(queue.take(None), Some((_, Work::Batch(_)))), "what is queued comes first");
+    queue.measure();
+    assert_eq!(sizes.inline_rows(), 0, "what is queued comes first");
+    queue.run_batches();
+    assert_eq!(sizes.inline_rows(), 0, "nobody was to measure");
     drop(receivers);
+    let (mut runner, batch) = queue.try_take(64).unwrap();
+    runner.run(batch);
+    drop(runner);
+    queue.measure();
+    assert!(sizes.inline_rows() > 0, "{}", sizes.costs());
 }
 
 #[test]
@@ -511,4 +521,87 @@ fn a_start_on_a_busy_machine_ends_where_one_on_an_idle_machine_does() {
             "start {start}"
         );
     }
+}
+
+/// A session that counts the batches that run at once, and lets others in between.
+struct Crowd {
+    inside: Arc<(AtomicUsize, AtomicUsize)>,
+}
+
+impl Session for Crowd {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+        let (now, most) = &*self.inside;
+        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        std::thread::yield_now();
+        now.fetch_sub(1, Ordering::SeqCst);
+        Ok(vec![0.5; batch.rows()])
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_models_share_few_threads_and_every_request_is_answered() {
+    const THREADS: usize = 3;
+    let workers = Workers::new(NonZeroUsize::new(THREADS).unwrap());
+    let threads = RuntimeThreads::default();
+    let inside = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
+    let config = BatchingConfig { workers: 2, ..one_runner() };
+    let batchers: Vec<_> = (0..50)
+        .map(|_| {
+            let session = || Box::new(Crowd { inside: Arc::clone(&inside) }) as Box<dyn Session>;
+            let (sessions, sample) = (vec![session(), session()], plain(vec![1.0; 2], 1));
+            let monitor = monitor("crowd");
+            let started =
+                Batcher::start(sessions, &slow(), WIDTH, &config, monitor, &workers, &threads, sample);
+            Arc::new(started.unwrap())
+        })
+        .collect();
+    assert_eq!(workers.threads(), 1, "a model that is not used needs no thread of its own");
+    let mut requests = tokio::task::JoinSet::new();
+    for batcher in batchers.iter().cycle().take(2_000) {
+        let batcher = Arc::clone(batcher);
+        requests.spawn(async move { submit(&batcher, plain(vec![1.0; 2], 1)).await });
+    }
+    while let Some(answer) = requests.join_next().await {
+        assert_eq!(answer.unwrap(), Ok(vec![0.5]));
+    }
+    assert!(workers.threads() <= THREADS);
+    let most = inside.1.load(Ordering::SeqCst);
+    assert!((2..=THREADS).contains(&most), "{most}");
+    drop(batchers);
+    assert!(threads.wait_until_idle(LONG), "the sessions end with the batchers");
+}
+
+#[tokio::test]
+async fn a_slow_model_delays_no_other() {
+    let workers = Workers::new(NonZeroUsize::new(2).unwrap());
+    let (started_sender, started) = mpsc::channel();
+    let (go, go_receiver) = mpsc::channel();
+    let adder: Box<dyn Session> = Box::new(Adder { started: started_sender, go: go_receiver });
+    let with = |session| {
+        let (monitor, threads) = (monitor("shared"), RuntimeThreads::default());
+        let (config, sample) = (one_runner(), Rows::default());
+        Batcher::start(vec![session], &slow(), WIDTH, &config, monitor, &workers, &threads, sample).unwrap()
+    };
+    let (stuck, other) = (Arc::new(with(adder)), with(halves(false)));
+    let waits = tokio::spawn({
+        let stuck = Arc::clone(&stuck);
+        async move { submit(&stuck, plain(vec![1.0, 2.0], 1)).await }
+    });
+    tokio::task::yield_now().await;
+    started.recv().unwrap();
+    for _ in 0..100 {
+        assert_eq!(submit(&other, plain(vec![1.0; 2], 1)).await, Ok(vec![0.5]));
+    }
+    go.send(()).unwrap();
+    assert_eq!(waits.await.unwrap(), Ok(vec![3.0]));
+}
+
+#[tokio::test]
+async fn a_batch_that_does_not_fill_runs_after_the_delay_also_if_the_first_client_has_gone() {
+    let rig = rig(3, 1000, Duration::from_millis(20));
+    let gone = rig.submit(0, 1).await;
+    let stays = rig.submit(1, 1).await;
+    gone.abort();
+    rig.go.send(()).unwrap();
+    assert_eq!(stays.await.unwrap().unwrap(), numbers(1, 1));
 }

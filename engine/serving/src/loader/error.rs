@@ -5,6 +5,17 @@ use onnward_runtime::isolation::IsolationError;
 use onnward_runtime::verify::LoadStep;
 use thiserror::Error;
 
+/// Whether a version that failed to load may load later, though its files stay the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// A wrong file stays wrong.
+    Never,
+    /// Something else has to change: memory becomes free, or somebody grants a permission.
+    Possible,
+    /// The failure passes by itself: a store does not answer, or the system starts no thread. A start waits for it.
+    Expected,
+}
+
 /// The reason why a version was not loaded.
 #[derive(Debug, Error)]
 pub enum LoadError {
@@ -36,13 +47,15 @@ impl LoadError {
         }
     }
 
-    /// Returns whether the same file may load later: memory may be free then. Any other failure lasts until
-    /// the file or the runtime changes.
-    pub fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Self::Thread(_)
-                | Self::Verify(VerifyError::Memory(_) | VerifyError::Isolated(IsolationError::Start(_)))
-        )
+    /// Returns whether the same file may load later. A failure that is not transient lasts until the file or the
+    /// runtime changes.
+    pub fn recovery(&self) -> Recovery {
+        match self {
+            Self::Thread(_) | Self::Verify(VerifyError::Isolated(IsolationError::Start(_))) => {
+                Recovery::Expected
+            }
+            Self::Verify(VerifyError::Memory(_)) => Recovery::Possible,
+            Self::Verify(_) | Self::Panicked | Self::Timeout(_) => Recovery::Never,
+        }
     }
 }

@@ -66,6 +66,9 @@ pub struct LoadFailure {
     pub reason: String,
     /// The time of the failure, in RFC 3339 and UTC.
     pub time: String,
+    /// Whether it passes by itself, so that a start waits for it.
+    #[serde(skip)]
+    pub is_passing: bool,
 }
 
 /// A model whose desired version is not served, and why.
@@ -189,9 +192,9 @@ impl Loading {
 }
 
 impl LoadFailure {
-    /// Creates a failure with the current time.
+    /// Creates a failure with the current time. It lasts.
     pub fn now(version: Option<u64>, step: &'static str, reason: String) -> Self {
-        Self { version, step, reason, time: now() }
+        Self { version, step, reason, time: now(), is_passing: false }
     }
 }
 

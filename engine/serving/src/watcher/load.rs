@@ -1,22 +1,43 @@
-//! The verification of a fetched version, part by part, in the background.
+//! The turns of loads, and the verification of a fetched version, part by part, in the background.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use onnward_repository::{FetchedModel, RepositoryError, Subject};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::WatcherContext;
 use super::background::in_background;
-use crate::loader::{LoadError, Loader, Verification};
+use crate::loader::{LoadError, Loader, Recovery, Verification};
 use crate::registry::ServingModel;
 
 /// The reason why a version was not loaded.
 pub enum VersionError {
     /// The repository or a check rejected it.
-    Rejected { step: &'static str, reason: String, is_transient: bool },
+    Rejected { step: &'static str, reason: String, recovery: Recovery },
     /// The desired state changed meanwhile.
     Superseded,
+}
+
+/// The time after which a load does not count as one of those under way any more: a download that is slow must not
+/// keep others waiting.
+const LONG_TURN: Duration = Duration::from_secs(5);
+
+/// Runs a load once there is a permit, so that the threads and the memory of all loads together are bounded.
+pub async fn in_turn<T>(permits: &Semaphore, load: impl Future<Output = T>) -> T {
+    // The permits are never closed.
+    let permit = permits.acquire().await;
+    let mut load = pin!(load);
+    match timeout(LONG_TURN, &mut load).await {
+        Ok(loaded) => loaded,
+        Err(_) => {
+            drop(permit);
+            load.await
+        }
+    }
 }
 
 /// Verifies a fetched version's signature and loads it.
@@ -33,7 +54,7 @@ pub async fn verify(
         verified.map_err(|error| VersionError::Rejected {
             step: "signature",
             reason: error.to_string(),
-            is_transient: false,
+            recovery: Recovery::Never,
         })?;
     }
     let manifest = fetched.manifest.clone();
@@ -85,17 +106,18 @@ impl LoadWork<'_> {
         let Ok(permit) = Arc::clone(permits).acquire_owned().await else {
             return Err(VersionError::Superseded);
         };
-        let timeout = self.context.load_timeout;
+        let load_timeout = self.context.load_timeout;
         let (loader, name) = (self.context.loader.clone(), self.name.to_owned());
         let (fetched, cancelled) = (Arc::clone(&self.fetched), Arc::clone(&self.cancelled));
         // A task of its own, which outlives a load that is cancelled.
         let done = tokio::spawn(async move {
             let done = in_background(move || part(&loader, &name, &fetched, &cancelled));
-            let done = tokio::time::timeout(timeout, done).await;
+            let done = timeout(load_timeout, done).await;
             drop(permit);
             done
         });
-        let done = done.await.map_err(|_| LoadError::Panicked)?.map_err(|_| LoadError::Timeout(timeout))?;
+        let done =
+            done.await.map_err(|_| LoadError::Panicked)?.map_err(|_| LoadError::Timeout(load_timeout))?;
         Ok(done.map_err(LoadError::from)?.ok_or(LoadError::Panicked)??)
     }
 }
@@ -109,13 +131,18 @@ impl Drop for LoadWork<'_> {
 impl From<RepositoryError> for VersionError {
     fn from(error: RepositoryError) -> Self {
         let step = if matches!(error, RepositoryError::Mismatch { .. }) { "digest" } else { "fetch" };
-        Self::Rejected { step, reason: error.to_string(), is_transient: error.is_transient() }
+        let recovery = match (error.is_outage(), error.is_transient()) {
+            (true, _) => Recovery::Expected,
+            (false, true) => Recovery::Possible,
+            (false, false) => Recovery::Never,
+        };
+        Self::Rejected { step, reason: error.to_string(), recovery }
     }
 }
 
 impl From<LoadError> for VersionError {
     fn from(error: LoadError) -> Self {
-        let (step, is_transient) = (error.step().name(), error.is_transient());
-        Self::Rejected { step, reason: error.to_string(), is_transient }
+        let (step, recovery) = (error.step().name(), error.recovery());
+        Self::Rejected { step, reason: error.to_string(), recovery }
     }
 }

@@ -11,12 +11,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::failures::Failures;
-use super::load::{VersionError, verify};
+use super::load::{VersionError, in_turn, verify};
 use super::retention::{retained_versions, versions_to_load};
 use super::{Observation, WatcherContext};
+use crate::loader::Recovery;
 use crate::registry::{LoadFailure, Loading, ModelEntry, Serving, ServingModel};
 
-/// The most versions below the highest that are tried after a start.
+/// The most versions below the highest, or named by the alias before, that are tried after a start.
 const MAX_LOWER_VERSIONS: usize = 3;
 /// The size of a file from which it is noted that it is being opened. The memory of a smaller one is small.
 const LARGE_BYTES: usize = 1 << 20;
@@ -67,6 +68,7 @@ pub async fn run(
         cache_records: BTreeMap::new(),
         changed: BTreeMap::new(),
         unreadable: BTreeMap::new(),
+        promoted_before: None,
         lacks_alias: AtomicBool::new(false),
         generations,
     };
@@ -94,6 +96,8 @@ struct ModelReconciler {
     changed: BTreeMap<u64, String>,
     /// The pointers that were reported to be unreadable, each with the reason.
     unreadable: BTreeMap<Pointer, String>,
+    /// A target, and the versions that its alias named before.
+    promoted_before: Option<(Target, Vec<u64>)>,
     /// Whether it was reported that the model lacks the alias that is followed.
     lacks_alias: AtomicBool,
     generations: watch::Sender<Generations>,
@@ -192,8 +196,21 @@ impl ModelReconciler {
         self.unreadable.clone_from(&snapshot.unreadable);
     }
 
-    /// Reports once if other aliases are set, but not the one that is followed: its name may be misspelt.
+    /// Reports once if other aliases are set, but not the one that is followed: its name may be misspelt. Reports
+    /// once, too, if it was deleted.
     fn report_alias(&self, snapshot: &ModelSnapshot, target: Option<&Target>) {
+        let is_deleted = self.entry().desired.as_ref().is_some_and(|before| {
+            let followed = matches!(before.decided_by, DecidedBy::Alias { .. });
+            followed && target.is_some_and(|target| target.decided_by == DecidedBy::HighestVersion)
+        });
+        if is_deleted {
+            tracing::warn!(
+                model = self.name,
+                alias = self.context.alias,
+                desired = target.map(|target| target.version),
+                "the alias that this engine follows was deleted: the highest version is desired now"
+            );
+        }
         let lacks_alias = !snapshot.aliases.is_empty()
             && !snapshot.aliases.contains_key(&self.context.alias)
             && target.is_none_or(|target| target.decided_by == DecidedBy::HighestVersion);
@@ -238,7 +255,7 @@ impl ModelReconciler {
     }
 
     fn retained(&self, snapshot: &ModelSnapshot) -> Vec<u64> {
-        retained_versions(&self.entry(), snapshot, self.context.loaded_versions)
+        retained_versions(&self.entry(), snapshot, self.context.settings.load().loaded_versions)
     }
 
     /// Shows what was observed, and serves the target if it is loaded. Returns the target.
@@ -312,16 +329,18 @@ impl ModelReconciler {
     }
 
     /// Serves another version while the target cannot be and nothing is served, as after a start: the version
-    /// that was served last, if need be from the cache, or, where the highest version is the target, one of those
-    /// below.
+    /// that was served last, if need be from the cache, one that the alias named before, or, where the highest
+    /// version is the target, one of those below.
     async fn serve_another(&mut self, target: &Target, snapshot: &ModelSnapshot, desired: &Desired) {
         let wanted = Wanted { desired, version: target.version };
         let last = self.last_known_good().await;
         let last = last.map(|record| Target { version: record.version, decided_by: record.decided_by });
+        let before = self.promoted_before(target).await;
+        let before = before.into_iter().map(|version| Target { version, ..target.clone() });
         let below = snapshot.versions.range(..target.version).rev().take(MAX_LOWER_VERSIONS);
         let below = below.map(|(version, _)| Target { version: *version, ..target.clone() });
         let is_highest = target.decided_by == DecidedBy::HighestVersion;
-        for other in last.into_iter().chain(below.filter(|_| is_highest)) {
+        for other in last.into_iter().chain(before).chain(below.filter(|_| is_highest)) {
             let stamp = snapshot.versions.get(&other.version);
             if other.version == target.version
                 || stamp.is_none()
@@ -332,6 +351,29 @@ impl ModelReconciler {
             self.serve_instead(&other, Source::Repository(snapshot), wanted).await;
         }
         self.serve_last(Some(snapshot), wanted).await;
+    }
+
+    /// Returns the versions that the alias named before the target, the latest first, while nothing is served. An
+    /// engine that is new here has served none of them, and others still do.
+    async fn promoted_before(&mut self, target: &Target) -> Vec<u64> {
+        let DecidedBy::Alias { alias } = &target.decided_by else { return Vec::new() };
+        if self.entry().serving.is_some() {
+            return Vec::new();
+        }
+        if self.promoted_before.as_ref().is_none_or(|(of, _)| of != target) {
+            let Ok(history) = self.context.repository.history(&self.name, alias).await else {
+                return Vec::new();
+            };
+            let mut versions: Vec<u64> = Vec::new();
+            for version in history.iter().rev().filter_map(|entry| entry.version) {
+                if version != target.version && !versions.contains(&version) {
+                    versions.push(version);
+                }
+            }
+            versions.truncate(MAX_LOWER_VERSIONS);
+            self.promoted_before = Some((target.clone(), versions));
+        }
+        self.promoted_before.iter().flat_map(|(_, versions)| versions.clone()).collect()
     }
 
     /// Serves the version that was served last, while nothing is: from the cache, or from a local repository, which
@@ -408,7 +450,7 @@ impl ModelReconciler {
                 "the engine ended {MAX_OPENINGS} times while it opened this version: publish another one, or \
                  reload the engine to try it again"
             );
-            return Err(VersionError::Rejected { step: "open", reason, is_transient: false });
+            return Err(VersionError::Rejected { step: "open", reason, recovery: Recovery::Never });
         }
         known.opening.insert(self.name.clone(), OpeningRecord { version, attempts });
         self.context.fetcher.save_last_known_good(&self.context.alias, &known).await;
@@ -465,7 +507,7 @@ impl ModelReconciler {
         let start = Instant::now();
         let load = Load { version, begun: start };
         let loaded = tokio::select! {
-            loaded = self.fetch_and_verify(version, source) => loaded,
+            loaded = in_turn(&context.fetch_permits, self.fetch_and_verify(version, source)) => loaded,
             () = self.superseded(&load, wanted) => Err(VersionError::Superseded),
         };
         set_loading(None);
@@ -490,15 +532,17 @@ impl ModelReconciler {
                 );
                 false
             }
-            Err(VersionError::Rejected { step, reason, is_transient }) => {
-                let failure = LoadFailure::now(Some(version), step, reason.clone());
-                let backoff = is_transient.then(|| context.config.backoff());
+            Err(VersionError::Rejected { step, reason, recovery }) => {
+                let is_passing = recovery == Recovery::Expected;
+                let failure = LoadFailure { is_passing, ..LoadFailure::now(Some(version), step, reason) };
+                let is_transient = recovery != Recovery::Never;
+                let backoff = is_transient.then(|| context.settings.load().polling.backoff());
                 match source {
-                    Source::Repository(_) => self.failures.record(version, failure, stamp, backoff),
+                    Source::Repository(_) => self.failures.record(version, failure.clone(), stamp, backoff),
                     Source::Cache(_) if is_transient => {}
                     Source::Cache(_) => self.failures.record_cached(),
                 }
-                self.fail(Some(version), step, reason);
+                self.fail(failure);
                 false
             }
         }
@@ -639,7 +683,7 @@ impl ModelReconciler {
                     "the files of version {version} changed after it was loaded ({reason}). Versions are \
                      written once: the loaded one stays until a restart, so publish a new version"
                 );
-                self.fail(Some(version), "changed", reason);
+                self.fail(LoadFailure::now(Some(version), "changed", reason));
             }
         }
     }
@@ -675,7 +719,7 @@ impl ModelReconciler {
         let is_known = |failure: &LoadFailure| failure.version == version && failure.reason == reason;
         let entry = self.entry();
         if !(entry.is_failing && entry.last_error.as_ref().is_some_and(is_known)) {
-            self.fail(version, step, reason);
+            self.fail(LoadFailure::now(version, step, reason));
         }
     }
 
@@ -692,12 +736,13 @@ impl ModelReconciler {
     }
 
     /// Records, counts and logs a failure.
-    fn fail(&self, version: Option<u64>, step: &'static str, reason: String) {
+    fn fail(&self, failure: LoadFailure) {
         let WatcherContext { registry, metrics, .. } = self.context.as_ref();
         let serving = registry.get(&self.name).map(|model| model.version);
+        let LoadFailure { version, step, reason, .. } = &failure;
         tracing::error!(model = self.name, version, serving, step, reason, "a model version failed to load");
         metrics.swapped(&self.name, SwapOutcome::Failed, step);
-        registry.fail(&self.name, LoadFailure::now(version, step, reason));
+        registry.fail(&self.name, failure);
     }
 
     /// Saves the serving version as last known good, for a start without the store. Every reconciliation ends

@@ -69,14 +69,17 @@ impl Watched {
             keys: TrustedKeys::default(),
             last_known_good: Mutex::default(),
             alias: "champion".to_owned(),
-            required_alias: false,
-            names: NamePatterns::default(),
-            loaded_versions,
-            config: WatchConfig { interval: INTERVAL, max_backoff: 4 * INTERVAL },
+            settings: ArcSwap::from_pointee(WatchSettings {
+                required_alias: false,
+                names: NamePatterns::default(),
+                loaded_versions,
+                polling: WatchConfig { interval: INTERVAL, max_backoff: 4 * INTERVAL },
+            }),
             loader,
             registry: Arc::clone(&registry),
             metrics: Arc::clone(&metrics),
             load_timeout: LOAD_TIMEOUT,
+            fetch_permits: Arc::new(Semaphore::new(2)),
             load_permits: Arc::new(Semaphore::new(1)),
             isolation_permits: Arc::new(Semaphore::new(1)),
         };
@@ -89,7 +92,7 @@ impl Watched {
     /// Stops the engine and starts another one on the same repository and cache, once it has loaded.
     async fn restart(self) -> Self {
         let Self { folder, repository, context, .. } = self;
-        let watched = Self::start(folder, repository, context.loaded_versions, true);
+        let watched = Self::start(folder, repository, context.settings.load().loaded_versions, true);
         while !watched.registry.is_loaded() {
             sleep(Duration::from_millis(1)).await;
         }
@@ -652,8 +655,9 @@ async fn a_model_that_nobody_promoted_is_not_served_where_that_is_required() {
     let folder = TempDir::new().unwrap();
     let repository = Repository::create(&config(&folder.path().join("models"))).unwrap();
     let watched = Watched::start_with(folder, repository, 3, false, |context| {
-        context.required_alias = true;
-        context.names = NamePatterns(vec!["chu*".to_owned()]);
+        let settings = WatchSettings::clone(&context.settings.load());
+        let names = NamePatterns(vec!["chu*".to_owned()]);
+        context.settings = ArcSwap::from_pointee(WatchSettings { required_alias: true, names, ..settings });
     });
     watched.publish("churn").await;
     watched.publish("bank").await;
@@ -685,4 +689,67 @@ async fn a_start_is_ready_with_what_was_served_last_if_the_target_takes_long() {
     let _permit = stuck(&watched).await;
     sleep(INTERVAL * 2).await;
     assert!(watched.registry.is_loaded());
+}
+
+#[tokio::test]
+async fn settings_that_change_hold_from_the_next_poll_on() {
+    let watched = Watched::new(3);
+    watched.publish("churn").await;
+    watched.publish("bank").await;
+    watched.reload().await;
+    assert!(watched.serving() == Some(1) && watched.registry.get("bank").is_some());
+    let mut settings = WatchSettings::clone(&watched.context.settings.load());
+    settings.names = NamePatterns(vec!["churn".to_owned()]);
+    settings.required_alias = true;
+    watched.context.settings.store(Arc::new(settings));
+    watched.publish("churn").await;
+    watched.reload().await;
+    assert_eq!((watched.serving(), watched.registry.get("bank").is_some()), (Some(1), false));
+    watched.promote(2).await;
+    watched.reload().await;
+    assert_eq!(watched.serving(), Some(2));
+}
+
+#[tokio::test]
+async fn a_new_engine_serves_what_the_alias_named_before_if_its_target_fails() {
+    let watched = Watched::new(3);
+    for version in 1..=3 {
+        watched.publish("churn").await;
+        watched.promote(version).await;
+    }
+    for version in [2, 3] {
+        std::fs::write(watched.file(&format!("churn/{version}/model.onnx")), "not what was published")
+            .unwrap();
+    }
+    let Watched { folder, repository, .. } = watched;
+    let watched = Watched::start(folder, repository, 3, false);
+    watched.reload().await;
+    assert_eq!((watched.serving(), desired(&watched)), (Some(1), Some(3)));
+    assert!(watched.entry().is_failing && watched.registry.is_loaded());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_waits_for_a_failure_that_passes_and_for_no_other() {
+    let watched = Watched::new(3);
+    for model in ["churn", "bank", "wrong"] {
+        watched.publish(model).await;
+    }
+    std::fs::write(watched.file("wrong/1/model.onnx"), "not what was published").unwrap();
+    // A link to itself cannot be read, as a disk that fails cannot.
+    let (file, away) = (watched.file("churn/1/model.onnx"), watched.file("churn/1/away.onnx"));
+    std::fs::rename(&file, &away).unwrap();
+    std::os::unix::fs::symlink("model.onnx", &file).unwrap();
+    let Watched { folder, repository, .. } = watched;
+    let watched = Watched::start(folder, repository, 3, false);
+    while watched.registry.passing_failures().is_empty() {
+        sleep(Duration::from_millis(1)).await;
+    }
+    sleep(3 * INTERVAL).await;
+    assert!(watched.registry.get("bank").is_some() && !watched.registry.is_loaded());
+    assert_eq!(watched.registry.passing_failures(), ["churn"]);
+    std::fs::rename(&away, &file).unwrap();
+    while !watched.registry.is_loaded() {
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!((watched.serving(), watched.registry.get("wrong").is_some()), (Some(1), false));
 }

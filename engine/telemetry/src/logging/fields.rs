@@ -47,7 +47,7 @@ pub const LABELS: &str = "labels.";
 
 /// Every field of the engine's own lines. Those of access lines are first, because they are looked up in
 /// order.
-pub const FIELDS: [FieldName; 56] = [
+pub const FIELDS: [FieldName; 60] = [
     field("method", "http.request.method", Text),
     field("route", "http.route", Text),
     field("status", "http.response.status_code", Long),
@@ -60,6 +60,8 @@ pub const FIELDS: [FieldName; 56] = [
     field("version", "onnward.version", Long),
     field("trace_id", "trace.id", Text),
     field("span_id", "span.id", Text),
+    field("client", "client.address", Text),
+    field("left_out", "onnward.lines_left_out", Long),
     // Errors.
     field("error", "error.message", Text),
     field("reason", "error.message", Text),
@@ -73,6 +75,10 @@ pub const FIELDS: [FieldName; 56] = [
     field("signal", "onnward.signal", Text),
     field("place", "onnward.place", Text),
     field("lost", "onnward.lost", Long),
+    field("region", "cloud.region", Text),
+    // The configuration.
+    field("applied", "onnward.applied_keys", Text),
+    field("needs_restart", "onnward.keys_that_need_a_restart", Text),
     // The model repository and what is served from it.
     field("repository", "onnward.repository", Text),
     field("from", "onnward.from_version", Long),
@@ -108,7 +114,6 @@ pub const FIELDS: [FieldName; 56] = [
     field("endpoint", "onnward.endpoint", Text),
     // Authentication.
     field("keys", "onnward.keys", Long),
-    field("client", "client.address", Text),
     field("action", "event.action", Text),
     field("outcome", "event.outcome", Text),
 ];

@@ -1,10 +1,12 @@
+use std::sync::LazyLock;
+
 use onnward_schemas::{Feature, Schema};
 use prometheus::{Counter, CounterVec, IntCounter, IntCounterVec, Registry};
 
 use super::{Metrics, counters, float_counters, remove_series};
 
 /// The business metrics.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct BusinessVecs {
     predictions: IntCounterVec,
     by_band: IntCounterVec,
@@ -76,9 +78,14 @@ impl BusinessVecs {
     }
 }
 
+type CreateSeries = Box<dyn FnOnce() -> BusinessSeries + Send>;
+
 /// The business metrics of one version of a model.
 #[derive(Debug)]
-pub struct BusinessMetrics {
+pub struct BusinessMetrics(LazyLock<BusinessSeries, CreateSeries>);
+
+#[derive(Debug)]
+struct BusinessSeries {
     /// The number of features in a row.
     width: usize,
     threshold: f32,
@@ -121,47 +128,52 @@ const RESERVED: [&str; 2] = ["missing", "unknown"];
 const MAX_BANDS: usize = 5;
 
 impl Metrics {
-    /// Returns the business metrics of one version of a model, with their labels resolved once. `None` if
-    /// predictions are not counted.
+    /// Returns the business metrics of one version of a model. Its first prediction resolves their labels, and so
+    /// creates the series. `None` if predictions are not counted.
     pub fn business(&self, model: &str, version: u64, schema: &Schema) -> Option<BusinessMetrics> {
-        if !self.counts_requests {
-            return None;
-        }
-        let version = version.to_string();
-        let of_version = [model, version.as_str()];
-        let vecs = &self.business;
-        let with =
-            |vec: &IntCounterVec, label: &str| vec.with_label_values(&[model, version.as_str(), label]);
+        let create = || {
+            let (vecs, edges) = (self.business.clone(), self.risk_bands.clone());
+            let (model, version, schema) = (model.to_owned(), version.to_string(), schema.clone());
+            let create: CreateSeries = Box::new(move || vecs.series(&model, &version, &schema, edges));
+            BusinessMetrics(LazyLock::new(create))
+        };
+        self.counts_requests.then(create)
+    }
+}
+
+impl BusinessVecs {
+    fn series(&self, model: &str, version: &str, schema: &Schema, edges: Vec<f32>) -> BusinessSeries {
+        let of_version = [model, version];
+        let with = |vec: &IntCounterVec, label: &str| vec.with_label_values(&[model, version, label]);
         let revenue = schema.revenue.as_ref().and_then(|name| schema.index_of(name)).map(|feature| Revenue {
             feature,
-            scored: vecs.revenue_scored.with_label_values(&of_version),
-            at_risk: vecs.revenue_at_risk.with_label_values(&of_version),
+            scored: self.revenue_scored.with_label_values(&of_version),
+            at_risk: self.revenue_at_risk.with_label_values(&of_version),
         });
         let segments = schema.segments.iter().filter_map(|name| {
             let feature = schema.index_of(name)?;
             let labels =
                 schema.features.get(feature).and_then(Feature::categories)?.iter().map(String::as_str);
             let values = labels.chain(RESERVED).map(|value| {
-                let labels = [model, version.as_str(), name, value];
+                let labels = [model, version, name, value];
                 SegmentValue {
-                    rows: vecs.by_segment.with_label_values(&labels),
-                    expected: vecs.expected_by_segment.with_label_values(&labels),
+                    rows: self.by_segment.with_label_values(&labels),
+                    expected: self.expected_by_segment.with_label_values(&labels),
                 }
             });
             Some(Segment { feature, values: values.collect() })
         });
-        let edges = self.risk_bands.clone();
-        Some(BusinessMetrics {
+        BusinessSeries {
             width: schema.features.len(),
             threshold: schema.threshold as f32,
-            negative: with(&vecs.predictions, "negative"),
-            positive: with(&vecs.predictions, "positive"),
-            bands: band_names(edges.len()).iter().map(|name| with(&vecs.by_band, name)).collect(),
+            negative: with(&self.predictions, "negative"),
+            positive: with(&self.predictions, "positive"),
+            bands: band_names(edges.len()).iter().map(|name| with(&self.by_band, name)).collect(),
             edges,
-            expected: vecs.expected.with_label_values(&of_version),
+            expected: self.expected.with_label_values(&of_version),
             revenue,
             segments: segments.collect(),
-        })
+        }
     }
 }
 
@@ -178,9 +190,14 @@ fn band_names(edges: usize) -> &'static [&'static str] {
 impl BusinessMetrics {
     /// Counts scored rows: `features` is `[rows, features]`, `probabilities` is `[rows]`. Ignores rows
     /// without a probability.
-    ///
-    /// Scoring threads share the counters, so sums are taken first and added once.
     pub fn observe(&self, features: &[f32], probabilities: &[f32]) {
+        self.0.observe(features, probabilities);
+    }
+}
+
+impl BusinessSeries {
+    /// Counts scored rows. Scoring threads share the counters, so sums are taken first and added once.
+    fn observe(&self, features: &[f32], probabilities: &[f32]) {
         let mut in_band = [0; MAX_BANDS];
         let mut decided = [0; 2];
         let mut expected = 0.0;

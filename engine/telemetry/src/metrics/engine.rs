@@ -15,6 +15,17 @@ pub struct EngineState {
     pub is_default_missing: bool,
 }
 
+/// How full the cache of model files is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheState {
+    /// The number of model files.
+    pub artifacts: usize,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// The maximum size in bytes.
+    pub max_bytes: u64,
+}
+
 /// The gauges of the engine as a whole.
 #[derive(Debug)]
 pub struct EngineGauges {
@@ -23,6 +34,9 @@ pub struct EngineGauges {
     default_missing: IntGauge,
     poll_seconds: Gauge,
     config: IntGaugeVec,
+    cache_files: IntGauge,
+    cache_bytes: IntGauge,
+    cache_max_bytes: IntGauge,
 }
 
 impl EngineGauges {
@@ -50,6 +64,13 @@ impl EngineGauges {
                 "Digest of the configuration, without secrets; the value is always 1.",
                 &["digest"],
             )?,
+            cache_files: gauge(r, "onnward_cache_files", "Model files in the cache.")?,
+            cache_bytes: gauge(r, "onnward_cache_bytes", "Size of the model files in the cache.")?,
+            cache_max_bytes: gauge(
+                r,
+                "onnward_cache_max_bytes",
+                "Maximum size of the cache (cache.max_bytes); 0 for an engine without a cache.",
+            )?,
         })
     }
 }
@@ -61,6 +82,14 @@ impl Metrics {
         ready.set(state.is_ready.into());
         missing_models.set(to_i64(state.missing_models));
         default_missing.set(state.is_default_missing.into());
+    }
+
+    /// Sets how full the cache of model files is.
+    pub fn cache(&self, state: CacheState) {
+        let EngineGauges { cache_files, cache_bytes, cache_max_bytes, .. } = &self.engine;
+        cache_files.set(to_i64(state.artifacts));
+        cache_bytes.set(i64::try_from(state.bytes).unwrap_or(i64::MAX));
+        cache_max_bytes.set(i64::try_from(state.max_bytes).unwrap_or(i64::MAX));
     }
 
     /// Records the duration of a read of the model repository.

@@ -1,3 +1,4 @@
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
@@ -5,7 +6,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
 use super::{Metrics, counters, histograms, remove_series};
 
 /// The metrics of the steps between a request's rows and their probabilities.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct InferenceVecs {
     requests: IntCounterVec,
     rows: IntCounterVec,
@@ -124,6 +125,26 @@ impl InferenceVecs {
         })
     }
 
+    fn series(&self, labels: [&str; 3]) -> InferenceSeries {
+        let [model, version, backend] = labels;
+        let stage =
+            |stage: Stage| self.stage_seconds.with_label_values(&[model, version, backend, stage.label()]);
+        InferenceSeries {
+            requests: self.requests.with_label_values(&labels),
+            rows: self.rows.with_label_values(&labels),
+            executions: self.executions.with_label_values(&labels),
+            encode: stage(Stage::Encode),
+            queue: stage(Stage::Queue),
+            assemble: stage(Stage::Assemble),
+            run: stage(Stage::Run),
+            respond: stage(Stage::Respond),
+            batch_rows: self.batch_rows.with_label_values(&labels),
+            rejected: RejectReason::ALL
+                .map(|reason| (reason, self.rejected.with_label_values(&[model, reason.label()]))),
+            abandoned: self.abandoned.with_label_values(&[model]),
+        }
+    }
+
     /// Removes the series of an unloaded version.
     pub fn end(&self, model: &str, version: &str) {
         for vec in [&self.requests, &self.rows, &self.executions] {
@@ -136,35 +157,24 @@ impl InferenceVecs {
 }
 
 impl Metrics {
-    /// Returns the inference metrics of one version of a model, with their labels resolved once.
+    /// Returns the inference metrics of one version of a model. Its first request resolves their labels, and so
+    /// creates the series.
     pub fn inference(&self, model: &str, version: u64, backend: &str) -> InferenceMetrics {
-        let vecs = &self.inference;
-        let version = version.to_string();
-        let labels = [model, version.as_str(), backend];
-        let stage = |stage: Stage| {
-            vecs.stage_seconds.with_label_values(&[model, version.as_str(), backend, stage.label()])
-        };
-        let series = || InferenceSeries {
-            requests: vecs.requests.with_label_values(&labels),
-            rows: vecs.rows.with_label_values(&labels),
-            executions: vecs.executions.with_label_values(&labels),
-            encode: stage(Stage::Encode),
-            queue: stage(Stage::Queue),
-            assemble: stage(Stage::Assemble),
-            run: stage(Stage::Run),
-            respond: stage(Stage::Respond),
-            batch_rows: vecs.batch_rows.with_label_values(&labels),
-            rejected: RejectReason::ALL
-                .map(|reason| (reason, vecs.rejected.with_label_values(&[model, reason.label()]))),
-            abandoned: vecs.abandoned.with_label_values(&[model]),
-        };
-        InferenceMetrics(self.counts_requests.then(series))
+        if !self.counts_requests {
+            return InferenceMetrics(None);
+        }
+        let vecs = self.inference.clone();
+        let labels = [model.to_owned(), version.to_string(), backend.to_owned()];
+        let create: CreateSeries = Box::new(move || vecs.series(labels.each_ref().map(String::as_str)));
+        InferenceMetrics(Some(LazyLock::new(create)))
     }
 }
 
+type CreateSeries = Box<dyn FnOnce() -> InferenceSeries + Send>;
+
 /// The inference metrics of one version of a model; nothing where requests are not counted.
 #[derive(Debug)]
-pub struct InferenceMetrics(Option<InferenceSeries>);
+pub struct InferenceMetrics(Option<LazyLock<InferenceSeries, CreateSeries>>);
 
 #[derive(Debug)]
 struct InferenceSeries {
@@ -227,8 +237,8 @@ impl InferenceMetrics {
 
     /// Counts a rejected request.
     pub fn rejected(&self, reason: RejectReason) {
-        let counters = self.0.iter().flat_map(|series| &series.rejected);
-        for (_, counter) in counters.filter(|(known, _)| *known == reason) {
+        let Some(series) = &self.0 else { return };
+        for (_, counter) in series.rejected.iter().filter(|(known, _)| *known == reason) {
             counter.inc();
         }
     }
@@ -277,6 +287,22 @@ mod tests {
         ] {
             assert!(printed.iter().any(|printed| printed == line), "{line} is not in\n{printed:#?}");
         }
+    }
+
+    #[test]
+    fn a_model_has_series_from_its_first_request_on() {
+        let metrics = Metrics::new().unwrap();
+        let schema = onnward_schemas::fixtures::schema(onnward_schemas::fixtures::PHONE);
+        let model = metrics.inference("churn", 3, "tract");
+        let business = metrics.business("churn", 3, &schema).unwrap();
+        assert!(lines(&metrics).iter().all(|line| !line.contains("churn")));
+        model.rejected(RejectReason::QueueFull);
+        business.observe(&[], &[]);
+        for reason in ["queue_full", "timed_out"] {
+            let line = format!(r#"onnward_rejected_requests_total{{model="churn",reason="{reason}"}}"#);
+            assert!(lines(&metrics).iter().any(|printed| printed.starts_with(&line)), "{line}");
+        }
+        assert!(lines(&metrics).iter().any(|line| line.starts_with("onnward_expected_positives_total{")));
     }
 
     #[test]

@@ -8,16 +8,21 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
+use region::{RegionalS3, ToldRegion};
 use reqwest::tls::Certificate;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use url::{Host, Url};
 
 use crate::config::{RepositoryConfig, S3Config, Secret};
-use crate::error::RepositoryError;
+use crate::error::{RepositoryError, no_credentials};
 use crate::store::passed_over::PassedOver;
 
 pub(super) mod client;
 mod key_files;
 pub(super) mod listing;
+mod region;
 
 /// The maximum number of retries of a request: a store may answer 503 now and then. A poller polls again
 /// anyway.
@@ -54,36 +59,34 @@ pub fn remote(
         silence: config.timeout,
         certificates: certificates(&config.s3).map_err(wrong)?,
         passed_over: Arc::clone(passed_over),
+        told_region: ToldRegion::default(),
     };
     let (store, endpoint) = match url.scheme() {
         "s3" => {
+            let told = connector.told_region.clone();
             let builder = AmazonS3Builder::new().with_retry(retries);
             let builder = builder.with_http_connector(connector);
             let builder = s3(builder.with_bucket_name(bucket), &config.s3, environment());
             let builder = builder.map_err(wrong)?;
             let endpoint = endpoint_of(&builder);
-            (rooted(builder.build().map_err(failed)?, url), endpoint)
+            (rooted(RegionalS3::open(builder, told).map_err(failed)?, url), endpoint)
         }
-        #[cfg(feature = "gcp")]
         "gs" => {
             let builder = object_store::gcp::GoogleCloudStorageBuilder::from_env();
             let builder = builder.with_bucket_name(bucket).with_retry(retries);
             let builder = builder.with_http_connector(connector);
             (rooted(builder.build().map_err(failed)?, url), None)
         }
-        #[cfg(feature = "azure")]
         "az" => {
             let builder = object_store::azure::MicrosoftAzureBuilder::from_env();
             let builder = builder.with_container_name(bucket).with_retry(retries);
+            let builder = builder.with_http_connector(connector);
             (rooted(builder.build().map_err(failed)?, url), None)
         }
-        #[cfg(not(feature = "gcp"))]
-        "gs" => return Err(wrong("this program is built without the feature gcp".to_owned())),
-        #[cfg(not(feature = "azure"))]
-        "az" => return Err(wrong("this program is built without the feature azure".to_owned())),
         other => {
-            let problem =
-                format!("{other}:// is not known: name a folder, file:///folder or s3://bucket/prefix");
+            let problem = format!(
+                "{other}:// is not known: name a folder, s3://bucket/prefix, gs://bucket or az://container"
+            );
             return Err(wrong(problem));
         }
     };
@@ -119,9 +122,9 @@ fn s3(
         return Err(problem.to_owned());
     }
     let environment: Vec<(String, String)> = environment.into_iter().collect();
-    if access_key_id.is_none()
-        && let Some(files) = KeyFiles::from_environment(&environment)?
-    {
+    let files = if access_key_id.is_none() { KeyFiles::from_environment(&environment)? } else { None };
+    let has_files = files.is_some();
+    if let Some(files) = files {
         builder = builder.with_credentials(Arc::new(files));
     }
     for (name, value) in environment {
@@ -153,7 +156,9 @@ fn s3(
         }
     }
     check_endpoint(&builder)?;
-    if path_style == &Some(false)
+    check_keys(&builder, has_files)?;
+    let is_in_host = builder.get_config_value(&AmazonS3ConfigKey::VirtualHostedStyleRequest);
+    if is_in_host.is_some_and(|is_in_host| is_in_host == "true")
         && let Some(endpoint) = endpoint_of(&builder)
     {
         let endpoint = with_bucket(&endpoint, &builder)?;
@@ -191,6 +196,31 @@ fn check_endpoint(builder: &AmazonS3Builder) -> Result<(), &'static str> {
     }
 }
 
+/// Checks that an access key has both its parts, and that there is one where this machine may have no role.
+fn check_keys(builder: &AmazonS3Builder, has_files: bool) -> Result<(), String> {
+    let is_set = |key| builder.get_config_value(&key).is_some_and(|value| !value.is_empty());
+    let asks_no_role = || {
+        let is_disabled = std::env::var("AWS_EC2_METADATA_DISABLED");
+        is_disabled.is_ok_and(|is_disabled| is_disabled.eq_ignore_ascii_case("true"))
+    };
+    let has_other_source = || {
+        let sources = [
+            AmazonS3ConfigKey::WebIdentityTokenFile,
+            AmazonS3ConfigKey::ContainerCredentialsRelativeUri,
+            AmazonS3ConfigKey::ContainerCredentialsFullUri,
+        ];
+        let signs_not = builder.get_config_value(&AmazonS3ConfigKey::SkipSignature);
+        has_files || sources.into_iter().any(is_set) || signs_not.is_some_and(|signs_not| signs_not == "true")
+    };
+    match (is_set(AmazonS3ConfigKey::AccessKeyId), is_set(AmazonS3ConfigKey::SecretAccessKey)) {
+        (true, true) => Ok(()),
+        (true, false) => Err("AWS_SECRET_ACCESS_KEY is missing beside AWS_ACCESS_KEY_ID".to_owned()),
+        (false, true) => Err("AWS_ACCESS_KEY_ID is missing beside AWS_SECRET_ACCESS_KEY".to_owned()),
+        (false, false) if asks_no_role() && !has_other_source() => Err(no_credentials()),
+        (false, false) => Ok(()),
+    }
+}
+
 /// Returns an endpoint with the bucket in its host name. object_store expects that, where the bucket is not in the path.
 fn with_bucket(endpoint: &str, builder: &AmazonS3Builder) -> Result<String, String> {
     let bucket = builder.get_config_value(&AmazonS3ConfigKey::Bucket).unwrap_or_default();
@@ -223,6 +253,13 @@ fn certificates(config: &S3Config) -> Result<Vec<Certificate>, String> {
     let certificates = Certificate::from_pem_bundle(&text).unwrap_or_default();
     if certificates.is_empty() {
         return Err(wrong("holds no certificate in PEM".to_owned()));
+    }
+    // The client would name the problem, but not the file.
+    let mut trusted = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&text) {
+        let certificate = certificate.map_err(|error| wrong(format!("is not PEM: {error}")))?;
+        let added = trusted.add(certificate);
+        added.map_err(|error| wrong(format!("has a certificate that cannot be used: {error}")))?;
     }
     Ok(certificates)
 }

@@ -19,13 +19,15 @@ use object_store::client::{
     HttpService,
 };
 use object_store::{ClientConfigKey, ClientOptions};
-use reqwest::header::{CONTENT_LENGTH, RETRY_AFTER};
+use reqwest::header::{CONTENT_LENGTH, ETAG, RETRY_AFTER};
+use reqwest::redirect::Policy;
 use reqwest::tls::Certificate;
 use reqwest::{ClientBuilder, Method, NoProxy, Proxy, StatusCode};
 use thiserror::Error;
 use tokio::time::{sleep, timeout};
 
 use super::listing::{self, NoListing};
+use super::region::{BUCKET_REGION, ToldRegion};
 use crate::store::passed_over::PassedOver;
 
 /// The maximum size of a page of a listing in bytes: 1,000 keys of 1,024 bytes, each of which may be escaped.
@@ -48,6 +50,14 @@ pub struct SlowUpload {
     pub after: Duration,
 }
 
+/// The error of an answer to a written file that is not a store's.
+#[derive(Debug, Clone, Copy, Error)]
+#[error("a page came instead of the store's answer: check the endpoint, and what is between it and here")]
+pub struct NoAnswer;
+
+/// The header of a request to copy a file in an S3 store.
+const COPY_SOURCE: &str = "x-amz-copy-source";
+
 /// Makes clients that check listings.
 #[derive(Debug)]
 pub struct CheckingConnector {
@@ -57,6 +67,8 @@ pub struct CheckingConnector {
     pub certificates: Vec<Certificate>,
     /// What listings leave out.
     pub passed_over: Arc<PassedOver>,
+    /// The region that the store tells.
+    pub told_region: ToldRegion,
 }
 
 impl HttpConnector for CheckingConnector {
@@ -69,6 +81,7 @@ impl HttpConnector for CheckingConnector {
             reader: HttpClient::new(reader.build().map_err(failed)?),
             uploader: HttpClient::new(uploader.build().map_err(failed)?),
             passed_over: Arc::clone(&self.passed_over),
+            told_region: self.told_region.clone(),
             max_wait: self.silence,
         }))
     }
@@ -82,6 +95,8 @@ impl CheckingConnector {
         let mut builder = ClientBuilder::new()
             .user_agent(concat!("onnward/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(self.silence)
+            // A redirect leads to where the signature does not hold.
+            .redirect(Policy::none())
             .http1_only()
             .https_only(!is_set(AllowHttp))
             .tls_certs_merge(self.certificates.clone())
@@ -105,6 +120,7 @@ struct CheckingClient {
     /// For requests with large ones.
     uploader: HttpClient,
     passed_over: Arc<PassedOver>,
+    told_region: ToldRegion,
     /// The longest wait that a store may ask for.
     max_wait: Duration,
 }
@@ -113,6 +129,8 @@ struct CheckingClient {
 impl HttpService for CheckingClient {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let lists = request.method() == Method::GET && is_listing(request.uri().query().unwrap_or_default());
+        // The answer to a copy has no tag in its head.
+        let writes = request.method() == Method::PUT && !request.headers().contains_key(COPY_SOURCE);
         let bytes = request.body().content_length();
         let response = if bytes >= UPLOAD_BYTES {
             self.upload(request, bytes).await
@@ -121,6 +139,15 @@ impl HttpService for CheckingClient {
         }?;
         if lists && response.status().is_success() {
             return self.checked(response).await;
+        }
+        if writes && response.status().is_success() && !response.headers().contains_key(ETAG) {
+            return Err(HttpError::new(HttpErrorKind::Decode, NoAnswer));
+        }
+        if let Some(region) =
+            response.headers().get(BUCKET_REGION).filter(|_| !response.status().is_success())
+            && let Ok(region) = region.to_str()
+        {
+            self.told_region.tell(region);
         }
         if let Some(wait) = wait(&response).filter(|wait| *wait <= self.max_wait) {
             sleep(wait).await;
