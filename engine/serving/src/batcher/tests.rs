@@ -605,3 +605,36 @@ async fn a_batch_that_does_not_fill_runs_after_the_delay_also_if_the_first_clien
     rig.go.send(()).unwrap();
     assert_eq!(stays.await.unwrap().unwrap(), numbers(1, 1));
 }
+
+/// A session that cannot be dropped quietly.
+struct Loud;
+
+impl Session for Loud {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+        Ok(vec![0.5; batch.rows()])
+    }
+}
+
+impl Drop for Loud {
+    fn drop(&mut self) {
+        panic!("a runtime may panic while a session is dropped");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_panics_while_it_is_dropped_costs_no_worker() {
+    let (workers, threads) = (Workers::new(NonZeroUsize::MIN), RuntimeThreads::default());
+    let with = |session: Box<dyn Session>| {
+        let (config, sample, monitor) = (one_runner(), Rows::default(), monitor("loud"));
+        Batcher::start(vec![session], &slow(), WIDTH, &config, monitor, &workers, &threads, sample).unwrap()
+    };
+    let other = with(halves(false));
+    for _ in 0..3 {
+        let loud = with(Box::new(Loud));
+        assert_eq!(submit(&loud, plain(vec![1.0; 2], 1)).await, Ok(vec![0.5]));
+        drop(loud);
+        assert_eq!(submit(&other, plain(vec![1.0; 2], 1)).await, Ok(vec![0.5]));
+    }
+    drop(other);
+    assert!(threads.wait_until_idle(LONG), "every session has ended");
+}

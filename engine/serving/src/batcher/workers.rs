@@ -1,5 +1,6 @@
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -169,15 +170,13 @@ impl Pool {
             match work {
                 Some(Work::Batches(queue)) => {
                     drop(state);
-                    queue.run_batches();
-                    drop(queue);
+                    guarded(move || queue.run_batches());
                     state = self.lock();
                 }
                 Some(Work::Measure(queue)) => {
                     state.is_measuring = true;
                     drop(state);
-                    queue.measure();
-                    drop(queue);
+                    guarded(move || queue.measure());
                     state = self.lock();
                     state.is_measuring = false;
                 }
@@ -210,6 +209,13 @@ impl Pool {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Runs work whose panic must not end the thread: a runtime may panic when a session is dropped, and the thread
+/// would still be counted.
+fn guarded(work: impl FnOnce()) {
+    // The panic is logged by the process's hook.
+    let _ = catch_unwind(AssertUnwindSafe(work));
 }
 
 impl State {
