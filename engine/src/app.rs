@@ -115,7 +115,7 @@ pub fn check(config: &Config) -> Result<(), AppError> {
 /// [`AppError`] if the engine cannot start or is forced to exit.
 pub fn serve(
     config: Config,
-    load_config: impl Fn() -> Result<Config, ConfigError> + Send + 'static,
+    load_config: impl Fn() -> Result<Config, ConfigError> + Send + Sync + 'static,
 ) -> Result<(), AppError> {
     let log = logging::init(config.log).map_err(AppError::Setup)?;
     for warning in &config.warnings {
@@ -178,7 +178,7 @@ const MAX_FETCHES: usize = 8;
 
 async fn run(
     config: Config,
-    load_config: impl Fn() -> Result<Config, ConfigError> + Send + 'static,
+    load_config: impl Fn() -> Result<Config, ConfigError> + Send + Sync + 'static,
     (log, registry, threads): (Option<LogFilter>, Arc<Registry>, RuntimeThreads),
 ) -> Result<(), AppError> {
     let (reloader, reload_requests) = reload::channel();

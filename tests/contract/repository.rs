@@ -87,7 +87,7 @@ impl Place {
     /// Returns the version of a model to serve for an alias.
     async fn target(&self, model: &str, alias: &str) -> Option<Target> {
         let look = Watch::new(self.repository.clone()).snapshot().await.unwrap();
-        look.models[model].as_ref().unwrap().target(alias)
+        look.models.get(model)?.as_ref().unwrap().target(alias)
     }
 
     async fn publish(&self, model: &str) -> u64 {

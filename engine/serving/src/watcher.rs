@@ -173,6 +173,8 @@ struct Poller {
     /// The number of observations that have been distributed.
     generation: u64,
     is_started: bool,
+    /// Whether the repository had no model at the last poll, not even one that is not to be served.
+    is_empty: bool,
     /// Whether a poll has succeeded.
     has_polled: bool,
 }
@@ -187,7 +189,15 @@ struct ModelTask {
 impl Poller {
     fn new(context: Arc<WatcherContext>) -> Self {
         let watch = Watch::new(context.repository.clone());
-        Self { context, watch, models: BTreeMap::new(), generation: 0, is_started: false, has_polled: false }
+        Self {
+            context,
+            watch,
+            models: BTreeMap::new(),
+            generation: 0,
+            is_started: false,
+            is_empty: false,
+            has_polled: false,
+        }
     }
 
     /// Polls once and sends each model's task what was observed. `retry` makes them retry permanent failures
@@ -198,8 +208,12 @@ impl Poller {
         match result {
             Ok(mut snapshot) => {
                 self.context.metrics.repository_polled(begun.elapsed());
-                let settings = self.context.settings.load();
+                let settings = self.context.settings.load_full();
+                self.is_empty = snapshot.models.is_empty();
                 snapshot.models.retain(|name, _| settings.names.cover(name));
+                if snapshot.models.is_empty() && !self.is_empty && !self.has_polled {
+                    tracing::warn!("models.names covers none of the repository's models");
+                }
                 self.succeeded(snapshot, retry).await;
                 Ok(())
             }
@@ -279,7 +293,7 @@ impl Poller {
             error: None,
             from_cache: false,
         };
-        let (has_models, has_entries) = (!snapshot.models.is_empty(), !registry.entries().is_empty());
+        let (has_models, has_entries) = (!self.is_empty, !registry.entries().is_empty());
         if !has_models && has_entries {
             // An unmounted folder looks like an emptied bucket, and unloading everything helps nobody.
             let warning = "the model repository is empty; the served models stay loaded";
@@ -306,7 +320,7 @@ impl Poller {
 
     /// Returns what a snapshot shows of each model that it has, that is loaded, or that was served last.
     async fn observations(&self, snapshot: Snapshot) -> BTreeMap<String, Observation> {
-        if snapshot.models.is_empty() {
+        if self.is_empty {
             // What was served last may still be needed if the folder is not mounted yet.
             return BTreeMap::new();
         }

@@ -2,6 +2,7 @@
 //! repository is polled.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use onnward_http::HttpState;
 use onnward_serving::registry::Registry;
@@ -10,9 +11,14 @@ use onnward_serving::watcher::WatcherContext;
 use onnward_telemetry::logging::LogFilter;
 use onnward_telemetry::metrics::Metrics;
 use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::watch_settings;
 use crate::config::{Config, ConfigError, keys};
+
+/// The time in which the configuration must be read.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The parts of a running engine that follow a changed configuration.
 pub struct RunningParts {
@@ -30,12 +36,22 @@ impl RunningParts {
     pub async fn follow(
         self,
         mut running: Config,
-        load: impl Fn() -> Result<Config, ConfigError>,
+        load: impl Fn() -> Result<Config, ConfigError> + Send + Sync + 'static,
         notified: Arc<Notify>,
     ) {
+        let load = Arc::new(load);
         loop {
             notified.notified().await;
-            running = self.hang_up(running, load()).await;
+            // A file may be a pipe, or on a network that does not answer.
+            let load = Arc::clone(&load);
+            let reading = timeout(READ_TIMEOUT, spawn_blocking(move || load())).await;
+            match reading {
+                Ok(Ok(loaded)) => running = self.hang_up(running, loaded).await,
+                Ok(Err(_)) | Err(_) => tracing::error!(
+                    signal = "SIGHUP",
+                    "the configuration cannot be read in time, so nothing is changed: is its file a pipe?"
+                ),
+            }
         }
     }
 

@@ -450,6 +450,16 @@ impl Display for Repaired {
             return writeln!(f, "nothing is damaged");
         }
         for damage in &self.found {
+            if let (true, DamageKind::NoManifest { size_bytes, .. }) =
+                (self.fixed && !damage.recent, &damage.kind)
+            {
+                let (model, version) = (&damage.model, damage.version.unwrap_or_default());
+                writeln!(
+                    f,
+                    "removed: the {size_bytes} bytes of {model} version {version}, which had no manifest.json"
+                )?;
+                continue;
+            }
             let verb = match (self.fixed, damage.recent) {
                 (true, true) => "left alone, since it is recent: ",
                 (false, true) => "recent, maybe of a command at work: ",
@@ -481,7 +491,10 @@ impl Display for DamageText<'_> {
             DamageKind::NoManifest { size_bytes, publish } => {
                 write!(f, "{model} version {version} has {size_bytes} bytes of files and no manifest.json")?;
                 match publish {
-                    Some(command) => write!(f, "; if it was copied by hand, publish it with `{command}`"),
+                    Some(command) => write!(
+                        f,
+                        "; if it was copied by hand, publish it with `{command}` before a repair removes it"
+                    ),
                     None => write!(f, "; a repair removes the files"),
                 }
             }

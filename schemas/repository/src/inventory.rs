@@ -105,6 +105,11 @@ pub(crate) struct LastEntry {
 }
 
 impl Inventory {
+    /// Returns whether there were versions, all of which were deleted.
+    pub fn is_deleted(&self) -> bool {
+        !self.versions.is_empty() && self.versions.values().all(|version| version.is_deleted)
+    }
+
     /// Returns the versions that exist: with a manifest, and not deleted.
     pub fn published(&self) -> impl DoubleEndedIterator<Item = (u64, &VersionFiles)> {
         let is_there = |files: &VersionFiles| files.has_manifest && !files.is_deleted;

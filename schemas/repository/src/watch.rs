@@ -100,9 +100,18 @@ impl Watch {
     pub async fn snapshot(&mut self) -> Result<Snapshot, RepositoryError> {
         let inventories = self.repository.inventories().await?;
         let mut failed = self.read_entries(&inventories).await?;
-        let models = inventories.into_iter().map(|(model, inventory)| {
-            let snapshot = inventory.map(|inventory| self.resolve(&model, &inventory, &mut failed));
-            (model, snapshot)
+        let models = inventories.into_iter().filter_map(|(model, inventory)| {
+            let snapshot = match inventory {
+                Ok(inventory) => {
+                    let snapshot = self.resolve(&model, &inventory, &mut failed);
+                    if inventory.is_deleted() && snapshot.is_empty() {
+                        return None;
+                    }
+                    Ok(snapshot)
+                }
+                Err(error) => Err(error),
+            };
+            Some((model, snapshot))
         });
         Ok(Snapshot { models: models.collect() })
     }
@@ -179,6 +188,12 @@ impl Watch {
 }
 
 impl ModelSnapshot {
+    /// Returns whether nothing is there: no version, and no pointer.
+    fn is_empty(&self) -> bool {
+        let Self { versions, aliases, pin, unreadable } = self;
+        versions.is_empty() && aliases.is_empty() && pin.is_none() && unreadable.is_empty()
+    }
+
     /// Returns the reason why it is not known what engines that follow `alias` should serve: the pointer that
     /// decides cannot be read.
     pub fn problem(&self, alias: &str) -> Option<&str> {

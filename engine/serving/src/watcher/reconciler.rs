@@ -296,7 +296,7 @@ impl ModelReconciler {
         if self.entry().serving.is_some() {
             tracing::info!(
                 model = self.name,
-                "the model was removed from the repository and is no longer served"
+                "the model was removed from the repository, or models.names leaves it out: it is no longer served"
             );
         }
         self.context.registry.remove(&self.name);
@@ -408,6 +408,11 @@ impl ModelReconciler {
             return;
         }
         let from_cache = matches!(source, Source::Cache(_));
+        if version == wanted.version && failure.is_none() {
+            tracing::info!(model = self.name, version, from_cache, "serving what was served before");
+            self.activate(other, start.elapsed());
+            return;
+        }
         tracing::warn!(
             model = self.name,
             version,
