@@ -16,9 +16,9 @@ mod outcomes;
 mod process;
 mod versions;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{
     Counter, CounterVec, Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
@@ -90,6 +90,8 @@ pub struct MetricsError(#[from] prometheus::Error);
 pub struct Metrics {
     registry: Registry,
     counts_requests: bool,
+    /// The models that have been requested.
+    used: Arc<Mutex<BTreeSet<String>>>,
     risk_bands: Vec<f32>,
     http: HttpMetrics,
     connections: ConnectionVecs,
@@ -130,6 +132,7 @@ impl Metrics {
         build.with_label_values(&[env!("CARGO_PKG_VERSION"), os, arch]).set(1);
         Ok(Self {
             counts_requests: config.enabled,
+            used: Arc::default(),
             risk_bands: config.risk_bands.clone(),
             http: HttpMetrics::new(r)?,
             connections: ConnectionVecs::new(r)?,

@@ -128,14 +128,18 @@ const RESERVED: [&str; 2] = ["missing", "unknown"];
 const MAX_BANDS: usize = 5;
 
 impl Metrics {
-    /// Returns the business metrics of one version of a model. Its first prediction resolves their labels, and so
-    /// creates the series. `None` if predictions are not counted.
+    /// Returns the business metrics of one version of a model. The model's first prediction creates the series. `None` if predictions are not counted.
     pub fn business(&self, model: &str, version: u64, schema: &Schema) -> Option<BusinessMetrics> {
+        let is_used = self.is_used(model);
         let create = || {
             let (vecs, edges) = (self.business.clone(), self.risk_bands.clone());
             let (model, version, schema) = (model.to_owned(), version.to_string(), schema.clone());
             let create: CreateSeries = Box::new(move || vecs.series(&model, &version, &schema, edges));
-            BusinessMetrics(LazyLock::new(create))
+            let series = LazyLock::new(create);
+            if is_used {
+                LazyLock::force(&series);
+            }
+            BusinessMetrics(series)
         };
         self.counts_requests.then(create)
     }

@@ -1,4 +1,4 @@
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, PoisonError};
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
@@ -157,16 +157,31 @@ impl InferenceVecs {
 }
 
 impl Metrics {
-    /// Returns the inference metrics of one version of a model. Its first request resolves their labels, and so
-    /// creates the series.
+    /// Returns whether requests of a model were counted. The series of its next version are then created at once, and
+    /// not by the first request, which would wait for that.
+    pub(super) fn is_used(&self, model: &str) -> bool {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).contains(model)
+    }
+
+    /// Returns the inference metrics of one version of a model. The model's first request creates the series.
     pub fn inference(&self, model: &str, version: u64, backend: &str) -> InferenceMetrics {
         if !self.counts_requests {
             return InferenceMetrics(None);
         }
         let vecs = self.inference.clone();
         let labels = [model.to_owned(), version.to_string(), backend.to_owned()];
-        let create: CreateSeries = Box::new(move || vecs.series(labels.each_ref().map(String::as_str)));
-        InferenceMetrics(Some(LazyLock::new(create)))
+        let is_used = self.is_used(model);
+        let used = Arc::clone(&self.used);
+        let create: CreateSeries = Box::new(move || {
+            let [model, ..] = &labels;
+            used.lock().unwrap_or_else(PoisonError::into_inner).insert(model.clone());
+            vecs.series(labels.each_ref().map(String::as_str))
+        });
+        let series = LazyLock::new(create);
+        if is_used {
+            LazyLock::force(&series);
+        }
+        InferenceMetrics(Some(series))
     }
 }
 
