@@ -98,14 +98,29 @@ pub enum AppError {
 /// # Errors
 /// [`AppError`], as [`serve`] would return it.
 pub fn check(config: &Config) -> Result<(), AppError> {
-    let _in_runtime = runtime().map_err(AppError::Setup)?;
-    onnward_repository::prepare_tls();
-    Repository::open(&config.repository)?;
-    TrustedKeys::read(&config.public_keys)?;
-    Authenticator::open(config.auth.keys_file.as_deref(), config.auth.jwt.clone())?;
-    load_backends(config.backend, config.onnxruntime_library.as_deref()).map_err(AppError::OnnxRuntime)?;
+    Opened::open(config)?;
     config.tls.clone().map(ServerTls::open).transpose()?;
     Ok(())
+}
+
+/// What a start opens first.
+struct Opened {
+    repository: Repository,
+    keys: TrustedKeys,
+    auth: Option<Authenticator>,
+    backends: Vec<Arc<dyn Backend>>,
+}
+
+impl Opened {
+    fn open(config: &Config) -> Result<Self, AppError> {
+        let repository = Repository::open(&config.repository)?;
+        let keys = TrustedKeys::read(&config.public_keys)?;
+        onnward_repository::prepare_tls();
+        let auth = Authenticator::open(config.auth.keys_file.as_deref(), config.auth.jwt.clone())?;
+        let library = config.onnxruntime_library.as_deref();
+        let backends = load_backends(config.backend, library).map_err(AppError::OnnxRuntime)?;
+        Ok(Self { repository, keys, auth, backends })
+    }
 }
 
 /// Serves until a signal stops the process. On SIGHUP, `load_config` reads the configuration again, and what can
@@ -185,12 +200,8 @@ async fn run(
     let hung_up = Arc::new(Notify::new());
     let hang_up = Arc::clone(&hung_up);
     let signals = catch_signals(move || hang_up.notify_one()).map_err(AppError::Setup)?;
-    let repository = Repository::open(&config.repository)?;
-    let keys = TrustedKeys::read(&config.public_keys)?;
-    onnward_repository::prepare_tls();
-    let auth = Authenticator::open(config.auth.keys_file.as_deref(), config.auth.jwt.clone())?.map(Arc::new);
-    let library = config.onnxruntime_library.as_deref();
-    let backends = load_backends(config.backend, library).map_err(AppError::OnnxRuntime)?;
+    let Opened { repository, keys, auth, backends } = Opened::open(&config)?;
+    let auth = auth.map(Arc::new);
     let metrics = Arc::new(Metrics::configured(&metrics_config(&config))?);
     metrics.configuration(&config.digest());
     let listeners = Listeners::open(&config)?;

@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use onnward_http::auth::Scope;
 use onnward_runtime::backend::BackendChoice;
 use onnward_runtime::isolation::run_child;
-use serde_json::json;
+use onnward_schemas::error_document::{ErrorDocument, asks_for_json};
 
 use crate::admin_client::{AdminClientError, AdminRequest};
 use crate::app;
@@ -290,106 +290,63 @@ pub enum Output {
 const FAILURE: u8 = 1;
 const USAGE_ERROR: u8 = 2;
 
-/// The failure of a command.
-struct Failure {
-    message: String,
-    exit_code: u8,
+/// Describes the failure of a command.
+fn failure(error: impl Error) -> ErrorDocument {
+    ErrorDocument::new(error, FAILURE)
 }
 
-impl Failure {
-    fn of(error: impl Error) -> Self {
-        Self { message: error.to_string(), exit_code: FAILURE }
-    }
-
-    /// Creates the failure of a command that was called wrongly, or with an invalid configuration.
-    fn of_usage(error: impl Error) -> Self {
-        Self { message: error.to_string(), exit_code: USAGE_ERROR }
-    }
-
-    /// Prints the failure on standard error: for people, or for programs as one line of JSON.
-    fn print(&self, output: Output) -> ExitCode {
-        let Self { message, exit_code } = self;
-        match output {
-            Output::Text => eprintln!("error: {message}"),
-            Output::Json => {
-                eprintln!("{}", json!({ "error": { "message": message, "exit_code": exit_code } }))
-            }
-        }
-        ExitCode::from(*exit_code)
-    }
-}
-
-impl Output {
-    /// Returns the format that a command line asks for, whether or not the rest of it makes sense.
-    fn of_arguments(arguments: impl Iterator<Item = String>) -> Self {
-        let mut arguments = arguments.skip(1).peekable();
-        while let Some(argument) = arguments.next() {
-            let value = match argument.split_once('=') {
-                Some(("--output", value)) => value,
-                None if argument == "--output" => arguments.peek().map_or("", String::as_str),
-                _ => continue,
-            };
-            return if value == "json" { Self::Json } else { Self::Text };
-        }
-        Self::Text
-    }
+/// Describes the failure of a command that was called wrongly, or with an invalid configuration.
+fn usage_error(error: impl Error) -> ErrorDocument {
+    ErrorDocument::new(error, USAGE_ERROR)
 }
 
 /// Runs the program with the arguments and the environment of the process.
 pub fn run() -> ExitCode {
-    let output = Output::of_arguments(args());
+    let as_json = asks_for_json(args());
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
         // A request for help or the version is no error, and clap prints errors for people.
-        Err(error) if !error.use_stderr() || output == Output::Text => error.exit(),
-        Err(error) => {
-            let message = error.to_string();
-            // The usage that follows is for people.
-            let message = message.split("\n\n").next().unwrap_or_default();
-            let message = message.trim_start_matches("error: ").trim().replace('\n', " ");
-            return Failure { message, exit_code: USAGE_ERROR }.print(output);
-        }
+        Err(error) if !error.use_stderr() || !as_json => error.exit(),
+        Err(error) => return ErrorDocument::of_usage(&error.to_string(), USAGE_ERROR).print(as_json),
     };
     match execute(command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.print(output),
+        Err(error) => error.print(as_json),
     }
 }
 
-fn execute(command: Command) -> Result<(), Failure> {
+fn execute(command: Command) -> Result<(), ErrorDocument> {
     match command {
         Command::Serve(serve) => {
             let (checks_only, flags) = (serve.check_config, serve.flags());
-            let config = Config::load(&flags, environment()).map_err(Failure::of_usage)?;
+            let config = Config::load(&flags, environment()).map_err(usage_error)?;
             if checks_only {
                 return check_config(&config);
             }
-            app::serve(config, move || Config::load(&flags, environment())).map_err(Failure::of)
+            app::serve(config, move || Config::load(&flags, environment())).map_err(failure)
         }
         Command::Check(Check { file, output }) => {
-            let library = onnxruntime_library().map_err(Failure::of_usage)?;
-            commands::check(&file, library.as_deref(), output).map_err(Failure::of)
+            let library = onnxruntime_library().map_err(usage_error)?;
+            commands::check(&file, library.as_deref(), output).map_err(failure)
         }
         Command::Predict(Predict { file, rows, output }) => {
-            let library = onnxruntime_library().map_err(Failure::of_usage)?;
-            commands::predict(&file, &rows, library.as_deref(), output).map_err(Failure::of)
+            let library = onnxruntime_library().map_err(usage_error)?;
+            commands::predict(&file, &rows, library.as_deref(), output).map_err(failure)
         }
-        Command::Config(ConfigReference { output }) => {
-            commands::config_reference(output).map_err(Failure::of)
-        }
+        Command::Config(ConfigReference { output }) => commands::config_reference(output).map_err(failure),
         Command::Health(Health { engine, timeout_ms, output }) => {
-            let request = engine.request(EngineRoute::Health).map_err(Failure::of_usage)?;
+            let request = engine.request(EngineRoute::Health).map_err(usage_error)?;
             let timeout = Duration::from_millis(timeout_ms);
-            commands::health(request.map_err(Failure::of)?, timeout, output).map_err(Failure::of)
+            commands::health(request.map_err(failure)?, timeout, output).map_err(failure)
         }
         Command::Reload(reload) => {
-            let request = reload.engine.request(EngineRoute::Reload).map_err(Failure::of_usage)?;
-            reload.run(request).map_err(Failure::of)
+            let request = reload.engine.request(EngineRoute::Reload).map_err(usage_error)?;
+            reload.run(request).map_err(failure)
         }
         Command::ApiKey(ApiKey { name, scopes, expires, file, output }) => {
-            commands::api_key(NewKey { name, scopes, expires }, file.as_deref(), output).map_err(Failure::of)
+            commands::api_key(NewKey { name, scopes, expires }, file.as_deref(), output).map_err(failure)
         }
-        Command::IsolatedModel => run_child(stdin().lock(), stdout().lock()).map_err(Failure::of),
+        Command::IsolatedModel => run_child(stdin().lock(), stdout().lock()).map_err(failure),
     }
 }
 
@@ -437,11 +394,11 @@ impl Serve {
 }
 
 /// Checks a configuration and what it names.
-fn check_config(config: &Config) -> Result<(), Failure> {
+fn check_config(config: &Config) -> Result<(), ErrorDocument> {
     for warning in &config.warnings {
         eprintln!("warning: {warning}");
     }
-    app::check(config).map_err(Failure::of_usage)?;
+    app::check(config).map_err(usage_error)?;
     println!("the configuration is valid (digest {})", config.digest());
     Ok(())
 }

@@ -303,14 +303,14 @@ fn extract<T>(
 
 /// Returns every value of a table with its full key.
 fn flatten(table: &str, values: Dict) -> Vec<(String, String)> {
-    let with_path = |(key, value)| {
-        let path = if table.is_empty() { key } else { format!("{table}.{key}") };
+    let with_key = |(name, value): (String, Value)| {
+        let key = keys::full_name(table, &name);
         match value {
-            Value::Dict(_, values) => flatten(&path, values),
-            value => vec![(path, format!("{value:?}"))],
+            Value::Dict(_, values) => flatten(&key, values),
+            value => vec![(key, format!("{value:?}"))],
         }
     };
-    values.into_iter().flat_map(with_path).collect()
+    values.into_iter().flat_map(with_key).collect()
 }
 
 fn read_file(path: &Path) -> Result<Layer, ConfigError> {

@@ -212,22 +212,6 @@ pub enum OutputFormat {
     Json,
 }
 
-impl OutputFormat {
-    /// Returns the format that a command line asks for, whether or not the rest of it makes sense.
-    pub fn of_arguments(arguments: impl Iterator<Item = String>) -> Self {
-        let mut arguments = arguments.skip(1).peekable();
-        while let Some(argument) = arguments.next() {
-            let value = match argument.split_once('=') {
-                Some(("--output", value)) => value,
-                None if argument == "--output" => arguments.peek().map_or("", String::as_str),
-                _ => continue,
-            };
-            return if value == "json" { Self::Json } else { Self::Text };
-        }
-        Self::Text
-    }
-}
-
 /// `schema infer`
 #[derive(Debug, Args)]
 pub struct InferArguments {

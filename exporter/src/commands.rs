@@ -9,7 +9,6 @@ mod combined_performance;
 mod comparison;
 mod compatibility;
 mod error;
-mod error_document;
 mod gc;
 mod inspect;
 mod progress;
@@ -31,7 +30,6 @@ use onnward_repository::{Move, Pointer};
 use onnward_schemas::SchemaFile;
 
 pub use self::error::{CommandError, FAILURE, NOT_SERVED, USAGE_ERROR};
-pub use self::error_document::ErrorDocument;
 use self::repository::{PointerMove, move_pointer};
 use crate::cli::{Arguments, Command, SchemaCommand};
 

@@ -5,22 +5,23 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Parser;
-use onnward_exporter::cli::{Arguments, OutputFormat};
-use onnward_exporter::commands::{ErrorDocument, USAGE_ERROR, run};
+use onnward_exporter::cli::Arguments;
+use onnward_exporter::commands::{USAGE_ERROR, run};
+use onnward_schemas::error_document::{ErrorDocument, asks_for_json};
 use tracing::Level;
 
 fn main() -> ExitCode {
-    let format = OutputFormat::of_arguments(env::args());
+    let as_json = asks_for_json(env::args());
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         // A request for help or the version is no error, and clap prints errors for people.
-        Err(error) if !error.use_stderr() || format == OutputFormat::Text => error.exit(),
-        Err(error) => return fail(&ErrorDocument::of_usage(&error), format, USAGE_ERROR),
+        Err(error) if !error.use_stderr() || !as_json => error.exit(),
+        Err(error) => return ErrorDocument::of_usage(&error.to_string(), USAGE_ERROR).print(as_json),
     };
     show_warnings();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&ErrorDocument::of(&error), format, error.exit_code()),
+        Err(error) => error.document().print(as_json),
     }
 }
 
@@ -30,13 +31,4 @@ fn show_warnings() {
     let lines = lines.with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
     // There is no other subscriber.
     let _ = lines.try_init();
-}
-
-/// Prints an error: for people, or for programs as one line of JSON.
-fn fail(error: &ErrorDocument, format: OutputFormat, code: u8) -> ExitCode {
-    match format {
-        OutputFormat::Text => eprintln!("error: {}", error.message()),
-        OutputFormat::Json => eprintln!("{error}"),
-    }
-    ExitCode::from(code)
 }

@@ -14,6 +14,7 @@ mod checks;
 pub mod compatibility;
 mod digest;
 mod encode;
+pub mod error_document;
 mod evaluation;
 mod feature;
 mod feature_keys;

@@ -190,8 +190,8 @@ impl Registry {
         let describe = |(name, key): (&String, &str)| {
             let reason =
                 format!("{key} names it, and the repository does not have it, or models.names leaves it out");
-            let failure = LoadFailure::now(None, "repository", reason);
-            let failure = LoadFailure { time: selection.since.clone(), ..failure };
+            let time = selection.since.clone();
+            let failure = LoadFailure { time, ..LoadFailure::now(None, "repository", reason) };
             FailedModel { name: name.clone(), failure, serving: None }
         };
         absent.map(describe).collect()

@@ -119,11 +119,16 @@ pub fn find(path: &str) -> Option<&'static Key> {
     TABLES.iter().find(|one| one.name == table)?.keys.iter().find(|key| key.name == name)
 }
 
+/// Returns the full name of a key of a table; the table of the keys above all tables has no name.
+pub fn full_name(table: &str, name: &str) -> String {
+    if table.is_empty() { name.to_owned() } else { format!("{table}.{name}") }
+}
+
 /// Returns every key with its full name.
 pub fn all() -> impl Iterator<Item = (String, &'static Key)> {
-    let path =
-        |table: &str, name| if table.is_empty() { String::from(name) } else { format!("{table}.{name}") };
-    TABLES.iter().flat_map(move |table| table.keys.iter().map(move |key| (path(table.name, key.name), key)))
+    let of_table =
+        |table: &'static Table| table.keys.iter().map(|key| (full_name(table.name, key.name), key));
+    TABLES.iter().flat_map(of_table)
 }
 
 /// The first lines of the reference.

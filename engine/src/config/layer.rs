@@ -6,7 +6,7 @@ use figment::{Error, Metadata, Profile, Provider};
 
 use super::error::ConfigError;
 use super::keys::{self, Key};
-use super::units::in_units_of_keys;
+use super::units::in_unit_of_key;
 
 /// A source of values, with its name for errors.
 pub struct Layer {
@@ -35,12 +35,13 @@ impl Layer {
             let line = text.get(..start).unwrap_or_default().matches('\n').count() + 1;
             ConfigError::NotToml { path: path.to_owned(), line, error: error.message().replace('\n', " ") }
         })?;
-        Ok(Self { source: path.display().to_string(), values: in_units_of_keys("", values) })
+        Ok(Self { source: path.display().to_string(), values: map_values("", values, &in_unit_of_key) })
     }
 
     /// Makes the paths of a file relative to its folder.
     pub fn relative_to(self, folder: &Path) -> Self {
-        Self { values: in_folder(folder, "", self.values), ..self }
+        let relative = |key: &str, value| in_folder(folder, key, value);
+        Self { values: map_values("", self.values, &relative), ..self }
     }
 
     /// Creates a layer from a variable that sets a key under another name.
@@ -67,35 +68,40 @@ impl Layer {
 
     fn nested(source: String, key: &str, value: Value) -> Self {
         let values = nest(key, value).into_dict().unwrap_or_default();
-        Self { source, values: in_units_of_keys("", values) }
+        Self { source, values: map_values("", values, &in_unit_of_key) }
     }
 }
 
-/// Makes the paths of a table relative to a folder.
-fn in_folder(folder: &Path, table: &str, values: Dict) -> Dict {
-    let join = |text: String| {
-        let is_url = text.contains("://");
-        let path = Path::new(&text);
-        if text.trim().is_empty() || is_url || path.is_absolute() {
-            return Value::from(text);
-        }
-        folder.join(path).to_str().map_or_else(|| Value::from(text.as_str()), Value::from)
-    };
-    let resolve = |key: String, value: Value| {
-        let path = if table.is_empty() { key.clone() } else { format!("{table}.{key}") };
-        let is_path = keys::find(&path).is_some_and(|key| key.is_path);
+/// Changes every value of a table, and of those in it, by its full key.
+fn map_values(table: &str, values: Dict, change: &impl Fn(&str, Value) -> Value) -> Dict {
+    let changed = |(name, value): (String, Value)| {
+        let key = keys::full_name(table, &name);
         let value = match value {
-            Value::Dict(tag, values) => Value::Dict(tag, in_folder(folder, &path, values)),
-            Value::String(_, text) if is_path => join(text),
-            Value::Array(tag, paths) if is_path => {
-                let join_text = |value| if let Value::String(_, text) = value { join(text) } else { value };
-                Value::Array(tag, paths.into_iter().map(join_text).collect())
-            }
-            other => other,
+            Value::Dict(tag, values) => Value::Dict(tag, map_values(&key, values, change)),
+            value => change(&key, value),
         };
-        (key, value)
+        (name, value)
     };
-    values.into_iter().map(|(key, value)| resolve(key, value)).collect()
+    values.into_iter().map(changed).collect()
+}
+
+/// Makes the paths in a key's value relative to a folder.
+fn in_folder(folder: &Path, key: &str, value: Value) -> Value {
+    let join = |value| match value {
+        Value::String(_, text) if is_relative_path(&text) => {
+            folder.join(&text).to_str().map_or_else(|| Value::from(text.as_str()), Value::from)
+        }
+        value => value,
+    };
+    match value {
+        value if !keys::find(key).is_some_and(|key| key.is_path) => value,
+        Value::Array(tag, paths) => Value::Array(tag, paths.into_iter().map(join).collect()),
+        value => join(value),
+    }
+}
+
+fn is_relative_path(text: &str) -> bool {
+    !text.trim().is_empty() && !text.contains("://") && Path::new(text).is_relative()
 }
 
 /// Reads a variable in figment's notation: numbers, Booleans and ["lists"] are parsed, everything else is a

@@ -1,7 +1,7 @@
 //! Times and sizes with units, such as `"5s"` and `"512MiB"`, beside plain numbers in a key's own unit.
 
 use bytesize::ByteSize;
-use figment::value::{Dict, Value};
+use figment::value::Value;
 
 /// The unit of a key's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,19 +59,13 @@ impl Unit {
     }
 }
 
-/// Replaces texts with units by numbers in the units of their keys. Other values stay.
-pub fn in_units_of_keys(table: &str, values: Dict) -> Dict {
-    let in_unit = |key: String, value: Value| {
-        let path = if table.is_empty() { key.clone() } else { format!("{table}.{key}") };
-        let number = |text: &str| Unit::of(&path).and_then(|unit| unit.parse(text));
-        let value = match value {
-            Value::Dict(tag, values) => Value::Dict(tag, in_units_of_keys(&path, values)),
-            Value::String(_, text) => number(&text).map_or_else(|| text.clone().into(), Value::from),
-            other => other,
-        };
-        (key, value)
+/// Replaces a text with a unit by a number in the unit of its key. Any other value stays.
+pub fn in_unit_of_key(key: &str, value: Value) -> Value {
+    let number = match &value {
+        Value::String(_, text) => Unit::of(key).and_then(|unit| unit.parse(text)),
+        _ => None,
     };
-    values.into_iter().map(|(key, value)| in_unit(key, value)).collect()
+    number.map_or(value, Value::from)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ mod versions;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use prometheus::{
     Counter, CounterVec, Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
@@ -110,7 +110,29 @@ pub struct Metrics {
     scraping: Mutex<()>,
 }
 
+/// Series that are created when they are used first.
+type LazySeries<T> = LazyLock<T, Box<dyn FnOnce() -> T + Send>>;
+
 impl Metrics {
+    /// Returns series of a model that its first request creates. Those of its later versions are created at once, so
+    /// that no request waits for that after a swap.
+    fn lazy_series<T: 'static>(
+        &self,
+        model: &str,
+        create: impl FnOnce() -> T + Send + 'static,
+    ) -> LazySeries<T> {
+        let is_used = self.used.lock().unwrap_or_else(PoisonError::into_inner).contains(model);
+        let (used, model) = (Arc::clone(&self.used), model.to_owned());
+        let series: LazySeries<T> = LazyLock::new(Box::new(move || {
+            used.lock().unwrap_or_else(PoisonError::into_inner).insert(model);
+            create()
+        }));
+        if is_used {
+            LazyLock::force(&series);
+        }
+        series
+    }
+
     /// Registers every metric, as configured by default.
     ///
     /// # Errors

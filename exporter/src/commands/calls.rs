@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use onnward_repository::prepare_tls;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{Client, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -116,14 +116,9 @@ async fn ask(client: &Client, engine: &Url, key: Option<&HeaderValue>, model: &s
         done: false,
         reason: Some(reason),
     };
-    let mut url = engine.clone();
-    url.set_path(&format!("{}/models/{model}", engine.path().trim_end_matches('/')));
-    let request = client.get(url);
-    let request = key.map_or(request.try_clone(), |key| Some(request.header(AUTHORIZATION, key.clone())));
-    let Some(request) = request else { return Step::Failed(answer(None, "it cannot be called".to_owned())) };
-    let response = match request.send().await {
+    let response = match send(client, engine, key, &format!("/models/{model}")).await {
         Ok(response) => response,
-        Err(error) => return Step::Waiting(answer(None, format!("no response: {}", root_cause(&error)))),
+        Err(reason) => return Step::Waiting(answer(None, reason)),
     };
     let status = response.status();
     match status.as_u16() {
@@ -171,19 +166,35 @@ pub async fn get_from_engines<T: DeserializeOwned>(
     Ok(answers)
 }
 
+/// Sends a request to an engine. A failure is a sentence without the engine's name.
+async fn send(
+    client: &Client,
+    engine: &Url,
+    key: Option<&HeaderValue>,
+    path_and_query: &str,
+) -> Result<Response, String> {
+    let (path, query) = match path_and_query.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (path_and_query, engine.query()),
+    };
+    let mut url = engine.clone();
+    url.set_path(&format!("{}{path}", engine.path().trim_end_matches('/')));
+    url.set_query(query);
+    let request = client.get(url);
+    let request = match key {
+        Some(key) => request.header(AUTHORIZATION, key.clone()),
+        None => request,
+    };
+    request.send().await.map_err(|error| format!("no response: {}", root_cause(&error)))
+}
+
 async fn get<T: DeserializeOwned>(
     client: &Client,
     engine: &Url,
     key: Option<&HeaderValue>,
     path_and_query: &str,
 ) -> Result<T, String> {
-    let url = format!("{}{path_and_query}", engine.as_str().trim_end_matches('/'));
-    let request = client.get(url);
-    let request = match key {
-        Some(key) => request.header(AUTHORIZATION, key.clone()),
-        None => request,
-    };
-    let response = request.send().await.map_err(|error| format!("no response: {}", root_cause(&error)))?;
+    let response = send(client, engine, key, path_and_query).await?;
     let status = response.status();
     let text = response.text().await.map_err(|error| root_cause(&error))?;
     match status.as_u16() {
@@ -211,14 +222,19 @@ fn needs_key(status: StatusCode) -> String {
     )
 }
 
-/// Reads the key for the engines: from the environment, or from a file.
-fn engine_key(file: Option<&Path>) -> Result<Option<HeaderValue>, CommandError> {
+/// Reads a secret: from a file, else from a variable. Blanks around it do not count.
+pub fn read_secret(file: Option<&Path>, variable: &str) -> Result<Option<String>, CommandError> {
     let text = match file {
         Some(path) => Some(fs::read_to_string(path).map_err(|source| CommandError::reading(path, source))?),
-        None => env::var(KEY_VARIABLE).ok().filter(|key| !key.trim().is_empty()),
+        None => env::var(variable).ok().filter(|secret| !secret.trim().is_empty()),
     };
-    let Some(text) = text else { return Ok(None) };
-    let mut key = HeaderValue::try_from(format!("Bearer {}", text.trim())).map_err(|_| CommandError::Key)?;
+    Ok(text.map(|text| text.trim().to_owned()))
+}
+
+/// Reads the key for the engines: from the environment, or from a file.
+fn engine_key(file: Option<&Path>) -> Result<Option<HeaderValue>, CommandError> {
+    let Some(text) = read_secret(file, KEY_VARIABLE)? else { return Ok(None) };
+    let mut key = HeaderValue::try_from(format!("Bearer {text}")).map_err(|_| CommandError::Key)?;
     key.set_sensitive(true);
     Ok(Some(key))
 }

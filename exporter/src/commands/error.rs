@@ -7,6 +7,7 @@ use onnward_quality::drift::{CombineError, PageError};
 use onnward_repository::{RepositoryError, SignatureError};
 use onnward_schemas::SchemaError;
 use onnward_schemas::compatibility::Difference;
+use onnward_schemas::error_document::ErrorDocument;
 use thiserror::Error;
 
 use crate::export::ExportError;
@@ -252,6 +253,15 @@ impl CommandError {
         match self {
             Self::NotServed { .. } => NOT_SERVED,
             _ => FAILURE,
+        }
+    }
+
+    /// Returns the error as programs read it.
+    pub fn document(&self) -> ErrorDocument {
+        let document = ErrorDocument::new(self, self.exit_code());
+        match self {
+            Self::OtherSchema { differences, .. } => document.with_differences(differences),
+            _ => document,
         }
     }
 

@@ -1,8 +1,5 @@
 //! Calls of webhooks, signed as <https://www.standardwebhooks.com> describes.
 
-use std::env;
-use std::fs;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::Utc;
@@ -13,7 +10,7 @@ use serde::Serialize;
 
 use super::CommandError;
 use super::audit::{actor, now};
-use super::calls::{client, named, root_cause};
+use super::calls::{client, named, read_secret, root_cause};
 use crate::cli::repository::{WebhookArguments, WebhookUrl};
 
 /// What happened, as webhooks are told.
@@ -107,14 +104,11 @@ impl Webhooks {
     /// [`CommandError::WebhookSecret`]; the secret's file cannot be read.
     pub fn new(arguments: &WebhookArguments) -> Result<Self, CommandError> {
         let urls = arguments.urls.clone();
-        let text = match &arguments.webhook_secret_file {
-            _ if urls.is_empty() => None,
-            Some(path) => {
-                Some(fs::read_to_string(path).map_err(|source| CommandError::reading(path, source))?)
-            }
-            None => env::var(SECRET_VARIABLE).ok().filter(|secret| !secret.trim().is_empty()),
+        let text = match urls.is_empty() {
+            true => None,
+            false => read_secret(arguments.webhook_secret_file.as_deref(), SECRET_VARIABLE)?,
         };
-        let secret = text.map(|text| parse_secret(text.trim()).ok_or(CommandError::WebhookSecret));
+        let secret = text.map(|text| parse_secret(&text).ok_or(CommandError::WebhookSecret));
         Ok(Self { urls, secret: secret.transpose()? })
     }
 }

@@ -22,16 +22,16 @@ pub enum VersionError {
     Superseded,
 }
 
-/// The time after which a load does not count as one of those under way any more: a download that is slow must not
-/// keep others waiting.
-const LONG_TURN: Duration = Duration::from_secs(5);
+/// The time after which nothing waits for a load any more, but for its own model's target: neither other loads nor a
+/// reload.
+pub const LONG_LOAD: Duration = Duration::from_secs(5);
 
 /// Runs a load once there is a permit, so that the threads and the memory of all loads together are bounded.
 pub async fn in_turn<T>(permits: &Semaphore, load: impl Future<Output = T>) -> T {
     // The permits are never closed.
     let permit = permits.acquire().await;
     let mut load = pin!(load);
-    match timeout(LONG_TURN, &mut load).await {
+    match timeout(LONG_LOAD, &mut load).await {
         Ok(loaded) => loaded,
         Err(_) => {
             drop(permit);

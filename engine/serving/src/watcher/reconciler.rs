@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::failures::Failures;
-use super::load::{VersionError, in_turn, verify};
+use super::load::{LONG_LOAD, VersionError, in_turn, verify};
 use super::retention::{retained_versions, versions_to_load};
 use super::{Observation, WatcherContext};
 use crate::loader::Recovery;
@@ -21,8 +21,6 @@ use crate::registry::{LoadFailure, Loading, ModelEntry, Serving, ServingModel};
 const MAX_LOWER_VERSIONS: usize = 3;
 /// The size of a file from which it is noted that it is being opened. The memory of a smaller one is small.
 const LARGE_BYTES: usize = 1 << 20;
-/// The time after which a load of another version than the target is not waited for any more.
-const LONG_LOAD: Duration = Duration::from_secs(5);
 /// How often a version may end the process while it is opened.
 const MAX_OPENINGS: u32 = 2;
 
@@ -360,20 +358,23 @@ impl ModelReconciler {
         if self.entry().serving.is_some() {
             return Vec::new();
         }
-        if self.promoted_before.as_ref().is_none_or(|(of, _)| of != target) {
-            let Ok(history) = self.context.repository.history(&self.name, alias).await else {
-                return Vec::new();
-            };
-            let mut versions: Vec<u64> = Vec::new();
-            for version in history.iter().rev().filter_map(|entry| entry.version) {
-                if version != target.version && !versions.contains(&version) {
-                    versions.push(version);
-                }
-            }
-            versions.truncate(MAX_LOWER_VERSIONS);
-            self.promoted_before = Some((target.clone(), versions));
+        if let Some((of, versions)) = &self.promoted_before
+            && of == target
+        {
+            return versions.clone();
         }
-        self.promoted_before.iter().flat_map(|(_, versions)| versions.clone()).collect()
+        let Ok(history) = self.context.repository.history(&self.name, alias).await else {
+            return Vec::new();
+        };
+        let mut versions: Vec<u64> = Vec::new();
+        for version in history.iter().rev().filter_map(|entry| entry.version) {
+            if version != target.version && !versions.contains(&version) {
+                versions.push(version);
+            }
+        }
+        versions.truncate(MAX_LOWER_VERSIONS);
+        self.promoted_before = Some((target.clone(), versions.clone()));
+        versions
     }
 
     /// Serves the version that was served last, while nothing is: from the cache, or from a local repository, which
@@ -410,16 +411,15 @@ impl ModelReconciler {
         let from_cache = matches!(source, Source::Cache(_));
         if version == wanted.version && failure.is_none() {
             tracing::info!(model = self.name, version, from_cache, "serving what was served before");
-            self.activate(other, start.elapsed());
-            return;
+        } else {
+            tracing::warn!(
+                model = self.name,
+                version,
+                desired = wanted.version,
+                from_cache,
+                "the desired version is not served yet: serving what was served before"
+            );
         }
-        tracing::warn!(
-            model = self.name,
-            version,
-            desired = wanted.version,
-            from_cache,
-            "the desired version is not served yet: serving what was served before"
-        );
         self.activate(other, start.elapsed());
         match failure {
             Some(failure) if version == wanted.version => {

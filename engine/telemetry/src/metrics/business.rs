@@ -1,9 +1,7 @@
-use std::sync::LazyLock;
-
 use onnward_schemas::{Feature, Schema};
 use prometheus::{Counter, CounterVec, IntCounter, IntCounterVec, Registry};
 
-use super::{Metrics, counters, float_counters, remove_series};
+use super::{LazySeries, Metrics, counters, float_counters, remove_series};
 
 /// The business metrics.
 #[derive(Debug, Clone)]
@@ -78,11 +76,9 @@ impl BusinessVecs {
     }
 }
 
-type CreateSeries = Box<dyn FnOnce() -> BusinessSeries + Send>;
-
 /// The business metrics of one version of a model.
 #[derive(Debug)]
-pub struct BusinessMetrics(LazyLock<BusinessSeries, CreateSeries>);
+pub struct BusinessMetrics(LazySeries<BusinessSeries>);
 
 #[derive(Debug)]
 struct BusinessSeries {
@@ -130,16 +126,11 @@ const MAX_BANDS: usize = 5;
 impl Metrics {
     /// Returns the business metrics of one version of a model. The model's first prediction creates the series. `None` if predictions are not counted.
     pub fn business(&self, model: &str, version: u64, schema: &Schema) -> Option<BusinessMetrics> {
-        let is_used = self.is_used(model);
         let create = || {
             let (vecs, edges) = (self.business.clone(), self.risk_bands.clone());
-            let (model, version, schema) = (model.to_owned(), version.to_string(), schema.clone());
-            let create: CreateSeries = Box::new(move || vecs.series(&model, &version, &schema, edges));
-            let series = LazyLock::new(create);
-            if is_used {
-                LazyLock::force(&series);
-            }
-            BusinessMetrics(series)
+            let (name, version, schema) = (model.to_owned(), version.to_string(), schema.clone());
+            let create = move || vecs.series(&name, &version, &schema, edges);
+            BusinessMetrics(self.lazy_series(model, create))
         };
         self.counts_requests.then(create)
     }

@@ -1,9 +1,8 @@
-use std::sync::{Arc, LazyLock, PoisonError};
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
 
-use super::{Metrics, counters, histograms, remove_series};
+use super::{LazySeries, Metrics, counters, histograms, remove_series};
 
 /// The metrics of the steps between a request's rows and their probabilities.
 #[derive(Debug, Clone)]
@@ -157,12 +156,6 @@ impl InferenceVecs {
 }
 
 impl Metrics {
-    /// Returns whether requests of a model were counted. The series of its next version are then created at once, and
-    /// not by the first request, which would wait for that.
-    pub(super) fn is_used(&self, model: &str) -> bool {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner).contains(model)
-    }
-
     /// Returns the inference metrics of one version of a model. The model's first request creates the series.
     pub fn inference(&self, model: &str, version: u64, backend: &str) -> InferenceMetrics {
         if !self.counts_requests {
@@ -170,26 +163,14 @@ impl Metrics {
         }
         let vecs = self.inference.clone();
         let labels = [model.to_owned(), version.to_string(), backend.to_owned()];
-        let is_used = self.is_used(model);
-        let used = Arc::clone(&self.used);
-        let create: CreateSeries = Box::new(move || {
-            let [model, ..] = &labels;
-            used.lock().unwrap_or_else(PoisonError::into_inner).insert(model.clone());
-            vecs.series(labels.each_ref().map(String::as_str))
-        });
-        let series = LazyLock::new(create);
-        if is_used {
-            LazyLock::force(&series);
-        }
-        InferenceMetrics(Some(series))
+        let create = move || vecs.series(labels.each_ref().map(String::as_str));
+        InferenceMetrics(Some(self.lazy_series(model, create)))
     }
 }
 
-type CreateSeries = Box<dyn FnOnce() -> InferenceSeries + Send>;
-
 /// The inference metrics of one version of a model; nothing where requests are not counted.
 #[derive(Debug)]
-pub struct InferenceMetrics(Option<LazyLock<InferenceSeries, CreateSeries>>);
+pub struct InferenceMetrics(Option<LazySeries<InferenceSeries>>);
 
 #[derive(Debug)]
 struct InferenceSeries {
@@ -318,6 +299,9 @@ mod tests {
             assert!(lines(&metrics).iter().any(|printed| printed.starts_with(&line)), "{line}");
         }
         assert!(lines(&metrics).iter().any(|line| line.starts_with("onnward_expected_positives_total{")));
+        let _next = metrics.inference("churn", 4, "tract");
+        let of_next = |line: &String| line.contains(r#"version="4""#);
+        assert!(lines(&metrics).iter().any(of_next), "no request waits for the series of the next version");
     }
 
     #[test]
