@@ -32,7 +32,7 @@ use onnward_runtime::costs::BatchCosts;
 use onnward_runtime::description::Description;
 use onnward_runtime::memory::MemoryReservation;
 use onnward_runtime::threads::RuntimeThreads;
-use onnward_schemas::Rows;
+use onnward_schemas::{Predictions, Rows};
 use onnward_serving::batcher::{Batcher, BatchingConfig, RowWidth, Workers};
 use onnward_serving::monitor::Monitor;
 use onnward_serving::registry::ServingModel;
@@ -58,8 +58,8 @@ const DRIFT: DriftConfig = DriftConfig {
 struct Constant;
 
 impl Session for Constant {
-    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
-        Ok(vec![0.123_456_79; batch.rows()])
+    fn score(&mut self, batch: Batch<'_>) -> Result<Predictions, BackendError> {
+        Ok(vec![0.123_456_79; batch.rows()].into())
     }
 }
 
@@ -184,7 +184,8 @@ fn session(criterion: &mut Criterion) {
     }
     for backend in backends {
         for (family, artifact) in &data.artifacts {
-            let mut session = backend.open(&artifact.encode_subgraph().unwrap()).unwrap();
+            let mut session =
+                backend.open(&artifact.encode_subgraph().unwrap(), &data.workload.schema.label.task).unwrap();
             let mut group = criterion.benchmark_group(format!("session/{}/{family}", backend.kind()));
             for count in [1, 32, 1024] {
                 let rows = data.rows(count);
@@ -205,8 +206,9 @@ fn answer_to_json(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("answer_to_json");
     for (rows, form) in [(1, BodyShape::Single), (1024, BodyShape::Many)] {
         let probabilities: Vec<f32> = (0..rows).map(|row| (row as f32 + 0.5) / rows as f32).collect();
+        let predictions = Predictions::from(probabilities);
         let answer =
-            Answer { model: &model, probabilities: &probabilities, form, first: Some(PredictionId::now()) };
+            Answer { model: &model, predictions: &predictions, form, first: Some(PredictionId::now()) };
         group.bench_function(BenchmarkId::from_parameter(rows), |bencher| {
             bencher.iter(|| serde_json::to_vec(black_box(&answer)).unwrap());
         });

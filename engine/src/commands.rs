@@ -12,7 +12,7 @@ use std::time::Duration;
 
 pub use api_key::{NewKey, api_key};
 use chrono::{DateTime, Utc};
-use onnward_http::answer::{Answer, check_finite};
+use onnward_http::answer::{Answer, check_predicted};
 use onnward_http::auth::KeysFileError;
 use onnward_onnx::{ArtifactError, ModelBounds};
 use onnward_repository::FetchedModel;
@@ -21,7 +21,7 @@ use onnward_runtime::backend::{Backend, Tract, load_onnxruntime};
 use onnward_runtime::check::check as check_file;
 use onnward_runtime::{Verifier, VerifyError};
 use onnward_schemas::layout::{CONFIG_FILE, parse_version};
-use onnward_schemas::{Manifest, Violations, sha256_hex};
+use onnward_schemas::{Manifest, Prediction, Predictions, Task, Violations, sha256_hex};
 use onnward_serving::batcher::{BatchingConfig, SubmitError, Workers};
 use onnward_serving::loader::{LoadError, Loader};
 use onnward_serving::registry::ServingModel;
@@ -203,11 +203,11 @@ pub fn predict(file: &Path, rows: &Path, library: Option<&Path>, output: Output)
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.map_err(AppError::Setup)?;
-    let probabilities = runtime.block_on(model.batcher.submit(encoded, Duration::MAX))?.probabilities;
-    check_finite(&probabilities).map_err(invalid)?;
+    let predictions = runtime.block_on(model.batcher.submit(encoded, Duration::MAX))?.predictions;
+    check_predicted(&predictions, model.description.schema()).map_err(invalid)?;
     // These predictions are not stored, so they have no ids.
-    let answer = Answer { model: &model, probabilities: &probabilities, form, first: None };
-    print(output, &answer, &PredictionTable { model: &model, version, probabilities: &probabilities })
+    let answer = Answer { model: &model, predictions: &predictions, form, first: None };
+    print(output, &answer, &PredictionTable { model: &model, version, predictions: &predictions })
 }
 
 /// The version of a file that is not in a model repository.
@@ -269,7 +269,7 @@ struct PredictionTable<'a> {
     model: &'a ServingModel,
     /// The version, if the file is in a model repository.
     version: Option<u64>,
-    probabilities: &'a [f32],
+    predictions: &'a Predictions,
 }
 
 impl fmt::Display for PredictionTable<'_> {
@@ -280,10 +280,24 @@ impl fmt::Display for PredictionTable<'_> {
             Some(version) => writeln!(f, "{name} version {version} on {backend}")?,
             None => writeln!(f, "{name} on {backend}")?,
         }
-        writeln!(f, "{:>6}  {:<12}  {}", "row", "probability", schema.label.name)?;
-        for (row, probability) in self.probabilities.iter().enumerate() {
-            let positive = schema.is_positive(*probability);
-            writeln!(f, "{row:>6}  {probability:<12}  {positive}")?;
+        let label = &schema.label;
+        match &label.task {
+            Task::Binary(_) => writeln!(f, "{:>6}  {:<12}  {}", "row", "probability", label.name)?,
+            Task::Classes(_) | Task::Number => writeln!(f, "{:>6}  {}", "row", label.name)?,
+            Task::Raw(_) => writeln!(f, "{:>6}  outputs", "row")?,
+        }
+        let rows = (0..self.predictions.len()).filter_map(|row| Some((row, self.predictions.row(row)?)));
+        for (row, prediction) in rows {
+            match (&label.task, prediction) {
+                (Task::Binary(binary), Prediction::Probability(probability)) => {
+                    let positive = binary.is_positive(probability.to_f32());
+                    writeln!(f, "{row:>6}  {probability:<12}  {positive}")?;
+                }
+                (Task::Classes(classes), Prediction::Class(index, _)) => {
+                    writeln!(f, "{row:>6}  {}", classes.values.get(index).map_or("", String::as_str))?;
+                }
+                (_, prediction) => writeln!(f, "{row:>6}  {prediction}")?,
+            }
         }
         Ok(())
     }

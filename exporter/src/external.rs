@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use onnward_onnx::{Activation, ExternalModel};
-use onnward_schemas::Schema;
+use onnward_onnx::{Activation, ExternalModel, KindSource, OutputReader};
+use onnward_schemas::{Binary, Task};
 use serde::Serialize;
 
 /// The interpretation of an external ONNX file by an engine.
@@ -11,16 +11,29 @@ use serde::Serialize;
 pub struct ExternalReading {
     /// The fields of a request.
     pub fields: Vec<Field>,
-    /// The output that holds the probability.
-    pub output: String,
-    /// The function that makes probabilities of its numbers: `none`, `sigmoid` or `softmax`.
-    pub activation: &'static str,
-    /// The label whose probability the output holds.
-    pub positive: String,
+    /// What is answered: `probability`, `classes`, `number` or `raw`.
+    pub kind: &'static str,
+    /// Whether this is a guess, since neither `config.toml` nor the graph's operators settle it.
+    pub guessed: bool,
+    /// The outputs that are read.
+    pub outputs: Vec<String>,
+    /// The outputs that are not answered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unanswered: Vec<String>,
+    /// The function that makes probabilities of their numbers: `none`, `sigmoid` or `softmax`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation: Option<&'static str>,
+    /// The label whose probability is answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub positive: Option<String>,
+    /// The classes that an answer can be.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
     /// The key of the prediction in a response.
     pub label_name: String,
     /// The probability from which the prediction is positive.
-    pub threshold: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
 }
 
 /// A field of a request.
@@ -37,37 +50,91 @@ pub struct Field {
 impl ExternalReading {
     /// Describes how this file would be served.
     pub fn of(model: &ExternalModel) -> Self {
-        let Schema { features, label, threshold, .. } = &model.schema;
         let field = |feature: &onnward_schemas::Feature| Field {
             name: feature.name.clone(),
             takes: feature.expected(),
             required: feature.required,
         };
+        let label = &model.schema.label;
+        let (kind, activation) = match &model.output {
+            OutputReader::Probability(output) => ("probability", Some(output.activation)),
+            OutputReader::Classes(output) => {
+                ("classes", output.scores.as_ref().map(|(_, activation)| *activation))
+            }
+            OutputReader::Number(_) => ("number", None),
+            OutputReader::Raw(_) => ("raw", None),
+        };
+        let (positive, classes, threshold) = match label.task.clone() {
+            Task::Binary(Binary { positive, threshold, .. }) => (Some(positive), Vec::new(), Some(threshold)),
+            Task::Classes(classes) => (None, classes.values, None),
+            Task::Number | Task::Raw(_) => (None, Vec::new(), None),
+        };
         Self {
-            fields: features.iter().map(field).collect(),
-            output: model.output.name.clone(),
-            activation: match model.output.activation {
+            fields: model.schema.features.iter().map(field).collect(),
+            kind,
+            guessed: model.decided_by == KindSource::Guess,
+            outputs: model.output.tensors().into_iter().map(str::to_owned).collect(),
+            unanswered: model.unanswered.clone(),
+            activation: activation.map(|activation| match activation {
                 Activation::None => "none",
                 Activation::Sigmoid => "sigmoid",
                 Activation::Softmax => "softmax",
-            },
-            positive: label.positive.clone(),
+            }),
+            positive,
+            classes,
             label_name: label.name.clone(),
-            threshold: *threshold,
+            threshold,
         }
     }
 }
 
+/// The most classes that are listed.
+const LISTED_CLASSES: usize = 10;
+
 impl Display for ExternalReading {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { fields, output, activation, positive, label_name, threshold } = self;
         writeln!(f, "fields of a request")?;
-        for Field { name, takes, required } in fields {
+        for Field { name, takes, required } in &self.fields {
             writeln!(f, "  {name:<24} {takes}{}", if *required { "" } else { ", optional" })?;
         }
-        let after = if *activation == "none" { String::new() } else { format!(" after {activation}") };
-        writeln!(f, "\nprobability  of label {positive:?}, from the output {output:?}{after}")?;
-        writeln!(f, "response     {label_name:?} is true from a probability of {threshold}")?;
+        let key = &self.label_name;
+        let outputs = self.outputs.iter().map(|output| format!("{output:?}")).collect::<Vec<_>>().join(", ");
+        let after = match self.activation {
+            None | Some("none") => String::new(),
+            Some(activation) => format!(" after {activation}"),
+        };
+        match (&self.positive, self.threshold) {
+            (Some(positive), Some(threshold)) => {
+                writeln!(f, "\nprobability  of label {positive:?}, from the output {outputs}{after}")?;
+                writeln!(f, "response     {key:?} is true from a probability of {threshold}")?;
+            }
+            _ if !self.classes.is_empty() => {
+                let listed = self.classes.iter().take(LISTED_CLASSES).map(String::as_str).collect::<Vec<_>>();
+                let more = if self.classes.len() > LISTED_CLASSES { ", …" } else { "" };
+                writeln!(f, "\nclasses      {}{more}, from {outputs}{after}", listed.join(", "))?;
+                writeln!(f, "response     {key:?} is the class of a row")?;
+            }
+            _ if self.kind == "number" => {
+                writeln!(f, "\nnumber       from the output {outputs}")?;
+                writeln!(f, "response     {key:?} is the number")?;
+            }
+            _ => writeln!(f, "\nraw          the outputs {outputs}, as they are")?,
+        }
+        if !self.unanswered.is_empty() {
+            let names = self.unanswered.join(", ");
+            writeln!(
+                f,
+                "unanswered   {names}: write `kind = \"raw\"` under [output] in config.toml to answer all outputs"
+            )?;
+        }
+        if self.guessed {
+            writeln!(
+                f,
+                "guessed      the graph leaves open what is answered: write `kind = {:?}`, or another, under [output] in \
+                 config.toml to settle it",
+                self.kind
+            )?;
+        }
         writeln!(f, "unverified   an external file has no golden rows, so no runtime can be verified on it")
     }
 }

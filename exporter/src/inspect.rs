@@ -7,7 +7,7 @@ use onnward_onnx::proto::tensor_proto::DataType;
 use onnward_onnx::proto::tensor_shape_proto::dimension;
 use onnward_onnx::proto::{ValueInfoProto, type_proto};
 use onnward_onnx::{Artifact, ArtifactError, ExternalModel, decode_model};
-use onnward_schemas::{Evaluation, FeatureKind, Provenance, Schema, sha256_hex};
+use onnward_schemas::{Binary, Evaluation, FeatureKind, Provenance, Schema, Task, sha256_hex};
 use serde::Serialize;
 
 use crate::external::ExternalReading;
@@ -232,18 +232,22 @@ impl Display for Description {
         for feature in &schema.features {
             let need = if feature.required { "" } else { ", optional" };
             let values = match &feature.kind {
-                FeatureKind::Numeric { .. } => feature.expected(),
+                FeatureKind::Numeric { .. } | FeatureKind::Kept(_) => feature.expected(),
                 FeatureKind::Categorical { values, .. } => values.join(" | "),
             };
             writeln!(kinds, "  {:<24} {values}{need}", feature.name)?;
         }
         f.write_str(&kinds)?;
         let label = &schema.label;
-        writeln!(
-            f,
-            "label      {} = {:?} from a probability of {}",
-            label.column, label.positive, schema.threshold
-        )?;
+        let column = &label.column;
+        match &label.task {
+            Task::Binary(Binary { positive, threshold, .. }) => {
+                writeln!(f, "label      {column} = {positive:?} from a probability of {threshold}")?;
+            }
+            Task::Classes(classes) => writeln!(f, "label      {column}: {}", classes.values.join(" | "))?,
+            Task::Number => writeln!(f, "label      {column}, a number")?,
+            Task::Raw(_) => {}
+        }
         let parameters: Vec<String> =
             self.parameters.iter().map(|(name, value)| format!("{name} {value}")).collect();
         writeln!(f, "\nfamily     {} ({})", self.family, parameters.join(", "))?;

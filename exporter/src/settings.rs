@@ -4,7 +4,7 @@
 use std::fmt::Display;
 
 use onnward_onnx::{Artifact, ArtifactError};
-use onnward_schemas::Schema;
+use onnward_schemas::{Schema, Task};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -85,8 +85,13 @@ impl ServingSettings {
         let mut metadata = artifact.metadata.clone();
         let before = metadata.schema.clone();
         let mut schema = before.clone();
-        if let Some(threshold) = self.output.threshold {
-            schema.threshold = threshold;
+        match (self.output.threshold, &mut schema.label.task) {
+            (Some(threshold), Task::Binary(binary)) => binary.threshold = threshold,
+            (Some(_), Task::Classes(_) | Task::Number | Task::Raw(_)) => {
+                let problem = "output.threshold is set, and the model does not decide by one: remove it";
+                return Err(SettingsError::Invalid(problem.to_owned()));
+            }
+            (None, _) => {}
         }
         if let Some(name) = &self.output.label_name {
             schema.label.name.clone_from(name);
@@ -98,11 +103,17 @@ impl ServingSettings {
             schema.revenue = Some(revenue.clone());
         }
         metadata.schema = checked(&schema)?;
-        let evaluated_at = metadata.evaluation.threshold.unwrap_or(before.threshold);
-        metadata.evaluation.threshold = (evaluated_at != schema.threshold).then_some(evaluated_at);
+        let [before_threshold, threshold] = [&before, &schema].map(threshold_of);
+        let evaluated_at = metadata.evaluation.threshold.or(before_threshold);
+        metadata.evaluation.threshold = evaluated_at.filter(|_| evaluated_at != threshold);
         let metadata = metadata.checked().map_err(|error| SettingsError::Invalid(error.to_string()))?;
         Ok((artifact.with_metadata(metadata)?, changes(&before, &schema)))
     }
+}
+
+/// Returns the threshold of a schema's decisions, if it has one.
+fn threshold_of(schema: &Schema) -> Option<f64> {
+    schema.binary().map(|binary| binary.threshold)
 }
 
 /// Passes a changed schema through the checks that every schema passes.
@@ -116,9 +127,10 @@ fn changes(before: &Schema, after: &Schema) -> Vec<ChangedSetting> {
         let (from, to) = (from.to_string(), to.to_string());
         (from != to).then_some(ChangedSetting { setting, from, to })
     }
+    let threshold = |schema: &Schema| threshold_of(schema).map_or_else(String::new, |one| one.to_string());
     let revenue = |schema: &Schema| schema.revenue.clone().unwrap_or_else(|| "none".to_owned());
     let settings = [
-        change("output.threshold", before.threshold, after.threshold),
+        change("output.threshold", threshold(before), threshold(after)),
         change("output.label_name", &before.label.name, &after.label.name),
         change("segments", before.segments.join(", "), after.segments.join(", ")),
         change("revenue", revenue(before), revenue(after)),

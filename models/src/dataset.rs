@@ -4,7 +4,7 @@ use std::path::Path;
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
 use ndarray::{Array2, Axis};
-use onnward_schemas::{Feature, Schema, UNKNOWN_CATEGORY, sha256_hex};
+use onnward_schemas::{Binary, Feature, Schema, UNKNOWN_CATEGORY, sha256_hex};
 
 use crate::dataset_error::{DatasetError, InvalidRows, RowProblem, RowReason};
 
@@ -98,6 +98,10 @@ impl Dataset {
         schema: &Schema,
         on_invalid: OnInvalid,
     ) -> Result<Self, DatasetError> {
+        let Some(binary) = schema.binary() else {
+            let (column, task) = (schema.label.column.clone(), schema.label.task.kind().name());
+            return Err(DatasetError::Task { column, task });
+        };
         let unreadable = |source| DatasetError::Unreadable { path: path.to_owned(), source };
         let mut reader = ReaderBuilder::new().flexible(true).trim(Trim::Headers).from_reader(bytes);
         let header = reader.byte_headers().map_err(|error| unreadable(error.into()))?.clone();
@@ -108,9 +112,9 @@ impl Dataset {
         let mut record = ByteRecord::new();
         while reader.read_byte_record(&mut record).map_err(|error| unreadable(error.into()))? {
             let line = lines.of(&record);
-            table.add(&record, line, &columns, schema);
+            table.add(&record, line, &columns, schema, binary);
         }
-        table.finish(path, schema, on_invalid, sha256_hex(bytes))
+        table.finish(path, schema, binary, on_invalid, sha256_hex(bytes))
     }
 
     /// Returns the number of rows.
@@ -258,10 +262,10 @@ struct Table {
 }
 
 impl Table {
-    fn add(&mut self, record: &ByteRecord, line: u64, columns: &Columns, schema: &Schema) {
+    fn add(&mut self, record: &ByteRecord, line: u64, columns: &Columns, schema: &Schema, binary: &Binary) {
         let start = self.values.len();
         let mut problems = Vec::new();
-        let label = self.read_cells(record, line, columns, schema, &mut problems);
+        let label = self.read_cells(record, line, columns, schema, binary, &mut problems);
         match label {
             Some(label) if problems.is_empty() => self.labels.push(label),
             _ => {
@@ -277,6 +281,7 @@ impl Table {
         line: u64,
         columns: &Columns,
         schema: &Schema,
+        binary: &Binary,
         problems: &mut Vec<RowProblem>,
     ) -> Option<bool> {
         if record.len() != columns.roles.len() {
@@ -299,7 +304,7 @@ impl Table {
                         reject(reason);
                     }
                 }
-                Role::Label => match read_label(cell.trim(), schema) {
+                Role::Label => match read_label(cell.trim(), binary) {
                     Ok(positive) => label = Some(positive),
                     Err(reason) => reject(reason),
                 },
@@ -330,6 +335,7 @@ impl Table {
         self,
         path: &Path,
         schema: &Schema,
+        binary: &Binary,
         on_invalid: OnInvalid,
         sha256: String,
     ) -> Result<Dataset, DatasetError> {
@@ -345,13 +351,12 @@ impl Table {
         }
         let positives = self.labels.iter().filter(|positive| **positive).count();
         if positives == 0 || positives == rows {
-            let label = &schema.label;
             let (only, other) = match positives {
-                0 => (&label.negative, &label.positive),
-                _ => (&label.positive, &label.negative),
+                0 => (&binary.negative, &binary.positive),
+                _ => (&binary.positive, &binary.negative),
             };
             let (only, other) = (only.clone(), other.clone());
-            return Err(DatasetError::OneClass { path, column: label.column.clone(), only, other });
+            return Err(DatasetError::OneClass { path, column: schema.label.column.clone(), only, other });
         }
         let width = schema.features.len();
         let features = Array2::from_shape_fn((rows, width), |(row, at)| self.values[row * width + at]);
@@ -366,14 +371,9 @@ impl Table {
     }
 }
 
-fn read_label(cell: &str, schema: &Schema) -> Result<bool, RowReason> {
-    let label = &schema.label;
-    if cell == label.positive {
-        Ok(true)
-    } else if cell == label.negative {
-        Ok(false)
-    } else {
-        let (positive, negative) = (label.positive.clone(), label.negative.clone());
-        Err(RowReason::Label { positive, negative, got: cell.to_owned() })
-    }
+fn read_label(cell: &str, binary: &Binary) -> Result<bool, RowReason> {
+    binary.truth_of(cell).ok_or_else(|| {
+        let (positive, negative) = (binary.positive.clone(), binary.negative.clone());
+        RowReason::Label { positive, negative, got: cell.to_owned() }
+    })
 }

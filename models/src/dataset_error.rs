@@ -23,6 +23,17 @@ pub enum DatasetError {
         /// The error of the system.
         source: io::Error,
     },
+    /// Models of this label cannot be trained.
+    #[error(
+        "the label {column:?} has the type \"{task}\", and only labels of type \"binary\" can be trained on: fit such a \
+         model elsewhere, and publish its ONNX file"
+    )]
+    Task {
+        /// The label's column.
+        column: String,
+        /// The type of the label.
+        task: &'static str,
+    },
     /// The file is empty, or has only blank lines.
     #[error("{} is empty: it needs a header line with the columns' names, and rows", path.display())]
     NoHeader {

@@ -89,6 +89,8 @@ impl<'a> Domain<'a> {
                 let decimals = if *integer { 0 } else { digits.clamp(0.0, 9.0) as usize };
                 Self::Numeric { min, typical: median.clamp(min, max), max, decimals }
             }
+            // No table has such a column.
+            FeatureKind::Kept(_) => Self::Categorical { values: &[], typical: 0 },
             FeatureKind::Categorical { values, .. } => {
                 let counts = match seen {
                     FeatureProfile::Categorical { counts, .. } => counts.as_slice(),

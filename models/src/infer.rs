@@ -148,7 +148,7 @@ pub enum InferError {
 /// let inferred = infer_schema(&path, &InferOptions::default())?;
 /// assert_eq!(inferred.schema.identifier.as_deref(), Some("customer_id"));
 /// assert_eq!(inferred.schema.label.column, "churned");
-/// assert_eq!(inferred.schema.label.positive, "yes");
+/// assert_eq!(inferred.schema.binary().map(|label| label.positive.as_str()), Some("yes"));
 /// assert!(inferred.toml.contains("name = \"age\"\ntype = \"numeric\""));
 /// # std::fs::remove_dir_all(folder)?;
 /// # Ok(())

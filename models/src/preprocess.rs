@@ -57,7 +57,9 @@ impl Preprocessor {
         let mut fitted = Self { numeric: Vec::new(), one_hot: Vec::new() };
         for (at, feature) in schema.features.iter().enumerate() {
             match &feature.kind {
-                FeatureKind::Numeric { .. } => fitted.numeric.push(NumericColumn::fit(at, features)),
+                FeatureKind::Numeric { .. } | FeatureKind::Kept(_) => {
+                    fitted.numeric.push(NumericColumn::fit(at, features))
+                }
                 FeatureKind::Categorical { values, .. } => {
                     let codes = 0..values.len();
                     fitted.one_hot.extend(codes.map(|code| OneHotColumn { feature: at, code: code as f32 }));

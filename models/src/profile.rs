@@ -12,7 +12,7 @@ const QUANTILES: usize = 10;
 /// rows.
 pub(crate) fn profile(schema: &Schema, features: ArrayView2<'_, f32>, held_out: &[f64]) -> Profile {
     let of = |(feature, column): (&Feature, _)| match &feature.kind {
-        FeatureKind::Numeric { .. } => numeric(column),
+        FeatureKind::Numeric { .. } | FeatureKind::Kept(_) => numeric(column),
         FeatureKind::Categorical { values, .. } => categorical(column, values.len()),
     };
     Profile {

@@ -167,7 +167,9 @@ fn write_record(
         };
         out.write_field(field).map_err(io_error)?;
     }
-    let label = if drawn.positive { &schema.label.positive } else { &schema.label.negative };
+    // A sample model has a binary label.
+    let label = schema.binary().map(|label| if drawn.positive { &label.positive } else { &label.negative });
+    let label = label.map_or("", String::as_str);
     out.write_field(label).and_then(|()| out.write_record(None::<&[u8]>)).map_err(io_error)
 }
 
@@ -220,7 +222,7 @@ fn cells<'a>(schema: &'a Schema, drawn: &'a Drawn) -> impl Iterator<Item = (&'a 
             FeatureKind::Categorical { values, .. } => {
                 values.get(*value as usize).map(|value| Cell::Text(value))
             }
-            FeatureKind::Numeric { .. } => Some(Cell::Number(*value)),
+            FeatureKind::Numeric { .. } | FeatureKind::Kept(_) => Some(Cell::Number(*value)),
         };
         (feature, cell)
     })

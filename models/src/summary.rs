@@ -25,6 +25,7 @@ impl Dataset {
         let present: Vec<(f32, bool)> = rows.filter(|(value, _)| !value.is_nan()).collect();
         let values = match &feature.kind {
             FeatureKind::Numeric { integer, .. } => summarise_numbers(present.clone(), *integer),
+            FeatureKind::Kept(_) => summarise_numbers(present.clone(), false),
             FeatureKind::Categorical { values, .. } => {
                 let mut groups: Vec<Group> = values.iter().map(|value| group(value.clone())).collect();
                 for (code, positive) in &present {

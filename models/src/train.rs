@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use onnward_schemas::{CrossValidation, Evaluation, Metadata, Provenance};
+use onnward_schemas::{Binary, CrossValidation, Evaluation, Metadata, Provenance, Schema};
 
 use crate::comparison::{Candidate, Comparison};
 use crate::curves::curves;
@@ -126,6 +126,11 @@ fn cross_validate(
     Ok(cross_validation(areas))
 }
 
+/// Returns the threshold of a dataset's label, which is binary.
+fn threshold_of(schema: &Schema) -> f64 {
+    schema.binary().map_or(Binary::THRESHOLD, |binary| binary.threshold)
+}
+
 /// The inputs of the last part of a run.
 struct Context<'a> {
     data: &'a Dataset,
@@ -142,7 +147,7 @@ impl Context<'_> {
         Comparison {
             schema: schema.name.clone(),
             label: schema.label.column.clone(),
-            threshold: schema.threshold,
+            threshold: threshold_of(schema),
             seed: self.plan.seed,
             data: self.data.summary(),
             train_rows: self.train.labels.len(),
@@ -168,7 +173,7 @@ impl Context<'_> {
         let fit_seconds = started.elapsed().as_secs_f64();
 
         let probabilities = pipeline.predict(test.features.view());
-        let figures = figures(&test.labels, &probabilities, schema.threshold);
+        let figures = figures(&test.labels, &probabilities, threshold_of(schema));
         let evaluating = advance(Activity::Evaluating { estimator });
         let candidate = Candidate {
             estimator,
@@ -236,9 +241,13 @@ impl TrainingPlan {
         if self.folds > data.rows() {
             return Err(TrainingError::TooManyFolds { folds: self.folds, rows: data.rows() });
         }
-        let (positives, label) = (data.positives(), &data.schema.label);
-        let needed = self.rows_needed();
-        for (rows, label) in [(positives, &label.positive), (data.rows() - positives, &label.negative)] {
+        let (positives, needed) = (data.positives(), self.rows_needed());
+        // A dataset has a binary label.
+        let sides = data
+            .schema
+            .binary()
+            .map(|label| [(positives, &label.positive), (data.rows() - positives, &label.negative)]);
+        for (rows, label) in sides.into_iter().flatten() {
             if rows < needed {
                 let (label, folds, test_fraction) = (label.clone(), self.folds, self.test_fraction);
                 return Err(TrainingError::TooFewRows { label, rows, needed, folds, test_fraction });

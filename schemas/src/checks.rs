@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use crate::feature::{Feature, FeatureKind, UnknownPolicy};
 use crate::schema::Schema;
+use crate::task::{Binary, Classes, Task};
 
 /// Names that are taken: by the graph's own values, and by the fields of a request and of an answer.
 const RESERVED_FEATURES: [&str; 4] = ["features", "probabilities", "label", INSTANCES];
@@ -11,6 +12,8 @@ const RESERVED_FEATURES: [&str; 4] = ["features", "probabilities", "label", INST
 pub const INSTANCES: &str = "instances";
 const RESERVED_PREFIXES: [&str; 2] = ["front/", "core/"];
 const RESERVED_LABELS: [&str; 5] = ["id", "model", "version", "probability", "predictions"];
+/// The field of an answer beside the class.
+const PROBABILITIES: &str = "probabilities";
 
 /// Lists every contradiction of a schema, and all that no table and no request could fit: one sentence each.
 pub(crate) fn problems_of(schema: &Schema) -> Vec<String> {
@@ -89,8 +92,10 @@ pub(crate) fn input_problems(schema: &Schema) -> Vec<String> {
 }
 
 fn threshold_problems(schema: &Schema, problems: &mut Vec<String>) {
-    if !(schema.threshold > 0.0 && schema.threshold < 1.0) {
-        problems.push(format!("threshold {} does not lie between 0 and 1", schema.threshold));
+    if let Some(Binary { threshold, .. }) = schema.binary()
+        && !(*threshold > 0.0 && *threshold < 1.0)
+    {
+        problems.push(format!("threshold {threshold} does not lie between 0 and 1"));
     }
 }
 
@@ -144,15 +149,14 @@ fn text_problem(text: &str) -> Option<&'static str> {
 
 fn label_problems(schema: &Schema, problems: &mut Vec<String>) {
     let label = &schema.label;
-    for (key, value) in [("positive", &label.positive), ("negative", &label.negative)] {
-        match text_problem(value) {
-            Some(BLANK) => problems.push(format!("label.{key} {BLANK}")),
-            Some(problem) => problems.push(format!("label.{key} {value:?} {problem}")),
-            None => {}
-        }
-    }
-    if label.positive == label.negative {
-        problems.push(format!("label.positive and label.negative are both {:?}", label.positive));
+    match &label.task {
+        Task::Binary(binary) => binary_problems(binary, problems),
+        Task::Classes(classes) => classes_problems(classes, problems),
+        Task::Number => {}
+        Task::Raw(_) => problems.push(
+            "label.type is \"raw\", which only an external model has: write \"binary\", \"classes\" or \"number\""
+                .to_owned(),
+        ),
     }
     label_name_problems(schema, problems);
     if schema.index_of(&label.column).is_some() {
@@ -163,9 +167,43 @@ fn label_problems(schema: &Schema, problems: &mut Vec<String>) {
     }
 }
 
+fn binary_problems(binary: &Binary, problems: &mut Vec<String>) {
+    let Binary { positive, negative, .. } = binary;
+    for (key, value) in [("positive", positive), ("negative", negative)] {
+        problems.extend(value_problem(&format!("label.{key}"), value));
+    }
+    if positive == negative {
+        problems.push(format!("label.positive and label.negative are both {positive:?}"));
+    }
+}
+
+fn classes_problems(Classes { values }: &Classes, problems: &mut Vec<String>) {
+    problems.extend(values.iter().filter_map(|value| value_problem("label.values", value)));
+    let distinct: HashSet<&String> = values.iter().collect();
+    if distinct.len() < values.len() {
+        problems.push("label.values lists a value twice".to_owned());
+    }
+    if !(2..=Classes::MAX).contains(&values.len()) {
+        let (most, count) = (Classes::MAX, values.len());
+        problems.push(format!("label.values lists 2 to {most} classes, this one {count}"));
+    }
+}
+
+/// Says why no cell of a table can be this value of the label.
+fn value_problem(key: &str, value: &str) -> Option<String> {
+    match text_problem(value)? {
+        BLANK => Some(format!("{key} {BLANK}")),
+        problem => Some(format!("{key} {value:?} {problem}")),
+    }
+}
+
 fn label_name_problems(schema: &Schema, problems: &mut Vec<String>) {
     let name = &schema.label.name;
-    if name.is_empty() || RESERVED_LABELS.contains(&name.as_str()) {
+    let is_taken = match &schema.label.task {
+        Task::Classes(_) => name == PROBABILITIES,
+        Task::Binary(_) | Task::Number | Task::Raw(_) => false,
+    };
+    if name.is_empty() || is_taken || RESERVED_LABELS.contains(&name.as_str()) {
         problems.push(format!("label.name {name:?} is taken by the answer itself: set another label.name"));
     }
 }
@@ -198,6 +236,9 @@ fn feature_problems(feature: &Feature, problems: &mut Vec<String>) {
         FeatureKind::Categorical { unknown: UnknownPolicy::Keep, .. } => problems.push(format!(
             "feature {name:?} keeps unknown strings, which only an external model takes: unknown is \"reject\" or \
              \"ignore\""
+        )),
+        FeatureKind::Kept(_) => problems.push(format!(
+            "feature {name:?} has the type \"kept\", which only an external model has: write \"numeric\" or \"categorical\""
         )),
         FeatureKind::Categorical { values, .. } => {
             let distinct: HashSet<&String> = values.iter().collect();

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::encode::shorten;
 use crate::feature::{Feature, FeatureKind, UnknownPolicy};
 use crate::schema::{Label, Schema};
+use crate::task::{Binary, Classes, Outputs, Task};
 
 /// The part of an exchange that a difference is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -133,6 +134,9 @@ fn field_difference(served: &Feature, candidate: &Schema) -> Option<Difference> 
     if other.required && !served.required {
         return Some(request(name, Change::Required, "is required and was optional".to_owned()));
     }
+    if served.may_be_missing() && !other.may_be_missing() {
+        return Some(request(name, Change::Required, "may no longer be null".to_owned()));
+    }
     let instead = || format!("takes {} instead of {}", other.expected(), served.expected());
     match (&served.kind, &other.kind) {
         (
@@ -149,6 +153,9 @@ fn field_difference(served: &Feature, candidate: &Schema) -> Option<Difference> 
         ) => {
             let what = fewer_strings((values, *unknown), (other_values, *other_unknown))?;
             Some(request(name, Change::Categories, what))
+        }
+        (FeatureKind::Kept(served), FeatureKind::Kept(other)) => {
+            (!other.holds_all_of(served)).then(|| request(name, Change::Type, instead()))
         }
         _ => Some(request(name, Change::Type, instead())),
     }
@@ -236,16 +243,48 @@ fn label_differences(served: &Label, candidate: &Label) -> Vec<Difference> {
         let what = format!("has the key \"{}\" instead", shorten(&candidate.name));
         found.push(response(Change::Label, what));
     }
-    for (is, was, meaning) in
-        [(&candidate.positive, &served.positive, "true"), (&candidate.negative, &served.negative, "false")]
-    {
-        if is != was {
-            let (is, was) = (shorten(is), shorten(was));
-            let what = format!("means \"{is}\" instead of \"{was}\" where it is {meaning}");
-            found.push(response(Change::Meaning, what));
-        }
-    }
+    let meanings = match (&served.task, &candidate.task) {
+        (Task::Binary(served), Task::Binary(candidate)) => meanings_of_truth(served, candidate),
+        (Task::Classes(served), Task::Classes(candidate)) => new_classes(served, candidate),
+        (Task::Number, Task::Number) => Vec::new(),
+        (Task::Raw(served), Task::Raw(candidate)) => missing_outputs(served, candidate),
+        (served, candidate) => vec![format!("is {} instead of {}", answer_of(candidate), answer_of(served))],
+    };
+    found.extend(meanings.into_iter().map(|what| response(Change::Meaning, what)));
     found
+}
+
+/// Describes the type of a prediction.
+fn answer_of(task: &Task) -> &'static str {
+    match task {
+        Task::Binary(_) => "true or false",
+        Task::Classes(_) => "one of several classes",
+        Task::Number => "a number",
+        Task::Raw(_) => "the outputs of a graph",
+    }
+}
+
+fn meanings_of_truth(served: &Binary, candidate: &Binary) -> Vec<String> {
+    let sides =
+        [(&candidate.positive, &served.positive, "true"), (&candidate.negative, &served.negative, "false")];
+    let changed = sides.into_iter().filter(|(is, was, _)| is != was);
+    let what = |(is, was, meaning): (&String, &String, &str)| {
+        format!("means \"{}\" instead of \"{}\" where it is {meaning}", shorten(is), shorten(was))
+    };
+    changed.map(what).collect()
+}
+
+/// Lists the outputs that a client misses.
+fn missing_outputs(served: &Outputs, candidate: &Outputs) -> Vec<String> {
+    let has = |name: &str| candidate.fields.iter().any(|field| field.name == name);
+    let missing = served.fields.iter().filter(|field| !has(&field.name));
+    missing.map(|field| format!("no longer has the output \"{}\"", shorten(&field.name))).collect()
+}
+
+/// Lists the classes that a client has not seen before. A class that is gone breaks nobody.
+fn new_classes(served: &Classes, candidate: &Classes) -> Vec<String> {
+    let new = candidate.values.iter().filter(|class| served.index_of(class).is_none());
+    new.map(|class| format!("may be \"{}\", which is new", shorten(class))).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use memchr::arch::all::is_equal;
 
 use crate::feature::{Feature, FeatureKind, UnknownPolicy};
+use crate::kept::Scalar;
 use crate::violation::Mismatch;
 
 /// The code of a category that the schema does not list, as the graph's `CategoryMapper` returns it.
@@ -27,6 +28,17 @@ pub enum Value<'a> {
 const LONG_NUMBER: f64 = 1e16;
 
 impl Value<'_> {
+    /// Returns the value as a scalar. `None` for a list and an object.
+    fn as_scalar(&self) -> Option<Scalar<'_>> {
+        match self {
+            Self::Missing => Some(Scalar::Null),
+            Self::Number(number) => Some(Scalar::Float(*number)),
+            Self::Text(text) => Some(Scalar::Text(text)),
+            Self::Boolean(value) => Some(Scalar::Boolean(*value)),
+            Self::Array | Self::Object => None,
+        }
+    }
+
     /// Describes the value, for the `got` of a violation. Long strings are shortened.
     pub fn describe(&self) -> String {
         match self {
@@ -74,6 +86,7 @@ impl Feature {
     ///     name: "plan".to_owned(),
     ///     description: String::new(),
     ///     required: true,
+    ///     nullable: false,
     ///     kind: FeatureKind::Categorical { values, unknown: UnknownPolicy::Reject },
     /// };
     /// assert_eq!(plan.encode(Value::Text("full")), Ok(1.0));
@@ -91,7 +104,7 @@ impl Feature {
     #[inline]
     pub fn accept(&self, value: Value<'_>) -> Option<f32> {
         if value == Value::Missing {
-            return (!self.required).then_some(f32::NAN);
+            return self.may_be_missing().then_some(f32::NAN);
         }
         match (&self.kind, value) {
             (kind @ FeatureKind::Numeric { .. }, Value::Number(number)) => {
@@ -99,6 +112,7 @@ impl Feature {
             }
             (FeatureKind::Categorical { unknown: UnknownPolicy::Keep, .. }, Value::Text(_)) => Some(f32::NAN),
             (FeatureKind::Categorical { unknown: UnknownPolicy::Keep, .. }, _) => None,
+            (FeatureKind::Kept(kept), value) => kept.keep(value.as_scalar()?).map(|_| f32::NAN),
             (
                 FeatureKind::Categorical { unknown, .. },
                 Value::Number(_) | Value::Text(_) | Value::Boolean(_),
@@ -115,7 +129,7 @@ impl Feature {
     pub fn accept_unlisted(&self, value: Value<'_>) -> Option<f32> {
         match &self.kind {
             FeatureKind::Categorical { unknown, .. } => unlisted(*unknown, value),
-            FeatureKind::Numeric { .. } => None,
+            FeatureKind::Numeric { .. } | FeatureKind::Kept(_) => None,
         }
     }
 
@@ -144,7 +158,7 @@ impl Feature {
                 Value::Text(trimmed)
             }
             _ if is_missing_text(trimmed) => Value::Missing,
-            FeatureKind::Categorical { .. } => Value::Text(trimmed),
+            FeatureKind::Categorical { .. } | FeatureKind::Kept(_) => Value::Text(trimmed),
             FeatureKind::Numeric { .. } => trimmed.parse().map_or(Value::Text(trimmed), Value::Number),
         }
     }
@@ -154,7 +168,9 @@ impl Feature {
     #[inline]
     pub fn code(&self, value: Value<'_>) -> f32 {
         match (&self.kind, value) {
-            (FeatureKind::Categorical { unknown: UnknownPolicy::Keep, .. }, _) => f32::NAN,
+            (FeatureKind::Categorical { unknown: UnknownPolicy::Keep, .. } | FeatureKind::Kept(_), _) => {
+                f32::NAN
+            }
             (FeatureKind::Numeric { .. }, Value::Number(number)) => number as f32,
             (FeatureKind::Categorical { values, .. }, Value::Text(text)) => index_of(values, text),
             (FeatureKind::Categorical { values, .. }, Value::Number(number)) => {
@@ -196,13 +212,13 @@ mod tests {
 
     fn numeric(min: Option<f64>, max: Option<f64>, integer: bool, required: bool) -> Feature {
         let kind = FeatureKind::Numeric { min, max, integer };
-        Feature { name: "n".into(), description: String::new(), required, kind }
+        Feature { name: "n".into(), description: String::new(), required, nullable: false, kind }
     }
 
     fn categorical(values: &[&str], unknown: UnknownPolicy) -> Feature {
         let values = values.iter().map(|value| (*value).to_owned()).collect();
         let kind = FeatureKind::Categorical { values, unknown };
-        Feature { name: "c".into(), description: String::new(), required: false, kind }
+        Feature { name: "c".into(), description: String::new(), required: false, nullable: false, kind }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::encode::shorten;
+use crate::kept::KeptType;
 
 /// One input column of a model.
 #[derive(Debug, Clone, PartialEq)]
@@ -9,8 +10,10 @@ pub struct Feature {
     pub name: String,
     /// The meaning of the column, for people; may be empty.
     pub description: String,
-    /// Whether a row without a value is rejected. A missing optional value is imputed by the model.
+    /// Whether a row without the field is rejected. A missing optional value is imputed by the model.
     pub required: bool,
+    /// Whether `null` is a missing value although the field is required. It always is where the field is optional.
+    pub nullable: bool,
     /// The values of the column.
     pub kind: FeatureKind,
 }
@@ -34,6 +37,9 @@ pub enum FeatureKind {
         /// The treatment of a value that is not in `values`.
         unknown: UnknownPolicy,
     },
+    /// A value that an external graph takes in a type of its own. It has no code;
+    /// [`Rows::kept`](crate::Rows::kept) carries it.
+    Kept(KeptType),
 }
 
 /// The treatment of a categorical value that the schema does not list.
@@ -46,7 +52,7 @@ pub enum UnknownPolicy {
     /// The row is scored as if none of the known values held.
     Ignore,
     /// The string goes to the model as it is, listed or not: what an external model's input of strings takes.
-    /// It has no code; [`Rows::texts`](crate::Rows::texts) carries it.
+    /// It has no code; [`Rows::kept`](crate::Rows::kept) carries it.
     Keep,
 }
 
@@ -66,7 +72,7 @@ impl Feature {
     pub fn categories(&self) -> Option<&[String]> {
         match &self.kind {
             FeatureKind::Categorical { values, .. } => Some(values),
-            FeatureKind::Numeric { .. } => None,
+            FeatureKind::Numeric { .. } | FeatureKind::Kept(_) => None,
         }
     }
 
@@ -76,10 +82,19 @@ impl Feature {
         matches!(self.kind, FeatureKind::Numeric { .. })
     }
 
-    /// Returns whether the feature's values are strings that go to the model as they are.
+    /// Returns whether the feature's values go to the model as they are.
     #[inline]
-    pub fn is_text(&self) -> bool {
-        matches!(self.kind, FeatureKind::Categorical { unknown: UnknownPolicy::Keep, .. })
+    pub fn is_kept(&self) -> bool {
+        matches!(
+            self.kind,
+            FeatureKind::Categorical { unknown: UnknownPolicy::Keep, .. } | FeatureKind::Kept(_)
+        )
+    }
+
+    /// Returns whether a missing value is accepted.
+    #[inline]
+    pub fn may_be_missing(&self) -> bool {
+        self.nullable || !self.required
     }
 
     /// Describes what the feature takes: the `expected` of a violation. Long values are shortened.
@@ -103,6 +118,7 @@ impl Feature {
             FeatureKind::Categorical { unknown: UnknownPolicy::Ignore | UnknownPolicy::Keep, .. } => {
                 "a string".to_owned()
             }
+            FeatureKind::Kept(kept) => kept.expected(),
         }
     }
 }

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::encode::Value;
+use crate::kept::Scalar;
 
 /// The rows by which an artifact verifies that a runtime computes what the trainer computed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +38,10 @@ pub enum GoldenValue {
     Number(f64),
     /// A string.
     Text(String),
+    /// A Boolean, for an input of an external graph.
+    Boolean(bool),
+    /// A list of values, for an input of an external graph.
+    Array(Vec<GoldenValue>),
 }
 
 impl GoldenValue {
@@ -46,6 +51,18 @@ impl GoldenValue {
             Self::Missing => Value::Missing,
             Self::Number(number) => Value::Number(*number),
             Self::Text(text) => Value::Text(text),
+            Self::Boolean(value) => Value::Boolean(*value),
+            Self::Array(_) => Value::Array,
+        }
+    }
+
+    /// Returns the value as a scalar of a request. A list is none, and counts as missing.
+    pub(crate) fn as_scalar(&self) -> Scalar<'_> {
+        match self {
+            Self::Missing | Self::Array(_) => Scalar::Null,
+            Self::Number(number) => Scalar::Float(*number),
+            Self::Text(text) => Scalar::Text(text),
+            Self::Boolean(value) => Scalar::Boolean(*value),
         }
     }
 
@@ -55,6 +72,8 @@ impl GoldenValue {
             Self::Missing => String::new(),
             Self::Number(number) => number.to_string(),
             Self::Text(text) => text.clone(),
+            Self::Boolean(value) => value.to_string(),
+            Self::Array(_) => String::new(),
         }
     }
 }

@@ -21,17 +21,20 @@ mod feature_keys;
 #[cfg(any(test, feature = "test-util"))]
 pub mod fixtures;
 mod golden;
+mod kept;
 pub mod layout;
 mod manifest;
 mod metadata;
 mod metadata_checks;
 mod metadata_error;
+mod predictions;
 mod profile;
 mod roc_auc;
 mod rows;
 pub mod sample;
 mod schema;
 mod spec;
+mod task;
 mod violation;
 
 pub use checks::INSTANCES;
@@ -40,11 +43,17 @@ pub use encode::{UNKNOWN_CATEGORY, Value, is_missing_text, shorten};
 pub use evaluation::{Confusion, CrossValidation, Evaluation, Figures};
 pub use feature::{Feature, FeatureKind, UnknownPolicy};
 pub use golden::{Golden, GoldenRow, GoldenValue};
+pub use kept::{ArrayBuilder, Kept, KeptElement, KeptType, Scalar};
 pub use manifest::{Manifest, ModelSummary};
 pub use metadata::{FORMAT_VERSION, Metadata, Provenance};
 pub use metadata_error::MetadataError;
+pub use predictions::{
+    ClassPredictions, LabelledPrediction, Number, NumberSlice, Numbers, PredictedValues, Prediction,
+    Predictions, RowFailure, TypedArray, TypedValues,
+};
 pub use profile::{FeatureProfile, Profile, SCORE_BINS};
 pub use roc_auc::roc_auc;
 pub use rows::Rows;
 pub use schema::{Label, Schema, SchemaError, SchemaFile};
+pub use task::{Binary, Classes, OutputElement, OutputField, Outputs, Task, TaskKind};
 pub use violation::{Mismatch, Violation, Violations, pointer_to};

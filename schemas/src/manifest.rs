@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::metadata::Metadata;
 use crate::schema::{Label, Schema};
+use crate::task::{Binary, Classes, Task, TaskKind};
 
 /// The content of `manifest.json`, about the `model.onnx` beside it. It is written last: a version without
 /// one does not exist.
@@ -40,12 +41,21 @@ pub struct ModelSummary {
     pub family: String,
     /// The key of the decision in a response.
     pub label: String,
-    /// The value of the label where the decision is true.
-    pub positive: String,
-    /// The value of the label where the decision is false.
-    pub negative: String,
+    /// What the model predicts.
+    #[serde(default, skip_serializing_if = "TaskKind::is_default")]
+    pub task: TaskKind,
+    /// The value of the label where a decision is true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub positive: Option<String>,
+    /// The value of the label where a decision is false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub negative: Option<String>,
     /// The probability from which a row is predicted positive.
-    pub threshold: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
+    /// The classes that a prediction can be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
     /// The area under the ROC curve on held-out rows; absent for an external file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roc_auc: Option<f64>,
@@ -68,22 +78,36 @@ impl ModelSummary {
 
     /// Summarizes an external model, of which only the schema is known.
     pub fn of_schema(schema: &Schema) -> Self {
-        let Label { name, positive, negative, .. } = &schema.label;
-        Self {
+        let Label { name, task, .. } = &schema.label;
+        let summary = Self {
             family: "foreign".to_owned(),
             label: name.clone(),
-            positive: positive.clone(),
-            negative: negative.clone(),
-            threshold: schema.threshold,
+            task: task.kind(),
+            positive: None,
+            negative: None,
+            threshold: None,
+            classes: Vec::new(),
             roc_auc: None,
             brier: None,
+        };
+        match task.clone() {
+            Task::Binary(Binary { positive, negative, threshold }) => Self {
+                positive: Some(positive),
+                negative: Some(negative),
+                threshold: Some(threshold),
+                ..summary
+            },
+            Task::Classes(Classes { values }) => Self { classes: values, ..summary },
+            Task::Number | Task::Raw(_) => summary,
         }
     }
 
     /// Returns whether responses have the same key with the same meaning.
     pub fn answers_like(&self, other: &Self) -> bool {
-        let response =
-            |summary: &Self| [&summary.label, &summary.positive, &summary.negative].map(String::clone);
+        let response = |summary: &Self| {
+            let Self { label, task, positive, negative, classes, .. } = summary.clone();
+            (label, task, positive, negative, classes)
+        };
         response(self) == response(other)
     }
 }

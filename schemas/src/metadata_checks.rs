@@ -187,6 +187,8 @@ fn check_feature(field: &str, seen: &FeatureProfile, feature: &Feature, rows: u6
         Err(MetadataError::new(format!("{field}.type"), kind, format!("{other}, as the feature is")))
     };
     match (seen, &feature.kind) {
+        (FeatureProfile::Numeric { .. }, FeatureKind::Kept(_)) => wrong_kind("numeric", "kept"),
+        (FeatureProfile::Categorical { .. }, FeatureKind::Kept(_)) => wrong_kind("categorical", "kept"),
         (FeatureProfile::Numeric { .. }, FeatureKind::Categorical { .. }) => {
             wrong_kind("numeric", "categorical")
         }

@@ -1,14 +1,16 @@
+use crate::feature::FeatureKind;
 use crate::golden::GoldenValue;
+use crate::kept::Kept;
 use crate::schema::Schema;
 
 /// Rows encoded for a model.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rows {
-    /// The `features` matrix, row after row: `[rows, features]`. It holds NaN in the place of a kept string.
+    /// The `features` matrix, row after row: `[rows, features]`. It holds NaN in the place of a kept value.
     pub values: Vec<f32>,
-    /// The strings of the features that keep them ([`Feature::is_text`](crate::Feature::is_text)), row after
-    /// row: `[rows, text features]`. Empty where the schema has no such feature.
-    pub texts: Vec<String>,
+    /// The values of the features that keep them ([`Feature::is_kept`](crate::Feature::is_kept)), row after
+    /// row: `[rows, kept features]`. Empty where the schema has no such feature.
+    pub kept: Vec<Kept>,
     /// The number of rows.
     pub len: usize,
 }
@@ -40,9 +42,15 @@ impl Schema {
     pub fn encode_rows(&self, rows: &[Vec<GoldenValue>]) -> Rows {
         let encoded = rows.iter().flat_map(|row| self.features.iter().zip(row));
         let values = encoded.map(|(feature, value)| feature.code(value.as_value())).collect();
-        let kept =
-            rows.iter().flat_map(|row| self.text_features().iter().filter_map(|index| row.get(*index)));
-        let texts = kept.map(GoldenValue::text).collect();
-        Rows { values, texts, len: rows.len() }
+        let features =
+            || self.kept_features().iter().filter_map(|index| Some((*index, self.features.get(*index)?)));
+        let kept = rows.iter().flat_map(|row| {
+            features().map(|(index, feature)| match (&feature.kind, row.get(index)) {
+                (_, None) => Kept::Missing,
+                (FeatureKind::Kept(kept), Some(value)) => kept.keep_golden(value).unwrap_or_default(),
+                (_, Some(value)) => Kept::Text(value.text()),
+            })
+        });
+        Rows { values, kept: kept.collect(), len: rows.len() }
     }
 }

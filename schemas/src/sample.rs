@@ -138,6 +138,9 @@ impl SampleModel {
             }
         }
         check.linear("sample.label", &self.label);
+        if schema.binary().is_none() {
+            check.problems.push("sample.label draws a label of type \"binary\" only".to_owned());
+        }
         if check.problems.is_empty() { Ok(()) } else { Err(check.problems) }
     }
 }

@@ -11,10 +11,10 @@ use crate::feature::{Feature, FeatureKind};
 use crate::feature_keys::feature_key_problems;
 use crate::sample::SampleModel;
 use crate::spec::SchemaSpec;
+use crate::task::{Binary, Task};
 use crate::violation::Mismatch;
 
-/// The checked description of a table of customers: its columns, its label, and the threshold of its
-/// decisions.
+/// The checked description of a table of customers: its columns and its label.
 ///
 /// It can only be made from a `SchemaSpec` that has passed every check, from TOML
 /// ([`SchemaFile::parse`]) or from an artifact's metadata.
@@ -34,8 +34,6 @@ pub struct Schema {
     pub ignored: Vec<String>,
     /// The column to predict.
     pub label: Label,
-    /// The probability from which a row is predicted positive.
-    pub threshold: f64,
     /// The model's inputs, in the order of the `features` matrix.
     pub features: Vec<Feature>,
     /// The categorical features by which results are broken down.
@@ -44,21 +42,28 @@ pub struct Schema {
     /// customer.
     pub revenue: Option<String>,
     pub(crate) index: HashMap<String, usize>,
-    /// The indices of the features that keep their strings, in order.
-    pub(crate) texts: Vec<usize>,
+    /// The indices of the features that keep their values, in order.
+    pub(crate) kept: Vec<usize>,
 }
 
 /// The column to predict.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Label {
     /// The column's name in the table.
     pub column: String,
-    /// The decision's name in an answer.
+    /// The prediction's name in an answer.
     pub name: String,
-    /// The value of a positive row.
-    pub positive: String,
-    /// The value of a negative row.
-    pub negative: String,
+    /// What is predicted, and the values that the column can have.
+    pub task: Task,
+}
+
+impl Label {
+    /// Creates a label of two values, whose column and key in an answer have one name, with the default threshold.
+    pub fn binary(name: &str, positive: &str, negative: &str) -> Self {
+        let (positive, negative) = (positive.to_owned(), negative.to_owned());
+        let task = Task::Binary(Binary { positive, negative, threshold: Binary::THRESHOLD });
+        Self { column: name.to_owned(), name: name.to_owned(), task }
+    }
 }
 
 /// A schema as a file holds it, with the model from which sample customers are drawn.
@@ -106,7 +111,7 @@ impl SchemaFile {
     ///     integer = true
     /// "#;
     /// let schema = SchemaFile::parse(toml)?.schema;
-    /// assert_eq!((schema.label.name.as_str(), schema.threshold), ("has_left", 0.5));
+    /// assert_eq!(schema.label.name, "has_left");
     /// assert_eq!(schema.features[0].expected(), "a whole number of at least 0");
     ///
     /// let Err(error) = SchemaFile::parse(&toml.replace("min = 0", "min = \"0\"")) else { unreachable!() };
@@ -139,12 +144,7 @@ impl Schema {
     ///
     /// # Errors
     /// [`SchemaError::Invalid`] if no request could hold the features or no answer the label.
-    pub fn of_inputs(
-        name: &str,
-        label: Label,
-        threshold: f64,
-        features: Vec<Feature>,
-    ) -> Result<Self, SchemaError> {
+    pub fn of_inputs(name: &str, label: Label, features: Vec<Feature>) -> Result<Self, SchemaError> {
         let schema = Self {
             name: name.to_owned(),
             version: 1,
@@ -152,9 +152,8 @@ impl Schema {
             identifier: None,
             ignored: Vec::new(),
             label,
-            threshold,
             index: index_of_names(&features),
-            texts: text_indices(&features),
+            kept: kept_indices(&features),
             features,
             segments: Vec::new(),
             revenue: None,
@@ -178,43 +177,25 @@ impl Schema {
         self.index.get(name).copied()
     }
 
-    /// Returns the indices of the features whose strings the rows carry ([`Feature::is_text`]), in order.
+    /// Returns the indices of the features whose values the rows carry ([`Feature::is_kept`]), in order.
     #[inline]
-    pub fn text_features(&self) -> &[usize] {
-        &self.texts
+    pub fn kept_features(&self) -> &[usize] {
+        &self.kept
     }
 
-    /// Returns a feature's place among a row's texts; `None` for a feature that keeps no string.
+    /// Returns a feature's place among a row's kept values; `None` for a feature that keeps none.
     #[inline]
-    pub fn text_index(&self, feature: usize) -> Option<usize> {
-        self.texts.binary_search(&feature).ok()
+    pub fn kept_index(&self, feature: usize) -> Option<usize> {
+        self.kept.binary_search(&feature).ok()
     }
 
-    /// Returns the decision for a probability: whether the row is predicted positive.
-    ///
-    /// The comparison is in single precision, as a probability is printed: an answer of 0.7 is positive at a
-    /// threshold of 0.7.
-    ///
-    /// ```
-    /// # use onnward_schemas::SchemaFile;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let toml = r#"
-    /// #     name = "shop"
-    /// #     version = 1
-    /// #     threshold = 0.7
-    /// #     label = { column = "Left", positive = "1", negative = "0" }
-    /// #     features = [{ name = "orders", type = "numeric" }]
-    /// # "#;
-    /// let schema = SchemaFile::parse(toml)?.schema;
-    /// assert_eq!(schema.threshold, 0.7);
-    /// assert!(schema.is_positive(0.7) && !schema.is_positive(0.699));
-    /// assert!(f64::from(0.7_f32) < schema.threshold, "in double precision it would be below");
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Returns the label's two values and the threshold. `None` for any other task.
     #[inline]
-    pub fn is_positive(&self, probability: f32) -> bool {
-        probability >= self.threshold as f32
+    pub fn binary(&self) -> Option<&Binary> {
+        match &self.label.task {
+            Task::Binary(binary) => Some(binary),
+            Task::Classes(_) | Task::Number | Task::Raw(_) => None,
+        }
     }
 
     /// Says why a field that is no feature is rejected.
@@ -241,9 +222,11 @@ impl Schema {
             let kind = match &feature.kind {
                 FeatureKind::Numeric { min, max, integer } => format!("numeric {min:?} {max:?} {integer}"),
                 FeatureKind::Categorical { values, unknown } => format!("categorical {values:?} {unknown:?}"),
+                FeatureKind::Kept(kept) => format!("{kept:?}"),
             };
+            let nullable = if feature.nullable { " nullable" } else { "" };
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "{:?} {} {kind}", feature.name, feature.required);
+            let _ = writeln!(text, "{:?} {} {kind}{nullable}", feature.name, feature.required);
         }
         sha256_hex(text.as_bytes())
     }
@@ -254,7 +237,7 @@ pub(crate) fn index_of_names(features: &[Feature]) -> HashMap<String, usize> {
     features.iter().enumerate().map(|(index, feature)| (feature.name.clone(), index)).collect()
 }
 
-/// Returns the indices of the features that keep their strings.
-pub(crate) fn text_indices(features: &[Feature]) -> Vec<usize> {
-    features.iter().enumerate().filter(|(_, feature)| feature.is_text()).map(|(index, _)| index).collect()
+/// Returns the indices of the features that keep their values.
+pub(crate) fn kept_indices(features: &[Feature]) -> Vec<usize> {
+    features.iter().enumerate().filter(|(_, feature)| feature.is_kept()).map(|(index, _)| index).collect()
 }

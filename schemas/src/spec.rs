@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::checks::problems_of;
 use crate::feature::{Feature, FeatureKind, UnknownPolicy};
+use crate::kept::KeptType;
 use crate::sample::SampleModel;
-use crate::schema::{Label, Schema, SchemaError, index_of_names, text_indices};
+use crate::schema::{Label, Schema, SchemaError, index_of_names, kept_indices};
+use crate::task::{Binary, Classes, Outputs, Task, TaskKind};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,8 +20,8 @@ pub struct SchemaSpec {
     identifier: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     ignored: Vec<String>,
-    #[serde(default = "default_threshold")]
-    threshold: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    threshold: Option<f64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     segments: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -30,18 +32,20 @@ pub struct SchemaSpec {
     pub(crate) sample: Option<SampleModel>,
 }
 
-fn default_threshold() -> f64 {
-    0.5
-}
-
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LabelSpec {
     column: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
-    positive: String,
-    negative: String,
+    #[serde(default, rename = "type", skip_serializing_if = "TaskKind::is_default")]
+    kind: TaskKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    positive: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    negative: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    values: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -53,6 +57,8 @@ enum FeatureSpec {
         description: String,
         #[serde(default = "yes", skip_serializing_if = "is_yes")]
         required: bool,
+        #[serde(default, skip_serializing_if = "is_no")]
+        nullable: bool,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         min: Option<f64>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,9 +72,21 @@ enum FeatureSpec {
         description: String,
         #[serde(default = "yes", skip_serializing_if = "is_yes")]
         required: bool,
+        #[serde(default, skip_serializing_if = "is_no")]
+        nullable: bool,
         values: Vec<String>,
         #[serde(default)]
         unknown: UnknownPolicy,
+    },
+    Kept {
+        name: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        description: String,
+        #[serde(default = "yes", skip_serializing_if = "is_yes")]
+        required: bool,
+        #[serde(default, skip_serializing_if = "is_no")]
+        nullable: bool,
+        value: KeptType,
     },
 }
 
@@ -89,44 +107,48 @@ fn is_no(value: &bool) -> bool {
 
 impl From<FeatureSpec> for Feature {
     fn from(spec: FeatureSpec) -> Self {
-        match spec {
-            FeatureSpec::Numeric { name, description, required, min, max, integer } => {
-                Self { name, description, required, kind: FeatureKind::Numeric { min, max, integer } }
+        let (name, description, required, nullable, kind) = match spec {
+            FeatureSpec::Numeric { name, description, required, nullable, min, max, integer } => {
+                (name, description, required, nullable, FeatureKind::Numeric { min, max, integer })
             }
-            FeatureSpec::Categorical { name, description, required, values, unknown } => {
-                Self { name, description, required, kind: FeatureKind::Categorical { values, unknown } }
+            FeatureSpec::Categorical { name, description, required, nullable, values, unknown } => {
+                (name, description, required, nullable, FeatureKind::Categorical { values, unknown })
             }
-        }
+            FeatureSpec::Kept { name, description, required, nullable, value } => {
+                (name, description, required, nullable, FeatureKind::Kept(value))
+            }
+        };
+        Self { name, description, required, nullable, kind }
     }
 }
 
 impl From<Feature> for FeatureSpec {
-    fn from(Feature { name, description, required, kind }: Feature) -> Self {
+    fn from(Feature { name, description, required, nullable, kind }: Feature) -> Self {
         match kind {
             FeatureKind::Numeric { min, max, integer } => {
-                Self::Numeric { name, description, required, min, max, integer }
+                Self::Numeric { name, description, required, nullable, min, max, integer }
             }
             FeatureKind::Categorical { values, unknown } => {
-                Self::Categorical { name, description, required, values, unknown }
+                Self::Categorical { name, description, required, nullable, values, unknown }
             }
+            FeatureKind::Kept(value) => Self::Kept { name, description, required, nullable, value },
         }
     }
 }
 
 impl From<Schema> for SchemaSpec {
     fn from(schema: Schema) -> Self {
-        let Label { column, name, positive, negative } = schema.label;
-        let name = (name != default_label_name(&column)).then_some(name);
+        let (label, threshold) = LabelSpec::of(schema.label);
         Self {
             name: schema.name,
             version: schema.version,
             description: schema.description,
             identifier: schema.identifier,
             ignored: schema.ignored,
-            threshold: schema.threshold,
+            threshold,
             segments: schema.segments,
             revenue: schema.revenue,
-            label: LabelSpec { column, name, positive, negative },
+            label,
             features: schema.features.into_iter().map(FeatureSpec::from).collect(),
             sample: None,
         }
@@ -137,8 +159,7 @@ impl TryFrom<SchemaSpec> for Schema {
     type Error = SchemaError;
 
     fn try_from(spec: SchemaSpec) -> Result<Self, SchemaError> {
-        let LabelSpec { column, name, positive, negative } = spec.label;
-        let name = name.unwrap_or_else(|| default_label_name(&column));
+        let label = spec.label.read(spec.threshold).map_err(SchemaError::Invalid)?;
         let features: Vec<Feature> = spec.features.into_iter().map(Feature::from).collect();
         let schema = Self {
             name: spec.name,
@@ -146,16 +167,69 @@ impl TryFrom<SchemaSpec> for Schema {
             description: spec.description,
             identifier: spec.identifier,
             ignored: spec.ignored,
-            label: Label { column, name, positive, negative },
-            threshold: spec.threshold,
+            label,
             index: index_of_names(&features),
-            texts: text_indices(&features),
+            kept: kept_indices(&features),
             features,
             segments: spec.segments,
             revenue: spec.revenue,
         };
         let problems = problems_of(&schema);
         if problems.is_empty() { Ok(schema) } else { Err(SchemaError::Invalid(problems)) }
+    }
+}
+
+impl LabelSpec {
+    /// Writes a label, and the threshold of its decisions if it has one.
+    fn of(label: Label) -> (Self, Option<f64>) {
+        let Label { column, name, task } = label;
+        let name = (name != default_label_name(&column)).then_some(name);
+        let kind = task.kind();
+        let spec = Self { column, name, kind, positive: None, negative: None, values: None };
+        match task {
+            Task::Binary(Binary { positive, negative, threshold }) => {
+                (Self { positive: Some(positive), negative: Some(negative), ..spec }, Some(threshold))
+            }
+            Task::Classes(Classes { values }) => (Self { values: Some(values), ..spec }, None),
+            Task::Number | Task::Raw(_) => (spec, None),
+        }
+    }
+
+    /// Reads a label. The error lists every key that its task lacks or does not have.
+    fn read(self, threshold: Option<f64>) -> Result<Label, Vec<String>> {
+        let Self { column, name, kind, positive, negative, values } = self;
+        let given = [
+            ("label.positive", positive.is_some(), kind == TaskKind::Binary, true),
+            ("label.negative", negative.is_some(), kind == TaskKind::Binary, true),
+            ("label.values", values.is_some(), kind == TaskKind::Classes, true),
+            ("threshold", threshold.is_some(), kind == TaskKind::Binary, false),
+        ];
+        let of_type = kind.name();
+        let problems = given.into_iter().filter_map(|(key, is_given, is_known, is_needed)| {
+            if is_given && !is_known {
+                Some(format!("{key} is set, and a label of type \"{of_type}\" has none: remove it"))
+            } else if !is_given && is_known && is_needed {
+                Some(format!("{key} is missing, which a label of type \"{of_type}\" needs"))
+            } else {
+                None
+            }
+        });
+        let problems: Vec<String> = problems.collect();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let task = match kind {
+            TaskKind::Binary => Task::Binary(Binary {
+                positive: positive.unwrap_or_default(),
+                negative: negative.unwrap_or_default(),
+                threshold: threshold.unwrap_or(Binary::THRESHOLD),
+            }),
+            TaskKind::Classes => Task::Classes(Classes { values: values.unwrap_or_default() }),
+            TaskKind::Number => Task::Number,
+            TaskKind::Raw => Task::Raw(Outputs { fields: Vec::new() }),
+        };
+        let name = name.unwrap_or_else(|| default_label_name(&column));
+        Ok(Label { column, name, task })
     }
 }
 

@@ -84,8 +84,9 @@ fn check(
     rows: &Array2<f32>,
     expected: &[f64],
 ) {
-    let mut whole = backend.open(&artifact.encode()).unwrap();
-    let mut cut = backend.open(&artifact.encode_subgraph().unwrap()).unwrap();
+    let task = &model.metadata.schema.label.task;
+    let mut whole = backend.open(&artifact.encode(), task).unwrap();
+    let mut cut = backend.open(&artifact.encode_subgraph().unwrap(), task).unwrap();
     golden::replay(whole.as_mut(), &model.metadata, GraphForm::Full).unwrap();
     golden::replay(cut.as_mut(), &model.metadata, GraphForm::Subgraph).unwrap();
 
@@ -94,27 +95,30 @@ fn check(
     assert_eq!(from_whole.len(), rows.nrows());
     assert_eq!(from_whole, from_cut, "{what}: the full graph and the subgraph differ");
 
-    let differences = from_cut.iter().zip(expected).map(|(got, expected)| (f64::from(*got) - expected).abs());
+    let probabilities = from_cut.probabilities().unwrap();
+    let differences =
+        probabilities.iter().zip(expected).map(|(got, expected)| (f64::from(*got) - expected).abs());
     let largest = differences.fold(0.0, f64::max);
     println!("{what}: largest difference {largest:.1e} over {} rows", rows.nrows());
     assert!(largest <= model.metadata.golden.tolerance, "{what} differs from the native score by {largest}");
 
     for size in [1, 2, 3, 7, 32, 33, 256] {
-        assert_eq!(in_batches(cut.as_mut(), rows, size), from_cut, "{what}: batches of {size} differ");
+        assert_eq!(in_batches(cut.as_mut(), rows, size), *probabilities, "{what}: batches of {size} differ");
     }
 }
 
 fn in_batches(session: &mut dyn Session, rows: &Array2<f32>, size: usize) -> Vec<f32> {
     let starts = (0..rows.nrows()).step_by(size);
     let batch = |start: usize| rows.slice(s![start..(start + size).min(rows.nrows()), ..]);
-    starts.flat_map(|start| session.score(Batch::Features(batch(start))).unwrap()).collect()
+    let score = |start: usize| session.score(Batch::Features(batch(start))).unwrap();
+    starts.map(score).flat_map(|scored| scored.probabilities().unwrap().to_vec()).collect()
 }
 
 /// Returns the rows as a program without Onnward would pass them to the full graph.
 fn raw_columns(schema: &Schema, rows: ArrayView2<'_, f32>) -> Vec<Input> {
     let column = |(feature, codes): (&onnward_schemas::Feature, ndarray::ArrayView1<'_, f32>)| {
         let values = match &feature.kind {
-            FeatureKind::Numeric { .. } => InputValues::Floats(codes.to_vec()),
+            FeatureKind::Numeric { .. } | FeatureKind::Kept(_) => InputValues::Floats(codes.to_vec()),
             FeatureKind::Categorical { values, .. } => {
                 let text = |code: &f32| match *code {
                     code if code.is_nan() => String::new(),

@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use onnward_exporter::export::export;
-use onnward_runtime::backend::BackendKind;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::programs::{Engine, fail, succeed, succeed_json};
 use crate::support::wait::eventually;
-use crate::support::{backends, bank, root};
+use crate::support::{bank, root};
 
 fn data(file: &str) -> PathBuf {
     root().join("tests/data/external").join(file)
@@ -38,22 +37,19 @@ fn publish(repository: &TempDir, name: &str) -> Value {
     succeed_json("onnward-exporter", &arguments)
 }
 
-/// Returns the files that this machine's runtimes can open. tract lacks operators of scikit-learn's files.
-fn names() -> &'static [&'static str] {
-    let has_onnxruntime = backends().iter().any(|backend| backend.kind() == BackendKind::OnnxRuntime);
-    if has_onnxruntime { &["lightgbm", "sklearn-pipeline", "torch-logits"] } else { &["torch-logits"] }
-}
+/// The files, which both runtimes can open.
+const NAMES: [&str; 3] = ["lightgbm", "sklearn-pipeline", "torch-logits"];
 
 #[test]
 fn external_models_answer_as_python_does_and_are_reported_as_unproven() {
     let repository = TempDir::new().unwrap();
-    for name in names() {
+    for name in NAMES {
         let published = publish(&repository, name);
         assert!(published["manifest"].get("fingerprint").is_none(), "{published}");
         assert!(published["foreign"]["fields"].as_array().unwrap().len() >= 3, "{published}");
     }
     let engine = Engine::serve(repository.path(), &[]);
-    for name in names() {
+    for name in NAMES {
         let (rows, expected) = rows_and_probabilities(name);
         let path = format!("/models/{name}/predict");
         // Readiness does not wait for a model that is tested in a process of its own.
@@ -93,9 +89,6 @@ fn external_models_answer_as_python_does_and_are_reported_as_unproven() {
 
 #[test]
 fn what_an_external_model_does_not_accept_is_reported_by_field_or_row() {
-    if !names().contains(&"sklearn-pipeline") {
-        return;
-    }
     let repository = TempDir::new().unwrap();
     publish(&repository, "sklearn-pipeline");
     let engine = Engine::serve(repository.path(), &[]);
@@ -107,7 +100,8 @@ fn what_an_external_model_does_not_accept_is_reported_by_field_or_row() {
         "the encoder of the region ignores what it does not know"
     );
 
-    let bad = json!({"months": "x", "charges": null, "calls": 20_000_000, "plan": "gold", "region": 3, "city": "Ulm"});
+    let bad =
+        json!({"months": "x", "charges": null, "calls": 20.5, "plan": "gold", "region": 3, "city": "Ulm"});
     let (status, problem) = engine.post(path, &json!([good, bad]).to_string());
     assert_eq!(status, 422);
     let errors = problem["errors"].as_array().unwrap();
@@ -117,9 +111,16 @@ fn what_an_external_model_does_not_accept_is_reported_by_field_or_row() {
     let plan = errors.iter().find(|error| error["pointer"] == "/1/plan").unwrap();
     assert_eq!(plan["expected"], "one of \"basic\", \"full\"");
 
-    // A missing number goes to the model, which has no probability for it.
+    // A field is required, and a number may be null. The model has no probability for that.
     let (status, problem) =
         engine.post(path, &json!([good, {"calls": 2, "plan": "full", "region": ""}]).to_string());
+    let errors = problem["errors"].as_array().unwrap();
+    let mut pointers: Vec<&str> = errors.iter().map(|error| error["pointer"].as_str().unwrap()).collect();
+    pointers.sort_unstable();
+    assert_eq!((status, pointers), (422, vec!["/1/charges", "/1/months"]), "{problem}");
+    assert_eq!(engine.post(path, "{}").0, 422);
+    let missing = json!({"months": null, "charges": 70.5, "calls": 2, "plan": "full", "region": ""});
+    let (status, problem) = engine.post(path, &json!([good, missing]).to_string());
     assert_eq!((status, &problem["errors"][0]["row"]), (422, &json!(1)), "{problem}");
 }
 
@@ -134,10 +135,16 @@ fn what_an_external_file_leaves_open_is_required_before_it_is_served() {
     let message = fail("onnward-exporter", &[&publish[..], &["--config", text(&wrong)]].concat());
     assert!(message.contains("has 3 columns") && message.contains("config.toml"), "{message}");
 
-    // That the output holds logits shows only once rows are scored.
-    let message = fail("onnward-exporter", &publish);
+    // Numbers without a bound are answered as they are, unless they are said to be probabilities.
+    let probability = repository.path().join("probability.toml");
+    std::fs::write(&probability, "[output]\nkind = \"probability\"").unwrap();
+    let stated = [&publish[..], &["--config", text(&probability)]].concat();
+    let message = fail("onnward-exporter", &stated);
     assert!(message.contains("was not published") && message.contains("activation"), "{message}");
-    succeed("onnward-exporter", &[&publish[..], &["--no-check"]].concat());
+    succeed("onnward-exporter", &[&stated[..], &["--no-check"]].concat());
+    let guessed = ["publish", text(&logits), "--model", "guessed", "--repository", target];
+    let said = succeed("onnward-exporter", &guessed);
+    assert!(said.contains("guessed") && said.contains("kind = \"number\""), "{said}");
     let artifact = repository.path().join("artifact.onnx");
     std::fs::write(&artifact, export(&bank().models[0]).unwrap().encode()).unwrap();
     let own = ["publish", text(&artifact), "--model", "bank", "--repository", target];
@@ -149,7 +156,11 @@ fn what_an_external_file_leaves_open_is_required_before_it_is_served() {
     let models = engine.get_json("/models");
     let failed = &models["failed"][0];
     assert_eq!((&failed["name"], &failed["step"]), (&json!("logits"), &json!("trial")), "{models}");
-    assert!(failed["reason"].as_str().unwrap().contains("activation = \"sigmoid\""), "{failed}");
+    assert!(failed["reason"].as_str().unwrap().contains("kind = \"number\""), "{failed}");
+    let row = json!({"f0": 12, "f1": 70.5, "f2": 2});
+    let (status, answer) = engine.post("/models/guessed/predict", &row.to_string());
+    assert!(status == 200 && answer["prediction"].is_f64(), "{answer}");
+    assert_eq!(engine.get_json("/models/guessed")["guessed"], json!(true));
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn serve(name: &str, label: &str, rows_path: &str, repository: &Path, artifact: 
         .map(|prediction| prediction.as_object_mut().unwrap().remove("id").unwrap())
         .collect();
     assert_eq!((&online, ids.len()), (offline, rows.len()));
-    let threshold = schema(name).schema.threshold;
+    let threshold = schema(name).schema.binary().unwrap().threshold;
     for (row, prediction) in rows.iter().zip(offline) {
         let (status, single) = engine.post("/predict", &row.to_string());
         assert_eq!((status, &single["model"]), (200, &name.into()));

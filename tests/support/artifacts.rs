@@ -99,9 +99,10 @@ pub fn of_divided_opinions(backend: &dyn Backend) -> Vec<u8> {
     let bytes = artifact(ending.clone(), metadata.clone());
     let cut = Artifact::decode(&bytes).unwrap().encode_subgraph().unwrap();
     let rows = golden::encoded_rows(&metadata);
-    let scores = backend.open(&cut).unwrap().score(Batch::Features(rows.view())).unwrap();
-    for (row, score) in metadata.golden.rows.iter_mut().zip(scores) {
-        row.probability = f64::from(score);
+    let mut session = backend.open(&cut, &metadata.schema.label.task).unwrap();
+    let scored = session.score(Batch::Features(rows.view())).unwrap();
+    for (row, score) in metadata.golden.rows.iter_mut().zip(scored.probabilities().unwrap().iter()) {
+        row.probability = f64::from(*score);
     }
     artifact(ending, metadata)
 }

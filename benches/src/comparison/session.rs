@@ -110,7 +110,9 @@ pub fn time(plan: &SessionPlan) -> Result<f64, HarnessError> {
 
     let backend = backend(&plan.backend)?;
     let cut = artifact.encode_subgraph().map_err(|error| unusable(&plan.artifact, error.to_string()))?;
-    let mut session = backend.open(&cut).map_err(|error| unusable(&plan.artifact, error.to_string()))?;
+    let mut session = backend
+        .open(&cut, &schema.label.task)
+        .map_err(|error| unusable(&plan.artifact, error.to_string()))?;
     let mut times = Vec::new();
     let start = Instant::now();
     while times.len() < MIN_RUNS || start.elapsed() < LONG_ENOUGH {

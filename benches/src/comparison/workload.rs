@@ -126,6 +126,7 @@ fn value((feature, &code): (&Feature, &f32)) -> Value {
             .enumerate()
             .find(|(index, _)| *index as f32 == code)
             .map_or(Value::Null, |(_, text)| json!(text)),
+        FeatureKind::Kept(_) => Value::Null,
         FeatureKind::Numeric { .. } if code.is_nan() => Value::Null,
         FeatureKind::Numeric { .. } if code.fract() == 0.0 => json!(code as i64),
         // The shortest decimal that is this number in single precision, as it stood in the table.

@@ -2,7 +2,7 @@
 
 use onnward_records::prediction_id::{IdText, PredictionId};
 use onnward_rows::BodyShape;
-use onnward_schemas::{Violation, Violations};
+use onnward_schemas::{LabelledPrediction, Predictions, Schema, Violation, Violations, pointer_to};
 use onnward_serving::registry::ServingModel;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -10,32 +10,54 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 pub struct Answer<'a> {
     /// The model that scored the rows.
     pub model: &'a ServingModel,
-    /// The probability of the positive label for each row, in the request's order: `[rows]`.
-    pub probabilities: &'a [f32],
+    /// The prediction for each row, in the request's order.
+    pub predictions: &'a Predictions,
     /// The form of the request's body: one row or a list.
     pub form: BodyShape,
     /// The id of the first prediction, from which those of the other rows are derived. `None` omits all ids.
     pub first: Option<PredictionId>,
 }
 
-/// Checks that every row has a probability. Extreme numbers can overflow in the model, and an external model
-/// can fail on values that it was not trained on, or take too much for them. All return NaN.
+/// Checks that every row has a prediction. Extreme numbers can overflow in the model, and an external model can fail on
+/// values that it was not trained on, or take too much for them.
 ///
 /// # Errors
-/// A violation for each such row.
-pub fn check_finite(probabilities: &[f32]) -> Result<(), Violations> {
+/// A violation for each row without a prediction, with the runtime's reason where there is one. It names the field if
+/// the model has only one.
+pub fn check_predicted(predictions: &Predictions, schema: &Schema) -> Result<(), Violations> {
     let mut violations = Violations::default();
-    for (row, _) in probabilities.iter().enumerate().filter(|(_, probability)| !probability.is_finite()) {
+    let pointer = || match schema.features.as_slice() {
+        [only] => pointer_to("", &only.name),
+        _ => String::new(),
+    };
+    let mut failures = predictions.failures.iter().peekable();
+    for row in 0..predictions.len() {
+        let failure = failures.next_if(|failure| failure.row == row);
+        let is_finite = || predictions.row(row).is_some_and(|prediction| prediction.is_finite());
+        if failure.is_none() && is_finite() {
+            continue;
+        }
         violations.push(|| Violation {
-            pointer: String::new(),
+            pointer: pointer(),
             row: Some(row),
-            expected: "values for which the model returns a probability".to_owned(),
-            got: "values for which it returns NaN or infinity, such as missing values or numbers that overflow, \
-                  or takes too much memory or time"
-                .to_owned(),
+            expected: "values for which the model returns a prediction".to_owned(),
+            got: match failure {
+                Some(failure) => format!("values on which it fails: {}", shortened(&failure.reason)),
+                None => "values for which it returns NaN or infinity, such as missing values or numbers that overflow"
+                    .to_owned(),
+            },
         });
     }
     if violations.is_empty() { Ok(()) } else { Err(violations) }
+}
+
+/// Shortens a runtime's reason, which may list all nodes of a graph.
+fn shortened(reason: &str) -> String {
+    const LONGEST: usize = 300;
+    match reason.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &reason[..end]),
+        None => reason.to_owned(),
+    }
 }
 
 /// The approximate size of a prediction in a response, and of the fields around all predictions.
@@ -47,7 +69,7 @@ impl Answer<'_> {
     /// # Errors
     /// None for a response; the error is part of serde's signature.
     pub fn to_json(&self) -> serde_json::Result<Vec<u8>> {
-        let mut json = Vec::with_capacity((1 + self.probabilities.len()) * PREDICTION_BYTES);
+        let mut json = Vec::with_capacity((1 + self.predictions.len()) * PREDICTION_BYTES);
         serde_json::to_writer(&mut json, self)?;
         Ok(json)
     }
@@ -66,59 +88,53 @@ impl Serialize for Answer<'_> {
         map.serialize_entry("version", &self.model.version)?;
         match self.form {
             BodyShape::Single => {
-                for &probability in self.probabilities {
-                    self.prediction(None, probability).write(&mut map)?;
+                if let Some(prediction) = self.labelled(0) {
+                    prediction.write(&mut map)?;
                 }
             }
-            BodyShape::Many => map.serialize_entry("predictions", &Predictions(self, id))?,
+            BodyShape::Many => map.serialize_entry("predictions", &PredictionList(self, id))?,
         }
         map.end()
     }
 }
 
-impl<'a> Answer<'a> {
-    fn prediction(&self, id: Option<IdText>, probability: f32) -> Prediction<'a> {
-        let schema = self.model.description.schema();
-        Prediction { id, label: &schema.label.name, probability, positive: schema.is_positive(probability) }
+impl Answer<'_> {
+    /// Returns the prediction of a row in the terms of the model's label.
+    fn labelled(&self, row: usize) -> Option<LabelledPrediction<'_>> {
+        let label = &self.model.description.schema().label;
+        let prediction = self.predictions.row(row)?;
+        Some(LabelledPrediction { task: &label.task, key: &label.name, prediction })
     }
 }
 
 /// The predictions of several rows, and the id of the first.
-struct Predictions<'a>(&'a Answer<'a>, Option<IdText>);
+struct PredictionList<'a>(&'a Answer<'a>, Option<IdText>);
 
-impl Serialize for Predictions<'_> {
+impl Serialize for PredictionList<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(answer, first) = self;
-        let rows = answer.probabilities.iter().enumerate();
-        serializer.collect_seq(
-            rows.map(|(row, &probability)| {
-                answer.prediction(first.map(|first| first.of_row(row)), probability)
-            }),
-        )
+        let rows = 0..answer.predictions.len();
+        serializer.collect_seq(rows.filter_map(|row| {
+            Some(ListedPrediction {
+                id: first.map(|first| first.of_row(row)),
+                prediction: answer.labelled(row)?,
+            })
+        }))
     }
 }
 
-struct Prediction<'a> {
+struct ListedPrediction<'a> {
     id: Option<IdText>,
-    label: &'a str,
-    probability: f32,
-    positive: bool,
+    prediction: LabelledPrediction<'a>,
 }
 
-impl Prediction<'_> {
-    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+impl Serialize for ListedPrediction<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
         if let Some(id) = &self.id {
             map.serialize_entry("id", id)?;
         }
-        map.serialize_entry("probability", &self.probability)?;
-        map.serialize_entry(self.label, &self.positive)
-    }
-}
-
-impl Serialize for Prediction<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(2 + usize::from(self.id.is_some())))?;
-        self.write(&mut map)?;
+        self.prediction.write(&mut map)?;
         map.end()
     }
 }

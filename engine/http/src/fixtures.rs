@@ -26,7 +26,7 @@ pub use onnward_runtime::fixtures::{first_feature_in_hundredths, quick, slow};
 use onnward_runtime::memory::MemoryReservation;
 use onnward_runtime::threads::RuntimeThreads;
 pub use onnward_schemas::fixtures::{BANK, BANK_ROW, PHONE, PHONE_ROW, metadata, schema};
-use onnward_schemas::{Rows, sha256_hex};
+use onnward_schemas::{Predictions, Rows, sha256_hex};
 use onnward_serving::batcher::{Batcher, BatchingConfig, RowWidth, Workers};
 use onnward_serving::monitor::Monitor;
 use onnward_serving::registry::{Registry, ServingModel};
@@ -54,7 +54,7 @@ struct Scorer<F> {
 }
 
 impl<F: Fn(ArrayView2<'_, f32>) -> Vec<f32> + Send> Session for Scorer<F> {
-    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Predictions, BackendError> {
         let Batch::Features(matrix) = batch else { panic!("a batcher passes encoded rows") };
         if let Some(gate) = &self.gate {
             // The sender is dropped when its test ends.
@@ -63,7 +63,7 @@ impl<F: Fn(ArrayView2<'_, f32>) -> Vec<f32> + Send> Session for Scorer<F> {
                 reason: "the test is over".to_owned(),
             })?;
         }
-        Ok((self.score)(matrix))
+        Ok((self.score)(matrix).into())
     }
 }
 
@@ -215,7 +215,7 @@ impl Engine {
         let inference = self.metrics.inference(name, 3, backend.name());
         let business = self.metrics.business(name, 3, &metadata.schema);
         let drift = (name == "phone").then(|| Drift::new(&metadata.schema, &metadata.profile, DRIFT));
-        let estimator = Estimator::new(metadata.schema.threshold, 1000);
+        let estimator = metadata.schema.binary().map(|binary| Estimator::new(binary.threshold, 1000));
         let monitor = Monitor::new(inference).with_business(business).with_drift(drift);
         let monitor = Arc::new(monitor.with_estimator(estimator));
         let width = RowWidth::of(&metadata.schema);

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use onnward_repository::{Archive, ArchiveError, RepositoryConfig};
 use onnward_rows::BodyShape;
+use onnward_schemas::Predictions;
 use onnward_serving::registry::{Registry, ServingModel};
 use onnward_telemetry::metrics::{CaptureLoss, Metrics};
 use onnward_telemetry::share::{Sampler, Share};
@@ -81,8 +82,8 @@ pub struct Prediction {
     pub body: Bytes,
     /// The shape of its body.
     pub form: BodyShape,
-    /// The probability of the positive label for each row: `[rows]`.
-    pub probabilities: Vec<f32>,
+    /// The prediction for each row.
+    pub predictions: Predictions,
 }
 
 /// The capture of predictions. Dropping it loses what has not been written; see [`Capture::finish`].

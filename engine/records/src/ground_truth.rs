@@ -99,6 +99,7 @@ pub struct VersionFigures {
 /// use onnward_records::ground_truth::join::{JoinResult, LabelValue, Outcome, Reference};
 /// use onnward_records::ground_truth::{GroundTruthStore, OutcomesConfig, PredictionBatch};
 /// use onnward_records::prediction_id::PredictionId;
+/// # use onnward_schemas::Label;
 /// # use onnward_serving::version::ModelVersion;
 /// # use onnward_telemetry::metrics::Metrics;
 /// # let folder = tempfile::TempDir::new()?;
@@ -115,9 +116,7 @@ pub struct VersionFigures {
 /// #     model: "churn".to_owned(),
 /// #     version: 3,
 /// #     sha256: Some("cd".repeat(32)),
-/// #     threshold: 0.5,
-/// #     positive: "Yes".to_owned(),
-/// #     negative: "No".to_owned(),
+/// #     task: Label::binary("Churn", "Yes", "No").task,
 /// # });
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 /// let store = GroundTruthStore::start(&config, Arc::new(Metrics::new()?))?.ok_or("no folder")?;

@@ -9,17 +9,19 @@ mod library;
 mod onnxruntime;
 mod tract;
 mod tract_forest;
+mod tract_ml;
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use ndarray::ArrayView2;
-use onnward_onnx::{ArtifactError, ProbabilityOutput, TreeLists};
+use onnward_onnx::{ArtifactError, OutputReader, TreeLists, UnexpectedOutput};
+use onnward_schemas::{Kept, Predictions, Task, TypedArray};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use self::external::{ExternalSession, clamp_probability};
+pub use self::external::{ExternalSession, no_probability};
 pub use self::forest::Forests;
 pub use self::library::{LibraryError, TELEMETRY_SWITCH, find_library};
 pub use self::onnxruntime::OnnxRuntime;
@@ -56,16 +58,13 @@ pub trait Backend: Send + Sync {
     /// Returns which backend this is.
     fn kind(&self) -> BackendKind;
 
-    /// Opens the bytes of an ONNX model whose probability is in `output`.
+    /// Opens the bytes of an ONNX model whose predictions `output` reads.
     ///
     /// # Errors
     /// [`BackendError::Open`] if the backend cannot read the model, lacks one of its operators, or does not
     /// find the output.
-    fn open_with_output(
-        &self,
-        model: &[u8],
-        output: &ProbabilityOutput,
-    ) -> Result<Box<dyn Session>, BackendError>;
+    fn open_with_output(&self, model: &[u8], output: &OutputReader)
+    -> Result<Box<dyn Session>, BackendError>;
 
     /// Returns whether this backend scores forests by itself. It then opens a [`PackedGraph`], which takes a
     /// fraction of the memory, and scores its forests several times as fast as a runtime that walks them as
@@ -78,16 +77,16 @@ pub trait Backend: Send + Sync {
     ///
     /// # Errors
     /// Those of [`Backend::open_with_output`], and [`BackendError::Open`] unless [`Backend::packs_forests`].
-    fn open_packed(&self, _: &PackedGraph, _: &ProbabilityOutput) -> Result<Box<dyn Session>, BackendError> {
+    fn open_packed(&self, _: &PackedGraph, _: &OutputReader) -> Result<Box<dyn Session>, BackendError> {
         Err(BackendError::open(self.kind(), "it does not score packed forests"))
     }
 
-    /// Opens an Onnward artifact's full graph or subgraph.
+    /// Opens the full graph or the subgraph of an Onnward artifact with this task.
     ///
     /// # Errors
     /// Those of [`Backend::open_with_output`].
-    fn open(&self, model: &[u8]) -> Result<Box<dyn Session>, BackendError> {
-        self.open_with_output(model, &ProbabilityOutput::of_artifact())
+    fn open(&self, model: &[u8], task: &Task) -> Result<Box<dyn Session>, BackendError> {
+        self.open_with_output(model, &OutputReader::of_artifact(task))
     }
 }
 
@@ -116,12 +115,12 @@ impl PackedGraph {
 
 /// A model that is ready to score, for one thread at a time.
 pub trait Session: Send {
-    /// Returns the probability of the positive label for each row of the batch, in order.
+    /// Returns the prediction for each row of the batch, in order.
     ///
     /// # Errors
-    /// [`BackendError::Run`] if the graph cannot be run on the batch, [`BackendError::Output`] if the output
-    /// does not have the shape of a probability for each row.
-    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError>;
+    /// [`BackendError::Run`] if the graph cannot be run on the batch, [`BackendError::Output`] if an output
+    /// does not have the shape of a prediction for each row.
+    fn score(&mut self, batch: Batch<'_>) -> Result<Predictions, BackendError>;
 
     /// Returns another session that shares this opened model, for another thread. `None` if the model must be
     /// opened again.
@@ -138,7 +137,7 @@ pub trait Session: Send {
 /// # Errors
 /// Those of [`Session::score`], and [`BackendError::ScoreCount`].
 #[inline]
-pub fn score_every_row(session: &mut dyn Session, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+pub fn score_every_row(session: &mut dyn Session, batch: Batch<'_>) -> Result<Predictions, BackendError> {
     let rows = batch.rows();
     let scores = session.score(batch)?;
     if scores.len() == rows {
@@ -148,13 +147,38 @@ pub fn score_every_row(session: &mut dyn Session, batch: Batch<'_>) -> Result<Ve
     }
 }
 
+/// Joins the predictions of batches that follow each other.
+///
+/// # Errors
+/// The first error of a batch, and [`BackendError::Run`] if two are of different forms.
+pub(crate) fn joined(
+    backend: BackendKind,
+    parts: impl IntoIterator<Item = Result<Predictions, BackendError>>,
+) -> Result<Predictions, BackendError> {
+    let mut all: Option<Predictions> = None;
+    for part in parts {
+        let part = part?;
+        let is_alike = match &mut all {
+            Some(all) => all.append(part),
+            None => {
+                all = Some(part);
+                true
+            }
+        };
+        if !is_alike {
+            return Err(BackendError::run(backend, "its outputs change their type from run to run"));
+        }
+    }
+    Ok(all.unwrap_or_else(|| Vec::new().into()))
+}
+
 /// Rows to score.
 #[derive(Debug, Clone, Copy)]
 pub enum Batch<'a> {
     /// Encoded rows, `[rows, features]`, for a subgraph or for an external graph.
     Features(ArrayView2<'a, f32>),
-    /// The same with the strings that the rows keep, `[rows, text features]`: for an external graph.
-    FeaturesAndTexts(ArrayView2<'a, f32>, &'a [String]),
+    /// The same with the values that the rows keep, `[rows, kept features]`: for an external graph.
+    FeaturesAndKept(ArrayView2<'a, f32>, &'a [Kept]),
     /// The inputs of a full graph, each with as many rows as the batch.
     Inputs(&'a [Input]),
 }
@@ -164,8 +188,9 @@ pub enum Batch<'a> {
 pub struct Input {
     /// The input's name.
     pub name: String,
-    /// The number of its columns; `None` for shape `[rows]`, else it is `[rows, columns]`.
-    pub columns: Option<usize>,
+    /// The shape of one row's values: empty for an input of shape `[rows]`. `None` for an input without rows, which has
+    /// one value for all of them.
+    pub row_shape: Option<Vec<usize>>,
     /// The values, row after row.
     pub values: InputValues,
 }
@@ -173,42 +198,71 @@ pub struct Input {
 /// Values of an input, by their type.
 #[derive(Debug, Clone, PartialEq)]
 pub enum InputValues {
+    /// Numbers of half precision, held in single precision; NaN is missing.
+    Halves(Vec<f32>),
+    /// Numbers of half precision with the exponent of single precision; NaN is missing.
+    BrainHalves(Vec<f32>),
     /// Numbers of single precision; NaN is missing.
     Floats(Vec<f32>),
     /// Numbers of double precision; NaN is missing.
     Doubles(Vec<f64>),
+    /// Whole numbers of 8 bits.
+    Int8s(Vec<i8>),
+    /// Whole numbers of 16 bits.
+    Int16s(Vec<i16>),
     /// Whole numbers of 32 bits.
     Int32s(Vec<i32>),
     /// Whole numbers of 64 bits.
     Int64s(Vec<i64>),
+    /// Whole numbers of 8 bits without a sign.
+    Uint8s(Vec<u8>),
+    /// Whole numbers of 16 bits without a sign.
+    Uint16s(Vec<u16>),
+    /// Whole numbers of 32 bits without a sign.
+    Uint32s(Vec<u32>),
+    /// Whole numbers of 64 bits without a sign.
+    Uint64s(Vec<u64>),
     /// Booleans.
     Booleans(Vec<bool>),
     /// Strings; in an Onnward artifact an empty one is missing.
     Texts(Vec<String>),
 }
 
+impl InputValues {
+    /// Returns the number of values.
+    fn len(&self) -> usize {
+        match self {
+            Self::Halves(values) | Self::BrainHalves(values) | Self::Floats(values) => values.len(),
+            Self::Doubles(values) => values.len(),
+            Self::Int8s(values) => values.len(),
+            Self::Int16s(values) => values.len(),
+            Self::Int32s(values) => values.len(),
+            Self::Int64s(values) => values.len(),
+            Self::Uint8s(values) => values.len(),
+            Self::Uint16s(values) => values.len(),
+            Self::Uint32s(values) => values.len(),
+            Self::Uint64s(values) => values.len(),
+            Self::Booleans(values) => values.len(),
+            Self::Texts(values) => values.len(),
+        }
+    }
+}
+
 impl Input {
     /// Creates the input for a raw column of an Onnward artifact, of shape `[rows, 1]`.
     pub fn column(name: &str, values: InputValues) -> Self {
-        Self { name: name.to_owned(), columns: Some(1), values }
+        Self { name: name.to_owned(), row_shape: Some(vec![1]), values }
     }
 
-    /// Returns the number of rows.
-    fn rows(&self) -> usize {
-        let values = match &self.values {
-            InputValues::Floats(values) => values.len(),
-            InputValues::Doubles(values) => values.len(),
-            InputValues::Int32s(values) => values.len(),
-            InputValues::Int64s(values) => values.len(),
-            InputValues::Booleans(values) => values.len(),
-            InputValues::Texts(values) => values.len(),
-        };
-        values / self.columns.unwrap_or(1).max(1)
+    /// Returns the number of rows. `None` for an input without rows.
+    fn rows(&self) -> Option<usize> {
+        let row = self.row_shape.as_ref()?.iter().product::<usize>();
+        Some(self.values.len() / row.max(1))
     }
 
     /// Returns the input's shape.
     fn shape(&self) -> Vec<usize> {
-        [self.rows()].into_iter().chain(self.columns).collect()
+        self.rows().into_iter().chain(self.row_shape.iter().flatten().copied()).collect()
     }
 }
 
@@ -231,10 +285,8 @@ pub enum BackendError {
         /// Its message.
         reason: String,
     },
-    /// The output does not hold a probability for each row.
-    #[error(
-        "{backend} returns {output} of shape {shape:?} for {rows} rows, not one probability for each row"
-    )]
+    /// An output does not hold what is read from it.
+    #[error("{backend} returns {output} of shape {shape:?} for {rows} rows, not {expected}")]
     Output {
         /// The backend.
         backend: BackendKind,
@@ -244,6 +296,8 @@ pub enum BackendError {
         rows: usize,
         /// The output's shape.
         shape: Vec<usize>,
+        /// What was expected, in words.
+        expected: &'static str,
     },
     /// A session returned more or fewer scores than there are rows.
     #[error("the session returned {scores} scores for {rows} rows, not one for each row")]
@@ -275,25 +329,30 @@ impl Batch<'_> {
     #[inline]
     pub fn rows(&self) -> usize {
         match self {
-            Self::Features(matrix) | Self::FeaturesAndTexts(matrix, _) => matrix.nrows(),
-            Self::Inputs(inputs) => inputs.first().map_or(0, Input::rows),
+            Self::Features(matrix) | Self::FeaturesAndKept(matrix, _) => matrix.nrows(),
+            // A graph whose inputs have no rows is run on one.
+            Self::Inputs(inputs) => inputs.iter().find_map(Input::rows).unwrap_or(1),
         }
     }
 }
 
-/// The message for strings that a graph has no input for.
-const TEXTS_UNSUPPORTED: &str = "only an external graph accepts strings beside a matrix";
+/// The message for kept values that a graph has no input for.
+const KEPT_UNSUPPORTED: &str = "only an external graph accepts values beside a matrix";
 
-/// Reads the probabilities from an output.
-fn read_probabilities(
+/// Reads the predictions from the tensors of a run.
+fn read_predictions(
     backend: BackendKind,
-    output: &ProbabilityOutput,
+    reader: &OutputReader,
     rows: usize,
-    shape: Vec<usize>,
-    numbers: &[f32],
-) -> Result<Vec<f32>, BackendError> {
-    let read = output.read(rows, &shape, numbers);
-    read.ok_or_else(|| BackendError::Output { backend, output: output.name.clone(), rows, shape })
+    tensors: Vec<TypedArray>,
+) -> Result<Predictions, BackendError> {
+    reader.read(rows, tensors).map_err(|UnexpectedOutput { output, shape, expected }| BackendError::Output {
+        backend,
+        output,
+        rows,
+        shape,
+        expected,
+    })
 }
 
 /// Loads ONNX Runtime from the configured library, or from wherever [`find_library`] finds one.

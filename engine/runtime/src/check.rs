@@ -111,19 +111,23 @@ pub fn check(
         Ok(artifact) => Ok(check_artifact(bytes, &artifact, backends)?),
         Err(ArtifactError::External) => {
             let model = ExternalModel::decode("external", bytes, config)?;
-            Ok(check_external(bytes, &model, backends))
+            Ok(check_external(bytes, config, &model, backends))
         }
         Err(error) => Err(error.into()),
     }
 }
 
-fn check_external(bytes: &[u8], model: &ExternalModel, backends: &[Arc<dyn Backend>]) -> CheckReport {
-    let run = model.encode();
+fn check_external(
+    bytes: &[u8],
+    config: Option<&str>,
+    model: &ExternalModel,
+    backends: &[Arc<dyn Backend>],
+) -> CheckReport {
     let result = |backend: &Arc<dyn Backend>| CheckResult {
         backend: backend.kind(),
         subgraph: false,
         max_difference: None,
-        failure: smoke_test(backend.as_ref(), model, &run).err().map(|error| error.to_string()),
+        failure: smoke_test(backend.as_ref(), bytes, config).err().map(|error| error.to_string()),
     };
     CheckReport {
         sha256: sha256_hex(bytes),
@@ -157,7 +161,7 @@ fn check_artifact(
     for backend in backends {
         for (form, model) in [(GraphForm::Full, bytes), (GraphForm::Subgraph, subgraph.as_slice())] {
             let mut replay = || -> Result<f64, GoldenError> {
-                let mut session = backend.open(model)?;
+                let mut session = backend.open(model, &metadata.schema.label.task)?;
                 let replayed = golden::replay(session.as_mut(), metadata, form);
                 // Compared also where golden rows differ: this may show which backend is wrong.
                 let scored = match form {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use ndarray::ArrayView2;
-use onnward_schemas::Rows;
+use onnward_schemas::{Kept, Rows};
 use serde::Serialize;
 
 use crate::backend::{BackendError, Batch, Session, score_every_row};
@@ -51,7 +51,7 @@ pub struct BatchCost {
 /// [`BackendError`] if a batch cannot be scored.
 pub fn measure_costs(session: &mut dyn Session, sample: &Rows) -> Result<BatchCosts, BackendError> {
     let len = sample.len.max(1);
-    let (features, texts) = (sample.values.len() / len, sample.texts.len() / len);
+    let (features, kept) = (sample.values.len() / len, sample.kept.len() / len);
     let mut next = 0;
     BatchCosts::measure(|size| {
         let rows = || (next..next + size).map(|row| row % len);
@@ -59,13 +59,13 @@ pub fn measure_costs(session: &mut dyn Session, sample: &Rows) -> Result<BatchCo
             .flat_map(|row| sample.values.iter().skip(row * features).take(features))
             .copied()
             .collect();
-        let strings: Vec<String> =
-            rows().flat_map(|row| sample.texts.iter().skip(row * texts).take(texts)).cloned().collect();
+        let values_kept: Vec<Kept> =
+            rows().flat_map(|row| sample.kept.iter().skip(row * kept).take(kept)).cloned().collect();
         next += size;
         let matrix = ArrayView2::from_shape((size, features), &values);
         let matrix = matrix.map_err(|_| BackendError::ScoreCount { rows: size, scores: 0 })?;
         let batch =
-            if texts == 0 { Batch::Features(matrix) } else { Batch::FeaturesAndTexts(matrix, &strings) };
+            if kept == 0 { Batch::Features(matrix) } else { Batch::FeaturesAndKept(matrix, &values_kept) };
         let start = Instant::now();
         score_every_row(session, batch)?;
         Ok(start.elapsed())

@@ -8,7 +8,7 @@ mod draw;
 use std::fmt;
 
 use ndarray::{Array2, ArrayView2};
-use onnward_schemas::{GoldenValue, Metadata, Rows, Schema};
+use onnward_schemas::{GoldenValue, Metadata, Predictions, Rows, Schema, Task};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -32,11 +32,11 @@ pub struct ComparedRows<'a> {
     encoded: Array2<f32>,
 }
 
-/// The probabilities of a backend for each of the [`ComparedRows`].
+/// The predictions of a backend for each of the [`ComparedRows`].
 #[derive(Debug)]
 pub struct BackendScores {
     backend: BackendKind,
-    probabilities: Vec<f32>,
+    predictions: Predictions,
 }
 
 /// The result of two backends that agree.
@@ -57,7 +57,7 @@ pub struct Comparison {
 #[error(
     "{origin} scores {} on {} and {} on {} (tolerance {tolerance}), so one of the runtimes is wrong: try another \
      release of ONNX Runtime. Row: {row}",
-    .probabilities[0], .backends[0], .probabilities[1], .backends[1]
+    .predictions[0], .backends[0], .predictions[1], .backends[1]
 )]
 pub struct Disagreement {
     /// The origin of the row.
@@ -66,8 +66,8 @@ pub struct Disagreement {
     pub row: String,
     /// The two backends, the serving one first.
     pub backends: [BackendKind; 2],
-    /// The probability from each backend.
-    pub probabilities: [f32; 2],
+    /// The prediction from each backend, in words.
+    pub predictions: [String; 2],
     /// The artifact's tolerance.
     pub tolerance: f64,
 }
@@ -114,6 +114,11 @@ impl<'a> ComparedRows<'a> {
         }
     }
 
+    /// Returns the task of the model.
+    pub fn task(&self) -> &Task {
+        &self.schema.label.task
+    }
+
     /// Returns the number of rows.
     #[expect(clippy::len_without_is_empty, reason = "an artifact has golden rows")]
     pub fn len(&self) -> usize {
@@ -127,7 +132,7 @@ impl<'a> ComparedRows<'a> {
 
     /// Returns the encoded rows as those of a request.
     pub fn to_rows(&self) -> Rows {
-        Rows { values: self.encoded.iter().copied().collect(), texts: Vec::new(), len: self.rows.len() }
+        Rows { values: self.encoded.iter().copied().collect(), kept: Vec::new(), len: self.rows.len() }
     }
 
     /// Scores the rows on a session of the subgraph.
@@ -139,8 +144,8 @@ impl<'a> ComparedRows<'a> {
         backend: BackendKind,
         session: &mut dyn Session,
     ) -> Result<BackendScores, BackendError> {
-        let probabilities = score_every_row(session, Batch::Features(self.encoded.view()))?;
-        Ok(BackendScores { backend, probabilities })
+        let predictions = score_every_row(session, Batch::Features(self.encoded.view()))?;
+        Ok(BackendScores { backend, predictions })
     }
 
     /// Compares the scores of the serving backend with those of another one.
@@ -153,21 +158,16 @@ impl<'a> ComparedRows<'a> {
         serving: &BackendScores,
         other: &BackendScores,
     ) -> Result<Comparison, Box<Disagreement>> {
-        let (mut worst, mut max_difference) = (0, 0.0);
-        for (index, (ours, theirs)) in serving.probabilities.iter().zip(&other.probabilities).enumerate() {
-            let difference = golden::difference(f64::from(*ours), f64::from(*theirs));
-            if difference > max_difference {
-                (worst, max_difference) = (index, difference);
-            }
-        }
+        let (worst, max_difference) = serving.predictions.largest_difference(&other.predictions);
         if max_difference > self.tolerance {
-            let probability =
-                |scores: &BackendScores| scores.probabilities.get(worst).copied().unwrap_or(f32::NAN);
+            let prediction = |scores: &BackendScores| {
+                scores.predictions.row(worst).map_or_else(String::new, |row| row.to_string())
+            };
             return Err(Box::new(Disagreement {
                 origin: self.origin(worst),
                 row: self.describe(worst),
                 backends: [serving.backend, other.backend],
-                probabilities: [probability(serving), probability(other)],
+                predictions: [prediction(serving), prediction(other)],
                 tolerance: self.tolerance,
             }));
         }

@@ -1,6 +1,6 @@
 //! Describes a model: by the metadata of its file, or by what an external file shows.
 
-use onnward_schemas::{GoldenValue, Metadata, Schema};
+use onnward_schemas::{GoldenValue, Metadata, Predictions, Schema};
 
 /// The description of a model: the metadata of its file, or what an external file shows.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,8 +18,10 @@ pub struct ExternalDescription {
     pub schema: Schema,
     /// The program that wrote it, with its version; may be empty.
     pub producer: String,
-    /// A row that it has scored here, and its probability.
-    pub example: (Vec<GoldenValue>, f32),
+    /// A row that it has scored here, and its prediction.
+    pub example: (Vec<GoldenValue>, Predictions),
+    /// Whether what is answered is a guess, since neither `config.toml` nor the graph's operators settle it.
+    pub is_guessed: bool,
 }
 
 /// A human-readable text of what an external file lacks.
@@ -61,18 +63,18 @@ impl Description {
         self.metadata().is_none().then_some(UNPROVEN)
     }
 
-    /// Returns a row that the schema accepts, with a raw value for each feature, and its probability.
-    pub fn example(&self) -> Option<(&[GoldenValue], f32)> {
+    /// Returns a row that the schema accepts, with a raw value for each feature, and its prediction.
+    pub fn example(&self) -> Option<(&[GoldenValue], Predictions)> {
         match self {
             // Golden rows hold unknown and missing values on purpose.
             Self::Artifact(metadata) => {
                 let rows = metadata.golden.rows.iter();
                 let mut accepted = rows.filter(|row| accepts(&metadata.schema, &row.values));
-                accepted.next().map(|row| (row.values.as_slice(), row.probability as f32))
+                accepted.next().map(|row| (row.values.as_slice(), vec![row.probability as f32].into()))
             }
             Self::External(external) => {
-                let (row, probability) = &external.example;
-                Some((row, *probability))
+                let (row, prediction) = &external.example;
+                Some((row, prediction.clone()))
             }
         }
     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use ndarray::ArrayView2;
 use onnward_onnx::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
-use onnward_onnx::{Artifact, PROBABILITIES, ProbabilityOutput};
+use onnward_onnx::{Artifact, OutputReader, PROBABILITIES};
+use onnward_schemas::Predictions;
 use onnward_schemas::fixtures::{PHONE, metadata};
 
 use crate::backend::{Backend, BackendError, BackendKind, Batch, Input, InputValues, Session};
@@ -41,24 +42,26 @@ impl Backend for Fake {
         self.kind
     }
 
-    fn open_with_output(&self, _: &[u8], _: &ProbabilityOutput) -> Result<Box<dyn Session>, BackendError> {
+    fn open_with_output(&self, _: &[u8], _: &OutputReader) -> Result<Box<dyn Session>, BackendError> {
         let reason = "it does not know the operator Magic".to_owned();
         if self.opens { Ok(Box::new(*self)) } else { Err(BackendError::Open { backend: self.kind, reason }) }
     }
 }
 
 impl Session for Fake {
-    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Predictions, BackendError> {
         if batch.rows() > self.max_rows {
             return Err(BackendError::Run { backend: self.kind, reason: "too many rows".to_owned() });
         }
         match batch {
-            Batch::Features(matrix) => Ok((self.score)(matrix)),
+            Batch::Features(matrix) => Ok((self.score)(matrix).into()),
             Batch::Inputs(inputs) => match &inputs[0].values {
-                InputValues::Floats(numbers) => Ok(numbers.iter().map(|number| number / 100.0).collect()),
+                InputValues::Floats(numbers) => {
+                    Ok(numbers.iter().map(|number| number / 100.0).collect::<Vec<f32>>().into())
+                }
                 _ => panic!("the first feature is a number"),
             },
-            Batch::FeaturesAndTexts(..) => panic!("an artifact's rows keep no texts"),
+            Batch::FeaturesAndKept(..) => panic!("an artifact's rows keep no kept"),
         }
     }
 }
@@ -68,8 +71,8 @@ impl Session for Fake {
 pub struct Constant(pub Vec<f32>);
 
 impl Session for Constant {
-    fn score(&mut self, _: Batch<'_>) -> Result<Vec<f32>, BackendError> {
-        Ok(self.0.clone())
+    fn score(&mut self, _: Batch<'_>) -> Result<Predictions, BackendError> {
+        Ok(self.0.clone().into())
     }
 }
 
@@ -85,15 +88,17 @@ impl Backend for Scripted {
         BackendKind::OnnxRuntime
     }
 
-    fn open_with_output(&self, _: &[u8], _: &ProbabilityOutput) -> Result<Box<dyn Session>, BackendError> {
+    fn open_with_output(&self, _: &[u8], _: &OutputReader) -> Result<Box<dyn Session>, BackendError> {
         Ok(Box::new(*self))
     }
 }
 
 impl Session for Scripted {
-    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Predictions, BackendError> {
         let Batch::Inputs(inputs) = batch else { panic!("an external graph receives its inputs") };
-        (self.score)(inputs).map_err(|reason| BackendError::Run { backend: self.kind(), reason })
+        (self.score)(inputs)
+            .map(Predictions::from)
+            .map_err(|reason| BackendError::Run { backend: self.kind(), reason })
     }
 }
 

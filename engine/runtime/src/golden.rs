@@ -97,8 +97,11 @@ pub fn replay(
         GraphForm::Subgraph => score_every_row(session, Batch::Features(encoded_rows(metadata).view()))?,
     };
     let mut replay = Replay { rows: scores.len(), max_difference: 0.0, worst_row: 0 };
-    for (index, (row, score)) in golden.rows.iter().zip(&scores).enumerate() {
-        let (expected, actual) = (row.probability, f64::from(*score));
+    let probabilities = scores.probabilities().unwrap_or_default();
+    for (index, row) in golden.rows.iter().enumerate() {
+        // What is no probability differs from every number.
+        let actual = probabilities.get(index).copied().map_or(f64::NAN, f64::from);
+        let expected = row.probability;
         let difference = difference(actual, expected);
         if difference > tolerance {
             return Err(GoldenError::Mismatch { form, row: index, expected, actual, tolerance });
@@ -131,7 +134,10 @@ fn raw_columns(metadata: &Metadata) -> Vec<Input> {
             FeatureKind::Numeric { .. } => {
                 InputValues::Floats(values.map(|value| feature.code(value.as_value())).collect())
             }
-            FeatureKind::Categorical { .. } => InputValues::Texts(values.map(GoldenValue::text).collect()),
+            // An artifact keeps no values.
+            FeatureKind::Categorical { .. } | FeatureKind::Kept(_) => {
+                InputValues::Texts(values.map(GoldenValue::text).collect())
+            }
         };
         Input::column(&feature.name, values)
     };

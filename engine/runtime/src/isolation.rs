@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use onnward_onnx::OutputReader;
 use thiserror::Error;
 
 pub use self::child::run_child;
@@ -138,9 +139,13 @@ impl Isolation {
 
 impl Tested {
     /// Keeps the process to score. `file` is opened again if the process ends.
-    pub(crate) fn into_session(self, file: Arc<[u8]>) -> (IsolatedSession, MemoryReservation) {
+    pub(crate) fn into_session(
+        self,
+        output: OutputReader,
+        file: Arc<[u8]>,
+    ) -> (IsolatedSession, MemoryReservation) {
         let Self { opened, memory, isolation, request, process } = self;
-        (IsolatedSession::new(isolation, opened.backend, request, file, process), memory)
+        (IsolatedSession::new(isolation, opened.backend, output, request, file, process), memory)
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ndarray::{Array2, ArrayView2, Axis};
 use onnward_onnx::{Artifact, ArtifactError, ExternalModel, ForestSlices, MemoryDemand, ModelBounds};
-use onnward_schemas::{Metadata, Rows, Schema, sha256_hex};
+use onnward_schemas::{Metadata, Predictions, Rows, Schema, sha256_hex};
 
 pub use self::error::VerifyError;
 pub use self::external::{SmokeTestError, smoke_test};
@@ -124,18 +124,18 @@ impl VerifiedModel {
         self.description.schema()
     }
 
-    /// Scores rows on the first session and returns the probability of the positive label for each: `[rows]`.
+    /// Scores rows on the first session and returns the prediction for each.
     ///
     /// # Errors
     /// [`BackendError`] if the graph cannot be run on the rows.
-    pub fn score(&mut self, rows: &Rows) -> Result<Vec<f32>, BackendError> {
+    pub fn score(&mut self, rows: &Rows) -> Result<Predictions, BackendError> {
         let features = self.schema().features.len();
         let failed = |reason: String| BackendError::Run { backend: self.backend, reason };
         let matrix = ArrayView2::from_shape((rows.len, features), &rows.values)
             .map_err(|error| failed(error.to_string()))?;
-        let batch = match rows.texts.as_slice() {
+        let batch = match rows.kept.as_slice() {
             [] => Batch::Features(matrix),
-            texts => Batch::FeaturesAndTexts(matrix, texts),
+            kept => Batch::FeaturesAndKept(matrix, kept),
         };
         let session = self.sessions.first_mut().ok_or_else(|| failed("it has no session".to_owned()))?;
         score_every_row(session.as_mut(), batch)
@@ -525,7 +525,8 @@ fn compare_parts(
     for part in parts {
         progress.check()?;
         let part = part.ok_or_else(|| failed("its trees cannot be separated to compare a few at a time"))?;
-        let score = |backend: &dyn Backend| rows.score(backend.kind(), backend.open(&part)?.as_mut());
+        let score =
+            |backend: &dyn Backend| rows.score(backend.kind(), backend.open(&part, rows.task())?.as_mut());
         let ours = score(primary).map_err(CompareError::Other)?;
         let theirs = score(other).map_err(CompareError::Other)?;
         let comparison = rows.compare(&ours, &theirs).map_err(VerifyError::from)?;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use onnward_runtime::backend::Session;
 use onnward_runtime::costs::BatchCosts;
 use onnward_runtime::threads::RuntimeThreads;
-use onnward_schemas::{Rows, Schema};
+use onnward_schemas::{Predictions, Rows, Schema};
 use onnward_telemetry::metrics::{QueueState, RejectReason};
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -54,7 +54,7 @@ pub struct BatchingConfig {
 ///
 /// use onnward_runtime::backend::{BackendError, Batch, Session};
 /// use onnward_runtime::{costs::BatchCosts, threads::RuntimeThreads};
-/// use onnward_schemas::Rows;
+/// use onnward_schemas::{Predictions, Rows};
 /// use onnward_serving::batcher::{Batcher, BatchingConfig, RowWidth, Workers};
 /// use onnward_serving::monitor::Monitor;
 /// use onnward_telemetry::metrics::Metrics;
@@ -63,8 +63,8 @@ pub struct BatchingConfig {
 /// struct Halves;
 ///
 /// impl Session for Halves {
-///     fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
-///         Ok(vec![0.5; batch.rows()])
+///     fn score(&mut self, batch: Batch<'_>) -> Result<Predictions, BackendError> {
+///         Ok(vec![0.5; batch.rows()].into())
 ///     }
 /// }
 ///
@@ -77,7 +77,7 @@ pub struct BatchingConfig {
 ///     max_queue_rows: 1000,
 ///     max_queue_delay: Duration::ZERO,
 /// };
-/// let width = RowWidth { features: 2, texts: 0 };
+/// let width = RowWidth { features: 2, kept: 0 };
 /// let monitor = Arc::new(Monitor::new(Metrics::new()?.inference("churn", 1, "halves")));
 /// let sessions: Vec<Box<dyn Session>> = vec![Box::new(Halves)];
 /// let (workers, threads) = (Workers::new(NonZeroUsize::MIN), RuntimeThreads::default());
@@ -85,9 +85,9 @@ pub struct BatchingConfig {
 /// let batcher =
 ///     Batcher::start(sessions, &costs, width, &config, monitor, &workers, &threads, sample)?;
 ///
-/// let rows = Rows { values: vec![1.0, 2.0, 3.0, 4.0], texts: Vec::new(), len: 2 };
+/// let rows = Rows { values: vec![1.0, 2.0, 3.0, 4.0], kept: Vec::new(), len: 2 };
 /// let scored = batcher.submit(rows, Duration::from_secs(1)).await?;
-/// assert_eq!(scored.probabilities, [0.5, 0.5]);
+/// assert_eq!(scored.predictions, vec![0.5, 0.5].into());
 /// # Ok(())
 /// # }
 /// ```
@@ -109,22 +109,22 @@ const IDLE_TIMES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(1
 pub struct RowWidth {
     /// The number of values: one for each feature.
     pub features: usize,
-    /// The number of strings: one for each feature that keeps them.
-    pub texts: usize,
+    /// The number of kept values: one for each feature that keeps them.
+    pub kept: usize,
 }
 
 impl RowWidth {
     /// Returns the width of a schema's rows.
     pub fn of(schema: &Schema) -> Self {
-        Self { features: schema.features.len(), texts: schema.text_features().len() }
+        Self { features: schema.features.len(), kept: schema.kept_features().len() }
     }
 }
 
 /// Rows that have been scored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scored {
-    /// The probability of the positive label for each row, in order: `[rows]`.
-    pub probabilities: Vec<f32>,
+    /// The prediction for each row, in order.
+    pub predictions: Predictions,
     /// The times at which the stages ended.
     pub timings: Timings,
 }
@@ -222,27 +222,27 @@ impl Batcher {
         self.queue.state()
     }
 
-    /// Scores encoded rows and returns the probability of the positive label for each, in order. Dropping the
+    /// Scores encoded rows and returns the prediction for each, in order. Dropping the
     /// future removes the rows from the queue.
     ///
     /// # Errors
     /// [`SubmitError`].
     pub async fn submit(&self, rows: Rows, timeout: Duration) -> Result<Scored, SubmitError> {
         let submitted = Instant::now();
-        let Rows { values, texts, len: rows, .. } = rows;
-        let RowWidth { features, texts: strings } = self.width;
-        if values.len() != rows * features || texts.len() != rows * strings {
+        let Rows { values, kept, len: rows, .. } = rows;
+        let RowWidth { features, kept: kept_features } = self.width;
+        if values.len() != rows * features || kept.len() != rows * kept_features {
             return Err(SubmitError::Failed(format!(
-                "{rows} rows need {features} values and {strings} texts each, got {} and {}",
+                "{rows} rows need {features} values and {kept_features} kept values each, got {} and {}",
                 values.len(),
-                texts.len()
+                kept.len()
             )));
         }
         // Dropped after the receiver, so that a worker sees that the client has gone.
         let mut guard = HandOffGuard { queue: &self.queue, is_armed: false };
         let (reply, mut answer) = oneshot::channel();
         let by = if rows <= self.sizes.inline_rows() { RunBy::Inline } else { RunBy::Worker };
-        self.queue.push(PendingRequest { values, texts, rows, submitted, reply }, by).inspect_err(
+        self.queue.push(PendingRequest { values, kept, rows, submitted, reply }, by).inspect_err(
             |error| match error {
                 SubmitError::QueueFull { .. } => self.monitor.inference().rejected(RejectReason::QueueFull),
                 SubmitError::TooManyRows { .. } => {

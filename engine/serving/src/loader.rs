@@ -161,7 +161,9 @@ impl Loader {
             self.drift.map(|config| Drift::new(&metadata.schema, &metadata.profile, config))
         };
         let drift = description.metadata().and_then(of_artifact);
-        let estimator = Estimator::new(description.schema().threshold, self.estimate_rows);
+        // The method needs the probability of one label.
+        let binary = description.schema().binary();
+        let estimator = binary.map(|binary| Estimator::new(binary.threshold, self.estimate_rows));
         let monitor = Monitor::new(inference).with_business(business).with_drift(drift);
         let monitor = Arc::new(monitor.with_estimator(estimator));
         let width = RowWidth::of(description.schema());

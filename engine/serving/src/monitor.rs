@@ -2,6 +2,7 @@
 
 use onnward_quality::drift::Drift;
 use onnward_quality::estimate::{Estimate, Estimator, ScoreSums};
+use onnward_schemas::Predictions;
 use onnward_telemetry::metrics::{BusinessMetrics, InferenceMetrics};
 
 /// The observers of one loaded version. All scoring threads share it.
@@ -48,8 +49,8 @@ impl Monitor {
 
     /// Adds performance estimation.
     #[must_use]
-    pub fn with_estimator(self, estimator: Estimator) -> Self {
-        Self { estimator: Some(estimator), ..self }
+    pub fn with_estimator(self, estimator: Option<Estimator>) -> Self {
+        Self { estimator, ..self }
     }
 
     /// Returns what the estimated performance is made from. `None` before there are predictions.
@@ -70,21 +71,22 @@ impl Monitor {
     /// Observes a scored batch before it is answered.
     ///
     /// `features` is `[rows, features]` in the schema's order: NaN where missing, −1 where a category is
-    /// unknown, else the category's index. `probabilities` is `[rows]`; a NaN is ignored here and rejected
-    /// later.
-    pub fn observe(&self, features: &[f32], probabilities: &[f32]) {
+    /// unknown, else the category's index. A prediction that is not a number is ignored here and rejected later.
+    pub fn observe(&self, features: &[f32], predictions: &Predictions) {
         #[cfg(test)]
         if let Some(on_observe) = self.on_observe {
             on_observe(features);
         }
         if let Some(business) = &self.business {
-            business.observe(features, probabilities);
+            business.observe(features, predictions);
         }
+        // An artifact alone has a profile, and the estimate needs probabilities.
+        let Some(probabilities) = predictions.probabilities() else { return };
         if let Some(drift) = &self.drift {
-            drift.observe(features, probabilities);
+            drift.observe(features, &probabilities);
         }
         if let Some(estimator) = &self.estimator {
-            estimator.observe(probabilities);
+            estimator.observe(&probabilities);
         }
     }
 }

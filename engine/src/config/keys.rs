@@ -305,6 +305,11 @@ const TABLES: &[Table] = &[
                 .within(1..=ModelBounds::LARGEST.max_tree_depth as u64),
             Key::new("max_features", "10000", "Maximum number of features of a model.")
                 .within(1..=ModelBounds::LARGEST.max_features as u64),
+            Key::new(
+                "all_operators",
+                "false",
+                "Whether every operator of ONNX Runtime's own domain (com.microsoft) is accepted in a model, and not only the usual ones.",
+            ),
             Key::optional(
                 "memory",
                 "4294967296",

@@ -17,7 +17,8 @@ pub struct VersionComparison {
     /// The two versions, in the order in which they were named.
     pub versions: [u64; 2],
     pub families: [String; 2],
-    pub thresholds: [f64; 2],
+    /// The thresholds of the decisions; null where a version decides by none.
+    pub thresholds: [Option<f64>; 2],
     /// The thresholds of the decisions behind the figures: those of the training, if a setting was changed later.
     pub evaluated_at: [Option<f64>; 2],
     /// The figures on held-out rows; those that a version does not have are null.
@@ -61,7 +62,7 @@ pub async fn compare(
         model: model.to_owned(),
         versions: [one, other],
         families: [first.family(), second.family()],
-        thresholds: [first.schema.threshold, second.schema.threshold],
+        thresholds: [&first, &second].map(|version| Some(version.schema.binary()?.threshold)),
         evaluated_at: [first.evaluated_at(), second.evaluated_at()],
         figures,
         parameters: parameters.into_iter().filter(|pair| pair.values[0] != pair.values[1]).collect(),
@@ -88,10 +89,12 @@ impl Display for VersionComparison {
         writeln!(f, "{:<24} {:>12} {:>12} {:>12}", self.model, one, other, "difference")?;
         let [family, other_family] = &self.families;
         writeln!(f, "{:<24} {family:>12} {other_family:>12}", "family")?;
-        let [threshold, other_threshold] = self.thresholds;
-        writeln!(f, "{:<24} {threshold:>12} {other_threshold:>12}", "threshold")?;
-        let thresholds = self.thresholds.map(Some);
-        if self.evaluated_at != thresholds && self.evaluated_at.iter().all(Option::is_some) {
+        if self.thresholds.iter().any(Option::is_some) {
+            let [threshold, other] =
+                self.thresholds.map(|value| value.map_or("-".to_owned(), |value| value.to_string()));
+            writeln!(f, "{:<24} {threshold:>12} {other:>12}", "threshold")?;
+        }
+        if self.evaluated_at != self.thresholds && self.evaluated_at.iter().all(Option::is_some) {
             let [evaluated, other_evaluated] = self.evaluated_at.map(Option::unwrap_or_default);
             writeln!(f, "{:<24} {evaluated:>12} {other_evaluated:>12}", "figures at threshold")?;
         }

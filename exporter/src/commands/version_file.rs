@@ -59,7 +59,7 @@ impl VersionFile {
     /// Returns the threshold of the decisions behind the figures; `None` for an external file.
     pub fn evaluated_at(&self) -> Option<f64> {
         let metadata = self.metadata.as_ref()?;
-        Some(metadata.evaluation.threshold.unwrap_or(metadata.schema.threshold))
+        metadata.evaluation.threshold.or_else(|| Some(metadata.schema.binary()?.threshold))
     }
 
     /// Returns the figures on held-out rows, by name; none for an external file.

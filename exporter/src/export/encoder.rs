@@ -16,7 +16,7 @@ pub fn add(graph: &mut GraphBuilder, schema: &Schema) {
     for feature in &schema.features {
         let name = feature.name.as_str();
         match &feature.kind {
-            FeatureKind::Numeric { .. } => {
+            FeatureKind::Numeric { .. } | FeatureKind::Kept(_) => {
                 graph.input(name, DataType::Float);
                 columns.push(name.to_owned());
             }

@@ -128,7 +128,7 @@ fn columns_of_no_use_are_ignored_with_a_reason() {
     let schema = &inferred.schema;
     assert_eq!(schema.identifier.as_deref(), Some("client id"));
     assert_eq!(
-        (schema.label.positive.as_str(), schema.label.column.as_str()),
+        (schema.binary().unwrap().positive.as_str(), schema.label.column.as_str()),
         ("Attrited Customer", "Attrition_Flag")
     );
     assert_eq!(schema.ignored, ["", "RowNumber", "Surname", "Old", "Fixed", "Churn Reason"]);
@@ -149,13 +149,13 @@ fn the_label_can_be_named_and_falls_back_to_the_last_column_with_two_values() {
     let table = Table::new("label", text.as_bytes());
     let inferred = table.infer().unwrap();
     assert_eq!(
-        (inferred.schema.label.column.as_str(), inferred.schema.label.positive.as_str()),
+        (inferred.schema.label.column.as_str(), inferred.schema.binary().unwrap().positive.as_str()),
         ("gone", "z")
     );
     assert!(inferred.toml.contains("Is it the label?") && inferred.toml.contains("the rarer one"));
     let options = InferOptions { name: Some("mine".to_owned()), label: Some("vip".to_owned()) };
     let schema = infer_schema(&table.path, &options).unwrap().schema;
-    assert_eq!((schema.name.as_str(), schema.label.positive.as_str()), ("mine", "1"));
+    assert_eq!((schema.name.as_str(), schema.binary().unwrap().positive.as_str()), ("mine", "1"));
     assert_eq!(schema.segments, ["plan", "gone"]);
 }
 

@@ -47,6 +47,10 @@ fn default_column(feature: &Feature) -> SampleColumn {
             let at = BTreeMap::from([("any".to_owned(), vec![low, high])]);
             Draw::Quantiles { given: None, at, decimals: if *integer { 0 } else { 2 } }
         }
+        // No table has such a column.
+        FeatureKind::Kept(_) => {
+            Draw::Category { given: None, weights: BTreeMap::new(), effects: BTreeMap::new() }
+        }
         FeatureKind::Categorical { values, .. } => {
             let weights = BTreeMap::from([("any".to_owned(), vec![1.0; values.len()])]);
             Draw::Category { given: None, weights, effects: BTreeMap::new() }
@@ -64,7 +68,7 @@ fn default_range(feature: &Feature) -> (f64, f64) {
             (None, Some(max)) => (max - OPEN_WIDTH, max),
             (None, None) => (0.0, OPEN_WIDTH),
         },
-        FeatureKind::Categorical { .. } => (0.0, 0.0),
+        FeatureKind::Categorical { .. } | FeatureKind::Kept(_) => (0.0, 0.0),
     }
 }
 
@@ -74,6 +78,7 @@ fn add_effect(label: &mut LinearModel, feature: &Feature, strength: f64) {
     // A uniform variable of width 1 has a standard deviation of 1/√12.
     let slope = strength * 12_f64.sqrt();
     match &feature.kind {
+        FeatureKind::Kept(_) => {}
         FeatureKind::Numeric { .. } => {
             let (low, high) = default_range(feature);
             let per_unit = if high > low { slope / (high - low) } else { 0.0 };

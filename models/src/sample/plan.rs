@@ -224,7 +224,7 @@ impl Range {
     fn new(feature: &Feature, decimals: u8) -> Self {
         let (min, max, integer) = match feature.kind {
             FeatureKind::Numeric { min, max, integer } => (min, max, integer),
-            FeatureKind::Categorical { .. } => (None, None, false),
+            FeatureKind::Categorical { .. } | FeatureKind::Kept(_) => (None, None, false),
         };
         // The range of single precision, in which models take numbers.
         let min = min.unwrap_or(f64::MIN).max(f64::from(f32::MIN));

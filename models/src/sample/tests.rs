@@ -87,8 +87,8 @@ fn check_table(file: &SchemaFile, table: &str, rows: usize) -> f64 {
             assert!(feature.encode_text(cell).is_ok(), "{} {cell:?}", feature.name);
         }
         let label = &record[record.len() - 1];
-        assert!(label == schema.label.positive || label == schema.label.negative);
-        positives += usize::from(label == schema.label.positive);
+        assert!(schema.binary().unwrap().truth_of(label).is_some());
+        positives += usize::from(schema.binary().unwrap().truth_of(label) == Some(true));
     }
     assert_eq!(count, rows);
     positives as f64 / rows as f64

@@ -12,6 +12,8 @@ use crate::subgraph::subgraph_from_features;
 pub const FEATURES: &str = "features";
 /// The output that holds the probabilities of the negative and the positive label: float32 `[rows, 2]`.
 pub const PROBABILITIES: &str = "probabilities";
+/// The output of a model that predicts a number: float32 `[rows, 1]`.
+pub const PREDICTION: &str = "prediction";
 /// The output that holds the more probable label: int64 `[rows]`, 0 or 1.
 pub const LABEL: &str = "label";
 
@@ -44,9 +46,9 @@ pub const LABEL: &str = "label";
 /// # };
 /// # let kind = FeatureKind::Numeric { min: None, max: None, integer: false };
 /// # let features =
-/// #     vec![Feature { name: "age".to_owned(), description: String::new(), required: true, kind }];
+/// #     vec![Feature { name: "age".to_owned(), description: String::new(), required: true, nullable: false, kind }];
 /// # let text = |text: &str| text.to_owned();
-/// # let label = Label { column: text("y"), name: text("y"), positive: text("yes"), negative: text("no") };
+/// # let label = Label::binary("y", "yes", "no");
 /// # let figures = serde_json::json!({
 /// #     "accuracy": 0.5, "precision": 0.5, "recall": 0.5, "f1": 0.5, "roc_auc": 0.5,
 /// #     "average_precision": 0.5, "log_loss": 0.7, "brier": 0.25,
@@ -55,7 +57,7 @@ pub const LABEL: &str = "label";
 /// #     },
 /// # });
 /// # let metadata = Metadata {
-/// #     schema: Schema::of_inputs("churn", label, 0.5, features)?,
+/// #     schema: Schema::of_inputs("churn", label, features)?,
 /// #     family: text("logistic"),
 /// #     parameters: Default::default(),
 /// #     evaluation: serde_json::from_value(serde_json::json!({

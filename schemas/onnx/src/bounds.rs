@@ -44,6 +44,8 @@ pub struct ModelBounds {
     pub max_tree_depth: usize,
     /// The most features of a row: fields of a request.
     pub max_features: usize,
+    /// Whether every operator of ONNX Runtime's own domain is accepted, and not only the usual ones.
+    pub all_operators: bool,
 }
 
 impl Default for ModelBounds {
@@ -54,6 +56,7 @@ impl Default for ModelBounds {
             max_tree_nodes: 10_000_000,
             max_tree_depth: 256,
             max_features: 10_000,
+            all_operators: false,
         }
     }
 }
@@ -67,6 +70,7 @@ impl ModelBounds {
         max_tree_nodes: 1_000_000_000,
         max_tree_depth: 100_000,
         max_features: Schema::MAX_FEATURES,
+        all_operators: true,
     };
 }
 

@@ -8,7 +8,9 @@ mod config;
 mod error;
 mod graph;
 mod inputs;
+mod meaning;
 mod output;
+mod texts;
 mod typical;
 
 #[cfg(test)]
@@ -17,17 +19,20 @@ mod tests;
 use onnward_schemas::{GoldenValue, Schema};
 use prost::Message;
 
-pub use self::config::{ActivationConfig, ExternalConfig, InputsConfig, OutputConfig};
+pub use self::config::{
+    ActivationConfig, Examples, ExternalConfig, InputsConfig, ModelConfig, OutputConfig, OutputKind,
+};
 pub use self::error::ExternalError;
-pub use self::inputs::{Element, ExternalInput};
+pub use self::inputs::{Element, ExternalInput, Layout};
+pub use self::output::KindSource;
 use crate::artifact::ArtifactError;
 use crate::bounds::{MemoryDemand, ModelBounds, decode_model_within};
-use crate::probability::ProbabilityOutput;
+use crate::output_reader::OutputReader;
 use crate::proto::ModelProto;
 use crate::subgraph::{Needed, needed_for};
 
 /// A description of an external ONNX file: the fields of a request, how its rows become the graph's inputs,
-/// and where the probability is.
+/// and what is answered of its outputs.
 ///
 /// ```
 /// # use onnward_onnx::proto::tensor_proto::DataType;
@@ -35,7 +40,7 @@ use crate::subgraph::{Needed, needed_for};
 /// # use onnward_onnx::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 /// # use onnward_onnx::proto::{TensorShapeProto, TypeProto, ValueInfoProto, type_proto};
 /// # use prost::Message;
-/// use onnward_onnx::{Activation, ExternalModel};
+/// use onnward_onnx::{Activation, ExternalModel, OutputReader};
 ///
 /// # fn matrix(name: &str, columns: i64) -> ValueInfoProto {
 /// #     let size = |value| Dimension { value: Some(value), ..Default::default() };
@@ -78,7 +83,8 @@ use crate::subgraph::{Needed, needed_for};
 /// let model = ExternalModel::decode("churn", &file, Some(config))?;
 /// let fields: Vec<&str> = model.schema.features.iter().map(|field| field.name.as_str()).collect();
 /// assert_eq!(fields, ["age", "balance"]);
-/// assert_eq!(model.output.activation, Activation::Softmax);
+/// let OutputReader::Probability(output) = &model.output else { unreachable!() };
+/// assert_eq!(output.activation, Activation::Softmax);
 /// # Ok(())
 /// # }
 /// ```
@@ -90,8 +96,12 @@ pub struct ExternalModel {
     pub producer: String,
     /// The graph's inputs, and the features of each.
     pub inputs: Vec<ExternalInput>,
-    /// The output with the probability of the positive label.
-    pub output: ProbabilityOutput,
+    /// The way to read predictions from the graph's outputs.
+    pub output: OutputReader,
+    /// What decided on what is answered.
+    pub decided_by: KindSource,
+    /// The outputs that are neither answered nor the label of what is.
+    pub unanswered: Vec<String>,
     /// Whether the graph takes one row at a time, because it was exported with that shape.
     pub one_row_a_run: bool,
     /// Rows for a smoke test, with a raw value for each feature: the example of `config.toml`, or rows made
@@ -121,21 +131,49 @@ impl ExternalModel {
         config: Option<&str>,
         bounds: &ModelBounds,
     ) -> Result<Self, ExternalError> {
+        Self::decode_as(name, bytes, ExternalConfig::parse(config.unwrap_or_default())?, bounds)
+    }
+
+    /// Decodes an external ONNX file whose configuration leaves open what is answered, so that its outputs are
+    /// answered as they are.
+    ///
+    /// # Errors
+    /// Those of [`ExternalModel::decode_within`].
+    pub fn decode_raw_within(
+        name: &str,
+        bytes: &[u8],
+        config: Option<&str>,
+        bounds: &ModelBounds,
+    ) -> Result<Self, ExternalError> {
         let config = ExternalConfig::parse(config.unwrap_or_default())?;
+        let output = OutputConfig { kind: Some(OutputKind::Raw), ..OutputConfig::default() };
+        let raw = Self::decode_as(name, bytes, ExternalConfig { output, ..config }, bounds)?;
+        Ok(Self { decided_by: KindSource::Guess, ..raw })
+    }
+
+    fn decode_as(
+        name: &str,
+        bytes: &[u8],
+        config: ExternalConfig,
+        bounds: &ModelBounds,
+    ) -> Result<Self, ExternalError> {
         let mut model = decode_model_within(bytes, bounds)?;
         let mut graph = model.graph.take().unwrap_or_default();
+        if let Some(operator) = graph::in_training_mode(&graph) {
+            return Err(ExternalError::TrainingMode { operator: operator.to_owned() });
+        }
         let chosen = output::choose(&graph, &config.output)?;
         let read = inputs::read(&graph, &config.inputs)?;
-        let threshold = config.output.threshold.unwrap_or(0.5);
-        let schema =
-            Schema::of_inputs(name, chosen.label, threshold, read.features).map_err(ExternalError::Schema)?;
+        let schema = Schema::of_inputs(name, chosen.label, read.features).map_err(ExternalError::Schema)?;
         bounds.check_schema(&schema).map_err(ArtifactError::from)?;
         let typical_rows = typical::typical_rows(&schema, config.example.as_ref())?;
 
-        let Needed { nodes, .. } = needed_for(&graph, &chosen.output.name, None);
+        let Needed { nodes, .. } = needed_for(&graph, &chosen.reader.tensors(), None);
         graph.node = nodes;
-        graph.input = inputs::named_rows(&graph);
-        graph.output = vec![chosen.described];
+        texts::use_common_locale(&mut graph);
+        let one_row_a_run = read.one_row_a_run || config.model.rows_per_run.is_some();
+        graph.input = inputs::named_rows(&graph, one_row_a_run);
+        graph.output = chosen.described;
         let producer = [model.producer_name.as_deref(), model.producer_version.as_deref()];
         let producer = producer.into_iter().flatten().collect::<Vec<_>>().join(" ").trim().to_owned();
         model.graph = Some(graph);
@@ -143,15 +181,17 @@ impl ExternalModel {
             schema,
             producer,
             inputs: read.inputs,
-            output: chosen.output,
-            one_row_a_run: read.one_row_a_run,
+            output: chosen.reader,
+            decided_by: chosen.decided_by,
+            unanswered: chosen.unanswered,
+            one_row_a_run,
             typical_rows,
             model,
         })
     }
 
-    /// Encodes the graph as it is run: with the probability as its only output, and without nodes that serve
-    /// other outputs alone. Such a node is a ZipMap, which makes a map of every row.
+    /// Encodes the graph as it is run: with the outputs that are answered, and without nodes that serve others
+    /// alone. Such a node is a ZipMap, which makes a map of every row.
     pub fn encode(&self) -> Vec<u8> {
         self.model.encode_to_vec()
     }

@@ -9,17 +9,19 @@ mod bounds;
 mod external;
 mod forest;
 mod metadata;
-mod probability;
+mod output_reader;
 /// The messages of ONNX, generated from its own definition.
 #[allow(missing_docs, rustdoc::all, clippy::all)]
 pub mod proto;
 mod subgraph;
 
-pub use artifact::{Artifact, ArtifactError, FEATURES, LABEL, PROBABILITIES, decode_model};
+pub use artifact::{Artifact, ArtifactError, FEATURES, LABEL, PREDICTION, PROBABILITIES, decode_model};
 pub use bounds::{BoundsError, MemoryDemand, ModelBounds};
 pub use external::{
-    ActivationConfig, Element, ExternalConfig, ExternalError, ExternalInput, ExternalModel, InputsConfig,
-    OutputConfig,
+    ActivationConfig, Element, Examples, ExternalConfig, ExternalError, ExternalInput, ExternalModel,
+    InputsConfig, KindSource, Layout, ModelConfig, OutputConfig, OutputKind,
 };
 pub use forest::{ForestSlices, TAKEN_FOREST, TreeLists};
-pub use probability::{Activation, ProbabilityOutput};
+pub use output_reader::{
+    Activation, ClassesOutput, NumberOutput, OutputReader, ProbabilityOutput, RawOutput, UnexpectedOutput,
+};

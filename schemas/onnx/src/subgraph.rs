@@ -14,7 +14,7 @@ pub fn subgraph_from_features(model: &ModelProto, features: usize) -> Result<Mod
     let output = graph.output.iter().find(is_named);
     let output = output.ok_or_else(|| inconsistent("the graph has no output named \"probabilities\""))?;
 
-    let Needed { nodes, values: needed } = needed_for(graph, PROBABILITIES, Some(FEATURES));
+    let Needed { nodes, values: needed } = needed_for(graph, &[PROBABILITIES], Some(FEATURES));
     if !needed.contains(FEATURES) {
         return Err(inconsistent("the probabilities do not follow from a value named \"features\""));
     }
@@ -36,17 +36,17 @@ pub fn subgraph_from_features(model: &ModelProto, features: usize) -> Result<Mod
     Ok(ModelProto { graph: Some(graph), metadata_props: Vec::new(), ..model.clone_without_graph() })
 }
 
-/// The nodes that a value depends on.
+/// The nodes that values depend on.
 pub struct Needed<'g> {
     /// The nodes, in the graph's order.
     pub nodes: Vec<NodeProto>,
-    /// The names of the values that they read, and of the value itself.
+    /// The names of the values that they read, and of the values themselves.
     pub values: HashSet<&'g str>,
 }
 
-/// Returns the nodes that `value` depends on, up to the value `stop`.
-pub fn needed_for<'g>(graph: &'g GraphProto, value: &'g str, stop: Option<&str>) -> Needed<'g> {
-    let mut values: HashSet<&str> = HashSet::from([value]);
+/// Returns the nodes that `values` depend on, up to the value `stop`.
+pub fn needed_for<'g>(graph: &'g GraphProto, values: &[&'g str], stop: Option<&str>) -> Needed<'g> {
+    let mut values: HashSet<&str> = values.iter().copied().collect();
     let mut nodes = Vec::new();
     for node in graph.node.iter().rev() {
         let stops = node.output.iter().any(|name| Some(name.as_str()) == stop);

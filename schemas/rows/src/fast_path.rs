@@ -4,7 +4,7 @@
 //! Deliberately absent: any message. Every other text, whatever it holds, is left to the general reader,
 //! which reads the same rows and says what it does not accept.
 
-use onnward_schemas::{INSTANCES, Rows, Schema, Value};
+use onnward_schemas::{FeatureKind, INSTANCES, Kept, Rows, Schema, Value};
 
 use crate::cursor::Cursor;
 use crate::json_tokens::JsonTokens;
@@ -25,14 +25,14 @@ impl RowParser {
             max_rows: limits.max_rows_of(schema.features.len()),
             keeps_keys: keeps_keys && schema.identifier.is_some(),
             values: Vec::new(),
-            texts: Vec::new(),
+            kept: Vec::new(),
             keys: RowKeys::default(),
             seen: vec![false; schema.features.len()],
             len: 0,
         };
         let shape = parser.body(&mut text)?;
-        let FastRowParser { values, texts, keys, len, .. } = parser;
-        let rows = Rows { values, texts, len };
+        let FastRowParser { values, kept, keys, len, .. } = parser;
+        let rows = Rows { values, kept, len };
         text.rest().is_empty().then_some(ParsedRows { rows, keys, shape })
     }
 }
@@ -43,7 +43,7 @@ struct FastRowParser<'a> {
     max_rows: usize,
     keeps_keys: bool,
     values: Vec<f32>,
-    texts: Vec<String>,
+    kept: Vec<Kept>,
     keys: RowKeys,
     /// Whether each feature has been seen in the current row.
     seen: Vec<bool>,
@@ -90,8 +90,8 @@ impl FastRowParser<'_> {
         let mut text = *whole;
         let start = self.values.len();
         self.values.resize(start + self.seen.len(), f32::NAN);
-        let texts_start = self.texts.len();
-        self.texts.resize(texts_start + self.schema.text_features().len(), String::new());
+        let kept_start = self.kept.len();
+        self.kept.resize(kept_start + self.schema.kept_features().len(), Kept::Missing);
         self.seen.fill(false);
         let mut key = None;
         let mut next = 0;
@@ -102,7 +102,7 @@ impl FastRowParser<'_> {
                     if std::mem::replace(&mut self.seen[index], true) {
                         return None;
                     }
-                    self.values[start + index] = self.code(&mut text, index, texts_start)?;
+                    self.values[start + index] = self.code(&mut text, index, kept_start)?;
                     next = index + 1;
                 }
                 Name::Identifier if key.is_none() => key = Some(self.key(&mut text)?),
@@ -149,15 +149,18 @@ impl FastRowParser<'_> {
     }
 
     /// Reads a feature's value and encodes it.
-    fn code(&mut self, text: &mut Cursor<'_>, index: usize, texts_start: usize) -> Option<f32> {
+    fn code(&mut self, text: &mut Cursor<'_>, index: usize, kept_start: usize) -> Option<f32> {
         text.skip_spaces();
         if let Some((code, len)) = self.tokens[index].category_at(text.rest()) {
             text.skip(len)?;
             return Some(code as f32);
         }
+        if matches!(self.schema.features[index].kind, FeatureKind::Kept(_)) {
+            return None;
+        }
         let value = text.value()?;
-        if let (Value::Text(text), Some(at)) = (value, self.schema.text_index(index)) {
-            text.clone_into(&mut self.texts[texts_start + at]);
+        if let (Value::Text(text), Some(at)) = (value, self.schema.kept_index(index)) {
+            self.kept[kept_start + at] = Kept::Text(text.to_owned());
         }
         self.tokens[index].accept(&self.schema.features[index], value)
     }

@@ -1,6 +1,6 @@
 //! The general reader: all of JSON, and every violation.
 
-use onnward_schemas::{Mismatch, Rows, Schema, Violation, Violations, pointer_to};
+use onnward_schemas::{Kept, Mismatch, Rows, Schema, Violation, Violations, pointer_to};
 use serde::de::Deserializer;
 
 use crate::body::BodyVisitor;
@@ -23,7 +23,7 @@ pub fn read<'de, D: Deserializer<'de>>(
         max_rows: limits.max_rows_of(schema.features.len()),
         required: schema.features.iter().filter(|feature| feature.required).count(),
         values: Vec::new(),
-        texts: Vec::new(),
+        kept: Vec::new(),
         keeps_keys: keeps_keys && schema.identifier.is_some(),
         keys: RowKeys::default(),
         last_seen: vec![0; schema.features.len()],
@@ -33,8 +33,8 @@ pub fn read<'de, D: Deserializer<'de>>(
     };
     let shape = body.deserialize_any(BodyVisitor { reader: &mut reader })?;
     reader.check_len(shape, limits);
-    let Reader { values, texts, keys, len, violations, .. } = reader;
-    let rows = Rows { values, texts, len };
+    let Reader { values, kept, keys, len, violations, .. } = reader;
+    let rows = Rows { values, kept, len };
     Ok(if violations.is_empty() { Ok(ParsedRows { rows, keys, shape }) } else { Err(violations) })
 }
 
@@ -50,8 +50,8 @@ pub struct Reader<'a> {
     pub required: usize,
     /// The matrix; empty once there is a violation.
     pub values: Vec<f32>,
-    /// The kept strings; empty once there is a violation.
-    pub texts: Vec<String>,
+    /// The kept values; empty once there is a violation.
+    pub kept: Vec<Kept>,
     pub keeps_keys: bool,
     pub keys: RowKeys,
     /// In which row each feature was last seen, by the row's place among those begun, counted from 1.

@@ -82,9 +82,9 @@ impl JsonTokens {
         let name = &feature.name;
         let category = |value: &String| Token::new(value, &format!("\"{value}\""));
         let values =
-            feature.categories().filter(|values| !feature.is_text() && values.len() <= MAX_CATEGORIES);
+            feature.categories().filter(|values| !feature.is_kept() && values.len() <= MAX_CATEGORIES);
         let categories = values.and_then(|values| values.iter().map(category).collect());
-        let many = feature.categories().filter(|values| !feature.is_text() && values.len() > MAX_CATEGORIES);
+        let many = feature.categories().filter(|values| !feature.is_kept() && values.len() > MAX_CATEGORIES);
         Self {
             name: Token::new(name, &format!("\"{name}\":")),
             categories: categories.unwrap_or_default(),

@@ -45,6 +45,7 @@
 //! # }
 //! ```
 
+mod array;
 mod body;
 mod cursor;
 mod error;

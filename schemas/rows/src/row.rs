@@ -3,9 +3,10 @@
 use std::fmt;
 
 use memchr::arch::all::is_equal;
-use onnward_schemas::{Feature, INSTANCES, Mismatch, Value, Violations, shorten};
+use onnward_schemas::{Feature, FeatureKind, INSTANCES, Kept, Mismatch, Scalar, Value, Violations, shorten};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use crate::array::read_array;
 use crate::body::ROWS;
 use crate::general::{Place, Reader};
 use crate::json_tokens::JsonTokens;
@@ -16,7 +17,7 @@ use crate::skip::Skip;
 pub struct RowReader<'r, 's, 'p> {
     pub reader: &'r mut Reader<'s>,
     place: Place<'p>,
-    /// The start of its values and of its texts; `None` after a violation, when there is no matrix any more.
+    /// The start of its values and of its kept values; `None` after a violation, when there is no matrix any more.
     starts: Option<(usize, usize)>,
     /// The feature after the last one read: clients mostly keep the schema's order.
     next: usize,
@@ -57,12 +58,12 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
         let features = reader.schema.features.len();
         reader.begun += 1;
         let starts = if reader.violations.is_empty() {
-            let starts = (reader.values.len(), reader.texts.len());
+            let starts = (reader.values.len(), reader.kept.len());
             reader.values.resize(starts.0 + features, f32::NAN);
-            reader.texts.resize(starts.1 + reader.schema.text_features().len(), String::new());
+            reader.kept.resize(starts.1 + reader.schema.kept_features().len(), Kept::Missing);
             Some(starts)
         } else {
-            (reader.values, reader.texts) = (Vec::new(), Vec::new());
+            (reader.values, reader.kept) = (Vec::new(), Vec::new());
             None
         };
         let (fields_left, required_left) = (features + FIELDS_BESIDE, reader.required);
@@ -84,9 +85,9 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
 
     /// Takes a row back that turned out to be none.
     pub fn abandon(self) -> &'r mut Reader<'s> {
-        if let Some((values, texts)) = self.starts {
+        if let Some((values, kept)) = self.starts {
             self.reader.values.truncate(values);
-            self.reader.texts.truncate(texts);
+            self.reader.kept.truncate(kept);
         }
         self.reader
     }
@@ -125,13 +126,13 @@ impl<'r, 's, 'p> RowReader<'r, 's, 'p> {
         self.next = index + 1;
         let reader = &mut *self.reader;
         let feature = &reader.schema.features[index];
-        let text = self.starts.zip(reader.schema.text_index(index));
-        let text = text.and_then(|((_, start), at)| reader.texts.get_mut(start + at));
+        let kept = self.starts.zip(reader.schema.kept_index(index));
+        let kept = kept.and_then(|((_, start), at)| reader.kept.get_mut(start + at));
         let is_listed = reader.violations.has_room();
         let encoded = fields.next_value_seed(FeatureSeed {
             feature,
             tokens: &reader.tokens[index],
-            text,
+            kept,
             is_listed,
         })?;
         self.features += 1;
@@ -268,8 +269,8 @@ impl Visitor<'_> for NameSeed<'_, '_, '_, '_> {
 struct FeatureSeed<'s, 't> {
     feature: &'s Feature,
     tokens: &'s JsonTokens,
-    /// The destination of a string that is kept.
-    text: Option<&'t mut String>,
+    /// The destination of a value that is kept.
+    kept: Option<&'t mut Kept>,
     /// Whether a violation is still listed with its message.
     is_listed: bool,
 }
@@ -282,6 +283,26 @@ impl FeatureSeed<'_, '_> {
     fn encode(&self, value: Value<'_>) -> Encoded {
         let mismatch = || self.is_listed.then(|| self.feature.mismatch(value));
         self.tokens.accept(self.feature, value).ok_or_else(mismatch)
+    }
+
+    /// Encodes a scalar, or keeps it where the feature has a type of its own. `value` is the same for messages.
+    #[inline]
+    fn scalar(self, scalar: Scalar<'_>, value: Value<'_>) -> Encoded {
+        let FeatureKind::Kept(kept) = &self.feature.kind else { return self.encode(value) };
+        let is_permitted = scalar != Scalar::Null || self.feature.may_be_missing();
+        self.keep(kept.keep(scalar).filter(|_| is_permitted), value)
+    }
+
+    /// Keeps a value. There is none if the feature's type does not hold it.
+    fn keep(self, kept: Option<Kept>, value: Value<'_>) -> Encoded {
+        match (kept, self.kept) {
+            (None, _) => Err(self.is_listed.then(|| self.feature.mismatch(value))),
+            (Some(kept), Some(destination)) => {
+                *destination = kept;
+                Ok(f32::NAN)
+            }
+            (Some(_), None) => Ok(f32::NAN),
+        }
     }
 }
 
@@ -301,36 +322,43 @@ impl<'de> Visitor<'de> for FeatureSeed<'_, '_> {
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(self.encode(Value::Boolean(value)))
+        Ok(self.scalar(Scalar::Boolean(value), Value::Boolean(value)))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(self.encode(Value::Number(value as f64)))
+        Ok(self.scalar(Scalar::Integer(value.into()), Value::Number(value as f64)))
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(self.encode(Value::Number(value as f64)))
+        Ok(self.scalar(Scalar::Integer(value.into()), Value::Number(value as f64)))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
-        Ok(self.encode(Value::Number(value)))
+        Ok(self.scalar(Scalar::Float(value), Value::Number(value)))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        if let FeatureKind::Kept(_) = self.feature.kind {
+            return Ok(self.scalar(Scalar::Text(value), Value::Text(value)));
+        }
         let encoded = self.encode(Value::Text(value));
-        if let Some(text) = self.text {
-            value.clone_into(text);
+        if let Some(kept) = self.kept {
+            *kept = Kept::Text(value.to_owned());
         }
         Ok(encoded)
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(self.encode(Value::Missing))
+        Ok(self.scalar(Scalar::Null, Value::Missing))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Self::Value, A::Error> {
-        Skip::default().items(items)?;
-        Ok(self.encode(Value::Array))
+        let FeatureKind::Kept(kept) = &self.feature.kind else {
+            Skip::default().items(items)?;
+            return Ok(self.encode(Value::Array));
+        };
+        let array = read_array(kept, items)?;
+        Ok(self.keep(array, Value::Array))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Self::Value, A::Error> {

@@ -1,5 +1,6 @@
 use onnward_schemas::{
-    Feature, FeatureKind, GoldenValue, Label, Rows, Schema, SchemaFile, UnknownPolicy, Violation, Violations,
+    Feature, FeatureKind, GoldenValue, Kept, KeptElement, KeptType, Label, Numbers, Rows, Schema, SchemaFile,
+    TypedArray, TypedValues, UnknownPolicy, Violation, Violations,
 };
 
 use crate::{BodyShape, ParseError, ParsedRows, RowKeys, RowParser, RowsLimits};
@@ -67,7 +68,7 @@ fn read_by(
     };
     if let Some(fast) = parser.parse_fast(body, limits, false) {
         let general = &read.as_ref().unwrap().as_ref().expect(body).rows;
-        assert_eq!((values(&fast.rows), &fast.rows.texts), (values(general), &general.texts), "{body}");
+        assert_eq!((values(&fast.rows), &fast.rows.kept), (values(general), &general.kept), "{body}");
     }
     read
 }
@@ -112,7 +113,7 @@ fn a_row_is_encoded_in_the_order_of_the_schema_whatever_the_order_of_its_fields(
         assert_eq!(
             rows,
             ParsedRows {
-                rows: Rows { values: vec![3.0, 1.0, 0.5, 1.0], texts: vec![], len: 1 },
+                rows: Rows { values: vec![3.0, 1.0, 0.5, 1.0], kept: vec![], len: 1 },
                 keys: RowKeys::default(),
                 shape: BodyShape::Single
             }
@@ -356,18 +357,18 @@ fn broken_syntax_is_the_deserializers_error_wherever_it_stands() {
 
 /// Returns a schema of a number between two strings that are kept, as an external model's inputs may be.
 fn with_texts() -> Schema {
-    let feature =
-        |name: &str, kind| Feature { name: name.into(), description: String::new(), required: true, kind };
+    let feature = |name: &str, kind| Feature {
+        name: name.into(),
+        description: String::new(),
+        required: true,
+        nullable: false,
+        kind,
+    };
     let text = || FeatureKind::Categorical { values: vec![], unknown: UnknownPolicy::Keep };
     let number = FeatureKind::Numeric { min: None, max: None, integer: false };
     let features = vec![feature("label", text()), feature("features", number), feature("city", text())];
-    let label = Label {
-        column: "positive".into(),
-        name: "positive".into(),
-        positive: "1".into(),
-        negative: "0".into(),
-    };
-    Schema::of_inputs("external", label, 0.5, features).unwrap()
+    let label = Label::binary("positive", "1", "0");
+    Schema::of_inputs("external", label, features).unwrap()
 }
 
 #[test]
@@ -375,7 +376,7 @@ fn strings_that_are_kept_are_carried_row_after_row_whatever_the_order_of_the_fie
     let body =
         r#"[{"city": "Ulm", "features": 1, "label": "a\"b"}, {"label": "", "city": "Bonn", "features": 2}]"#;
     let read = read_by(&RowParser::new(with_texts()), body, LIMITS).unwrap().unwrap().rows;
-    assert_eq!(read.texts, ["a\"b", "Ulm", "", "Bonn"]);
+    assert_eq!(read.kept, ["a\"b", "Ulm", "", "Bonn"].map(|text| Kept::Text(text.to_owned())));
     assert_eq!(values(&read), [-9.0, 1.0, -9.0, -9.0, 2.0, -9.0]);
 
     let text = |text: &str| GoldenValue::Text(text.to_owned());
@@ -384,7 +385,7 @@ fn strings_that_are_kept_are_carried_row_after_row_whatever_the_order_of_the_fie
         vec![text(""), GoldenValue::Number(2.0), text("Bonn")],
     ];
     let of = with_texts().encode_rows(&rows);
-    assert_eq!((values(&of), of.texts, of.len), (values(&read), read.texts, 2));
+    assert_eq!((values(&of), of.kept, of.len), (values(&read), read.kept, 2));
 }
 
 #[test]
@@ -431,4 +432,124 @@ fn nobody_reads_on_when_there_are_far_more_fields_than_the_schema_has_or_values_
             }
         }
     }
+}
+
+/// Returns a schema of one field of this type.
+fn of_type(kept: KeptType, nullable: bool) -> RowParser {
+    let kind = FeatureKind::Kept(kept);
+    let feature = Feature { name: "x".into(), description: String::new(), required: true, nullable, kind };
+    RowParser::new(Schema::of_inputs("external", Label::binary("y", "1", "0"), vec![feature]).unwrap())
+}
+
+/// Returns the values of the field in a body, or the pointer, the expected and the given value of its violation.
+fn typed(parser: &RowParser, value: &str) -> Result<TypedArray, (String, String, String)> {
+    match read_by(parser, &format!("{{\"x\": {value}}}"), LIMITS).unwrap() {
+        Ok(mut read) => match read.rows.kept.remove(0) {
+            Kept::Array(array) => Ok(array),
+            other => panic!("{other:?}"),
+        },
+        Err(violations) => {
+            let one = &violations.listed()[0];
+            Err((one.pointer.clone(), one.expected.clone(), one.got.clone()))
+        }
+    }
+}
+
+#[test]
+fn whole_numbers_reach_their_type_unrounded_or_not_at_all() {
+    let whole = |min, max| of_type(KeptType::single(KeptElement::Integer { min, max }), false);
+    let read = |parser: &RowParser, value: &str| match typed(parser, value) {
+        Ok(TypedArray { values: TypedValues::Integers(values), .. }) => Some(values[0]),
+        _ => None,
+    };
+    let all = whole(i64::MIN, i64::MAX);
+    let mut random = 1_u64;
+    for bits in 0..64 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        for number in [(random >> bits) as i64, 1_i64.wrapping_shl(bits), 1_i64.wrapping_shl(bits) + 1] {
+            assert_eq!(read(&all, &number.to_string()), Some(number));
+            let byte = whole(-128, 127);
+            assert_eq!(read(&byte, &number.to_string()).is_some(), i8::try_from(number).is_ok(), "{number}");
+        }
+    }
+    assert_eq!(read(&all, "3.0"), Some(3));
+    for other in ["3.5", "1e30", "9223372036854775808", "true", "\"3\"", "null", "[3]", "{}"] {
+        let (pointer, expected, _) = typed(&all, other).unwrap_err();
+        assert_eq!((pointer.as_str(), expected.as_str()), ("/x", "a whole number of 64 bits"), "{other}");
+    }
+    let unsigned = of_type(KeptType::single(KeptElement::Unsigned), false);
+    let largest = TypedArray { shape: vec![], values: TypedValues::Unsigned(vec![u64::MAX]) };
+    assert_eq!(typed(&unsigned, "18446744073709551615"), Ok(largest));
+    assert!(typed(&unsigned, "-1").is_err());
+}
+
+#[test]
+fn numbers_of_double_precision_are_not_rounded_to_another() {
+    let double = of_type(KeptType::single(KeptElement::Double), true);
+    let read = |value: &str| match typed(&double, value) {
+        Ok(TypedArray { values: TypedValues::Numbers(Numbers::Double(values)), .. }) => Some(values[0]),
+        _ => None,
+    };
+    assert_eq!(read("1764440059"), Some(1_764_440_059.0));
+    assert_eq!(read("16777217"), Some(16_777_217.0));
+    assert_eq!(read("0.1"), Some(0.1));
+    assert_eq!(read("9007199254740993"), None, "double precision has no such number");
+    assert!(read("null").is_some_and(f64::is_nan));
+    let required = of_type(KeptType::single(KeptElement::Double), false);
+    assert!(typed(&required, "null").is_err());
+    let absent = read_by(&double, "{}", LIMITS).unwrap().unwrap_err();
+    assert_eq!(absent.listed()[0].pointer, "/x", "a field may be null and must be there");
+}
+
+#[test]
+fn a_boolean_is_also_1_or_0() {
+    let boolean = of_type(KeptType::single(KeptElement::Boolean), false);
+    for (json, expected) in [("true", true), ("1", true), ("1.0", true), ("\"true\"", true), ("0", false)] {
+        let values = TypedValues::Booleans(vec![expected]);
+        assert_eq!(typed(&boolean, json), Ok(TypedArray { shape: vec![], values }), "{json}");
+    }
+    for json in ["2", "0.5", "\"yes\"", "null", "[]"] {
+        assert_eq!(typed(&boolean, json).unwrap_err().1, "true or false, or 1 or 0", "{json}");
+    }
+}
+
+#[test]
+fn lists_have_the_shape_that_the_graph_declares() {
+    let single = |shape: &[Option<usize>]| {
+        of_type(KeptType { element: KeptElement::Single, shape: shape.to_vec() }, true)
+    };
+    let history = single(&[None, Some(2)]);
+    let array = |shape: &[usize], numbers: &[f32]| TypedArray {
+        shape: shape.to_vec(),
+        values: TypedValues::Numbers(Numbers::Single(numbers.to_vec())),
+    };
+    assert_eq!(typed(&history, "[[1, 2.5], [3, 4]]"), Ok(array(&[2, 2], &[1.0, 2.5, 3.0, 4.0])));
+    assert_eq!(typed(&history, "[]"), Ok(array(&[0, 0], &[])));
+    for other in [
+        "1",
+        "[1, 2]",
+        "[[1], [2]]",
+        "[[1, 2], [3]]",
+        "[[1, 2], [3, \"4\"]]",
+        "[[[1], [2]]]",
+        "[[1, 2], {}]",
+        "[[1, 2], 3]",
+        "{\"a\": 1}",
+        "\"[]\"",
+        "[[1, 1e39]]",
+        "[[1, 2, [",
+        "[[1, 2]",
+    ] {
+        let body = format!("{{\"x\": {other}}}");
+        if serde_json::from_str::<serde_json::Value>(&body).is_err() {
+            assert!(history.parse(body.as_bytes(), LIMITS, false).is_err(), "{other}");
+            continue;
+        }
+        let (pointer, expected, _) = typed(&history, other).unwrap_err();
+        assert_eq!(pointer, "/x", "{other}");
+        assert_eq!(expected, "a list of some, each a list of 2, each a number", "{other}");
+    }
+    assert!(typed(&single(&[Some(3), Some(1)]), "[[1], [2]]").is_err(), "three are declared");
+    let deep = format!("{{\"x\": {}1{}}}", "[".repeat(30), "]".repeat(30));
+    assert!(history.parse(deep.as_bytes(), LIMITS, false).is_err());
 }

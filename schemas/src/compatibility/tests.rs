@@ -56,14 +56,26 @@ fn generated(random: &mut Random) -> Schema {
             continue;
         }
         let (required, kind) = (random.one_in(2), kind(random));
-        features.push(Feature { name: name.to_owned(), description: String::new(), required, kind });
+        features.push(Feature {
+            name: name.to_owned(),
+            description: String::new(),
+            required,
+            nullable: false,
+            kind,
+        });
     }
     if features.is_empty() {
         let kind = kind(random);
-        features.push(Feature { name: "x".to_owned(), description: String::new(), required: true, kind });
+        features.push(Feature {
+            name: "x".to_owned(),
+            description: String::new(),
+            required: true,
+            nullable: false,
+            kind,
+        });
     }
-    let label = Label { column: "l".into(), name: "l".into(), positive: "1".into(), negative: "0".into() };
-    let mut schema = Schema::of_inputs("generated", label, 0.5, features).unwrap();
+    let label = Label::binary("l", "1", "0");
+    let mut schema = Schema::of_inputs("generated", label, features).unwrap();
     if schema.index_of("id").is_none() && random.one_in(2) {
         schema.identifier = Some("id".to_owned());
     }
@@ -86,9 +98,15 @@ fn changed(random: &mut Random, schema: &Schema) -> Schema {
     }
     if schema.index_of("new").is_none() && random.one_in(4) {
         let (required, kind) = (random.one_in(2), kind(random));
-        features.push(Feature { name: "new".to_owned(), description: String::new(), required, kind });
+        features.push(Feature {
+            name: "new".to_owned(),
+            description: String::new(),
+            required,
+            nullable: false,
+            kind,
+        });
     }
-    let mut other = Schema::of_inputs("changed", schema.label.clone(), 0.5, features).unwrap();
+    let mut other = Schema::of_inputs("changed", schema.label.clone(), features).unwrap();
     let keeps = schema.identifier.clone().filter(|_| !random.one_in(3));
     other.identifier = keeps.filter(|name| other.index_of(name).is_none());
     other

@@ -5,9 +5,10 @@
 use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
 
-use onnward_onnx::ProbabilityOutput;
+use onnward_onnx::OutputReader;
 use onnward_runtime::backend::{Backend, BackendError, BackendKind, Batch, Session, Tract};
 use onnward_runtime::check::check;
+use onnward_schemas::Predictions;
 
 /// Runs the target on the bytes of an ONNX file.
 pub fn run(data: &[u8]) {
@@ -49,7 +50,7 @@ impl Backend for Watched {
     fn open_with_output(
         &self,
         model: &[u8],
-        output: &ProbabilityOutput,
+        output: &OutputReader,
     ) -> Result<Box<dyn Session>, BackendError> {
         let session = in_runtime(|| self.0.open_with_output(model, output))?;
         Ok(Box::new(WatchedSession(session)))
@@ -57,7 +58,7 @@ impl Backend for Watched {
 }
 
 impl Session for WatchedSession {
-    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Predictions, BackendError> {
         in_runtime(|| self.0.score(batch))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use onnward_http::parse_outcomes;
 use onnward_onnx::ExternalModel;
 use onnward_rows::{BodyShape, ParsedRows, RowParser, RowsLimits};
-use onnward_schemas::{Feature, FeatureKind, Schema, SchemaFile, UnknownPolicy};
+use onnward_schemas::{Feature, FeatureKind, Kept, Schema, SchemaFile, UnknownPolicy};
 use serde_json::Value;
 
 const LIMITS: RowsLimits = RowsLimits::of_rows(40);
@@ -114,7 +114,7 @@ fn check_fast_path(parser: &RowParser, body: &[u8], keeps_keys: bool) {
 fn check_rows(schema: &Schema, ParsedRows { rows, .. }: &ParsedRows) {
     assert!((1..=LIMITS.max_rows).contains(&rows.len), "{} rows", rows.len);
     assert_eq!(rows.values.len(), rows.len * schema.features.len());
-    assert_eq!(rows.texts.len(), rows.len * schema.text_features().len());
+    assert_eq!(rows.kept.len(), rows.len * schema.kept_features().len());
     for row in rows.values.chunks(schema.features.len()) {
         for (feature, value) in schema.features.iter().zip(row) {
             assert!(fits(feature, *value), "{value} for {feature:?}");
@@ -124,8 +124,10 @@ fn check_rows(schema: &Schema, ParsedRows { rows, .. }: &ParsedRows) {
 
 fn fits(feature: &Feature, value: f32) -> bool {
     match &feature.kind {
-        FeatureKind::Categorical { unknown: UnknownPolicy::Keep, .. } => value.is_nan(),
-        _ if value.is_nan() => !feature.required,
+        FeatureKind::Categorical { unknown: UnknownPolicy::Keep, .. } | FeatureKind::Kept(_) => {
+            value.is_nan()
+        }
+        _ if value.is_nan() => feature.may_be_missing(),
         FeatureKind::Numeric { min, max, integer } => {
             // What was rounded to single precision may lie at the bound's own rounding.
             let above = min.is_none_or(|min| value >= min as f32);
@@ -150,19 +152,24 @@ fn check_each_alone(parser: &RowParser, body: &[u8], read: &ParsedRows) {
         (one, _) => std::slice::from_ref(one),
     };
     assert_eq!(items.len(), rows.len);
-    let (width, texts) = (schema.features.len(), schema.text_features().len());
+    let (width, kept) = (schema.features.len(), schema.kept_features().len());
     for (index, item) in items.iter().enumerate() {
         let alone = parser.parse(item.to_string().as_bytes(), LIMITS, false).unwrap();
         assert_eq!((alone.shape, alone.rows.len), (BodyShape::Single, 1));
         let alone = alone.rows;
         assert_eq!(bits(&alone.values), bits(&rows.values[index * width..][..width]), "row {index}");
-        assert_eq!(alone.texts, rows.texts[index * texts..][..texts], "row {index}");
+        assert_eq!(shown(&alone.kept), shown(&rows.kept[index * kept..][..kept]), "row {index}");
     }
 }
 
 fn same_values(one: &ParsedRows, other: &ParsedRows) -> bool {
     let same_bits = bits(&one.rows.values) == bits(&other.rows.values);
-    same_bits && one.rows.texts == other.rows.texts && one.shape == other.shape
+    same_bits && shown(&one.rows.kept) == shown(&other.rows.kept) && one.shape == other.shape
+}
+
+/// Writes kept values, so that NaN is equal to itself.
+fn shown(kept: &[Kept]) -> String {
+    format!("{kept:?}")
 }
 
 /// Converts values to bits, so that NaN is equal to itself.

@@ -267,7 +267,10 @@ fn version_figures() -> ObjectBuilder {
         ("version", count(1, "")),
         (
             "threshold",
-            share("The decision threshold: a row is positive if its probability is at least this value."),
+            nullable(
+                share("The decision threshold: a row is positive if its probability is at least this value."),
+                "Null for a model that decides by none.",
+            ),
         ),
         ("kept", nullable(component(STORED), "The stored predictions; null if predictions are not stored.")),
         ("measured", nullable(component(MEASURED), no_outcomes)),

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onnward_rows::{BodyShape, ParseError, RowParser, RowsLimits};
-use onnward_schemas::{Feature, FeatureKind, GoldenValue, Label, Schema, UnknownPolicy, Violations};
+use onnward_schemas::{
+    Binary, Feature, FeatureKind, GoldenValue, KeptElement, KeptType, Label, LabelledPrediction,
+    OutputElement, OutputField, Prediction, Predictions, Schema, Task, UnknownPolicy, Violations,
+};
 use onnward_serving::registry::{DEFAULT_ALIAS, ServingModel};
 use serde_json::{Map, Value, json};
 use utoipa::openapi::example::ExampleBuilder;
@@ -173,7 +176,7 @@ fn identifier_schema() -> AnySchema {
 const LARGEST: f64 = f32::MAX as f64;
 
 fn feature_schema(feature: &Feature) -> AnySchema {
-    let null = (!feature.required).then_some(Type::Null);
+    let null = feature.may_be_missing().then_some(Type::Null);
     match &feature.kind {
         FeatureKind::Numeric { min, max, integer } => {
             let number = if *integer { Type::Integer } else { Type::Number };
@@ -186,6 +189,7 @@ fn feature_schema(feature: &Feature) -> AnySchema {
         FeatureKind::Categorical { values, unknown: UnknownPolicy::Reject } => {
             closed_category(values, null, &feature.description)
         }
+        FeatureKind::Kept(kept) => kept_schema(kept, null, &feature.description),
         // Any value is accepted: the known ones are examples.
         FeatureKind::Categorical { values, unknown: UnknownPolicy::Ignore | UnknownPolicy::Keep } => {
             let numbers: Vec<Value> = values.iter().filter_map(|value| as_number(value)).collect();
@@ -199,6 +203,29 @@ fn feature_schema(feature: &Feature) -> AnySchema {
                 .into()
         }
     }
+}
+
+/// Creates the schema of a value that goes to the graph as it is: a scalar, or lists of scalars.
+fn kept_schema(kept: &KeptType, null: Option<Type>, description: &str) -> AnySchema {
+    let is_list = !kept.shape.is_empty();
+    let described = if is_list { "" } else { description };
+    let of = |scalar: Type| {
+        typed(scalar.clone(), described).schema_type(types([scalar].into_iter().chain(null.clone())))
+    };
+    let element = match kept.element {
+        KeptElement::Single => of(Type::Number).minimum(Some(-LARGEST)).maximum(Some(LARGEST)),
+        KeptElement::Double => of(Type::Number),
+        KeptElement::Integer { min, max } => of(Type::Integer).minimum(Some(min)).maximum(Some(max)),
+        KeptElement::Unsigned => of(Type::Integer).minimum(Some(0)),
+        KeptElement::Boolean => of(Type::Boolean),
+        KeptElement::Text => of(Type::String),
+    };
+    let mut schema: AnySchema = element.into();
+    for (depth, size) in kept.shape.iter().enumerate().rev() {
+        let described = if depth == 0 { description } else { "" };
+        schema = list(schema, described).min_items(*size).max_items(*size).into();
+    }
+    schema
 }
 
 /// Creates the schema of a category with a closed set of values. Each type has a form of its own, because
@@ -248,16 +275,11 @@ fn number_value(number: f64) -> Value {
 
 fn answer_components(documented: &Documented) -> [(&'static str, AnySchema); 4] {
     let model = documented.model();
-    let Label { name, positive, column, .. } = &model.description.schema().label;
-    let threshold = model.description.schema().threshold;
-    let probability = || {
-        let text = format!("The probability that `{column}` is {positive}.");
-        typed(Type::Number, &text).minimum(Some(0)).maximum(Some(1))
-    };
-    let decision = || boolean(&format!("Whether the probability is at least {threshold}."));
     let of = || [("model", one_of([model.name.as_str()], "")), ("version", count(1, ""))];
     let id = || ("id", outcomes::id_schema());
-    let scored = || [("probability", probability().into()), (name.as_str(), decision())];
+    let label = &model.description.schema().label;
+    let example = model.description.example();
+    let scored = || predicted(label, example.as_ref().map(|(_, predictions)| predictions));
     let single = object([id()].into_iter().chain(of()).chain(scored()));
     let score = object([id()].into_iter().chain(scored()));
     let described = "A prediction for each row, in the order of the rows.";
@@ -269,6 +291,59 @@ fn answer_components(documented: &Documented) -> [(&'static str, AnySchema); 4] 
         (PREDICTION_LIST, many.into()),
         (SCORE, score.into()),
     ]
+}
+
+/// Returns the keys of a prediction. A class has probabilities if the example has.
+fn predicted<'a>(label: &'a Label, example: Option<&Predictions>) -> Vec<(&'a str, AnySchema)> {
+    let Label { column, name, task } = label;
+    let share = |text: &str| typed(Type::Number, text).minimum(Some(0)).maximum(Some(1));
+    match task {
+        Task::Binary(Binary { positive, threshold, .. }) => vec![
+            (
+                LabelledPrediction::PROBABILITY,
+                share(&format!("The probability that `{column}` is {positive}.")).into(),
+            ),
+            (name, boolean(&format!("Whether the probability is at least {threshold}."))),
+        ],
+        Task::Classes(classes) => {
+            let known = classes.values.iter().map(String::as_str);
+            let each = classes.values.iter().map(|class| (class.as_str(), share("").into()));
+            let probabilities = object(each).description(Some("The probability of each class."));
+            let row = example.and_then(|predictions| predictions.row(0));
+            let has_probabilities = !matches!(row, Some(Prediction::Class(_, None)));
+            let probabilities =
+                has_probabilities.then(|| (LabelledPrediction::PROBABILITIES, probabilities.into()));
+            [(name.as_str(), one_of(known, "The class of the row."))]
+                .into_iter()
+                .chain(probabilities)
+                .collect()
+        }
+        Task::Number => vec![(name, typed(Type::Number, "The predicted number.").into())],
+        Task::Raw(outputs) => {
+            let each = outputs.fields.iter().map(|field| (field.name.as_str(), output_schema(field)));
+            vec![(
+                LabelledPrediction::OUTPUTS,
+                object(each).description(Some("The outputs of the graph.")).into(),
+            )]
+        }
+    }
+}
+
+/// Returns the schema of one output of a graph: a value, nested lists of values, or an object of them.
+fn output_schema(field: &OutputField) -> AnySchema {
+    let value = || match field.element {
+        OutputElement::Number => {
+            typed(Type::Number, "").schema_type(types([Type::Number, Type::Null])).into()
+        }
+        OutputElement::Integer => typed(Type::Integer, "").into(),
+        OutputElement::Boolean => typed(Type::Boolean, "").into(),
+        OutputElement::Text => typed(Type::String, "").into(),
+    };
+    match field.rank {
+        _ if !field.keys.is_empty() => object(field.keys.iter().map(|key| (key.as_str(), value()))).into(),
+        Some(rank) => (0..rank).fold(value(), |items, _| list(items, "").into()),
+        None => ObjectBuilder::new().schema_type(SchemaType::AnyValue).into(),
+    }
 }
 
 /// Returns the operation that scores rows with a model.
@@ -360,18 +435,18 @@ struct Example {
 
 /// Returns the model's example row and its response, if the model has one.
 fn example(model: &ServingModel) -> Option<Example> {
-    let (row, probability) = model.description.example()?;
+    let (row, predictions) = model.description.example()?;
     let fields = model.description.schema().features.iter().zip(row);
     let row = fields
         .filter_map(|(feature, value)| Some((feature.name.clone(), as_sent(feature, value)?)))
         .collect();
     let answer = Answer {
         model,
-        probabilities: &[probability],
+        predictions: &predictions,
         form: BodyShape::Single,
         first: Some(outcomes::example_id()),
     };
-    // Serialized to text first, because probabilities are printed in single precision.
+    // Serialized to text first, because numbers are printed in the precision that they have.
     let answer = serde_json::to_string(&answer).and_then(|text| serde_json::from_str(&text)).ok()?;
     Some(Example { row, answer })
 }
@@ -381,7 +456,11 @@ fn as_sent(feature: &Feature, value: &GoldenValue) -> Option<Value> {
     match value {
         GoldenValue::Missing => None,
         GoldenValue::Number(number) => Some(number_value(*number)),
-        GoldenValue::Text(text) if feature.is_text() => Some(json!(text)),
+        GoldenValue::Boolean(value) => Some(json!(value)),
+        GoldenValue::Array(items) => {
+            Some(items.iter().map(|item| as_sent(feature, item).unwrap_or_default()).collect())
+        }
+        GoldenValue::Text(text) if feature.is_kept() => Some(json!(text)),
         GoldenValue::Text(text) => Some(as_truth(text).unwrap_or_else(|| json!(text))),
     }
 }

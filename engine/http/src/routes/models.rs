@@ -138,6 +138,10 @@ enum FileDescription<'a> {
     External {
         /// The program that created the file.
         producer: &'a str,
+        /// What is answered of its outputs: `binary`, `classes`, `number` or `raw`.
+        task: &'static str,
+        /// Whether this is a guess, since neither `config.toml` nor the graph's operators settle it.
+        guessed: bool,
     },
 }
 
@@ -230,7 +234,11 @@ impl<'a> ServedInfo<'a> {
                 evaluation: &metadata.evaluation,
                 provenance: &metadata.provenance,
             },
-            Description::External(external) => FileDescription::External { producer: &external.producer },
+            Description::External(external) => FileDescription::External {
+                producer: &external.producer,
+                task: external.schema.label.task.kind().name(),
+                guessed: external.is_guessed,
+            },
         };
         Self {
             version: model.version,

@@ -41,8 +41,9 @@ struct Window {
 #[derive(Serialize)]
 struct VersionPerformance {
     version: u64,
-    /// The decision threshold: a row is positive if its probability is at least this value.
-    threshold: f64,
+    /// The decision threshold: a row is positive if its probability is at least this value. Null for a model that
+    /// decides by none.
+    threshold: Option<f64>,
     /// The stored predictions; null if predictions are not stored.
     kept: Option<StoredPredictions>,
     /// The performance on the outcomes in the window; null if there are none.
@@ -110,7 +111,7 @@ pub async fn performance(
                 let kept = StoredPredictions { predictions, with_outcome, coverage: figures.coverage };
                 let of_version = versions
                     .entry(Reverse(figures.version))
-                    .or_insert_with(|| VersionPerformance::of(figures.version, figures.threshold));
+                    .or_insert_with(|| VersionPerformance::of(figures.version, Some(figures.threshold)));
                 of_version.kept = Some(kept);
                 if with_counts {
                     let measured =
@@ -148,14 +149,15 @@ fn loaded_versions(
         let kept = is_kept.then(StoredPredictions::default);
         let counts = with_counts
             .then(|| FigureCounts { estimated: model.monitor.score_sums(), ..FigureCounts::default() });
-        let of = VersionPerformance::of(model.version, model.identity.threshold);
+        let of =
+            VersionPerformance::of(model.version, model.identity.binary().map(|binary| binary.threshold));
         (Reverse(model.version), VersionPerformance { kept, estimated, counts, ..of })
     });
     each.collect()
 }
 
 impl VersionPerformance {
-    fn of(version: u64, threshold: f64) -> Self {
+    fn of(version: u64, threshold: Option<f64>) -> Self {
         Self { version, threshold, kept: None, measured: None, estimated: None, counts: None }
     }
 }

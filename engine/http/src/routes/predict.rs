@@ -26,7 +26,7 @@ use tokio::time;
 use crate::access::RequestStats;
 use crate::admission::body::{self, ReadBody};
 use crate::admission::large_bodies::{BodyPermits, LARGE_BODY_BYTES, LARGE_BODY_CELLS, ParsePermit};
-use crate::answer::{Answer, check_finite};
+use crate::answer::{Answer, check_predicted};
 use crate::problem::ApiError;
 use crate::request_id::RequestId;
 use crate::state::{Admission, Models, Records};
@@ -89,6 +89,7 @@ async fn predict(
     // The permits are held until these rows are scored. Otherwise more bodies would be read than the queue can
     // take.
     drop(permits);
+    log_failures(&model, facts.id.as_ref(), &scored);
     let (mut response, first) = respond(&model, &facts, &scored)?;
     // A response that is rejected leaves no record.
     admission.reserve_response(&mut response, version)?;
@@ -132,6 +133,7 @@ struct RowsPermits {
 
 /// The properties of a request for its response and its statistics.
 struct RequestFacts {
+    id: Option<RequestId>,
     shape: BodyShape,
     rows: usize,
     body_bytes: u64,
@@ -154,7 +156,8 @@ async fn parse(
     admitted: Admitted,
 ) -> Result<Parsed, ApiError> {
     let Admitted { body: ReadBody { bytes, permits }, id, .. } = admitted;
-    let id = id.as_ref().map(RequestId::as_str);
+    let request_id = id;
+    let id = request_id.as_ref().map(RequestId::as_str);
     if records.logs_bodies {
         log_body(&bytes, id);
     }
@@ -167,7 +170,7 @@ async fn parse(
     // The reservation lives as long as the body.
     let capture = captured.map(|(request_id, body)| CapturedBody { request_id, body, _memory: body_memory });
     let ParsedRows { rows, keys, shape } = parsed;
-    let facts = RequestFacts { shape, rows: rows.len, body_bytes, started };
+    let facts = RequestFacts { id: request_id, shape, rows: rows.len, body_bytes, started };
     Ok(Parsed { rows, keys, facts, capture, permits })
 }
 
@@ -217,12 +220,12 @@ fn respond(
     facts: &RequestFacts,
     scored: &Scored,
 ) -> Result<(Response, PredictionId), ApiError> {
-    let Scored { probabilities, timings } = scored;
-    let RequestFacts { shape, rows, body_bytes, started: read } = *facts;
+    let Scored { predictions, timings } = scored;
+    let RequestFacts { shape, rows, body_bytes, started: read, .. } = *facts;
     let answering = Instant::now();
-    check_finite(probabilities).map_err(ApiError::InvalidRows)?;
+    check_predicted(predictions, model.description.schema()).map_err(ApiError::InvalidRows)?;
     let first = PredictionId::now();
-    let answer = Answer { model, probabilities, form: shape, first: Some(first) };
+    let answer = Answer { model, predictions, form: shape, first: Some(first) };
     let json = answer.to_json().map_err(|error| ApiError::Failed { reason: error.to_string() })?;
     let mut response = Response::new(Body::from(json));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -247,14 +250,26 @@ struct Answered {
 
 /// Offers the prediction to the capture, if sampled, and stores it for its outcomes, if configured.
 fn record(records: &Records, model: &Arc<ServingModel>, answered: Answered) {
-    let Answered { first, shape: form, scored: Scored { probabilities, .. }, keys, capture } = answered;
+    let Answered { first, shape: form, scored: Scored { predictions, .. }, keys, capture } = answered;
     if let Some((capture, captured)) = records.capture.as_deref().zip(capture) {
         let CapturedBody { request_id, body, _memory } = captured;
-        let (time, model, probabilities) = (Utc::now(), Arc::clone(model), probabilities.clone());
-        capture.offer(Prediction { time, request_id, first, model, body, form, probabilities });
+        let (time, model, predictions) = (Utc::now(), Arc::clone(model), predictions.clone());
+        capture.offer(Prediction { time, request_id, first, model, body, form, predictions });
     }
-    if let Some(outcomes) = &records.outcomes {
+    if let Some((outcomes, probabilities)) = records.outcomes.as_ref().zip(predictions.probabilities()) {
+        let probabilities = probabilities.into_owned();
         outcomes.keep(PredictionBatch { first, by: Arc::clone(&model.identity), probabilities, keys });
+    }
+}
+
+/// Logs that rows of a request have no prediction: one line a request. The reasons are in the response alone, as they may
+/// quote a customer's values.
+fn log_failures(model: &ServingModel, id: Option<&RequestId>, scored: &Scored) {
+    let failures = &scored.predictions.failures;
+    if let Some(first) = failures.first() {
+        let (request_id, version) = (id.map(RequestId::as_str), model.version);
+        let (rows, first_row) = (failures.len(), first.row);
+        tracing::warn!(model = model.name, version, request_id, rows, first_row, "the model fails on rows");
     }
 }
 

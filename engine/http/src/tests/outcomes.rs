@@ -5,6 +5,7 @@ use std::sync::Arc;
 use onnward_records::ground_truth::PredictionBatch;
 use onnward_records::prediction_id::PredictionId;
 use onnward_rows::RowKeys;
+use onnward_schemas::Label;
 use onnward_serving::version::ModelVersion;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -208,8 +209,7 @@ async fn a_version_of_another_repository_has_labels_of_its_own_and_is_not_in_the
     let loaded = Arc::clone(&engine.registry.entry("phone").unwrap().version(3).unwrap().identity);
     let other = ModelVersion {
         sha256: Some("ef".repeat(32)),
-        positive: "left".to_owned(),
-        negative: "stayed".to_owned(),
+        task: Label::binary("left", "left", "stayed").task,
         ..ModelVersion::clone(&loaded)
     };
     let first = PredictionId::now();

@@ -8,7 +8,7 @@ use std::fmt;
 
 use onnward_quality::time::to_rfc3339;
 use onnward_rows::BodyShape;
-use onnward_schemas::Schema;
+use onnward_schemas::{LabelledPrediction, Schema, Task};
 use onnward_telemetry::metrics::CaptureLoss;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -30,8 +30,16 @@ struct Line<'a> {
     model: &'a str,
     version: u64,
     features: Features<'a>,
-    probability: f32,
-    decision: bool,
+    #[serde(flatten)]
+    prediction: LabelledPrediction<'a>,
+}
+
+/// Returns the key of a prediction, which is the same whatever the label's name is.
+fn prediction_key(task: &Task) -> &'static str {
+    match task {
+        Task::Binary(_) => "decision",
+        Task::Classes(_) | Task::Number | Task::Raw(_) => "prediction",
+    }
 }
 
 /// The values as the client sent them, in the schema's order. What it left out is left out here, too.
@@ -62,8 +70,8 @@ pub fn lines(
     max_bytes: usize,
 ) -> Result<Vec<u8>, CaptureLoss> {
     let rows = rows(&prediction.body, prediction.form).ok_or(CaptureLoss::Unreadable)?;
-    let probabilities = &prediction.probabilities;
-    if rows.len() != probabilities.len() {
+    let predictions = &prediction.predictions;
+    if rows.len() != predictions.len() {
         return Err(CaptureLoss::Unreadable);
     }
     let (model, schema) = (&prediction.model, prediction.model.description.schema());
@@ -71,7 +79,8 @@ pub fn lines(
     let identifier = schema.identifier.as_deref().filter(|_| rules.identifier);
     let first = prediction.first.text();
     let mut written = Vec::new();
-    for (index, (row, probability)) in rows.iter().zip(probabilities).enumerate() {
+    for (index, row) in rows.iter().enumerate() {
+        let row_prediction = predictions.row(index).ok_or(CaptureLoss::Unreadable)?;
         let fields: Fields<'_> = serde_json::from_str(row.get()).map_err(|_| CaptureLoss::Unreadable)?;
         let row = Row::of(fields, schema, identifier, rules);
         let line = Line {
@@ -82,8 +91,11 @@ pub fn lines(
             model: &model.name,
             version: model.version,
             features: Features { values: &row.values, schema },
-            probability: *probability,
-            decision: schema.is_positive(*probability),
+            prediction: LabelledPrediction {
+                task: &schema.label.task,
+                key: prediction_key(&schema.label.task),
+                prediction: row_prediction,
+            },
         };
         let start = written.len();
         serde_json::to_writer(&mut written, &line).map_err(|_| CaptureLoss::Unreadable)?;

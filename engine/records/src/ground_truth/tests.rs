@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onnward_rows::RowKeys;
+use onnward_schemas::Label;
 use onnward_serving::version::ModelVersion;
 use tempfile::TempDir;
 
@@ -33,9 +34,7 @@ fn predicted(rows: usize) -> PredictionBatch {
         model: "churn".to_owned(),
         version: 1,
         sha256: Some("cd".repeat(32)),
-        threshold: 0.5,
-        positive: "1".to_owned(),
-        negative: "0".to_owned(),
+        task: Label::binary("churn", "1", "0").task,
     };
     let probabilities = (0..rows).map(|row| (row % 10) as f32 / 10.0).collect();
     PredictionBatch { first: PredictionId::now(), by: Arc::new(by), probabilities, keys: RowKeys::default() }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use onnward_quality::performance::ratio;
 use onnward_quality::time::millis_now;
+use onnward_schemas::Binary;
 use onnward_serving::version::ModelVersion;
 use onnward_telemetry::metrics::{Metrics, Unstored};
 
@@ -208,7 +209,7 @@ impl Writer {
         let mut figures: Vec<VersionFigures> = of_model
             .map(|(number, stats)| VersionFigures {
                 version: stats.by.version,
-                threshold: stats.by.threshold,
+                threshold: stats.by.binary().map_or(Binary::THRESHOLD, |binary| binary.threshold),
                 predictions: stats.predictions,
                 with_outcome: stats.outcomes,
                 coverage: coverage(stats),
@@ -262,7 +263,9 @@ impl Open {
         now: u64,
     ) -> Option<Measured> {
         let window = self.windows.get(&number)?;
-        window.measure(bounds, now, self.store.removed_until(), stats.by.threshold())
+        // In single precision, as decisions are made.
+        let threshold = stats.by.binary()?.threshold as f32;
+        window.measure(bounds, now, self.store.removed_until(), threshold)
     }
 }
 

@@ -1,16 +1,18 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use onnward_onnx::{FEATURES, ProbabilityOutput};
+use onnward_onnx::{FEATURES, OutputReader};
+use onnward_schemas::{Numbers, Predictions, TypedArray, TypedValues};
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 use ort::session::{OutputSelector, RunOptions, Session as OrtSession, SessionInputValue};
-use ort::value::{Tensor, TensorRef};
+use ort::value::{Tensor, TensorElementType, TensorRef, ValueType};
 
 use super::library::{LibraryError, TELEMETRY_SWITCH, check_not_truncated};
 use super::{
-    Backend, BackendError, BackendKind, Batch, Input, InputValues, Session, TEXTS_UNSUPPORTED,
-    read_probabilities,
+    Backend, BackendError, BackendKind, Batch, Input, InputValues, KEPT_UNSUPPORTED, Session,
+    read_predictions,
 };
 
 const KIND: BackendKind = BackendKind::OnnxRuntime;
@@ -46,6 +48,12 @@ impl OnnxRuntime {
         *loaded = Some(environment.clone());
         Ok(Self { environment })
     }
+
+    /// Returns what sessions are created in, for tests that look at every output.
+    #[cfg(test)]
+    pub(super) fn environment(&self) -> &Environment {
+        &self.environment
+    }
 }
 
 impl Backend for OnnxRuntime {
@@ -56,7 +64,7 @@ impl Backend for OnnxRuntime {
     fn open_with_output(
         &self,
         model: &[u8],
-        output: &ProbabilityOutput,
+        output: &OutputReader,
     ) -> Result<Box<dyn Session>, BackendError> {
         let open = || -> Result<OnnxRuntimeSession, ort::Error> {
             // One thread a session: the workers are the parallelism, and a row is too little work to share.
@@ -66,12 +74,16 @@ impl Backend for OnnxRuntime {
                 .with_inter_threads(1)?
                 .with_intra_op_spinning(false)?;
             let session = builder.commit_from_memory(model)?;
-            let options = RunOptions::new()?.with_outputs(OutputSelector::no_default().with(&output.name));
-            Ok(OnnxRuntimeSession { session, options, output: output.clone() })
+            let tensors: Vec<String> = output.tensors().into_iter().map(str::to_owned).collect();
+            let selected = tensors.iter().collect::<BTreeSet<_>>().into_iter();
+            let selected = selected.fold(OutputSelector::no_default(), |all, tensor| all.with(tensor));
+            let options = RunOptions::new()?.with_outputs(selected);
+            Ok(OnnxRuntimeSession { session, options, tensors, output: output.clone() })
         };
         let session = open().map_err(|error| BackendError::open(KIND, error))?;
-        if session.session.outputs().iter().all(|found| found.name() != output.name) {
-            return Err(BackendError::open(KIND, format!("it has no output named {:?}", output.name)));
+        let found: BTreeSet<&str> = session.session.outputs().iter().map(|found| found.name()).collect();
+        if let Some(missing) = session.tensors.iter().find(|tensor| !found.contains(tensor.as_str())) {
+            return Err(BackendError::open(KIND, format!("it has no output named {missing:?}")));
         }
         Ok(Box::new(session))
     }
@@ -80,29 +92,59 @@ impl Backend for OnnxRuntime {
 struct OnnxRuntimeSession {
     session: OrtSession,
     options: RunOptions<ort::session::HasSelectedOutputs>,
-    output: ProbabilityOutput,
+    /// The names of the tensors that are read.
+    tensors: Vec<String>,
+    output: OutputReader,
 }
 
 impl Session for OnnxRuntimeSession {
-    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Predictions, BackendError> {
         let rows = batch.rows();
-        let mut run = || -> Result<(Vec<usize>, Vec<f32>), ort::Error> {
+        let mut run = || -> Result<Vec<TypedArray>, ort::Error> {
             let inputs = session_inputs(batch)?;
             let outputs = self.session.run_with_options(inputs, &self.options)?;
-            let value = &outputs[self.output.name.as_str()];
-            let (shape, numbers) = match value.try_extract_tensor::<f32>() {
-                Ok((shape, numbers)) => (shape, numbers.to_vec()),
-                Err(_) => {
-                    let (shape, numbers) = value.try_extract_tensor::<f64>()?;
-                    (shape, numbers.iter().map(|number| *number as f32).collect())
-                }
-            };
-            let shape = shape.iter().map(|size| usize::try_from(*size).unwrap_or(0)).collect();
-            Ok((shape, numbers))
+            self.tensors.iter().map(|tensor| read_tensor(&outputs[tensor.as_str()])).collect()
         };
-        let (shape, numbers) = run().map_err(|error| BackendError::run(KIND, error))?;
-        read_probabilities(KIND, &self.output, rows, shape, &numbers)
+        let tensors = run().map_err(|error| BackendError::run(KIND, error))?;
+        read_predictions(KIND, &self.output, rows, tensors)
     }
+}
+
+/// Copies a tensor. Numbers of half precision become numbers of single precision, which holds them all.
+fn read_tensor(value: &ort::value::DynValue) -> Result<TypedArray, ort::Error> {
+    let ValueType::Tensor { ty, shape, .. } = value.dtype() else {
+        return Err(ort::Error::new("an output is no tensor"));
+    };
+    macro_rules! extract {
+        ($element:ty) => {
+            value.try_extract_tensor::<$element>()?.1
+        };
+        ($element:ty, $wide:ty) => {
+            extract!($element).iter().map(|element| <$wide>::from(*element)).collect::<Vec<$wide>>()
+        };
+    }
+    let values = match ty {
+        TensorElementType::Float32 => TypedValues::Numbers(Numbers::Single(extract!(f32).to_vec())),
+        TensorElementType::Float64 => TypedValues::Numbers(Numbers::Double(extract!(f64).to_vec())),
+        TensorElementType::Float16 => TypedValues::Numbers(Numbers::Single(extract!(half::f16, f32))),
+        TensorElementType::Bfloat16 => TypedValues::Numbers(Numbers::Single(extract!(half::bf16, f32))),
+        TensorElementType::Int8 => TypedValues::Integers(extract!(i8, i64)),
+        TensorElementType::Int16 => TypedValues::Integers(extract!(i16, i64)),
+        TensorElementType::Int32 => TypedValues::Integers(extract!(i32, i64)),
+        TensorElementType::Int64 => TypedValues::Integers(extract!(i64).to_vec()),
+        TensorElementType::Uint8 => TypedValues::Integers(extract!(u8, i64)),
+        TensorElementType::Uint16 => TypedValues::Integers(extract!(u16, i64)),
+        TensorElementType::Uint32 => TypedValues::Integers(extract!(u32, i64)),
+        TensorElementType::Uint64 => TypedValues::Unsigned(extract!(u64).to_vec()),
+        TensorElementType::Bool => TypedValues::Booleans(extract!(bool).to_vec()),
+        TensorElementType::String => {
+            let (_, texts) = value.try_extract_strings()?;
+            TypedValues::Texts(texts)
+        }
+        other => return Err(ort::Error::new(format!("an output contains {other}"))),
+    };
+    let shape = shape.iter().map(|size| usize::try_from(*size).unwrap_or(0)).collect();
+    Ok(TypedArray { shape, values })
 }
 
 type NamedInput<'a> = (&'a str, SessionInputValue<'a>);
@@ -110,7 +152,7 @@ type NamedInput<'a> = (&'a str, SessionInputValue<'a>);
 fn session_inputs(batch: Batch<'_>) -> Result<Vec<NamedInput<'_>>, ort::Error> {
     match batch {
         Batch::Features(matrix) => Ok(vec![(FEATURES, TensorRef::from_array_view(matrix)?.into())]),
-        Batch::FeaturesAndTexts(..) => Err(ort::Error::new(TEXTS_UNSUPPORTED)),
+        Batch::FeaturesAndKept(..) => Err(ort::Error::new(KEPT_UNSUPPORTED)),
         Batch::Inputs(inputs) => inputs.iter().map(named_input).collect(),
     }
 }
@@ -118,8 +160,22 @@ fn session_inputs(batch: Batch<'_>) -> Result<Vec<NamedInput<'_>>, ort::Error> {
 fn named_input(input: &Input) -> Result<NamedInput<'_>, ort::Error> {
     let shape = input.shape();
     let value = match &input.values {
+        InputValues::Halves(values) => {
+            let halves: Vec<half::f16> = values.iter().copied().map(half::f16::from_f32).collect();
+            Tensor::from_array((shape, halves))?.into()
+        }
+        InputValues::BrainHalves(values) => {
+            let halves: Vec<half::bf16> = values.iter().copied().map(half::bf16::from_f32).collect();
+            Tensor::from_array((shape, halves))?.into()
+        }
         InputValues::Floats(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
         InputValues::Doubles(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
+        InputValues::Int8s(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
+        InputValues::Int16s(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
+        InputValues::Uint8s(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
+        InputValues::Uint16s(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
+        InputValues::Uint32s(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
+        InputValues::Uint64s(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
         InputValues::Int32s(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
         InputValues::Int64s(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),
         InputValues::Booleans(values) => TensorRef::from_array_view((shape, values.as_slice()))?.into(),

@@ -3,14 +3,15 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use onnward_onnx::ProbabilityOutput;
+use onnward_onnx::OutputReader;
+use onnward_schemas::{Numbers, Predictions, TypedArray, TypedValues};
 use tract_onnx::Onnx;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_hir::infer::InferenceModelExt;
 
 use super::{
-    Backend, BackendError, BackendKind, Batch, Input, InputValues, PackedGraph, Session, TEXTS_UNSUPPORTED,
-    read_probabilities, tract_forest,
+    Backend, BackendError, BackendKind, Batch, Input, InputValues, KEPT_UNSUPPORTED, PackedGraph, Session,
+    read_predictions, tract_forest, tract_ml,
 };
 
 const KIND: BackendKind = BackendKind::Tract;
@@ -21,28 +22,31 @@ pub struct Tract {
 }
 
 impl Tract {
-    /// Prepares to read models, with a tree operator that walks each tree once instead of visiting all
-    /// leaves.
+    /// Prepares to read models, with the operators that tract lacks or runs slowly.
     pub fn new() -> Self {
-        let mut reader = tract_onnx::onnx();
+        // Shapes that a file states beside its nodes may name rows otherwise than its inputs do.
+        let mut reader = tract_onnx::onnx().with_ignore_value_info(true);
         tract_forest::register(&mut reader);
+        tract_ml::register(&mut reader);
         Self { reader }
     }
 
-    fn read(&self, packed: &PackedGraph, probability: &ProbabilityOutput) -> TractResult<TractSession> {
+    fn read(&self, packed: &PackedGraph, output: &OutputReader) -> TractResult<TractSession> {
         let mut bytes = packed.bytes.as_slice();
         let graph = tract_forest::with_forests(&packed.forests, || self.reader.model_for_read(&mut bytes));
         let mut graph = graph?;
         let outputs = graph.output_outlets()?.to_vec();
-        let named = |outlet: &OutletId| graph.outlet_label(*outlet) == Some(&probability.name);
-        let Some(output) = outputs.iter().copied().find(named) else {
-            bail!("it has no output named {:?}", probability.name);
+        let find = |name: &str| {
+            let named = outputs.iter().copied().find(|outlet| graph.outlet_label(*outlet) == Some(name));
+            named.ok_or_else(|| format_err!("it has no output named {name:?}"))
         };
-        graph.select_output_outlets(&[output])?;
+        let selected = output.tensors().into_iter().map(find).collect::<TractResult<Vec<OutletId>>>()?;
+        graph.select_output_outlets(&selected)?;
+        tract_ml::check_operators(&graph)?;
         let inputs = graph.input_outlets()?.to_vec();
         let names = inputs.iter().map(|outlet| graph.node(outlet.node).name.clone()).collect();
         let plan = graph.into_optimized()?.into_runnable()?;
-        Ok(TractSession { names, plan, output: probability.clone() })
+        Ok(TractSession { names, plan, output: output.clone() })
     }
 }
 
@@ -60,7 +64,7 @@ impl Backend for Tract {
     fn open_with_output(
         &self,
         model: &[u8],
-        output: &ProbabilityOutput,
+        output: &OutputReader,
     ) -> Result<Box<dyn Session>, BackendError> {
         let packed = PackedGraph::decode(model).map_err(|reason| BackendError::open(KIND, reason))?;
         self.open_packed(&packed, output)
@@ -73,7 +77,7 @@ impl Backend for Tract {
     fn open_packed(
         &self,
         graph: &PackedGraph,
-        output: &ProbabilityOutput,
+        output: &OutputReader,
     ) -> Result<Box<dyn Session>, BackendError> {
         let session = catch_panic(|| self.read(graph, output));
         Ok(Box::new(session.map_err(|reason| BackendError::open(KIND, reason))?))
@@ -100,15 +104,15 @@ struct TractSession {
     /// The inputs' names, in the plan's order.
     names: Vec<String>,
     plan: Arc<TypedRunnableModel>,
-    output: ProbabilityOutput,
+    output: OutputReader,
 }
 
 impl Session for TractSession {
-    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Predictions, BackendError> {
         let rows = batch.rows();
         let run = catch_panic(|| self.run(batch));
-        let (shape, numbers) = run.map_err(|reason| BackendError::run(KIND, reason))?;
-        read_probabilities(KIND, &self.output, rows, shape, &numbers)
+        let tensors = run.map_err(|reason| BackendError::run(KIND, reason))?;
+        read_predictions(KIND, &self.output, rows, tensors)
     }
 
     fn try_clone(&self) -> Option<Box<dyn Session>> {
@@ -117,16 +121,13 @@ impl Session for TractSession {
 }
 
 impl TractSession {
-    fn run(&self, batch: Batch<'_>) -> TractResult<(Vec<usize>, Vec<f32>)> {
+    fn run(&self, batch: Batch<'_>) -> TractResult<Vec<TypedArray>> {
         let inputs = match batch {
             Batch::Features(matrix) => tvec!(Tensor::from(matrix.to_owned()).into_tvalue()),
-            Batch::FeaturesAndTexts(..) => bail!(TEXTS_UNSUPPORTED),
+            Batch::FeaturesAndKept(..) => bail!(KEPT_UNSUPPORTED),
             Batch::Inputs(inputs) => self.inputs(inputs)?,
         };
-        let outputs = self.plan.run(inputs)?;
-        let numbers = outputs[0].cast_to::<f32>()?;
-        let view = numbers.to_plain_array_view::<f32>()?;
-        Ok((view.shape().to_vec(), view.iter().copied().collect()))
+        self.plan.run(inputs)?.iter().map(|tensor| read_tensor(tensor)).collect()
     }
 
     fn inputs(&self, inputs: &[Input]) -> TractResult<TVec<TValue>> {
@@ -138,8 +139,18 @@ impl TractSession {
             };
             let shape = input.shape();
             let tensor = match &input.values {
+                InputValues::Halves(values) => {
+                    Tensor::from_shape(&shape, values)?.cast_to::<f16>()?.into_owned()
+                }
+                InputValues::BrainHalves(_) => bail!("tract has no numbers of the type bfloat16"),
                 InputValues::Floats(values) => Tensor::from_shape(&shape, values)?,
                 InputValues::Doubles(values) => Tensor::from_shape(&shape, values)?,
+                InputValues::Int8s(values) => Tensor::from_shape(&shape, values)?,
+                InputValues::Int16s(values) => Tensor::from_shape(&shape, values)?,
+                InputValues::Uint8s(values) => Tensor::from_shape(&shape, values)?,
+                InputValues::Uint16s(values) => Tensor::from_shape(&shape, values)?,
+                InputValues::Uint32s(values) => Tensor::from_shape(&shape, values)?,
+                InputValues::Uint64s(values) => Tensor::from_shape(&shape, values)?,
                 InputValues::Int32s(values) => Tensor::from_shape(&shape, values)?,
                 InputValues::Int64s(values) => Tensor::from_shape(&shape, values)?,
                 InputValues::Booleans(values) => Tensor::from_shape(&shape, values)?,
@@ -149,4 +160,20 @@ impl TractSession {
         };
         self.names.iter().map(tensor).collect()
     }
+}
+
+/// Copies a tensor. Numbers of half precision become numbers of single precision, which holds them all.
+fn read_tensor(tensor: &Tensor) -> TractResult<TypedArray> {
+    fn copy<T: Datum>(tensor: &Tensor) -> TractResult<Vec<T>> {
+        Ok(tensor.cast_to::<T>()?.to_plain_array_view::<T>()?.iter().cloned().collect())
+    }
+    let values = match tensor.datum_type() {
+        DatumType::F32 | DatumType::F16 => TypedValues::Numbers(Numbers::Single(copy(tensor)?)),
+        DatumType::F64 => TypedValues::Numbers(Numbers::Double(copy(tensor)?)),
+        DatumType::Bool => TypedValues::Booleans(copy(tensor)?),
+        DatumType::String => TypedValues::Texts(copy(tensor)?),
+        DatumType::U64 => TypedValues::Unsigned(copy(tensor)?),
+        _ => TypedValues::Integers(copy(tensor)?),
+    };
+    Ok(TypedArray { shape: tensor.shape().to_vec(), values })
 }

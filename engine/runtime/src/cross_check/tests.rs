@@ -102,7 +102,7 @@ fn the_row_that_differs_most_is_named_with_its_values() {
         for (row, probability) in changes {
             probabilities[*row] = *probability;
         }
-        BackendScores { backend, probabilities }
+        BackendScores { backend, predictions: probabilities.into() }
     };
     let serving = scores(BackendKind::OnnxRuntime, &[]);
     let compare = |changes: &[(usize, f32)]| rows.compare(&serving, &scores(BackendKind::Tract, changes));
@@ -130,7 +130,7 @@ fn the_row_that_differs_most_is_named_with_its_values() {
 fn no_number_agrees_with_nothing() {
     let metadata = profiled();
     let rows = ComparedRows::of(&metadata, "a digest");
-    let nowhere = |backend| BackendScores { backend, probabilities: vec![f32::NAN; rows.len()] };
+    let nowhere = |backend| BackendScores { backend, predictions: vec![f32::NAN; rows.len()].into() };
     let compared = rows.compare(&nowhere(BackendKind::OnnxRuntime), &nowhere(BackendKind::Tract));
     assert_eq!(compared.unwrap_err().origin, RowOrigin::Golden(0));
 }

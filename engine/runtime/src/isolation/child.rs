@@ -38,10 +38,7 @@ pub fn answer(input: impl Read, output: impl Write, bound: fn(u64)) -> io::Resul
     output.flush()?;
     while let Some(rows) = protocol::read_rows(&mut input)? {
         match model.score(&rows) {
-            Ok(numbers) => {
-                protocol::write_json(&mut output, &ScoreResponse::Scored)?;
-                protocol::write_numbers(&mut output, &numbers)?;
-            }
+            Ok(predictions) => protocol::write_json(&mut output, &ScoreResponse::Scored(predictions))?,
             Err(error) => protocol::write_json(&mut output, &ScoreResponse::Failed(error.to_string()))?,
         }
         output.flush()?;
@@ -69,7 +66,7 @@ fn open(request: &Open, file: &[u8]) -> Result<(VerifiedModel, Opened), (LoadSte
     let replays = std::cell::Cell::new(0);
     let progress = Progress { replayed: &|_| replays.set(replays.get() + 1), ..Progress::default() };
     let mut model = verifier.verify_with(&request.name, &model_file, &progress).map_err(failed)?;
-    let example = model.description.example().map(|(row, probability)| (row.to_vec(), probability));
+    let example = model.description.example().map(|(row, prediction)| (row.to_vec(), prediction));
     if let Some((row, _)) = &example {
         let size = request.max_batch_rows.unwrap_or(LARGEST_BATCH_ROWS);
         let rows = model.schema().encode_rows(&vec![row.clone(); size]);
@@ -81,6 +78,7 @@ fn open(request: &Open, file: &[u8]) -> Result<(VerifiedModel, Opened), (LoadSte
         comparison: model.comparison,
         replays: replays.get(),
         example,
+        task: model.schema().label.task.kind(),
         peak_bytes: peak_bytes(),
     };
     Ok((model, opened))

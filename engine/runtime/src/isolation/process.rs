@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
-use onnward_schemas::Rows;
+use onnward_schemas::{Predictions, Rows};
 
 use super::protocol::{self, Open, OpenResponse, Opened, ScoreResponse};
 use super::{Isolation, IsolationError};
@@ -82,13 +82,13 @@ impl Process {
     }
 
     /// Scores a batch. After an error other than [`IsolationError::Failed`] the process cannot be used.
-    pub fn score(&mut self, rows: &Rows, timeout: Duration) -> Result<Vec<f32>, IsolationError> {
+    pub fn score(&mut self, rows: &Rows, timeout: Duration) -> Result<Predictions, IsolationError> {
         let deadline = Instant::now() + timeout;
         drop(protocol::write_rows(&mut self.input, rows).and_then(|()| self.input.flush()));
         let never = AtomicBool::new(false);
         let response = self.frame(deadline, timeout, &never)?;
         match protocol::parse_json(&response).map_err(|error| IsolationError::Ended(error.to_string()))? {
-            ScoreResponse::Scored => Ok(protocol::parse_numbers(&self.frame(deadline, timeout, &never)?)),
+            ScoreResponse::Scored(predictions) => Ok(predictions),
             ScoreResponse::Failed(reason) => Err(IsolationError::Failed { step: LoadStep::WarmUp, reason }),
         }
     }

@@ -6,7 +6,7 @@
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
-use onnward_schemas::{GoldenValue, Rows};
+use onnward_schemas::{GoldenValue, Predictions, Rows, TaskKind};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -49,8 +49,10 @@ pub struct Opened {
     pub comparison: Option<Comparison>,
     /// How often golden rows were replayed.
     pub replays: usize,
-    /// A row that was scored, and its probability. Rows of an artifact are in its metadata.
-    pub example: Option<(Vec<GoldenValue>, f32)>,
+    /// A row that was scored, and its prediction. Rows of an artifact are in its metadata.
+    pub example: Option<(Vec<GoldenValue>, Predictions)>,
+    /// What is answered, which the test of an external file may have decided.
+    pub task: TaskKind,
     /// The most memory that the process has taken, in bytes.
     pub peak_bytes: u64,
 }
@@ -58,22 +60,22 @@ pub struct Opened {
 /// The response to a batch.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ScoreResponse {
-    /// A number for each row follows, as a frame.
-    Scored,
+    /// The prediction of each row.
+    Scored(Predictions),
     Failed(String),
 }
 
 /// Writes a batch of encoded rows.
 pub fn write_rows(output: &mut impl Write, rows: &Rows) -> io::Result<()> {
-    write_json(output, &(rows.len, &rows.texts))?;
+    write_json(output, &(rows.len, &rows.kept))?;
     write_numbers(output, &rows.values)
 }
 
 /// Reads a batch. `None` if the other side has closed its end.
 pub fn read_rows(input: &mut impl Read) -> io::Result<Option<Rows>> {
     let Some(head) = read_frame_or_end(input)? else { return Ok(None) };
-    let (len, texts) = parse_json(&head)?;
-    Ok(Some(Rows { values: read_numbers(input)?, texts, len }))
+    let (len, kept) = parse_json(&head)?;
+    Ok(Some(Rows { values: read_numbers(input)?, kept, len }))
 }
 
 pub fn write_json(output: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
@@ -84,12 +86,12 @@ pub fn parse_json<T: DeserializeOwned>(frame: &[u8]) -> io::Result<T> {
     Ok(serde_json::from_slice(frame)?)
 }
 
-pub fn write_numbers(output: &mut impl Write, numbers: &[f32]) -> io::Result<()> {
+fn write_numbers(output: &mut impl Write, numbers: &[f32]) -> io::Result<()> {
     let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
     write_frame(output, &bytes)
 }
 
-pub fn parse_numbers(frame: &[u8]) -> Vec<f32> {
+fn parse_numbers(frame: &[u8]) -> Vec<f32> {
     frame.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
 

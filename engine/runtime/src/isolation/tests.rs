@@ -1,11 +1,10 @@
 use std::io::{BufReader, Read, Write, pipe};
 
-use onnward_schemas::{GoldenValue, Rows, sha256_hex};
+use onnward_schemas::{GoldenValue, Kept, Numbers, Rows, TypedArray, TypedValues, sha256_hex};
 
 use super::child::answer;
 use super::protocol::{
-    OpenResponse, ScoreResponse, parse_json, parse_numbers, read_frame_or_end, read_rows, write_json,
-    write_rows,
+    OpenResponse, ScoreResponse, parse_json, read_frame_or_end, read_rows, write_json, write_rows,
 };
 use super::*;
 use crate::backend::{BackendKind, load_backends};
@@ -62,9 +61,8 @@ fn a_child_scores_as_this_process_does() {
     for rows in [1, 2, 7, 300] {
         let encoded = model.schema().encode_rows(&vec![row.clone(); rows]);
         write_rows(&mut input, &encoded).unwrap();
-        let head: ScoreResponse = parse_json(&read_frame_or_end(&mut output).unwrap().unwrap()).unwrap();
-        assert!(matches!(head, ScoreResponse::Scored));
-        let scored = parse_numbers(&read_frame_or_end(&mut output).unwrap().unwrap());
+        let frame = read_frame_or_end(&mut output).unwrap().unwrap();
+        let ScoreResponse::Scored(scored) = parse_json(&frame).unwrap() else { panic!("it scores") };
         assert_eq!(scored, model.score(&encoded).unwrap(), "{rows} rows");
     }
     drop(input);
@@ -96,13 +94,15 @@ fn a_request_that_is_cut_off_anywhere_ends_the_child() {
 
 #[test]
 fn batches_are_read_as_they_were_written() {
-    for (rows, texts) in [(0, vec![]), (3, vec!["a".to_owned(), String::new(), "é\n".to_owned()])] {
+    let numbers = TypedValues::Numbers(Numbers::Double(vec![0.1, f64::NEG_INFINITY]));
+    let array = Kept::Array(TypedArray { shape: vec![2], values: numbers });
+    for (rows, kept) in [(0, vec![]), (3, vec![Kept::Text("é\n".to_owned()), Kept::Missing, array])] {
         let values = vec![1.5, f32::NAN, f32::NEG_INFINITY][..rows].to_vec();
-        let batch = Rows { values, texts, len: rows };
+        let batch = Rows { values, kept, len: rows };
         let mut written = Vec::new();
         write_rows(&mut written, &batch).unwrap();
         let read = read_rows(&mut written.as_slice()).unwrap().unwrap();
         let bits = |batch: &Rows| batch.values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-        assert_eq!((bits(&read), read.texts, read.len), (bits(&batch), batch.texts, batch.len));
+        assert_eq!((bits(&read), read.kept, read.len), (bits(&batch), batch.kept, batch.len));
     }
 }

@@ -1,19 +1,19 @@
 //! External ONNX files have no golden rows to verify them on, so a smoke test runs them on the example of their
 //! `config.toml`, or else on generated rows.
 
-use onnward_onnx::ExternalModel;
-use onnward_schemas::GoldenValue;
+use onnward_onnx::{ExternalModel, KindSource, ModelBounds};
+use onnward_schemas::{GoldenValue, Prediction, Predictions};
 use thiserror::Error;
 
 use super::{ModelFile, Progress, VerifiedModel, Verifier, VerifyError, warm_up_sizes};
-use crate::backend::{Backend, BackendError, BackendKind, ExternalSession, Session, clamp_probability};
+use crate::backend::{Backend, BackendError, BackendKind, ExternalSession, Session, no_probability};
 use crate::costs::measure_costs;
 use crate::description::{Description, ExternalDescription, UNPROVEN};
 use crate::memory::MemoryReservation;
 
-/// The tolerance between the probability of a single row and of the same row in a batch. Matrix kernels add
+/// The tolerance between the prediction for a single row and for the same row in a batch. Matrix kernels add
 /// in another order if there are more rows.
-const BATCH_TOLERANCE: f32 = 1e-5;
+const BATCH_TOLERANCE: f64 = 1e-5;
 
 /// The reason why an external model that opens is not served.
 #[derive(Debug, Error, Clone, PartialEq)]
@@ -30,33 +30,79 @@ pub enum SmokeTestError {
     },
     /// The output does not hold probabilities.
     #[error(
-        "its output {output:?} returns {number}, which is not a probability: write `activation = \"sigmoid\"` or \"softmax\" \
-         under [output] in config.toml if it contains logits, or the `name` of another output"
+        "its output {output:?} returns {number}, which is not a probability: under [output] in config.toml, write \
+         `kind = \"number\"` or `kind = \"raw\"` to answer it as it is, or an `activation` if it contains logits of a \
+         classifier"
     )]
     NoProbability {
         /// The output.
         output: String,
         /// Its number.
-        number: f32,
+        number: f64,
     },
     /// The output does not hold a number for each row.
     #[error(transparent)]
     Backend(BackendError),
     /// The rows of a batch are not independent of each other.
     #[error(
-        "a row's probability depends on the rows beside it ({alone} alone, {batched} in a batch): export the model for \
-         inference (in PyTorch: `model.eval()` first)"
+        "a row's prediction depends on the rows beside it, or on chance ({alone} alone, {batched} in a batch): export \
+         the model for inference (in PyTorch: `model.eval()` first), or, if it is made to score a row at a time, write \
+         `rows_per_run = 1` under [model] in config.toml"
     )]
     RowsDiffer {
-        /// The probability of the single row.
-        alone: f32,
-        /// The probability of the row in a batch.
-        batched: f32,
+        /// The prediction for the single row, in words.
+        alone: String,
+        /// The prediction for the row in a batch, in words.
+        batched: String,
+    },
+    /// Rows are scored alone, and not together.
+    #[error(
+        "it scores rows alone and not together ({0}): export it again with any number of rows, or write `rows_per_run = 1` \
+         under [model] in config.toml"
+    )]
+    Batch(BackendError),
+    /// Nothing shows that rows are independent of each other.
+    #[error(
+        "a single row is scored{reason}, so nothing shows that rows are independent of each other: write several rows as \
+         [[example]] in config.toml, or `rows_per_run = 1` under [model]"
+    )]
+    OneRowScored {
+        /// The reason why the last other row was not scored, in parentheses, if there is one.
+        reason: String,
     },
 }
 
-/// Opens an external file on the first backend that can, runs its smoke test, and warms up its sessions.
+impl SmokeTestError {
+    /// Returns whether the outputs hold something else than what was read from the graph.
+    fn contradicts_reading(&self) -> bool {
+        matches!(self, Self::NoProbability { .. } | Self::Backend(BackendError::Output { .. }))
+    }
+}
+
+/// Verifies an external file as what its graph shows that it answers. If that are no probabilities, and the file leaves
+/// it open, the outputs are answered as they are.
 pub(super) fn verify(
+    verifier: &Verifier,
+    name: &str,
+    model: ExternalModel,
+    file: &ModelFile<'_>,
+    memory: MemoryReservation,
+    progress: &Progress<'_>,
+) -> Result<VerifiedModel, VerifyError> {
+    let is_stated = model.decided_by == KindSource::Config;
+    match verify_as_read(verifier, name, model, file, memory, progress) {
+        Err(VerifyError::SmokeTest(error)) if !is_stated && error.contradicts_reading() => {
+            tracing::warn!(model = name, %error, "the outputs are answered as they are");
+            let memory = verifier.memory.reserve(verifier.bounds.decoded_bytes(file.bytes)?)?;
+            let raw = ExternalModel::decode_raw_within(name, file.bytes, file.config, &verifier.bounds)?;
+            verify_as_read(verifier, name, raw, file, memory, progress)
+        }
+        verified => verified,
+    }
+}
+
+/// Opens an external file on the first backend that can, runs its smoke test, and warms up its sessions.
+fn verify_as_read(
     verifier: &Verifier,
     name: &str,
     mut model: ExternalModel,
@@ -85,13 +131,24 @@ pub(super) fn verify(
     Err(if errors.is_empty() { VerifyError::NoBackend } else { VerifyError::Open(errors) })
 }
 
-/// Opens an external model on a backend, runs its smoke test, and returns how many rows it has scored.
+/// Opens an external file on a backend, runs its smoke test, and returns how many rows it has scored.
 ///
 /// # Errors
-/// [`VerifyError::Open`], [`VerifyError::SmokeTest`].
-pub fn smoke_test(backend: &dyn Backend, model: &ExternalModel, bytes: &[u8]) -> Result<usize, VerifyError> {
-    let mut session = open(backend, model, bytes)?;
-    Ok(run_typical_rows(&mut session, backend.kind(), model)?.rows)
+/// [`VerifyError::External`], [`VerifyError::Open`], [`VerifyError::SmokeTest`].
+pub fn smoke_test(backend: &dyn Backend, file: &[u8], config: Option<&str>) -> Result<usize, VerifyError> {
+    let model = ExternalModel::decode("external", file, config)?;
+    let test = |model: &ExternalModel| {
+        let mut session = open(backend, model, &model.encode())?;
+        Ok(run_typical_rows(&mut session, backend.kind(), model)?.rows)
+    };
+    match test(&model) {
+        Err(VerifyError::SmokeTest(error))
+            if model.decided_by != KindSource::Config && error.contradicts_reading() =>
+        {
+            test(&ExternalModel::decode_raw_within("external", file, config, &ModelBounds::default())?)
+        }
+        tested => tested,
+    }
 }
 
 /// Logs how the file is interpreted.
@@ -101,8 +158,9 @@ pub(super) fn log_interpretation(name: &str, model: &ExternalModel) {
         model = name,
         producer = model.producer,
         fields = fields.join(", "),
-        output = model.output.name,
-        positive = model.schema.label.positive,
+        output = model.output.tensors().join(", "),
+        task = model.schema.label.task.kind().name(),
+        guessed = model.decided_by == KindSource::Guess,
         one_row_a_run = model.one_row_a_run,
         "{UNPROVEN}"
     );
@@ -134,7 +192,8 @@ fn verify_on(
     let description = Description::External(Box::new(ExternalDescription {
         schema: model.schema.clone(),
         producer: model.producer.clone(),
-        example: (tested.row, tested.probability),
+        example: (tested.row, tested.prediction),
+        is_guessed: model.decided_by == KindSource::Guess,
     }));
     Ok(VerifiedModel {
         backend: backend.kind(),
@@ -155,64 +214,78 @@ fn open(backend: &dyn Backend, model: &ExternalModel, bytes: &[u8]) -> Result<Ex
 struct SmokeTest {
     /// The first row that was scored.
     row: Vec<GoldenValue>,
-    /// Its probability.
-    probability: f32,
+    /// Its prediction.
+    prediction: Predictions,
     /// The number of rows that were scored.
     rows: usize,
 }
 
 /// Scores the model's typical rows one by one, and then together those that were scored. It checks that the
-/// graph runs, that it returns probabilities, and that these do not depend on the other rows of a batch.
+/// graph runs, that what should be probabilities are, and that predictions do not depend on the other rows of a batch.
 fn run_typical_rows(
     session: &mut ExternalSession,
     backend: BackendKind,
     model: &ExternalModel,
 ) -> Result<SmokeTest, SmokeTestError> {
     let mut rows = Vec::new();
-    let mut alone = Vec::new();
+    let mut alone: Vec<Predictions> = Vec::new();
     let mut reason = String::new();
     for row in &model.typical_rows {
         match try_row(session, model, row)? {
-            Ok(probability) => {
+            Ok(prediction) => {
                 rows.push(row.clone());
-                alone.push(probability);
+                alone.push(prediction);
             }
             Err(failure) => reason = failure,
         }
     }
-    let (Some(row), Some(probability)) = (rows.first(), alone.first().copied()) else {
+    let (Some(row), Some(prediction)) = (rows.first(), alone.first()) else {
         return Err(SmokeTestError::NoRowScored { backend, reason });
     };
-    let batched = session.score_rows(&model.schema.encode_rows(&rows)).map_err(SmokeTestError::Backend)?;
-    // NaN agrees with nothing.
-    let agree = |alone: f32, batched: f32| (alone - batched).abs() <= BATCH_TOLERANCE;
-    match alone.iter().zip(&batched).find(|(alone, batched)| !agree(**alone, **batched)) {
-        Some((&alone, &batched)) => Err(SmokeTestError::RowsDiffer { alone, batched }),
-        None => Ok(SmokeTest { row: row.clone(), probability, rows: rows.len() }),
+    if !model.one_row_a_run && rows.iter().all(|other| other == row) {
+        let reason = if reason.is_empty() { reason } else { format!(" ({reason})") };
+        return Err(SmokeTestError::OneRowScored { reason });
     }
+    let batched = session.score_rows(&model.schema.encode_rows(&rows)).map_err(SmokeTestError::Batch)?;
+    for (index, alone) in alone.iter().enumerate() {
+        let batched = batched.slice(index..index + 1);
+        // NaN agrees with nothing.
+        if alone.largest_difference(&batched).1 > BATCH_TOLERANCE {
+            let [alone, batched] = [alone, &batched].map(described);
+            return Err(SmokeTestError::RowsDiffer { alone, batched });
+        }
+    }
+    Ok(SmokeTest { row: row.clone(), prediction: prediction.clone(), rows: rows.len() })
 }
 
-/// Returns the probability of one row, or why there is none. A graph that fails on this row may run on
+/// Describes the prediction of a single row.
+fn described(prediction: &Predictions) -> String {
+    prediction.row(0).map_or_else(String::new, |row| row.to_string())
+}
+
+/// Returns the prediction for one row, or why there is none. A graph that fails on this row may run on
 /// others.
 fn try_row(
     session: &mut ExternalSession,
     model: &ExternalModel,
     row: &[GoldenValue],
-) -> Result<Result<f32, String>, SmokeTestError> {
-    let scored = session.score_rows(&model.schema.encode_rows(&[row.to_vec()]));
-    let number = match scored {
-        Ok(numbers) => numbers.first().copied().unwrap_or(f32::NAN),
+) -> Result<Result<Predictions, String>, SmokeTestError> {
+    let scored = match session.score_rows(&model.schema.encode_rows(&[row.to_vec()])) {
+        Ok(scored) => scored,
         Err(BackendError::Run { reason, .. }) => return Ok(Err(reason)),
         Err(error) => return Err(SmokeTestError::Backend(error)),
     };
-    if number.is_nan() {
+    if let Some(failure) = scored.failures.first() {
+        return Ok(Err(failure.reason.clone()));
+    }
+    let Some(prediction) = scored.row(0).filter(Prediction::is_finite) else {
         return Ok(Err("the output is not a number".to_owned()));
+    };
+    if let Some(number) = no_probability(prediction) {
+        let output = model.output.tensors().last().copied().unwrap_or_default().to_owned();
+        return Err(SmokeTestError::NoProbability { output, number });
     }
-    let probability = clamp_probability(number);
-    if probability.is_nan() {
-        return Err(SmokeTestError::NoProbability { output: model.output.name.clone(), number });
-    }
-    Ok(Ok(probability))
+    Ok(Ok(scored))
 }
 
 /// Runs the most likely batch sizes once, so that no request pays for the first allocation of its size.

@@ -1,7 +1,7 @@
 //! The graphs of an artifact, in the form that takes the least memory.
 
-use onnward_onnx::{Artifact, ArtifactError, ForestSlices, ModelBounds, ProbabilityOutput};
-use onnward_schemas::Metadata;
+use onnward_onnx::{Artifact, ArtifactError, ForestSlices, ModelBounds, OutputReader};
+use onnward_schemas::{Metadata, Task};
 
 use super::VerifyError;
 use crate::backend::{Backend, BackendError, Forests, PackedGraph, Session};
@@ -31,6 +31,7 @@ const OPEN_GRAPH_BYTES: u64 = 4 << 20;
 pub struct ArtifactGraphs<'a> {
     file: &'a [u8],
     bounds: ModelBounds,
+    task: Task,
     /// The number of splits of all forests.
     splits: u64,
     /// The subgraph as it is written. It is left out if the forest is large and packed.
@@ -58,7 +59,8 @@ impl<'a> ArtifactGraphs<'a> {
         compare: impl FnOnce(ForestSlices<'_>, &Metadata) -> Result<(), VerifyError>,
     ) -> Result<(Self, Metadata), VerifyError> {
         let splits = artifact.forest_splits() as u64;
-        let mut graphs = Self { file, bounds: *bounds, splits, subgraph: None, packed: None };
+        let task = artifact.metadata.schema.label.task.clone();
+        let mut graphs = Self { file, bounds: *bounds, task, splits, subgraph: None, packed: None };
         if !packs || splits == 0 {
             graphs.subgraph = Some(artifact.encode_subgraph()?);
             return Ok((graphs, artifact.into_metadata()));
@@ -94,7 +96,7 @@ impl<'a> ArtifactGraphs<'a> {
 
     /// Opens one of the graphs on a backend.
     pub fn open(&self, backend: &dyn Backend, form: GraphForm) -> Result<Box<dyn Session>, VerifyError> {
-        let output = ProbabilityOutput::of_artifact();
+        let (task, output) = (&self.task, OutputReader::of_artifact(&self.task));
         let opened = match (&self.packed, form) {
             (Some(packed), GraphForm::Full) if backend.packs_forests() => {
                 backend.open_packed(&packed.full, &output)
@@ -102,10 +104,10 @@ impl<'a> ArtifactGraphs<'a> {
             (Some(packed), GraphForm::Subgraph) if backend.packs_forests() => {
                 backend.open_packed(&packed.subgraph, &output)
             }
-            (_, GraphForm::Full) => backend.open(self.file),
+            (_, GraphForm::Full) => backend.open(self.file, task),
             (_, GraphForm::Subgraph) => match &self.subgraph {
-                Some(subgraph) => backend.open(subgraph),
-                None => backend.open(&self.decode()?.encode_subgraph()?),
+                Some(subgraph) => backend.open(subgraph, task),
+                None => backend.open(&self.decode()?.encode_subgraph()?, task),
             },
         };
         opened.map_err(|error| VerifyError::Open(vec![error]))
@@ -114,7 +116,7 @@ impl<'a> ArtifactGraphs<'a> {
     /// Opens the subgraph on a backend that it is compared with.
     pub fn open_on_other(&self, backend: &dyn Backend) -> Result<Box<dyn Session>, BackendError> {
         match &self.subgraph {
-            Some(subgraph) => backend.open(subgraph),
+            Some(subgraph) => backend.open(subgraph, &self.task),
             None => Err(BackendError::Open { backend: backend.kind(), reason: "it is too large".to_owned() }),
         }
     }

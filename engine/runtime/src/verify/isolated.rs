@@ -1,6 +1,7 @@
 //! Models whose file does not bound what they take.
 
-use onnward_onnx::MemoryDemand;
+use onnward_onnx::{ExternalModel, KindSource, MemoryDemand, ModelBounds, OutputReader};
+use onnward_schemas::TaskKind;
 
 use super::{
     Decoded, DecodedModel, ModelFile, Progress, Sessions, VerifiedModel, Verifier, VerifyError, external,
@@ -27,7 +28,7 @@ pub(super) fn verify(
             max_bytes = tested.memory.bytes(),
             "the model is scored in a process of its own, since the size of a value depends on the rows"
         );
-        return serve(name, model, file, tested, progress);
+        return serve(name, model, file, tested, &verifier.bounds, progress);
     }
     let (backend, comparison) = (tested.opened.backend, tested.opened.comparison);
     let taken = tested.opened.peak_bytes.saturating_sub(PROGRAM_BYTES);
@@ -50,20 +51,33 @@ fn serve(
     model: DecodedModel,
     file: &ModelFile<'_>,
     tested: Tested,
+    bounds: &ModelBounds,
     progress: &Progress<'_>,
 ) -> Result<VerifiedModel, VerifyError> {
     let opened = tested.opened.clone();
     (0..opened.replays).for_each(|_| (progress.replayed)(true));
+    let output;
     let description = match model {
-        DecodedModel::Artifact(artifact) => Description::Artifact(Box::new(artifact.into_metadata())),
+        DecodedModel::Artifact(artifact) => {
+            output = OutputReader::of_artifact(&artifact.metadata.schema.label.task);
+            Description::Artifact(Box::new(artifact.into_metadata()))
+        }
         DecodedModel::External(model) => {
+            let is_raw = opened.task == TaskKind::Raw && model.schema.label.task.kind() != TaskKind::Raw;
+            let model = if is_raw {
+                Box::new(ExternalModel::decode_raw_within(name, file.bytes, file.config, bounds)?)
+            } else {
+                model
+            };
             external::log_interpretation(name, &model);
+            output = model.output.clone();
             let example = opened.example.ok_or(VerifyError::NoBackend)?;
-            let (schema, producer) = (model.schema, model.producer);
-            Description::External(Box::new(ExternalDescription { schema, producer, example }))
+            let ExternalModel { schema, producer, decided_by, .. } = *model;
+            let is_guessed = decided_by == KindSource::Guess;
+            Description::External(Box::new(ExternalDescription { schema, producer, example, is_guessed }))
         }
     };
-    let (mut session, mut memory) = tested.into_session(file.bytes.into());
+    let (mut session, mut memory) = tested.into_session(output, file.bytes.into());
     let schema = description.schema();
     let example = description.example().map(|(row, _)| row.to_vec());
     let sample = schema.encode_rows(&example.into_iter().collect::<Vec<_>>());

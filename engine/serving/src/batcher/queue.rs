@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use onnward_schemas::Rows;
+use onnward_schemas::{Kept, Rows};
 use onnward_telemetry::metrics::QueueState;
 use tokio::sync::oneshot;
 
@@ -19,7 +19,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct PendingRequest {
     pub values: Vec<f32>,
-    pub texts: Vec<String>,
+    pub kept: Vec<Kept>,
     pub rows: usize,
     pub submitted: Instant,
     pub reply: oneshot::Sender<Result<Scored, SubmitError>>,

@@ -8,7 +8,7 @@ use ndarray::ArrayView2;
 use onnward_runtime::backend::{self, Session};
 use onnward_runtime::costs::measure_costs;
 use onnward_runtime::threads::RuntimeThreadGuard;
-use onnward_schemas::Rows;
+use onnward_schemas::{Kept, Predictions, Rows};
 use onnward_telemetry::metrics::Stage;
 
 use super::queue::{Batch, PendingRequest, Queue};
@@ -24,8 +24,8 @@ pub struct BatchRunner {
     monitor: Arc<Monitor>,
     /// The batch's matrix, kept between batches.
     matrix: Vec<f32>,
-    /// The batch's texts; empty where rows keep none.
-    texts: Vec<String>,
+    /// The batch's kept values; empty where rows keep none.
+    kept: Vec<Kept>,
     /// Dropped after the session, which uses a runtime until then.
     _in_use: RuntimeThreadGuard,
 }
@@ -38,8 +38,8 @@ impl BatchRunner {
         monitor: Arc<Monitor>,
         in_use: RuntimeThreadGuard,
     ) -> Self {
-        let (matrix, texts) = (Vec::new(), Vec::new());
-        Self { session, width, sizes, monitor, matrix, texts, _in_use: in_use }
+        let (matrix, kept) = (Vec::new(), Vec::new());
+        Self { session, width, sizes, monitor, matrix, kept, _in_use: in_use }
     }
 
     /// Runs a batch and answers its requests.
@@ -63,7 +63,7 @@ impl BatchRunner {
             for request in requests {
                 let error = SubmitError::Failed("scoring panicked".to_owned());
                 // An answer wakes its client, which could panic too.
-                let _ = catch_unwind(AssertUnwindSafe(|| request.reply.send(Err(error))));
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(request.reply.send(Err(error)))));
             }
         }
     }
@@ -79,34 +79,42 @@ impl BatchRunner {
     fn run_requests(&mut self, requests: &mut IntoIter<PendingRequest>) {
         let taken = Instant::now();
         let mut matrix = std::mem::take(&mut self.matrix);
-        let mut texts = std::mem::take(&mut self.texts);
+        let mut kept = std::mem::take(&mut self.kept);
         matrix.clear();
-        texts.clear();
+        kept.clear();
         for request in requests.as_mut_slice() {
             matrix.append(&mut request.values);
-            texts.append(&mut request.texts);
+            kept.append(&mut request.kept);
         }
         let rows = matrix.len() / self.width.features;
         let assembled = Instant::now();
-        let answer = self.score(&matrix, &texts, assembled);
+        let answer = self.score(&matrix, &kept, assembled);
         let queued = requests.as_slice().iter().map(|request| taken - request.submitted);
         self.monitor.inference().queued(queued);
         self.monitor.inference().stage(Stage::Assemble, assembled - taken);
-        if let Ok((probabilities, _)) = &answer {
+        if let Ok((predictions, _)) = &answer {
             self.monitor.inference().requests_scored(requests.len());
-            self.monitor.observe(&matrix, probabilities);
+            self.monitor.observe(&matrix, predictions);
         }
         self.matrix = matrix;
-        self.texts = texts;
+        self.kept = kept;
         match answer {
-            Ok((probabilities, scored)) => {
-                let mut probabilities = probabilities.into_iter();
+            Ok((predictions, scored)) => {
+                let mut first = 0;
+                let mut whole = predictions;
+                let is_only = requests.len() == 1;
                 for request in requests {
-                    let share = probabilities.by_ref().take(request.rows).collect();
+                    let share = first..first + request.rows;
+                    first = share.end;
+                    let predictions = if is_only {
+                        std::mem::replace(&mut whole, Vec::new().into())
+                    } else {
+                        whole.slice(share)
+                    };
                     let submitted = request.submitted;
                     let timings = Timings { submitted, taken, assembled, scored, batch_rows: rows };
                     // An error means that the client has disconnected.
-                    let _ = request.reply.send(Ok(Scored { probabilities: share, timings }));
+                    let _ = request.reply.send(Ok(Scored { predictions, timings }));
                 }
             }
             Err(error) => {
@@ -119,37 +127,47 @@ impl BatchRunner {
     }
 
     /// Runs the session over the rows in chunks of at most `max_batch_rows`, because one request may hold
-    /// more. Returns the probabilities and the time at which the last chunk ended. The first starts when the
+    /// more. Returns the predictions and the time at which the last chunk ended. The first starts when the
     /// matrix is `assembled`.
     fn score(
         &mut self,
         matrix: &[f32],
-        texts: &[String],
+        kept: &[Kept],
         assembled: Instant,
-    ) -> Result<(Vec<f32>, Instant), SubmitError> {
-        let RowWidth { features, texts: strings } = self.width;
-        let mut probabilities = Vec::with_capacity(matrix.len() / features);
-        let mut texts_left = texts;
+    ) -> Result<(Predictions, Instant), SubmitError> {
+        let RowWidth { features, kept: kept_features } = self.width;
+        let mut all: Option<Predictions> = None;
+        let mut kept_left = kept;
         let mut ended = assembled;
         for chunk in matrix.chunks(self.sizes.max_batch_rows() * features) {
             let rows = chunk.len() / features;
             let view = ArrayView2::from_shape((rows, features), chunk)
                 .map_err(|error| SubmitError::Failed(error.to_string()))?;
-            let (texts, rest) = texts_left.split_at_checked(rows * strings).unwrap_or_default();
-            texts_left = rest;
-            let batch = if strings == 0 {
+            let (kept, rest) = kept_left.split_at_checked(rows * kept_features).unwrap_or_default();
+            kept_left = rest;
+            let batch = if kept_features == 0 {
                 backend::Batch::Features(view)
             } else {
-                backend::Batch::FeaturesAndTexts(view, texts)
+                backend::Batch::FeaturesAndKept(view, kept)
             };
             // Caught here too, so that the error names the backend.
             let scored = catch_unwind(AssertUnwindSafe(|| self.session.score(batch)));
             let scored = scored.map_err(|_| SubmitError::Failed("the backend panicked".to_owned()))?;
-            probabilities.extend(scored.map_err(|error| SubmitError::Failed(error.to_string()))?);
+            let scored = scored.map_err(|error| SubmitError::Failed(error.to_string()))?;
+            let is_alike = match &mut all {
+                Some(all) => all.append(scored),
+                None => {
+                    all = Some(scored);
+                    true
+                }
+            };
+            if !is_alike {
+                return Err(SubmitError::Failed("the model's outputs change their type".to_owned()));
+            }
             let started = std::mem::replace(&mut ended, Instant::now());
             self.monitor.inference().ran(rows, ended - started);
         }
-        Ok((probabilities, ended))
+        Ok((all.unwrap_or_else(|| Vec::new().into()), ended))
     }
 }
 

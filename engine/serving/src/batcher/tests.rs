@@ -9,11 +9,12 @@ use std::time::Duration;
 use onnward_runtime::backend::{BackendError, BackendKind, Batch};
 use onnward_runtime::fixtures::{quick, slow};
 use onnward_runtime::threads::RuntimeThreads;
+use onnward_schemas::Kept;
 use onnward_telemetry::metrics::Metrics;
 
 use super::*;
 
-const WIDTH: RowWidth = RowWidth { features: 2, texts: 0 };
+const WIDTH: RowWidth = RowWidth { features: 2, kept: 0 };
 const LONG: Duration = Duration::from_secs(60);
 
 /// A session that adds a row's two features. It sends the size of each batch before it runs it, and waits for
@@ -24,7 +25,7 @@ struct Adder {
 }
 
 impl Session for Adder {
-    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Predictions, BackendError> {
         let Batch::Features(matrix) = batch else { panic!("a batcher gives encoded rows") };
         self.started.send(matrix.nrows()).unwrap();
         self.go.recv().unwrap();
@@ -33,7 +34,7 @@ impl Session for Adder {
             return Err(BackendError::Run { backend: BackendKind::Tract, reason });
         }
         assert!(matrix[[0, 0]] != 666.0, "a session may panic");
-        Ok(matrix.outer_iter().map(|row| row.sum()).collect())
+        Ok(matrix.outer_iter().map(|row| row.sum()).collect::<Vec<_>>().into())
     }
 }
 
@@ -95,12 +96,12 @@ fn monitor(model: &str) -> Arc<Monitor> {
 
 /// Scores rows and returns their probabilities.
 async fn submit(batcher: &Batcher, rows: Rows) -> Result<Vec<f32>, SubmitError> {
-    Ok(batcher.submit(rows, LONG).await?.probabilities)
+    Ok(batcher.submit(rows, LONG).await?.predictions.probabilities().unwrap().to_vec())
 }
 
-/// Creates rows without texts.
+/// Creates rows without kept.
 fn plain(values: Vec<f32>, len: usize) -> Rows {
-    Rows { values, texts: Vec::new(), len }
+    Rows { values, kept: Vec::new(), len }
 }
 
 fn numbers(first: usize, rows: usize) -> Vec<f32> {
@@ -230,11 +231,15 @@ struct Measurer {
 }
 
 impl Session for Measurer {
-    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
-        let Batch::FeaturesAndTexts(matrix, texts) = batch else { panic!("the rows keep texts") };
-        assert_eq!(matrix.nrows(), texts.len());
-        self.started.send(texts.len()).unwrap();
-        Ok(texts.iter().map(|text| text.len() as f32).collect())
+    fn score(&mut self, batch: Batch<'_>) -> Result<Predictions, BackendError> {
+        let Batch::FeaturesAndKept(matrix, kept) = batch else { panic!("the rows keep texts") };
+        assert_eq!(matrix.nrows(), kept.len());
+        self.started.send(kept.len()).unwrap();
+        Ok(kept
+            .iter()
+            .map(|kept| if let Kept::Text(text) = kept { text.len() as f32 } else { f32::NAN })
+            .collect::<Vec<_>>()
+            .into())
     }
 }
 
@@ -249,18 +254,18 @@ async fn texts_go_with_their_rows_through_batches_and_pieces_of_them() {
         max_queue_delay: Duration::ZERO,
     };
     let monitor = monitor("measurer");
-    let width = RowWidth { features: 1, texts: 1 };
+    let width = RowWidth { features: 1, kept: 1 };
     let batcher = start(vec![session], &slow(), width, &config, monitor);
-    let rows = |texts: &[&str]| Rows {
-        values: vec![f32::NAN; texts.len()],
-        texts: texts.iter().map(|text| (*text).to_owned()).collect(),
-        len: texts.len(),
+    let rows = |kept: &[&str]| Rows {
+        values: vec![f32::NAN; kept.len()],
+        kept: kept.iter().map(|text| Kept::Text((*text).to_owned())).collect(),
+        len: kept.len(),
     };
     let (three, one) =
         tokio::join!(submit(&batcher, rows(&["", "a", "bb"])), submit(&batcher, rows(&["cccc"])));
     assert_eq!((three.unwrap(), one.unwrap()), (vec![0.0, 1.0, 2.0], vec![4.0]));
     assert!(started.try_iter().all(|rows| rows <= 2));
-    let torn = Rows { texts: Vec::new(), ..rows(&["a"]) };
+    let torn = Rows { kept: Vec::new(), ..rows(&["a"]) };
     assert!(matches!(batcher.submit(torn, LONG).await, Err(SubmitError::Failed(_))));
 }
 
@@ -273,10 +278,10 @@ struct Halves {
 }
 
 impl Session for Halves {
-    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Predictions, BackendError> {
         let Batch::Features(matrix) = batch else { panic!("a batcher gives encoded rows") };
         assert!(!self.panics || matrix[[0, 0]] != BOMB, "a session may panic");
-        Ok(vec![0.5; matrix.nrows()])
+        Ok(vec![0.5; matrix.nrows()].into())
     }
 }
 
@@ -342,7 +347,7 @@ fn push(queue: &Arc<Queue>, width: RowWidth, requests: usize) -> Vec<Receiver> {
     let push = |_| {
         let (reply, receiver) = oneshot::channel();
         let (values, submitted) = (vec![1.0; width.features], Instant::now());
-        let request = PendingRequest { values, texts: Vec::new(), rows: 1, submitted, reply };
+        let request = PendingRequest { values, kept: Vec::new(), rows: 1, submitted, reply };
         queue.push(request, RunBy::Inline).unwrap();
         receiver
     };
@@ -352,7 +357,7 @@ fn push(queue: &Arc<Queue>, width: RowWidth, requests: usize) -> Vec<Receiver> {
 #[test]
 fn a_panic_while_a_batch_is_assembled_is_answered_and_the_runner_returns() {
     // The rows of a matrix without columns cannot be counted.
-    let width = RowWidth { features: 0, texts: 0 };
+    let width = RowWidth { features: 0, kept: 0 };
     let queue = queue(width);
     for _ in 0..3 {
         let receivers = push(&queue, width, 2);
@@ -414,9 +419,9 @@ struct Whereabouts {
 }
 
 impl Session for Whereabouts {
-    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Predictions, BackendError> {
         self.scored.send((current().id(), batch.rows())).unwrap();
-        Ok(vec![0.5; batch.rows()])
+        Ok(vec![0.5; batch.rows()].into())
     }
 }
 
@@ -529,12 +534,12 @@ struct Crowd {
 }
 
 impl Session for Crowd {
-    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Predictions, BackendError> {
         let (now, most) = &*self.inside;
         most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         std::thread::yield_now();
         now.fetch_sub(1, Ordering::SeqCst);
-        Ok(vec![0.5; batch.rows()])
+        Ok(vec![0.5; batch.rows()].into())
     }
 }
 
@@ -610,8 +615,8 @@ async fn a_batch_that_does_not_fill_runs_after_the_delay_also_if_the_first_clien
 struct Loud;
 
 impl Session for Loud {
-    fn score(&mut self, batch: Batch<'_>) -> Result<Vec<f32>, BackendError> {
-        Ok(vec![0.5; batch.rows()])
+    fn score(&mut self, batch: Batch<'_>) -> Result<Predictions, BackendError> {
+        Ok(vec![0.5; batch.rows()].into())
     }
 }
 

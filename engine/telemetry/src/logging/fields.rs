@@ -47,7 +47,7 @@ pub const LABELS: &str = "labels.";
 
 /// Every field of the engine's own lines. Those of access lines are first, because they are looked up in
 /// order.
-pub const FIELDS: [FieldName; 60] = [
+pub const FIELDS: [FieldName; 62] = [
     field("method", "http.request.method", Text),
     field("route", "http.route", Text),
     field("status", "http.response.status_code", Long),
@@ -99,7 +99,9 @@ pub const FIELDS: [FieldName; 60] = [
     field("producer", "onnward.producer", Text),
     field("fields", "onnward.fields", Text),
     field("output", "onnward.output", Text),
-    field("positive", "onnward.positive", Text),
+    field("task", "onnward.task", Text),
+    field("guessed", "onnward.guessed", Boolean),
+    field("first_row", "onnward.first_row", Long),
     field("one_row_a_run", "onnward.one_row_a_run", Boolean),
     field("operator", "onnward.operator", Text),
     // Files, of the cache most of all.

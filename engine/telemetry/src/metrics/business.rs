@@ -1,7 +1,7 @@
-use onnward_schemas::{Feature, Schema};
-use prometheus::{Counter, CounterVec, IntCounter, IntCounterVec, Registry};
+use onnward_schemas::{Binary, ClassPredictions, Feature, PredictedValues, Predictions, Schema, Task};
+use prometheus::{Counter, CounterVec, Gauge, GaugeVec, IntCounter, IntCounterVec, Registry};
 
-use super::{LazySeries, Metrics, counters, float_counters, remove_series};
+use super::{LazySeries, Metrics, counters, float_counters, float_gauges, remove_series};
 
 /// The business metrics.
 #[derive(Debug, Clone)]
@@ -13,6 +13,7 @@ pub struct BusinessVecs {
     expected: CounterVec,
     revenue_scored: CounterVec,
     revenue_at_risk: CounterVec,
+    numbers: GaugeVec,
 }
 
 impl BusinessVecs {
@@ -23,7 +24,7 @@ impl BusinessVecs {
             predictions: counters(
                 r,
                 "onnward_predictions_total",
-                "Rows scored, by decision at the schema's threshold.",
+                "Rows scored, by decision at the schema's threshold, or by class.",
                 &["model", "version", "decision"],
             )?,
             by_band: counters(
@@ -62,6 +63,12 @@ impl BusinessVecs {
                 "Sum of the schema's revenue column, each row's weighted with its probability, in its unit.",
                 version,
             )?,
+            numbers: float_gauges(
+                r,
+                "onnward_predicted_numbers_sum",
+                "Sum of the numbers that a model has predicted since it was loaded.",
+                version,
+            )?,
         })
     }
 
@@ -73,6 +80,7 @@ impl BusinessVecs {
         for vec in [&self.expected_by_segment, &self.expected, &self.revenue_scored, &self.revenue_at_risk] {
             remove_series(vec, model, version);
         }
+        remove_series(&self.numbers, model, version);
     }
 }
 
@@ -80,8 +88,23 @@ impl BusinessVecs {
 #[derive(Debug)]
 pub struct BusinessMetrics(LazySeries<BusinessSeries>);
 
+/// The series of a version, by what it predicts.
 #[derive(Debug)]
-struct BusinessSeries {
+enum BusinessSeries {
+    Binary(BinarySeries),
+    /// One for each class, up to [`MAX_CLASSES`], and one for all others.
+    Classes(Vec<IntCounter>),
+    Number {
+        rows: IntCounter,
+        sum: Gauge,
+    },
+    Raw {
+        rows: IntCounter,
+    },
+}
+
+#[derive(Debug)]
+struct BinarySeries {
     /// The number of features in a row.
     width: usize,
     threshold: f32,
@@ -120,6 +143,8 @@ struct SegmentValue {
 
 /// The values that stand for missing values and for values outside the schema.
 const RESERVED: [&str; 2] = ["missing", "unknown"];
+/// The most classes that have a series of their own.
+const MAX_CLASSES: usize = 50;
 /// One more than there may be edges.
 const MAX_BANDS: usize = 5;
 
@@ -138,6 +163,31 @@ impl Metrics {
 
 impl BusinessVecs {
     fn series(&self, model: &str, version: &str, schema: &Schema, edges: Vec<f32>) -> BusinessSeries {
+        let rows = |decision: &str| self.predictions.with_label_values(&[model, version, decision]);
+        match &schema.label.task {
+            Task::Binary(binary) => {
+                BusinessSeries::Binary(self.binary_series(model, version, schema, binary, edges))
+            }
+            Task::Classes(classes) => {
+                let named = classes.values.iter().take(MAX_CLASSES).map(|class| rows(class));
+                BusinessSeries::Classes(named.chain([rows("other")]).collect())
+            }
+            Task::Number => BusinessSeries::Number {
+                rows: rows("number"),
+                sum: self.numbers.with_label_values(&[model, version]),
+            },
+            Task::Raw(_) => BusinessSeries::Raw { rows: rows("raw") },
+        }
+    }
+
+    fn binary_series(
+        &self,
+        model: &str,
+        version: &str,
+        schema: &Schema,
+        binary: &Binary,
+        edges: Vec<f32>,
+    ) -> BinarySeries {
         let of_version = [model, version];
         let with = |vec: &IntCounterVec, label: &str| vec.with_label_values(&[model, version, label]);
         let revenue = schema.revenue.as_ref().and_then(|name| schema.index_of(name)).map(|feature| Revenue {
@@ -158,9 +208,9 @@ impl BusinessVecs {
             });
             Some(Segment { feature, values: values.collect() })
         });
-        BusinessSeries {
+        BinarySeries {
             width: schema.features.len(),
-            threshold: schema.threshold as f32,
+            threshold: binary.threshold as f32,
             negative: with(&self.predictions, "negative"),
             positive: with(&self.predictions, "positive"),
             bands: band_names(edges.len()).iter().map(|name| with(&self.by_band, name)).collect(),
@@ -183,14 +233,42 @@ fn band_names(edges: usize) -> &'static [&'static str] {
 }
 
 impl BusinessMetrics {
-    /// Counts scored rows: `features` is `[rows, features]`, `probabilities` is `[rows]`. Ignores rows
-    /// without a probability.
-    pub fn observe(&self, features: &[f32], probabilities: &[f32]) {
-        self.0.observe(features, probabilities);
+    /// Counts scored rows: `features` is `[rows, features]`. Ignores rows without a prediction.
+    pub fn observe(&self, features: &[f32], predictions: &Predictions) {
+        self.0.observe(features, predictions);
     }
 }
 
 impl BusinessSeries {
+    fn observe(&self, features: &[f32], predictions: &Predictions) {
+        match (self, &predictions.values) {
+            (Self::Binary(series), PredictedValues::Probabilities(numbers)) => {
+                series.observe(features, &numbers.to_single());
+            }
+            (Self::Classes(series), PredictedValues::Classes(classes)) => {
+                let Some(others) = series.len().checked_sub(1) else { return };
+                let mut counts = vec![0; series.len()];
+                for index in classes.indices.iter().filter(|index| **index != ClassPredictions::NONE) {
+                    let place = (*index as usize).min(others);
+                    counts.iter_mut().skip(place).take(1).for_each(|count| *count += 1);
+                }
+                series.iter().zip(counts).for_each(|(counter, count)| add(counter, count));
+            }
+            (Self::Number { rows, sum }, PredictedValues::Numbers(numbers)) => {
+                let finite = || numbers.as_slice().iter().filter(|number| number.is_finite());
+                add(rows, finite().count() as u64);
+                sum.add(finite().sum());
+            }
+            (Self::Raw { rows }, PredictedValues::Outputs(outputs)) => {
+                add(rows, outputs.iter().filter(|row| !row.is_empty()).count() as u64);
+            }
+            // A session of another task than its description is refused before it is served.
+            _ => {}
+        }
+    }
+}
+
+impl BinarySeries {
     /// Counts scored rows. Scoring threads share the counters, so sums are taken first and added once.
     fn observe(&self, features: &[f32], probabilities: &[f32]) {
         let mut in_band = [0; MAX_BANDS];

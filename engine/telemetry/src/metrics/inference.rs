@@ -293,7 +293,7 @@ mod tests {
         let business = metrics.business("churn", 3, &schema).unwrap();
         assert!(lines(&metrics).iter().all(|line| !line.contains("churn")));
         model.rejected(RejectReason::QueueFull);
-        business.observe(&[], &[]);
+        business.observe(&[], &Vec::new().into());
         for reason in ["queue_full", "timed_out"] {
             let line = format!(r#"onnward_rejected_requests_total{{model="churn",reason="{reason}"}}"#);
             assert!(lines(&metrics).iter().any(|printed| printed.starts_with(&line)), "{line}");

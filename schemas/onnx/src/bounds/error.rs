@@ -55,8 +55,9 @@ pub enum BoundsError {
     },
     /// The graph uses an operator that is not ONNX's own.
     #[error(
-        "its operator {operator:?} is of the domain {domain:?}, and only those of ONNX itself are supported \
-         (ai.onnx, ai.onnx.ml): export the model with these alone"
+        "its operator {operator:?} is of the domain {domain:?}, and only those of ONNX itself (ai.onnx, ai.onnx.ml) and \
+         the usual ones of ONNX Runtime are supported: export the model with these alone{}",
+        if domain == "com.microsoft" { ", or set models.all_operators" } else { "" }
     )]
     CustomOperator {
         /// The operator.

@@ -11,6 +11,42 @@ use crate::proto::{AttributeProto, GraphProto, NodeProto, OperatorSetIdProto, Va
 const DOMAINS: [(&str, i64); 3] = [("", 40), ("ai.onnx", 40), (ML, 10)];
 const ML: &str = "ai.onnx.ml";
 
+/// The domain of the operators that ONNX Runtime adds.
+const MICROSOFT: &str = "com.microsoft";
+/// Those of them that are accepted: converters and ONNX Runtime's own optimizer write them, they read nothing but their
+/// inputs, and each replaces a few of ONNX's own. What they take is not inferred, so a model with one is tested in a
+/// process of its own first.
+const MICROSOFT_OPERATORS: [&str; 28] = [
+    "BiasGelu",
+    "BiasSoftmax",
+    "CDist",
+    "DequantizeLinear",
+    "DynamicQuantizeMatMul",
+    "FastGelu",
+    "FusedConv",
+    "FusedGemm",
+    "FusedMatMul",
+    "Gelu",
+    "Inverse",
+    "MatMulIntegerToFloat",
+    "MatMulNBits",
+    "MurmurHash3",
+    "QGemm",
+    "QLinearAdd",
+    "QLinearAveragePool",
+    "QLinearConcat",
+    "QLinearGlobalAveragePool",
+    "QLinearLeakyRelu",
+    "QLinearMul",
+    "QLinearSigmoid",
+    "QLinearSoftmax",
+    "QuantizeLinear",
+    "QuickGelu",
+    "SimplifiedLayerNormalization",
+    "SkipLayerNormalization",
+    "Tokenizer",
+];
+
 /// The deepest nesting of graphs: a branch in a branch is more than any classifier has.
 const MAX_NESTING: usize = 4;
 
@@ -80,7 +116,9 @@ impl Walk<'_> {
 
     fn node(&mut self, node: &NodeProto, depth: usize) -> Result<(), BoundsError> {
         let (operator, domain) = (node.op_type(), node.domain());
-        if !DOMAINS.iter().any(|(known, _)| *known == domain) {
+        let is_accepted =
+            domain == MICROSOFT && (self.bounds.all_operators || MICROSOFT_OPERATORS.contains(&operator));
+        if !is_accepted && !DOMAINS.iter().any(|(known, _)| *known == domain) {
             let (operator, domain) = (operator.to_owned(), domain.to_owned());
             return Err(BoundsError::CustomOperator { operator, domain });
         }

@@ -22,6 +22,7 @@ const BOUNDS: ModelBounds = ModelBounds {
     max_tree_nodes: 1000,
     max_tree_depth: 20,
     max_features: 30,
+    all_operators: false,
 };
 
 /// Returns why a model is refused, which must be found immediately, whatever the model claims.
@@ -183,6 +184,11 @@ fn operators_that_are_not_onnxs_own_are_refused_wherever_they_hide() {
     for domain in ["", "ai.onnx", "ai.onnx.ml"] {
         accepted(of_node(node(domain, "Identity", vec![])));
     }
+    accepted(of_node(node("com.microsoft", "Tokenizer", vec![])));
+    let graph = of_node(node("com.microsoft", "Evil", vec![]));
+    let model = ModelProto { graph: Some(graph), ..ModelProto::default() };
+    let bounds = ModelBounds { all_operators: true, ..BOUNDS };
+    assert!(decode_model_within(&model.encode_to_vec(), &bounds).is_ok());
 }
 
 #[test]
@@ -349,10 +355,11 @@ fn the_configured_number_of_features_is_the_one_that_counts() {
         name: format!("f{feature}"),
         description: String::new(),
         required: true,
+        nullable: false,
         kind: FeatureKind::Numeric { min: None, max: None, integer: false },
     });
-    let label = Label { column: "y".into(), name: "y".into(), positive: "1".into(), negative: "0".into() };
-    let schema = Schema::of_inputs("wide", label, 0.5, features.collect()).unwrap();
+    let label = Label::binary("y", "1", "0");
+    let schema = Schema::of_inputs("wide", label, features.collect()).unwrap();
     for (max_features, is_accepted) in [(4096, false), (4999, false), (5000, true), (1_000_000, true)] {
         let bounds = ModelBounds { max_features, ..ModelBounds::default() };
         let checked = bounds.check_schema(&schema);

@@ -18,10 +18,19 @@ pub enum ExternalError {
         /// The problem.
         problem: String,
     },
+    /// The graph is as it was trained, and not as it is used.
+    #[error(
+        "its operator {operator} is in training mode, so answers depend on chance or on other rows: export the model for \
+         inference (in PyTorch: `model.eval()` first)"
+    )]
+    TrainingMode {
+        /// The operator.
+        operator: String,
+    },
     /// An input has a type that a field of a request cannot have.
     #[error(
-        "its input {input:?} contains {found}, and a field of a request can be float, double, int32, int64, \
-         bool or string: export it again with one of these"
+        "its input {input:?} contains {found}, and a field of a request can be a number, bool or string: export it again \
+         with one of these"
     )]
     InputType {
         /// The input.
@@ -31,8 +40,8 @@ pub enum ExternalError {
     },
     /// An input has a shape that rows do not have.
     #[error(
-        "its input {input:?} has the shape {shape} instead of [rows], [rows, 1] or [rows, columns]: export \
-         it again with one of these"
+        "its input {input:?} has the shape {shape}, and an input has rows and at most three further dimensions: export it \
+         again with fewer"
     )]
     InputShape {
         /// The input.
@@ -49,7 +58,7 @@ pub enum ExternalError {
         /// The input.
         input: String,
         /// The number of rows.
-        rows: i64,
+        rows: usize,
     },
     /// The file does not say how many columns an input has.
     #[error(
@@ -82,45 +91,58 @@ pub enum ExternalError {
         /// The number of such inputs, in words.
         found: &'static str,
     },
-    /// `rename` names an unknown field.
+    /// A key names an unknown field.
     #[error(
-        "`rename` under [inputs] in config.toml names {name:?}, which is not a field; the fields are {}",
+        "`{key}` under [inputs] in config.toml names {name:?}, which is not a field; the fields are {}",
         .fields.join(", ")
     )]
-    UnknownRename {
+    UnknownField {
+        /// The key.
+        key: &'static str,
         /// The name.
         name: String,
         /// The fields.
         fields: Vec<String>,
     },
-    /// No output holds numbers.
+    /// A field is to be optional whose type has no missing value.
     #[error(
-        "it has no output of float numbers that could be a probability; its outputs are {}",
+        "`optional` under [inputs] in config.toml names {name:?}, which takes {takes} and has no missing value: remove it"
+    )]
+    NoMissing {
+        /// The field.
+        name: String,
+        /// What it takes, in words.
+        takes: String,
+    },
+    /// No output holds what is to be answered.
+    #[error(
+        "it has no output of numbers for each row; its outputs are {}: write `kind = \"raw\"` under [output] in \
+         config.toml to answer them as they are",
         .outputs.join(", ")
     )]
     NoOutput {
         /// The outputs.
         outputs: Vec<String>,
     },
-    /// Several outputs could be the probability.
+    /// Several outputs could be the one that is answered.
     #[error(
-        "it does not specify which of its outputs is the probability, {}: write `name = \"…\"` under \
-         [output] in config.toml",
+        "it does not specify which of its outputs is answered, {}: write `name = \"…\"` under [output] in \
+         config.toml, or `kind = \"raw\"` to answer all",
         .outputs.join(" or ")
     )]
     AmbiguousOutput {
         /// The outputs.
         outputs: Vec<String>,
     },
-    /// The output that `config.toml` names does not exist or does not hold float numbers.
+    /// The output that `config.toml` names does not exist or does not hold what is answered.
     #[error(
-        "`name` under [output] in config.toml is {name:?}, and the outputs of float numbers are {}",
+        "`name` under [output] in config.toml is {name:?}, and the outputs that it can name are {}",
         .outputs.join(", ")
     )]
     UnknownOutput {
         /// The name.
         name: String,
-        /// The outputs of float numbers.
+        /// The outputs that it could be.
         outputs: Vec<String>,
     },
     /// The output seems to hold logits, and no activation is set.
@@ -135,7 +157,7 @@ pub enum ExternalError {
     /// The output has more than two labels, and none is set as positive.
     #[error(
         "its output {output:?} has {columns} columns{}: write the positive one as `{}` under [output] in \
-         config.toml",
+         config.toml, or `kind = \"classes\"` to answer all",
         listed(.labels), if .labels.is_empty() { "column = …" } else { "label = \"…\"" }
     )]
     AmbiguousColumn {
@@ -181,6 +203,50 @@ pub enum ExternalError {
         /// The output.
         output: String,
     },
+    /// A key is set that means nothing for what is answered.
+    #[error(
+        "`{key}` under [output] in config.toml means nothing for kind = \"{kind}\": remove it, or write another \
+         `kind`"
+    )]
+    KeyOfOtherKind {
+        /// The key.
+        key: &'static str,
+        /// What is answered.
+        kind: &'static str,
+    },
+    /// The file does not list the classes.
+    #[error(
+        "it does not list its classes: write them as `labels = [\"…\", …]` under [output] in config.toml, or \
+         `kind = \"raw\"`"
+    )]
+    UnknownClasses,
+    /// The number of labels is not the number of columns.
+    #[error(
+        "its output {output:?} has {columns} columns for {labels} classes: write as many `labels` under [output] in \
+         config.toml, or `kind = \"raw\"`"
+    )]
+    LabelCount {
+        /// The output.
+        output: String,
+        /// The number of columns.
+        columns: usize,
+        /// The number of labels.
+        labels: usize,
+    },
+    /// The output has several numbers a row.
+    #[error(
+        "its output {output:?} has {columns} numbers a row: write `column = …` under [output] in config.toml, or \
+         `kind = \"raw\"` to answer all"
+    )]
+    SeveralNumbers {
+        /// The output.
+        output: String,
+        /// The number of columns.
+        columns: usize,
+    },
+    /// Another number of rows a run than 1 is set.
+    #[error("`rows_per_run` under [model] in config.toml is {0}, and it can only be 1: remove it otherwise")]
+    RowsPerRun(usize),
     /// Both a column and a label are set.
     #[error("[output] in config.toml has both `column` and `label`: write one of the two")]
     ColumnAndLabel,

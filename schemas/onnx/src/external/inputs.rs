@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use onnward_schemas::{Feature, FeatureKind, UnknownPolicy};
+use onnward_schemas::{Feature, FeatureKind, KeptElement, KeptType, UnknownPolicy};
 
 use super::ExternalError;
 use super::config::InputsConfig;
@@ -12,9 +12,6 @@ use crate::proto::tensor_proto::DataType;
 use crate::proto::tensor_shape_proto::dimension;
 use crate::proto::{GraphProto, ValueInfoProto, type_proto};
 
-/// The largest magnitude up to which single precision holds every whole number.
-const LARGEST_INTEGER: f64 = 16_777_216.0;
-
 /// An input of an external graph and the features that make it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExternalInput {
@@ -22,27 +19,101 @@ pub struct ExternalInput {
     pub name: String,
     /// The type of its elements.
     pub element: Element,
-    /// The number of columns, where the shape is `[rows, columns]`; `None` where it is `[rows]`.
-    pub columns: Option<usize>,
+    /// The dimensions of its shape.
+    pub layout: Layout,
     /// The features, by index in the schema: one a column.
     pub features: Range<usize>,
+}
+
+/// The dimensions of an input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// `[]`: one value for all rows of a run.
+    Scalar,
+    /// `[rows]`.
+    Rows,
+    /// `[rows, columns]`.
+    Matrix {
+        /// The number of columns.
+        columns: usize,
+    },
+    /// `[rows, …]` with several further dimensions: an array for each row.
+    Arrays,
 }
 
 /// The type of an input's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Element {
+    /// Numbers of half precision; NaN is missing.
+    Half,
+    /// Numbers of half precision with the exponent of single precision; NaN is missing.
+    BrainHalf,
     /// Numbers of single precision; NaN is missing.
     Float,
-    /// Numbers of double precision, of which single precision is used; NaN is missing.
+    /// Numbers of double precision; NaN is missing.
     Double,
+    /// Whole numbers of 8 bits.
+    Int8,
+    /// Whole numbers of 16 bits.
+    Int16,
     /// Whole numbers of 32 bits.
     Int32,
     /// Whole numbers of 64 bits.
     Int64,
+    /// Whole numbers of 8 bits without a sign.
+    Uint8,
+    /// Whole numbers of 16 bits without a sign.
+    Uint16,
+    /// Whole numbers of 32 bits without a sign.
+    Uint32,
+    /// Whole numbers of 64 bits without a sign.
+    Uint64,
     /// Booleans.
     Boolean,
     /// Strings.
     Text,
+}
+
+impl Element {
+    /// Returns the type of a tensor's elements. `None` for one that a field of a request cannot have.
+    fn of(data: DataType) -> Option<Self> {
+        Some(match data {
+            DataType::Float16 => Self::Half,
+            DataType::Bfloat16 => Self::BrainHalf,
+            DataType::Float => Self::Float,
+            DataType::Double => Self::Double,
+            DataType::Int8 => Self::Int8,
+            DataType::Int16 => Self::Int16,
+            DataType::Int32 => Self::Int32,
+            DataType::Int64 => Self::Int64,
+            DataType::Uint8 => Self::Uint8,
+            DataType::Uint16 => Self::Uint16,
+            DataType::Uint32 => Self::Uint32,
+            DataType::Uint64 => Self::Uint64,
+            DataType::Bool => Self::Boolean,
+            DataType::String => Self::Text,
+            _ => return None,
+        })
+    }
+
+    /// Returns the type in which a value reaches the graph.
+    fn kept(self) -> KeptElement {
+        let whole = |min: i64, max: i64| KeptElement::Integer { min, max };
+        match self {
+            Self::Half | Self::BrainHalf | Self::Float => KeptElement::Single,
+            Self::Double => KeptElement::Double,
+            Self::Int8 => whole(i8::MIN.into(), i8::MAX.into()),
+            Self::Int16 => whole(i16::MIN.into(), i16::MAX.into()),
+            Self::Int32 => whole(i32::MIN.into(), i32::MAX.into()),
+            Self::Int64 => whole(i64::MIN, i64::MAX),
+            Self::Uint8 => whole(0, u8::MAX.into()),
+            Self::Uint16 => whole(0, u16::MAX.into()),
+            Self::Uint32 => whole(0, u32::MAX.into()),
+            Self::Uint64 => KeptElement::Unsigned,
+            Self::Boolean => KeptElement::Boolean,
+            Self::Text => KeptElement::Text,
+        }
+    }
 }
 
 /// The inputs of a graph.
@@ -59,15 +130,22 @@ pub struct Inputs {
 struct Raw<'g> {
     value: &'g ValueInfoProto,
     element: Element,
-    rows: Option<i64>,
-    /// `None` for shape `[rows]`. For `[rows, columns]`, the number of columns, if the file declares it.
-    columns: Option<Option<usize>>,
+    /// The sizes of the dimensions, where the file declares them.
+    shape: Vec<Option<usize>>,
+}
+
+impl Raw<'_> {
+    /// Returns the number of rows, if it is fixed.
+    fn rows(&self) -> Option<usize> {
+        self.shape.first().copied().flatten()
+    }
 }
 
 /// Reads the inputs of a graph. Initializers that are listed as inputs do not count.
 pub fn read(graph: &GraphProto, config: &InputsConfig) -> Result<Inputs, ExternalError> {
     let raw = real_inputs(graph).map(read_one).collect::<Result<Vec<Raw<'_>>, _>>()?;
-    if let Some((input, rows)) = raw.iter().find_map(|raw| Some((raw, raw.rows.filter(|rows| *rows > 1)?))) {
+    if let Some((input, rows)) = raw.iter().find_map(|raw| Some((raw, raw.rows().filter(|rows| *rows > 1)?)))
+    {
         return Err(ExternalError::FixedRows { input: input.value.name().to_owned(), rows });
     }
     let matrix = the_matrix(&raw, config)?;
@@ -77,17 +155,9 @@ pub fn read(graph: &GraphProto, config: &InputsConfig) -> Result<Inputs, Externa
     for (index, input) in raw.iter().enumerate() {
         let name = input.value.name();
         let named = config.features.as_ref().filter(|_| matrix == Some(index));
-        let columns = match (input.columns, named) {
-            (Some(Some(columns)), Some(names)) if names.len() != columns => {
-                let (input, names) = (name.to_owned(), names.len());
-                return Err(ExternalError::FeatureCount { input, columns, names });
-            }
-            (Some(None), Some(names)) => Some(names.len()),
-            (Some(None), None) => return Err(ExternalError::UnknownColumns { input: name.to_owned() }),
-            (columns, _) => columns.flatten(),
-        };
+        let layout = layout_of(input, named.map(Vec::len))?;
         let start = features.len();
-        let count = columns.unwrap_or(1);
+        let count = if let Layout::Matrix { columns } = layout { columns } else { 1 };
         for column in 0..count {
             let field = match named.and_then(|names| names.get(column)) {
                 Some(name) => name.clone(),
@@ -97,26 +167,33 @@ pub fn read(graph: &GraphProto, config: &InputsConfig) -> Result<Inputs, Externa
             };
             // Which column of several goes where is not followed.
             let encoder = categories.get(name).filter(|_| count == 1);
-            features.push(feature(input, field, (count > 1).then_some(column), encoder));
+            features.push(feature(input, layout, field, (count > 1).then_some(column), encoder));
         }
         let features = start..features.len();
-        inputs.push(ExternalInput { name: name.to_owned(), element: input.element, columns, features });
+        inputs.push(ExternalInput { name: name.to_owned(), element: input.element, layout, features });
     }
+    make_optional(&mut features, config)?;
     rename(&mut features, config)?;
-    Ok(Inputs { inputs, features, one_row_a_run: raw.iter().any(|input| input.rows == Some(1)) })
+    // A value for all rows of a run may differ from row to row.
+    let is_single = |input: &Raw<'_>| input.rows() == Some(1) || input.shape.is_empty();
+    Ok(Inputs { inputs, features, one_row_a_run: raw.iter().any(is_single) })
 }
 
-/// Returns the inputs that are not initializers, with a name for the number of rows where they have none.
-/// Inputs of a run have the same number of rows.
-pub fn named_rows(graph: &GraphProto) -> Vec<ValueInfoProto> {
+/// Returns the inputs that are not initializers, with the number of rows that a run has: 1, or else one name for all of
+/// them.
+pub fn named_rows(graph: &GraphProto, one_row_a_run: bool) -> Vec<ValueInfoProto> {
     let mut inputs: Vec<ValueInfoProto> = real_inputs(graph).cloned().collect();
+    let rows = match one_row_a_run {
+        true => dimension::Value::DimValue(1),
+        false => dimension::Value::DimParam("rows".to_owned()),
+    };
     for input in &mut inputs {
         if let Some(type_proto::Value::TensorType(tensor)) =
             input.r#type.as_mut().and_then(|r#type| r#type.value.as_mut())
-            && let Some(rows) = tensor.shape.as_mut().and_then(|shape| shape.dim.first_mut())
-            && !matches!(rows.value, Some(dimension::Value::DimValue(1) | dimension::Value::DimParam(_)))
+            // A file leaves the shape of a scalar out.
+            && let Some(first) = tensor.shape.get_or_insert_default().dim.first_mut()
         {
-            rows.value = Some(dimension::Value::DimParam("rows".to_owned()));
+            first.value = Some(rows.clone());
         }
     }
     inputs
@@ -134,33 +211,45 @@ fn read_one(value: &ValueInfoProto) -> Result<Raw<'_>, ExternalError> {
     let no_field = |found: &str| ExternalError::InputType { input: input(), found: found.to_owned() };
     let Declared { element, shape } = declared(value).ok_or_else(|| no_field("no tensor"))?;
     let element = match element {
-        Some(DataType::Float) => Element::Float,
-        Some(DataType::Double) => Element::Double,
-        Some(DataType::Int32) => Element::Int32,
-        Some(DataType::Int64) => Element::Int64,
-        Some(DataType::Bool) => Element::Boolean,
-        Some(DataType::String) => Element::Text,
-        Some(other) => return Err(no_field(&other.as_str_name().to_lowercase())),
+        Some(data) => Element::of(data).ok_or_else(|| no_field(&data.as_str_name().to_lowercase()))?,
         None => return Err(no_field("elements of an unknown type")),
     };
-    let (rows, columns) = match shape.as_deref() {
-        Some([rows]) => (*rows, None),
-        Some([rows, columns]) => (*rows, Some(columns.and_then(|columns| usize::try_from(columns).ok()))),
-        Some(shape) => {
-            return Err(ExternalError::InputShape { input: input(), shape: shape_in_words(shape) });
+    // A file leaves the shape of a scalar out.
+    let shape = shape.unwrap_or_default();
+    if shape.len() > MAX_RANK {
+        return Err(ExternalError::InputShape { input: input(), shape: shape_in_words(&shape) });
+    }
+    let shape = shape.into_iter().map(|size| size.and_then(|size| usize::try_from(size).ok())).collect();
+    Ok(Raw { value, element, shape })
+}
+
+/// The largest number of half precision.
+const LARGEST_HALF: f64 = 65504.0;
+/// The most dimensions of an input.
+const MAX_RANK: usize = 4;
+
+/// Returns the layout of an input. `names` is the number of names that the configuration has for its columns.
+fn layout_of(input: &Raw<'_>, names: Option<usize>) -> Result<Layout, ExternalError> {
+    let name = || input.value.name().to_owned();
+    match (input.shape.as_slice(), names) {
+        ([], _) => Ok(Layout::Scalar),
+        ([_], _) => Ok(Layout::Rows),
+        ([_, Some(columns)], Some(names)) if names != *columns => {
+            Err(ExternalError::FeatureCount { input: name(), columns: *columns, names })
         }
-        None => {
-            return Err(ExternalError::InputShape { input: input(), shape: "of no known rank".to_owned() });
-        }
-    };
-    Ok(Raw { value, element, rows, columns })
+        ([_, Some(columns)], _) => Ok(Layout::Matrix { columns: *columns }),
+        ([_, None], Some(columns)) => Ok(Layout::Matrix { columns }),
+        ([_, None], None) => Err(ExternalError::UnknownColumns { input: name() }),
+        ([_, _, ..], _) => Ok(Layout::Arrays),
+    }
 }
 
 /// Finds the one input whose columns have names of their own.
 fn the_matrix(raw: &[Raw<'_>], config: &InputsConfig) -> Result<Option<usize>, ExternalError> {
-    let is_matrix = |(index, input): (usize, &Raw<'_>)| match input.columns {
-        Some(Some(1)) | None => None,
-        Some(_) => Some(index),
+    let is_matrix = |(index, input): (usize, &Raw<'_>)| match input.shape.as_slice() {
+        [_, Some(1)] => None,
+        [_, _] => Some(index),
+        _ => None,
     };
     let matrices: Vec<usize> = raw.iter().enumerate().filter_map(is_matrix).collect();
     match (matrices.as_slice(), &config.features) {
@@ -172,29 +261,53 @@ fn the_matrix(raw: &[Raw<'_>], config: &InputsConfig) -> Result<Option<usize>, E
     }
 }
 
-fn feature(input: &Raw<'_>, name: String, column: Option<usize>, encoder: Option<&Categories>) -> Feature {
+fn feature(
+    input: &Raw<'_>,
+    layout: Layout,
+    name: String,
+    column: Option<usize>,
+    encoder: Option<&Categories>,
+) -> Feature {
     let input_name = input.value.name();
     let closed = encoder.is_some_and(|categories| categories.is_closed && !categories.values.is_empty());
     let values = encoder.map(|categories| categories.values.clone()).unwrap_or_default();
-    let kind = match input.element {
-        Element::Float | Element::Double => FeatureKind::Numeric { min: None, max: None, integer: false },
-        Element::Boolean => FeatureKind::Categorical {
-            values: vec!["false".to_owned(), "true".to_owned()],
-            unknown: UnknownPolicy::Reject,
-        },
-        Element::Int32 | Element::Int64 | Element::Text if closed => {
-            FeatureKind::Categorical { values, unknown: UnknownPolicy::Reject }
+    let element = input.element.kept();
+    let kind = match (layout, input.element) {
+        (Layout::Arrays, _) => {
+            let shape = input.shape.iter().skip(1).copied().collect();
+            FeatureKind::Kept(KeptType { element, shape })
         }
-        Element::Int32 | Element::Int64 => {
-            FeatureKind::Numeric { min: Some(-LARGEST_INTEGER), max: Some(LARGEST_INTEGER), integer: true }
+        (_, Element::Half) => {
+            FeatureKind::Numeric { min: Some(-LARGEST_HALF), max: Some(LARGEST_HALF), integer: false }
         }
-        Element::Text => FeatureKind::Categorical { values, unknown: UnknownPolicy::Keep },
+        (_, Element::BrainHalf | Element::Float) => {
+            FeatureKind::Numeric { min: None, max: None, integer: false }
+        }
+        (_, Element::Double | Element::Boolean) => FeatureKind::Kept(KeptType::single(element)),
+        (_, Element::Text) if !closed => FeatureKind::Categorical { values, unknown: UnknownPolicy::Keep },
+        _ if closed => FeatureKind::Categorical { values, unknown: UnknownPolicy::Reject },
+        _ => FeatureKind::Kept(KeptType::single(element)),
     };
     let description = match column {
         Some(column) => format!("Column {column} of the input {input_name}."),
         None => String::new(),
     };
-    Feature { name, description, required: !matches!(input.element, Element::Float | Element::Double), kind }
+    Feature { name, description, required: true, nullable: element.has_missing(), kind }
+}
+
+/// Lets the fields be left out that the configuration names.
+fn make_optional(features: &mut [Feature], config: &InputsConfig) -> Result<(), ExternalError> {
+    for name in &config.optional {
+        let Some(feature) = features.iter_mut().find(|feature| feature.name == *name) else {
+            let fields = features.iter().map(|feature| feature.name.clone()).collect();
+            return Err(ExternalError::UnknownField { key: "optional", name: name.clone(), fields });
+        };
+        if !feature.nullable {
+            return Err(ExternalError::NoMissing { name: name.clone(), takes: feature.expected() });
+        }
+        feature.required = false;
+    }
+    Ok(())
 }
 
 fn rename(features: &mut [Feature], config: &InputsConfig) -> Result<(), ExternalError> {
@@ -204,7 +317,7 @@ fn rename(features: &mut [Feature], config: &InputsConfig) -> Result<(), Externa
         let found = fields.iter().position(|field| field == from);
         match found.and_then(|index| features.get_mut(index)) {
             Some(feature) => feature.name.clone_from(to),
-            None => return Err(ExternalError::UnknownRename { name: from.clone(), fields }),
+            None => return Err(ExternalError::UnknownField { key: "rename", name: from.clone(), fields }),
         }
     }
     Ok(())

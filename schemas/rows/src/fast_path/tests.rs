@@ -1,4 +1,4 @@
-use onnward_schemas::{Feature, FeatureKind, Label, Rows, Schema, SchemaFile, UnknownPolicy, Value};
+use onnward_schemas::{Feature, FeatureKind, Kept, Label, Rows, Schema, SchemaFile, UnknownPolicy, Value};
 
 use crate::{ParsedRows, RowParser, RowsLimits};
 
@@ -55,7 +55,7 @@ fn fast(parser: &RowParser, text: &str) -> Option<ParsedRows> {
         let general = parser.parse_general(text, LIMITS, keeps_keys);
         let Ok(general) = general else { panic!("only the fast path accepts {text:?}: {general:?}") };
         assert_eq!(bits(&fast.rows), bits(&general.rows), "{text:?}");
-        let rest = |read: ParsedRows| (read.rows.texts, read.keys, read.rows.len, read.shape);
+        let rest = |read: ParsedRows| (read.rows.kept, read.keys, read.rows.len, read.shape);
         assert_eq!(rest(fast.clone()), rest(general), "{text:?}");
         Some(fast)
     });
@@ -211,11 +211,11 @@ fn many_categories_have_the_codes_of_the_schema() {
             name: "one".into(),
             description: String::new(),
             required: false,
+            nullable: false,
             kind: FeatureKind::Categorical { values, unknown },
         };
-        let label =
-            Label { column: "y".into(), name: "y".into(), positive: "1".into(), negative: "0".into() };
-        let parser = RowParser::new(Schema::of_inputs("many", label, 0.5, vec![feature.clone()]).unwrap());
+        let label = Label::binary("y", "1", "0");
+        let parser = RowParser::new(Schema::of_inputs("many", label, vec![feature.clone()]).unwrap());
         for (json, value) in [
             ("\"value 0\"", Value::Text("value 0")),
             ("\"value 7\"", Value::Text("value 7")),
@@ -250,6 +250,7 @@ fn strings_that_are_kept_are_read_too() {
         name: name.into(),
         description: String::new(),
         required: true,
+        nullable: false,
         kind: kind(unknown),
     };
     let features = vec![
@@ -257,10 +258,9 @@ fn strings_that_are_kept_are_read_too() {
         feature("kept", UnknownPolicy::Keep),
         feature("too", UnknownPolicy::Keep),
     ];
-    let label =
-        Label { column: "left".into(), name: "left".into(), positive: "1".into(), negative: "0".into() };
-    let parser = RowParser::new(Schema::of_inputs("external", label, 0.5, features).unwrap());
+    let label = Label::binary("left", "1", "0");
+    let parser = RowParser::new(Schema::of_inputs("external", label, features).unwrap());
     let rows = fast(&parser, r#"[{"too":"a","kept":"z","listed":"b"},{"listed":"a","kept":"","too":"ö"}]"#);
-    assert_eq!(rows.unwrap().rows.texts, ["z", "a", "", "ö"]);
+    assert_eq!(rows.unwrap().rows.kept, ["z", "a", "", "ö"].map(|text| Kept::Text(text.to_owned())));
     assert!(fast(&parser, r#"{"listed":"a","kept":1,"too":"a"}"#).is_none());
 }

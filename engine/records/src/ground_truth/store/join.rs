@@ -84,11 +84,14 @@ impl State {
         let by = &self.versions.get(prediction.version)?.by;
         let positive = match &outcome.label {
             LabelValue::Truth(positive) => Some(*positive),
-            LabelValue::Value(value) => by.is_positive(value),
+            LabelValue::Value(value) => by.binary().and_then(|binary| binary.truth_of(value)),
         };
         Ok(match positive {
             Some(positive) => Ok(Resolved::Prediction(prediction, positive)),
-            None => Err([by.positive.clone(), by.negative.clone()]),
+            None => Err(by
+                .binary()
+                .map(|binary| [binary.positive.clone(), binary.negative.clone()])
+                .unwrap_or_default()),
         })
     }
 

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use onnward_rows::RowKeys;
+use onnward_schemas::Label;
 use onnward_serving::version::ModelVersion;
 use tempfile::TempDir;
 
@@ -18,9 +19,7 @@ fn version(number: u64) -> Arc<ModelVersion> {
         model: "churn".to_owned(),
         version: number,
         sha256: Some(format!("{number:064x}")),
-        threshold: 0.5,
-        positive: "Yes".to_owned(),
-        negative: "No".to_owned(),
+        task: Label::binary("churn", "Yes", "No").task,
     })
 }
 
@@ -197,8 +196,8 @@ fn files_that_are_not_a_store_and_stores_in_use_are_refused_in_words() {
 /// Returns another artifact under the name and the number of [`version`], with labels of its own.
 fn of_other_repository(number: u64) -> Arc<ModelVersion> {
     let sha256 = Some("ab".repeat(32));
-    let (positive, negative) = ("left".to_owned(), "stayed".to_owned());
-    Arc::new(ModelVersion { sha256, positive, negative, ..ModelVersion::clone(&version(number)) })
+    let task = Label::binary("churn", "left", "stayed").task;
+    Arc::new(ModelVersion { sha256, task, ..ModelVersion::clone(&version(number)) })
 }
 
 #[test]
@@ -223,7 +222,9 @@ fn artifacts_of_one_name_and_number_are_apart_and_the_loaded_one_is_current() {
     assert_eq!(counts(&store), [(1, 2, 1), (1, 3, 1)]);
     let current = |store: &Store, loaded: &[Arc<ModelVersion>]| {
         let current = store.current_versions(loaded);
-        current.map(|(_, stats)| (stats.by.positive.clone(), stats.predictions)).collect::<Vec<_>>()
+        current
+            .map(|(_, stats)| (stats.by.binary().unwrap().positive.clone(), stats.predictions))
+            .collect::<Vec<_>>()
     };
     assert_eq!(current(&store, &[version(1)]), [("Yes".to_owned(), 2)]);
     assert_eq!(current(&store, &[of_other_repository(1)]), [("left".to_owned(), 3)]);

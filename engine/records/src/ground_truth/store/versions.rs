@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use onnward_schemas::{Binary, Task};
 use onnward_serving::version::ModelVersion;
 use redb::{ReadableTable, Table};
 
@@ -46,9 +47,11 @@ impl Versions {
                 model: model.to_owned(),
                 version,
                 sha256: artifact.map(|(sha256, _)| sha256.to_owned()),
-                threshold,
-                positive: positive.to_owned(),
-                negative: negative.to_owned(),
+                task: Task::Binary(Binary {
+                    positive: positive.to_owned(),
+                    negative: negative.to_owned(),
+                    threshold,
+                }),
             });
             let last_prediction = artifact.map_or(0, |(_, last)| last);
             known.insert(number.value(), VersionStats { by, predictions, outcomes, last_prediction });
@@ -108,11 +111,12 @@ impl Versions {
             artifacts.remove(number)?;
         }
         for (number, VersionStats { by, predictions, outcomes, last_prediction }) in &self.known {
-            let ModelVersion { model, version, sha256, threshold, positive, negative } = &**by;
-            let row = (model.as_str(), *version, *threshold, positive.as_str(), negative.as_str());
-            let (model, version, threshold, positive, negative) = row;
-            versions
-                .insert(*number, (model, version, threshold, positive, negative, *predictions, *outcomes))?;
+            let ModelVersion { model, version, sha256, .. } = &**by;
+            // Predictions of other tasks are not stored.
+            let Some(Binary { positive, negative, threshold }) = by.binary() else { continue };
+            let (positive, negative) = (positive.as_str(), negative.as_str());
+            let row = (model.as_str(), *version, *threshold, positive, negative, *predictions, *outcomes);
+            versions.insert(*number, row)?;
             if let Some(sha256) = sha256 {
                 artifacts.insert(*number, (sha256.as_str(), *last_prediction))?;
             }

@@ -24,16 +24,17 @@ fn read(model: &ExternalModel, body: &str) -> Rows {
 /// Scores as a worker does.
 fn score(session: &mut ExternalSession, rows: &Rows) -> Vec<f32> {
     let matrix = ArrayView2::from_shape((rows.len, rows.values.len() / rows.len), &rows.values).unwrap();
-    let batch = match rows.texts.is_empty() {
+    let batch = match rows.kept.is_empty() {
         true => Batch::Features(matrix),
-        false => Batch::FeaturesAndTexts(matrix, &rows.texts),
+        false => Batch::FeaturesAndKept(matrix, &rows.kept),
     };
-    session.score(batch).unwrap()
+    let scored = session.score(batch).unwrap();
+    scored.probabilities().unwrap().to_vec()
 }
 
 const TWO_ROWS: &str = r#"[
     {"months": 1, "charges": 20.5, "calls": 3, "plan": "full", "region": "north"},
-    {"months": 2, "calls": -4, "plan": "basic", "region": "anywhere"}
+    {"months": 2, "charges": null, "calls": -4, "plan": "basic", "region": "anywhere"}
 ]"#;
 
 #[test]
@@ -57,7 +58,7 @@ fn rows_become_inputs_of_their_own_types_and_shapes() {
     let network = decode(NETWORK);
     let mut session = open(&network, |inputs| {
         let values = InputValues::Floats(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
-        assert_eq!(inputs, [Input { name: "input".to_owned(), columns: Some(3), values }]);
+        assert_eq!(inputs, [Input { name: "input".to_owned(), row_shape: Some(vec![3]), values }]);
         Ok(vec![0.5, 0.5])
     });
     let rows = read(&network, r#"[{"f0": 1, "f1": 2, "f2": 3}, {"f2": 6, "f1": 5, "f0": 4}]"#);
@@ -84,7 +85,10 @@ fn a_row_that_the_graph_fails_on_has_no_probability_and_the_others_keep_theirs()
 #[test]
 fn what_lies_outside_of_0_and_1_is_no_probability() {
     let network = decode(NETWORK);
-    let rows = read(&network, r#"[{"f0": 1}, {"f0": 2}, {"f0": 3}]"#);
+    let rows = read(
+        &network,
+        r#"[{"f0": 1, "f1": 0, "f2": 0}, {"f0": 2, "f1": 0, "f2": 0}, {"f0": 3, "f1": 0, "f2": 0}]"#,
+    );
     let mut session = open(&network, |_| Ok(vec![1.000_001, -0.000_001, 1.5]));
     let scored = score(&mut session, &rows);
     assert!(scored[..2] == [1.0, 0.0] && scored[2].is_nan(), "{scored:?}");
@@ -99,6 +103,9 @@ fn a_graph_that_takes_one_row_is_run_on_one_at_a_time() {
         assert_eq!(values.len(), 3);
         Ok(vec![values[0] / 4.0])
     });
-    let rows = read(&network, r#"[{"f0": 1}, {"f0": 2}, {"f0": 3}]"#);
+    let rows = read(
+        &network,
+        r#"[{"f0": 1, "f1": 0, "f2": 0}, {"f0": 2, "f1": 0, "f2": 0}, {"f0": 3, "f1": 0, "f2": 0}]"#,
+    );
     assert_eq!(score(&mut session, &rows), [0.25, 0.5, 0.75]);
 }

@@ -11,8 +11,48 @@ fn first_column(inputs: &[Input]) -> Vec<f32> {
 
 /// Runs the smoke test on the network, with this function in place of its graph.
 fn try_network(score: fn(&[Input]) -> Result<Vec<f32>, String>) -> Result<usize, String> {
-    let model = ExternalModel::decode("external", NETWORK, None).unwrap();
-    smoke_test(&Scripted { score }, &model, &[]).map_err(|error| error.to_string())
+    try_configured("[output]\nkind = \"probability\"", score)
+}
+
+fn try_configured(config: &str, score: fn(&[Input]) -> Result<Vec<f32>, String>) -> Result<usize, String> {
+    smoke_test(&Scripted { score }, NETWORK, Some(config)).map_err(|error| error.to_string())
+}
+
+/// An example on which the network is run beside rows that differ from it.
+const EXAMPLE: &str = "[output]\nkind = \"probability\"\n[example]\nf0 = 1\nf1 = 2\nf2 = 3\n";
+
+#[test]
+fn an_example_is_run_beside_rows_that_differ_in_every_field() {
+    let rows = try_configured(EXAMPLE, |inputs| {
+        let InputValues::Floats(values) = &inputs[0].values else { panic!("{inputs:?}") };
+        Ok(values.chunks(3).map(|row| (row[0] + row[1] + row[2]) / 100.0).collect())
+    });
+    assert_eq!(rows, Ok(5), "the example, each field changed, and all of them");
+    let by_batch = |inputs: &[Input]| {
+        let numbers = first_column(inputs);
+        let mean = numbers.iter().sum::<f32>() / numbers.len() as f32;
+        Ok(numbers.iter().map(|number| 0.5 + (number - mean) / 100.0).collect())
+    };
+    let failure = try_configured(EXAMPLE, by_batch).unwrap_err();
+    assert!(failure.contains("rows_per_run = 1"), "{failure}");
+    let single = format!("{EXAMPLE}[model]\nrows_per_run = 1\n");
+    assert!(try_configured(&single, by_batch).is_ok(), "a row at a time, rows cannot depend on each other");
+}
+
+#[test]
+fn one_row_alone_shows_nothing_of_others() {
+    let only_the_example = |inputs: &[Input]| match first_column(inputs).as_slice() {
+        numbers if numbers.iter().all(|number| *number == 1.0) => {
+            let InputValues::Floats(values) = &inputs[0].values else { panic!("{inputs:?}") };
+            let is_example = values.chunks(3).all(|row| row == [1.0, 2.0, 3.0]);
+            if is_example { Ok(vec![0.5; numbers.len()]) } else { Err("not seen in training".to_owned()) }
+        }
+        _ => Err("not seen in training".to_owned()),
+    };
+    let failure = try_configured(EXAMPLE, only_the_example).unwrap_err();
+    assert!(failure.contains("[[example]]") && failure.contains("rows_per_run"), "{failure}");
+    let single = format!("{EXAMPLE}[model]\nrows_per_run = 1\n");
+    assert_eq!(try_configured(&single, only_the_example), Ok(1));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-use onnward_schemas::SchemaFile;
 use onnward_schemas::fixtures::PHONE;
+use onnward_schemas::{Numbers, SchemaFile};
 
 use super::*;
 use crate::metrics::MetricsConfig;
@@ -58,11 +58,11 @@ const SEEN: [&str; 16] = [
 fn rows_are_counted_by_decision_band_segment_and_revenue_at_once_as_one_by_one() {
     let (at_once, one_by_one) = (Metrics::new().unwrap(), Metrics::new().unwrap());
     let seen = at_once.business("phone", 3, &schema()).unwrap();
-    seen.observe(&ROWS.concat(), &PROBABILITIES);
+    seen.observe(&ROWS.concat(), &PROBABILITIES.to_vec().into());
     shows(&at_once, &SEEN);
     let seen = one_by_one.business("phone", 3, &schema()).unwrap();
     for (row, probability) in ROWS.iter().zip(PROBABILITIES) {
-        seen.observe(row, &[probability]);
+        seen.observe(row, &vec![probability].into());
     }
     shows(&one_by_one, &SEEN);
 }
@@ -71,7 +71,7 @@ fn rows_are_counted_by_decision_band_segment_and_revenue_at_once_as_one_by_one()
 fn bands_begin_where_they_are_configured() {
     let config = MetricsConfig { risk_bands: vec![0.5], ..MetricsConfig::default() };
     let metrics = Metrics::configured(&config).unwrap();
-    metrics.business("phone", 3, &schema()).unwrap().observe(&ROWS.concat(), &PROBABILITIES);
+    metrics.business("phone", 3, &schema()).unwrap().observe(&ROWS.concat(), &PROBABILITIES.to_vec().into());
     shows(
         &metrics,
         &[
@@ -86,10 +86,10 @@ fn bands_begin_where_they_are_configured() {
 fn the_number_of_series_does_not_depend_on_what_clients_send() {
     let metrics = Metrics::new().unwrap();
     let seen = metrics.business("phone", 3, &schema()).unwrap();
-    seen.observe(&ROWS.concat(), &PROBABILITIES);
+    seen.observe(&ROWS.concat(), &PROBABILITIES.to_vec().into());
     let before = printed(&metrics).len();
     for code in [-1.0, NAN, 0.0, 1.0, 2.0, 1e30, f32::INFINITY] {
-        seen.observe(&[1.0, 1.0, code, code, code], &[0.5]);
+        seen.observe(&[1.0, 1.0, code, code, code], &vec![0.5].into());
     }
     assert_eq!(printed(&metrics).len(), before);
 }
@@ -99,10 +99,40 @@ fn the_series_of_a_version_end_when_it_is_no_longer_loaded() {
     let metrics = Metrics::new().unwrap();
     let loaded = |version| LoadedVersion { version, role: Role::Serving, backend: "tract" };
     for version in [3, 4] {
-        metrics.business("phone", version, &schema()).unwrap().observe(&ROWS.concat(), &PROBABILITIES);
+        metrics
+            .business("phone", version, &schema())
+            .unwrap()
+            .observe(&ROWS.concat(), &PROBABILITIES.to_vec().into());
     }
     metrics.versions("phone", &[loaded(3), loaded(4)]);
     metrics.versions("phone", &[loaded(4)]);
     assert!(printed(&metrics).iter().all(|line| !line.contains(r#"version="3""#)));
     shows(&metrics, &[r#"onnward_expected_positives_total{model="phone",version="4"} 1.5"#]);
+}
+
+#[test]
+fn classes_and_numbers_are_counted_by_what_they_are() {
+    let metrics = Metrics::new().unwrap();
+    let of_task = |task: &str| {
+        let text = format!(
+            "name = \"plans\"\nversion = 1\n[label]\ncolumn = \"plan\"\n{task}\n[[features]]\nname = \"x\"\ntype = \"numeric\"\n"
+        );
+        SchemaFile::parse(&text).unwrap().schema
+    };
+    let three = of_task("type = \"classes\"\nvalues = [\"basic\", \"gold\", \"none\"]");
+    let indices = vec![1, 1, ClassPredictions::NONE, 2];
+    let classes = PredictedValues::Classes(ClassPredictions { indices, probabilities: None });
+    metrics.business("plans", 1, &three).unwrap().observe(&[0.0; 4], &classes.into());
+    let numbers = PredictedValues::Numbers(Numbers::Double(vec![-3.0, 5.5, f64::NAN]));
+    metrics.business("prices", 1, &of_task("type = \"number\"")).unwrap().observe(&[0.0; 3], &numbers.into());
+    shows(
+        &metrics,
+        &[
+            r#"onnward_predictions_total{decision="basic",model="plans",version="1"} 0"#,
+            r#"onnward_predictions_total{decision="gold",model="plans",version="1"} 2"#,
+            r#"onnward_predictions_total{decision="none",model="plans",version="1"} 1"#,
+            r#"onnward_predictions_total{decision="number",model="prices",version="1"} 2"#,
+            r#"onnward_predicted_numbers_sum{model="prices",version="1"} 2.5"#,
+        ],
+    );
 }
