@@ -8,3 +8,4 @@ mod outputs;
 mod parity;
 mod readme;
 mod repository;
+mod zoo;

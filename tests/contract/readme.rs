@@ -37,7 +37,7 @@ const DOCUMENTS: [&str; 21] = [
 ];
 
 /// Documents about files that tests read. They hold no commands.
-const WITHOUT_COMMANDS: [&str; 1] = ["tests/data/external/README.md"];
+const WITHOUT_COMMANDS: [&str; 2] = ["tests/data/external/README.md", "tests/external/README.md"];
 
 /// The commands of `bash` blocks, by their beginning, and the script that runs them: they need more than a test has.
 const RUN_ELSEWHERE: [(&str, &str); 8] = [

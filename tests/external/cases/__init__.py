@@ -1,0 +1,1 @@
+"""Makes the ONNX files of the zoo."""
