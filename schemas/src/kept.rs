@@ -130,6 +130,9 @@ fn add<T>(list: &mut Vec<T>, value: Option<T>) -> bool {
     is_held
 }
 
+/// The whole numbers of which each has a number of double precision of its own are below this: 2^53.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 fn real(scalar: Scalar<'_>) -> Option<f64> {
     match scalar {
         Scalar::Null => Some(f64::NAN),
@@ -151,7 +154,8 @@ fn exact_real(scalar: Scalar<'_>) -> Option<f64> {
 fn whole(scalar: Scalar<'_>) -> Option<i128> {
     match scalar {
         Scalar::Integer(number) => Some(number),
-        Scalar::Float(number) if number.fract() == 0.0 => Some(number as i128),
+        // Beyond this, several whole numbers are one number of double precision.
+        Scalar::Float(number) if number.fract() == 0.0 && number.abs() < EXACT => Some(number as i128),
         Scalar::Null | Scalar::Float(_) | Scalar::Boolean(_) | Scalar::Text(_) => None,
     }
 }
@@ -246,7 +250,9 @@ impl<'a> ArrayBuilder<'a> {
 
     /// Returns the array.
     pub fn finish(self) -> Kept {
-        let shape = self.shape.into_iter().map(Option::unwrap_or_default).collect();
+        // Of a list without items, the lists in it have the declared lengths.
+        let sizes = self.shape.into_iter().zip(&self.kept.shape);
+        let shape = sizes.map(|(seen, declared)| seen.or(*declared).unwrap_or_default()).collect();
         Kept::Array(TypedArray { shape, values: self.values })
     }
 

@@ -252,7 +252,7 @@ fn default_label_name(column: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::SchemaFile;
+    use crate::{SchemaFile, TaskKind};
 
     const SMALL: &str = r#"
         name = "small"
@@ -365,6 +365,47 @@ mod tests {
         assert_eq!(wide(5000).unwrap().schema.features.len(), 5000);
         let message = wide(0).unwrap_err().to_string();
         assert!(message.contains("features"), "{message}");
+    }
+
+    #[test]
+    fn a_label_has_the_keys_of_its_type_and_no_others() {
+        let labelled = |label: &str| {
+            let head = "name = \"plans\"\nversion = 1\n";
+            let features = "[[features]]\nname = \"x\"\ntype = \"numeric\"\n";
+            SchemaFile::parse(&format!("{head}[label]\ncolumn = \"plan\"\n{label}\n{features}"))
+        };
+        let classes =
+            labelled("type = \"classes\"\nvalues = [\"basic\", \"gold\", \"none\"]").unwrap().schema;
+        assert_eq!((classes.label.task.kind(), classes.label.name.as_str()), (TaskKind::Classes, "plan"));
+        assert!(classes.binary().is_none());
+        let number = labelled("type = \"number\"").unwrap().schema;
+        for schema in [&classes, &number] {
+            let text = schema.to_toml().unwrap();
+            assert_eq!(SchemaFile::parse(&text).unwrap().schema, *schema, "{text}");
+        }
+        for (label, said) in [
+            ("type = \"classes\"", "label.values is missing, which a label of type \"classes\" needs"),
+            ("positive = \"1\"", "label.negative is missing, which a label of type \"binary\" needs"),
+            (
+                "type = \"number\"\npositive = \"1\"",
+                "label.positive is set, and a label of type \"number\" has none",
+            ),
+            ("type = \"classes\"\nvalues = [\"a\"]", "label.values lists 2 to 1000 classes, this one 1"),
+            ("type = \"classes\"\nvalues = [\"a\", \"a\"]", "lists a value twice"),
+            ("type = \"classes\"\nvalues = [\"a\", \" b\"]", "label.values \" b\" has blanks around it"),
+            (
+                "type = \"classes\"\nname = \"probabilities\"\nvalues = [\"a\", \"b\"]",
+                "is taken by the answer itself",
+            ),
+            ("type = \"raw\"", "only an external model has"),
+            ("type = \"money\"", "money"),
+        ] {
+            let message = labelled(label).unwrap_err().to_string();
+            assert!(message.contains(said), "{said:?} is not in: {message}");
+        }
+        let threshold = format!("threshold = 0.4\n{}", number.to_toml().unwrap());
+        let message = SchemaFile::parse(&threshold).unwrap_err().to_string();
+        assert!(message.contains("threshold is set, and a label of type \"number\" has none"), "{message}");
     }
 
     #[test]

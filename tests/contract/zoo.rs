@@ -6,10 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use onnward_onnx::ExternalModel;
+use onnward_onnx::proto::tensor_proto::DataType;
+use onnward_onnx::proto::tensor_shape_proto::{Dimension, dimension};
+use onnward_onnx::proto::{
+    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto, TypeProto, ValueInfoProto,
+    type_proto,
+};
 use onnward_rows::{RowParser, RowsLimits};
 use onnward_runtime::backend::{Backend, BackendKind};
 use onnward_runtime::verify::{ModelFile, VerifiedModel, Verifier};
 use onnward_schemas::{LabelledPrediction, Predictions, Schema, Task};
+use prost::Message;
 use serde_json::{Map, Value, json};
 
 use crate::support::{backends, root};
@@ -339,4 +346,62 @@ fn table(results: &[(Case, Outcomes)]) -> String {
             .unwrap();
     }
     format!("{text}\n{missing}")
+}
+
+/// Returns a graph that returns its input, a list of lists for each row.
+fn lists() -> Vec<u8> {
+    let size = |name: &str| Dimension {
+        value: Some(dimension::Value::DimParam(name.to_owned())),
+        ..Dimension::default()
+    };
+    let shape = TensorShapeProto { dim: ["n", "t", "u"].map(size).to_vec() };
+    let tensor = type_proto::Tensor { elem_type: Some(DataType::Float as i32), shape: Some(shape) };
+    let value = |name: &str| ValueInfoProto {
+        name: Some(name.to_owned()),
+        r#type: Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(tensor.clone())),
+            ..TypeProto::default()
+        }),
+        ..ValueInfoProto::default()
+    };
+    let node = NodeProto {
+        op_type: Some("Identity".to_owned()),
+        input: vec!["x".to_owned()],
+        output: vec!["y".to_owned()],
+        ..NodeProto::default()
+    };
+    let graph = GraphProto {
+        name: Some("lists".to_owned()),
+        node: vec![node],
+        input: vec![value("x")],
+        output: vec![value("y")],
+        ..GraphProto::default()
+    };
+    let opset = OperatorSetIdProto { version: Some(17), ..OperatorSetIdProto::default() };
+    let model = ModelProto {
+        ir_version: Some(8),
+        opset_import: vec![opset],
+        graph: Some(graph),
+        ..ModelProto::default()
+    };
+    model.encode_to_vec()
+}
+
+#[test]
+fn a_row_of_empty_lists_keeps_its_place_among_others() {
+    let file = lists();
+    for backend in backends() {
+        let verified = Verifier::new(vec![Arc::clone(&backend)]).verify("lists", &ModelFile::new(&file));
+        let mut model = verified.unwrap();
+        let parser = RowParser::new(model.schema().clone());
+        let rows = [json!([[]]), json!([[7.0]]), json!([]), json!([[1.0, 2.0], [3.0, 4.0]]), json!([[]])];
+        let body: Value = rows.iter().map(|row| json!({ "x": row })).collect();
+        let parsed = parser.parse(body.to_string().as_bytes(), RowsLimits::NONE, false).unwrap();
+        let scored = model.score(&parsed.rows).unwrap();
+        assert_eq!(scored.len(), rows.len(), "{}", backend.kind());
+        for (row, expected) in rows.iter().enumerate() {
+            let answer = answered(model.schema(), &scored, row);
+            assert_eq!(answer["outputs"]["y"], *expected, "row {row} on {}", backend.kind());
+        }
+    }
 }

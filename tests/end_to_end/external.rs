@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use onnward_exporter::export::export;
+use onnward_onnx::proto::tensor_proto::DataLocation;
+use onnward_onnx::proto::{ModelProto, StringStringEntryProto};
+use prost::Message;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -179,6 +182,59 @@ fn check_predict_and_inspect_read_the_config_beside_an_external_file() {
     let first = &answer["predictions"][0];
     assert!((first["probability"].as_f64().unwrap() - expected[0]).abs() < 1e-6, "{first}");
     assert!(first.get("churn").is_some(), "{first}");
+    let repository = folder.path().join("repository");
+    let publish = ["publish", text(&file), "--model", "beside", "--repository", text(&repository)];
+    succeed("onnward-exporter", &publish);
+    assert!(repository.join("beside/1/config.toml").is_file(), "it is published with the file");
     let inspected = succeed_json("onnward-exporter", &["inspect", text(&file), "--output", "json"]);
     assert_eq!(inspected["foreign"]["fields"][0]["name"], "months");
+}
+
+/// Moves the weights of a model into a file beside it, as exporters write large models.
+fn move_weights_out(model: &[u8], data: &str) -> (Vec<u8>, Vec<u8>) {
+    let mut model = ModelProto::decode(model).unwrap();
+    let mut moved = Vec::new();
+    for tensor in &mut model.graph.as_mut().unwrap().initializer {
+        let floats = std::mem::take(&mut tensor.float_data);
+        let packed = || floats.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>();
+        let content = tensor.raw_data.take().map_or_else(packed, |raw| raw.to_vec());
+        let entry = |key: &str, value: String| StringStringEntryProto {
+            key: Some(key.to_owned()),
+            value: Some(value),
+        };
+        tensor.external_data = vec![
+            entry("location", data.to_owned()),
+            entry("offset", moved.len().to_string()),
+            entry("length", content.len().to_string()),
+        ];
+        tensor.data_location = Some(DataLocation::External as i32);
+        moved.extend(content);
+    }
+    (model.encode_to_vec(), moved)
+}
+
+#[test]
+fn weights_beside_a_file_are_published_in_one_file_with_it() {
+    let folder = TempDir::new().unwrap();
+    let (file, repository) = (folder.path().join("model.onnx"), folder.path().join("repository"));
+    let (model, weights) =
+        move_weights_out(&std::fs::read(data("torch-logits.onnx")).unwrap(), "model.onnx.data");
+    assert!(!weights.is_empty());
+    std::fs::write(&file, model).unwrap();
+    let publish = ["publish", text(&file), "--model", "apart", "--repository", text(&repository)];
+    let message = fail("onnward-exporter", &publish);
+    assert!(message.contains("model.onnx.data") && message.contains("beside it"), "{message}");
+    std::fs::write(folder.path().join("model.onnx.data"), weights).unwrap();
+    std::fs::copy(data("torch-logits.toml"), folder.path().join("config.toml")).unwrap();
+    succeed("onnward-exporter", &publish);
+
+    let rows = folder.path().join("rows.json");
+    let (example, expected) = rows_and_probabilities("torch-logits");
+    std::fs::write(&rows, json!(example).to_string()).unwrap();
+    let published = repository.join("apart/1/model.onnx");
+    let answer =
+        succeed_json("onnward-engine", &["predict", text(&published), text(&rows), "--output", "json"]);
+    for (prediction, expected) in answer["predictions"].as_array().unwrap().iter().zip(expected) {
+        assert!((prediction["probability"].as_f64().unwrap() - expected).abs() < 1e-6, "{prediction}");
+    }
 }

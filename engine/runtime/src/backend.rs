@@ -191,6 +191,8 @@ pub struct Input {
     /// The shape of one row's values: empty for an input of shape `[rows]`. `None` for an input without rows, which has
     /// one value for all of them.
     pub row_shape: Option<Vec<usize>>,
+    /// The number of rows. The values do not tell it, since a row may have none.
+    pub rows: usize,
     /// The values, row after row.
     pub values: InputValues,
 }
@@ -251,13 +253,12 @@ impl InputValues {
 impl Input {
     /// Creates the input for a raw column of an Onnward artifact, of shape `[rows, 1]`.
     pub fn column(name: &str, values: InputValues) -> Self {
-        Self { name: name.to_owned(), row_shape: Some(vec![1]), values }
+        Self { name: name.to_owned(), row_shape: Some(vec![1]), rows: values.len(), values }
     }
 
     /// Returns the number of rows. `None` for an input without rows.
     fn rows(&self) -> Option<usize> {
-        let row = self.row_shape.as_ref()?.iter().product::<usize>();
-        Some(self.values.len() / row.max(1))
+        self.row_shape.as_ref().map(|_| self.rows)
     }
 
     /// Returns the input's shape.

@@ -1,6 +1,9 @@
 //! Describes a model: by the metadata of its file, or by what an external file shows.
 
 use onnward_schemas::{GoldenValue, Metadata, Predictions, Schema};
+use serde::{Deserialize, Serialize};
+
+use crate::backend::BackendKind;
 
 /// The description of a model: the metadata of its file, or what an external file shows.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,8 +23,19 @@ pub struct ExternalDescription {
     pub producer: String,
     /// A row that it has scored here, and its prediction.
     pub example: (Vec<GoldenValue>, Predictions),
+    /// The backends that cannot open or run it.
+    pub passed_over: Vec<PassedOver>,
     /// Whether what is answered is a guess, since neither `config.toml` nor the graph's operators settle it.
     pub is_guessed: bool,
+}
+
+/// A backend that a model was not opened on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassedOver {
+    /// The backend.
+    pub backend: BackendKind,
+    /// Its reason.
+    pub reason: String,
 }
 
 /// A human-readable text of what an external file lacks.

@@ -27,7 +27,8 @@ struct EngineReport {
 #[derive(Deserialize)]
 struct EngineVersion {
     version: u64,
-    threshold: f64,
+    /// Null for a model that decides by none, of which there are no figures.
+    threshold: Option<f64>,
     kept: Option<Stored>,
     measured: Option<Period>,
     counts: Option<FigureCounts>,
@@ -113,7 +114,11 @@ pub fn performance(arguments: &PerformanceArguments) -> Result<(), CommandError>
     let mut sums: BTreeMap<Reverse<u64>, Sums> = BTreeMap::new();
     for report in answers.into_iter().flatten().flat_map(|report| report.versions) {
         let version = report.version;
-        let of_version = sums.entry(Reverse(version)).or_insert_with(|| Sums::new(report.threshold));
+        let Some(threshold) = report.threshold else {
+            eprintln!("note: version {version} of {model} is no binary model: there are no figures of it");
+            continue;
+        };
+        let of_version = sums.entry(Reverse(version)).or_insert_with(|| Sums::new(threshold));
         of_version.add(version, report)?;
     }
     let versions = sums.into_iter().map(|(Reverse(version), sums)| sums.figures(version));
@@ -130,7 +135,7 @@ impl Sums {
     fn add(&mut self, version: u64, report: EngineVersion) -> Result<(), CombineError> {
         let counts = report.counts.ok_or(CombineError::Counts { version })?;
         // A threshold is part of a version, so another one is another file.
-        if report.threshold != self.threshold {
+        if report.threshold != Some(self.threshold) {
             return Err(CombineError::Profiles { version });
         }
         self.engines += 1;

@@ -2,7 +2,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use onnward_models::{DatasetError, InferError, SampleError, TrainingError};
-use onnward_onnx::{ArtifactError, ExternalError};
+use onnward_onnx::{ArtifactError, ExternalDataError, ExternalError};
 use onnward_quality::drift::{CombineError, PageError};
 use onnward_repository::{RepositoryError, SignatureError};
 use onnward_schemas::SchemaError;
@@ -54,6 +54,14 @@ pub enum CommandError {
         path: PathBuf,
         /// The problem.
         source: ArtifactError,
+    },
+    /// Weights beside a model cannot be folded into it.
+    #[error("{path}: {source}")]
+    ExternalData {
+        /// The file.
+        path: PathBuf,
+        /// The problem.
+        source: ExternalDataError,
     },
     /// An external ONNX file cannot be served.
     #[error("{path}: {source} (a config.toml is given with --config)")]

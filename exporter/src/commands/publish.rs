@@ -1,9 +1,14 @@
 //! `publish`, and what `train` does with its best model.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
 
-use onnward_onnx::{Artifact, ArtifactError, ExternalModel, ModelBounds};
+use onnward_onnx::{
+    Artifact, ArtifactError, BoundsError, DataRange, ExternalModel, ModelBounds, fold_external_data,
+};
 use onnward_repository::{About, ModelStatus, Move, NewVersion, Pointer, Published, Repository};
+use onnward_schemas::layout::CONFIG_FILE;
 use onnward_schemas::{ModelSummary, Schema};
 
 use super::CommandError;
@@ -58,10 +63,13 @@ pub fn publish(arguments: &PublishArguments) -> Result<(), CommandError> {
     let signer = signer(sign_key.as_deref())?;
     let webhooks = Webhooks::new(&serving.webhooks)?;
     let bytes = std::fs::read(file).map_err(|source| CommandError::reading(file, source))?;
-    let read_text =
-        |path: &PathBuf| std::fs::read_to_string(path).map_err(|source| CommandError::reading(path, source));
-    let config = arguments.config.as_ref().map(read_text).transpose()?;
-    let contents = contents(arguments, bytes, config)?;
+    let contents = match contents(arguments, &bytes) {
+        Err(CommandError::Artifact {
+            source: ArtifactError::Bounds(BoundsError::ExternalData { .. }),
+            ..
+        }) => contents(arguments, &with_external_data(file, &bytes)?),
+        contents => contents,
+    }?;
     let checked = check(&arguments.check, file, &contents.bytes, contents.config.as_deref())?;
 
     let Contents { bytes, schema, summary, fingerprint, config, settings, external } = contents;
@@ -251,14 +259,60 @@ struct Contents {
     external: Option<ExternalReading>,
 }
 
+/// Folds weights in files beside a model into it, because a version is one file.
+fn with_external_data(file: &Path, bytes: &[u8]) -> Result<Vec<u8>, CommandError> {
+    let read = |range: &DataRange| -> io::Result<Vec<u8>> {
+        let mut beside = File::open(file.with_file_name(&range.file))?;
+        beside.seek(SeekFrom::Start(range.offset))?;
+        let most = range.length.unwrap_or(ModelBounds::LARGEST.max_bytes + 1);
+        let mut part = Vec::new();
+        beside.take(most).read_to_end(&mut part)?;
+        match range.length {
+            Some(length) if (part.len() as u64) < length => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(part),
+        }
+    };
+    let folded = fold_external_data(bytes, ModelBounds::LARGEST.max_bytes, read);
+    let folded = folded.map_err(|source| CommandError::ExternalData { path: file.to_owned(), source })?;
+    eprintln!("note: the weights beside {} are published in one file with it", file.display());
+    Ok(folded.unwrap_or_else(|| bytes.to_vec()))
+}
+
+fn read_text(path: &Path) -> Result<String, CommandError> {
+    std::fs::read_to_string(path).map_err(|source| CommandError::reading(path, source))
+}
+
+/// Reads the `config.toml` beside an external file, as `check` and `predict` do. An artifact describes itself, so one
+/// beside it may belong to another file, and is only mentioned.
+fn config_beside(file: &Path, bytes: &[u8]) -> Result<Option<String>, CommandError> {
+    let path = file.with_file_name(CONFIG_FILE);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    match Artifact::decode(bytes) {
+        Ok(_) => {
+            eprintln!(
+                "note: {} beside the file is not used: name it with --config to apply it",
+                path.display()
+            );
+            Ok(None)
+        }
+        Err(ArtifactError::External) => {
+            eprintln!("note: {} beside the file is published with it", path.display());
+            read_text(&path).map(Some)
+        }
+        Err(_) => Ok(None),
+    }
+}
+
 /// Reads a file that is published, within the largest limits that an engine can have. Warns if an engine serves
 /// it only with raised limits.
-fn contents(
-    arguments: &PublishArguments,
-    bytes: Vec<u8>,
-    config: Option<String>,
-) -> Result<Contents, CommandError> {
-    let within = |bounds: &ModelBounds| contents_within(arguments, bytes.clone(), config.clone(), bounds);
+fn contents(arguments: &PublishArguments, bytes: &[u8]) -> Result<Contents, CommandError> {
+    let config = match &arguments.config {
+        Some(path) => Some(read_text(path)?),
+        None => config_beside(&arguments.file, bytes)?,
+    };
+    let within = |bounds: &ModelBounds| contents_within(arguments, bytes.to_vec(), config.clone(), bounds);
     within(&ModelBounds::default()).or_else(|refused| {
         let contents = within(&ModelBounds::LARGEST)?;
         eprintln!("warning: an engine with the default limits will not serve it: {refused}");

@@ -7,6 +7,7 @@ mod artifact;
 mod attributes;
 mod bounds;
 mod external;
+mod external_data;
 mod forest;
 mod metadata;
 mod output_reader;
@@ -21,6 +22,7 @@ pub use external::{
     ActivationConfig, Element, Examples, ExternalConfig, ExternalError, ExternalInput, ExternalModel,
     InputsConfig, KindSource, Layout, ModelConfig, OutputConfig, OutputKind,
 };
+pub use external_data::{DataRange, ExternalDataError, fold_external_data};
 pub use forest::{ForestSlices, TAKEN_FOREST, TreeLists};
 pub use output_reader::{
     Activation, ClassesOutput, NumberOutput, OutputReader, ProbabilityOutput, RawOutput, UnexpectedOutput,

@@ -473,7 +473,18 @@ fn whole_numbers_reach_their_type_unrounded_or_not_at_all() {
         }
     }
     assert_eq!(read(&all, "3.0"), Some(3));
-    for other in ["3.5", "1e30", "9223372036854775808", "true", "\"3\"", "null", "[3]", "{}"] {
+    for other in [
+        "3.5",
+        "1e30",
+        "9223372036854775808",
+        "-9223372036854775809",
+        "9007199254740993.0",
+        "true",
+        "\"3\"",
+        "null",
+        "[3]",
+        "{}",
+    ] {
         let (pointer, expected, _) = typed(&all, other).unwrap_err();
         assert_eq!((pointer.as_str(), expected.as_str()), ("/x", "a whole number of 64 bits"), "{other}");
     }
@@ -524,7 +535,8 @@ fn lists_have_the_shape_that_the_graph_declares() {
         values: TypedValues::Numbers(Numbers::Single(numbers.to_vec())),
     };
     assert_eq!(typed(&history, "[[1, 2.5], [3, 4]]"), Ok(array(&[2, 2], &[1.0, 2.5, 3.0, 4.0])));
-    assert_eq!(typed(&history, "[]"), Ok(array(&[0, 0], &[])));
+    assert_eq!(typed(&history, "[]"), Ok(array(&[0, 2], &[])));
+    assert_eq!(typed(&single(&[None, None]), "[[]]"), Ok(array(&[1, 0], &[])));
     for other in [
         "1",
         "[1, 2]",

@@ -243,3 +243,23 @@ fn a_model_of_other_rows_differs_in_every_field() {
         assert!(found.iter().any(|difference| difference.field == field), "{field}: {found:?}");
     }
 }
+
+#[test]
+fn a_response_of_another_task_or_with_new_classes_breaks_clients() {
+    let labelled = |label: &str| {
+        let before = "positive = \"Yes\"\n    negative = \"No\"";
+        assert!(PHONE.contains(before));
+        schema(&PHONE.replacen(before, label, 1))
+    };
+    let found = |served: &Schema, candidate: &Schema| {
+        differences(served, candidate).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let (binary, number) = (schema(PHONE), labelled("type = \"number\""));
+    let classes = |values: &str| labelled(&format!("type = \"classes\"\nvalues = {values}"));
+    let three = classes(r#"["a", "b", "c"]"#);
+    assert_eq!(found(&binary, &number), ["response \"churn\" is a number instead of true or false"]);
+    assert_eq!(found(&number, &three), ["response \"churn\" is one of several classes instead of a number"]);
+    assert_eq!(found(&three, &classes(r#"["c", "a"]"#)), [""; 0], "a class that is gone breaks nobody");
+    assert_eq!(found(&three, &classes(r#"["a", "d"]"#)), ["response \"churn\" may be \"d\", which is new"]);
+    assert_eq!(found(&number, &number), [""; 0]);
+}

@@ -5,7 +5,9 @@ use std::sync::OnceLock;
 use onnward_http::parse_outcomes;
 use onnward_onnx::ExternalModel;
 use onnward_rows::{BodyShape, ParsedRows, RowParser, RowsLimits};
-use onnward_schemas::{Feature, FeatureKind, Kept, Schema, SchemaFile, UnknownPolicy};
+use onnward_schemas::{
+    Feature, FeatureKind, Kept, KeptElement, KeptType, Label, Schema, SchemaFile, UnknownPolicy,
+};
 use serde_json::Value;
 
 const LIMITS: RowsLimits = RowsLimits::of_rows(40);
@@ -23,8 +25,8 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Returns the parsers of three schemas: Telco's, one with difficult names and values, and that of an
-/// external file, which keeps strings.
+/// Returns the parsers of four schemas: Telco's, one with difficult names and values, that of an external file, which
+/// keeps strings, and one of fields of every type.
 fn parsers() -> &'static [RowParser] {
     static PARSERS: OnceLock<Vec<RowParser>> = OnceLock::new();
     PARSERS.get_or_init(|| {
@@ -32,8 +34,35 @@ fn parsers() -> &'static [RowParser] {
         let hard = SchemaFile::parse(HARD).unwrap().schema;
         let external = include_bytes!("../../data/external/sklearn-pipeline.onnx");
         let external = ExternalModel::decode("external", external, None).unwrap().schema;
-        [telco, hard, external].map(RowParser::new).into()
+        [telco, hard, external, typed()].map(RowParser::new).into()
     })
+}
+
+/// Returns the schema of an external model with fields of every type.
+fn typed() -> Schema {
+    let whole = |min, max| KeptElement::Integer { min, max };
+    let single = |name: &str, element| (name.to_owned(), KeptType::single(element));
+    let array = |name: &str, element, shape: &[Option<usize>]| {
+        (name.to_owned(), KeptType { element, shape: shape.into() })
+    };
+    let types = [
+        single("i64", whole(i64::MIN, i64::MAX)),
+        single("i8", whole(-128, 127)),
+        single("u64", KeptElement::Unsigned),
+        single("f64", KeptElement::Double),
+        single("bool", KeptElement::Boolean),
+        array("history", KeptElement::Single, &[None, Some(2)]),
+        array("words", KeptElement::Text, &[Some(2)]),
+    ];
+    let feature = |(name, kept): (String, KeptType)| Feature {
+        name,
+        description: String::new(),
+        required: false,
+        nullable: kept.element.has_missing(),
+        kind: FeatureKind::Kept(kept),
+    };
+    let label = Label::binary("y", "1", "0");
+    Schema::of_inputs("typed", label, types.into_iter().map(feature).collect()).unwrap()
 }
 
 const HARD: &str = r#"

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use onnward_runtime::costs::BatchCosts;
-use onnward_runtime::description::Description;
+use onnward_runtime::description::{Description, PassedOver};
 use onnward_schemas::{Evaluation, Provenance, Schema};
 use onnward_serving::registry::{
     DecidedBy, FailedModel, LoadFailure, Loading, ModelEntry, RepositoryState, ServingModel, Target,
@@ -138,6 +138,8 @@ enum FileDescription<'a> {
     External {
         /// The program that created the file.
         producer: &'a str,
+        /// The backends that cannot run it, each with its reason.
+        passed_over: &'a [PassedOver],
         /// What is answered of its outputs: `binary`, `classes`, `number` or `raw`.
         task: &'static str,
         /// Whether this is a guess, since neither `config.toml` nor the graph's operators settle it.
@@ -236,6 +238,7 @@ impl<'a> ServedInfo<'a> {
             },
             Description::External(external) => FileDescription::External {
                 producer: &external.producer,
+                passed_over: &external.passed_over,
                 task: external.schema.label.task.kind().name(),
                 guessed: external.is_guessed,
             },

@@ -221,7 +221,7 @@ impl InputPlan {
         };
         // Rows of a run share a value without rows, so there must be one row.
         let is_shared = self.layout == Layout::Scalar && matrix.nrows() != 1;
-        (!is_shared).then(|| Input { name: self.name.clone(), row_shape, values })
+        (!is_shared).then(|| Input { name: self.name.clone(), row_shape, rows: matrix.nrows(), values })
     }
 }
 

@@ -6,6 +6,7 @@ use super::process::status_bytes;
 use super::protocol::{self, Open, OpenResponse, Opened, ScoreResponse};
 use crate::backend::load_backends;
 use crate::costs::LARGEST_BATCH_ROWS;
+use crate::description::Description;
 use crate::verify::{LoadStep, ModelFile, Progress, VerifiedModel, Verifier, VerifyError};
 
 /// Runs the one model that the first request describes, until the input ends. The process must have no other
@@ -78,6 +79,10 @@ fn open(request: &Open, file: &[u8]) -> Result<(VerifiedModel, Opened), (LoadSte
         comparison: model.comparison,
         replays: replays.get(),
         example,
+        passed_over: match &model.description {
+            Description::External(external) => external.passed_over.clone(),
+            Description::Artifact(_) => Vec::new(),
+        },
         task: model.schema().label.task.kind(),
         peak_bytes: peak_bytes(),
     };

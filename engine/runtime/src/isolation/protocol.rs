@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::{BackendChoice, BackendKind};
 use crate::cross_check::Comparison;
+use crate::description::PassedOver;
 use crate::verify::LoadStep;
 
 /// The largest frame. A batch of the largest request is far smaller.
@@ -51,6 +52,8 @@ pub struct Opened {
     pub replays: usize,
     /// A row that was scored, and its prediction. Rows of an artifact are in its metadata.
     pub example: Option<(Vec<GoldenValue>, Predictions)>,
+    /// The backends that cannot run it.
+    pub passed_over: Vec<PassedOver>,
     /// What is answered, which the test of an external file may have decided.
     pub task: TaskKind,
     /// The most memory that the process has taken, in bytes.

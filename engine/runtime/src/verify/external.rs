@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::{ModelFile, Progress, VerifiedModel, Verifier, VerifyError, warm_up_sizes};
 use crate::backend::{Backend, BackendError, BackendKind, ExternalSession, Session, no_probability};
 use crate::costs::measure_costs;
-use crate::description::{Description, ExternalDescription, UNPROVEN};
+use crate::description::{Description, ExternalDescription, PassedOver, UNPROVEN};
 use crate::memory::MemoryReservation;
 
 /// The tolerance between the prediction for a single row and for the same row in a batch. Matrix kernels add
@@ -113,17 +113,22 @@ fn verify_as_read(
     let [opening, open] = super::graphs::open_bytes(file.bytes.len(), model.tree_nodes());
     memory.grow(memory.bytes().saturating_add(opening))?;
     let bytes = model.take_file();
-    let mut errors = Vec::new();
+    let (mut errors, mut passed_over) = (Vec::new(), Vec::new());
     for backend in &verifier.backends {
         progress.check()?;
         match ExternalSession::open(backend.as_ref(), &model, &bytes) {
             Ok(session) => {
-                let verified = verify_on(verifier, backend.as_ref(), &bytes, &model, session, memory, open)?;
+                let mut verified =
+                    verify_on(verifier, backend.as_ref(), &bytes, &model, session, memory, open)?;
+                if let Description::External(external) = &mut verified.description {
+                    external.passed_over = passed_over;
+                }
                 log_interpretation(name, &model);
                 return Ok(verified);
             }
             Err(error) => {
                 tracing::warn!(model = name, backend = backend.kind().name(), %error, "the backend is skipped");
+                passed_over.push(PassedOver { backend: backend.kind(), reason: error.to_string() });
                 errors.push(error);
             }
         }
@@ -193,6 +198,7 @@ fn verify_on(
         schema: model.schema.clone(),
         producer: model.producer.clone(),
         example: (tested.row, tested.prediction),
+        passed_over: Vec::new(),
         is_guessed: model.decided_by == KindSource::Guess,
     }));
     Ok(VerifiedModel {

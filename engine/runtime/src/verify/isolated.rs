@@ -74,7 +74,14 @@ fn serve(
             let example = opened.example.ok_or(VerifyError::NoBackend)?;
             let ExternalModel { schema, producer, decided_by, .. } = *model;
             let is_guessed = decided_by == KindSource::Guess;
-            Description::External(Box::new(ExternalDescription { schema, producer, example, is_guessed }))
+            let passed_over = opened.passed_over;
+            Description::External(Box::new(ExternalDescription {
+                schema,
+                producer,
+                example,
+                passed_over,
+                is_guessed,
+            }))
         }
     };
     let (mut session, mut memory) = tested.into_session(output, file.bytes.into());

@@ -5,7 +5,7 @@ use std::time::Instant;
 use std::vec::IntoIter;
 
 use ndarray::ArrayView2;
-use onnward_runtime::backend::{self, Session};
+use onnward_runtime::backend::{self, BackendError, Session};
 use onnward_runtime::costs::measure_costs;
 use onnward_runtime::threads::RuntimeThreadGuard;
 use onnward_schemas::{Kept, Predictions, Rows};
@@ -154,6 +154,11 @@ impl BatchRunner {
             let scored = catch_unwind(AssertUnwindSafe(|| self.session.score(batch)));
             let scored = scored.map_err(|_| SubmitError::Failed("the backend panicked".to_owned()))?;
             let scored = scored.map_err(|error| SubmitError::Failed(error.to_string()))?;
+            // Otherwise the rows that follow would be answered with those of others.
+            if scored.len() != rows {
+                let scores = scored.len();
+                return Err(SubmitError::Failed(BackendError::ScoreCount { rows, scores }.to_string()));
+            }
             let is_alike = match &mut all {
                 Some(all) => all.append(scored),
                 None => {

@@ -247,6 +247,14 @@ pub enum ExternalError {
     /// Another number of rows a run than 1 is set.
     #[error("`rows_per_run` under [model] in config.toml is {0}, and it can only be 1: remove it otherwise")]
     RowsPerRun(usize),
+    /// A name occurs twice, and an answer could hold one of them only.
+    #[error("it has the {what} {name:?} twice: export it again with names that differ")]
+    Twice {
+        /// What has the name.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
     /// Both a column and a label are set.
     #[error("[output] in config.toml has both `column` and `label`: write one of the two")]
     ColumnAndLabel,

@@ -1,5 +1,7 @@
 //! The choice of what is answered of a graph's outputs.
 
+use std::collections::HashSet;
+
 use onnward_schemas::{Binary, Classes, Label, OutputElement, OutputField, Outputs, Task};
 
 use super::ExternalError;
@@ -78,6 +80,9 @@ pub fn choose(graph: &GraphProto, config: &OutputConfig) -> Result<ChosenOutput,
         let outputs = graph.output.iter().map(|output| output.name().to_owned()).collect();
         return Err(ExternalError::NoOutput { outputs });
     }
+    if let Some(name) = repeated(candidates.iter().map(|one| &one.name)) {
+        return Err(ExternalError::Twice { what: "output", name });
+    }
     let choice = Choice { candidates, config };
     let (kind, decided_by) = choice.kind()?;
     let (reader, task) = match kind {
@@ -87,6 +92,7 @@ pub fn choose(graph: &GraphProto, config: &OutputConfig) -> Result<ChosenOutput,
         OutputKind::Raw => choice.raw()?,
     };
     choice.check_keys(&task)?;
+    check_labels(&task)?;
     let default = match &task {
         Task::Binary(_) => "positive",
         Task::Classes(_) => "class",
@@ -107,6 +113,22 @@ pub fn choose(graph: &GraphProto, config: &OutputConfig) -> Result<ChosenOutput,
     let unanswered = choice.candidates.iter().filter(is_unanswered).map(|one| one.name.clone()).collect();
     let label = Label { column: name.clone(), name, task };
     Ok(ChosenOutput { reader, label, described, decided_by, unanswered })
+}
+
+/// Returns a name that occurs twice.
+fn repeated<'c>(names: impl Iterator<Item = &'c String>) -> Option<String> {
+    let mut seen = HashSet::new();
+    names.into_iter().find(|name| !seen.insert(*name)).cloned()
+}
+
+/// Refuses classes and keys of a map that occur twice: an answer could hold one of them only.
+fn check_labels(task: &Task) -> Result<(), ExternalError> {
+    let twice = match task {
+        Task::Classes(classes) => repeated(classes.values.iter()),
+        Task::Raw(outputs) => outputs.fields.iter().find_map(|field| repeated(field.keys.iter())),
+        Task::Binary(_) | Task::Number => None,
+    };
+    twice.map_or(Ok(()), |name| Err(ExternalError::Twice { what: "label", name }))
 }
 
 fn candidate(makers: &Makers<'_>, output: &ValueInfoProto) -> Option<Candidate> {

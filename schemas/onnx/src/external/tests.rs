@@ -282,6 +282,31 @@ fn a_kind_that_is_stated_decides_and_other_keys_must_fit_it() {
 }
 
 #[test]
+fn whole_numbers_that_a_row_divides_are_scored_in_a_process_of_their_own() {
+    let x = |element| value("x", element, &[0, 1]);
+    let divided = |element: DataType, divisor: &[i64]| {
+        let mut graph = graph(&[x(element), value("y", element, &[0, 1])], &[value("z", element, &[0, 1])]);
+        if !divisor.is_empty() {
+            graph.input.pop();
+            graph.initializer.push(TensorProto {
+                name: Some("y".to_owned()),
+                data_type: Some(DataType::Int64 as i32),
+                dims: vec![divisor.len() as i64],
+                int64_data: divisor.to_vec(),
+                ..TensorProto::default()
+            });
+        }
+        graph.node = vec![node("Abs", &["x"], &["a"], vec![]), node("Div", &["a", "y"], &["z"], vec![])];
+        decode(graph, "").memory_demand()
+    };
+    let alone = MemoryDemand::DependsOnValues { operator: "Div".to_owned() };
+    assert_eq!(divided(DataType::Int64, &[]), alone);
+    assert_eq!(divided(DataType::Int64, &[2, -1]), alone);
+    assert_ne!(divided(DataType::Int64, &[2, 60]), alone);
+    assert_ne!(divided(FLOAT, &[]), alone, "fractions do not overflow");
+}
+
+#[test]
 fn a_graph_in_training_mode_is_refused() {
     let mode = |on: i32| TensorProto {
         name: Some("mode".to_owned()),

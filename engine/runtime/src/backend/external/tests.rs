@@ -58,7 +58,7 @@ fn rows_become_inputs_of_their_own_types_and_shapes() {
     let network = decode(NETWORK);
     let mut session = open(&network, |inputs| {
         let values = InputValues::Floats(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
-        assert_eq!(inputs, [Input { name: "input".to_owned(), row_shape: Some(vec![3]), values }]);
+        assert_eq!(inputs, [Input { name: "input".to_owned(), row_shape: Some(vec![3]), rows: 2, values }]);
         Ok(vec![0.5, 0.5])
     });
     let rows = read(&network, r#"[{"f0": 1, "f1": 2, "f2": 3}, {"f2": 6, "f1": 5, "f0": 4}]"#);
