@@ -20,8 +20,9 @@
 //! let parser = RowParser::new(model.schema().clone());
 //! // `false`: the values of the schema's identifier are not kept.
 //! let rows = parser.parse(body, RowsLimits::of_rows(100), false)?.rows;
-//! // The probability of the label's positive value, for each row.
-//! for probability in model.score(&rows)? {
+//! let predictions = model.score(&rows)?;
+//! // What is predicted of a row depends on the model: here, the probability of the label's positive value.
+//! for probability in predictions.probabilities().ok_or("it is no binary model")?.iter() {
 //!     println!("{probability}");
 //! }
 //! # Ok(())
@@ -56,7 +57,8 @@
 //!
 //! // Months, charges and calls, as its `config.toml` names the columns.
 //! let rows = model.schema().encode_rows(&[vec![Number(68.0), Number(84.1), Number(8.0)]]);
-//! let probabilities = model.score(&rows)?;
+//! let predictions = model.score(&rows)?;
+//! let probabilities = predictions.probabilities().ok_or("it is no binary model")?;
 //! assert!((0.0..=1.0).contains(&probabilities[0]));
 //!
 //! // Nothing verifies that tract computes what PyTorch computed.
