@@ -8,4 +8,5 @@ mod journey;
 mod logs;
 mod metrics;
 mod outcomes;
+mod tasks;
 mod traces;

@@ -35,7 +35,7 @@ pub fn schema(name: &str) -> SchemaFile {
 pub struct Trained {
     /// The table.
     pub data: Dataset,
-    /// One model per family.
+    /// One model of each estimator for the task.
     pub models: Vec<TrainedModel>,
 }
 
@@ -49,6 +49,11 @@ pub fn telco() -> &'static Trained {
 pub fn bank() -> &'static Trained {
     static TRAINED: OnceLock<Trained> = OnceLock::new();
     TRAINED.get_or_init(|| train_all("bank", None))
+}
+
+/// Returns models of sampled rows of a schema that ships with the project, for a label of any task.
+pub fn trained(name: &str) -> Trained {
+    train_all(name, None)
 }
 
 fn train_all(name: &str, table: Option<PathBuf>) -> Trained {
@@ -111,7 +116,9 @@ fn sample(folder: &Path, name: &str, rows: u64, seed: u64) -> PathBuf {
 
 fn train_on(name: &str, table: &Path, seed: u64, forest: impl Fn(ForestParams) -> ForestParams) -> Trained {
     let data = Dataset::read(table, &schema(name).schema, OnInvalid::Fail).unwrap();
-    let candidates = Estimator::ALL.into_iter().map(CandidateParams::default_of).map(|mut params| {
+    let task = data.labels.task();
+    let fitting = Estimator::ALL.into_iter().filter(|estimator| estimator.fits(task));
+    let candidates = fitting.map(|estimator| CandidateParams::for_task(estimator, task)).map(|mut params| {
         if let Settings::Forest(settings) = &mut params.settings {
             *settings = forest(settings.clone());
         }

@@ -7,7 +7,7 @@ pub mod signing;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use onnward_models::{Estimator, ForestParams, LogisticParams, UnknownEstimator};
+use onnward_models::{Estimator, ForestParams, LogisticParams, RidgeParams, UnknownEstimator};
 
 use self::engines::{DriftArguments, PerformanceArguments};
 use self::repository::{
@@ -301,6 +301,9 @@ pub struct TrainArguments {
     /// The settings of the random forest.
     #[command(flatten)]
     pub forest: ForestArguments,
+    /// The settings of ridge regression.
+    #[command(flatten)]
+    pub ridge: RidgeArguments,
     /// The destination of the best model.
     #[command(flatten)]
     pub publishing: PublishingArguments,
@@ -331,14 +334,9 @@ pub struct DataArguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Training")]
 pub struct TrainingArguments {
-    /// The models to compare: logistic, forest, linfa-logistic, smartcore-forest
-    #[arg(
-        long,
-        value_name = "NAMES",
-        value_delimiter = ',',
-        value_parser = estimator,
-        default_value = "logistic,forest"
-    )]
+    /// The models to compare: logistic, forest, ridge, linfa-logistic, smartcore-forest [default: logistic,forest; for a
+    /// number ridge,forest]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = estimator)]
     pub candidates: Vec<Estimator>,
     /// Number of cross-validation folds
     #[arg(long, value_name = "N", default_value_t = 5)]
@@ -370,18 +368,30 @@ pub struct ForestArguments {
     /// Number of trees
     #[arg(long, value_name = "N", default_value_t = ForestParams::default().trees)]
     pub forest_trees: usize,
-    /// Minimum number of rows in a leaf
-    #[arg(long, value_name = "N", default_value_t = ForestParams::default().min_samples_leaf)]
-    pub forest_min_samples_leaf: usize,
-    /// Minimum number of rows in a node that is split
-    #[arg(long, value_name = "N", default_value_t = ForestParams::default().min_samples_split)]
-    pub forest_min_samples_split: usize,
+    /// Minimum number of rows in a leaf [default: 20; for a number 5]
+    #[arg(long, value_name = "N")]
+    pub forest_min_samples_leaf: Option<usize>,
+    /// Minimum number of rows in a node that is split [default: 40; for a number 10]
+    #[arg(long, value_name = "N")]
+    pub forest_min_samples_split: Option<usize>,
     /// Maximum depth of a tree [default: no limit]
     #[arg(long, value_name = "N")]
     pub forest_max_depth: Option<u16>,
-    /// Number of columns considered at each split [default: the square root of all]
+    /// Number of columns considered at each split [default: the square root of all; for a number a third]
     #[arg(long, value_name = "N")]
     pub forest_max_features: Option<usize>,
+}
+
+/// The settings of ridge regression.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Ridge regression")]
+pub struct RidgeArguments {
+    /// Strength of the L2 penalty
+    #[arg(long, value_name = "ALPHA", default_value_t = RidgeParams::default().alpha)]
+    pub ridge_alpha: f64,
+    /// Number of spline knots of each numeric column; 0 = linear
+    #[arg(long, value_name = "N", default_value_t = RidgeParams::default().knots)]
+    pub ridge_knots: usize,
 }
 
 /// The destination of the best model of `train`.
@@ -467,9 +477,10 @@ mod tests {
     #[test]
     fn every_option_that_takes_a_value_says_what_it_is() {
         fn check(command: &clap::Command) {
-            const KINDS: [&str; 22] = [
+            const KINDS: [&str; 23] = [
                 "ACTION",
                 "AGE",
+                "ALPHA",
                 "C",
                 "COLUMN",
                 "COMMIT",
@@ -511,7 +522,15 @@ mod tests {
             train.get_opts().filter_map(|option| option.get_help_heading()).collect();
         assert_eq!(headings.len(), train.get_opts().count());
         headings.dedup();
-        let expected = ["Data", "Training", "Logistic regression", "Random forest", "Publishing", "Output"];
+        let expected = [
+            "Data",
+            "Training",
+            "Logistic regression",
+            "Random forest",
+            "Ridge regression",
+            "Publishing",
+            "Output",
+        ];
         assert_eq!(headings, expected);
     }
 }

@@ -1,16 +1,18 @@
 //! Writes a fitted model as an ONNX file, with its preprocessing in the graph.
 //!
 //! The `encoder` turns raw named inputs into `features`. The `model_graph` turns `features` into
-//! `probabilities` and `label`. Both use only operators that ONNX Runtime and tract compute alike.
+//! `probabilities` and `label`, or into the `prediction` of a number. Both use only operators that ONNX Runtime and
+//! tract compute alike.
 
 mod encoder;
 mod forest;
 mod graph;
-mod logistic;
+mod linear;
 mod model_graph;
 
 use onnward_models::{FittedModel, TrainedModel};
 use onnward_onnx::{Artifact, ArtifactError};
+use onnward_schemas::Task;
 use thiserror::Error;
 
 use self::graph::GraphBuilder;
@@ -73,10 +75,19 @@ pub fn export(trained: &TrainedModel) -> Result<Artifact, ExportError> {
     encoder::add(&mut graph, &trained.metadata.schema);
     let columns = model_graph::add_preprocessing(&mut graph, &trained.preprocessor);
     match &trained.model {
-        FittedModel::Logistic(model) => logistic::add(&mut graph, &columns, model),
-        FittedModel::Forest(model) => forest::add(&mut graph, &columns, model)?,
+        FittedModel::Logistic(model) => linear::add_logistic(&mut graph, &columns, model),
+        FittedModel::Multinomial(model) => linear::add_multinomial(&mut graph, &columns, model),
+        FittedModel::Ridge(model) => linear::add_ridge(&mut graph, &columns, model),
+        FittedModel::Forest(model) => forest::add_binary(&mut graph, &columns, model)?,
+        FittedModel::ClassForest(model) => forest::add_classes(&mut graph, &columns, model)?,
+        FittedModel::NumberForest(model) => forest::add_number(&mut graph, &columns, model)?,
     }
-    model_graph::add_label(&mut graph);
+    match trained.metadata.schema.label.task {
+        Task::Binary(_) => model_graph::add_binary_label(&mut graph),
+        Task::Classes(_) => model_graph::add_class_label(&mut graph),
+        // A number is its own label, and raw outputs are never trained.
+        Task::Number | Task::Raw(_) => {}
+    }
 
     let mut metadata = trained.metadata.clone();
     let version = env!("CARGO_PKG_VERSION").to_owned();

@@ -7,7 +7,9 @@ use onnward_onnx::proto::tensor_proto::DataType;
 use onnward_onnx::proto::tensor_shape_proto::dimension;
 use onnward_onnx::proto::{ValueInfoProto, type_proto};
 use onnward_onnx::{Artifact, ArtifactError, ExternalModel, decode_model};
-use onnward_schemas::{Binary, Evaluation, FeatureKind, Provenance, Schema, Task, sha256_hex};
+use onnward_schemas::{
+    Binary, Criterion, Evaluation, FeatureKind, Figures, Provenance, Schema, Task, sha256_hex,
+};
 use serde::Serialize;
 
 use crate::external::ExternalReading;
@@ -253,13 +255,29 @@ impl Display for Description {
         writeln!(f, "\nfamily     {} ({})", self.family, parameters.join(", "))?;
         let folds = &evaluation.cross_validation;
         writeln!(f, "rows       {} to train, {} to test", evaluation.train_rows, evaluation.test_rows)?;
-        writeln!(f, "CV AUC     {:.4} ± {:.4}", folds.roc_auc_mean, folds.roc_auc_std)?;
-        let test = &evaluation.test;
-        writeln!(
-            f,
-            "test       AUC {:.4}, average precision {:.4}, accuracy {:.4}, F1 {:.4}, Brier {:.4}",
-            test.roc_auc, test.average_precision, test.accuracy, test.f1, test.brier
-        )?;
+        let criterion = match folds.criterion {
+            Criterion::RocAuc => "CV AUC",
+            Criterion::LogLoss => "CV loss",
+            Criterion::Rmse => "CV RMSE",
+        };
+        writeln!(f, "{criterion:<10} {:.4} ± {:.4}", folds.mean, folds.std)?;
+        match &evaluation.test {
+            Figures::Binary(test) => writeln!(
+                f,
+                "test       AUC {:.4}, average precision {:.4}, accuracy {:.4}, F1 {:.4}, Brier {:.4}",
+                test.roc_auc, test.average_precision, test.accuracy, test.f1, test.brier
+            ),
+            Figures::Classes(test) => writeln!(
+                f,
+                "test       log loss {:.4}, accuracy {:.4}, macro F1 {:.4}, weighted F1 {:.4}, one-vs-rest AUC {:.4}",
+                test.log_loss, test.accuracy, test.macro_f1, test.weighted_f1, test.roc_auc_ovr
+            ),
+            Figures::Number(test) => writeln!(
+                f,
+                "test       RMSE {:.4}, MAE {:.4}, R² {:.4}, bias {:.4}",
+                test.rmse, test.mae, test.r2, test.bias
+            ),
+        }?;
         writeln!(f, "golden     {} rows", self.golden_rows)?;
         writeln!(f, "data       sha256 {}", self.provenance.data_sha256)?;
         writeln!(f, "seed       {}", self.provenance.seed)?;

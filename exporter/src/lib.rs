@@ -44,6 +44,7 @@
 
 pub mod cli;
 pub mod commands;
+pub mod expected_rows;
 pub mod export;
 pub mod external;
 pub mod inspect;

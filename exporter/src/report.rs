@@ -5,11 +5,14 @@
 //! produces the same bytes: the page names neither the time nor the machine. The fit times are part of a
 //! comparison, and differ from run to run.
 
+mod binary;
 mod charts;
+mod classes;
 mod data;
 #[cfg(test)]
 mod fixture;
 mod models;
+mod number;
 mod numbers;
 mod summary;
 #[cfg(test)]
@@ -23,11 +26,14 @@ use askama::Template;
 use onnward_models::Comparison;
 use thiserror::Error;
 
-use charts::{Captions, ChartError, Curve, Form, Ink, Scores};
-use data::{Breakdowns, ColumnContent, ColumnRow};
-use models::{CalibrationRow, FigureRow, ImportancePanel, Model};
-use numbers::{count, exact_percent, share};
-use summary::Summary;
+use binary::BinaryView;
+use charts::ChartError;
+use classes::ClassesView;
+use data::{Breakdowns, ColumnContent, ColumnRow, LabelFact};
+use models::{FigureRow, ImportancePanel, Model};
+use number::NumberView;
+use numbers::count;
+use summary::{KeyFigure, Summary};
 
 /// The reason why a report cannot be written.
 #[derive(Debug, Error)]
@@ -118,19 +124,16 @@ fn replace(path: &Path, content: &str) -> Result<(), ReportError> {
 pub fn render(comparison: &Comparison) -> Result<String, ReportError> {
     let models = models::models(comparison);
     let winner = models.iter().find(|model| model.selected).ok_or(ReportError::NoCandidate)?;
-    let data = &comparison.data;
     let scale = models::importance_scale(&models);
+    let view = View::of(comparison, &models, winner)?;
     let page = Page {
         comparison,
         summary: summary::summary(comparison, &models, winner),
-        figures: models::figure_rows(&models),
-        charts: Charts::draw(comparison, &models, winner).map_err(ReportError::Chart)?,
-        calibration: models::calibration_rows(&models),
+        view,
         importance: models.iter().map(|model| model.importance(scale)).collect(),
         breakdowns: data::breakdowns(comparison, winner),
         columns: data::columns(comparison),
-        left: exact_percent(share(data.positives as u64, data.rows as u64)),
-        coin_toss: exact_percent(coin_toss(winner)),
+        labels: data::label_facts(comparison),
         winner,
         models: &models,
     };
@@ -145,92 +148,53 @@ struct Page<'a> {
     models: &'a [Model<'a>],
     winner: &'a Model<'a>,
     summary: Summary,
-    figures: Vec<FigureRow>,
-    charts: Charts,
-    /// Lines with one cell for each model.
-    calibration: Vec<Vec<Option<CalibrationRow>>>,
+    view: View,
     importance: Vec<ImportancePanel>,
     breakdowns: Breakdowns,
     columns: Vec<ColumnRow>,
-    /// The share of positives over all rows.
-    left: String,
-    /// The precision of a coin toss: the share of positives among the held-out rows.
-    coin_toss: String,
+    labels: Vec<LabelFact>,
+}
+
+/// The part of the page that differs by the task.
+enum View {
+    Binary(BinaryView),
+    Classes(ClassesView),
+    Number(NumberView),
+}
+
+impl View {
+    fn of(comparison: &Comparison, models: &[Model<'_>], winner: &Model<'_>) -> Result<Self, ReportError> {
+        let binary = binary::view(comparison, models, winner).map(|view| view.map(Self::Binary));
+        let classes = || classes::view(comparison, models, winner).map(|view| view.map(Self::Classes));
+        let number = || number::view(comparison, models, winner).map(|view| view.map(Self::Number));
+        let view = binary.or_else(classes).or_else(number).ok_or(ReportError::NoCandidate)?;
+        view.map_err(ReportError::Chart)
+    }
+
+    fn figures(&self) -> &[FigureRow] {
+        match self {
+            Self::Binary(view) => &view.figures,
+            Self::Classes(view) => &view.figures,
+            Self::Number(view) => &view.figures,
+        }
+    }
+
+    fn key_figures(&self) -> &[KeyFigure] {
+        match self {
+            Self::Binary(view) => &view.key_figures,
+            Self::Classes(view) => &view.key_figures,
+            Self::Number(view) => &view.key_figures,
+        }
+    }
 }
 
 impl Page<'_> {
+    /// Returns the name of the figure by which the models are chosen.
+    fn criterion(&self) -> &'static str {
+        self.winner.candidate.cross_validation.criterion.title()
+    }
+
     fn count(value: &usize) -> String {
         count(*value as u64)
     }
 }
-
-/// The drawings, as SVG.
-struct Charts {
-    roc: String,
-    precision_recall: String,
-    calibration: String,
-    /// One for each model.
-    scores: Vec<String>,
-}
-
-impl Charts {
-    fn draw(comparison: &Comparison, models: &[Model<'_>], winner: &Model<'_>) -> Result<Self, ChartError> {
-        let curves = models.iter().map(|model| (Ink::Model(model.color), &model.candidate.curves));
-        let roc: Vec<_> = curves
-            .clone()
-            .map(|(ink, curves)| Curve { ink, points: &curves.roc, form: Form::Line })
-            .collect();
-        let precision_recall: Vec<_> = curves
-            .clone()
-            .map(|(ink, curves)| Curve { ink, points: &curves.precision_recall, form: Form::Steps })
-            .collect();
-        let bins: Vec<(Ink, Vec<[f64; 2]>)> = curves
-            .map(|(ink, curves)| {
-                (ink, curves.calibration.iter().map(|bin| [bin.predicted, bin.observed]).collect())
-            })
-            .collect();
-        let calibration: Vec<_> =
-            bins.iter().map(|(ink, points)| Curve { ink: *ink, points, form: Form::Dots }).collect();
-        let scores: Vec<_> = models
-            .iter()
-            .map(|model| &model.candidate.curves)
-            .map(|curves| Scores { left: &curves.positive_scores, stayed: &curves.negative_scores })
-            .collect();
-        let coin_toss = coin_toss(winner);
-        let diagonal = [(0.0, 0.0), (1.0, 1.0)];
-        Ok(Self {
-            roc: charts::unit_square(&ROC, diagonal, &roc)?,
-            precision_recall: charts::unit_square(
-                &PRECISION_RECALL,
-                [(0.0, coin_toss), (1.0, coin_toss)],
-                &precision_recall,
-            )?,
-            calibration: charts::unit_square(&CALIBRATION, diagonal, &calibration)?,
-            scores: charts::scores(&SCORES, &scores, comparison.threshold)?,
-        })
-    }
-}
-
-fn coin_toss(winner: &Model<'_>) -> f64 {
-    let confusion = winner.candidate.test.confusion;
-    let left = confusion.true_positives + confusion.false_negatives;
-    share(left, left + confusion.true_negatives + confusion.false_positives)
-}
-
-const ROC: Captions = Captions {
-    about: "Receiver operating characteristic of every model",
-    x: "False positive rate",
-    y: "True positive rate",
-};
-const PRECISION_RECALL: Captions =
-    Captions { about: "Precision against recall of every model", x: "Recall", y: "Precision" };
-const CALIBRATION: Captions = Captions {
-    about: "Share of positives against the predicted probability, for every model",
-    x: "Predicted probability",
-    y: "Share of positives",
-};
-const SCORES: Captions = Captions {
-    about: "Histogram of the predicted probability of the positives and of the negatives",
-    x: "Predicted probability",
-    y: "Share of the group",
-};

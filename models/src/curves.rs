@@ -1,9 +1,13 @@
 //! The curves of a report, thinned to what a chart can show.
 
-use onnward_schemas::SCORE_BINS;
+mod classes;
+mod number;
 
-use crate::comparison::{CalibrationBin, Curves};
-use crate::metrics::steps;
+use onnward_schemas::{SCORE_BINS, Schema};
+
+use crate::comparison::{BinaryCurves, CalibrationBin, Curves};
+use crate::labels::{Labels, Scores};
+use crate::metrics::binary::steps;
 
 const MOST_POINTS: usize = 200;
 /// A chart needs fewer, but the step area under the thinned precision-recall curve must stay within 5e-4 of
@@ -11,17 +15,35 @@ const MOST_POINTS: usize = 200;
 const MOST_PRECISION_POINTS: usize = 800;
 const CALIBRATION_BINS: usize = 10;
 
+/// Computes the curves for predictions of rows with these labels. `None` if the predictions are of another task than
+/// the labels.
+pub(crate) fn curves(schema: &Schema, labels: &Labels, scores: &Scores) -> Option<Curves> {
+    match (labels, scores) {
+        (Labels::Binary(labels), Scores::Probabilities(probabilities)) => {
+            Some(Curves::Binary(binary_curves(labels, probabilities)))
+        }
+        (Labels::Classes(labels), Scores::ClassProbabilities(probabilities)) => {
+            Some(Curves::Classes(classes::curves(schema, labels, probabilities.view())))
+        }
+        (Labels::Numbers(labels), Scores::Numbers(numbers)) => {
+            Some(Curves::Number(number::curves(labels, numbers)))
+        }
+        (Labels::Binary(_) | Labels::Classes(_) | Labels::Numbers(_), _) => None,
+    }
+}
+
 /// Computes the curves for rows with these true labels and these probabilities. Both classes must occur.
-pub(crate) fn curves(labels: &[bool], probabilities: &[f64]) -> Curves {
+fn binary_curves(labels: &[bool], probabilities: &[f64]) -> BinaryCurves {
     let (roc, precision_recall) = roc_and_precision_recall(labels, probabilities);
     let of = |class| {
         let rows = labels.iter().zip(probabilities).filter(move |(label, _)| **label == class);
         score_histogram(rows.map(|(_, probability)| *probability))
     };
-    Curves {
+    let observed = labels.iter().map(|label| f64::from(u8::from(*label)));
+    BinaryCurves {
         roc: thinned(&roc),
         precision_recall: thinned_by_length(&precision_recall),
-        calibration: calibration(labels, probabilities),
+        calibration: calibration(observed, probabilities),
         positive_scores: of(true),
         negative_scores: of(false),
     }
@@ -53,16 +75,16 @@ fn roc_and_precision_recall(labels: &[bool], probabilities: &[f64]) -> (Points, 
     (roc, precision_recall)
 }
 
-/// Divides the rows by ascending probability into bins of equally many rows. Rows of equal probability share
-/// a bin, since their order means nothing.
-fn calibration(labels: &[bool], probabilities: &[f64]) -> Vec<CalibrationBin> {
-    let mut rows: Vec<(f64, bool)> = probabilities.iter().copied().zip(labels.iter().copied()).collect();
+/// Divides the rows by ascending prediction into bins of equally many rows. Rows of equal predictions share a bin,
+/// since their order means nothing.
+fn calibration(observed: impl Iterator<Item = f64>, predicted: &[f64]) -> Vec<CalibrationBin> {
+    let mut rows: Vec<(f64, f64)> = predicted.iter().copied().zip(observed).collect();
     rows.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut bins: Vec<&[(f64, bool)]> = Vec::new();
+    let mut bins: Vec<&[(f64, f64)]> = Vec::new();
     let mut start = 0;
     for bin in 1..=CALIBRATION_BINS {
         let (bin, rest) = rows.split_at(start.max(bin * rows.len() / CALIBRATION_BINS));
-        let tied = |last: &(f64, bool)| rest.iter().take_while(|row| row.0 == last.0).count();
+        let tied = |last: &(f64, f64)| rest.iter().take_while(|row| row.0 == last.0).count();
         let end = bin.len() + bin.last().map_or(0, tied);
         bins.extend(rows.get(start..end).filter(|bin| !bin.is_empty()));
         start = end;
@@ -71,8 +93,8 @@ fn calibration(labels: &[bool], probabilities: &[f64]) -> Vec<CalibrationBin> {
         .map(|bin| {
             let count = bin.len() as f64;
             CalibrationBin {
-                predicted: bin.iter().map(|(probability, _)| probability).sum::<f64>() / count,
-                observed: bin.iter().filter(|(_, positive)| *positive).count() as f64 / count,
+                predicted: bin.iter().map(|(predicted, _)| predicted).sum::<f64>() / count,
+                observed: bin.iter().map(|(_, observed)| observed).sum::<f64>() / count,
                 rows: bin.len() as u64,
             }
         })
@@ -122,7 +144,7 @@ mod tests {
     fn curves_run_from_corner_to_corner_in_few_points() {
         let labels: Vec<bool> = (0..5000).map(|row| row % 3 == 0 || row > 4000).collect();
         let probabilities: Vec<f64> = (0..5000).map(|row| f64::from(row) / 4999.0).collect();
-        let curves = curves(&labels, &probabilities);
+        let curves = binary_curves(&labels, &probabilities);
         assert_eq!(curves.roc.len(), MOST_POINTS);
         assert_eq!((curves.roc[0], curves.roc[MOST_POINTS - 1]), ([0.0, 0.0], [1.0, 1.0]));
         assert!(curves.roc.is_sorted_by(|a, b| a[0] <= b[0] && a[1] <= b[1]));
@@ -137,11 +159,12 @@ mod tests {
     #[test]
     fn equal_probabilities_share_a_bin() {
         let labels: Vec<bool> = (0..100).map(|row| row < 30).collect();
-        let constant = calibration(&labels, &[0.3; 100]);
+        let observed = || labels.iter().map(|label| f64::from(u8::from(*label)));
+        let constant = calibration(observed(), &[0.3; 100]);
         assert_eq!(constant.iter().map(|bin| (bin.observed, bin.rows)).collect::<Vec<_>>(), [(0.3, 100)]);
         // 25 rows each of 0, 0.25, 0.5 and 0.75.
         let few: Vec<f64> = (0..100).map(|row| f64::from(row % 4) / 4.0).collect();
-        let bins = calibration(&labels, &few);
+        let bins = calibration(observed(), &few);
         assert_eq!(
             bins.iter().map(|bin| (bin.predicted, bin.rows)).collect::<Vec<_>>(),
             [(0.0, 25), (0.25, 25), (0.5, 25), (0.75, 25)]
@@ -161,7 +184,7 @@ mod tests {
                 .map(|row| draw(row, 0.754_877_666_247) < probabilities[row as usize].powi(2))
                 .collect();
             let (_, full) = roc_and_precision_recall(&labels, &probabilities);
-            let thinned = curves(&labels, &probabilities).precision_recall;
+            let thinned = binary_curves(&labels, &probabilities).precision_recall;
             assert!(thinned.len() <= MOST_PRECISION_POINTS && thinned.len() > 300, "{}", thinned.len());
             assert_eq!((thinned.first(), thinned.last()), (full.first(), full.last()));
             assert!((area(&thinned) - area(&full)).abs() < 5e-4, "{} {}", area(&thinned), area(&full));
@@ -170,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_handful_of_rows_has_curves_too() {
-        let curves = curves(&[true, false, true], &[1.0, 0.0, 0.5]);
+        let curves = binary_curves(&[true, false, true], &[1.0, 0.0, 0.5]);
         assert_eq!(curves.roc, [[0.0, 0.0], [0.0, 0.5], [0.0, 1.0], [1.0, 1.0]]);
         assert_eq!(curves.calibration.iter().map(|bin| bin.rows).sum::<u64>(), 3);
         assert_eq!((curves.positive_scores[SCORE_BINS - 1], curves.negative_scores[0]), (1, 1));

@@ -4,16 +4,17 @@ use std::path::Path;
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
 use ndarray::{Array2, Axis};
-use onnward_schemas::{Binary, Feature, Schema, UNKNOWN_CATEGORY, sha256_hex};
+use onnward_schemas::{Binary, Feature, Schema, Task, UNKNOWN_CATEGORY, sha256_hex};
 
 use crate::dataset_error::{DatasetError, InvalidRows, RowProblem, RowReason};
+use crate::labels::{ClassLabels, Labels};
 
 /// A table of customers with known labels, checked against its schema and encoded.
 ///
 /// ```
 /// use std::path::Path;
 ///
-/// use onnward_models::{Dataset, OnInvalid};
+/// use onnward_models::{Dataset, Labels, OnInvalid};
 /// # use onnward_schemas::SchemaFile;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -31,7 +32,7 @@ use crate::dataset_error::{DatasetError, InvalidRows, RowProblem, RowReason};
 /// # .schema;
 /// let table = "plan,left\nbasic,yes\nfull,no\ngold,no\n";
 /// let data = Dataset::parse(table.as_bytes(), Path::new("shop.csv"), &schema, OnInvalid::Skip)?;
-/// assert_eq!((data.rows(), data.positives()), (2, 1));
+/// assert_eq!((data.rows(), &data.labels), (2, &Labels::Binary(vec![true, false])));
 /// assert_eq!(data.features.column(0).to_vec(), [0.0, 1.0]);
 /// assert_eq!(
 ///     data.skipped.problems[0].to_string(),
@@ -47,8 +48,8 @@ pub struct Dataset {
     /// The encoded features `[rows, features]`, in the schema's order: a number as itself, a category as its
     /// index, a missing value as NaN.
     pub features: Array2<f32>,
-    /// Whether each row is positive.
-    pub labels: Vec<bool>,
+    /// The label of each row.
+    pub labels: Labels,
     /// The SHA-256 of the file's bytes, in hexadecimal.
     pub sha256: String,
     /// The number of rows skipped as invalid.
@@ -72,8 +73,8 @@ pub enum OnInvalid {
 pub(crate) struct LabelledRows {
     /// The encoded features `[rows, features]`.
     pub features: Array2<f32>,
-    /// Whether each row is positive.
-    pub labels: Vec<bool>,
+    /// The label of each row.
+    pub labels: Labels,
 }
 
 impl Dataset {
@@ -98,33 +99,31 @@ impl Dataset {
         schema: &Schema,
         on_invalid: OnInvalid,
     ) -> Result<Self, DatasetError> {
-        let Some(binary) = schema.binary() else {
-            let (column, task) = (schema.label.column.clone(), schema.label.task.kind().name());
-            return Err(DatasetError::Task { column, task });
-        };
+        let labels = TableLabels::of(&schema.label.task);
+        let labels = labels.ok_or_else(|| DatasetError::Raw { column: schema.label.column.clone() })?;
         let unreadable = |source| DatasetError::Unreadable { path: path.to_owned(), source };
         let mut reader = ReaderBuilder::new().flexible(true).trim(Trim::Headers).from_reader(bytes);
         let header = reader.byte_headers().map_err(|error| unreadable(error.into()))?.clone();
         let columns = Columns::locate(&header, schema, path)?;
 
-        let mut table = Table::default();
+        let mut table = Table {
+            values: Vec::new(),
+            labels,
+            identifiers: HashMap::new(),
+            invalid: InvalidRows::default(),
+        };
         let mut lines = Lines { bytes, counted: 0, line: 1 };
         let mut record = ByteRecord::new();
         while reader.read_byte_record(&mut record).map_err(|error| unreadable(error.into()))? {
             let line = lines.of(&record);
-            table.add(&record, line, &columns, schema, binary);
+            table.add(&record, line, &columns, schema);
         }
-        table.finish(path, schema, binary, on_invalid, sha256_hex(bytes))
+        table.finish(path, schema, on_invalid, sha256_hex(bytes))
     }
 
     /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.labels.len()
-    }
-
-    /// Returns the number of positive rows.
-    pub fn positives(&self) -> usize {
-        self.labels.iter().filter(|positive| **positive).count()
     }
 
     /// Returns the names of the features from which nothing can be learned, because every row looks the same
@@ -162,11 +161,8 @@ impl LabelledRows {
     }
 }
 
-fn select(features: &Array2<f32>, labels: &[bool], indices: &[usize]) -> LabelledRows {
-    LabelledRows {
-        features: features.select(Axis(0), indices),
-        labels: indices.iter().map(|index| labels[*index]).collect(),
-    }
+fn select(features: &Array2<f32>, labels: &Labels, indices: &[usize]) -> LabelledRows {
+    LabelledRows { features: features.select(Axis(0), indices), labels: labels.select(indices) }
 }
 
 /// The role of a column of the file in the schema.
@@ -251,27 +247,97 @@ impl Lines<'_> {
 }
 
 /// A table while it is being read.
-#[derive(Default)]
-struct Table {
+struct Table<'a> {
     /// The encoded features, row after row.
     values: Vec<f32>,
-    labels: Vec<bool>,
+    labels: TableLabels<'a>,
     /// The line on which each identifier occurred first.
     identifiers: HashMap<String, u64>,
     invalid: InvalidRows,
 }
 
-impl Table {
-    fn add(&mut self, record: &ByteRecord, line: u64, columns: &Columns, schema: &Schema, binary: &Binary) {
-        let start = self.values.len();
-        let mut problems = Vec::new();
-        let label = self.read_cells(record, line, columns, schema, binary, &mut problems);
-        match label {
-            Some(label) if problems.is_empty() => self.labels.push(label),
-            _ => {
-                self.values.truncate(start);
-                self.invalid.push(problems);
+/// The labels of a table while it is being read.
+enum TableLabels<'a> {
+    Binary(&'a Binary, Vec<bool>),
+    Classes { of: HashMap<&'a str, u32>, values: &'a [String], indices: Vec<u32> },
+    Numbers(Vec<f64>),
+}
+
+impl<'a> TableLabels<'a> {
+    /// Starts the labels of a task. `None` for one that no table has.
+    fn of(task: &'a Task) -> Option<Self> {
+        match task {
+            Task::Binary(binary) => Some(Self::Binary(binary, Vec::new())),
+            Task::Classes(classes) => {
+                let values = classes.values.as_slice();
+                let of = values.iter().zip(0..).map(|(value, index)| (value.as_str(), index)).collect();
+                Some(Self::Classes { of, values, indices: Vec::new() })
             }
+            Task::Number => Some(Self::Numbers(Vec::new())),
+            Task::Raw(_) => None,
+        }
+    }
+
+    /// Reads a label, and adds it.
+    fn push(&mut self, cell: &str) -> Result<(), RowReason> {
+        match self {
+            Self::Binary(binary, labels) => match binary.truth_of(cell) {
+                Some(positive) => labels.push(positive),
+                None => {
+                    let (positive, negative) = (binary.positive.clone(), binary.negative.clone());
+                    return Err(RowReason::Label { positive, negative, got: cell.to_owned() });
+                }
+            },
+            Self::Classes { of, values, indices } => match of.get(cell) {
+                Some(index) => indices.push(*index),
+                None => return Err(RowReason::Class { classes: values.to_vec(), got: cell.to_owned() }),
+            },
+            Self::Numbers(labels) => match cell.parse::<f64>() {
+                // Models and answers have single precision.
+                Ok(number) if number.abs() <= f64::from(f32::MAX) => labels.push(number),
+                _ => return Err(RowReason::Number { got: cell.to_owned() }),
+            },
+        }
+        Ok(())
+    }
+
+    /// Removes the labels after the first `rows`.
+    fn truncate(&mut self, rows: usize) {
+        match self {
+            Self::Binary(_, labels) => labels.truncate(rows),
+            Self::Classes { indices, .. } => indices.truncate(rows),
+            Self::Numbers(labels) => labels.truncate(rows),
+        }
+    }
+
+    fn finish(self) -> Labels {
+        match self {
+            Self::Binary(_, labels) => Labels::Binary(labels),
+            Self::Classes { values, indices, .. } => {
+                Labels::Classes(ClassLabels { indices, classes: values.len() })
+            }
+            Self::Numbers(labels) => Labels::Numbers(labels),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Binary(_, labels) => labels.len(),
+            Self::Classes { indices, .. } => indices.len(),
+            Self::Numbers(labels) => labels.len(),
+        }
+    }
+}
+
+impl Table<'_> {
+    fn add(&mut self, record: &ByteRecord, line: u64, columns: &Columns, schema: &Schema) {
+        let (start, rows) = (self.values.len(), self.labels.len());
+        let mut problems = Vec::new();
+        self.read_cells(record, line, columns, schema, &mut problems);
+        if !problems.is_empty() {
+            self.values.truncate(start);
+            self.labels.truncate(rows);
+            self.invalid.push(problems);
         }
     }
 
@@ -281,17 +347,15 @@ impl Table {
         line: u64,
         columns: &Columns,
         schema: &Schema,
-        binary: &Binary,
         problems: &mut Vec<RowProblem>,
-    ) -> Option<bool> {
+    ) {
         if record.len() != columns.roles.len() {
             let reason = RowReason::Ragged { expected: columns.roles.len(), got: record.len() };
             problems.push(RowProblem { line, column: None, reason });
-            return None;
+            return;
         }
         let start = self.values.len();
         self.values.resize(start + schema.features.len(), f32::NAN);
-        let mut label = None;
         for ((cell, role), name) in record.iter().zip(&columns.roles).zip(&columns.names) {
             let mut reject = |reason| problems.push(RowProblem { line, column: Some(name.clone()), reason });
             let Ok(cell) = str::from_utf8(cell) else {
@@ -304,10 +368,11 @@ impl Table {
                         reject(reason);
                     }
                 }
-                Role::Label => match read_label(cell.trim(), binary) {
-                    Ok(positive) => label = Some(positive),
-                    Err(reason) => reject(reason),
-                },
+                Role::Label => {
+                    if let Err(reason) = self.labels.push(cell.trim()) {
+                        reject(reason);
+                    }
+                }
                 Role::Feature(index) => match schema.features[*index].encode_text(cell) {
                     Ok(value) => self.values[start + index] = value,
                     Err(mismatch) => reject(RowReason::Value(mismatch)),
@@ -315,7 +380,6 @@ impl Table {
                 Role::Ignored => {}
             }
         }
-        label
     }
 
     /// Records an identifier, and reports one that occurred before. Blank ones are ignored.
@@ -335,7 +399,6 @@ impl Table {
         self,
         path: &Path,
         schema: &Schema,
-        binary: &Binary,
         on_invalid: OnInvalid,
         sha256: String,
     ) -> Result<Dataset, DatasetError> {
@@ -349,21 +412,14 @@ impl Table {
             }
             _ => {}
         }
-        let positives = self.labels.iter().filter(|positive| **positive).count();
-        if positives == 0 || positives == rows {
-            let (only, other) = match positives {
-                0 => (&binary.negative, &binary.positive),
-                _ => (&binary.positive, &binary.negative),
-            };
-            let (only, other) = (only.clone(), other.clone());
-            return Err(DatasetError::OneClass { path, column: schema.label.column.clone(), only, other });
-        }
+        let labels = self.labels.finish();
+        check_variety(&path, schema, &labels)?;
         let width = schema.features.len();
         let features = Array2::from_shape_fn((rows, width), |(row, at)| self.values[row * width + at]);
         Ok(Dataset {
             schema: schema.clone(),
             features,
-            labels: self.labels,
+            labels,
             sha256,
             skipped_rows: self.invalid.rows,
             skipped: self.invalid,
@@ -371,9 +427,36 @@ impl Table {
     }
 }
 
-fn read_label(cell: &str, binary: &Binary) -> Result<bool, RowReason> {
-    binary.truth_of(cell).ok_or_else(|| {
-        let (positive, negative) = (binary.positive.clone(), binary.negative.clone());
-        RowReason::Label { positive, negative, got: cell.to_owned() }
-    })
+/// Rejects labels from which nothing can be learned.
+fn check_variety(path: &Path, schema: &Schema, labels: &Labels) -> Result<(), DatasetError> {
+    let (path, column) = (|| path.to_owned(), || schema.label.column.clone());
+    match (labels, &schema.label.task) {
+        (Labels::Binary(labels), Task::Binary(binary)) => {
+            let positives = labels.iter().filter(|positive| **positive).count();
+            let (only, other) = match positives {
+                0 => (&binary.negative, &binary.positive),
+                all if all == labels.len() => (&binary.positive, &binary.negative),
+                _ => return Ok(()),
+            };
+            let (only, other) = (only.clone(), other.clone());
+            Err(DatasetError::OneClass { path: path(), column: column(), only, other })
+        }
+        (Labels::Classes(labels), Task::Classes(classes)) => {
+            let counts = labels.counts();
+            let absent = classes.values.iter().zip(&counts).filter(|(_, rows)| **rows == 0);
+            let absent: Vec<String> = absent.map(|(class, _)| class.clone()).collect();
+            if absent.is_empty() {
+                return Ok(());
+            }
+            Err(DatasetError::AbsentClasses { path: path(), column: column(), absent })
+        }
+        (Labels::Numbers(labels), Task::Number) => match labels.first() {
+            Some(first) if labels.iter().all(|label| label == first) => {
+                Err(DatasetError::OneNumber { path: path(), column: column(), only: *first })
+            }
+            _ => Ok(()),
+        },
+        // The labels were read by the schema's task.
+        _ => Ok(()),
+    }
 }

@@ -23,16 +23,14 @@ pub enum DatasetError {
         /// The error of the system.
         source: io::Error,
     },
-    /// Models of this label cannot be trained.
+    /// No table has such a label.
     #[error(
-        "the label {column:?} has the type \"{task}\", and only labels of type \"binary\" can be trained on: fit such a \
-         model elsewhere, and publish its ONNX file"
+        "the label {column:?} has the type \"raw\", which only external ONNX files have: a model is trained on a label \
+         of type \"binary\", \"classes\" or \"number\""
     )]
-    Task {
+    Raw {
         /// The label's column.
         column: String,
-        /// The type of the label.
-        task: &'static str,
     },
     /// The file is empty, or has only blank lines.
     #[error("{} is empty: it needs a header line with the columns' names, and rows", path.display())]
@@ -115,6 +113,32 @@ pub enum DatasetError {
         /// The value that no row has.
         other: String,
     },
+    /// A class of the schema has no row.
+    #[error(
+        "{} has no row with {column} = {}: add such rows, or remove {} from label.values of the schema",
+        path.display(), quoted(absent), if absent.len() == 1 { "it" } else { "them" }
+    )]
+    AbsentClasses {
+        /// The file.
+        path: PathBuf,
+        /// The label's column.
+        column: String,
+        /// The classes.
+        absent: Vec<String>,
+    },
+    /// All rows have the same number.
+    #[error(
+        "every row of {} has {column} = {only}: there is nothing to learn; add rows with other values, or correct the \
+         schema's label", path.display()
+    )]
+    OneNumber {
+        /// The file.
+        path: PathBuf,
+        /// The label's column.
+        column: String,
+        /// The number that every row has.
+        only: f64,
+    },
 }
 
 /// The invalid rows of a table. Only the first [`InvalidRows::LISTED`] problems are kept.
@@ -168,6 +192,20 @@ pub enum RowReason {
         positive: String,
         /// The negative value.
         negative: String,
+        /// The value of the row.
+        got: String,
+    },
+    /// The label is none of its classes.
+    #[error("expected one of the classes {}, got {got:?}", quoted(classes))]
+    Class {
+        /// The classes.
+        classes: Vec<String>,
+        /// The value of the row.
+        got: String,
+    },
+    /// The label is not a number, or beyond single precision.
+    #[error("expected a number, got {got:?}")]
+    Number {
         /// The value of the row.
         got: String,
     },

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use onnward_schemas::TaskKind;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
@@ -12,10 +13,12 @@ use thiserror::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Family {
-    /// Logistic regression.
+    /// Logistic regression, of a binary label or of classes.
     Logistic,
-    /// A random forest.
+    /// A random forest, of any label.
     Forest,
+    /// Ridge regression, of a number.
+    Ridge,
 }
 
 /// The code that fits a model.
@@ -23,11 +26,13 @@ pub enum Family {
 /// Every `match` on it is exhaustive, as with [`Family`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Solver {
-    /// Onnward's own: Newton's method for logistic regression, histograms for forests.
+    /// Onnward's own: Newton's method and L-BFGS for logistic regression, histograms for forests, the normal
+    /// equations for ridge regression.
     Own,
-    /// linfa-logistic. It finds the same logistic regression as [`Solver::Own`], more slowly.
+    /// linfa-logistic. It finds the same logistic regression as [`Solver::Own`], more slowly, of a binary label.
     Linfa,
-    /// smartcore. Its forests are as good as those of [`Solver::Own`], and take longer to fit.
+    /// smartcore. Its forests are as good as those of [`Solver::Own`], and take longer to fit. Only those of a binary
+    /// label are used.
     Smartcore,
 }
 
@@ -56,12 +61,12 @@ pub struct Estimator {
 
 /// The error for a name that is not a model family.
 #[derive(Debug, Error)]
-#[error("{0:?} is not a model family: use logistic or forest")]
+#[error("{0:?} is not a model family: use logistic, forest or ridge")]
 pub struct UnknownFamily(String);
 
 /// The error for a name that is not an estimator.
 #[derive(Debug, Error)]
-#[error("{0:?} is not a candidate: use logistic, forest, linfa-logistic or smartcore-forest")]
+#[error("{0:?} is not a candidate: use logistic, forest, ridge, linfa-logistic or smartcore-forest")]
 pub struct UnknownEstimator(String);
 
 /// The error for a solver that cannot fit a family.
@@ -69,15 +74,37 @@ pub struct UnknownEstimator(String);
 #[error("the solver {} cannot fit the family {}: use {}", .0.solver, .0.family, available(.0.family))]
 pub struct UnsupportedSolver(pub(crate) Estimator);
 
+/// The error for an estimator that cannot fit a label of the table's task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "{estimator} cannot predict a label of type {:?}: use {}", task.name(), Estimator::names_for(*task)
+)]
+pub struct UnsupportedTask {
+    /// The estimator.
+    pub estimator: Estimator,
+    /// The task of the table's label.
+    pub task: TaskKind,
+}
+
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 2] = [Self::Logistic, Self::Forest];
+    pub const ALL: [Self; 3] = [Self::Logistic, Self::Forest, Self::Ridge];
 
     /// Returns the family's name, as on the command line and in an artifact.
     pub fn name(self) -> &'static str {
         match self {
             Self::Logistic => "logistic",
             Self::Forest => "forest",
+            Self::Ridge => "ridge",
+        }
+    }
+
+    /// Returns the families that are compared for a task if none are named, in the order in which they are trained.
+    pub fn for_task(task: TaskKind) -> &'static [Self] {
+        match task {
+            TaskKind::Binary | TaskKind::Classes => &[Self::Logistic, Self::Forest],
+            TaskKind::Number => &[Self::Ridge, Self::Forest],
+            TaskKind::Raw => &[],
         }
     }
 }
@@ -89,10 +116,11 @@ impl Solver {
     /// Reports whether it can fit models of a family.
     pub fn fits(self, family: Family) -> bool {
         match (self, family) {
-            (Self::Own, Family::Logistic | Family::Forest)
+            (Self::Own, Family::Logistic | Family::Forest | Family::Ridge)
             | (Self::Linfa, Family::Logistic)
             | (Self::Smartcore, Family::Forest) => true,
-            (Self::Linfa, Family::Forest) | (Self::Smartcore, Family::Logistic) => false,
+            (Self::Linfa, Family::Forest | Family::Ridge)
+            | (Self::Smartcore, Family::Logistic | Family::Ridge) => false,
         }
     }
 
@@ -108,9 +136,10 @@ impl Solver {
 
 impl Estimator {
     /// Every pair of a solver and a family that it can fit.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self { solver: Solver::Own, family: Family::Logistic },
         Self { solver: Solver::Own, family: Family::Forest },
+        Self { solver: Solver::Own, family: Family::Ridge },
         Self { solver: Solver::Linfa, family: Family::Logistic },
         Self { solver: Solver::Smartcore, family: Family::Forest },
     ];
@@ -121,8 +150,38 @@ impl Estimator {
             (Solver::Own, family) => family.name(),
             (Solver::Linfa, Family::Logistic) => "linfa-logistic",
             (Solver::Linfa, Family::Forest) => "linfa-forest",
+            (Solver::Linfa, Family::Ridge) => "linfa-ridge",
+            (Solver::Smartcore, Family::Ridge) => "smartcore-ridge",
             (Solver::Smartcore, Family::Logistic) => "smartcore-logistic",
             (Solver::Smartcore, Family::Forest) => "smartcore-forest",
+        }
+    }
+
+    /// Reports whether it can predict labels of a task.
+    ///
+    /// ```
+    /// use onnward_models::{Estimator, Family};
+    /// use onnward_schemas::TaskKind;
+    ///
+    /// assert!(Estimator::from(Family::Forest).fits(TaskKind::Number));
+    /// assert!(!Estimator::from(Family::Ridge).fits(TaskKind::Classes));
+    /// ```
+    pub fn fits(self, task: TaskKind) -> bool {
+        match (self.solver, self.family, task) {
+            (Solver::Own, Family::Logistic, TaskKind::Binary | TaskKind::Classes)
+            | (Solver::Own, Family::Forest, TaskKind::Binary | TaskKind::Classes | TaskKind::Number)
+            | (Solver::Own, Family::Ridge, TaskKind::Number)
+            | (Solver::Linfa | Solver::Smartcore, _, TaskKind::Binary) => self.solver.fits(self.family),
+            (Solver::Own | Solver::Linfa | Solver::Smartcore, ..) => false,
+        }
+    }
+
+    /// Lists the estimators that can predict labels of a task.
+    fn names_for(task: TaskKind) -> String {
+        let fitting: Vec<&str> = Self::ALL.into_iter().filter(|it| it.fits(task)).map(Self::name).collect();
+        match fitting.split_last() {
+            Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+            _ => fitting.concat(),
         }
     }
 
@@ -218,13 +277,13 @@ mod tests {
         let refused = "svm".parse::<Estimator>().unwrap_err().to_string();
         assert_eq!(
             refused,
-            "\"svm\" is not a candidate: use logistic, forest, linfa-logistic or smartcore-forest"
+            "\"svm\" is not a candidate: use logistic, forest, ridge, linfa-logistic or smartcore-forest"
         );
         for family in Family::ALL {
             assert_eq!(family.name().parse::<Family>().unwrap(), family);
         }
         let refused = "linfa-logistic".parse::<Family>().unwrap_err().to_string();
-        assert_eq!(refused, "\"linfa-logistic\" is not a model family: use logistic or forest");
+        assert_eq!(refused, "\"linfa-logistic\" is not a model family: use logistic, forest or ridge");
     }
 
     #[test]
@@ -236,6 +295,20 @@ mod tests {
         assert_eq!(
             refused.to_string(),
             "the solver linfa cannot fit the family forest: use own or smartcore"
+        );
+    }
+
+    #[test]
+    fn every_task_that_is_trained_has_estimators_and_raw_outputs_have_none() {
+        for task in [TaskKind::Binary, TaskKind::Classes, TaskKind::Number, TaskKind::Raw] {
+            let families = Family::for_task(task);
+            assert_eq!(families.is_empty(), task == TaskKind::Raw);
+            assert!(families.iter().all(|family| Estimator::from(*family).fits(task)));
+        }
+        let error = UnsupportedTask { estimator: Family::Ridge.into(), task: TaskKind::Classes };
+        assert_eq!(
+            error.to_string(),
+            "ridge cannot predict a label of type \"classes\": use logistic or forest"
         );
     }
 

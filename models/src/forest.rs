@@ -29,14 +29,14 @@ pub(crate) fn round_down(value: f64) -> f32 {
 /// Replaces every subtree whose leaves agree by one leaf, and renumbers the nodes level by level.
 ///
 /// Children must have larger indices than their parent.
-pub(crate) fn pruned(nodes: &[Node]) -> Tree {
+pub(crate) fn pruned<Leaf: Clone + PartialEq>(nodes: &[Node<Leaf>]) -> Tree<Leaf> {
     // Backwards, each child is visited before its parent.
-    let mut agreed: Vec<Option<f32>> = vec![None; nodes.len()];
+    let mut agreed: Vec<Option<&Leaf>> = vec![None; nodes.len()];
     for (index, node) in nodes.iter().enumerate().rev() {
-        agreed[index] = match *node {
-            Node::Leaf { probability } => Some(probability),
+        agreed[index] = match node {
+            Node::Leaf { value } => Some(value),
             Node::Split { below, above, .. } => {
-                agreed[below as usize].filter(|below| agreed[above as usize] == Some(*below))
+                agreed[*below as usize].filter(|below| agreed[*above as usize] == Some(*below))
             }
         };
     }
@@ -44,13 +44,13 @@ pub(crate) fn pruned(nodes: &[Node]) -> Tree {
     // The old index of each node of the new tree.
     let mut sources: Vec<u32> = nodes.first().map(|_| 0).into_iter().collect();
     while let Some(source) = sources.get(kept.len()).map(|source| *source as usize) {
-        kept.push(match (agreed[source], nodes[source]) {
+        kept.push(match (agreed[source], &nodes[source]) {
             (None, Node::Split { column, threshold, below, above }) => {
                 let next = sources.len() as u32;
-                sources.extend([below, above]);
-                Node::Split { column, threshold, below: next, above: next + 1 }
+                sources.extend([*below, *above]);
+                Node::Split { column: *column, threshold: *threshold, below: next, above: next + 1 }
             }
-            (Some(probability), _) | (None, Node::Leaf { probability }) => Node::Leaf { probability },
+            (Some(value), _) | (None, Node::Leaf { value }) => Node::Leaf { value: value.clone() },
         });
     }
     kept.shrink_to_fit();

@@ -1,5 +1,5 @@
-//! Golden rows: rows made from the schema, with the probability that the trainer computes. They visit every
-//! branch of the graph, so a runtime that returns the same probabilities computes the whole model correctly.
+//! Golden rows: rows made from the schema, with the prediction that the trainer computes. They visit every
+//! branch of the graph, so a runtime that returns the same predictions computes the whole model correctly.
 
 use ndarray::Array2;
 use onnward_schemas::{
@@ -36,10 +36,12 @@ pub(crate) fn golden(schema: &Schema, profile: &Profile, pipeline: &Pipeline, se
         schema.features[at].code(rows[row][at].as_value())
     });
     let columns = pipeline.preprocessor.transform(encoded.view());
-    let probabilities = pipeline.model.score_rows(columns.view());
-    let golden = |(values, probability)| GoldenRow { values, probability };
-    let error = pipeline.model.rounding_error(columns.view());
-    Golden { tolerance: tolerance(error), rows: rows.into_iter().zip(probabilities).map(golden).collect() }
+    let predictions = pipeline.model.score_rows(columns.view()).golden();
+    let row = |(values, prediction)| GoldenRow { values, prediction };
+    let mut golden =
+        Golden { tolerance: MIN_TOLERANCE, rows: rows.into_iter().zip(predictions).map(row).collect() };
+    golden.tolerance = tolerance(pipeline.model.rounding_error(columns.view(), golden.unit()));
+    golden
 }
 
 /// Returns the tolerance for a rounding error, with one significant digit.

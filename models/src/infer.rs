@@ -22,7 +22,8 @@ use propose::{Purpose, propose};
 pub struct InferOptions {
     /// The schema's name. The default is the file's name without its extension.
     pub name: Option<String>,
-    /// The label's column. By default it is found by its name and its values.
+    /// The label's column. By default it is found by its name and its values. Two values make it binary, a few
+    /// classes, and more numbers a number.
     pub label: Option<String>,
 }
 
@@ -90,17 +91,20 @@ pub enum InferError {
         /// The columns of the table.
         present: Vec<String>,
     },
-    /// The column that was named as the label does not have two values.
-    #[error("{column:?} cannot be the label: a label has two values, this column {found}")]
-    LabelNotBinary {
+    /// Nothing can be learned about the column that was named as the label.
+    #[error(
+        "{column:?} cannot be the label: a label has two values, some classes or numbers, and this column {found}"
+    )]
+    LabelUnusable {
         /// The column.
         column: String,
-        /// The number of its values, in words.
-        found: String,
+        /// What it has instead, in words.
+        found: &'static str,
     },
     /// No column can be the label.
     #[error(
-        "{} has no column with two values, such as Yes and No, that could be the label{hint}", path.display()
+        "{} has no column with two values, such as Yes and No, that could be the label{hint}; name a label of several \
+         classes or of numbers with --label", path.display()
     )]
     NoLabel {
         /// The table.

@@ -43,7 +43,8 @@
 //! let run = train(&data, &TrainingPlan { folds: 2, ..TrainingPlan::default() }, &|_| ())?;
 //! let best = &run.models[0];
 //! assert_eq!(best.metadata.family, run.comparison.selected.name());
-//! assert!(best.metadata.evaluation.test.roc_auc > 0.5);
+//! let figures = best.metadata.evaluation.test.binary();
+//! assert!(figures.is_some_and(|figures| figures.roc_auc > 0.5));
 //! # Ok(())
 //! # }
 //! ```
@@ -60,6 +61,8 @@ mod forest;
 mod golden;
 mod importance;
 mod infer;
+mod labels;
+mod linear;
 mod logistic;
 mod metrics;
 mod parameters;
@@ -68,27 +71,36 @@ mod plan;
 mod preprocess;
 mod profile;
 mod random;
+mod ridge;
 mod sample;
 mod split;
 mod summary;
 mod train;
 
 pub use comparison::{
-    CalibrationBin, Candidate, Comparison, Curves, DataSummary, FeatureSummary, Group, Importance,
+    Baseline, BinaryCurves, CalibrationBin, Candidate, ClassCurves, ClassResult, Comparison, Curves,
+    DataSummary, ErrorDistribution, FeatureSummary, Group, Importance, LabelSummary, NumberCurves,
     ValueSummary,
 };
 pub use dataset::{Dataset, OnInvalid};
 pub use dataset_error::{DatasetError, InvalidRows, RowProblem, RowReason};
-pub use estimator::{Estimator, Family, Solver, UnknownEstimator, UnknownFamily, UnsupportedSolver};
-pub use fitted::{FittedForest, FittedLogistic, FittedModel, Node, Segment, Tree};
+pub use estimator::{
+    Estimator, Family, Solver, UnknownEstimator, UnknownFamily, UnsupportedSolver, UnsupportedTask,
+};
+pub use fitted::{
+    ClassShare, FittedClassForest, FittedForest, FittedLogistic, FittedModel, FittedMultinomial, FittedRidge,
+    Node, Segment, Tree,
+};
 pub use forest::smartcore::SmartcoreError;
 pub use infer::{InferError, InferOptions, InferredSchema, infer_schema};
+pub use labels::{ClassLabels, Labels, Scores};
 pub use logistic::LogisticError;
 pub use metrics::roc_auc;
-pub use parameters::{CandidateParams, ForestParams, InvalidSetting, LogisticParams, Settings};
+pub use parameters::{CandidateParams, ForestParams, InvalidSetting, LogisticParams, RidgeParams, Settings};
 pub use pipeline::{Pipeline, TrainedModel};
 pub use plan::{Activity, Progress, TrainingError, TrainingPlan};
 pub use preprocess::{NumericColumn, OneHotColumn, Preprocessor};
+pub use ridge::RidgeError;
 pub use sample::{SampleError, SampleFormat, default_model, write_sample};
 pub use split::Split;
 pub use train::{TrainingRun, train};

@@ -1,11 +1,11 @@
-//! Logistic regression: one model, fitted by either of two solvers.
+//! Logistic regression of a binary label, fitted by either of two solvers, and of several classes.
 //!
 //! [`newton`] is Onnward's own. [`linfa`] is slower, and shares nothing with it but the loss and the
-//! [`spline`]'s knots.
+//! [`spline`](crate::linear::spline)'s knots. [`multinomial`] is for several classes.
 
 pub(crate) mod linfa;
+pub(crate) mod multinomial;
 pub(crate) mod newton;
-mod spline;
 
 use thiserror::Error;
 

@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use onnward_schemas::TaskKind;
+
 use crate::estimator::{Estimator, Family, Solver};
 use crate::plan::TrainingError;
 
@@ -31,6 +33,8 @@ pub enum Settings {
     Logistic(LogisticParams),
     /// Those of a random forest.
     Forest(ForestParams),
+    /// Those of ridge regression.
+    Ridge(RidgeParams),
 }
 
 /// The settings of logistic regression.
@@ -60,8 +64,19 @@ pub struct ForestParams {
     /// depth 1 splits once. `None` means no limit.
     pub max_depth: Option<u16>,
     /// The number of columns of the preprocessed matrix that are considered at each split. `None` means the
-    /// square root of their number, rounded down.
+    /// square root of their number, rounded down, and a third of them for a number.
     pub max_features: Option<usize>,
+}
+
+/// The settings of ridge regression.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RidgeParams {
+    /// The strength of the L2 penalty, as scikit-learn's `alpha`. The loss is the sum over the rows of the squared
+    /// error, plus alpha · ‖weights‖². The weights are those of standardised columns and segments; the intercept is
+    /// not penalised.
+    pub alpha: f64,
+    /// The number of knots, as that of [`LogisticParams`].
+    pub knots: usize,
 }
 
 /// The error for a setting outside its range.
@@ -91,13 +106,41 @@ impl Default for ForestParams {
     }
 }
 
+impl ForestParams {
+    /// Returns the default settings for a task.
+    ///
+    /// A leaf of a regression tree has the mean of its numbers, and needs fewer rows than one that has a probability:
+    /// 5, as T. Hastie, R. Tibshirani and J. Friedman advise (The Elements of Statistical Learning, 2nd ed., 2009,
+    /// §15.3).
+    pub fn for_task(task: TaskKind) -> Self {
+        match task {
+            TaskKind::Binary | TaskKind::Classes | TaskKind::Raw => Self::default(),
+            TaskKind::Number => Self { min_samples_leaf: 5, min_samples_split: 10, ..Self::default() },
+        }
+    }
+}
+
+impl Default for RidgeParams {
+    /// Uses scikit-learn's penalty, and as many knots as logistic regression.
+    fn default() -> Self {
+        Self { alpha: 1.0, knots: LogisticParams::default().knots }
+    }
+}
+
 impl CandidateParams {
-    /// Returns the default settings of an estimator, or of a family fitted by Onnward's own solver.
+    /// Returns the default settings of an estimator, or of a family fitted by Onnward's own solver, for a binary
+    /// label.
     pub fn default_of(estimator: impl Into<Estimator>) -> Self {
+        Self::for_task(estimator, TaskKind::Binary)
+    }
+
+    /// Returns the default settings of an estimator, or of a family fitted by Onnward's own solver, for a task.
+    pub fn for_task(estimator: impl Into<Estimator>, task: TaskKind) -> Self {
         let Estimator { solver, family } = estimator.into();
         let settings = match family {
             Family::Logistic => Settings::Logistic(LogisticParams::default()),
-            Family::Forest => Settings::Forest(ForestParams::default()),
+            Family::Forest => Settings::Forest(ForestParams::for_task(task)),
+            Family::Ridge => Settings::Ridge(RidgeParams::default()),
         };
         Self { solver, settings }
     }
@@ -107,6 +150,7 @@ impl CandidateParams {
         let family = match &self.settings {
             Settings::Logistic(_) => Family::Logistic,
             Settings::Forest(_) => Family::Forest,
+            Settings::Ridge(_) => Family::Ridge,
         };
         Estimator { solver: self.solver, family }
     }
@@ -124,6 +168,9 @@ impl CandidateParams {
                 ("max_depth", params.max_depth.map(f64::from)),
                 ("max_features", params.max_features.map(|columns| columns as f64)),
             ],
+            Settings::Ridge(RidgeParams { alpha, knots }) => {
+                vec![("alpha", Some(*alpha)), ("knots", Some(*knots as f64))]
+            }
         };
         listed.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
     }
@@ -135,6 +182,7 @@ impl CandidateParams {
         let invalid = match &self.settings {
             Settings::Logistic(params) => params.invalid(),
             Settings::Forest(params) => params.invalid(),
+            Settings::Ridge(params) => params.invalid(),
         };
         match invalid {
             Some((setting, value, expected)) => {
@@ -157,6 +205,12 @@ impl From<ForestParams> for CandidateParams {
     }
 }
 
+impl From<RidgeParams> for CandidateParams {
+    fn from(params: RidgeParams) -> Self {
+        Self { solver: Solver::Own, settings: Settings::Ridge(params) }
+    }
+}
+
 /// A setting outside its range: its name, its value, and what it must be.
 type Invalid = Option<(&'static str, f64, &'static str)>;
 
@@ -164,6 +218,13 @@ impl LogisticParams {
     fn invalid(&self) -> Invalid {
         let is_usable = self.c.is_finite() && self.c > 0.0;
         (!is_usable).then_some(("c", self.c, "a finite number above 0"))
+    }
+}
+
+impl RidgeParams {
+    fn invalid(&self) -> Invalid {
+        let is_usable = self.alpha.is_finite() && self.alpha >= 0.0;
+        (!is_usable).then_some(("alpha", self.alpha, "a finite number of at least 0"))
     }
 }
 

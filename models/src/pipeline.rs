@@ -1,20 +1,21 @@
 use ndarray::{ArrayView2, Axis};
-use onnward_schemas::{Metadata, Schema};
+use onnward_schemas::{Metadata, Schema, TaskKind};
 use rayon::prelude::*;
 
 use crate::dataset::{Dataset, LabelledRows};
-use crate::estimator::{Solver, UnsupportedSolver};
+use crate::estimator::{Solver, UnsupportedSolver, UnsupportedTask};
 use crate::fitted::FittedModel;
+use crate::labels::{Labels, Scores};
 use crate::parameters::{CandidateParams, Settings};
 use crate::plan::TrainingError;
 use crate::preprocess::Preprocessor;
-use crate::{forest, logistic};
+use crate::{forest, logistic, ridge};
 
 /// The number of rows that are preprocessed and scored at a time.
 const BLOCK: usize = 4096;
 
-/// The steps of progress of the fit of a logistic regression. That of a forest has one for each tree.
-const LOGISTIC_STEPS: usize = 10;
+/// The steps of progress of the fit of a linear model. That of a forest has one for each tree.
+const LINEAR_STEPS: usize = 10;
 
 /// A fitted model with the metadata of its artifact.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,8 +38,8 @@ pub struct Pipeline {
 }
 
 impl TrainedModel {
-    /// Returns the probability of the positive label for each row of a `features` matrix `[rows, features]`.
-    pub fn predict(&self, features: ArrayView2<'_, f32>) -> Vec<f64> {
+    /// Returns the prediction for each row of a `features` matrix `[rows, features]`.
+    pub fn predict(&self, features: ArrayView2<'_, f32>) -> Scores {
         predict(&self.preprocessor, &self.model, features)
     }
 }
@@ -75,9 +76,12 @@ impl Pipeline {
     ///
     /// let params = CandidateParams::default_of(Family::Logistic);
     /// let pipeline = Pipeline::fit(&data, &params, 42, &|_| ())?;
-    /// let probabilities = pipeline.predict(data.features.view());
+    /// let scores = pipeline.predict(data.features.view());
+    /// let (Some(probabilities), Some(labels)) = (scores.probabilities(), data.labels.binary()) else {
+    ///     return Err("the label is binary".into());
+    /// };
     /// assert!(probabilities[0] > probabilities[4]);
-    /// assert_eq!(roc_auc(&data.labels, &probabilities), 1.0);
+    /// assert_eq!(roc_auc(labels, probabilities), 1.0);
     /// # Ok(())
     /// # }
     /// ```
@@ -95,7 +99,7 @@ impl Pipeline {
     pub(crate) fn fit_rows(
         schema: &Schema,
         features: ArrayView2<'_, f32>,
-        labels: &[bool],
+        labels: &Labels,
         params: &CandidateParams,
         seed: u64,
         advance: &(dyn Fn(usize) + Sync),
@@ -104,43 +108,59 @@ impl Pipeline {
         // A tree compares values with thresholds, so scaling changes nothing. Without it, no runtime that
         // divides differently can round a value across a threshold.
         let unscaled = || scaled.clone().without_scaling();
-        let (preprocessor, model) = match (&params.settings, params.solver) {
-            (Settings::Logistic(params), Solver::Own) => {
+        let unsupported = |task: TaskKind| UnsupportedTask { estimator: params.estimator(), task };
+        let (preprocessor, model) = match (&params.settings, params.solver, labels) {
+            (Settings::Logistic(params), Solver::Own, Labels::Binary(labels)) => {
                 let model = logistic::newton::fit(&scaled, features, labels, params)?;
                 (scaled, FittedModel::Logistic(model))
             }
-            (Settings::Logistic(params), Solver::Linfa) => {
+            (Settings::Logistic(params), Solver::Own, Labels::Classes(labels)) => {
+                let model = logistic::multinomial::fit(&scaled, features, labels, params)?;
+                (scaled, FittedModel::Multinomial(model))
+            }
+            (Settings::Logistic(params), Solver::Linfa, Labels::Binary(labels)) => {
                 let model = logistic::linfa::fit(scaled.transform(features).view(), labels, params)?;
                 (scaled, FittedModel::Logistic(model))
             }
-            (Settings::Forest(params), Solver::Own) => {
+            (Settings::Ridge(params), Solver::Own, Labels::Numbers(labels)) => {
+                let model = ridge::fit(&scaled, features, labels, params)?;
+                (scaled, FittedModel::Ridge(model))
+            }
+            (Settings::Forest(params), Solver::Own, labels) => {
                 let preprocessor = unscaled();
                 let model = forest::histogram::fit(&preprocessor, features, labels, params, seed, advance);
-                (preprocessor, FittedModel::Forest(model))
+                (preprocessor, model)
             }
-            (Settings::Forest(params), Solver::Smartcore) => {
+            (Settings::Forest(params), Solver::Smartcore, Labels::Binary(labels)) => {
                 let preprocessor = unscaled();
                 let matrix = preprocessor.transform(features);
                 let model = forest::smartcore::fit(matrix.view(), labels, params, seed, advance)?;
                 (preprocessor, FittedModel::Forest(model))
             }
-            (Settings::Logistic(_), Solver::Smartcore) | (Settings::Forest(_), Solver::Linfa) => {
+            (Settings::Logistic(_) | Settings::Ridge(_), Solver::Smartcore, _)
+            | (Settings::Forest(_) | Settings::Ridge(_), Solver::Linfa, _) => {
                 return Err(UnsupportedSolver(params.estimator()).into());
             }
+            (Settings::Logistic(_) | Settings::Ridge(_), Solver::Own, labels)
+            | (Settings::Logistic(_), Solver::Linfa, labels)
+            | (Settings::Forest(_), Solver::Smartcore, labels) => {
+                return Err(unsupported(labels.task()).into());
+            }
         };
-        if let FittedModel::Logistic(_) = model {
-            advance(LOGISTIC_STEPS);
+        if !matches!(params.settings, Settings::Forest(_)) {
+            advance(LINEAR_STEPS);
         }
         Ok(Self { preprocessor, model })
     }
 
-    /// Returns the probability of the positive label for each row of a `features` matrix `[rows, features]`.
-    pub fn predict(&self, features: ArrayView2<'_, f32>) -> Vec<f64> {
+    /// Returns the prediction for each row of a `features` matrix `[rows, features]`.
+    pub fn predict(&self, features: ArrayView2<'_, f32>) -> Scores {
         predict(&self.preprocessor, &self.model, features)
     }
 
-    pub(crate) fn roc_auc(&self, rows: &LabelledRows) -> f64 {
-        crate::metrics::roc_auc(&rows.labels, &self.predict(rows.features.view()))
+    /// Computes the figure by which models of the rows' task are compared.
+    pub(crate) fn criterion(&self, rows: &LabelledRows) -> f64 {
+        crate::metrics::criterion(&rows.labels, &self.predict(rows.features.view()))
     }
 }
 
@@ -148,14 +168,17 @@ impl CandidateParams {
     /// Returns the number of steps of progress that a fit with these settings takes.
     pub(crate) fn steps(&self) -> usize {
         match &self.settings {
-            Settings::Logistic(_) => LOGISTIC_STEPS,
+            Settings::Logistic(_) | Settings::Ridge(_) => LINEAR_STEPS,
             Settings::Forest(params) => params.trees,
         }
     }
 }
 
-fn predict(preprocessor: &Preprocessor, model: &FittedModel, features: ArrayView2<'_, f32>) -> Vec<f64> {
+fn predict(preprocessor: &Preprocessor, model: &FittedModel, features: ArrayView2<'_, f32>) -> Scores {
     let blocks: Vec<_> = features.axis_chunks_iter(Axis(0), BLOCK).collect();
     let score = |block: &ArrayView2<'_, f32>| model.score_rows(preprocessor.transform(*block).view());
-    blocks.par_iter().map(score).collect::<Vec<_>>().concat()
+    let scored: Vec<Scores> = blocks.par_iter().map(score).collect();
+    // A table without rows has no blocks.
+    let none = || model.score_rows(preprocessor.transform(features).view());
+    scored.into_iter().reduce(Scores::followed_by).unwrap_or_else(none)
 }

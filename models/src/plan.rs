@@ -1,11 +1,13 @@
 use std::fmt;
 
+use onnward_schemas::TaskKind;
 use thiserror::Error;
 
-use crate::estimator::{Estimator, Family, UnsupportedSolver};
+use crate::estimator::{Estimator, Family, UnsupportedSolver, UnsupportedTask};
 use crate::forest::smartcore::SmartcoreError;
 use crate::logistic::LogisticError;
 use crate::parameters::{CandidateParams, InvalidSetting};
+use crate::ridge::RidgeError;
 
 /// The models to train, and how to evaluate them.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,10 +23,18 @@ pub struct TrainingPlan {
 }
 
 impl Default for TrainingPlan {
-    /// Compares all families with their default settings and Onnward's own solvers: 5 folds, a fifth of the
-    /// rows held out, seed 42.
+    /// Plans for a binary label, as [`TrainingPlan::for_task`].
     fn default() -> Self {
-        let candidates = Family::ALL.into_iter().map(CandidateParams::default_of).collect();
+        Self::for_task(TaskKind::Binary)
+    }
+}
+
+impl TrainingPlan {
+    /// Compares the families for a task with their default settings and Onnward's own solvers: 5 folds, a fifth of the
+    /// rows held out, seed 42. No candidate is for [`TaskKind::Raw`], which is not trained.
+    pub fn for_task(task: TaskKind) -> Self {
+        let families = Family::for_task(task).iter();
+        let candidates = families.map(|family| CandidateParams::for_task(*family, task)).collect();
         Self { candidates, folds: 5, seed: 42, test_fraction: 0.2 }
     }
 }
@@ -93,18 +103,20 @@ pub enum TrainingError {
     /// A solver cannot fit the family that it was named for.
     #[error(transparent)]
     Solver(#[from] UnsupportedSolver),
+    /// A candidate cannot predict a label of the table's task.
+    #[error(transparent)]
+    Task(#[from] UnsupportedTask),
     /// A model's setting is outside its range.
     #[error(transparent)]
     Setting(#[from] InvalidSetting),
-    /// A class has too few rows to occur in every fold and among the held-out rows.
+    /// A class, or the table, has too few rows to occur in every fold and among the held-out rows.
     #[error(
-        "only {rows} {} the label {label:?}: a share of {test_fraction} held out and {folds} folds take at \
-         least {needed}; add rows, hold out less, or use fewer folds",
-        if *rows == 1 { "row has" } else { "rows have" }
+        "only {rows} {}: a share of {test_fraction} held out and {folds} folds take at least {needed}; add rows, \
+         hold out less, or use fewer folds", with_label(*rows, label.as_deref())
     )]
     TooFewRows {
-        /// The label's value.
-        label: String,
+        /// The label's value; `None` for a number, of which all rows count.
+        label: Option<String>,
         /// The number of rows with it.
         rows: usize,
         /// The number of rows needed.
@@ -117,9 +129,22 @@ pub enum TrainingError {
     /// A logistic regression could not be fitted.
     #[error("logistic regression: {0}")]
     Logistic(#[from] LogisticError),
+    /// A ridge regression could not be fitted.
+    #[error("ridge regression: {0}")]
+    Ridge(#[from] RidgeError),
     /// smartcore could not fit a forest.
     #[error("random forest: {0}")]
     Smartcore(#[from] SmartcoreError),
+}
+
+/// Says which rows there are too few of.
+fn with_label(rows: usize, label: Option<&str>) -> String {
+    match (label, rows) {
+        (Some(label), 1) => format!("row has the label {label:?}"),
+        (Some(label), _) => format!("rows have the label {label:?}"),
+        (None, 1) => "row has a label".to_owned(),
+        (None, _) => "rows have a label".to_owned(),
+    }
 }
 
 impl fmt::Display for Activity {

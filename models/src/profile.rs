@@ -1,16 +1,16 @@
 //! The profile of the training rows, with which live traffic is compared.
 
-use ndarray::{ArrayView1, ArrayView2};
-use onnward_schemas::{Feature, FeatureKind, FeatureProfile, Profile, Schema};
+use ndarray::{Array1, ArrayView1, ArrayView2};
+use onnward_schemas::{Feature, FeatureKind, FeatureProfile, Profile, Schema, ScoreProfile};
 
 use crate::curves::score_histogram;
+use crate::labels::{Scores, most_probable};
 use crate::preprocess::median;
 
 const QUANTILES: usize = 10;
 
-/// Profiles the training rows `[rows, features]`, and the `held_out` probabilities: those of the held-out
-/// rows.
-pub(crate) fn profile(schema: &Schema, features: ArrayView2<'_, f32>, held_out: &[f64]) -> Profile {
+/// Profiles the training rows `[rows, features]`, and the predictions `held_out`: those of the held-out rows.
+pub(crate) fn profile(schema: &Schema, features: ArrayView2<'_, f32>, held_out: &Scores) -> Profile {
     let of = |(feature, column): (&Feature, _)| match &feature.kind {
         FeatureKind::Numeric { .. } | FeatureKind::Kept(_) => numeric(column),
         FeatureKind::Categorical { values, .. } => categorical(column, values.len()),
@@ -18,15 +18,43 @@ pub(crate) fn profile(schema: &Schema, features: ArrayView2<'_, f32>, held_out: 
     Profile {
         rows: features.nrows() as u64,
         features: schema.features.iter().zip(features.columns()).map(of).collect(),
-        score: score_histogram(held_out.iter().copied()),
+        score: score_profile(held_out),
+    }
+}
+
+fn score_profile(held_out: &Scores) -> ScoreProfile {
+    match held_out {
+        Scores::Probabilities(probabilities) => {
+            ScoreProfile::Probability(score_histogram(probabilities.iter().copied()))
+        }
+        Scores::ClassProbabilities(probabilities) => {
+            let predicted = probabilities.outer_iter().map(|row| most_probable(row.iter().copied()) as f32);
+            let predicted: Array1<f32> = predicted.collect();
+            ScoreProfile::Values(categorical(predicted.view(), probabilities.ncols()))
+        }
+        Scores::Numbers(numbers) => {
+            let numbers = sorted(numbers.iter().map(|number| *number as f32));
+            ScoreProfile::Values(binned(&numbers, 0, f32::midpoint))
+        }
     }
 }
 
 /// Counts the values between the deciles. Deciles that coincide share a bin. Everything is 0 if no row has a
 /// value.
 fn numeric(column: ArrayView1<'_, f32>) -> FeatureProfile {
-    let mut values: Vec<f32> = column.iter().copied().filter(|value| !value.is_nan()).collect();
+    let values = sorted(column.iter().copied().filter(|value| !value.is_nan()));
+    binned(&values, (column.len() - values.len()) as u64, |below, _| below)
+}
+
+fn sorted(values: impl Iterator<Item = f32>) -> Vec<f32> {
+    let mut values: Vec<f32> = values.collect();
     values.sort_unstable_by(f32::total_cmp);
+    values
+}
+
+/// Counts sorted values between the deciles. `edge` places an edge between a decile and the next larger value: in the
+/// middle for predictions, as another runtime may round one to the other side of the decile itself.
+fn binned(values: &[f32], missing: u64, edge: impl Fn(f32, f32) -> f32) -> FeatureProfile {
     let (min, max) = match (values.first(), values.last()) {
         (Some(min), Some(max)) => (*min, *max),
         _ => (0.0, 0.0),
@@ -36,17 +64,21 @@ fn numeric(column: ArrayView1<'_, f32>) -> FeatureProfile {
     edges.dedup();
     // The bin above an edge at the largest value would be empty.
     edges.retain(|edge| *edge < max);
+    for below in &mut edges {
+        let next = values.get(values.partition_point(|value| value <= below));
+        *below = edge(*below, next.copied().unwrap_or(*below));
+    }
     let mut counts = vec![0; edges.len() + 1];
-    for value in &values {
+    for value in values {
         counts[edges.partition_point(|edge| edge < value)] += 1;
     }
     let sum: f64 = values.iter().map(|value| f64::from(*value)).sum();
     FeatureProfile::Numeric {
         edges,
         counts,
-        missing: (column.len() - values.len()) as u64,
+        missing,
         min,
-        median: median(&values),
+        median: median(values),
         mean: sum / values.len().max(1) as f64,
         max,
     }
@@ -68,9 +100,25 @@ fn categorical(column: ArrayView1<'_, f32>, values: usize) -> FeatureProfile {
 
 #[cfg(test)]
 mod tests {
-    use ndarray::{Array1, array};
+    use ndarray::array;
 
     use super::*;
+
+    /// A runtime that rounds a prediction otherwise must not move it to another bin.
+    #[test]
+    fn the_edges_of_predicted_numbers_lie_between_them_and_classes_are_counted() {
+        let few = Scores::Numbers((0..40).map(|row| f64::from(row / 10)).collect());
+        let ScoreProfile::Values(FeatureProfile::Numeric { edges, counts, missing, .. }) =
+            score_profile(&few)
+        else {
+            panic!("not numeric")
+        };
+        assert_eq!((edges, counts, missing), (vec![0.5, 1.5, 2.5], vec![10; 4], 0));
+
+        let classes = Scores::ClassProbabilities(array![[0.2, 0.8, 0.0], [0.5, 0.5, 0.0], [0.1, 0.6, 0.3]]);
+        let counted = FeatureProfile::Categorical { counts: vec![1, 2, 0], missing: 0, unknown: 0 };
+        assert_eq!(score_profile(&classes), ScoreProfile::Values(counted));
+    }
 
     #[test]
     fn numeric_bins_are_deciles_with_distinct_edges() {

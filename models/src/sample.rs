@@ -6,14 +6,14 @@ mod plan;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use onnward_schemas::{Feature, FeatureKind, Schema, SchemaFile};
+use onnward_schemas::{Feature, FeatureKind, Schema, SchemaFile, Task};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 pub use default::default_model;
-use plan::{Drawn, Plan};
+use plan::{Drawn, DrawnLabel, Plan};
 
 /// The reason why no sample can be drawn.
 #[derive(Debug, Error)]
@@ -167,10 +167,26 @@ fn write_record(
         };
         out.write_field(field).map_err(io_error)?;
     }
-    // A sample model has a binary label.
-    let label = schema.binary().map(|label| if drawn.positive { &label.positive } else { &label.negative });
-    let label = label.map_or("", String::as_str);
-    out.write_field(label).and_then(|()| out.write_record(None::<&[u8]>)).map_err(io_error)
+    text.clear();
+    write_label(&schema.label.task, drawn.label, &mut text);
+    out.write_field(&text).and_then(|()| out.write_record(None::<&[u8]>)).map_err(io_error)
+}
+
+/// Writes a label as a table has it. A checked sample model draws one of the schema's task.
+fn write_label(task: &Task, label: DrawnLabel, text: &mut String) {
+    match (task, label) {
+        (Task::Binary(binary), DrawnLabel::Binary(positive)) => {
+            text.push_str(if positive { &binary.positive } else { &binary.negative });
+        }
+        (Task::Classes(classes), DrawnLabel::Class(class)) => {
+            text.push_str(classes.values.get(class).map_or("", String::as_str));
+        }
+        (Task::Number, DrawnLabel::Number(number)) => {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{number}");
+        }
+        (Task::Binary(_) | Task::Classes(_) | Task::Number | Task::Raw(_), _) => {}
+    }
 }
 
 /// Returns the error of the system, if there is one. The csv crate's own conversion hides its kind, such as a

@@ -1,13 +1,15 @@
 use std::time::Instant;
 
-use onnward_schemas::{Binary, CrossValidation, Evaluation, Metadata, Provenance, Schema};
+use ndarray::Array2;
+use onnward_schemas::{Binary, Criterion, CrossValidation, Evaluation, Metadata, Provenance, Schema, Task};
 
-use crate::comparison::{Candidate, Comparison};
+use crate::comparison::{Baseline, Candidate, Comparison};
 use crate::curves::curves;
 use crate::dataset::{Dataset, LabelledRows};
-use crate::estimator::Estimator;
+use crate::estimator::{Estimator, UnsupportedTask};
 use crate::golden::golden;
 use crate::importance::permutation_importance;
+use crate::labels::{ClassLabels, Labels, Scores};
 use crate::metrics::{cross_validation, figures};
 use crate::parameters::CandidateParams;
 use crate::pipeline::{Pipeline, TrainedModel};
@@ -26,7 +28,7 @@ pub struct TrainingRun {
 
 /// Trains and compares the candidates of a plan.
 ///
-/// Each is cross-validated on the training rows. They are ranked by their mean area under the ROC curve, and
+/// Each is cross-validated on the training rows. They are ranked by the mean of the task's [`Criterion`], and
 /// refitted on all training rows. Only then are the held-out rows scored, once.
 ///
 /// The models depend only on the data, the plan and the versions of the libraries, and not on the number of
@@ -67,7 +69,7 @@ pub struct TrainingRun {
 ///
 /// let golden = &run.models[0].metadata.golden;
 /// assert!(golden.rows.len() > 30);
-/// assert!(golden.rows.iter().all(|row| (0.0..=1.0).contains(&row.probability)));
+/// assert!(golden.rows.iter().all(|row| row.prediction.probability().is_some()));
 /// # Ok(())
 /// # }
 /// ```
@@ -76,21 +78,22 @@ pub fn train(
     plan: &TrainingPlan,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<TrainingRun, TrainingError> {
-    plan.check(data)?;
+    let criterion = plan.check(data)?;
     progress(Progress::Started { steps: plan.steps(data) });
     let split = data.split(plan.test_fraction, plan.seed);
     let train = data.select(&split.train);
 
     let mut ranked = Vec::new();
     for params in &plan.candidates {
-        ranked.push((params, cross_validate(params, data, &train, plan, progress)?));
+        ranked.push((params, cross_validate(params, data, &train, plan, criterion, progress)?));
     }
-    ranked.sort_by(|(_, a), (_, b)| b.roc_auc_mean.total_cmp(&a.roc_auc_mean));
+    let gain = |validation: &CrossValidation| criterion.gain(validation.mean, 0.0);
+    ranked.sort_by(|(_, a), (_, b)| gain(b).total_cmp(&gain(a)));
 
     let test = data.select(&split.test);
-    let context = Context { data, plan, train: &train, test: &test, progress };
+    let context = Context { data, plan, criterion, train: &train, test: &test, progress };
     let selected = ranked.first().ok_or(TrainingError::NoCandidates)?.0.estimator();
-    let mut run = TrainingRun { comparison: context.comparison(selected), models: Vec::new() };
+    let mut run = TrainingRun { comparison: context.comparison(selected)?, models: Vec::new() };
     for (params, validation) in ranked {
         let (candidate, model) = context.finish(params, validation)?;
         run.comparison.candidates.push(candidate);
@@ -104,9 +107,10 @@ fn cross_validate(
     data: &Dataset,
     train: &LabelledRows,
     plan: &TrainingPlan,
+    criterion: Criterion,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<CrossValidation, TrainingError> {
-    let mut areas = Vec::with_capacity(plan.folds);
+    let mut folds = Vec::with_capacity(plan.folds);
     for (at, fold) in stratified_folds(&train.labels, plan.folds, plan.seed).into_iter().enumerate() {
         let estimator = params.estimator();
         let activity = Activity::CrossValidating { estimator, fold: at + 1, folds: plan.folds };
@@ -121,20 +125,45 @@ fn cross_validate(
             &advance,
         )?;
         drop(rows);
-        areas.push(fitted.roc_auc(&train.select(&fold.test)));
+        folds.push(fitted.criterion(&train.select(&fold.test)));
     }
-    Ok(cross_validation(areas))
+    Ok(cross_validation(criterion, folds))
 }
 
-/// Returns the threshold of a dataset's label, which is binary.
+/// Returns the threshold of a binary label. Other figures have none.
 fn threshold_of(schema: &Schema) -> f64 {
     schema.binary().map_or(Binary::THRESHOLD, |binary| binary.threshold)
+}
+
+/// Predicts the same for each of `rows`, without a look at the features: the shares of the classes among the labels,
+/// or the mean of the numbers. Returns what it is, in words, too.
+fn baseline(labels: &Labels, rows: usize) -> (&'static str, Scores) {
+    let share = |part: u64, of: usize| part as f64 / of.max(1) as f64;
+    match labels {
+        Labels::Binary(labels) => {
+            let positives = labels.iter().filter(|label| **label).count() as u64;
+            ("the share of positives", Scores::Probabilities(vec![share(positives, labels.len()); rows]))
+        }
+        Labels::Classes(labels @ ClassLabels { indices, classes }) => {
+            let counts = labels.counts();
+            let of = |(_, class): (usize, usize)| share(counts[class], indices.len());
+            (
+                "the most frequent class",
+                Scores::ClassProbabilities(Array2::from_shape_fn((rows, *classes), of)),
+            )
+        }
+        Labels::Numbers(labels) => {
+            let mean = labels.iter().sum::<f64>() / labels.len().max(1) as f64;
+            ("the mean", Scores::Numbers(vec![mean; rows]))
+        }
+    }
 }
 
 /// The inputs of the last part of a run.
 struct Context<'a> {
     data: &'a Dataset,
     plan: &'a TrainingPlan,
+    criterion: Criterion,
     train: &'a LabelledRows,
     test: &'a LabelledRows,
     progress: &'a (dyn Fn(Progress) + Sync),
@@ -142,19 +171,34 @@ struct Context<'a> {
 
 impl Context<'_> {
     /// Starts the comparison, without its candidates.
-    fn comparison(&self, selected: Estimator) -> Comparison {
+    fn comparison(&self, selected: Estimator) -> Result<Comparison, TrainingError> {
         let schema = &self.data.schema;
-        Comparison {
+        let (name, scores) = baseline(&self.train.labels, self.test.labels.len());
+        Ok(Comparison {
             schema: schema.name.clone(),
             label: schema.label.column.clone(),
-            threshold: threshold_of(schema),
+            task: schema.label.task.kind(),
+            threshold: schema.binary().map(|binary| binary.threshold),
+            classes: match &schema.label.task {
+                Task::Classes(classes) => classes.values.clone(),
+                Task::Binary(_) | Task::Number | Task::Raw(_) => Vec::new(),
+            },
             seed: self.plan.seed,
             data: self.data.summary(),
             train_rows: self.train.labels.len(),
             test_rows: self.test.labels.len(),
             selected,
+            baseline: Baseline {
+                name,
+                test: self.of_task(selected, figures(&self.test.labels, &scores, threshold_of(schema)))?,
+            },
             candidates: Vec::new(),
-        }
+        })
+    }
+
+    /// Returns what a model's predictions of the held-out rows say, which are of the labels' task.
+    fn of_task<T>(&self, estimator: Estimator, said: Option<T>) -> Result<T, TrainingError> {
+        Ok(said.ok_or(UnsupportedTask { estimator, task: self.test.labels.task() })?)
     }
 
     /// Refits a candidate on all training rows and evaluates it on the held-out ones.
@@ -163,7 +207,7 @@ impl Context<'_> {
         params: &CandidateParams,
         cross_validation: CrossValidation,
     ) -> Result<(Candidate, TrainedModel), TrainingError> {
-        let Self { data, plan, train, test, progress } = self;
+        let Self { data, plan, criterion, train, test, progress } = self;
         let (schema, seed, estimator) = (&data.schema, plan.seed, params.estimator());
         let advance = |activity| move |steps| progress(Progress::Advanced { steps: steps as u64, activity });
 
@@ -172,16 +216,17 @@ impl Context<'_> {
         let pipeline = Pipeline::fit_rows(schema, features, &train.labels, params, seed, &fitting)?;
         let fit_seconds = started.elapsed().as_secs_f64();
 
-        let probabilities = pipeline.predict(test.features.view());
-        let figures = figures(&test.labels, &probabilities, threshold_of(schema));
+        let scores = pipeline.predict(test.features.view());
+        let figures = figures(&test.labels, &scores, threshold_of(schema));
+        let figures = self.of_task(estimator, figures)?;
         let evaluating = advance(Activity::Evaluating { estimator });
         let candidate = Candidate {
             estimator,
             parameters: params.to_map(),
             cross_validation: cross_validation.clone(),
-            test: figures,
-            curves: curves(&test.labels, &probabilities),
-            importance: permutation_importance(schema, &pipeline, test, seed, &evaluating),
+            test: figures.clone(),
+            curves: self.of_task(estimator, curves(schema, &test.labels, &scores))?,
+            importance: permutation_importance(schema, &pipeline, test, *criterion, seed, &evaluating),
             fit_seconds,
         };
         let evaluation = Evaluation {
@@ -191,16 +236,16 @@ impl Context<'_> {
             test: figures,
             threshold: None,
         };
-        Ok((candidate, self.describe(params, pipeline, evaluation, &probabilities)))
+        Ok((candidate, self.describe(params, pipeline, evaluation, &scores)))
     }
 
-    /// Puts a model and its metadata together; `held_out` are its probabilities for the held-out rows.
+    /// Puts a model and its metadata together; `held_out` are its predictions for the held-out rows.
     fn describe(
         &self,
         params: &CandidateParams,
         pipeline: Pipeline,
         evaluation: Evaluation,
-        held_out: &[f64],
+        held_out: &Scores,
     ) -> TrainedModel {
         let schema = &self.data.schema;
         let profile = profile(schema, self.train.features.view(), held_out);
@@ -225,12 +270,16 @@ impl Context<'_> {
 }
 
 impl TrainingPlan {
-    fn check(&self, data: &Dataset) -> Result<(), TrainingError> {
-        if self.candidates.is_empty() {
-            return Err(TrainingError::NoCandidates);
-        }
+    /// Rejects a plan that does not fit the table. Returns the figure by which its models are compared.
+    fn check(&self, data: &Dataset) -> Result<Criterion, TrainingError> {
+        let task = data.labels.task();
+        let first = self.candidates.first().ok_or(TrainingError::NoCandidates)?.estimator();
         for params in &self.candidates {
             params.check()?;
+            let estimator = params.estimator();
+            if !estimator.fits(task) {
+                return Err(UnsupportedTask { estimator, task }.into());
+            }
         }
         if self.folds < 2 {
             return Err(TrainingError::Folds(self.folds));
@@ -241,16 +290,29 @@ impl TrainingPlan {
         if self.folds > data.rows() {
             return Err(TrainingError::TooManyFolds { folds: self.folds, rows: data.rows() });
         }
-        let (positives, needed) = (data.positives(), self.rows_needed());
-        // A dataset has a binary label.
-        let sides = data
-            .schema
-            .binary()
-            .map(|label| [(positives, &label.positive), (data.rows() - positives, &label.negative)]);
-        for (rows, label) in sides.into_iter().flatten() {
+        self.check_rows(data)?;
+        Ok(Criterion::of(task).ok_or(UnsupportedTask { estimator: first, task })?)
+    }
+
+    /// Rejects a table of which a class, or the whole where there are none, has too few rows for every fold.
+    fn check_rows(&self, data: &Dataset) -> Result<(), TrainingError> {
+        let needed = self.rows_needed();
+        let values: Vec<Option<&String>> = match &data.schema.label.task {
+            Task::Binary(binary) => vec![Some(&binary.negative), Some(&binary.positive)],
+            Task::Classes(classes) => classes.values.iter().map(Some).collect(),
+            Task::Number | Task::Raw(_) => vec![None],
+        };
+        for (stratum, value) in data.labels.strata().iter().zip(values) {
+            let rows = stratum.len();
             if rows < needed {
-                let (label, folds, test_fraction) = (label.clone(), self.folds, self.test_fraction);
-                return Err(TrainingError::TooFewRows { label, rows, needed, folds, test_fraction });
+                let (folds, test_fraction) = (self.folds, self.test_fraction);
+                return Err(TrainingError::TooFewRows {
+                    label: value.cloned(),
+                    rows,
+                    needed,
+                    folds,
+                    test_fraction,
+                });
             }
         }
         Ok(())

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Confusion, CrossValidation, Evaluation, FeatureProfile, Figures, Golden, GoldenRow, GoldenValue,
-    Metadata, Profile, Provenance, SCORE_BINS, Schema, SchemaFile,
+    BinaryFigures, Confusion, Criterion, CrossValidation, Evaluation, FeatureProfile, Figures, Golden,
+    GoldenPrediction, GoldenRow, GoldenValue, Metadata, Profile, Provenance, SCORE_BINS, Schema, SchemaFile,
+    ScoreProfile,
 };
 
 /// Customers of a telephone company: an identifier, a category of digits, an optional number, an open category.
@@ -93,8 +94,11 @@ pub fn metadata(toml: &str) -> Metadata {
     };
     let probability =
         |row: &[GoldenValue]| if let GoldenValue::Number(first) = row[0] { first / 100.0 } else { 0.0 };
-    let rows =
-        rows.into_iter().map(|values| GoldenRow { probability: probability(&values), values }).collect();
+    let golden = |values: Vec<GoldenValue>| GoldenRow {
+        prediction: GoldenPrediction::Probability(probability(&values)),
+        values,
+    };
+    let rows = rows.into_iter().map(golden).collect();
     let features = schema.features.iter().map(|feature| match feature.categories() {
         Some(values) => FeatureProfile::Categorical {
             counts: (0..values.len()).map(|value| u64::from(value < 2)).collect(),
@@ -114,7 +118,7 @@ pub fn metadata(toml: &str) -> Metadata {
     let mut score = vec![0; SCORE_BINS];
     (score[1], score[16]) = (7, 3);
     Metadata {
-        profile: Profile { rows: 2, features: features.collect(), score },
+        profile: Profile { rows: 2, features: features.collect(), score: ScoreProfile::Probability(score) },
         schema,
         family: "logistic".to_owned(),
         parameters: BTreeMap::from([("alpha".to_owned(), 1.0)]),
@@ -127,7 +131,7 @@ pub fn metadata(toml: &str) -> Metadata {
 fn evaluation() -> Evaluation {
     let confusion =
         Confusion { true_positives: 1, false_positives: 2, true_negatives: 3, false_negatives: 4 };
-    let test = Figures {
+    let test = BinaryFigures {
         accuracy: 0.8,
         precision: 0.7,
         recall: 0.6,
@@ -139,6 +143,12 @@ fn evaluation() -> Evaluation {
         confusion,
     };
     let cross_validation =
-        CrossValidation { fold_roc_auc: vec![0.84, 0.86], roc_auc_mean: 0.85, roc_auc_std: 0.01 };
-    Evaluation { train_rows: 2, test_rows: 10, cross_validation, test, threshold: None }
+        CrossValidation { criterion: Criterion::RocAuc, folds: vec![0.84, 0.86], mean: 0.85, std: 0.01 };
+    Evaluation {
+        train_rows: 2,
+        test_rows: 10,
+        cross_validation,
+        test: Figures::Binary(test),
+        threshold: None,
+    }
 }

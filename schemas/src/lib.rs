@@ -40,9 +40,11 @@ mod violation;
 pub use checks::INSTANCES;
 pub use digest::{is_digest, sha256_hex, sha256_prefix};
 pub use encode::{UNKNOWN_CATEGORY, Value, is_missing_text, shorten};
-pub use evaluation::{Confusion, CrossValidation, Evaluation, Figures};
+pub use evaluation::{
+    BinaryFigures, ClassFigures, Confusion, Criterion, CrossValidation, Evaluation, Figures, NumberFigures,
+};
 pub use feature::{Feature, FeatureKind, UnknownPolicy};
-pub use golden::{Golden, GoldenRow, GoldenValue};
+pub use golden::{Golden, GoldenPrediction, GoldenRow, GoldenValue};
 pub use kept::{ArrayBuilder, Kept, KeptElement, KeptType, Scalar};
 pub use manifest::{Manifest, ModelSummary};
 pub use metadata::{FORMAT_VERSION, Metadata, Provenance};
@@ -51,7 +53,7 @@ pub use predictions::{
     ClassPredictions, LabelledPrediction, Number, NumberSlice, Numbers, PredictedValues, Prediction,
     Predictions, RowFailure, TypedArray, TypedValues,
 };
-pub use profile::{FeatureProfile, Profile, SCORE_BINS};
+pub use profile::{FeatureProfile, Profile, SCORE_BINS, ScoreProfile};
 pub use roc_auc::roc_auc;
 pub use rows::Rows;
 pub use schema::{Label, Schema, SchemaError, SchemaFile};

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::evaluation::Figures;
 use crate::metadata::Metadata;
 use crate::schema::{Label, Schema};
 use crate::task::{Binary, Classes, Task, TaskKind};
@@ -62,17 +63,24 @@ pub struct ModelSummary {
     /// The mean squared error of the probability on held-out rows; absent for an external file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brier: Option<f64>,
+    /// The log loss of the classes on held-out rows; absent for any other task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_loss: Option<f64>,
+    /// The root of the mean squared error of the number on held-out rows; absent for any other task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rmse: Option<f64>,
 }
 
 impl ModelSummary {
     /// Summarizes an artifact's metadata.
     pub fn of(metadata: &Metadata) -> Self {
-        let figures = &metadata.evaluation.test;
-        Self {
-            family: metadata.family.clone(),
-            roc_auc: Some(figures.roc_auc),
-            brier: Some(figures.brier),
-            ..Self::of_schema(&metadata.schema)
+        let summary = Self { family: metadata.family.clone(), ..Self::of_schema(&metadata.schema) };
+        match &metadata.evaluation.test {
+            Figures::Binary(figures) => {
+                Self { roc_auc: Some(figures.roc_auc), brier: Some(figures.brier), ..summary }
+            }
+            Figures::Classes(figures) => Self { log_loss: Some(figures.log_loss), ..summary },
+            Figures::Number(figures) => Self { rmse: Some(figures.rmse), ..summary },
         }
     }
 
@@ -89,6 +97,8 @@ impl ModelSummary {
             classes: Vec::new(),
             roc_auc: None,
             brier: None,
+            log_loss: None,
+            rmse: None,
         };
         match task.clone() {
             Task::Binary(Binary { positive, negative, threshold }) => Self {

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 
 use crate::digest::is_digest;
 use crate::encode::shorten;
-use crate::evaluation::{Evaluation, Figures};
+use crate::evaluation::{BinaryFigures, ClassFigures, Criterion, Evaluation, Figures, NumberFigures};
 use crate::feature::{Feature, FeatureKind};
-use crate::golden::{Golden, GoldenValue};
+use crate::golden::{Golden, GoldenPrediction, GoldenValue};
 use crate::metadata::{Metadata, Provenance};
 use crate::metadata_error::MetadataError;
-use crate::profile::{FeatureProfile, Profile, SCORE_BINS};
+use crate::profile::{FeatureProfile, Profile, SCORE_BINS, ScoreProfile};
 use crate::schema::Schema;
+use crate::task::{Classes, Task, TaskKind};
 
 /// The maximum number of inner edges of a numeric profile; the trainer writes nine. Every live row is
 /// compared with all of them.
@@ -40,9 +41,9 @@ pub(crate) fn check(metadata: &Metadata) -> Checked {
         printable("parameters", name)?;
         finite(|| format!("parameters.{name}"), *value)?;
     }
-    check_golden(golden, schema.features.len())?;
-    check_evaluation(evaluation)?;
-    check_profile(profile, evaluation, &schema.features)?;
+    check_golden(golden, schema)?;
+    check_evaluation(evaluation, &schema.label.task)?;
+    check_profile(profile, evaluation, schema)?;
     check_segments(schema)?;
     check_provenance(provenance)
 }
@@ -83,7 +84,8 @@ fn check_provenance(provenance: &Provenance) -> Checked {
         .try_for_each(|text| printable("provenance.versions", text))
 }
 
-fn check_golden(golden: &Golden, features: usize) -> Checked {
+fn check_golden(golden: &Golden, schema: &Schema) -> Checked {
+    let features = schema.features.len();
     let most = Golden::MAX_TOLERANCE;
     if !(golden.tolerance > 0.0 && golden.tolerance <= most) {
         let permitted = format!("above 0 and at most {most}");
@@ -94,7 +96,7 @@ fn check_golden(golden: &Golden, features: usize) -> Checked {
         return Err(MetadataError::new("golden.rows", "empty", permitted));
     }
     for (at, row) in golden.rows.iter().enumerate() {
-        share(|| format!("golden.rows[{at}].probability"), row.probability)?;
+        check_prediction(&format!("golden.rows[{at}]"), &row.prediction, &schema.label.task)?;
         if row.values.len() != features {
             let value = format!("a list of {}", row.values.len());
             let permitted = format!("a list of {features}: a value for each feature");
@@ -109,7 +111,34 @@ fn check_golden(golden: &Golden, features: usize) -> Checked {
     Ok(())
 }
 
-fn check_evaluation(evaluation: &Evaluation) -> Checked {
+/// Checks a golden row's prediction. One of another task would compare with nothing that a runtime returns.
+fn check_prediction(field: &str, prediction: &GoldenPrediction, task: &Task) -> Checked {
+    match (prediction, task) {
+        (GoldenPrediction::Probability(probability), Task::Binary(_)) => {
+            share(|| format!("{field}.probability"), *probability)
+        }
+        (GoldenPrediction::Probabilities(all), Task::Classes(classes)) => {
+            let field = format!("{field}.probabilities");
+            let expected = classes.values.len();
+            if all.len() != expected {
+                let permitted = format!("a list of {expected}: a probability for each class");
+                return Err(MetadataError::new(field, format!("a list of {}", all.len()), permitted));
+            }
+            all.iter().try_for_each(|probability| share(|| field.clone(), *probability))
+        }
+        (GoldenPrediction::Number(number), Task::Number) => {
+            single_precision(|| format!("{field}.number"), *number)
+        }
+        (prediction, task) => Err(of_another_task(field, prediction.task(), task)),
+    }
+}
+
+fn of_another_task(field: &str, is: TaskKind, task: &Task) -> MetadataError {
+    let permitted = format!("one of a model of type {:?}, as the label is", task.kind().name());
+    MetadataError::new(field, format!("one of a model of type {:?}", is.name()), permitted)
+}
+
+fn check_evaluation(evaluation: &Evaluation, task: &Task) -> Checked {
     let Evaluation { train_rows, test_rows, cross_validation, test, threshold } = evaluation;
     if let Some(threshold) = threshold {
         share(|| "evaluation.threshold".to_owned(), *threshold)?;
@@ -120,36 +149,43 @@ fn check_evaluation(evaluation: &Evaluation) -> Checked {
             return Err(MetadataError::new(format!("evaluation.{field}"), rows, "from 1 to 2^53"));
         }
     }
-    at_most("evaluation.cross_validation.fold_roc_auc", cross_validation.fold_roc_auc.len(), MAX_FOLDS)?;
-    for (fold, area) in cross_validation.fold_roc_auc.iter().enumerate() {
-        share(|| format!("evaluation.cross_validation.fold_roc_auc[{fold}]"), *area)?;
+    let criterion = cross_validation.criterion;
+    let field = "evaluation.cross_validation";
+    if Criterion::of(task.kind()) != Some(criterion) {
+        let permitted = format!("the figure of a label of type {:?}", task.kind().name());
+        return Err(MetadataError::new(field, criterion.name(), permitted));
     }
-    let of_folds = [("mean", cross_validation.roc_auc_mean), ("std", cross_validation.roc_auc_std)];
-    for (name, value) in of_folds {
-        share(|| format!("evaluation.cross_validation.roc_auc_{name}"), value)?;
+    let name = criterion.name();
+    at_most(&format!("{field}.fold_{name}"), cross_validation.folds.len(), MAX_FOLDS)?;
+    for (fold, value) in cross_validation.folds.iter().enumerate() {
+        check_criterion(|| format!("{field}.fold_{name}[{fold}]"), criterion, *value)?;
     }
-    check_figures(test, *test_rows as u64)
+    for (of, value) in [("mean", cross_validation.mean), ("std", cross_validation.std)] {
+        check_criterion(|| format!("{field}.{name}_{of}"), criterion, value)?;
+    }
+    let rows = *test_rows as u64;
+    match (test, task) {
+        (Figures::Binary(figures), Task::Binary(_)) => check_binary(figures, rows),
+        (Figures::Classes(figures), Task::Classes(classes)) => check_classes(figures, classes, rows),
+        (Figures::Number(figures), Task::Number) => check_number(figures),
+        (figures, task) => Err(of_another_task("evaluation.test", figures.task(), task)),
+    }
 }
 
-fn check_figures(figures: &Figures, rows: u64) -> Checked {
-    let Figures { accuracy, precision, recall, f1, roc_auc, average_precision, log_loss, brier, confusion } =
-        *figures;
-    let shares = [
-        ("accuracy", accuracy),
-        ("precision", precision),
-        ("recall", recall),
-        ("f1", f1),
-        ("roc_auc", roc_auc),
-        ("average_precision", average_precision),
-        ("brier", brier),
-    ];
-    for (name, value) in shares {
+fn check_criterion(field: impl FnOnce() -> String, criterion: Criterion, value: f64) -> Checked {
+    match criterion {
+        Criterion::RocAuc => share(field, value),
+        Criterion::LogLoss => log_loss(field, value),
+        Criterion::Rmse => positive(field, value),
+    }
+}
+
+fn check_binary(figures: &BinaryFigures, rows: u64) -> Checked {
+    for (name, value) in figures.by_name().into_iter().filter(|(name, _)| *name != "log_loss") {
         share(|| format!("evaluation.test.{name}"), value)?;
     }
-    if !(0.0..=MAX_LOG_LOSS).contains(&log_loss) {
-        let permitted = format!("from 0 to {MAX_LOG_LOSS}");
-        return Err(MetadataError::new("evaluation.test.log_loss", shown(log_loss), permitted));
-    }
+    log_loss(|| "evaluation.test.log_loss".to_owned(), figures.log_loss)?;
+    let confusion = figures.confusion;
     let counts = [
         confusion.true_positives,
         confusion.false_positives,
@@ -159,9 +195,40 @@ fn check_figures(figures: &Figures, rows: u64) -> Checked {
     sum_to("evaluation.test.confusion", "evaluation.test_rows", counts, rows)
 }
 
+fn check_classes(figures: &ClassFigures, classes: &Classes, rows: u64) -> Checked {
+    for (name, value) in figures.by_name().into_iter().filter(|(name, _)| *name != "log_loss") {
+        share(|| format!("evaluation.test.{name}"), value)?;
+    }
+    log_loss(|| "evaluation.test.log_loss".to_owned(), figures.log_loss)?;
+    let (field, expected) = ("evaluation.test.confusion", classes.values.len());
+    let confusion = &figures.confusion;
+    if confusion.is_empty() && expected > ClassFigures::MAX_CONFUSION {
+        return Ok(());
+    }
+    if confusion.len() != expected || confusion.iter().any(|row| row.len() != expected) {
+        let value = format!("a list of {} lists", confusion.len());
+        return Err(MetadataError::new(field, value, format!("{expected} lists of {expected}")));
+    }
+    sum_to(field, "evaluation.test_rows", confusion.iter().flatten().copied(), rows)
+}
+
+fn check_number(figures: &NumberFigures) -> Checked {
+    for (name, value) in figures.by_name() {
+        let field = || format!("evaluation.test.{name}");
+        match name {
+            "bias" => finite(field, value)?,
+            "r2" if value > 1.0 => return Err(MetadataError::new(field(), shown(value), "at most 1")),
+            "r2" => finite(field, value)?,
+            _ => positive(field, value)?,
+        }
+    }
+    Ok(())
+}
+
 /// Checks the profile. Live rows are compared with it, so one of no rows, or of other rows than those that the
 /// model was fitted and evaluated on, would switch the drift of its model off.
-fn check_profile(profile: &Profile, evaluation: &Evaluation, features: &[Feature]) -> Checked {
+fn check_profile(profile: &Profile, evaluation: &Evaluation, schema: &Schema) -> Checked {
+    let features = &schema.features;
     if profile.rows != evaluation.train_rows as u64 {
         let permitted = format!("{}, as evaluation.train_rows says", evaluation.train_rows);
         return Err(MetadataError::new("profile.rows", profile.rows, permitted));
@@ -174,12 +241,45 @@ fn check_profile(profile: &Profile, evaluation: &Evaluation, features: &[Feature
     for (at, (seen, feature)) in profile.features.iter().zip(features).enumerate() {
         check_feature(&format!("profile.features[{at}]"), seen, feature, profile.rows)?;
     }
-    if profile.score.len() != SCORE_BINS {
-        let value = format!("a list of {}", profile.score.len());
-        return Err(MetadataError::new("profile.score", value, format!("a list of {SCORE_BINS}")));
+    check_score(&profile.score, &schema.label.task, evaluation.test_rows as u64)
+}
+
+fn check_score(score: &ScoreProfile, task: &Task, rows: u64) -> Checked {
+    let (field, of) = ("profile.score", "evaluation.test_rows");
+    match (score, task) {
+        (ScoreProfile::Probability(counts), Task::Binary(_)) => {
+            if counts.len() != SCORE_BINS {
+                let value = format!("a list of {}", counts.len());
+                return Err(MetadataError::new(field, value, format!("a list of {SCORE_BINS}")));
+            }
+            sum_to(field, of, counts.iter().copied(), rows)
+        }
+        (
+            ScoreProfile::Values(FeatureProfile::Categorical { counts, missing, unknown }),
+            Task::Classes(classes),
+        ) => {
+            length(field, counts, classes.values.len())?;
+            sum_to(field, of, counts.iter().copied().chain([*missing, *unknown]), rows)
+        }
+        (ScoreProfile::Values(seen @ FeatureProfile::Numeric { .. }), Task::Number) => {
+            check_numeric(field, of, seen, rows)
+        }
+        (ScoreProfile::Probability(_) | ScoreProfile::Values(_), task) => {
+            let permitted = format!("that of a label of type {:?}", task.kind().name());
+            Err(MetadataError::new(field, "a distribution of other predictions", permitted))
+        }
     }
-    let scores = profile.score.iter().copied();
-    sum_to("profile.score", "evaluation.test_rows", scores, evaluation.test_rows as u64)
+}
+
+/// Checks the profile of numbers, whose counts add up to `rows`, as `of` says.
+fn check_numeric(field: &str, of: &str, seen: &FeatureProfile, rows: u64) -> Checked {
+    let FeatureProfile::Numeric { edges, counts, missing, min, median, mean, max } = seen else {
+        return Ok(());
+    };
+    check_order(field, edges, [*min, *median, *max])?;
+    check_mean(field, *mean, [*min, *max].map(f64::from))?;
+    length(field, counts, edges.len() + 1)?;
+    sum_to(field, of, counts.iter().copied().chain([*missing]), rows)
 }
 
 fn check_feature(field: &str, seen: &FeatureProfile, feature: &Feature, rows: u64) -> Checked {
@@ -195,11 +295,8 @@ fn check_feature(field: &str, seen: &FeatureProfile, feature: &Feature, rows: u6
         (FeatureProfile::Categorical { .. }, FeatureKind::Numeric { .. }) => {
             wrong_kind("categorical", "numeric")
         }
-        (FeatureProfile::Numeric { edges, counts, missing, min, median, mean, max }, _) => {
-            check_order(field, edges, [*min, *median, *max])?;
-            check_mean(field, *mean, [*min, *max].map(f64::from))?;
-            length(field, counts, edges.len() + 1)?;
-            sum_to(field, "profile.rows", counts.iter().copied().chain([*missing]), rows)
+        (FeatureProfile::Numeric { .. }, FeatureKind::Numeric { .. }) => {
+            check_numeric(field, "profile.rows", seen, rows)
         }
         (
             FeatureProfile::Categorical { counts, missing, unknown },
@@ -276,6 +373,20 @@ fn at_most(field: &str, length: usize, most: usize) -> Checked {
     }
     let (value, permitted) = (format!("a list of {length}"), format!("a list of at most {most}"));
     Err(MetadataError::new(field, value, permitted))
+}
+
+fn log_loss(field: impl FnOnce() -> String, value: f64) -> Checked {
+    if (0.0..=MAX_LOG_LOSS).contains(&value) {
+        return Ok(());
+    }
+    Err(MetadataError::new(field(), shown(value), format!("from 0 to {MAX_LOG_LOSS}")))
+}
+
+fn positive(field: impl FnOnce() -> String, value: f64) -> Checked {
+    if value >= 0.0 && value.is_finite() {
+        return Ok(());
+    }
+    Err(MetadataError::new(field(), shown(value), "a finite number of at least 0"))
 }
 
 fn share(field: impl FnOnce() -> String, value: f64) -> Checked {

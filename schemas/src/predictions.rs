@@ -228,13 +228,13 @@ impl Predictions {
     }
 
     /// Returns the row with the largest difference from other predictions of the same rows, and that difference:
-    /// of probabilities as it is, of larger numbers relative to them. It is infinite where one of two numbers is not
-    /// a number, and where classes or outputs differ in anything but numbers.
-    pub fn largest_difference(&self, other: &Self) -> (usize, f64) {
+    /// of probabilities as it is, of numbers relative to them, or to `unit` where that is larger. It is infinite where
+    /// one of two numbers is not a number, and where classes or outputs differ in anything but numbers.
+    pub fn largest_difference(&self, other: &Self, unit: f64) -> (usize, f64) {
         let mut largest = (0, 0.0);
         for row in 0..self.len().max(other.len()) {
             let difference = match (self.row(row), other.row(row)) {
-                (Some(one), Some(other)) => one.difference(other),
+                (Some(one), Some(other)) => one.difference(other, unit),
                 _ => f64::INFINITY,
             };
             if difference > largest.1 {
@@ -259,11 +259,13 @@ impl Prediction<'_> {
     }
 
     /// Returns the largest difference of two predictions of a row.
-    fn difference(self, other: Prediction<'_>) -> f64 {
+    fn difference(self, other: Prediction<'_>, unit: f64) -> f64 {
         match (self, other) {
-            (Prediction::Probability(one), Prediction::Probability(other))
-            | (Prediction::Number(one), Prediction::Number(other)) => {
-                difference(one.to_f64(), other.to_f64())
+            (Prediction::Probability(one), Prediction::Probability(other)) => {
+                difference(one.to_f64(), other.to_f64(), 1.0)
+            }
+            (Prediction::Number(one), Prediction::Number(other)) => {
+                difference(one.to_f64(), other.to_f64(), unit)
             }
             // Where two classes are nearly as probable, rounding decides.
             (Prediction::Class(_, Some(one)), Prediction::Class(_, Some(other))) => differences(one, other),
@@ -289,7 +291,7 @@ impl TypedArray {
                     if one == other || (one.is_nan() && other.is_nan()) {
                         0.0
                     } else {
-                        difference(one, other)
+                        difference(one, other, 1.0)
                     }
                 };
                 pairs.map(apart).fold(0.0, f64::max)
@@ -303,10 +305,10 @@ fn unless_equal(are_equal: bool) -> f64 {
     if are_equal { 0.0 } else { f64::INFINITY }
 }
 
-/// Returns the difference of two numbers, relative to the larger one where that is above 1. It is infinite where one of
+/// Returns the difference of two numbers, relative to the larger one, or to `unit` where that is larger. It is infinite where one of
 /// them is not a number, so that no tolerance covers it.
-fn difference(one: f64, other: f64) -> f64 {
-    let difference = (one - other).abs() / one.abs().max(other.abs()).max(1.0);
+fn difference(one: f64, other: f64, unit: f64) -> f64 {
+    let difference = (one - other).abs() / one.abs().max(other.abs()).max(unit);
     if difference.is_nan() { f64::INFINITY } else { difference }
 }
 
@@ -314,7 +316,7 @@ fn differences(one: NumberSlice<'_>, other: NumberSlice<'_>) -> f64 {
     if one.len() != other.len() {
         return f64::INFINITY;
     }
-    one.iter().zip(other.iter()).map(|(one, other)| difference(one, other)).fold(0.0, f64::max)
+    one.iter().zip(other.iter()).map(|(one, other)| difference(one, other, 1.0)).fold(0.0, f64::max)
 }
 
 fn part<T: Clone>(all: &[T], rows: &Range<usize>, width: usize) -> Vec<T> {

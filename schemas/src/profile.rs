@@ -10,9 +10,19 @@ pub struct Profile {
     pub rows: u64,
     /// One profile for each feature, in the schema's order.
     pub features: Vec<FeatureProfile>,
-    /// The histogram of the model's probability over the held-out rows, in [`SCORE_BINS`] equal bins. The
-    /// training rows would mislead: a model scores them with more confidence than later rows.
-    pub score: Vec<u64>,
+    /// The distribution of the model's predictions over the held-out rows. The training rows would mislead: a
+    /// model scores them with more confidence than later rows.
+    pub score: ScoreProfile,
+}
+
+/// The distribution of a model's predictions over the held-out rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ScoreProfile {
+    /// The histogram of the probability of a binary model, in [`SCORE_BINS`] equal bins.
+    Probability(Vec<u64>),
+    /// The predicted classes, or the predicted numbers, as if they were a feature.
+    Values(FeatureProfile),
 }
 
 /// The distribution of one feature in the training rows.

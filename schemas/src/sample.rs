@@ -1,7 +1,7 @@
 //! The model from which sample customers are drawn, as a schema file's `[sample]` holds it.
 //!
 //! Columns are drawn in the order in which they are listed, each possibly given an earlier one. The label is
-//! drawn last, from a logistic model of the columns.
+//! drawn last, from a linear model of the columns.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::feature::Feature;
 use crate::schema::Schema;
+use crate::task::Task;
 
 /// The generative model of sample customers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,8 +19,96 @@ pub struct SampleModel {
     pub about: String,
     /// The features in the order in which they are drawn; each of the schema's features once.
     pub columns: Vec<SampleColumn>,
+    /// The label.
+    pub label: SampleLabel,
+}
+
+/// The generative model of the label, by the task.
+///
+/// A file says which by its keys: `classes`, or `noise` for a number, or neither for a binary label.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "SampleLabelSpec", into = "SampleLabelSpec")]
+pub enum SampleLabel {
     /// The log-odds of the positive label.
-    pub label: LinearModel,
+    Binary(LinearModel),
+    /// The natural logarithm of the weight of each class: a multinomial logit model.
+    Classes(BTreeMap<String, LinearModel>),
+    /// A number.
+    Number(SampleNumber),
+}
+
+/// The generative model of a label that is a number: a linear function of the columns, with normal noise.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampleNumber {
+    /// The function.
+    pub mean: LinearModel,
+    /// The standard deviation of the noise.
+    pub noise: f64,
+    /// The number of decimal places to which the number is rounded.
+    pub decimals: u8,
+    /// Whether the label is *e* to the power of the number: a price, of which effects are factors.
+    pub exponential: bool,
+}
+
+/// A [`SampleLabel`] as a file has it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct SampleLabelSpec {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intercept: Option<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    terms: Vec<Term>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    classes: BTreeMap<String, LinearModel>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    noise: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decimals: Option<u8>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    exponential: bool,
+}
+
+impl TryFrom<SampleLabelSpec> for SampleLabel {
+    type Error = &'static str;
+
+    fn try_from(spec: SampleLabelSpec) -> Result<Self, Self::Error> {
+        let SampleLabelSpec { intercept, terms, classes, noise, decimals, exponential } = spec;
+        let of_a_number = decimals.is_some() || exponential;
+        if !classes.is_empty() {
+            if intercept.is_some() || !terms.is_empty() || noise.is_some() || of_a_number {
+                return Err("a label with `classes` has its intercept and terms in each class");
+            }
+            return Ok(Self::Classes(classes));
+        }
+        let intercept = intercept.ok_or("a label needs an intercept, or `classes`")?;
+        let mean = LinearModel { intercept, terms };
+        match noise {
+            Some(noise) => {
+                Ok(Self::Number(SampleNumber { mean, noise, decimals: decimals.unwrap_or(0), exponential }))
+            }
+            None if of_a_number => Err("a label that is a number needs `noise`, which may be 0"),
+            None => Ok(Self::Binary(mean)),
+        }
+    }
+}
+
+impl From<SampleLabel> for SampleLabelSpec {
+    fn from(label: SampleLabel) -> Self {
+        match label {
+            SampleLabel::Binary(LinearModel { intercept, terms }) => {
+                Self { intercept: Some(intercept), terms, ..Self::default() }
+            }
+            SampleLabel::Classes(classes) => Self { classes, ..Self::default() },
+            SampleLabel::Number(SampleNumber { mean, noise, decimals, exponential }) => Self {
+                intercept: Some(mean.intercept),
+                terms: mean.terms,
+                noise: Some(noise),
+                decimals: Some(decimals),
+                exponential,
+                ..Self::default()
+            },
+        }
+    }
 }
 
 /// The generative model of one feature. Numbers are clamped to the feature's range, and rounded where it
@@ -137,10 +226,7 @@ impl SampleModel {
                 check.problems.push(format!("sample.columns: the feature {:?} is not drawn", feature.name));
             }
         }
-        check.linear("sample.label", &self.label);
-        if schema.binary().is_none() {
-            check.problems.push("sample.label draws a label of type \"binary\" only".to_owned());
-        }
+        check.label(&self.label);
         if check.problems.is_empty() { Ok(()) } else { Err(check.problems) }
     }
 }
@@ -233,6 +319,38 @@ impl Check<'_> {
         if lists.len() != expected.len() || !expected.iter().all(|case| lists.contains_key(case)) {
             let problem = format!("needs a list for each of {}", expected.join(", "));
             self.problems.push(format!("{place}: {problem}"));
+        }
+    }
+
+    fn label(&mut self, label: &SampleLabel) {
+        let place = "sample.label";
+        match (label, &self.schema.label.task) {
+            (SampleLabel::Binary(model), Task::Binary(_)) => self.linear(place, model),
+            (SampleLabel::Classes(models), Task::Classes(classes)) => {
+                if models.len() != classes.values.len()
+                    || !classes.values.iter().all(|class| models.contains_key(class))
+                {
+                    let problem = format!("needs a linear model for each of {}", classes.values.join(", "));
+                    self.problems.push(format!("{place}.classes: {problem}"));
+                }
+                for (class, model) in models {
+                    self.linear(&format!("{place}.classes.{class:?}"), model);
+                }
+            }
+            (SampleLabel::Number(number), Task::Number) => {
+                self.noise(place, number.noise);
+                self.linear(place, &number.mean);
+            }
+            (_, task) => {
+                let needs = match task {
+                    Task::Binary(_) => "an intercept and terms alone",
+                    Task::Classes(_) => "`classes`",
+                    Task::Number => "an intercept, terms and `noise`",
+                    Task::Raw(_) => "a schema of a table, not of an external file",
+                };
+                let task = task.kind().name();
+                self.problems.push(format!("{place}: a label of type {task:?} needs {needs}"));
+            }
         }
     }
 

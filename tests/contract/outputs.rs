@@ -62,6 +62,15 @@ fn what_the_commands_print_fits_their_schemas() {
     let train = [&schema[..], &["--data", &table, "--out", &out], &model, &at].concat();
     run("train", &train);
     run("train", &[&train[..], &["--if-absent"]].concat());
+    for name in ["plans", "rent"] {
+        let (schema, table) = (format!("schemas/{name}.toml"), path(&format!("{name}.csv")));
+        run("sample", &["--schema", &schema, "--rows", "400", "--out", &table]);
+        run("schema check", &[&schema, "--data", &table]);
+        let data = ["--schema", &schema, "--data", &table, "--model", name, "--folds", "2"];
+        run("train", &[&data[..], &at].concat());
+        run("inspect", &[&path(&format!("repository/{name}/1/model.onnx"))]);
+        run("versions", &[&[name][..], &at].concat());
+    }
     run("inspect", &[&path("repository/bank/1/model.onnx")]);
     run("inspect", &["tests/data/external/torch-logits.onnx"]);
     let key = path("release.pem");

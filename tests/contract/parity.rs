@@ -3,13 +3,15 @@
 
 use ndarray::{Array2, ArrayView2, Axis, s};
 use onnward_exporter::export::export;
-use onnward_models::{Estimator, TrainedModel};
+use onnward_models::{Estimator, Scores, TrainedModel};
 use onnward_onnx::Artifact;
 use onnward_runtime::backend::{Backend, Batch, Input, InputValues, Session};
 use onnward_runtime::golden::{self, GraphForm};
-use onnward_schemas::{FeatureKind, Schema};
+use onnward_schemas::{FeatureKind, Prediction, Predictions, Schema, TaskKind};
 
-use crate::support::{Trained, backends, bank, rows_with_gaps, telco, train_small, train_wide};
+use crate::support::{
+    Trained, backends, bank, rows_with_gaps, schema, telco, train_small, train_wide, trained,
+};
 
 #[test]
 fn telco_scores_are_the_same_everywhere() {
@@ -22,12 +24,30 @@ fn bank_scores_are_the_same_everywhere() {
 }
 
 #[test]
+fn classes_are_the_same_everywhere() {
+    for name in CLASSES {
+        check_all(&trained(name));
+    }
+}
+
+#[test]
+fn numbers_are_the_same_everywhere() {
+    for name in NUMBERS {
+        check_all(&trained(name));
+    }
+}
+
+#[test]
 fn a_linear_model_of_many_columns_scores_the_same_everywhere() {
     let trained = train_wide(150);
     let tolerance = trained.models[0].metadata.golden.tolerance;
     assert!(tolerance > 1e-6 && tolerance < 5e-5, "{tolerance}");
     check_all(&trained);
 }
+
+/// The schemas with a label of classes, and those with one that is a number.
+const CLASSES: [&str; 2] = ["plans", "churn_reason"];
+const NUMBERS: [&str; 2] = ["lifetime_value", "rent"];
 
 /// Samples, trains and exports twice. Another seed produces other bytes, so that the equality means
 /// something.
@@ -39,10 +59,12 @@ fn the_same_data_and_seed_give_the_same_bytes() {
             models.iter().map(|model| (model.metadata.family.clone(), export(model).unwrap().encode()));
         exported.collect()
     };
-    for name in ["telco", "bank"] {
+    for name in ["telco", "bank"].into_iter().chain(CLASSES).chain(NUMBERS) {
         let first = export_all(name, 1);
         let other = export_all(name, 2);
-        assert_eq!(first.len(), Estimator::ALL.len());
+        let task = schema(name).schema.label.task.kind();
+        let fitting = Estimator::ALL.into_iter().filter(|estimator| estimator.fits(task));
+        assert_eq!(first.len(), fitting.count());
         for (((family, bytes), (_, again)), (_, other)) in first.iter().zip(&export_all(name, 1)).zip(&other)
         {
             assert!(bytes == again, "{family} on {name}: two trainings with one seed differ");
@@ -68,7 +90,7 @@ fn check_all(trained: &Trained) {
     let rows = rows_with_gaps(trained);
     for model in &trained.models {
         let artifact = export(model).unwrap();
-        let expected = model.predict(rows.view());
+        let expected = native(&model.predict(rows.view()));
         for backend in backends() {
             let what = format!("{} on {}", model.metadata.family, backend.kind());
             check(&what, backend.as_ref(), &artifact, model, &rows, &expected);
@@ -82,7 +104,7 @@ fn check(
     artifact: &Artifact,
     model: &TrainedModel,
     rows: &Array2<f32>,
-    expected: &[f64],
+    expected: &[Vec<f64>],
 ) {
     let task = &model.metadata.schema.label.task;
     let mut whole = backend.open(&artifact.encode(), task).unwrap();
@@ -95,23 +117,51 @@ fn check(
     assert_eq!(from_whole.len(), rows.nrows());
     assert_eq!(from_whole, from_cut, "{what}: the full graph and the subgraph differ");
 
-    let probabilities = from_cut.probabilities().unwrap();
-    let differences =
-        probabilities.iter().zip(expected).map(|(got, expected)| (f64::from(*got) - expected).abs());
-    let largest = differences.fold(0.0, f64::max);
+    let (got, unit) = (numbers(&from_cut), model.metadata.golden.unit());
+    let largest =
+        got.iter().flatten().zip(expected.iter().flatten()).fold(0.0, |largest: f64, (got, expected)| {
+            // Numbers are compared relative to their size, as golden rows are.
+            let scale = if task.kind() == TaskKind::Number { expected.abs().max(unit) } else { 1.0 };
+            largest.max((got - expected).abs() / scale)
+        });
+    assert_eq!(got.iter().map(Vec::len).sum::<usize>(), expected.iter().map(Vec::len).sum::<usize>());
     println!("{what}: largest difference {largest:.1e} over {} rows", rows.nrows());
     assert!(largest <= model.metadata.golden.tolerance, "{what} differs from the native score by {largest}");
 
     for size in [1, 2, 3, 7, 32, 33, 256] {
-        assert_eq!(in_batches(cut.as_mut(), rows, size), *probabilities, "{what}: batches of {size} differ");
+        let batched = in_batches(cut.as_mut(), rows, size);
+        let differs = batched.iter().zip(&got).find(|(one, other)| one != other);
+        assert_eq!((differs, batched.len()), (None, got.len()), "{what}: batches of {size} differ");
     }
 }
 
-fn in_batches(session: &mut dyn Session, rows: &Array2<f32>, size: usize) -> Vec<f32> {
+/// Returns the numbers of each row: a probability, those of all classes, or the number.
+fn native(scores: &Scores) -> Vec<Vec<f64>> {
+    match scores {
+        Scores::Probabilities(all) | Scores::Numbers(all) => all.iter().map(|one| vec![*one]).collect(),
+        Scores::ClassProbabilities(all) => all.outer_iter().map(|row| row.to_vec()).collect(),
+    }
+}
+
+/// Returns the same of what a backend computes. The class is the most probable one.
+fn numbers(predictions: &Predictions) -> Vec<Vec<f64>> {
+    let of = |row| match predictions.row(row).unwrap() {
+        Prediction::Probability(number) | Prediction::Number(number) => vec![number.to_f64()],
+        Prediction::Class(class, probabilities) => {
+            let probabilities: Vec<f64> = probabilities.unwrap().iter().collect();
+            assert!(probabilities.iter().all(|other| *other <= probabilities[class]), "{probabilities:?}");
+            probabilities
+        }
+        Prediction::Outputs(outputs) => panic!("{outputs:?}"),
+    };
+    (0..predictions.len()).map(of).collect()
+}
+
+fn in_batches(session: &mut dyn Session, rows: &Array2<f32>, size: usize) -> Vec<Vec<f64>> {
     let starts = (0..rows.nrows()).step_by(size);
     let batch = |start: usize| rows.slice(s![start..(start + size).min(rows.nrows()), ..]);
     let score = |start: usize| session.score(Batch::Features(batch(start))).unwrap();
-    starts.map(score).flat_map(|scored| scored.probabilities().unwrap().to_vec()).collect()
+    starts.map(score).flat_map(|scored| numbers(&scored)).collect()
 }
 
 /// Returns the rows as a program without Onnward would pass them to the full graph.

@@ -110,7 +110,9 @@ fn fresh_customers_raise_false_alarms_at_the_promised_rate() {
         for start in (0..fresh.rows() - WINDOW + 1).step_by(WINDOW) {
             let rows = fresh.features.slice(s![start..start + WINDOW, ..]);
             let drift = Drift::new(&file.schema, &model.metadata.profile, config(WINDOW));
-            let scores: Vec<f32> = model.predict(rows).into_iter().map(|score| score as f32).collect();
+            let scores = model.predict(rows);
+            let scores: Vec<f32> =
+                scores.probabilities().unwrap().iter().map(|score| *score as f32).collect();
             drift.observe(&rows.iter().copied().collect::<Vec<_>>(), &scores);
             let report = drift.report();
             let p_values: Vec<f64> =

@@ -7,7 +7,7 @@ use onnward_onnx::proto::{ModelProto, NodeProto, TensorProto};
 use onnward_onnx::{Artifact, PROBABILITIES};
 use onnward_runtime::backend::{Backend, Batch};
 use onnward_runtime::golden;
-use onnward_schemas::{GoldenRow, Metadata, sha256_hex};
+use onnward_schemas::{GoldenPrediction, GoldenRow, Metadata, sha256_hex};
 use serde_json::{Map, Value};
 
 use crate::support::bank;
@@ -36,7 +36,7 @@ pub fn share(version: u64) -> f64 {
 
 /// Returns the probability that a version made by [`version`] computes for [`request`].
 pub fn probability(version: u64) -> f64 {
-    row().probability * share(version)
+    row().prediction.probability().unwrap() * share(version)
 }
 
 /// Returns a correct artifact whose probabilities identify its version. No two models share one.
@@ -44,7 +44,8 @@ pub fn version(model: &str, version: u64) -> Vec<u8> {
     let mut metadata = trained().metadata.clone();
     metadata.provenance.data_sha256 = sha256_hex(model.as_bytes());
     for row in &mut metadata.golden.rows {
-        row.probability *= share(version);
+        let probability = row.prediction.probability().unwrap();
+        row.prediction = GoldenPrediction::Probability(probability * share(version));
     }
     artifact(multiplied_by("Mul", share(version) as f32), metadata)
 }
@@ -52,7 +53,8 @@ pub fn version(model: &str, version: u64) -> Vec<u8> {
 /// Returns an artifact whose golden rows expect what its graph does not compute.
 pub fn untrue() -> Vec<u8> {
     let mut metadata = trained().metadata.clone();
-    metadata.golden.rows[3].probability += 1e-3;
+    let probability = metadata.golden.rows[3].prediction.probability().unwrap();
+    metadata.golden.rows[3].prediction = GoldenPrediction::Probability(probability + 1e-3);
     artifact(multiplied_by("Mul", 1.0), metadata)
 }
 
@@ -102,7 +104,7 @@ pub fn of_divided_opinions(backend: &dyn Backend) -> Vec<u8> {
     let mut session = backend.open(&cut, &metadata.schema.label.task).unwrap();
     let scored = session.score(Batch::Features(rows.view())).unwrap();
     for (row, score) in metadata.golden.rows.iter_mut().zip(scored.probabilities().unwrap().iter()) {
-        row.probability = f64::from(*score);
+        row.prediction = GoldenPrediction::Probability(f64::from(*score));
     }
     artifact(ending, metadata)
 }

@@ -44,6 +44,15 @@ fn check_against(document: &Value, schema: &Value, value: &Value, place: &str) -
             }
             "properties" => {}
             "additionalProperties" => check_properties(document, schema, value, place)?,
+            "anyOf" => {
+                let mut problems = Vec::new();
+                for rule in rule.as_array().unwrap() {
+                    problems.extend(check_against(document, rule, value, place).err());
+                }
+                if problems.len() == rule.as_array().unwrap().len() {
+                    return Err(problems.join("; "));
+                }
+            }
             "items" => {
                 for (index, item) in value.as_array().into_iter().flatten().enumerate() {
                     check_against(document, rule, item, &format!("{place}[{index}]"))?;

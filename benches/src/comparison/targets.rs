@@ -92,7 +92,7 @@ pub fn judge(report: &Report) -> Vec<Target> {
 
 fn ratios(family: Family) -> Vec<Ratio> {
     let [share, cpu] = match family {
-        Family::Logistic => [0.7, 1.5],
+        Family::Logistic | Family::Ridge => [0.7, 1.5],
         Family::Forest => [0.5, 2.0],
     };
     let ratio = |what: &str, to: Subject, value, scenario, limit| Ratio {
@@ -150,7 +150,7 @@ fn whole_batch(report: &Report, onnward: Subject, family: Family) -> Option<Targ
 
 fn starts(report: &Report, onnward: Subject, family: Family) -> Vec<Target> {
     let limit = Limit::AtMost(match family {
-        Family::Logistic => 100.0,
+        Family::Logistic | Family::Ridge => 100.0,
         Family::Forest => 300.0,
     });
     let own = report.starts.iter().find(|start| start.subject == onnward && start.family == family);

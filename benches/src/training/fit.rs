@@ -39,7 +39,11 @@ pub fn fit(settings: &FitSettings) -> Result<(), HarnessError> {
     let pipeline = Pipeline::fit(&train, &params, TRAIN_SEED, &|_| ())?;
     pause("fitted")?;
     let test = Dataset::read(&settings.test, &schema, OnInvalid::Fail)?;
-    let roc_auc = roc_auc(&test.labels, &pipeline.predict(test.features.view()));
+    let scores = pipeline.predict(test.features.view());
+    let (Some(labels), Some(probabilities)) = (test.labels.binary(), scores.probabilities()) else {
+        return Err(HarnessError::Settings("training is compared on a binary label".to_owned()));
+    };
+    let roc_auc = roc_auc(labels, probabilities);
     let (library, version) = settings.estimator.solver.library();
     println!("{}", serde_json::to_string(&Said { library: format!("{library} {version}"), roc_auc })?);
     Ok(())

@@ -1,15 +1,16 @@
 //! Drift detection: compares the rows of the last windows with the training profile.
 //!
 //! Rows are counted where they are scored ([`Drift::observe`]), into the bins of the profile. Everything else
-//! is computed when a report is requested ([`Drift::report`]). A variable is a feature or the score. It has
-//! drifted if the window has enough rows, a test rejects chance, and the effect is large enough (PSI ≥ 0.1).
-//! This avoids false alarms in small windows and irrelevant ones in large windows.
+//! is computed when a report is requested ([`Drift::report`]). A variable is a feature or the score: the
+//! probability of a binary model, the predicted class, or the predicted number. It has drifted
+//! if the window has enough rows, a test rejects chance, and the effect is large enough (PSI ≥ 0.1). This avoids false alarms in small windows and irrelevant ones in large windows.
 
 mod bins;
 mod combined;
 mod page;
 mod report;
 mod sampler;
+mod scores;
 mod statistics;
 mod variables;
 mod windows;
@@ -18,7 +19,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use onnward_schemas::{Profile, Schema};
+use onnward_schemas::{Predictions, Profile, Schema};
 use tokio::time::Instant;
 
 use self::bins::Bins;
@@ -29,8 +30,9 @@ pub use self::report::{
     BinReport, DriftReport, Shares, Statistics, VariableReport, WindowKind, WindowReport,
 };
 use self::sampler::{Run, Sampler};
+use self::scores::scores_of;
 use self::variables::Variable;
-pub use self::variables::{Bin, BinContent, SCORE_NAME, VariableKind};
+pub use self::variables::{Bin, BinContent, SCORE_NAME, ScoreTitle, VariableKind};
 use self::windows::Windows;
 
 /// The settings of the comparison of live rows with the training rows.
@@ -80,7 +82,7 @@ impl Drift {
     /// use std::time::Duration;
     ///
     /// use onnward_quality::drift::{Drift, DriftConfig};
-    /// use onnward_schemas::{FeatureProfile, Profile, SchemaFile};
+    /// use onnward_schemas::{FeatureProfile, Profile, SchemaFile, ScoreProfile};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let schema = SchemaFile::parse(r#"
@@ -91,7 +93,8 @@ impl Drift {
     /// "#)?.schema;
     /// // Nine of ten training rows had the basic plan.
     /// let plan = FeatureProfile::Categorical { counts: vec![900, 100], missing: 0, unknown: 0 };
-    /// let profile = Profile { rows: 1000, features: vec![plan], score: vec![50; 20] };
+    /// let score = ScoreProfile::Probability(vec![50; 20]);
+    /// let profile = Profile { rows: 1000, features: vec![plan], score };
     /// let config = DriftConfig {
     ///     window_rows: 1000,
     ///     window: Duration::from_secs(3600),
@@ -127,15 +130,24 @@ impl Drift {
     }
 
     /// Counts rows that have been scored: `features` is flat `[rows, features]` in the schema's order, as
-    /// [`Feature::encode`](onnward_schemas::Feature::encode) returns them, `probabilities` `[rows]`. Any
-    /// number of threads may call it; it allocates nothing.
-    pub fn observe(&self, features: &[f32], probabilities: &[f32]) {
+    /// [`Feature::encode`](onnward_schemas::Feature::encode) returns them, `scores` `[rows]`: the
+    /// probability, the index of the predicted class, or the predicted number. NaN counts as none. Any number
+    /// of threads may call it; it allocates nothing.
+    pub fn observe(&self, features: &[f32], scores: &[f32]) {
         let now = Instant::now();
         let width = self.bins.features().max(1);
-        let pieces = features.chunks(ROWS_AT_ONCE * width).zip(probabilities.chunks(ROWS_AT_ONCE));
-        for (features, probabilities) in pieces {
+        let pieces = features.chunks(ROWS_AT_ONCE * width).zip(scores.chunks(ROWS_AT_ONCE));
+        for (features, scores) in pieces {
             let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-            live.add(&self.bins, features, probabilities, now);
+            live.add(&self.bins, features, scores, now);
+        }
+    }
+
+    /// Counts rows with the predictions that a runtime has returned for them, as [`Drift::observe`] does. Ignores
+    /// the outputs of an external graph, which no profile describes.
+    pub fn observe_predictions(&self, features: &[f32], predictions: &Predictions) {
+        if let Some(scores) = scores_of(predictions) {
+            self.observe(features, &scores);
         }
     }
 
@@ -154,10 +166,10 @@ impl Drift {
 
 impl LiveCounts {
     /// Counts the sampled rows.
-    fn add(&mut self, bins: &Bins, features: &[f32], probabilities: &[f32], now: Instant) {
+    fn add(&mut self, bins: &Bins, features: &[f32], scores: &[f32], now: Instant) {
         self.windows.close_expired(now);
         self.sampler.tick(now);
-        let (width, rows) = (bins.features(), probabilities.len());
+        let (width, rows) = (bins.features(), scores.len());
         let mut at = 0;
         while at < rows {
             let Run { skipped, mut taken } = self.sampler.next(rows - at);
@@ -166,7 +178,7 @@ impl LiveCounts {
             while taken > 0 {
                 let counted = self.windows.add_rows(taken, now, |counts, rows| {
                     let features = features.get(at * width..(at + rows) * width).unwrap_or_default();
-                    bins.count(counts, features, probabilities.get(at..at + rows).unwrap_or_default());
+                    bins.count(counts, features, scores.get(at..at + rows).unwrap_or_default());
                 });
                 at += counted;
                 taken -= counted;

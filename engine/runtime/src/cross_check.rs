@@ -25,6 +25,7 @@ pub const DRAWN_ROWS: usize = 300;
 pub struct ComparedRows<'a> {
     schema: &'a Schema,
     tolerance: f64,
+    unit: f64,
     golden_rows: usize,
     /// The golden rows, then the drawn ones.
     rows: Vec<Vec<GoldenValue>>,
@@ -108,6 +109,7 @@ impl<'a> ComparedRows<'a> {
         Self {
             schema,
             tolerance: golden::tolerance_of(golden),
+            unit: golden.unit(),
             golden_rows: golden.rows.len(),
             rows,
             encoded,
@@ -158,7 +160,7 @@ impl<'a> ComparedRows<'a> {
         serving: &BackendScores,
         other: &BackendScores,
     ) -> Result<Comparison, Box<Disagreement>> {
-        let (worst, max_difference) = serving.predictions.largest_difference(&other.predictions);
+        let (worst, max_difference) = serving.predictions.largest_difference(&other.predictions, self.unit);
         if max_difference > self.tolerance {
             let prediction = |scores: &BackendScores| {
                 scores.predictions.row(worst).map_or_else(String::new, |row| row.to_string())

@@ -27,6 +27,8 @@ pub struct ExternalDescription {
     pub passed_over: Vec<PassedOver>,
     /// Whether what is answered is a guess, since neither `config.toml` nor the graph's operators settle it.
     pub is_guessed: bool,
+    /// The number of rows with expected outputs, which the runtime has reproduced.
+    pub expected_rows: usize,
 }
 
 /// A backend that a model was not opened on.
@@ -37,6 +39,10 @@ pub struct PassedOver {
     /// Its reason.
     pub reason: String,
 }
+
+/// A human-readable text of an external file whose expected rows were reproduced.
+pub const PROVEN: &str =
+    "the file is external, and this runtime has reproduced the outputs that were published with it";
 
 /// A human-readable text of what an external file lacks.
 pub const UNPROVEN: &str = "the file is external and has no golden rows: it passed a smoke test, but \
@@ -67,14 +73,18 @@ impl Description {
         }
     }
 
-    /// Returns the number of golden rows that the runtime has reproduced.
+    /// Returns the number of golden rows that the runtime has reproduced; of an external file, those that were published
+    /// with it.
     pub fn golden_rows(&self) -> usize {
-        self.metadata().map_or(0, |metadata| metadata.golden.rows.len())
+        match self {
+            Self::Artifact(metadata) => metadata.golden.rows.len(),
+            Self::External(external) => external.expected_rows,
+        }
     }
 
-    /// Returns why nothing verifies the runtime on this model. `None` for an artifact.
+    /// Returns why nothing verifies the runtime on this model. `None` if golden rows do.
     pub fn unproven(&self) -> Option<&'static str> {
-        self.metadata().is_none().then_some(UNPROVEN)
+        (self.golden_rows() == 0).then_some(UNPROVEN)
     }
 
     /// Returns a row that the schema accepts, with a raw value for each feature, and its prediction.
@@ -84,7 +94,8 @@ impl Description {
             Self::Artifact(metadata) => {
                 let rows = metadata.golden.rows.iter();
                 let mut accepted = rows.filter(|row| accepts(&metadata.schema, &row.values));
-                accepted.next().map(|row| (row.values.as_slice(), vec![row.probability as f32].into()))
+                let row = accepted.next()?;
+                Some((row.values.as_slice(), row.prediction.single()))
             }
             Self::External(external) => {
                 let (row, prediction) = &external.example;

@@ -1,7 +1,9 @@
 //! Replays an artifact's golden rows to check that a backend computes what the trainer computed.
 
 use ndarray::Array2;
-use onnward_schemas::{FeatureKind, Golden, GoldenValue, Metadata, Schema};
+use onnward_schemas::{
+    FeatureKind, Golden, GoldenPrediction, GoldenValue, Metadata, NumberSlice, Prediction, Schema,
+};
 use thiserror::Error;
 
 use crate::backend::{BackendError, Batch, Input, InputValues, Session, score_every_row};
@@ -30,7 +32,7 @@ impl GraphForm {
 pub struct Replay {
     /// The number of rows that were scored.
     pub rows: usize,
-    /// The largest absolute difference from the trainer's probability.
+    /// The largest difference from the trainer's prediction.
     pub max_difference: f64,
     /// The index of the golden row that has it.
     pub worst_row: usize,
@@ -56,7 +58,7 @@ pub enum GoldenError {
         form: GraphForm,
         /// The row's index.
         row: usize,
-        /// The trainer's probability.
+        /// The trainer's probability or number; of several classes, that of the class that differs most.
         expected: f64,
         /// The backend's.
         actual: f64,
@@ -71,17 +73,65 @@ pub fn tolerance_of(golden: &Golden) -> f64 {
     if golden.tolerance > 0.0 { golden.tolerance.min(Golden::MAX_TOLERANCE) } else { 0.0 }
 }
 
-/// Returns the absolute difference of two probabilities. It is infinite where one of them is not a number, so
-/// that no tolerance covers it.
-pub fn difference(one: f64, other: f64) -> f64 {
-    let difference = (one - other).abs();
+/// A number that the trainer has predicted, and the backend's.
+#[derive(Debug, Clone, Copy)]
+struct Compared {
+    expected: f64,
+    actual: f64,
+    difference: f64,
+}
+
+impl Compared {
+    /// Compares probabilities: by their difference as it is.
+    fn probability(expected: f64, actual: f64) -> Self {
+        Self { expected, actual, difference: finite_or_infinite((actual - expected).abs()) }
+    }
+
+    /// Compares numbers: by their difference relative to the expected one, or to `unit` where that is larger.
+    fn number(expected: f64, actual: f64, unit: f64) -> Self {
+        let relative = (actual - expected).abs() / expected.abs().max(unit);
+        Self { expected, actual, difference: finite_or_infinite(relative) }
+    }
+
+    /// Compares the probabilities of all classes and returns those that differ most.
+    fn classes(expected: &[f64], actual: NumberSlice<'_>) -> Option<Self> {
+        if expected.len() != actual.len() {
+            return None;
+        }
+        let each = expected.iter().zip(actual.iter());
+        let each = each.map(|(expected, actual)| Self::probability(*expected, actual));
+        each.max_by(|one, other| one.difference.total_cmp(&other.difference))
+    }
+
+    /// Compares a backend's prediction with a golden row's. What is of another task, or missing, differs from
+    /// everything.
+    fn of(expected: &GoldenPrediction, actual: Option<Prediction<'_>>, unit: f64) -> Self {
+        let compared = match (expected, actual) {
+            (GoldenPrediction::Probability(expected), Some(Prediction::Probability(actual))) => {
+                Some(Self::probability(*expected, f64::from(actual.to_f32())))
+            }
+            (GoldenPrediction::Probabilities(expected), Some(Prediction::Class(_, Some(actual)))) => {
+                Self::classes(expected, actual)
+            }
+            (GoldenPrediction::Number(expected), Some(Prediction::Number(actual))) => {
+                Some(Self::number(*expected, actual.to_f64(), unit))
+            }
+            _ => None,
+        };
+        let first = expected.numbers().first().copied();
+        compared.unwrap_or_else(|| Self::probability(first.unwrap_or_default(), f64::NAN))
+    }
+}
+
+/// Returns a difference. It is infinite where one of two numbers is not a number, so that no tolerance covers it.
+fn finite_or_infinite(difference: f64) -> f64 {
     if difference.is_nan() { f64::INFINITY } else { difference }
 }
 
-/// Scores every golden row and compares it with the trainer's probability.
+/// Scores every golden row and compares it with the trainer's prediction.
 ///
 /// # Errors
-/// [`GoldenError`]; a probability that is not a number counts as different.
+/// [`GoldenError`]; a prediction that is not a number, or of another task, counts as different.
 pub fn replay(
     session: &mut dyn Session,
     metadata: &Metadata,
@@ -91,18 +141,15 @@ pub fn replay(
     if golden.rows.is_empty() {
         return Err(GoldenError::NoRows);
     }
-    let tolerance = tolerance_of(golden);
+    let (tolerance, unit) = (tolerance_of(golden), golden.unit());
     let scores = match form {
         GraphForm::Full => score_every_row(session, Batch::Inputs(&raw_columns(metadata)))?,
         GraphForm::Subgraph => score_every_row(session, Batch::Features(encoded_rows(metadata).view()))?,
     };
     let mut replay = Replay { rows: scores.len(), max_difference: 0.0, worst_row: 0 };
-    let probabilities = scores.probabilities().unwrap_or_default();
     for (index, row) in golden.rows.iter().enumerate() {
-        // What is no probability differs from every number.
-        let actual = probabilities.get(index).copied().map_or(f64::NAN, f64::from);
-        let expected = row.probability;
-        let difference = difference(actual, expected);
+        let Compared { expected, actual, difference } =
+            Compared::of(&row.prediction, scores.row(index), unit);
         if difference > tolerance {
             return Err(GoldenError::Mismatch { form, row: index, expected, actual, tolerance });
         }

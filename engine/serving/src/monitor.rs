@@ -80,12 +80,10 @@ impl Monitor {
         if let Some(business) = &self.business {
             business.observe(features, predictions);
         }
-        // An artifact alone has a profile, and the estimate needs probabilities.
-        let Some(probabilities) = predictions.probabilities() else { return };
         if let Some(drift) = &self.drift {
-            drift.observe(features, &probabilities);
+            drift.observe_predictions(features, predictions);
         }
-        if let Some(estimator) = &self.estimator {
+        if let Some((estimator, probabilities)) = self.estimator.as_ref().zip(predictions.probabilities()) {
             estimator.observe(&probabilities);
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
+use onnward_onnx::ExpectedRows;
 use onnward_repository::{DEFAULT_ALIAS, Repository, RepositoryConfig, RepositoryError};
 use reqwest::Url;
 use url::Host;
@@ -200,6 +201,13 @@ pub struct PublishArguments {
     /// artifact (threshold, label name, segments, revenue)
     #[arg(long, value_name = "FILE.toml")]
     pub config: Option<PathBuf>,
+    /// Rows with what an external ONNX file must answer to them, as JSON lines or CSV: a request's fields, and the keys
+    /// of an answer (`probability`, the label's name, `probabilities`, `outputs`). Every engine reproduces them first
+    #[arg(long, value_name = "FILE")]
+    pub golden: Option<PathBuf>,
+    /// The largest difference from --golden that counts as the same, up to 0.001; of numbers above 1 relative to them
+    #[arg(long, value_name = "SHARE", requires = "golden", default_value_t = ExpectedRows::DEFAULT_TOLERANCE)]
+    pub tolerance: f64,
     /// An alias to point at the new version
     #[arg(long, value_name = "NAME")]
     pub alias: Option<String>,

@@ -10,6 +10,7 @@ use onnward_schemas::compatibility::Difference;
 use onnward_schemas::error_document::ErrorDocument;
 use thiserror::Error;
 
+use crate::expected_rows::ExpectedRowsFileError;
 use crate::export::ExportError;
 use crate::report::ReportError;
 use crate::settings::SettingsError;
@@ -63,6 +64,12 @@ pub enum CommandError {
         /// The problem.
         source: ExternalDataError,
     },
+    /// Rows with expected outputs cannot be read.
+    #[error(transparent)]
+    ExpectedRows(#[from] ExpectedRowsFileError),
+    /// Rows with expected outputs are given for an artifact.
+    #[error("{}: an artifact of Onnward has golden rows of its own: leave --golden out", .0.display())]
+    GoldenRows(PathBuf),
     /// An external ONNX file cannot be served.
     #[error("{path}: {source} (a config.toml is given with --config)")]
     External {

@@ -21,6 +21,7 @@ use super::signing::signer;
 use super::stdout::print;
 use super::webhooks::{Notification, WebhookCall, WebhookEvent, Webhooks, notify};
 use crate::cli::repository::{OriginArguments, PublishArguments};
+use crate::expected_rows::read_expected_rows;
 use crate::external::ExternalReading;
 use crate::settings::{ChangedSetting, ServingSettings, SettingsError};
 
@@ -329,10 +330,21 @@ fn contents_within(
 ) -> Result<Contents, CommandError> {
     let path = arguments.file.clone();
     match Artifact::decode_within(&bytes, bounds) {
+        Ok(_) if arguments.golden.is_some() => Err(CommandError::GoldenRows(path)),
         Ok(artifact) => with_settings(artifact, bytes, config.as_deref())
             .map_err(|source| CommandError::Settings { path, source }),
         Err(ArtifactError::External) => {
-            match ExternalModel::decode_within(&arguments.model, &bytes, config.as_deref(), bounds) {
+            let decode = |bytes: &[u8]| {
+                ExternalModel::decode_within(&arguments.model, bytes, config.as_deref(), bounds)
+            };
+            let bytes = match (&arguments.golden, decode(&bytes)) {
+                (Some(golden), Ok(model)) => {
+                    let rows = read_expected_rows(golden, &model.schema, arguments.tolerance)?;
+                    rows.add_to(&bytes).unwrap_or(bytes)
+                }
+                _ => bytes,
+            };
+            match decode(&bytes) {
                 Ok(model) => Ok(Contents {
                     summary: ModelSummary::of_schema(&model.schema),
                     external: Some(ExternalReading::of(&model)),

@@ -6,6 +6,7 @@ use onnward_repository::{
     AliasStatus, Copied, Damage, DamageKind, Deletion, HistoryEntry, KeyId, ModelDeletion, ModelStatus,
     PointerChange, Published, TagChange, Tags, VersionStatus,
 };
+use onnward_schemas::{Criterion, ModelSummary};
 use serde::Serialize;
 
 use super::calls::EngineAnswer;
@@ -304,7 +305,8 @@ type Row = [String; 8];
 
 impl Display for Versions {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let head = ["version", "published", "family", "ROC AUC", "bytes", "sha256", "used by", "signed by"];
+        let figure = self.figure_title();
+        let head = ["version", "published", "family", figure, "bytes", "sha256", "used by", "signed by"];
         let rows: Vec<(&VersionStatus, Row)> =
             self.status.versions.iter().map(|found| (found, self.row(found))).collect();
         let widths: Vec<usize> = (0..head.len())
@@ -337,12 +339,37 @@ impl Versions {
         let manifest = found.manifest.clone().unwrap_or_default();
         let summary = manifest.summary;
         let family = summary.as_ref().map_or("-", |summary| &summary.family).to_owned();
-        let roc_auc = summary.and_then(|summary| summary.roc_auc);
-        let roc_auc = roc_auc.map_or_else(|| "-".to_owned(), |area| format!("{area:.4}"));
+        let figure = summary.and_then(|summary| figure_of(&summary));
+        let figure = figure.map_or_else(|| "-".to_owned(), |(_, figure)| format!("{figure:.4}"));
         let digest = manifest.sha256.get(..12).unwrap_or_default().to_owned();
         let (version, size) = (found.version.to_string(), manifest.size_bytes.to_string());
-        [version, manifest.created, family, roc_auc, size, digest, used_by, keys]
+        [version, manifest.created, family, figure, size, digest, used_by, keys]
     }
+
+    /// Returns the heading of the versions' figures on held-out rows: its name if all have the same.
+    fn figure_title(&self) -> &'static str {
+        let summaries =
+            self.status.versions.iter().filter_map(|found| found.manifest.as_ref()?.summary.as_ref());
+        let mut criteria: Vec<Criterion> =
+            summaries.filter_map(figure_of).map(|(criterion, _)| criterion).collect();
+        criteria.dedup();
+        match criteria.as_slice() {
+            [] => Criterion::RocAuc.title(),
+            [only] => only.title(),
+            _ => "test figure",
+        }
+    }
+}
+
+/// Returns the figure by which models of the version's task are compared, on held-out rows.
+fn figure_of(summary: &ModelSummary) -> Option<(Criterion, f64)> {
+    let criterion = Criterion::of(summary.task)?;
+    let figure = match criterion {
+        Criterion::RocAuc => summary.roc_auc,
+        Criterion::LogLoss => summary.log_loss,
+        Criterion::Rmse => summary.rmse,
+    };
+    Some((criterion, figure?))
 }
 
 /// Writes a row; the columns of numbers are aligned at their ends.

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use onnward_models::{Dataset, InferOptions, InferredSchema, OnInvalid, infer_schema};
+use onnward_models::{Dataset, InferOptions, InferredSchema, LabelSummary, OnInvalid, infer_schema};
 use serde::Serialize;
 
 use super::stdout::{print, print_json, print_text};
@@ -41,7 +41,8 @@ struct CheckResult {
 struct CheckedData {
     path: PathBuf,
     rows: usize,
-    positives: usize,
+    #[serde(flatten)]
+    label: LabelSummary,
 }
 
 pub fn check(arguments: &CheckArguments) -> Result<(), CommandError> {
@@ -50,7 +51,7 @@ pub fn check(arguments: &CheckArguments) -> Result<(), CommandError> {
     let data = match &arguments.data {
         Some(path) => {
             let data = Dataset::read(path, schema, OnInvalid::Fail)?;
-            Some(CheckedData { path: path.clone(), rows: data.rows(), positives: data.positives() })
+            Some(CheckedData { path: path.clone(), rows: data.rows(), label: LabelSummary::of(&data.labels) })
         }
         None => None,
     };
@@ -71,8 +72,13 @@ impl fmt::Display for CheckResult {
         let samples = if self.samples { "has" } else { "no" };
         writeln!(f, "{} is a schema: {} version {}", self.schema.display(), self.name, self.version)?;
         writeln!(f, "{} features, {samples} sample model, fingerprint {}", self.features, self.fingerprint)?;
-        if let Some(CheckedData { path, rows, positives }) = &self.data {
-            writeln!(f, "{} fits it: {rows} rows, {positives} positive", path.display())?;
+        if let Some(CheckedData { path, rows, label }) = &self.data {
+            let label = match label {
+                LabelSummary::Binary { positives } => format!("{positives} positive"),
+                LabelSummary::Classes { class_rows } => format!("of {} classes", class_rows.len()),
+                LabelSummary::Number { mean } => format!("a mean label of {mean:.4}"),
+            };
+            writeln!(f, "{} fits it: {rows} rows, {label}", path.display())?;
         }
         Ok(())
     }

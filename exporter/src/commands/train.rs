@@ -1,16 +1,18 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use onnward_models::{
-    CandidateParams, Comparison, Dataset, Estimator, Family, ForestParams, LogisticParams, OnInvalid,
-    SampleFormat, Settings, TrainingPlan, TrainingRun, train, write_sample,
+    CandidateParams, Comparison, Dataset, Estimator, Family, ForestParams, LabelSummary, LogisticParams,
+    OnInvalid, RidgeParams, SampleFormat, Settings, TrainingPlan, TrainingRun, ValueSummary, train,
+    write_sample,
 };
 use onnward_onnx::Artifact;
 use onnward_repository::{
     About, NewVersion, Published, Repository, RepositoryConfig, Signer, check_name, make_writable,
 };
-use onnward_schemas::ModelSummary;
+use onnward_schemas::{Figures, ModelSummary, TaskKind};
 use serde::Serialize;
 
 use super::compatibility::{Candidate, check_publication};
@@ -75,7 +77,7 @@ pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
     if let Some(out) = out {
         make_writable(out).map_err(|source| CommandError::writing(out, source))?;
     }
-    let plan = plan_of(arguments);
+    let plan = plan_of(arguments, data.labels.task());
     let run = {
         let bar = TrainingBar::new();
         train(&data, &plan, &|progress| bar.show(progress))?
@@ -130,31 +132,39 @@ fn warn(data: &Dataset) {
     }
 }
 
-fn plan_of(arguments: &TrainArguments) -> TrainingPlan {
+fn plan_of(arguments: &TrainArguments, task: TaskKind) -> TrainingPlan {
     let mut estimators = arguments.training.candidates.clone();
+    if estimators.is_empty() {
+        estimators.extend(Family::for_task(task).iter().copied().map(Estimator::from));
+    }
     estimators.sort();
     estimators.dedup();
+    let candidates = estimators.into_iter().map(|estimator| params_of(estimator, arguments, task));
     TrainingPlan {
-        candidates: estimators.into_iter().map(|estimator| params_of(estimator, arguments)).collect(),
+        candidates: candidates.collect(),
         folds: arguments.training.folds,
         seed: arguments.training.seed,
         test_fraction: arguments.training.test_fraction,
     }
 }
 
-fn params_of(estimator: Estimator, arguments: &TrainArguments) -> CandidateParams {
-    let TrainArguments { logistic, forest, .. } = arguments;
+fn params_of(estimator: Estimator, arguments: &TrainArguments, task: TaskKind) -> CandidateParams {
+    let TrainArguments { logistic, forest, ridge, .. } = arguments;
     let settings = match estimator.family {
         Family::Logistic => {
             Settings::Logistic(LogisticParams { c: logistic.logistic_c, knots: logistic.logistic_knots })
         }
-        Family::Forest => Settings::Forest(ForestParams {
-            trees: forest.forest_trees,
-            min_samples_leaf: forest.forest_min_samples_leaf,
-            min_samples_split: forest.forest_min_samples_split,
-            max_depth: forest.forest_max_depth,
-            max_features: forest.forest_max_features,
-        }),
+        Family::Forest => {
+            let default = ForestParams::for_task(task);
+            Settings::Forest(ForestParams {
+                trees: forest.forest_trees,
+                min_samples_leaf: forest.forest_min_samples_leaf.unwrap_or(default.min_samples_leaf),
+                min_samples_split: forest.forest_min_samples_split.unwrap_or(default.min_samples_split),
+                max_depth: forest.forest_max_depth,
+                max_features: forest.forest_max_features,
+            })
+        }
+        Family::Ridge => Settings::Ridge(RidgeParams { alpha: ridge.ridge_alpha, knots: ridge.ridge_knots }),
     };
     CandidateParams { solver: estimator.solver, settings }
 }
@@ -222,34 +232,10 @@ impl fmt::Display for TrainResult<'_> {
             0 => String::new(),
             skipped => format!(", {skipped} invalid rows skipped"),
         };
-        let share = 100.0 * data.positives as f64 / data.rows.max(1) as f64;
-        writeln!(
-            f,
-            "{} rows, {share:.1} % positive{skipped}; {train_rows} to train, {test_rows} to test",
-            data.rows
-        )?;
-        writeln!(
-            f,
-            "\n{:<16} {:>16} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}",
-            "family", "CV AUC", "test AUC", "avg prec", "accuracy", "precision", "recall", "Brier", "fit"
-        )?;
-        for candidate in &self.comparison.candidates {
-            let (folds, test) = (&candidate.cross_validation, &candidate.test);
-            let area = format!("{:.4} ± {:.4}", folds.roc_auc_mean, folds.roc_auc_std);
-            let selected = if candidate.estimator == self.comparison.selected { "  selected" } else { "" };
-            writeln!(
-                f,
-                "{:<16} {area:>16} {:>9.4} {:>9.4} {:>9.4} {:>9.4} {:>9.4} {:>9.4} {:>6.1} s{selected}",
-                candidate.estimator,
-                test.roc_auc,
-                test.average_precision,
-                test.accuracy,
-                test.precision,
-                test.recall,
-                test.brier,
-                candidate.fit_seconds
-            )?;
-        }
+        let rows = data.rows;
+        let labels = label_in_words(self.comparison);
+        writeln!(f, "{rows} rows, {labels}{skipped}; {train_rows} to train, {test_rows} to test")?;
+        write_candidates(f, self.comparison)?;
         let Published { model, version, .. } = &self.published;
         match self.changes {
             true => writeln!(f, "\npublished  {}", described(&self.published))?,
@@ -262,6 +248,104 @@ impl fmt::Display for TrainResult<'_> {
             writeln!(f, "report     {}", report.display())?;
         }
         Ok(())
+    }
+}
+
+/// The number of classes whose shares are listed.
+const LISTED_CLASSES: usize = 6;
+
+/// Describes the labels of the table.
+fn label_in_words(comparison: &Comparison) -> String {
+    let Comparison { data, classes, label, .. } = comparison;
+    let percent = |rows: u64| 100.0 * rows as f64 / data.rows.max(1) as f64;
+    match &data.label {
+        LabelSummary::Binary { positives } => format!("{:.1} % positive", percent(*positives as u64)),
+        LabelSummary::Classes { class_rows } => {
+            let shares = classes.iter().zip(class_rows).take(LISTED_CLASSES);
+            let shares: Vec<String> =
+                shares.map(|(class, rows)| format!("{class} {:.1} %", percent(*rows))).collect();
+            let more = if classes.len() > LISTED_CLASSES { ", …" } else { "" };
+            format!("{} classes ({}{more})", classes.len(), shares.join(", "))
+        }
+        LabelSummary::Number { mean } => match &data.label_values {
+            Some(ValueSummary::Numeric { min, max, .. }) => {
+                format!("{label} from {} to {}, {} on average", shown(*min), shown(*max), shown(*mean))
+            }
+            Some(ValueSummary::Categorical { .. }) | None => format!("{label} {} on average", shown(*mean)),
+        },
+    }
+}
+
+/// Returns the heading of the cross-validated figure, and those of the columns with the figures in them.
+fn columns(task: TaskKind) -> (&'static str, &'static [(&'static str, &'static str)]) {
+    match task {
+        TaskKind::Binary | TaskKind::Raw => (
+            "CV AUC",
+            &[
+                ("test AUC", "roc_auc"),
+                ("avg prec", "average_precision"),
+                ("accuracy", "accuracy"),
+                ("precision", "precision"),
+                ("recall", "recall"),
+                ("Brier", "brier"),
+            ],
+        ),
+        TaskKind::Classes => (
+            "CV log loss",
+            &[
+                ("log loss", "log_loss"),
+                ("accuracy", "accuracy"),
+                ("macro F1", "macro_f1"),
+                ("wtd F1", "weighted_f1"),
+                ("AUC ovr", "roc_auc_ovr"),
+                ("top 2", "top_2_accuracy"),
+            ],
+        ),
+        TaskKind::Number => (
+            "CV RMSE",
+            &[
+                ("RMSE", "rmse"),
+                ("MAE", "mae"),
+                ("median AE", "median_absolute_error"),
+                ("R²", "r2"),
+                ("bias", "bias"),
+            ],
+        ),
+    }
+}
+
+/// Writes a table of the candidates, and of what needs no features.
+fn write_candidates(f: &mut fmt::Formatter<'_>, comparison: &Comparison) -> fmt::Result {
+    let (validated, columns) = columns(comparison.task);
+    write!(f, "\n{:<16} {validated:>16}", "family")?;
+    columns.iter().try_for_each(|(title, _)| write!(f, " {title:>9}"))?;
+    writeln!(f, " {:>8}", "fit")?;
+    let write_figures = |f: &mut fmt::Formatter<'_>, test: &Figures| {
+        let figures: BTreeMap<&str, f64> = test.by_name().into_iter().collect();
+        columns.iter().try_for_each(|(_, name)| match figures.get(name) {
+            Some(figure) => write!(f, " {:>9}", shown(*figure)),
+            None => write!(f, " {:>9}", "-"),
+        })
+    };
+    for candidate in &comparison.candidates {
+        let folds = &candidate.cross_validation;
+        let validated = format!("{} ± {}", shown(folds.mean), shown(folds.std));
+        let selected = if candidate.estimator == comparison.selected { "  selected" } else { "" };
+        write!(f, "{:<16} {validated:>16}", candidate.estimator)?;
+        write_figures(f, &candidate.test)?;
+        writeln!(f, " {:>6.1} s{selected}", candidate.fit_seconds)?;
+    }
+    write!(f, "{:<16} {:>16}", "baseline", "-")?;
+    write_figures(f, &comparison.baseline.test)?;
+    writeln!(f, " {:>8}  {}", "-", comparison.baseline.name)
+}
+
+/// Formats a number with four decimal places, and with fewer where it is large.
+fn shown(value: f64) -> String {
+    match value.abs() {
+        size if size < 1000.0 => format!("{value:.4}"),
+        size if size < 1e6 => format!("{value:.1}"),
+        _ => format!("{value:.3e}"),
     }
 }
 

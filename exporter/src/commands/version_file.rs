@@ -66,8 +66,8 @@ impl VersionFile {
     pub fn figures(&self) -> BTreeMap<String, f64> {
         let Some(metadata) = &self.metadata else { return BTreeMap::new() };
         let (test, folds) = (&metadata.evaluation.test, &metadata.evaluation.cross_validation);
-        let figures = test.by_name().into_iter().chain([("cross_validated_roc_auc", folds.roc_auc_mean)]);
-        figures.map(|(name, value)| (name.to_owned(), value)).collect()
+        let test = test.by_name().into_iter().map(|(name, value)| (name.to_owned(), value));
+        test.chain([(format!("cross_validated_{}", folds.criterion.name()), folds.mean)]).collect()
     }
 
     /// Returns the settings of the training, by name.

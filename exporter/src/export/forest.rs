@@ -1,9 +1,10 @@
-use onnward_models::{FittedForest, Node, Tree};
+use bytes::Bytes;
+use onnward_models::{ClassShare, FittedClassForest, FittedForest, Node, Tree};
 use onnward_onnx::proto::AttributeProto;
-use onnward_onnx::{PROBABILITIES, TreeLists};
+use onnward_onnx::{PREDICTION, PROBABILITIES, TreeLists};
 
 use super::ExportError;
-use super::graph::{GraphBuilder, integer};
+use super::graph::{GraphBuilder, float_list, integer, integers, strings};
 use super::model_graph::add_rows;
 
 /// The first version of the `ai.onnx.ml` operators with `TreeEnsemble`.
@@ -12,25 +13,109 @@ const TREE_ENSEMBLE_SINCE: i64 = 5;
 /// `BRANCH_LEQ`, the only mode that both runtimes read correctly.
 const LEQ: u8 = 0;
 
-/// Adds a forest over the preprocessed columns.
+/// Adds a forest of a binary label over the preprocessed columns.
 ///
-/// The tree operator only sums the probabilities of the leaves, on which the runtimes agree. Dividing by the
+/// The tree operator only sums the values of the leaves, on which the runtimes agree. Dividing by the
 /// number of trees makes the mean. `TreeEnsemble` stores nothing of a leaf but its weight, and no text, so
 /// the file has a third of the size that `TreeEnsembleClassifier` would need, and opens in half the time.
-pub fn add(graph: &mut GraphBuilder, columns: &str, forest: &FittedForest) -> Result<(), ExportError> {
-    let trees = forest.trees.len();
-    if trees == 0 || u16::try_from(trees).is_err() {
-        return Err(ExportError::Trees(trees));
-    }
-    let count = graph.floats("core/forest/trees", &[1, 1], &[trees as f32]);
+pub fn add_binary(graph: &mut GraphBuilder, columns: &str, forest: &FittedForest) -> Result<(), ExportError> {
+    let count = add_count(graph, forest.trees.len())?;
     let one = graph.floats("core/forest/one", &[1, 1], &[1.0]);
-    graph.require_ml(TREE_ENSEMBLE_SINCE);
-    let rows = add_rows(graph, columns);
-    graph.ml_node("TreeEnsemble", &[&rows], &["core/forest/sums"], attributes(forest));
+    add_sums(graph, columns, forest);
     let positive = graph.node("Div", &["core/forest/sums", &count], "core/forest/positive", vec![]);
     let negative = graph.node("Sub", &[&one, &positive], "core/forest/negative", vec![]);
     graph.node("Concat", &[&negative, &positive], PROBABILITIES, vec![integer("axis", 1)]);
     Ok(())
+}
+
+/// Adds a forest of a number.
+pub fn add_number(graph: &mut GraphBuilder, columns: &str, forest: &FittedForest) -> Result<(), ExportError> {
+    let count = add_count(graph, forest.trees.len())?;
+    let base = graph.floats("core/forest/base", &[1, 1], &[forest.base]);
+    add_sums(graph, columns, forest);
+    let mean = graph.node("Div", &["core/forest/sums", &count], "core/forest/mean", vec![]);
+    graph.node("Add", &[&mean, &base], PREDICTION, vec![]);
+    Ok(())
+}
+
+/// Adds a forest of classes.
+///
+/// A leaf has a share of several classes, which `TreeEnsemble` cannot say: a leaf of it has one weight.
+pub fn add_classes(
+    graph: &mut GraphBuilder,
+    columns: &str,
+    forest: &FittedClassForest,
+) -> Result<(), ExportError> {
+    let count = add_count(graph, forest.trees.len())?;
+    let rows = add_rows(graph, columns);
+    graph.ml_node("TreeEnsembleRegressor", &[&rows], &["core/forest/sums"], class_attributes(forest));
+    graph.node("Div", &["core/forest/sums", &count], PROBABILITIES, vec![]);
+    Ok(())
+}
+
+/// Adds the number of trees, `[1, 1]`.
+fn add_count(graph: &mut GraphBuilder, trees: usize) -> Result<String, ExportError> {
+    if trees == 0 || u16::try_from(trees).is_err() {
+        return Err(ExportError::Trees(trees));
+    }
+    Ok(graph.floats("core/forest/trees", &[1, 1], &[trees as f32]))
+}
+
+/// Adds the sum over the trees of the leaf that a row reaches, float32 `[rows, 1]`.
+fn add_sums(graph: &mut GraphBuilder, columns: &str, forest: &FittedForest) {
+    graph.require_ml(TREE_ENSEMBLE_SINCE);
+    let rows = add_rows(graph, columns);
+    graph.ml_node("TreeEnsemble", &[&rows], &["core/forest/sums"], attributes(forest));
+}
+
+/// Returns the attributes of `TreeEnsembleRegressor` for a forest of classes: one entry for each node, and one for each
+/// share of a leaf.
+fn class_attributes(forest: &FittedClassForest) -> Vec<AttributeProto> {
+    let trees_of_nodes = || (0..).zip(&forest.trees).map(|(tree, of)| (tree, of.nodes.as_slice()));
+    let nodes = || forest.trees.iter().flat_map(|tree| &tree.nodes);
+    let split = |of: fn(u32, u32, u32) -> u32| -> Vec<i64> {
+        let of_node = |node: &Node<_>| match node {
+            Node::Split { column, below, above, .. } => i64::from(of(*column, *below, *above)),
+            Node::Leaf { .. } => 0,
+        };
+        nodes().map(of_node).collect()
+    };
+    let modes = nodes().map(|node| {
+        Bytes::from_static(if matches!(node, Node::Split { .. }) { b"BRANCH_LEQ" } else { b"LEAF" })
+    });
+    let thresholds = nodes().map(|node| match node {
+        Node::Split { threshold, .. } => *threshold,
+        Node::Leaf { .. } => 0.0,
+    });
+    let (mut trees, mut at, mut classes, mut weights) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (tree, nodes) in trees_of_nodes() {
+        for (index, node) in nodes.iter().enumerate() {
+            let Node::Leaf { value } = node else { continue };
+            for ClassShare { class, share } in value {
+                trees.push(tree);
+                at.push(index as i64);
+                classes.push(i64::from(*class));
+                weights.push(*share);
+            }
+        }
+    }
+    vec![
+        integer("n_targets", forest.classes as i64),
+        integers(
+            "nodes_treeids",
+            trees_of_nodes().flat_map(|(tree, nodes)| vec![tree; nodes.len()]).collect(),
+        ),
+        integers("nodes_nodeids", trees_of_nodes().flat_map(|(_, nodes)| 0..nodes.len() as i64).collect()),
+        integers("nodes_featureids", split(|column, _, _| column)),
+        integers("nodes_truenodeids", split(|_, below, _| below)),
+        integers("nodes_falsenodeids", split(|_, _, above| above)),
+        float_list("nodes_values", thresholds.collect()),
+        strings("nodes_modes", modes.collect()),
+        integers("target_treeids", trees),
+        integers("target_nodeids", at),
+        integers("target_ids", classes),
+        float_list("target_weights", weights),
+    ]
 }
 
 /// Builds the lists of the operator: one entry for each split, and one for each leaf.
@@ -59,9 +144,9 @@ impl Builder {
                     }
                 }
                 // The operator does not allow a tree without a split.
-                Node::Leaf { probability } if tree.nodes.len() == 1 => {
+                Node::Leaf { value } if tree.nodes.len() == 1 => {
                     self.push_split(0, 0.0);
-                    [0, 1].into_iter().for_each(|side| self.push_leaf(side, probability));
+                    [0, 1].into_iter().for_each(|side| self.push_leaf(side, value));
                 }
                 Node::Leaf { .. } => {}
             }
@@ -81,14 +166,14 @@ impl Builder {
                 self.lists.children[side].push(splits[child] as u32);
                 self.lists.leaves[side].push(false);
             }
-            Node::Leaf { probability } => self.push_leaf(side, probability),
+            Node::Leaf { value } => self.push_leaf(side, value),
         }
     }
 
-    fn push_leaf(&mut self, side: usize, probability: f32) {
+    fn push_leaf(&mut self, side: usize, value: f32) {
         self.lists.children[side].push(self.lists.weights.len() as u32);
         self.lists.leaves[side].push(true);
-        self.lists.weights.push(probability);
+        self.lists.weights.push(value);
     }
 }
 

@@ -8,8 +8,8 @@ use onnward_onnx::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto,
     TypeProto, ValueInfoProto, type_proto,
 };
-use onnward_onnx::{LABEL, PROBABILITIES};
-use onnward_schemas::Schema;
+use onnward_onnx::{LABEL, PREDICTION, PROBABILITIES};
+use onnward_schemas::{Schema, Task};
 
 /// The domain of the classical machine learning operators.
 pub const ML: &str = "ai.onnx.ml";
@@ -105,10 +105,7 @@ impl GraphBuilder {
             node: self.nodes,
             initializer: self.constants,
             input: self.inputs,
-            output: vec![
-                describe(PROBABILITIES, DataType::Float, &[None, Some(2)]),
-                describe(LABEL, DataType::Int64, &[None]),
-            ],
+            output: outputs(&schema.label.task),
             ..GraphProto::default()
         };
         let opset = |domain: &str, version| OperatorSetIdProto {
@@ -123,6 +120,23 @@ impl GraphBuilder {
             graph: Some(graph),
             ..ModelProto::default()
         }
+    }
+}
+
+/// Describes the outputs of a graph for a task.
+fn outputs(task: &Task) -> Vec<ValueInfoProto> {
+    let probabilities = |classes| {
+        vec![
+            describe(PROBABILITIES, DataType::Float, &[None, Some(classes)]),
+            describe(LABEL, DataType::Int64, &[None]),
+        ]
+    };
+    match task {
+        Task::Binary(_) => probabilities(2),
+        Task::Classes(classes) => probabilities(classes.values.len() as i64),
+        Task::Number => vec![describe(PREDICTION, DataType::Float, &[None, Some(1)])],
+        // No such model is trained.
+        Task::Raw(_) => Vec::new(),
     }
 }
 
@@ -172,6 +186,11 @@ pub fn integer(name: &str, value: i64) -> AttributeProto {
 /// Makes an attribute of integers.
 pub fn integers(name: &str, values: Vec<i64>) -> AttributeProto {
     AttributeProto { ints: values, ..attribute(name, AttributeType::Ints) }
+}
+
+/// Makes an attribute of numbers.
+pub fn float_list(name: &str, values: Vec<f32>) -> AttributeProto {
+    AttributeProto { floats: values, ..attribute(name, AttributeType::Floats) }
 }
 
 /// Makes an attribute of strings.

@@ -78,7 +78,7 @@ fn add_one_hot(graph: &mut GraphBuilder, features: &str, preprocessor: &Preproce
 /// Adds [`LABEL`]: 1 if the positive label is at least as probable as the negative one.
 ///
 /// It is computed with standard operators, because the label of the tree operator differs between runtimes.
-pub fn add_label(graph: &mut GraphBuilder) {
+pub fn add_binary_label(graph: &mut GraphBuilder) {
     let positive = graph.integers("core/label/positive", &[], &[1]);
     let half = graph.floats("core/label/half", &[], &[0.5]);
     let probability =
@@ -86,4 +86,9 @@ pub fn add_label(graph: &mut GraphBuilder) {
     let negative = graph.node("Less", &[&probability, &half], "core/label/negative", vec![]);
     let decided = graph.node("Not", &[&negative], "core/label/decided", vec![]);
     graph.node("Cast", &[&decided], LABEL, vec![integer("to", DataType::Int64 as i64)]);
+}
+
+/// Adds [`LABEL`]: the index of the most probable class, the first of several.
+pub fn add_class_label(graph: &mut GraphBuilder) {
+    graph.node("ArgMax", &[PROBABILITIES], LABEL, vec![integer("axis", 1), integer("keepdims", 0)]);
 }

@@ -96,7 +96,7 @@ pub(super) fn unit_square(
     curves: &[Curve<'_>],
 ) -> Result<String, ChartError> {
     draw((460, 400), captions.about, |canvas| {
-        let mut chart = axes(canvas, captions, 1.0, &|value| format!("{value:.1}"))?;
+        let mut chart = axes(canvas, captions, UNIT_AXIS, UNIT_AXIS)?;
         let dashes = DashedLineSeries::new(reference, 5 * UNIT, 5 * UNIT, Ink::Reference.line(13));
         chart.draw_series(dashes)?;
         // The first curve is that of the best candidate, so it is drawn last, above the others.
@@ -114,17 +114,83 @@ pub(super) fn unit_square(
     })
 }
 
+/// A chart of numbers in the units of the label on both axes, with the line on which they are equal.
+pub(super) struct Agreement<'a> {
+    pub(super) ink: Ink,
+    pub(super) points: &'a [[f64; 2]],
+    /// Whether the points are joined by lines.
+    pub(super) joined: bool,
+}
+
+/// Draws points whose two numbers should be equal. All axes go from `low` to `high`.
+pub(super) fn agreement(
+    captions: &Captions,
+    [low, high]: [f64; 2],
+    series: &[Agreement<'_>],
+) -> Result<String, ChartError> {
+    let label = |value: &f64| super::numbers::quantity(*value);
+    let axis = Axis { from: low, to: high, label: &label };
+    draw((460, 400), captions.about, |canvas| {
+        let mut chart = axes(canvas, captions, axis, axis)?;
+        let diagonal = [(low, low), (high, high)];
+        chart.draw_series(DashedLineSeries::new(diagonal, 5 * UNIT, 5 * UNIT, Ink::Reference.line(13)))?;
+        for Agreement { ink, points, joined } in series.iter().rev() {
+            if *joined {
+                chart.draw_series(LineSeries::new(points.iter().map(|&[x, y]| (x, y)), ink.line(22)))?;
+            }
+            let (size, style) = if *joined {
+                (4 * UNIT, ink.color().filled())
+            } else {
+                (2 * UNIT, ink.color().mix(0.5).filled())
+            };
+            chart.draw_series(points.iter().map(|&[x, y]| Circle::new((x, y), size, style)))?;
+        }
+        Ok(())
+    })
+}
+
+/// Draws a histogram with these edges, of which there is one more than counts, and a dashed line at 0.
+pub(super) fn histogram(
+    captions: &Captions,
+    ink: Ink,
+    edges: &[f64],
+    counts: &[u64],
+) -> Result<String, ChartError> {
+    let heights = shares(counts);
+    let top = heights.iter().copied().fold(0.0, f64::max) * 1.12;
+    let (low, high) = (edges.first().copied().unwrap_or(-1.0), edges.last().copied().unwrap_or(1.0));
+    let (number, percent) =
+        (|value: &f64| super::numbers::quantity(*value), |value: &f64| format!("{:.0}%", value * 100.0));
+    let x = Axis { from: low, to: high, label: &number };
+    let y = Axis { from: 0.0, to: if top > 0.0 { top } else { 1.0 }, label: &percent };
+    draw((460, 300), captions.about, |canvas| {
+        let mut chart = axes(canvas, captions, x, y)?;
+        let steps = edges
+            .windows(2)
+            .zip(&heights)
+            .flat_map(|(edge, height)| [(edge[0], *height), (edge[1], *height)]);
+        let outline: Vec<(f64, f64)> = [(low, 0.0)].into_iter().chain(steps).chain([(high, 0.0)]).collect();
+        chart.draw_series(AreaSeries::new(outline.clone(), 0.0, ink.color().mix(0.28)))?;
+        chart.draw_series(LineSeries::new(outline, ink.line(16)))?;
+        if low < 0.0 && high > 0.0 {
+            let zero = [(0.0, 0.0), (0.0, y.to)];
+            chart.draw_series(DashedLineSeries::new(zero, 5 * UNIT, 5 * UNIT, Ink::Reference.line(13)))?;
+        }
+        Ok(())
+    })
+}
+
 /// The histograms of the scores of positive and of negative customers, each as shares of its group.
 pub(super) struct Scores<'a> {
     pub(super) left: &'a [u64],
     pub(super) stayed: &'a [u64],
 }
 
-/// Draws the scores of each model, all on one scale, with a vertical line at the threshold.
+/// Draws the scores of each model, all on one scale, with a vertical line at the threshold if there is one.
 pub(super) fn scores(
     captions: &Captions,
     models: &[Scores<'_>],
-    threshold: f64,
+    threshold: Option<f64>,
 ) -> Result<Vec<String>, ChartError> {
     let groups: Vec<_> =
         models.iter().map(|scores| [(scores.stayed, Ink::Stayed), (scores.left, Ink::Left)]).collect();
@@ -134,24 +200,38 @@ pub(super) fn scores(
     let percent = |value: &f64| format!("{:.0}%", value * 100.0);
     let draw_one = |groups: &[(&[u64], Ink)]| {
         draw((460, 300), captions.about, |canvas| {
-            let mut chart = axes(canvas, captions, top, &percent)?;
+            let mut chart =
+                axes(canvas, captions, UNIT_AXIS, Axis { to: top, label: &percent, ..UNIT_AXIS })?;
             for (counts, ink) in groups {
                 let outline = outline(&shares(counts));
                 chart.draw_series(AreaSeries::new(outline.clone(), 0.0, ink.color().mix(0.28)))?;
                 chart.draw_series(LineSeries::new(outline, ink.line(16)))?;
             }
-            chart.draw_series(LineSeries::new([(threshold, 0.0), (threshold, top)], Ink::Text.line(12)))?;
+            if let Some(threshold) = threshold {
+                chart
+                    .draw_series(LineSeries::new([(threshold, 0.0), (threshold, top)], Ink::Text.line(12)))?;
+            }
             Ok(())
         })
     };
     groups.iter().map(|groups| draw_one(groups)).collect()
 }
 
+/// An axis: its range, and how its numbers are written.
+#[derive(Clone, Copy)]
+struct Axis<'a> {
+    from: f64,
+    to: f64,
+    label: &'a dyn Fn(&f64) -> String,
+}
+
+const UNIT_AXIS: Axis<'_> = Axis { from: 0.0, to: 1.0, label: &|value| format!("{value:.1}") };
+
 fn axes<'a, 'b>(
     canvas: &'a Canvas<'b>,
     captions: &Captions,
-    top: f64,
-    y_label: &dyn Fn(&f64) -> String,
+    x: Axis<'_>,
+    y: Axis<'_>,
 ) -> Result<Chart<'a, 'b>, ChartError> {
     // plotters divides a font's size by 1.24 for SVG.
     let font = |pixels: u32| {
@@ -163,7 +243,7 @@ fn axes<'a, 'b>(
         .margin_right(12 * UNIT)
         .x_label_area_size(44 * UNIT)
         .y_label_area_size(52 * UNIT)
-        .build_cartesian_2d(0.0..1.0, 0.0..top)?;
+        .build_cartesian_2d(x.from..x.to, y.from..y.to)?;
     chart
         .configure_mesh()
         .max_light_lines(0)
@@ -172,8 +252,8 @@ fn axes<'a, 'b>(
         .set_all_tick_mark_size(5 * UNIT)
         .x_labels(6)
         .y_labels(6)
-        .x_label_formatter(&|value| format!("{value:.1}"))
-        .y_label_formatter(y_label)
+        .x_label_formatter(&x.label)
+        .y_label_formatter(&y.label)
         .label_style(font(12))
         .axis_desc_style(font(12))
         .x_desc(captions.x)

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use onnward_models::{
-    CalibrationBin, Candidate, Comparison, Curves, DataSummary, Family, FeatureSummary, Group, Importance,
-    ValueSummary,
+    Baseline, BinaryCurves, CalibrationBin, Candidate, Comparison, Curves, DataSummary, Family,
+    FeatureSummary, Group, Importance, LabelSummary, ValueSummary,
 };
-use onnward_schemas::{Confusion, CrossValidation, Figures, SCORE_BINS};
+use onnward_schemas::{BinaryFigures, Confusion, Criterion, CrossValidation, Figures, SCORE_BINS, TaskKind};
 
 /// A categorical feature: its name, and each value with its rows and its positives.
 type Category<'a> = (&'a str, &'a [(&'a str, usize, usize)]);
@@ -50,10 +50,7 @@ pub(super) fn telco() -> Comparison {
         ),
     ];
     for (name, values) in categories {
-        let values = values
-            .iter()
-            .map(|&(name, rows, positives)| Group { name: name.to_owned(), rows, positives })
-            .collect();
+        let values = values.iter().map(|&(name, rows, positives)| group(name, rows, positives)).collect();
         features.push(FeatureSummary {
             name: name.to_owned(),
             missing: 0,
@@ -70,10 +67,7 @@ pub(super) fn telco() -> Comparison {
 
 /// Returns one model on a small table of another kind.
 pub(super) fn bank() -> Comparison {
-    let values = vec![
-        Group { name: "France".to_owned(), rows: 401, positives: 64 },
-        Group { name: "Germany".to_owned(), rows: 199, positives: 65 },
-    ];
+    let values = vec![group("France", 401, 64), group("Germany", 199, 65)];
     let features = vec![
         numeric("Age", 3, [18.0, 38.9, 37.0, 92.0], &[150, 250, 120, 60, 17], 0.1),
         FeatureSummary {
@@ -91,10 +85,9 @@ pub(super) fn bank() -> Comparison {
 /// Returns four models, with sixty long feature names and forty values per category.
 pub(super) fn large() -> Comparison {
     let values: Vec<Group> = (0..40)
-        .map(|index| Group {
-            name: format!("Region {index} with an unusually long official name"),
-            rows: 400 - index * 9,
-            positives: 20 + index / 2,
+        .map(|index| {
+            let name = format!("Region {index} with an unusually long official name");
+            group(&name, 400 - index * 9, 20 + index / 2)
         })
         .collect();
     let features: Vec<FeatureSummary> = (0..60)
@@ -133,7 +126,8 @@ fn comparison(
     candidates: Vec<Candidate>,
     features: Vec<FeatureSummary>,
 ) -> Comparison {
-    let confusion = candidates[0].test.confusion;
+    let test = candidates[0].test.clone();
+    let confusion = test.binary().unwrap().confusion;
     let test_rows = (confusion.true_positives
         + confusion.false_positives
         + confusion.true_negatives
@@ -141,20 +135,28 @@ fn comparison(
     Comparison {
         schema: schema.to_owned(),
         label: label.to_owned(),
-        threshold: 0.5,
+        task: TaskKind::Binary,
+        threshold: Some(0.5),
+        classes: Vec::new(),
         seed: 42,
         data: DataSummary {
             rows: 7043,
             skipped_rows: 0,
-            positives: 1869,
+            label: LabelSummary::Binary { positives: 1869 },
+            label_values: None,
             sha256: "16320c9c1ec72448db59aa0a26a0b95401046bef5d02fd3aeb906448e3055e91".to_owned(),
             features,
         },
         train_rows: 5634,
         test_rows,
         selected: candidates[0].estimator,
+        baseline: Baseline { name: "the share of positives", test },
         candidates,
     }
+}
+
+fn group(name: &str, rows: usize, positives: usize) -> Group {
+    Group { name: name.to_owned(), rows, label: LabelSummary::Binary { positives } }
 }
 
 fn numeric(name: &str, missing: usize, figures: [f64; 4], rows: &[usize], share: f64) -> FeatureSummary {
@@ -163,10 +165,10 @@ fn numeric(name: &str, missing: usize, figures: [f64; 4], rows: &[usize], share:
     let bins = rows
         .iter()
         .enumerate()
-        .map(|(index, &rows)| Group {
-            name: format!("{:.0} to {:.0}", min + index as f64 * width, min + (index + 1) as f64 * width),
-            rows,
-            positives: (rows as f64 * share / (index + 1) as f64) as usize,
+        .map(|(index, &rows)| {
+            let edge = |index: usize| min + index as f64 * width;
+            let name = format!("{:.0} to {:.0}", edge(index), edge(index + 1));
+            group(&name, rows, (rows as f64 * share / (index + 1) as f64) as usize)
         })
         .collect();
     FeatureSummary {
@@ -189,12 +191,13 @@ fn candidate(
         .enumerate()
         .map(|(rank, name)| Importance {
             feature: (*name).to_owned(),
-            roc_auc_drop: 0.11 * (-0.45 * rank as f64).exp() - 0.0006,
-            roc_auc_drop_std: 0.006 / (1.0 + rank as f64) + 0.0004,
+            criterion: Criterion::RocAuc,
+            loss: 0.11 * (-0.45 * rank as f64).exp() - 0.0006,
+            loss_std: 0.006 / (1.0 + rank as f64) + 0.0004,
         })
         .collect();
     let parameters = match family {
-        Family::Logistic => BTreeMap::from([("alpha".to_owned(), 1.0)]),
+        Family::Logistic | Family::Ridge => BTreeMap::from([("alpha".to_owned(), 1.0)]),
         Family::Forest => {
             BTreeMap::from([("trees".to_owned(), 300.0), ("min_samples_leaf".to_owned(), 10.0)])
         }
@@ -203,12 +206,13 @@ fn candidate(
         estimator: family.into(),
         parameters,
         cross_validation: CrossValidation {
-            fold_roc_auc: vec![mean - 0.012, mean + 0.004, mean - 0.003, mean + 0.014, mean - 0.003],
-            roc_auc_mean: mean,
-            roc_auc_std: 0.0086,
+            criterion: Criterion::RocAuc,
+            folds: vec![mean - 0.012, mean + 0.004, mean - 0.003, mean + 0.014, mean - 0.003],
+            mean,
+            std: 0.0086,
         },
         test: figures(&scored),
-        curves: curves(&scored),
+        curves: Curves::Binary(curves(&scored)),
         importance,
         fit_seconds,
     }
@@ -261,7 +265,7 @@ fn figures(scored: &[(f64, bool)]) -> Figures {
     }
     let loss = |&(p, positive): &(f64, bool)| if positive { -p.ln() } else { -(1.0 - p).ln() };
     let squared = |&(p, positive): &(f64, bool)| (p - f64::from(u8::from(positive))).powi(2);
-    Figures {
+    Figures::Binary(BinaryFigures {
         accuracy: (caught + confusion.true_negatives as f64) / rows,
         precision,
         recall,
@@ -271,14 +275,14 @@ fn figures(scored: &[(f64, bool)]) -> Figures {
         log_loss: scored.iter().map(loss).sum::<f64>() / rows,
         brier: scored.iter().map(squared).sum::<f64>() / rows,
         confusion,
-    }
+    })
 }
 
-fn curves(scored: &[(f64, bool)]) -> Curves {
+fn curves(scored: &[(f64, bool)]) -> BinaryCurves {
     let positives = scored.iter().filter(|row| row.1).count() as f64;
     let negatives = scored.len() as f64 - positives;
     let (mut caught, mut alarms) = (0.0, 0.0);
-    let mut curves = Curves {
+    let mut curves = BinaryCurves {
         roc: vec![[0.0, 0.0]],
         precision_recall: Vec::new(),
         calibration: Vec::new(),

@@ -1,9 +1,10 @@
 //! The candidates, as the report shows them.
 
 use onnward_models::{Candidate, Comparison, Estimator, Family, Importance, Solver};
+use onnward_schemas::{Criterion, CrossValidation};
 
 use super::charts::PALETTE;
-use super::numbers::{count, duration, exact_percent, fixed, percent, quantity, room_for, share};
+use super::numbers::{NONE, duration, fixed, quantity, room_for};
 
 /// The number of features that a panel of importances shows before the rest is folded.
 const SHOWN_IMPORTANCES: usize = 15;
@@ -36,22 +37,6 @@ pub(super) struct Setting {
     /// The explanation; empty for a setting that is unknown here.
     pub(super) explanation: &'static str,
     pub(super) value: String,
-}
-
-/// A cell of a confusion matrix.
-pub(super) struct MatrixCell {
-    pub(super) meaning: &'static str,
-    pub(super) rows: String,
-    pub(super) percent: String,
-    /// The share of its matrix row, from 0 to 1, which decides the shade.
-    pub(super) share: f64,
-}
-
-/// The part of one model in a line of the calibration table.
-pub(super) struct CalibrationRow {
-    pub(super) predicted: String,
-    pub(super) observed: String,
-    pub(super) rows: String,
 }
 
 /// A bar with whiskers; positions are percentages of the panel's width.
@@ -100,6 +85,7 @@ fn title(estimator: Estimator) -> String {
     let family = match estimator.family {
         Family::Logistic => "Logistic regression",
         Family::Forest => "Random forest",
+        Family::Ridge => "Ridge regression",
     };
     match estimator.solver {
         Solver::Own => family.to_owned(),
@@ -111,8 +97,9 @@ fn setting(parameter: &str, value: f64) -> Setting {
     let (name, explanation) = match parameter {
         "c" => ("Inverse penalty (C)", "the smaller, the closer the weights are held to 0"),
         "knots" => ("Spline knots per numeric column", "where the effect of a number may change its slope"),
-        "trees" => ("Trees", "the probability is their mean"),
-        "min_samples_leaf" => ("Fewest rows in a leaf", "the more, the smoother the probabilities"),
+        "alpha" => ("Penalty (alpha)", "the larger, the closer the weights are held to 0"),
+        "trees" => ("Trees", "the prediction is their mean"),
+        "min_samples_leaf" => ("Fewest rows in a leaf", "the more, the smoother the predictions"),
         "min_samples_split" => ("Fewest rows in a node that is split", ""),
         "max_depth" => ("Greatest depth of a tree", ""),
         "max_features" => ("Columns tried at a split", ""),
@@ -122,50 +109,14 @@ fn setting(parameter: &str, value: f64) -> Setting {
 }
 
 impl Model<'_> {
-    /// Returns the confusion matrix: positive customers, then negative ones; in each row, the flagged ones
-    /// first.
-    pub(super) fn matrix(&self) -> [[MatrixCell; 2]; 2] {
-        let confusion = self.candidate.test.confusion;
-        let cell = |meaning, rows: u64, of: u64| MatrixCell {
-            meaning,
-            rows: count(rows),
-            percent: percent(share(rows, of)),
-            share: share(rows, of),
-        };
-        let left = confusion.true_positives + confusion.false_negatives;
-        let stayed = confusion.true_negatives + confusion.false_positives;
-        [
-            [
-                cell("correctly flagged", confusion.true_positives, left),
-                cell("missed", confusion.false_negatives, left),
-            ],
-            [
-                cell("false alarm", confusion.false_positives, stayed),
-                cell("correctly not flagged", confusion.true_negatives, stayed),
-            ],
-        ]
-    }
-
-    pub(super) fn roc_auc(&self) -> String {
-        fixed(self.candidate.test.roc_auc, 3)
-    }
-
-    pub(super) fn average_precision(&self) -> String {
-        fixed(self.candidate.test.average_precision, 3)
-    }
-
-    pub(super) fn brier(&self) -> String {
-        fixed(self.candidate.test.brier, 3)
-    }
-
     /// Returns the settings with which it was fitted.
     pub(super) fn settings(&self) -> Vec<Setting> {
         self.candidate.parameters.iter().map(|(name, value)| setting(name, *value)).collect()
     }
 
     pub(super) fn folds(&self) -> String {
-        let folds = self.candidate.cross_validation.fold_roc_auc.iter();
-        folds.map(|auc| fixed(*auc, 3)).collect::<Vec<_>>().join(", ")
+        let CrossValidation { criterion, folds, .. } = &self.candidate.cross_validation;
+        folds.iter().map(|figure| shown(*criterion, *figure)).collect::<Vec<_>>().join(", ")
     }
 
     /// Draws its bars on a scale from `low` to `high`, which all panels share.
@@ -175,19 +126,6 @@ impl Model<'_> {
         let folded = shown.split_off(room_for(shown.len(), SHOWN_IMPORTANCES));
         ImportancePanel { shown, folded }
     }
-}
-
-/// Makes the lines of the calibration table. A model with fewer bins has empty cells.
-pub(super) fn calibration_rows(models: &[Model<'_>]) -> Vec<Vec<Option<CalibrationRow>>> {
-    let bins = |model: &Model<'_>, index: usize| {
-        model.candidate.curves.calibration.get(index).map(|bin| CalibrationRow {
-            predicted: exact_percent(bin.predicted),
-            observed: exact_percent(bin.observed),
-            rows: count(bin.rows),
-        })
-    };
-    let lines = models.iter().map(|model| model.candidate.curves.calibration.len()).max().unwrap_or(0);
-    (0..lines).map(|index| models.iter().map(|model| bins(model, index)).collect()).collect()
 }
 
 /// Returns the scale that includes every whisker of every model, and 0.
@@ -200,16 +138,16 @@ pub(super) fn importance_scale(models: &[Model<'_>]) -> (f64, f64) {
 }
 
 fn whisker(one: &Importance) -> (f64, f64) {
-    (one.roc_auc_drop - one.roc_auc_drop_std, one.roc_auc_drop + one.roc_auc_drop_std)
+    (one.loss - one.loss_std, one.loss + one.loss_std)
 }
 
 fn importance_bar(one: &Importance, low: f64, high: f64) -> ImportanceBar {
     let place = |value: f64| (value - low) / (high - low) * 100.0;
-    let (zero, end) = (place(0.0), place(one.roc_auc_drop));
+    let (zero, end) = (place(0.0), place(one.loss));
     let (whisker_from, whisker_to) = whisker(one);
     ImportanceBar {
         feature: one.feature.clone(),
-        text: fixed(one.roc_auc_drop, 3),
+        text: shown(one.criterion, one.loss),
         from: zero.min(end),
         width: (end - zero).abs(),
         whisker_from: place(whisker_from),
@@ -218,46 +156,77 @@ fn importance_bar(one: &Importance, low: f64, high: f64) -> ImportanceBar {
 }
 
 /// A metric: how it is read from a candidate, and how it is shown.
-struct Figure {
-    name: &'static str,
-    explanation: &'static str,
-    value: fn(&Candidate) -> f64,
-    show: fn(f64) -> String,
-    better: Better,
+pub(super) struct Figure {
+    pub(super) name: &'static str,
+    pub(super) explanation: &'static str,
+    /// `None` where it is not defined.
+    pub(super) value: fn(&Candidate) -> Option<f64>,
+    pub(super) show: fn(f64) -> String,
+    pub(super) better: Better,
 }
 
 /// The better one of two values.
 #[derive(Debug, Clone, Copy)]
-enum Better {
+pub(super) enum Better {
     Higher,
     Lower,
+    /// A mean error has a sign.
+    NearerTo0,
     /// Neither: the value differs from run to run.
     Neither,
 }
 
 /// Makes the comparison table: one row for each metric, one cell for each model.
-pub(super) fn figure_rows(models: &[Model<'_>]) -> Vec<FigureRow> {
-    let mut rows: Vec<FigureRow> = FIGURES.iter().map(|figure| figure_row(figure, models)).collect();
+pub(super) fn figure_rows(figures: &[Figure], models: &[Model<'_>]) -> Vec<FigureRow> {
+    fn validated<'a>(model: &'a Model<'_>) -> &'a CrossValidation {
+        &model.candidate.cross_validation
+    }
+    let criterion = models.first().map_or(Criterion::RocAuc, |model| validated(model).criterion);
+    let first = cross_validated(criterion);
+    let mut rows: Vec<FigureRow> =
+        std::iter::once(&first).chain(figures).map(|figure| figure_row(figure, models)).collect();
+    rows.push(figure_row(&FIT_TIME, models));
     if let Some(cross_validated) = rows.first_mut() {
         for (cell, model) in cross_validated.cells.iter_mut().zip(models) {
-            cell.spread = format!("± {}", fixed(model.candidate.cross_validation.roc_auc_std, 3));
+            cell.spread = format!("± {}", shown(criterion, validated(model).std));
         }
     }
     rows
 }
 
+/// Returns the figure by which the models are chosen.
+fn cross_validated(criterion: Criterion) -> Figure {
+    let value: fn(&Candidate) -> Option<f64> = |candidate| Some(candidate.cross_validation.mean);
+    let explanation = "Mean and spread over the folds of the training rows. Models are chosen by it.";
+    let (name, show, better): (_, fn(f64) -> String, _) = match criterion {
+        Criterion::RocAuc => ("ROC AUC, cross-validated", three, Better::Higher),
+        Criterion::LogLoss => ("Log loss, cross-validated", three, Better::Lower),
+        Criterion::Rmse => ("RMSE, cross-validated", quantity, Better::Lower),
+    };
+    Figure { name, explanation, value, show, better }
+}
+
+/// Formats a figure by which models are compared, or a difference of it.
+pub(super) fn shown(criterion: Criterion, value: f64) -> String {
+    match criterion {
+        Criterion::RocAuc | Criterion::LogLoss => fixed(value, 3),
+        Criterion::Rmse => quantity(value),
+    }
+}
+
 fn figure_row(figure: &Figure, models: &[Model<'_>]) -> FigureRow {
-    let values: Vec<f64> = models.iter().map(|model| (figure.value)(model.candidate)).collect();
-    let each = values.iter().copied();
+    let values: Vec<Option<f64>> = models.iter().map(|model| (figure.value)(model.candidate)).collect();
+    let each = values.iter().copied().flatten();
     let best = match figure.better {
         Better::Higher => each.reduce(f64::max),
         Better::Lower => each.reduce(f64::min),
+        Better::NearerTo0 => each.reduce(|a, b| if b.abs() < a.abs() { b } else { a }),
         Better::Neither => None,
     };
     // Values that are shown with the same digits are equally good.
     let best = best.filter(|_| models.len() > 1).map(figure.show);
-    let cell = |value: f64| {
-        let text = (figure.show)(value);
+    let cell = |value: Option<f64>| {
+        let text = value.map_or_else(|| NONE.to_owned(), figure.show);
         FigureCell { best: best.as_ref() == Some(&text), text, spread: String::new() }
     };
     FigureRow {
@@ -267,82 +236,14 @@ fn figure_row(figure: &Figure, models: &[Model<'_>]) -> FigureRow {
     }
 }
 
-fn three(value: f64) -> String {
+pub(super) fn three(value: f64) -> String {
     fixed(value, 3)
 }
 
-const FIGURES: [Figure; 10] = [
-    Figure {
-        name: "ROC AUC, cross-validated",
-        explanation: "Mean and spread over the folds of the training rows. Models are chosen by it.",
-        value: |candidate| candidate.cross_validation.roc_auc_mean,
-        show: three,
-        better: Better::Higher,
-    },
-    Figure {
-        name: "ROC AUC",
-        explanation: "The probability that a positive customer is scored above a negative one. 0.5 is \
-                      random, 1 is perfect.",
-        value: |candidate| candidate.test.roc_auc,
-        show: three,
-        better: Better::Higher,
-    },
-    Figure {
-        name: "Average precision",
-        explanation: "Precision averaged over every recall. A random score reaches the share of the \
-                      positives.",
-        value: |candidate| candidate.test.average_precision,
-        show: three,
-        better: Better::Higher,
-    },
-    Figure {
-        name: "Accuracy",
-        explanation: "The share of all customers classified correctly.",
-        value: |candidate| candidate.test.accuracy,
-        show: three,
-        better: Better::Higher,
-    },
-    Figure {
-        name: "Precision",
-        explanation: "Of those flagged, the share that is positive.",
-        value: |candidate| candidate.test.precision,
-        show: three,
-        better: Better::Higher,
-    },
-    Figure {
-        name: "Recall",
-        explanation: "Of the positives, the share that was flagged.",
-        value: |candidate| candidate.test.recall,
-        show: three,
-        better: Better::Higher,
-    },
-    Figure {
-        name: "F1",
-        explanation: "The harmonic mean of precision and recall.",
-        value: |candidate| candidate.test.f1,
-        show: three,
-        better: Better::Higher,
-    },
-    Figure {
-        name: "Log loss",
-        explanation: "The mean negative log-likelihood of the true labels, in nats. Lower is better.",
-        value: |candidate| candidate.test.log_loss,
-        show: three,
-        better: Better::Lower,
-    },
-    Figure {
-        name: "Brier score",
-        explanation: "The mean squared error of the probability. Lower is better.",
-        value: |candidate| candidate.test.brier,
-        show: three,
-        better: Better::Lower,
-    },
-    Figure {
-        name: "Fit time",
-        explanation: "For the final fit on all training rows, on the machine that trained it. It differs \
-                      from run to run.",
-        value: |candidate| candidate.fit_seconds,
-        show: duration,
-        better: Better::Neither,
-    },
-];
+const FIT_TIME: Figure = Figure {
+    name: "Fit time",
+    explanation: "For the final fit on all training rows, on the machine that trained it. It differs from run to run.",
+    value: |candidate| Some(candidate.fit_seconds),
+    show: duration,
+    better: Better::Neither,
+};

@@ -1,7 +1,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use onnward_models::{CalibrationBin, Comparison, ValueSummary};
+use onnward_models::{
+    BinaryCurves, CalibrationBin, Candidate, Comparison, Curves, Dataset, OnInvalid, SampleFormat,
+    TrainingPlan, ValueSummary, train, write_sample,
+};
+use onnward_schemas::{BinaryFigures, Figures, SchemaFile};
 use roxmltree::{Document, ParsingOptions};
 
 use super::fixture::{bank, large, telco};
@@ -23,6 +27,14 @@ fn texts(page: &str) -> Vec<String> {
         .filter_map(|node| node.text())
         .map(str::to_owned)
         .collect()
+}
+
+/// Returns the figures and the curves of a binary candidate.
+fn binary(candidate: &mut Candidate) -> (&mut BinaryFigures, &mut BinaryCurves) {
+    match (&mut candidate.test, &mut candidate.curves) {
+        (Figures::Binary(figures), Curves::Binary(curves)) => (figures, curves),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn scratch(name: &str) -> PathBuf {
@@ -119,7 +131,7 @@ fn the_summary_adds_up_to_a_hundred_customers() {
 fn a_narrow_lead_is_called_narrow() {
     let mut comparison = telco();
     assert!(render(&comparison).unwrap().contains("narrowly ahead of logistic regression"));
-    comparison.candidates[1].cross_validation.roc_auc_mean = 0.7;
+    comparison.candidates[1].cross_validation.mean = 0.7;
     assert!(render(&comparison).unwrap().contains("clearly ahead of logistic regression"));
     assert!(!render(&bank()).unwrap().contains("ahead of"));
 }
@@ -127,8 +139,8 @@ fn a_narrow_lead_is_called_narrow() {
 #[test]
 fn what_reads_the_same_is_called_level() {
     let mut comparison = telco();
-    let mean = comparison.candidates[0].cross_validation.roc_auc_mean;
-    comparison.candidates[1].cross_validation.roc_auc_mean = mean - 1e-6;
+    let mean = comparison.candidates[0].cross_validation.mean;
+    comparison.candidates[1].cross_validation.mean = mean - 1e-6;
     let page = render(&comparison).unwrap();
     assert!(page.contains("level with logistic regression") && !page.contains("narrowly"));
 }
@@ -137,9 +149,9 @@ fn what_reads_the_same_is_called_level() {
 fn a_table_without_signal_is_called_so() {
     let mut comparison = telco();
     for candidate in &mut comparison.candidates {
-        candidate.cross_validation.roc_auc_mean = 0.507;
-        candidate.cross_validation.roc_auc_std = 0.02;
-        for bin in &mut candidate.curves.calibration {
+        candidate.cross_validation.mean = 0.507;
+        candidate.cross_validation.std = 0.02;
+        for bin in &mut binary(candidate).1.calibration {
             bin.predicted = 0.27;
         }
     }
@@ -151,21 +163,20 @@ fn a_table_without_signal_is_called_so() {
     assert!(texts.iter().any(|text| text == "every customer has the same score"));
 
     // One model that finds something is enough.
-    comparison.candidates[0].cross_validation.roc_auc_mean = 0.6;
+    comparison.candidates[0].cross_validation.mean = 0.6;
     assert!(!render(&comparison).unwrap().contains("No better than a coin toss"));
 }
 
 #[test]
 fn equal_scores_share_the_lift() {
     let mut comparison = bank();
-    let test = &mut comparison.candidates[0].test;
+    let (test, curves) = binary(&mut comparison.candidates[0]);
     test.confusion.true_positives = 20;
     test.confusion.false_negatives = 0;
     test.confusion.false_positives = 0;
     test.confusion.true_negatives = 80;
     let bin = |predicted, observed, rows| CalibrationBin { predicted, observed, rows };
-    comparison.candidates[0].curves.calibration =
-        vec![bin(0.1, 0.0, 60), bin(0.5, 0.2, 20), bin(0.5, 0.8, 20)];
+    curves.calibration = vec![bin(0.1, 0.0, 60), bin(0.5, 0.2, 20), bin(0.5, 0.8, 20)];
     let page = render(&comparison).unwrap();
     assert!(
         page.contains(
@@ -205,7 +216,7 @@ fn both_files_are_written_and_carry_the_same_figures() {
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     for (candidate, read) in comparison.candidates.iter().zip(json["candidates"].as_array().unwrap()) {
         assert_eq!(read["family"], candidate.estimator.name());
-        let figures: onnward_schemas::Figures = serde_json::from_value(read["test"].clone()).unwrap();
+        let figures: Figures = serde_json::from_value(read["test"].clone()).unwrap();
         assert_eq!(figures, candidate.test);
     }
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
@@ -225,12 +236,13 @@ fn what_cannot_be_written_is_named() {
 fn degenerate_results_still_make_a_page() {
     let mut comparison = bank();
     let candidate = &mut comparison.candidates[0];
-    candidate.test.confusion = Default::default();
-    candidate.test.roc_auc = f64::NAN;
-    candidate.curves.roc.clear();
-    candidate.curves.calibration.clear();
-    candidate.curves.positive_scores.fill(0);
     candidate.importance.clear();
+    let (test, curves) = binary(candidate);
+    test.confusion = Default::default();
+    test.roc_auc = f64::NAN;
+    curves.roc.clear();
+    curves.calibration.clear();
+    curves.positive_scores.fill(0);
     comparison.data.rows = 0;
     let page = render(&comparison).unwrap();
     parse(&page);
@@ -267,4 +279,65 @@ fn numbers_read_well() {
         [0.0, 29.0, 18.25, 0.125, -1204.4, 12_345_678.9, 3.2e12].map(quantity)
     });
     assert_eq!(["< 1 ms", "31 ms", "2.5 s", "1 min 05 s"], [0.0002, 0.031, 2.5, 65.2].map(duration));
+}
+
+/// Trains on a sample of a schema with a label of another type.
+fn trained(schema: &str) -> Comparison {
+    let file = SchemaFile::parse(schema).unwrap();
+    let mut table = Vec::new();
+    write_sample(&file, 600, 3, SampleFormat::Csv, &mut table, |_| ()).unwrap();
+    let path = std::path::Path::new("sample.csv");
+    let data = Dataset::parse(&table, path, &file.schema, OnInvalid::Fail).unwrap();
+    let plan = TrainingPlan { folds: 2, ..TrainingPlan::for_task(data.labels.task()) };
+    train(&data, &plan, &|_| ()).unwrap().comparison
+}
+
+const PLANS: &str = include_str!("../../../schemas/plans.toml");
+const REASONS: &str = include_str!("../../../schemas/churn_reason.toml");
+const VALUE: &str = include_str!("../../../schemas/lifetime_value.toml");
+const RENT: &str = include_str!("../../../schemas/rent.toml");
+
+#[test]
+fn labels_of_every_type_have_a_page_of_their_own() {
+    let classes = ["Log loss", "Macro F1", "Each class against all others", "Classes by feature"];
+    let numbers = ["RMSE", "R²", "Quantiles of the errors", "The label by feature"];
+    for (schema, wanted, unwanted) in [
+        (PLANS, classes, ["Positive", "threshold"]),
+        (REASONS, classes, ["Positive", "threshold"]),
+        (VALUE, numbers, ["Positive", "probability"]),
+        (RENT, numbers, ["Positive", "probability"]),
+    ] {
+        let comparison = trained(schema);
+        let page = render(&comparison).unwrap();
+        let texts = texts(&page);
+        let has = |wanted: &str| texts.iter().any(|text| text.contains(wanted));
+        for text in
+            wanted.iter().chain(comparison.classes.iter().map(String::as_str).collect::<Vec<_>>().iter())
+        {
+            assert!(has(text), "{text} is not on the page of {}", comparison.schema);
+        }
+        for text in unwanted {
+            assert!(!has(text), "{text} is on the page of {}", comparison.schema);
+        }
+        for feature in &comparison.data.features {
+            assert!(has(&feature.name), "{}", feature.name);
+        }
+        assert!(!page.contains("NaN") && !page.contains("http://") && !page.contains("<script"));
+        assert!(page.matches("<svg").count() >= 2 * comparison.candidates.len());
+    }
+}
+
+/// A label that nothing predicts is called so, for every type.
+#[test]
+fn predictions_that_are_no_better_than_a_guess_are_called_so() {
+    for (schema, headline) in
+        [(PLANS, "No better than the most frequent class"), (RENT, "No better than the mean")]
+    {
+        let mut comparison = trained(schema);
+        for candidate in &mut comparison.candidates {
+            candidate.cross_validation.mean = 1e9;
+        }
+        let page = render(&comparison).unwrap();
+        assert!(page.contains(headline) && page.contains("should not be acted on"));
+    }
 }

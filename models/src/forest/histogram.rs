@@ -6,12 +6,15 @@
 
 mod bins;
 mod grow;
+mod target;
 
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use self::bins::BinnedRows;
-use crate::fitted::FittedForest;
+use self::target::{BinaryTarget, ClassTarget, NumberTarget, Target};
+use crate::fitted::{FittedClassForest, FittedForest, FittedModel, Tree};
+use crate::labels::Labels;
 use crate::parameters::ForestParams;
 use crate::preprocess::Preprocessor;
 use crate::random::{Purpose, generator};
@@ -22,19 +25,45 @@ use crate::random::{Purpose, generator};
 pub(crate) fn fit(
     preprocessor: &Preprocessor,
     features: ArrayView2<'_, f32>,
-    labels: &[bool],
+    labels: &Labels,
     params: &ForestParams,
     seed: u64,
     advance: &(dyn Fn(usize) + Sync),
-) -> FittedForest {
-    let rows = BinnedRows::new(preprocessor, features, labels);
+) -> FittedModel {
+    let rows = BinnedRows::new(preprocessor, features);
+    match labels {
+        Labels::Binary(labels) => {
+            let target = BinaryTarget::new(labels, params.trees);
+            let trees = grow_all(&rows, &target, params, seed, advance);
+            FittedModel::Forest(FittedForest { trees, base: 0.0 })
+        }
+        Labels::Classes(labels) => {
+            let target = ClassTarget::new(labels, params.trees);
+            let trees = grow_all(&rows, &target, params, seed, advance);
+            FittedModel::ClassForest(FittedClassForest { classes: labels.classes, trees })
+        }
+        Labels::Numbers(labels) => {
+            let target = NumberTarget::new(labels, params.trees);
+            let trees = grow_all(&rows, &target, params, seed, advance);
+            FittedModel::NumberForest(FittedForest { trees, base: target.base() })
+        }
+    }
+}
+
+fn grow_all<T: Target>(
+    rows: &BinnedRows,
+    target: &T,
+    params: &ForestParams,
+    seed: u64,
+    advance: &(dyn Fn(usize) + Sync),
+) -> Vec<Tree<T::Leaf>> {
     let trees = (0..params.trees as u32).into_par_iter().with_max_len(1).map(|tree| {
         // Each tree has its own random numbers, so the forest does not depend on which core grows which tree.
-        let grown = grow::tree(&rows, params, generator(seed, Purpose::ForestTree, tree));
+        let grown = grow::tree(rows, target, params, generator(seed, Purpose::ForestTree, tree));
         advance(1);
         grown
     });
-    FittedForest { trees: trees.collect() }
+    trees.collect()
 }
 
 #[cfg(test)]

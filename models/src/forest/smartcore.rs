@@ -65,7 +65,7 @@ pub(crate) fn fit(
         fitted
     });
     let fitted: Vec<_> = fitted.collect();
-    let mut forest = FittedForest { trees: Vec::with_capacity(params.trees) };
+    let mut forest = FittedForest { trees: Vec::with_capacity(params.trees), base: 0.0 };
     for trees in fitted {
         forest.trees.extend(trees?);
     }
@@ -132,7 +132,7 @@ fn read_tree(nodes: &[WrittenNode], steps: f32) -> Result<Tree, SmartcoreError> 
         let in_order = |child: usize| child > index && child < nodes.len();
         match (node.true_child, node.false_child, node.split_value) {
             (None, None, _) if node.output.is_finite() => {
-                Ok(Node::Leaf { probability: (node.output as f32 * steps).round() / steps })
+                Ok(Node::Leaf { value: (node.output as f32 * steps).round() / steps })
             }
             (Some(below), Some(above), Some(value))
                 if in_order(below) && in_order(above) && value.is_finite() =>
@@ -179,7 +179,7 @@ mod tests {
         let theirs = Forest::fit(&matrix, &targets, parameters).unwrap().predict(&matrix).unwrap();
 
         let ours = crate::FittedModel::Forest(fit(rows.view(), &labels, &params(10), 3, &|_| ()).unwrap());
-        for (ours, theirs) in ours.score_rows(rows.view()).iter().zip(theirs) {
+        for (ours, theirs) in ours.score_rows(rows.view()).probabilities().unwrap().iter().zip(theirs) {
             assert!((ours - theirs).abs() < 1e-6);
         }
     }

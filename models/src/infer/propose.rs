@@ -26,12 +26,18 @@ const IDENTIFIER_WORDS: [&str; 6] = ["id", "uuid", "guid", "customerid", "client
 pub(super) struct Proposal {
     pub identifier: Option<usize>,
     pub label: usize,
-    pub positive: String,
-    pub negative: String,
+    pub task: ProposedTask,
     /// Notes on what to review about the label.
     pub label_notes: Vec<String>,
     /// Every other column, in the table's order.
     pub columns: Vec<Proposed>,
+}
+
+/// What the label's values suggest.
+pub(super) enum ProposedTask {
+    Binary { positive: String, negative: String },
+    Classes { values: Vec<String> },
+    Number,
 }
 
 /// The role of a column.
@@ -59,10 +65,7 @@ pub(super) fn propose(
         Some(name) => named_label(path, columns, name)?,
         None => find_label(path, columns, &mut label_notes)?,
     };
-    let (positive, negative) = match columns[label].pair() {
-        Some(pair) => positive_first(&columns[label], pair, &mut label_notes),
-        None => return Err(not_binary(&columns[label])),
-    };
+    let task = task_of(&columns[label], &mut label_notes)?;
     let missing = columns[label].missing;
     if missing > 0 {
         label_notes.push(format!("{missing} rows have no label and cannot be trained on."));
@@ -75,7 +78,7 @@ pub(super) fn propose(
         Proposed { column: index, purpose, notes }
     });
     let columns = proposed.collect();
-    Ok(Proposal { identifier, label, positive, negative, label_notes, columns })
+    Ok(Proposal { identifier, label, task, label_notes, columns })
 }
 
 fn named_label(path: &Path, columns: &[ColumnStats], name: &str) -> Result<usize, InferError> {
@@ -86,24 +89,56 @@ fn named_label(path: &Path, columns: &[ColumnStats], name: &str) -> Result<usize
     })
 }
 
-fn not_binary(column: &ColumnStats) -> InferError {
-    let found = match &column.values {
-        Some(values) if values.len() == 1 => "has one".to_owned(),
-        Some(values) if values.is_empty() => "is empty".to_owned(),
-        Some(values) => format!("has {}", values.len()),
-        None => "has too many to list".to_owned(),
-    };
-    InferError::LabelNotBinary { column: column.name.clone(), found }
+/// Decides what a label's values are: two, some classes, or numbers.
+fn task_of(column: &ColumnStats, notes: &mut Vec<String>) -> Result<ProposedTask, InferError> {
+    if let Some(pair) = column.pair() {
+        let (positive, negative) = positive_first(column, pair, notes);
+        return Ok(ProposedTask::Binary { positive, negative });
+    }
+    let unusable = |found| Err(InferError::LabelUnusable { column: column.name.clone(), found });
+    let values = column.sorted_values();
+    match &values {
+        Some(values) if values.is_empty() => return unusable("is empty"),
+        Some(values) if values.len() == 1 => return unusable("has one value"),
+        _ => {}
+    }
+    let owned = |values: Vec<&str>| values.into_iter().map(str::to_owned).collect();
+    match values {
+        Some(values) if column.is_numeric() && column.whole && values.len() <= FEW_VALUES => {
+            notes.push(format!(
+                "Takes only {}: read as classes. For a quantity, write type = \"number\" without values.",
+                values.join(", ")
+            ));
+            Ok(ProposedTask::Classes { values: owned(values) })
+        }
+        _ if column.is_numeric() => {
+            notes.push(format!("From {} to {} in this table.", column.min, column.max));
+            Ok(ProposedTask::Number)
+        }
+        Some(values) if values.len() <= MOST_CATEGORIES => {
+            Ok(ProposedTask::Classes { values: owned(values) })
+        }
+        Some(_) | None => unusable("has too many different texts for classes"),
+    }
 }
 
-/// Finds the first column with two values that is named like an outcome, or else the last one with two
-/// values.
+/// Finds the first column with two values that is named like an outcome, or else any that is, or else the last one
+/// with two values.
 fn find_label(path: &Path, columns: &[ColumnStats], notes: &mut Vec<String>) -> Result<usize, InferError> {
     let binary = |index: &usize| columns[*index].pair().is_some();
     let named = |wanted: &[&str]| {
         (0..columns.len()).filter(binary).find(|index| has_word(&columns[*index].name, wanted))
     };
     if let Some(index) = named(&OUTCOME_WORDS).or_else(|| named(&LABEL_WORDS)) {
+        return Ok(index);
+    }
+    let usable = |index: &usize| task_of(&columns[*index], &mut Vec::new()).is_ok();
+    let of_another_task =
+        (0..columns.len()).filter(usable).find(|index| has_word(&columns[*index].name, &LABEL_WORDS));
+    if let Some(index) = of_another_task {
+        notes.push(
+            "Named like an outcome. Is it the label? If not, name another one with --label.".to_owned(),
+        );
         return Ok(index);
     }
     let hint = if columns.len() == 1 {

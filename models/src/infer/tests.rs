@@ -1,6 +1,6 @@
 use std::io::Write as _;
 
-use onnward_schemas::{Feature, FeatureKind};
+use onnward_schemas::{Classes, Feature, FeatureKind, Task};
 
 use super::*;
 use crate::{SampleFormat, write_sample};
@@ -179,10 +179,35 @@ fn tables_without_a_schema_say_why() {
     assert!(message.contains("line 3: is not UTF-8 text: save the file as UTF-8"), "{message}");
     let missing = infer_schema(Path::new("nowhere.csv"), &InferOptions::default()).unwrap_err();
     assert!(missing.to_string().starts_with("cannot open nowhere.csv"), "{missing}");
-    let table = Table::new("named", b"a,b\n1,x\n2,y\n3,x\n");
+    let table = Table::new("named", b"a,b\n1,x\n1,y\n1,x\n");
     let label = |name: &str| InferOptions { label: Some(name.to_owned()), ..InferOptions::default() };
     let message = infer_schema(&table.path, &label("c")).unwrap_err().to_string();
     assert!(message.contains("no column \"c\"") && message.contains("it has \"a\", \"b\""), "{message}");
     let message = infer_schema(&table.path, &label("a")).unwrap_err().to_string();
-    assert_eq!(message, "\"a\" cannot be the label: a label has two values, this column has 3");
+    let refused = "a label has two values, some classes or numbers, and this column has one value";
+    assert_eq!(message, format!("\"a\" cannot be the label: {refused}"));
+}
+
+#[test]
+fn a_label_of_classes_or_numbers_is_proposed_by_its_values() {
+    let rows: String = (0..60)
+        .map(|row| format!("{},{}.5,{},{}\n", row % 7, row, ["a", "b", "c"][row % 3], row % 4))
+        .collect();
+    let table = Table::new("tasks", format!("visits,price,plan,stars\n{rows}").as_bytes());
+    let task = |name: &str| {
+        let options = InferOptions { label: Some(name.to_owned()), ..InferOptions::default() };
+        let inferred = infer_schema(&table.path, &options).unwrap();
+        assert!(!inferred.toml.contains("threshold"), "{}", inferred.toml);
+        (inferred.schema.label.task, inferred.toml)
+    };
+    let classes = |values: &[&str]| {
+        Task::Classes(Classes { values: values.iter().map(|value| (*value).to_owned()).collect() })
+    };
+    assert_eq!(task("plan").0, classes(&["a", "b", "c"]));
+    let (stars, toml) = task("stars");
+    assert_eq!(stars, classes(&["0", "1", "2", "3"]));
+    assert!(toml.contains("For a quantity, write type = \"number\""), "{toml}");
+    assert_eq!(task("price").0, Task::Number);
+    let named = Table::new("target", format!("visits,target,plan,stars\n{rows}").as_bytes()).infer().unwrap();
+    assert_eq!((named.schema.label.column.as_str(), named.schema.label.task), ("target", Task::Number));
 }

@@ -1,7 +1,7 @@
 //! Writes a proposal as the text of a schema file.
 
 use super::column::ColumnStats;
-use super::propose::{Proposal, Proposed, Purpose};
+use super::propose::{Proposal, Proposed, ProposedTask, Purpose};
 
 /// The maximum number of values of a feature by which results are broken down.
 const MOST_SEGMENT_VALUES: usize = 10;
@@ -22,25 +22,46 @@ pub(super) fn write(name: &str, file: &str, columns: &[ColumnStats], proposal: &
         lines.push(format!("identifier = {}", quote(&columns[identifier].name)));
     }
     write_ignored(columns, proposal, &mut lines);
-    lines.push("# The probability from which a customer is predicted positive.".to_owned());
-    lines.push("threshold = 0.5".to_owned());
+    if let ProposedTask::Binary { .. } = proposal.task {
+        lines.push("# The probability from which a customer is predicted positive.".to_owned());
+        lines.push("threshold = 0.5".to_owned());
+    }
     lines.push("# The features by which results are broken down.".to_owned());
     lines.push(format!("segments = [{}]", segments(columns, proposal).join(", ")));
     lines.push(String::new());
     comment(&proposal.label_notes, &mut lines);
-    let positives = label.count(&proposal.positive);
-    lines.extend([
-        format!("# {:?} in {positives} of {} rows.", proposal.positive, label.rows),
-        "[label]".to_owned(),
-        format!("column = {}", quote(&label.name)),
-        format!("positive = {}", quote(&proposal.positive)),
-        format!("negative = {}", quote(&proposal.negative)),
-    ]);
+    write_label(label, &proposal.task, &mut lines);
     for proposed in &proposal.columns {
         write_feature(&columns[proposed.column], proposed, &mut lines);
     }
     lines.push(String::new());
     lines.join("\n")
+}
+
+fn write_label(label: &ColumnStats, task: &ProposedTask, lines: &mut Vec<String>) {
+    let header = ["[label]".to_owned(), format!("column = {}", quote(&label.name))];
+    match task {
+        ProposedTask::Binary { positive, negative } => {
+            let positives = label.count(positive);
+            lines.push(format!("# {positive:?} in {positives} of {} rows.", label.rows));
+            lines.extend(header);
+            lines.push(format!("positive = {}", quote(positive)));
+            lines.push(format!("negative = {}", quote(negative)));
+        }
+        ProposedTask::Classes { values } => {
+            let counted: Vec<String> =
+                values.iter().map(|value| format!("{value:?} in {}", label.count(value))).collect();
+            lines.push(format!("# {} of {} rows.", counted.join(", "), label.rows));
+            lines.extend(header);
+            let values: Vec<String> = values.iter().map(|value| quote(value)).collect();
+            lines.push("type = \"classes\"".to_owned());
+            lines.push(format!("values = [{}]", values.join(", ")));
+        }
+        ProposedTask::Number => {
+            lines.extend(header);
+            lines.push("type = \"number\"".to_owned());
+        }
+    }
 }
 
 fn write_ignored(columns: &[ColumnStats], proposal: &Proposal, lines: &mut Vec<String>) {

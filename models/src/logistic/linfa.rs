@@ -6,9 +6,9 @@ use linfa_logistic::{FittedLogisticRegression, LogisticRegression};
 use ndarray::ArrayView2;
 use ndarray016::{Array1, Array2};
 
-use super::spline::{self, Design};
 use super::{LogisticError, SLOPE_ACCEPTED, SLOPE_SOUGHT};
 use crate::fitted::{FittedLogistic, Segment};
+use crate::linear::spline::{self, Design};
 use crate::parameters::LogisticParams;
 
 /// The iterations of one round of the solver. The next round starts where it stopped.
@@ -133,7 +133,8 @@ mod tests {
         assert_eq!((linear.segments.len(), spline.segments.len(), spline.weights.len()), (0, 4, 6));
         assert!(spline.weights[0] == 0.0 && spline.weights[1] != 0.0, "{spline:?}");
         let score = |model: &FittedLogistic, x: f32| {
-            FittedModel::Logistic(model.clone()).score_rows(array![[x, 0.0]].view())[0]
+            let scores = FittedModel::Logistic(model.clone()).score_rows(array![[x, 0.0]].view());
+            scores.probabilities().unwrap()[0]
         };
         assert!((score(&linear, 0.0) - score(&linear, 2.0)).abs() < 0.1);
         assert!(score(&spline, 0.0) > 0.7 && score(&spline, 2.0) < 0.2 && score(&spline, 3.99) > 0.7);

@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
-use onnward_schemas::sample::{Draw, LinearModel, SampleColumn, SampleModel, Term};
-use onnward_schemas::{Feature, FeatureKind, Schema};
+use onnward_schemas::sample::{
+    Draw, LinearModel, SampleColumn, SampleLabel, SampleModel, SampleNumber, Term,
+};
+use onnward_schemas::{Feature, FeatureKind, Schema, Task};
 
 /// The width of the range of a numeric feature that the schema leaves open.
 const OPEN_WIDTH: f64 = 100.0;
@@ -11,6 +13,8 @@ const MISSING: f64 = 0.05;
 const MEAN_LOG_ODDS: f64 = -1.1;
 /// The standard deviation of the log-odds over customers.
 const LOG_ODDS_STD: f64 = 1.5;
+/// The mean of a label that is a number, its standard deviation over customers, and that of its noise.
+const NUMBER: [f64; 3] = [100.0, 20.0, 8.0];
 
 /// Returns the sample model of a schema that has none. It is made from the columns alone, to try things out.
 ///
@@ -18,26 +22,51 @@ const LOG_ODDS_STD: f64 = 1.5;
 ///   if both are, the range is 0 to 100.
 /// - A categorical feature takes each of its values equally often.
 /// - 5 % of the cells of an optional feature are blank.
-/// - The label follows a logistic model in which every feature has a linear effect, categories in the order
+/// - A binary label follows a logistic model in which every feature has a linear effect, categories in the order
 ///   of the schema. The effects alternate in sign and cycle through three sizes, so that there is something
 ///   to learn and to rank. About three in ten rows are positive.
+/// - Each of several classes has such a model of its own, in which the cycle begins elsewhere.
+/// - A number is such a function of the features, around 100, with normal noise.
 pub fn default_model(schema: &Schema) -> SampleModel {
-    let sizes = [1.0, 0.6, 0.3];
-    let strength = |index: usize| -> f64 {
-        let sign = if index.is_multiple_of(2) { 1.0 } else { -1.0 };
-        sign * sizes[index % sizes.len()]
+    let label = match &schema.label.task {
+        Task::Binary(_) | Task::Raw(_) => {
+            SampleLabel::Binary(default_function(schema, MEAN_LOG_ODDS, LOG_ODDS_STD, 0))
+        }
+        Task::Classes(classes) => {
+            let of = |(at, class): (usize, &String)| {
+                (class.clone(), default_function(schema, 0.0, LOG_ODDS_STD, at))
+            };
+            SampleLabel::Classes(classes.values.iter().enumerate().map(of).collect())
+        }
+        Task::Number => {
+            let [mean, std, noise] = NUMBER;
+            let mean = default_function(schema, mean, std, 0);
+            SampleLabel::Number(SampleNumber { mean, noise, decimals: 2, exponential: false })
+        }
     };
-    let total: f64 = (0..schema.features.len()).map(|index| strength(index).powi(2)).sum();
-    let scale = LOG_ODDS_STD / total.sqrt();
-    let mut label = LinearModel { intercept: MEAN_LOG_ODDS, terms: Vec::new() };
-    for (index, feature) in schema.features.iter().enumerate() {
-        add_effect(&mut label, feature, strength(index) * scale);
-    }
     SampleModel {
         about: "Made from the schema alone: uniform columns, an effect of each on the label.".to_owned(),
         columns: schema.features.iter().map(default_column).collect(),
         label,
     }
+}
+
+/// Returns a linear function with this mean and standard deviation over customers. The cycle of effects begins at
+/// `first`.
+fn default_function(schema: &Schema, mean: f64, std: f64, first: usize) -> LinearModel {
+    const SIZES: [f64; 3] = [1.0, 0.6, 0.3];
+    let strength = |index: usize| -> f64 {
+        let at = index + first;
+        let sign = if at.is_multiple_of(2) { 1.0 } else { -1.0 };
+        sign * SIZES[at % SIZES.len()]
+    };
+    let total: f64 = (0..schema.features.len()).map(|index| strength(index).powi(2)).sum();
+    let scale = std / total.sqrt();
+    let mut function = LinearModel { intercept: mean, terms: Vec::new() };
+    for (index, feature) in schema.features.iter().enumerate() {
+        add_effect(&mut function, feature, strength(index) * scale);
+    }
+    function
 }
 
 fn default_column(feature: &Feature) -> SampleColumn {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use onnward_schemas::sample::{Draw, LinearModel, SampleColumn, SampleModel, Term};
-use onnward_schemas::{Feature, FeatureKind, Schema};
+use onnward_schemas::sample::{Draw, LinearModel, SampleColumn, SampleLabel, SampleModel, Term};
+use onnward_schemas::{Feature, FeatureKind, Schema, Task};
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 
@@ -14,15 +14,45 @@ pub(super) struct Drawn {
     pub values: Vec<f64>,
     /// Whether the cell of each feature is blank.
     pub blank: Vec<bool>,
-    /// Whether the label is positive.
-    pub positive: bool,
+    /// The label.
+    pub label: DrawnLabel,
+}
+
+/// A drawn label.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum DrawnLabel {
+    /// Whether it is positive.
+    Binary(bool),
+    /// The index of its class.
+    Class(usize),
+    /// Its number.
+    Number(f64),
+}
+
+impl Default for DrawnLabel {
+    fn default() -> Self {
+        Self::Binary(false)
+    }
 }
 
 /// A sample model from which customers are drawn.
 pub(super) struct Plan {
     features: usize,
     columns: Vec<Column>,
-    label: Linear,
+    label: LabelDrawing,
+}
+
+enum LabelDrawing {
+    /// By its log-odds.
+    Binary(Linear),
+    /// By the logarithm of the weight of each class, in the schema's order.
+    Classes(Vec<Linear>),
+    Number {
+        mean: Linear,
+        noise: f64,
+        exponential: bool,
+        range: Range,
+    },
 }
 
 struct Column {
@@ -69,7 +99,7 @@ impl Plan {
     /// Resolves a model that has passed [`SampleModel::check`]. Parts that contradict the schema are ignored.
     pub fn new(schema: &Schema, model: &SampleModel) -> Self {
         let columns = model.columns.iter().filter_map(|column| Column::new(schema, column)).collect();
-        Self { features: schema.features.len(), columns, label: Linear::new(schema, &model.label) }
+        Self { features: schema.features.len(), columns, label: LabelDrawing::new(schema, &model.label) }
     }
 
     /// Draws a customer into `drawn`.
@@ -85,10 +115,53 @@ impl Plan {
             drawn.values[column.feature] = value;
             drawn.blank[column.feature] = lost || (zero_product && column.optional);
         }
-        // The logistic function: https://en.wikipedia.org/wiki/Logistic_function
-        let probability = 1.0 / (1.0 + (-self.label.at(&drawn.values)).exp());
-        drawn.positive = rng.random::<f64>() < probability;
+        drawn.label = self.label.draw(rng, &drawn.values);
     }
+}
+
+impl LabelDrawing {
+    fn new(schema: &Schema, label: &SampleLabel) -> Self {
+        match label {
+            SampleLabel::Binary(log_odds) => Self::Binary(Linear::new(schema, log_odds)),
+            SampleLabel::Classes(models) => {
+                let classes = match &schema.label.task {
+                    Task::Classes(classes) => classes.values.as_slice(),
+                    Task::Binary(_) | Task::Number | Task::Raw(_) => &[],
+                };
+                let of = |class: &String| Some(Linear::new(schema, models.get(class)?));
+                Self::Classes(classes.iter().filter_map(of).collect())
+            }
+            SampleLabel::Number(number) => Self::Number {
+                mean: Linear::new(schema, &number.mean),
+                noise: number.noise,
+                exponential: number.exponential,
+                range: Range::of(None, None, false, number.decimals),
+            },
+        }
+    }
+
+    fn draw(&self, rng: &mut impl Rng, values: &[f64]) -> DrawnLabel {
+        match self {
+            Self::Binary(log_odds) => {
+                // The logistic function: https://en.wikipedia.org/wiki/Logistic_function
+                let probability = 1.0 / (1.0 + (-log_odds.at(values)).exp());
+                DrawnLabel::Binary(rng.random::<f64>() < probability)
+            }
+            Self::Classes(classes) => {
+                let weights: Vec<f64> = classes.iter().map(|class| weight(class.at(values))).collect();
+                DrawnLabel::Class(share_out(rng.random(), &weights))
+            }
+            Self::Number { mean, noise, exponential, range } => {
+                let number = mean.at(values) + noise * rng.sample::<f64, _>(StandardNormal);
+                DrawnLabel::Number(range.fit(if *exponential { number.exp() } else { number }))
+            }
+        }
+    }
+}
+
+/// Returns the weight of a logarithm. The bounds keep it, and the sum of some, from overflowing.
+fn weight(logarithm: f64) -> f64 {
+    logarithm.clamp(-300.0, 300.0).exp()
 }
 
 impl Column {
@@ -158,11 +231,15 @@ fn pick(uniform: f64, weights: &[f64], effects: &[(usize, Vec<Addend>)], values:
     let mut weights = weights.to_vec();
     for (value, terms) in effects {
         let effect: f64 = terms.iter().map(|term| term.at(values)).sum();
-        if let Some(weight) = weights.get_mut(*value) {
-            // The bounds keep a weight, and their sum, from overflowing.
-            *weight *= effect.clamp(-300.0, 300.0).exp();
+        if let Some(of_value) = weights.get_mut(*value) {
+            *of_value *= weight(effect);
         }
     }
+    share_out(uniform, &weights)
+}
+
+/// Returns the index of the weight on which `uniform` falls when they share the range from 0 to 1.
+fn share_out(uniform: f64, weights: &[f64]) -> usize {
     let mut rest = uniform * weights.iter().sum::<f64>();
     let mut last = 0;
     for (index, weight) in weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
@@ -226,6 +303,10 @@ impl Range {
             FeatureKind::Numeric { min, max, integer } => (min, max, integer),
             FeatureKind::Categorical { .. } | FeatureKind::Kept(_) => (None, None, false),
         };
+        Self::of(min, max, integer, decimals)
+    }
+
+    fn of(min: Option<f64>, max: Option<f64>, integer: bool, decimals: u8) -> Self {
         // The range of single precision, in which models take numbers.
         let min = min.unwrap_or(f64::MIN).max(f64::from(f32::MIN));
         let max = max.unwrap_or(f64::MAX).min(f64::from(f32::MAX));

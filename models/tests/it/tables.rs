@@ -1,7 +1,7 @@
 //! Reading tables: which are accepted, and the message for each that is rejected.
 
 use crate::samples::{BANK, SHOP, schema, table};
-use onnward_models::{Dataset, DatasetError, OnInvalid, RowReason, ValueSummary};
+use onnward_models::{Dataset, DatasetError, LabelSummary, Labels, OnInvalid, RowReason, ValueSummary};
 
 const GOOD: &str = "\
 id,plan,age,spend,left
@@ -28,8 +28,9 @@ fn assert_says(message: &str, parts: &[&str]) {
 #[test]
 fn a_table_is_encoded_in_the_order_of_the_schema() {
     let data = read("good", GOOD, OnInvalid::Fail).unwrap();
-    assert_eq!((data.rows(), data.positives(), data.skipped.rows), (3, 1, 0));
-    assert_eq!(data.labels, [true, false, false]);
+    let positives = data.labels.binary().unwrap().iter().filter(|label| **label).count();
+    assert_eq!((data.rows(), positives, data.skipped.rows), (3, 1, 0));
+    assert_eq!(data.labels, Labels::Binary(vec![true, false, false]));
     assert_eq!(data.features.row(0).to_vec(), [30.0, 0.0, 1.5]);
     assert_eq!(data.features.row(1).to_vec()[..2], [40.0, 1.0]);
     assert!(data.features[(1, 2)].is_nan() && data.features[(2, 2)].is_nan());
@@ -178,14 +179,15 @@ fn a_category_that_looks_like_a_number_and_a_schema_without_identifier_are_read(
 #[test]
 fn the_summary_counts_values_and_positives() {
     let summary = read("summary", GOOD, OnInvalid::Fail).unwrap().summary();
-    assert_eq!((summary.rows, summary.positives), (3, 1));
+    assert_eq!((summary.rows, &summary.label), (3, &LabelSummary::Binary { positives: 1 }));
     assert_eq!((summary.features[2].name.as_str(), summary.features[2].missing), ("spend", 2));
     let ValueSummary::Categorical { values } = &summary.features[1].values else {
         panic!("plan is a category")
     };
     let counts: Vec<_> =
-        values.iter().map(|group| (group.name.as_str(), group.rows, group.positives)).collect();
-    assert_eq!(counts, [("basic", 2, 1), ("full", 1, 0)]);
+        values.iter().map(|group| (group.name.as_str(), group.rows, group.label.clone())).collect();
+    let of = |positives| LabelSummary::Binary { positives };
+    assert_eq!(counts, [("basic", 2, of(1)), ("full", 1, of(0))]);
     let ValueSummary::Numeric { min, mean, median, max, .. } = &summary.features[0].values else {
         panic!("age is a number")
     };

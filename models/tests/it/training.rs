@@ -1,14 +1,18 @@
 //! Whole training runs on two small tables of different shape.
 
+use std::path::Path;
 use std::sync::Mutex;
 
 use crate::samples::{BANK, SHOP, bank_rows, schema, shop_rows, table};
 use ndarray::Array2;
 use onnward_models::{
-    CandidateParams, Dataset, Estimator, ForestParams, LogisticParams, OnInvalid, Progress, Settings, Solver,
-    TrainedModel, TrainingError, TrainingPlan, TrainingRun, train,
+    CandidateParams, Dataset, Estimator, ForestParams, LogisticParams, OnInvalid, Progress, RidgeParams,
+    SampleFormat, Settings, Solver, TrainedModel, TrainingError, TrainingPlan, TrainingRun, train,
+    write_sample,
 };
-use onnward_schemas::{FeatureProfile, GoldenValue, Schema};
+use onnward_schemas::{
+    Criterion, FeatureProfile, Figures, GoldenValue, Schema, SchemaFile, ScoreProfile, TaskKind,
+};
 
 fn shop() -> Dataset {
     let path = table("shop_training", shop_rows(600, 1));
@@ -39,14 +43,15 @@ fn both_families_learn_both_tables_and_the_better_one_comes_first() {
         assert_eq!(comparison.train_rows + comparison.test_rows, data.rows());
         assert_eq!(comparison.train_rows, data.rows() * 4 / 5);
         let [first, second] = &comparison.candidates[..] else { panic!("two candidates") };
-        assert!(first.cross_validation.roc_auc_mean >= second.cross_validation.roc_auc_mean);
+        assert!(first.cross_validation.mean >= second.cross_validation.mean);
         for (candidate, model) in comparison.candidates.iter().zip(&run.models) {
-            assert!(candidate.cross_validation.roc_auc_mean > 0.7, "{candidate:?}");
-            assert!(candidate.test.roc_auc > 0.65, "{candidate:?}");
-            assert_eq!(candidate.cross_validation.fold_roc_auc.len(), 5);
+            let test = candidate.test.binary().unwrap();
+            assert!(candidate.cross_validation.mean > 0.7, "{candidate:?}");
+            assert!(test.roc_auc > 0.65, "{candidate:?}");
+            assert_eq!(candidate.cross_validation.folds.len(), 5);
             assert_eq!(candidate.estimator.name(), model.metadata.family);
             assert_eq!(candidate.test, model.metadata.evaluation.test);
-            let confusion = candidate.test.confusion;
+            let confusion = test.confusion;
             let judged = confusion.true_positives
                 + confusion.false_positives
                 + confusion.true_negatives
@@ -62,7 +67,7 @@ fn importance_finds_what_the_label_was_drawn_from() {
         let names: Vec<&str> = candidate.importance.iter().map(|of| of.feature.as_str()).collect();
         assert_eq!(names.len(), 3);
         assert_eq!(names[2], "spend", "{:?}", candidate.importance);
-        assert!(candidate.importance[0].roc_auc_drop > 0.05);
+        assert!(candidate.importance[0].loss > 0.05);
     }
 }
 
@@ -79,8 +84,9 @@ fn the_same_data_and_seed_give_the_same_models_and_another_seed_others() {
 fn a_split_is_stratified_and_seeded() {
     let data = bank();
     let split = data.split(0.2, 42);
-    let positives = |rows: &[usize]| rows.iter().filter(|row| data.labels[**row]).count() as f64;
-    let share = data.positives() as f64 / data.rows() as f64;
+    let labels = data.labels.binary().unwrap();
+    let positives = |rows: &[usize]| rows.iter().filter(|row| labels[**row]).count() as f64;
+    let share = positives(&(0..data.rows()).collect::<Vec<_>>()) / data.rows() as f64;
     assert!((positives(&split.test) / split.test.len() as f64 - share).abs() < 0.01);
     let mut all = [split.train.clone(), split.test.clone()].concat();
     all.sort_unstable();
@@ -122,9 +128,9 @@ fn golden_rows_start_with_a_valid_customer_and_visit_every_branch() {
             let golden = &model.metadata.golden;
             let first = &golden.rows[0].values;
             assert_accepted(&data.schema, first);
-            let probabilities = model.predict(golden_features(&model).view());
-            let expected: Vec<f64> = golden.rows.iter().map(|row| row.probability).collect();
-            assert_eq!(probabilities, expected);
+            let scores = model.predict(golden_features(&model).view());
+            let expected = golden.rows.iter().map(|row| row.prediction.probability().unwrap());
+            assert_eq!(scores.probabilities().unwrap(), expected.collect::<Vec<f64>>());
             assert!(golden.tolerance <= 1e-6);
             let has =
                 |wanted: &dyn Fn(&[GoldenValue]) -> bool| golden.rows.iter().any(|row| wanted(&row.values));
@@ -157,7 +163,8 @@ fn the_profile_counts_the_training_rows_and_the_scores_of_the_held_out_ones() {
     let run = run(&data);
     let profile = &run.models[0].metadata.profile;
     assert_eq!(profile.rows as usize, run.comparison.train_rows);
-    assert_eq!(profile.score.iter().sum::<u64>() as usize, run.comparison.test_rows);
+    let ScoreProfile::Probability(score) = &profile.score else { panic!("{:?}", profile.score) };
+    assert_eq!(score.iter().sum::<u64>() as usize, run.comparison.test_rows);
     for feature in &profile.features {
         let (counted, missing, unknown) = match feature {
             FeatureProfile::Numeric { counts, missing, edges, .. } => {
@@ -220,7 +227,7 @@ fn a_plan_that_does_not_fit_the_data_is_rejected_in_words() {
 #[test]
 fn every_estimator_has_default_settings_that_train() {
     let data = shop();
-    for estimator in Estimator::ALL {
+    for estimator in Estimator::ALL.into_iter().filter(|estimator| estimator.fits(TaskKind::Binary)) {
         let candidates = vec![CandidateParams::default_of(estimator)];
         let run = train(&data, &TrainingPlan { candidates, ..TrainingPlan::default() }, &|_| ()).unwrap();
         assert_eq!(run.comparison.selected, estimator);
@@ -234,14 +241,15 @@ fn every_estimator_has_default_settings_that_train() {
 #[test]
 fn the_number_of_threads_changes_no_model() {
     let data = bank();
-    let settings = Estimator::ALL.map(|estimator| {
+    let fitting = Estimator::ALL.into_iter().filter(|estimator| estimator.fits(TaskKind::Binary));
+    let settings = fitting.map(|estimator| {
         let mut params = CandidateParams::default_of(estimator);
         if let Settings::Forest(forest) = &mut params.settings {
             *forest = ForestParams { trees: 25, ..forest.clone() };
         }
         params
     });
-    let plan = TrainingPlan { candidates: settings.into(), folds: 2, ..TrainingPlan::default() };
+    let plan = TrainingPlan { candidates: settings.collect(), folds: 2, ..TrainingPlan::default() };
     let on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let run = pool.install(|| train(&data, &plan, &|_| ())).unwrap();
@@ -252,4 +260,79 @@ fn the_number_of_threads_changes_no_model() {
     for threads in [2, 7] {
         assert_eq!(on(threads), one, "{threads} threads");
     }
+}
+
+/// Returns the schema that ships with the project, and a table drawn from it.
+fn shipped(schema: &str, rows: u64) -> Dataset {
+    let file = SchemaFile::parse(schema).unwrap();
+    let mut table = Vec::new();
+    write_sample(&file, rows, 5, SampleFormat::Csv, &mut table, |_| ()).unwrap();
+    Dataset::parse(&table, Path::new("sample.csv"), &file.schema, OnInvalid::Fail).unwrap()
+}
+
+const PLANS: &str = include_str!("../../../schemas/plans.toml");
+const REASONS: &str = include_str!("../../../schemas/churn_reason.toml");
+const VALUE: &str = include_str!("../../../schemas/lifetime_value.toml");
+const RENT: &str = include_str!("../../../schemas/rent.toml");
+
+#[test]
+fn labels_of_every_type_are_learned_and_described_in_their_own_terms() {
+    for (schema, criterion) in [
+        (PLANS, Criterion::LogLoss),
+        (REASONS, Criterion::LogLoss),
+        (VALUE, Criterion::Rmse),
+        (RENT, Criterion::Rmse),
+    ] {
+        let data = shipped(schema, 1500);
+        let task = data.labels.task();
+        let run = train(&data, &TrainingPlan { folds: 3, ..TrainingPlan::for_task(task) }, &|_| ()).unwrap();
+        let comparison = &run.comparison;
+        let figure = |figures: &Figures| {
+            figures.by_name().into_iter().find(|(name, _)| *name == criterion.name()).unwrap().1
+        };
+        assert_eq!((comparison.task, comparison.candidates.len()), (task, 2));
+        let [first, second] = &comparison.candidates[..] else { panic!("two candidates") };
+        assert!(first.cross_validation.mean <= second.cross_validation.mean, "the smaller loss comes first");
+        for (candidate, model) in comparison.candidates.iter().zip(&run.models) {
+            assert_eq!(candidate.cross_validation.criterion, criterion);
+            let (reached, guessed) = (figure(&candidate.test), figure(&comparison.baseline.test));
+            assert!(reached < 0.97 * guessed, "{}: {reached} {guessed}", comparison.schema);
+            assert_eq!(candidate.importance.len(), data.schema.features.len());
+            assert!(candidate.importance[0].loss > 0.02 * guessed, "{:?}", candidate.importance);
+            let metadata = model.metadata.clone().checked().unwrap();
+            assert_eq!(metadata.evaluation.test.task(), task);
+            assert!(metadata.golden.rows.iter().all(|row| row.prediction.task() == task));
+            let ScoreProfile::Values(profile) = &metadata.profile.score else {
+                panic!("{:?}", metadata.profile)
+            };
+            let (FeatureProfile::Numeric { counts, .. } | FeatureProfile::Categorical { counts, .. }) =
+                profile;
+            assert_eq!(counts.iter().sum::<u64>() as usize, comparison.test_rows);
+        }
+        assert_eq!(
+            run.models,
+            train(&data, &TrainingPlan { folds: 3, ..TrainingPlan::for_task(task) }, &|_| ()).unwrap().models
+        );
+    }
+}
+
+#[test]
+fn an_estimator_of_another_task_and_too_few_rows_are_refused() {
+    let data = shipped(RENT, 60);
+    let refused = |plan: TrainingPlan| train(&data, &plan, &|_| ()).unwrap_err().to_string();
+    let logistic = vec![LogisticParams::default().into()];
+    let message = refused(TrainingPlan { candidates: logistic, ..TrainingPlan::default() });
+    assert_eq!(message, "logistic cannot predict a label of type \"number\": use forest or ridge");
+    let ridge = vec![RidgeParams { alpha: -1.0, knots: 5 }.into()];
+    let message = refused(TrainingPlan { candidates: ridge, ..TrainingPlan::default() });
+    assert_eq!(message, "ridge: alpha = -1 is invalid: it must be a finite number of at least 0");
+    let few = shipped(RENT, 5);
+    let error = train(&few, &TrainingPlan::for_task(TaskKind::Number), &|_| ()).unwrap_err().to_string();
+    assert!(
+        error.starts_with("only 5 rows have a label: a share of 0.2 held out and 5 folds take"),
+        "{error}"
+    );
+    let few = shipped(PLANS, 40);
+    let error = train(&few, &TrainingPlan::for_task(TaskKind::Classes), &|_| ()).unwrap_err().to_string();
+    assert!(error.contains("the label \"none\""), "{error}");
 }

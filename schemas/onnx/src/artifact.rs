@@ -1,4 +1,4 @@
-use onnward_schemas::{Metadata, MetadataError};
+use onnward_schemas::{Metadata, MetadataError, Task};
 use prost::Message;
 use thiserror::Error;
 
@@ -165,15 +165,24 @@ pub fn decode_model(bytes: &[u8]) -> Result<ModelProto, ArtifactError> {
     decode_model_within(bytes, &ModelBounds::default())
 }
 
+/// Returns the name of the output that an artifact's predictions are read from. `None` for a task that no artifact has.
+pub(crate) fn artifact_output(task: &Task) -> Option<&'static str> {
+    match task {
+        Task::Binary(_) | Task::Classes(_) => Some(PROBABILITIES),
+        Task::Number => Some(PREDICTION),
+        Task::Raw(_) => None,
+    }
+}
+
 impl Artifact {
     /// Creates an artifact from a graph and its description. Properties that the graph has under other keys
     /// are kept.
     ///
     /// # Errors
-    /// [`ArtifactError::Inconsistent`] if the graph has no value named [`FEATURES`] or no output named
-    /// [`PROBABILITIES`]; [`ArtifactError::Property`] if the metadata cannot be written as JSON.
+    /// [`ArtifactError::Inconsistent`] if the graph has no value named [`FEATURES`] or no output of the label's task,
+    /// [`PROBABILITIES`] or [`PREDICTION`]; [`ArtifactError::Property`] if the metadata cannot be written as JSON.
     pub fn new(mut model: ModelProto, metadata: Metadata) -> Result<Self, ArtifactError> {
-        subgraph_from_features(&model, metadata.schema.features.len())?;
+        subgraph_from_features(&model, &metadata.schema)?;
         for (key, value) in properties_of(&metadata)? {
             model
                 .metadata_props
@@ -220,13 +229,13 @@ impl Artifact {
         &self.model
     }
 
-    /// Encodes the model graph alone: the subgraph from [`FEATURES`], its only input, to [`PROBABILITIES`],
-    /// its only output. The metadata is left out.
+    /// Encodes the model graph alone: the subgraph from [`FEATURES`], its only input, to the output of the label's
+    /// task, its only output. The metadata is left out.
     ///
     /// # Errors
     /// [`ArtifactError::Inconsistent`] if the graph has no such subgraph.
     pub fn encode_subgraph(&self) -> Result<Vec<u8>, ArtifactError> {
-        Ok(subgraph_from_features(&self.model, self.metadata.schema.features.len())?.encode_to_vec())
+        Ok(subgraph_from_features(&self.model, &self.metadata.schema)?.encode_to_vec())
     }
 
     /// Returns how the memory of the graph's values is bounded.
@@ -255,7 +264,7 @@ impl Artifact {
         forest: &'a TreeLists,
         max_splits: usize,
     ) -> Result<ForestSlices<'a>, ArtifactError> {
-        let subgraph = subgraph_from_features(&self.model, self.metadata.schema.features.len())?;
+        let subgraph = subgraph_from_features(&self.model, &self.metadata.schema)?;
         Ok(ForestSlices::new(subgraph, forest, max_splits))
     }
 

@@ -27,6 +27,7 @@ pub use self::inputs::{Element, ExternalInput, Layout};
 pub use self::output::KindSource;
 use crate::artifact::ArtifactError;
 use crate::bounds::{MemoryDemand, ModelBounds, decode_model_within};
+use crate::expected_rows::ExpectedRows;
 use crate::output_reader::OutputReader;
 use crate::proto::ModelProto;
 use crate::subgraph::{Needed, needed_for};
@@ -104,9 +105,11 @@ pub struct ExternalModel {
     pub unanswered: Vec<String>,
     /// Whether the graph takes one row at a time, because it was exported with that shape.
     pub one_row_a_run: bool,
-    /// Rows for a smoke test, with a raw value for each feature: the example of `config.toml`, or rows made
-    /// from the schema. At least one.
+    /// Rows for a smoke test, with a raw value for each feature: the example of `config.toml`, rows with expected
+    /// outputs, or rows made from the schema. At least one.
     pub typical_rows: Vec<Vec<GoldenValue>>,
+    /// Rows with expected outputs that were published with the file.
+    pub expected_rows: Option<ExpectedRows>,
     model: ModelProto,
 }
 
@@ -166,7 +169,13 @@ impl ExternalModel {
         let read = inputs::read(&graph, &config.inputs)?;
         let schema = Schema::of_inputs(name, chosen.label, read.features).map_err(ExternalError::Schema)?;
         bounds.check_schema(&schema).map_err(ArtifactError::from)?;
-        let typical_rows = typical::typical_rows(&schema, config.example.as_ref())?;
+        let expected_rows = ExpectedRows::read(&model)?;
+        ExpectedRows::remove_from(&mut model);
+        expected_rows.iter().try_for_each(|expected| typical::check_expected(&schema, expected))?;
+        let typical_rows = match (&config.example, &expected_rows) {
+            (None, Some(expected)) => typical::rows_of(&schema, expected),
+            (example, _) => typical::typical_rows(&schema, example.as_ref())?,
+        };
 
         let Needed { nodes, .. } = needed_for(&graph, &chosen.reader.tensors(), None);
         graph.node = nodes;
@@ -186,6 +195,7 @@ impl ExternalModel {
             unanswered: chosen.unanswered,
             one_row_a_run,
             typical_rows,
+            expected_rows,
             model,
         })
     }

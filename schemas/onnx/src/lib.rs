@@ -6,6 +6,7 @@
 mod artifact;
 mod attributes;
 mod bounds;
+mod expected_rows;
 mod external;
 mod external_data;
 mod forest;
@@ -18,6 +19,7 @@ mod subgraph;
 
 pub use artifact::{Artifact, ArtifactError, FEATURES, LABEL, PREDICTION, PROBABILITIES, decode_model};
 pub use bounds::{BoundsError, MemoryDemand, ModelBounds};
+pub use expected_rows::{ExpectedRow, ExpectedRows, ExpectedRowsError, Unexpected};
 pub use external::{
     ActivationConfig, Element, Examples, ExternalConfig, ExternalError, ExternalInput, ExternalModel,
     InputsConfig, KindSource, Layout, ModelConfig, OutputConfig, OutputKind,

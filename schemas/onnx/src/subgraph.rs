@@ -1,22 +1,30 @@
 use std::collections::HashSet;
 
-use crate::artifact::{ArtifactError, FEATURES, PROBABILITIES};
+use onnward_schemas::Schema;
+
+use crate::artifact::{ArtifactError, FEATURES, artifact_output};
 use crate::proto::tensor_shape_proto::{Dimension, dimension};
 use crate::proto::{
     GraphProto, ModelProto, NodeProto, TensorShapeProto, TypeProto, ValueInfoProto, tensor_proto, type_proto,
 };
 
-/// Extracts the model graph: the part between [`FEATURES`] and [`PROBABILITIES`].
-pub fn subgraph_from_features(model: &ModelProto, features: usize) -> Result<ModelProto, ArtifactError> {
+/// Extracts the model graph: the part between [`FEATURES`] and the output that the label's task is read from.
+pub fn subgraph_from_features(model: &ModelProto, schema: &Schema) -> Result<ModelProto, ArtifactError> {
     let inconsistent = |what: &str| ArtifactError::Inconsistent(what.to_owned());
     let graph = model.graph.as_ref().ok_or_else(|| inconsistent("it has no graph"))?;
-    let is_named = |output: &&ValueInfoProto| output.name() == PROBABILITIES;
-    let output = graph.output.iter().find(is_named);
-    let output = output.ok_or_else(|| inconsistent("the graph has no output named \"probabilities\""))?;
+    let output = artifact_output(&schema.label.task);
+    let output =
+        output.ok_or_else(|| inconsistent("its label has the type \"raw\", which no artifact has"))?;
+    let is_named = |value: &&ValueInfoProto| value.name() == output;
+    let value = graph.output.iter().find(is_named);
+    let value = value
+        .ok_or_else(|| ArtifactError::Inconsistent(format!("the graph has no output named {output:?}")))?;
 
-    let Needed { nodes, values: needed } = needed_for(graph, &[PROBABILITIES], Some(FEATURES));
+    let Needed { nodes, values: needed } = needed_for(graph, &[output], Some(FEATURES));
     if !needed.contains(FEATURES) {
-        return Err(inconsistent("the probabilities do not follow from a value named \"features\""));
+        return Err(ArtifactError::Inconsistent(format!(
+            "the output {output:?} does not follow from a value named \"features\""
+        )));
     }
     if let Some(raw) = graph.input.iter().find(|input| needed.contains(input.name())) {
         return Err(ArtifactError::Inconsistent(format!(
@@ -29,8 +37,8 @@ pub fn subgraph_from_features(model: &ModelProto, features: usize) -> Result<Mod
         name: graph.name.clone(),
         node: nodes,
         initializer: graph.initializer.iter().filter(|tensor| used(tensor.name())).cloned().collect(),
-        input: vec![float_matrix(FEATURES, features as i64)],
-        output: vec![output.clone()],
+        input: vec![float_matrix(FEATURES, schema.features.len() as i64)],
+        output: vec![value.clone()],
         ..GraphProto::default()
     };
     Ok(ModelProto { graph: Some(graph), metadata_props: Vec::new(), ..model.clone_without_graph() })

@@ -42,7 +42,7 @@ fn parts_that_are_put_together_again_are_the_whole() {
         assert_eq!(parts.row(0), whole.row(0));
         assert!(parts.append(whole.slice(1..2)));
         assert_eq!(parts, whole);
-        assert_eq!(whole.largest_difference(&parts), (0, 0.0));
+        assert_eq!(whole.largest_difference(&parts, 1.0), (0, 0.0));
         assert!(whole.slice(1..9).len() == 1 && whole.slice(2..3).is_empty());
     }
 }
@@ -55,12 +55,12 @@ fn predictions_of_two_forms_are_not_put_together_and_differ() {
             assert!(!one.clone().append(other.clone()), "{index} and {other_index}");
         }
     }
-    assert_eq!(kinds[0].largest_difference(&kinds[4]).1, f64::INFINITY);
+    assert_eq!(kinds[0].largest_difference(&kinds[4], 1.0).1, f64::INFINITY);
     let classes =
         |index| PredictedValues::Classes(ClassPredictions { indices: vec![index], probabilities: None });
-    assert_eq!(Predictions::from(classes(1)).largest_difference(&classes(2).into()), (0, f64::INFINITY));
+    assert_eq!(Predictions::from(classes(1)).largest_difference(&classes(2).into(), 1.0), (0, f64::INFINITY));
     let nan = Predictions::from(vec![0.5, f32::NAN]);
-    assert_eq!(nan.largest_difference(&nan), (1, f64::INFINITY));
+    assert_eq!(nan.largest_difference(&nan, 1.0), (1, f64::INFINITY));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use onnward_quality::drift::DriftConfig;
 use onnward_rows::{RowParser, RowsLimits};
 use onnward_runtime::cross_check::ComparedRows;
 use onnward_runtime::golden::encoded_rows;
-use onnward_schemas::{GoldenRow, Metadata, Schema};
+use onnward_schemas::{Metadata, Schema};
 use onnward_serving::version::ModelVersion;
 use onnward_telemetry::metrics::Metrics;
 use prost::Message;
@@ -73,15 +73,11 @@ fn load(metadata: &Metadata) {
         psi_threshold: 0.1,
     };
     let drift = Drift::new(schema, profile, config);
-    let probabilities: Vec<f32> = metadata.golden.rows.iter().map(probability).collect();
-    let features: Vec<f32> = encoded.iter().copied().collect();
-    drift.observe(&features, &probabilities);
+    for (row, features) in metadata.golden.rows.iter().zip(encoded.outer_iter()) {
+        drift.observe_predictions(&features.to_vec(), &row.prediction.single());
+    }
     serde_json::to_string(&drift.report()).unwrap();
 
     let parser = RowParser::new(schema.clone());
     let _ = parser.parse(b"{}", RowsLimits::of_rows(1), true);
-}
-
-fn probability(row: &GoldenRow) -> f32 {
-    row.probability as f32
 }

@@ -87,8 +87,8 @@ fn requests(file: &SchemaFile, models: &[TrainedModel; 2]) -> Result<Vec<Request
     let mut requests = Vec::new();
     for line in lines {
         let row = encode(&file.schema, line)?;
-        let [first, second] = models.each_ref().map(|model| model.predict(row.view()));
-        let (Some(&first), Some(&second)) = (first.first(), second.first()) else { continue };
+        let probability = |model: &TrainedModel| model.predict(row.view()).probabilities()?.first().copied();
+        let [Some(first), Some(second)] = models.each_ref().map(probability) else { continue };
         if (first - second).abs() >= MIN_DISTANCE {
             requests.push(Request { body: Bytes::copy_from_slice(line), probabilities: [first, second] });
         }

@@ -1,14 +1,16 @@
-use onnward_schemas::{FeatureProfile, Profile, SCORE_BINS};
+use onnward_schemas::{FeatureProfile, Profile, SCORE_BINS, ScoreProfile};
 
 /// The bins in which the values of a row are counted: those of all features and of the score, one after the
 /// other.
 ///
 /// A feature's bins are those of its values as the profile has them, then one for missing values and, of a
-/// category, one for unknown values. The score has [`SCORE_BINS`] equal bins and one for NaN.
+/// category, one for unknown values. A probability has [`SCORE_BINS`] equal bins and one for NaN; a predicted
+/// class has the bins of a category, and a predicted number those of a quantity.
 #[derive(Debug)]
 pub struct Bins {
     features: Vec<FeatureBins>,
     score_start: usize,
+    score: ScoreBins,
 }
 
 /// The bins of one feature.
@@ -16,6 +18,15 @@ pub struct Bins {
 struct FeatureBins {
     start: usize,
     values: Values,
+}
+
+/// The bins of the score, by the model's task.
+#[derive(Debug)]
+enum ScoreBins {
+    /// [`SCORE_BINS`] equal bins from 0 to 1.
+    Probability,
+    /// Those of a feature.
+    Values(Values),
 }
 
 #[derive(Debug)]
@@ -31,20 +42,18 @@ impl Bins {
     pub fn new(profile: &Profile) -> Self {
         let mut start = 0;
         let mut of = |profile: &FeatureProfile| {
-            let (values, bins) = match profile {
-                FeatureProfile::Numeric { edges, .. } => {
-                    (Values::Numeric(edges.clone().into_boxed_slice()), edges.len() + 2)
-                }
-                FeatureProfile::Categorical { counts, .. } => {
-                    (Values::Categorical(counts.len()), counts.len() + 2)
-                }
-            };
+            let values = Values::of(profile);
+            let bins = values.bins();
             let feature = FeatureBins { start, values };
             start += bins;
             feature
         };
         let features = profile.features.iter().map(&mut of).collect();
-        Self { features, score_start: start }
+        let score = match &profile.score {
+            ScoreProfile::Probability(_) => ScoreBins::Probability,
+            ScoreProfile::Values(profile) => ScoreBins::Values(Values::of(profile)),
+        };
+        Self { features, score_start: start, score }
     }
 
     /// Returns the number of features of a row.
@@ -54,24 +63,53 @@ impl Bins {
 
     /// Returns the number of all bins.
     pub fn len(&self) -> usize {
-        self.score_start + SCORE_BINS + 1
+        self.score_start
+            + match &self.score {
+                ScoreBins::Probability => SCORE_BINS + 1,
+                ScoreBins::Values(values) => values.bins(),
+            }
     }
 
-    /// Counts rows: `features` is flat `[rows, features]` in the schema's order, `probabilities` `[rows]`.
-    /// `counts` has one count for each bin.
-    pub fn count(&self, counts: &mut [u32], features: &[f32], probabilities: &[f32]) {
+    /// Counts rows: `features` is flat `[rows, features]` in the schema's order, `scores` `[rows]`. `counts`
+    /// has one count for each bin.
+    pub fn count(&self, counts: &mut [u32], features: &[f32], scores: &[f32]) {
         let width = self.features.len();
         // Feature by feature: the branch on its kind is then predicted, and its edges stay in the cache.
         for (index, FeatureBins { start, values }) in self.features.iter().enumerate() {
             let Some(counts) = counts.get_mut(*start..) else { continue };
             let column = features.iter().skip(index).step_by(width).copied();
-            match values {
-                Values::Numeric(edges) => column.for_each(|value| add(counts, numeric(edges, value))),
-                Values::Categorical(values) => column.for_each(|code| add(counts, category(*values, code))),
-            }
+            values.count(counts, column);
         }
         let Some(counts) = counts.get_mut(self.score_start..) else { return };
-        probabilities.iter().for_each(|probability| add(counts, score(*probability)));
+        let scores = scores.iter().copied();
+        match &self.score {
+            ScoreBins::Probability => scores.for_each(|probability| add(counts, score(probability))),
+            ScoreBins::Values(values) => values.count(counts, scores),
+        }
+    }
+}
+
+impl Values {
+    fn of(profile: &FeatureProfile) -> Self {
+        match profile {
+            FeatureProfile::Numeric { edges, .. } => Self::Numeric(edges.clone().into_boxed_slice()),
+            FeatureProfile::Categorical { counts, .. } => Self::Categorical(counts.len()),
+        }
+    }
+
+    /// Returns the number of bins, with those of missing and unknown values.
+    fn bins(&self) -> usize {
+        match self {
+            Self::Numeric(edges) => edges.len() + 2,
+            Self::Categorical(values) => values + 2,
+        }
+    }
+
+    fn count(&self, counts: &mut [u32], column: impl Iterator<Item = f32>) {
+        match self {
+            Self::Numeric(edges) => column.for_each(|value| add(counts, numeric(edges, value))),
+            Self::Categorical(values) => column.for_each(|code| add(counts, category(*values, code))),
+        }
     }
 }
 
@@ -128,7 +166,7 @@ mod tests {
                 },
                 FeatureProfile::Categorical { counts: vec![0; 2], missing: 0, unknown: 0 },
             ],
-            score: vec![0; SCORE_BINS],
+            score: ScoreProfile::Probability(vec![0; SCORE_BINS]),
         };
         let bins = Bins::new(&profile);
         let nan = f32::NAN;

@@ -4,7 +4,7 @@ use askama::Template;
 use chrono::{SecondsFormat, Utc};
 
 use super::report::{BinReport, DriftReport, VariableReport, WindowKind, WindowReport};
-use super::variables::{BinContent, VariableKind};
+use super::variables::{BinContent, ScoreTitle, VariableKind};
 
 /// The error of a page that cannot be rendered.
 pub type PageError = askama::Error;
@@ -48,6 +48,7 @@ impl DriftReport<'_> {
             tabs: tabs.iter().map(|kind| self.tab(context, *kind)).collect(),
             tiles: tiles(window),
             panels: panels(window, largest),
+            score: window.score_title().text(),
             threshold_at: 100.0 * self.psi_threshold / largest,
             psi_threshold: self.psi_threshold,
             p_threshold: format_p_value(self.p_value_threshold),
@@ -91,6 +92,8 @@ struct Page<'a> {
     tiles: Vec<Tile>,
     /// Features and score, the worst first.
     panels: Vec<Panel<'a>>,
+    /// The score's name.
+    score: &'static str,
     /// The threshold's position on the scale of the overview, in percent.
     threshold_at: f64,
     psi_threshold: f64,
@@ -111,7 +114,7 @@ struct Tab {
 }
 
 struct Tile {
-    name: &'static str,
+    name: String,
     value: String,
     meaning: String,
     is_alarm: bool,
@@ -122,6 +125,8 @@ struct Panel<'a> {
     description: Option<&'a str>,
     anchor: String,
     is_score: bool,
+    /// Whether its bins are a histogram from 0 to 1.
+    is_probability: bool,
     detected: bool,
     /// The largest change, as text.
     change: Option<String>,
@@ -158,7 +163,9 @@ fn headline(window: &WindowReport<'_>) -> String {
             format!("1 of {} has drifted: look at {worst}", count_with_noun(all as u64, "feature"))
         }
         (drifted, Some(worst)) => format!("{drifted} of {all} features have drifted; look at {worst} first"),
-        _ if score => "The score has drifted, though no feature has".to_owned(),
+        _ if score => {
+            format!("The {} has drifted, though no feature has", window.score_title().text())
+        }
         _ => format!("None of {} has drifted", count_with_noun(all as u64, "feature")),
     }
 }
@@ -186,16 +193,24 @@ fn lead(report: &DriftReport<'_>, window: &WindowReport<'_>) -> String {
         count_with_noun(report.training_rows, "row")
     );
     let any_feature = window.features.iter().any(|feature| feature.detected);
+    let score = window.score_title().text();
     let what = match window.score.as_ref().map(|score| score.detected) {
         Some(true) if any_feature => {
-            "The score has drifted with them: check whether the customers or the data have changed before \
-             you rely on its decisions."
+            let relied_on = match window.score_title() {
+                ScoreTitle::Score => "decisions",
+                ScoreTitle::PredictedClass | ScoreTitle::PredictedNumber => "predictions",
+            };
+            format!(
+                "The {score} has drifted with them: check whether the customers or the data have changed before \
+                 you rely on its {relied_on}."
+            )
         }
-        _ if any_feature => "The score has not drifted so far.",
+        _ if any_feature => format!("The {score} has not drifted so far."),
         Some(true) => {
             "The combination of features may have changed, or the model differs from the profiled one."
+                .to_owned()
         }
-        _ => "The score looks as it did in training, too.",
+        _ => format!("The {score} looks as it did in training, too."),
     };
     format!("{compared} {what}")
 }
@@ -213,32 +228,32 @@ fn tiles(window: &WindowReport<'_>) -> Vec<Tile> {
     };
     let gaps = window.features.iter().max_by(|a, b| gap(a).total_cmp(&gap(b)));
     let features = Tile {
-        name: "Features",
+        name: "Features".to_owned(),
         value: format!("{drifted} of {}", window.features.len()),
         meaning: "have drifted".to_owned(),
         is_alarm: drifted > 0,
     };
     let worst = largest.map(|feature| Tile {
-        name: "Largest PSI of a feature",
+        name: "Largest PSI of a feature".to_owned(),
         value: format_fixed(feature.statistics.psi, 2),
         meaning: feature.name.to_owned(),
         is_alarm: feature.detected,
     });
     let score = window.score.as_ref().map(|score| Tile {
-        name: "PSI of the score",
+        name: format!("PSI of the {}", window.score_title().text()),
         value: format_fixed(score.statistics.psi, 2),
         meaning: if score.detected { "has drifted" } else { "has not drifted" }.to_owned(),
         is_alarm: score.detected,
     });
     let gaps = gaps.map(|feature| match gap(feature) {
         more if more > 0.0 => Tile {
-            name: "Missing or unknown",
+            name: "Missing or unknown".to_owned(),
             value: format!("+{}", format_percent(more)),
             meaning: format!("of {}, more than in training", feature.name),
             is_alarm: feature.detected,
         },
         _ => Tile {
-            name: "Missing or unknown",
+            name: "Missing or unknown".to_owned(),
             value: "0%".to_owned(),
             meaning: "more than in training, of any feature".to_owned(),
             is_alarm: false,
@@ -260,11 +275,13 @@ fn panels<'a>(window: &WindowReport<'a>, largest: f64) -> Vec<Panel<'a>> {
         let ((a_detected, a), (b_detected, b)) = (rank(a), rank(b));
         b_detected.cmp(&a_detected).then(b.total_cmp(&a))
     });
-    panels.into_iter().map(|(index, variable)| Panel::of(index, variable, largest)).collect()
+    let is_probability = window.score_title() == ScoreTitle::Score;
+    let panel = |(index, variable)| Panel::of(index, variable, largest, is_probability);
+    panels.into_iter().map(panel).collect()
 }
 
 impl<'a> Panel<'a> {
-    fn of(index: usize, variable: &VariableReport<'a>, largest: f64) -> Self {
+    fn of(index: usize, variable: &VariableReport<'a>, largest: f64, is_probability: bool) -> Self {
         let statistics = variable.statistics;
         let is_visible = |bin: &&BinReport<'a>| !bin.is_gap() || bin.shares.training + bin.shares.live > 0.0;
         let shares = variable.bins.iter().flat_map(|bin| [bin.shares.training, bin.shares.live]);
@@ -282,6 +299,7 @@ impl<'a> Panel<'a> {
             description: variable.description,
             anchor: format!("subject-{index}"),
             is_score: variable.kind == VariableKind::Score,
+            is_probability: variable.kind == VariableKind::Score && is_probability,
             detected: variable.detected,
             change: variable.detected.then(|| largest_change(variable)).flatten(),
             psi: format_fixed(statistics.psi, 3),

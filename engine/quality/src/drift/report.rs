@@ -5,7 +5,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::statistics::{homogeneity_p_value, js_distance, psi};
-use super::variables::{Bin, BinContent, Variable, VariableKind};
+use super::variables::{Bin, BinContent, ScoreTitle, Variable, VariableKind};
 use super::windows::Window;
 use crate::drift::DriftConfig;
 use crate::time::to_rfc3339;
@@ -284,6 +284,13 @@ impl<'a> WindowReport<'a> {
             score: None,
             features: Vec::new(),
         }
+    }
+
+    /// Returns the score's name for people. That of a binary model without a score.
+    pub fn score_title(&self) -> ScoreTitle {
+        let title =
+            |score: &VariableReport<'_>| ScoreTitle::of(score.name, score.bins.iter().map(|bin| bin.bin));
+        self.score.as_ref().map_or(ScoreTitle::Score, title)
     }
 
     /// Returns the features, and then the score.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use onnward_schemas::fixtures;
-use onnward_schemas::{FeatureProfile, SCORE_BINS};
+use onnward_schemas::{ClassPredictions, FeatureProfile, Numbers, PredictedValues, SCORE_BINS, ScoreProfile};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -94,7 +94,7 @@ fn profile((rows, scores): &(Vec<f32>, Vec<f32>)) -> Profile {
     Profile {
         rows: scores.len() as u64,
         features: vec![numeric(0), numeric(1), categorical(2, 3), categorical(3, 5)],
-        score,
+        score: ScoreProfile::Probability(score),
     }
 }
 
@@ -268,6 +268,84 @@ fn false_alarms_come_at_the_promised_rate() {
     }
 }
 
+/// Returns the schema of the shop with another label, and its profile with the predictions of held-out rows.
+fn of_task(random: &mut ChaCha8Rng, label: &str, score: FeatureProfile) -> (Schema, Profile) {
+    let (head, features) = SHOP.split_once("[[features]]").unwrap();
+    let head = head.split("threshold").next().unwrap();
+    let schema =
+        fixtures::schema(&format!("{head}[label]\ncolumn = \"goal\"\n{label}\n[[features]]{features}"));
+    (
+        schema,
+        Profile { score: ScoreProfile::Values(score), ..profile(&customers(random, TRAINING_ROWS, 0.0)) },
+    )
+}
+
+fn of_classes(random: &mut ChaCha8Rng) -> (Schema, Profile) {
+    let counts = vec![500, 300, 200];
+    let score = FeatureProfile::Categorical { counts, missing: 0, unknown: 0 };
+    of_task(random, "type = \"classes\"\nvalues = [\"low\", \"mid\", \"high\"]", score)
+}
+
+fn of_numbers(random: &mut ChaCha8Rng) -> (Schema, Profile) {
+    let (edges, counts) = (vec![-10.0, 0.0, 10.0], vec![250; 4]);
+    let score =
+        FeatureProfile::Numeric { edges, counts, missing: 0, min: -20.0, median: 0.0, mean: 0.0, max: 20.0 };
+    of_task(random, "type = \"number\"", score)
+}
+
+#[test]
+fn predicted_classes_drift_by_their_shares() {
+    let mut random = random();
+    let (schema, profile) = of_classes(&mut random);
+    for (shares, drifted) in [([500, 300, 200], false), ([200, 300, 500], true)] {
+        let drift = Drift::new(&schema, &profile, config(1000));
+        let (features, _) = customers(&mut random, 1000, 0.0);
+        let indices = shares.iter().zip(0..).flat_map(|(count, class)| vec![class; *count]).collect();
+        let classes = ClassPredictions { indices, probabilities: None };
+        drift.observe_predictions(&features, &PredictedValues::Classes(classes).into());
+        let report = drift.report();
+        let score = report.sliding.score.as_ref().unwrap();
+        assert_eq!((score.name, score.detected, score.training_rows), ("goal", drifted, 1000));
+        let bins: Vec<_> = score.bins.iter().map(|bin| (bin.bin.name.as_str(), bin.live_rows)).collect();
+        let [low, mid, high] = shares.map(|share| share as u64);
+        assert_eq!(bins, [("low", low), ("mid", mid), ("high", high), ("missing", 0), ("unknown", 0)]);
+        assert_eq!(report.sliding.score_title(), ScoreTitle::PredictedClass);
+    }
+}
+
+#[test]
+fn predicted_numbers_drift_by_the_bins_of_the_profile() {
+    let mut random = random();
+    let (schema, profile) = of_numbers(&mut random);
+    for (shift, drifted) in [(0.0, false), (15.0, true)] {
+        let drift = Drift::new(&schema, &profile, config(1000));
+        let (features, _) = customers(&mut random, 1000, 0.0);
+        let numbers = (0..1000).map(|row| f64::from(row) * 0.04 - 20.0 + shift).collect();
+        drift.observe_predictions(&features, &PredictedValues::Numbers(Numbers::Double(numbers)).into());
+        let report = drift.report();
+        let score = report.sliding.score.as_ref().unwrap();
+        assert_eq!((score.name, score.detected, score.bins.len()), ("goal", drifted, 5));
+        assert_eq!(report.sliding.score_title(), ScoreTitle::PredictedNumber);
+    }
+}
+
+#[test]
+fn a_row_that_failed_counts_as_one_without_a_prediction() {
+    let mut random = random();
+    let failed = [
+        (of_classes(&mut random), {
+            let indices = vec![0, ClassPredictions::NONE, 2];
+            PredictedValues::Classes(ClassPredictions { indices, probabilities: None })
+        }),
+        (of_numbers(&mut random), PredictedValues::Numbers(Numbers::Single(vec![1.0, f32::NAN, -1.0]))),
+    ];
+    for ((schema, profile), values) in failed {
+        let drift = Drift::new(&schema, &profile, config(1000));
+        drift.observe_predictions(&customers(&mut random, 3, 0.0).0, &values.into());
+        assert_eq!(drift.report().sliding.score.unwrap().missing.live, 1.0 / 3.0);
+    }
+}
+
 mod pages {
     use super::*;
 
@@ -306,5 +384,20 @@ mod pages {
             assert!(!page.contains(forbidden), "{forbidden}");
         }
         assert!(page.contains("spend &#60;b&#62;&#38;&#34;&#39;"));
+    }
+
+    #[test]
+    fn it_names_what_the_model_predicts() {
+        let mut random = random();
+        let (classes, numbers) = (of_classes(&mut random), of_numbers(&mut random));
+        for ((schema, profile), title) in [(classes, "predicted class"), (numbers, "predicted number")] {
+            let drift = Drift::new(&schema, &profile, config(1000));
+            // All rows are of one class, or nearly of one number.
+            drift.observe(&customers(&mut random, 1000, 0.0).0, &[0.0; 1000]);
+            let page = page(&drift.report(), WindowKind::Sliding);
+            let headline = format!("<h1>The {title} has drifted, though no feature has</h1>");
+            assert!(page.contains(&headline) && page.contains(&format!("PSI of the {title}")), "{page}");
+            assert!(!page.contains("the score") && !page.contains("Histogram"), "{page}");
+        }
     }
 }

@@ -1,9 +1,9 @@
 use std::ops::Range;
 
-use onnward_schemas::{Feature, FeatureKind, FeatureProfile, Profile, SCORE_BINS, Schema};
+use onnward_schemas::{FeatureKind, FeatureProfile, Profile, SCORE_BINS, Schema, ScoreProfile, Task};
 use serde::{Deserialize, Serialize};
 
-/// The name of the score, as in an answer.
+/// The name of the score of a binary model, as in an answer. That of any other model has the label's name.
 pub const SCORE_NAME: &str = "probability";
 
 /// A feature, or the score.
@@ -11,7 +11,7 @@ pub const SCORE_NAME: &str = "probability";
 pub struct Variable {
     /// The kind of the variable.
     pub kind: VariableKind,
-    /// The feature's name; [`SCORE_NAME`].
+    /// The feature's name; of the score, its key in an answer.
     pub name: String,
     /// Its description in the schema.
     pub description: Option<String>,
@@ -29,7 +29,7 @@ pub struct Variable {
 pub enum VariableKind {
     /// A feature of the schema.
     Feature,
-    /// The probability that the model returns.
+    /// What the model predicts: a probability, a class, or a number.
     Score,
 }
 
@@ -39,6 +39,37 @@ impl VariableKind {
         match self {
             Self::Feature => "feature",
             Self::Score => "score",
+        }
+    }
+}
+
+/// The score's name in reports for people, by the model's task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScoreTitle {
+    /// The probability of a binary model.
+    Score,
+    /// The class of a model of several classes.
+    PredictedClass,
+    /// The number of a model of a number.
+    PredictedNumber,
+}
+
+impl ScoreTitle {
+    /// Returns the title of a score with this name and these bins.
+    pub fn of<'a>(name: &str, mut bins: impl Iterator<Item = &'a Bin>) -> Self {
+        match (bins.any(|bin| bin.content == BinContent::Value), name) {
+            (true, _) => Self::PredictedClass,
+            (false, SCORE_NAME) => Self::Score,
+            (false, _) => Self::PredictedNumber,
+        }
+    }
+
+    /// Returns the title, in lower case.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Score => "score",
+            Self::PredictedClass => "predicted class",
+            Self::PredictedNumber => "predicted number",
         }
     }
 }
@@ -81,11 +112,17 @@ impl Variable {
     pub fn all(schema: &Schema, profile: &Profile) -> Vec<Self> {
         let mut start = 0;
         let features = schema.features.iter().zip(&profile.features).map(|(feature, profile)| {
-            let (bins, training) = bins(feature, profile);
+            let is_integer = matches!(feature.kind, FeatureKind::Numeric { integer: true, .. });
+            let (bins, training) = bins(feature.categories().unwrap_or_default(), is_integer, profile);
             (VariableKind::Feature, feature.name.clone(), Some(feature.description.clone()), bins, training)
         });
-        let (bins, training) = score_bins(profile);
-        let score = (VariableKind::Score, SCORE_NAME.to_owned(), None, bins, training);
+        let (name, (bins, training)) = match &profile.score {
+            ScoreProfile::Probability(counts) => (SCORE_NAME, score_bins(counts)),
+            ScoreProfile::Values(profile) => {
+                (schema.label.name.as_str(), bins(classes_of(schema), false, profile))
+            }
+        };
+        let score = (VariableKind::Score, name.to_owned(), None, bins, training);
         let variable = |(kind, name, description, bins, training): (_, _, _, Vec<Bin>, _)| {
             let range = start..start + bins.len();
             start = range.end;
@@ -101,11 +138,18 @@ impl Variable {
     }
 }
 
-fn bins(feature: &Feature, profile: &FeatureProfile) -> (Vec<Bin>, Vec<u64>) {
+/// Returns the names of the classes; none for any other task.
+fn classes_of(schema: &Schema) -> &[String] {
+    match &schema.label.task {
+        Task::Classes(classes) => &classes.values,
+        Task::Binary(_) | Task::Number | Task::Raw(_) => &[],
+    }
+}
+
+fn bins(categories: &[String], is_integer: bool, profile: &FeatureProfile) -> (Vec<Bin>, Vec<u64>) {
     let missing = Bin { name: "missing".to_owned(), content: BinContent::Missing };
     match profile {
         FeatureProfile::Numeric { edges, counts, missing: missing_rows, .. } => {
-            let is_integer = matches!(feature.kind, FeatureKind::Numeric { integer: true, .. });
             let lower = std::iter::once(None).chain(edges.iter().copied().map(Some));
             let upper = edges.iter().copied().map(Some).chain([None]);
             let ranges = lower.zip(upper).map(|(from, to)| Bin {
@@ -115,8 +159,8 @@ fn bins(feature: &Feature, profile: &FeatureProfile) -> (Vec<Bin>, Vec<u64>) {
             (ranges.chain([missing]).collect(), counts.iter().copied().chain([*missing_rows]).collect())
         }
         FeatureProfile::Categorical { counts, missing: missing_rows, unknown } => {
-            let names = feature.categories().unwrap_or_default().iter().cloned();
-            let names = names.map(Some).chain(std::iter::repeat(None)).take(counts.len());
+            let names =
+                categories.iter().cloned().map(Some).chain(std::iter::repeat(None)).take(counts.len());
             let values = names.enumerate().map(|(index, name)| Bin {
                 name: name.unwrap_or_else(|| format!("value {index}")),
                 content: BinContent::Value,
@@ -128,14 +172,14 @@ fn bins(feature: &Feature, profile: &FeatureProfile) -> (Vec<Bin>, Vec<u64>) {
     }
 }
 
-fn score_bins(profile: &Profile) -> (Vec<Bin>, Vec<u64>) {
+fn score_bins(counts: &[u64]) -> (Vec<Bin>, Vec<u64>) {
     let edge = |bin: usize| bin as f32 / SCORE_BINS as f32;
     let ranges = (0..SCORE_BINS).map(|bin| Bin {
         name: format!("{:.2} to {:.2}", edge(bin), edge(bin + 1)),
         content: BinContent::Range { from: Some(edge(bin)), to: Some(edge(bin + 1)) },
     });
     let missing = Bin { name: "not a number".to_owned(), content: BinContent::Missing };
-    let mut training = profile.score.clone();
+    let mut training = counts.to_vec();
     training.resize(SCORE_BINS, 0);
     training.push(0);
     (ranges.chain([missing]).collect(), training)

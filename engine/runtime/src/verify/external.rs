@@ -1,14 +1,14 @@
-//! External ONNX files have no golden rows to verify them on, so a smoke test runs them on the example of their
-//! `config.toml`, or else on generated rows.
+//! Few external ONNX files have rows with expected outputs. A smoke test runs each on the example of its
+//! `config.toml`, on such rows, or else on generated rows.
 
-use onnward_onnx::{ExternalModel, KindSource, ModelBounds};
-use onnward_schemas::{GoldenValue, Prediction, Predictions};
+use onnward_onnx::{ExpectedRows, ExternalModel, KindSource, ModelBounds, Unexpected};
+use onnward_schemas::{GoldenValue, LabelledPrediction, Prediction, Predictions};
 use thiserror::Error;
 
 use super::{ModelFile, Progress, VerifiedModel, Verifier, VerifyError, warm_up_sizes};
 use crate::backend::{Backend, BackendError, BackendKind, ExternalSession, Session, no_probability};
 use crate::costs::measure_costs;
-use crate::description::{Description, ExternalDescription, PassedOver, UNPROVEN};
+use crate::description::{Description, ExternalDescription, PROVEN, PassedOver, UNPROVEN};
 use crate::memory::MemoryReservation;
 
 /// The tolerance between the prediction for a single row and for the same row in a batch. Matrix kernels add
@@ -54,6 +54,23 @@ pub enum SmokeTestError {
         alone: String,
         /// The prediction for the row in a batch, in words.
         batched: String,
+    },
+    /// A row is not answered as was expected.
+    #[error(
+        "expected row {row} is answered with {place} = {actual} instead of {expected} (tolerance {tolerance}): the file \
+         does not compute what its library computed; convert the model again, or correct the expected rows"
+    )]
+    Unexpected {
+        /// The row, counted from 1.
+        row: usize,
+        /// The place in the answer.
+        place: String,
+        /// What was expected, as JSON.
+        expected: String,
+        /// What was answered, as JSON, or why there is no answer.
+        actual: String,
+        /// The tolerance.
+        tolerance: f64,
     },
     /// Rows are scored alone, and not together.
     #[error(
@@ -144,7 +161,9 @@ pub fn smoke_test(backend: &dyn Backend, file: &[u8], config: Option<&str>) -> R
     let model = ExternalModel::decode("external", file, config)?;
     let test = |model: &ExternalModel| {
         let mut session = open(backend, model, &model.encode())?;
-        Ok(run_typical_rows(&mut session, backend.kind(), model)?.rows)
+        let tested = run_typical_rows(&mut session, backend.kind(), model)?;
+        replay_expected_rows(&mut session, model)?;
+        Ok(tested.rows)
     };
     match test(&model) {
         Err(VerifyError::SmokeTest(error))
@@ -156,9 +175,43 @@ pub fn smoke_test(backend: &dyn Backend, file: &[u8], config: Option<&str>) -> R
     }
 }
 
+/// Returns the number of rows with expected outputs.
+pub(super) fn expected_rows(model: &ExternalModel) -> usize {
+    model.expected_rows.as_ref().map_or(0, |expected| expected.rows.len())
+}
+
+/// Scores the rows with expected outputs, in one batch, and compares the answers.
+fn replay_expected_rows(session: &mut ExternalSession, model: &ExternalModel) -> Result<(), SmokeTestError> {
+    let Some(ExpectedRows { tolerance, rows }) = &model.expected_rows else { return Ok(()) };
+    let values: Vec<Vec<GoldenValue>> = rows.iter().map(|row| row.values.clone()).collect();
+    let scored = session.score_rows(&model.schema.encode_rows(&values)).map_err(SmokeTestError::Batch)?;
+    let label = &model.schema.label;
+    for (at, row) in rows.iter().enumerate() {
+        let refuse = |place: String, expected: String, actual: String| SmokeTestError::Unexpected {
+            row: at + 1,
+            place,
+            expected,
+            actual,
+            tolerance: *tolerance,
+        };
+        let failure = scored.failures.iter().find(|failure| failure.row == at);
+        let (Some(prediction), None) = (scored.row(at), failure) else {
+            let reason = failure.map_or("nothing", |failure| failure.reason.as_str());
+            let expected = serde_json::Value::from(row.expected.clone()).to_string();
+            return Err(refuse(label.name.clone(), expected, reason.to_owned()));
+        };
+        let answer = LabelledPrediction { task: &label.task, key: &label.name, prediction };
+        if let Some(Unexpected { place, expected, actual }) = row.compare(&answer, *tolerance) {
+            return Err(refuse(place, expected.to_string(), actual.to_string()));
+        }
+    }
+    Ok(())
+}
+
 /// Logs how the file is interpreted.
 pub(super) fn log_interpretation(name: &str, model: &ExternalModel) {
     let fields: Vec<&str> = model.schema.features.iter().map(|feature| feature.name.as_str()).collect();
+    let verdict = if expected_rows(model) == 0 { UNPROVEN } else { PROVEN };
     tracing::warn!(
         model = name,
         producer = model.producer,
@@ -167,7 +220,7 @@ pub(super) fn log_interpretation(name: &str, model: &ExternalModel) {
         task = model.schema.label.task.kind().name(),
         guessed = model.decided_by == KindSource::Guess,
         one_row_a_run = model.one_row_a_run,
-        "{UNPROVEN}"
+        "{verdict}"
     );
 }
 
@@ -182,6 +235,7 @@ fn verify_on(
 ) -> Result<VerifiedModel, VerifyError> {
     let max_batch_rows = verifier.max_batch_rows;
     let tested = run_typical_rows(&mut session, backend.kind(), model)?;
+    replay_expected_rows(&mut session, model)?;
     warm_up(&mut session, model, &tested.row, max_batch_rows)?;
     let sample = model.schema.encode_rows(std::slice::from_ref(&tested.row));
     let costs = measure_costs(&mut session, &sample)
@@ -200,6 +254,7 @@ fn verify_on(
         example: (tested.row, tested.prediction),
         passed_over: Vec::new(),
         is_guessed: model.decided_by == KindSource::Guess,
+        expected_rows: expected_rows(model),
     }));
     Ok(VerifiedModel {
         backend: backend.kind(),
@@ -256,7 +311,7 @@ fn run_typical_rows(
     for (index, alone) in alone.iter().enumerate() {
         let batched = batched.slice(index..index + 1);
         // NaN agrees with nothing.
-        if alone.largest_difference(&batched).1 > BATCH_TOLERANCE {
+        if alone.largest_difference(&batched, 1.0).1 > BATCH_TOLERANCE {
             let [alone, batched] = [alone, &batched].map(described);
             return Err(SmokeTestError::RowsDiffer { alone, batched });
         }

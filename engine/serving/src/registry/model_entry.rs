@@ -136,8 +136,9 @@ impl ModelEntry {
     pub(super) fn state(&self, name: &str) -> ModelState {
         let serving = self.serving.as_ref().map(|serving| &serving.model);
         let loaded = || serving.into_iter().chain(self.loaded.values());
-        let evaluation =
-            |model: &Arc<ServingModel>| Some((model.version, model.description.metadata()?.evaluation.test));
+        let evaluation = |model: &Arc<ServingModel>| {
+            Some((model.version, model.description.metadata()?.evaluation.test.clone()))
+        };
         ModelState {
             name: name.to_owned(),
             desired: self.desired.as_ref().map(|target| target.version),

@@ -7,13 +7,12 @@ use crate::preprocess::{NumericColumn, Preprocessor};
 pub(super) const BINS: usize = 256;
 
 /// The rows of a table, with one byte for each group of columns.
-pub(super) struct BinnedRows<'a> {
+pub(super) struct BinnedRows {
     pub groups: Vec<Group>,
     /// For each column of the preprocessed matrix, its group, and the bin of a one-hot column in it.
     pub columns: Vec<(usize, u8)>,
     /// The bins, row after row.
     bytes: Vec<u8>,
-    pub labels: &'a [bool],
 }
 
 /// Columns whose values in a row are encoded in one byte.
@@ -26,8 +25,8 @@ pub(super) enum Group {
     OneHot { feature: usize, first_code: usize, values: usize },
 }
 
-impl<'a> BinnedRows<'a> {
-    pub fn new(preprocessor: &Preprocessor, features: ArrayView2<'_, f32>, labels: &'a [bool]) -> Self {
+impl BinnedRows {
+    pub fn new(preprocessor: &Preprocessor, features: ArrayView2<'_, f32>) -> Self {
         let mut groups = Vec::new();
         let mut columns = Vec::new();
         for column in &preprocessor.numeric {
@@ -42,7 +41,7 @@ impl<'a> BinnedRows<'a> {
                 groups.push(Group::OneHot { feature: category.feature, first_code, values });
             }
         }
-        let mut rows = Self { groups, columns, bytes: Vec::new(), labels };
+        let mut rows = Self { groups, columns, bytes: Vec::new() };
         rows.bytes = rows.binned(preprocessor, features);
         rows
     }

@@ -1,145 +1,111 @@
 //! One tree, grown on a bootstrap sample.
 
-use std::array;
-
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::bins::{BINS, BinnedRows, Group};
+use super::target::{Sums, Target};
 use crate::fitted::{Node, Tree};
-use crate::forest::{leaf_steps, pruned};
+use crate::forest::pruned;
 use crate::parameters::ForestParams;
 
 /// Grows a tree on a bootstrap sample of the rows.
-pub(super) fn tree(rows: &BinnedRows<'_>, params: &ForestParams, mut random: ChaCha8Rng) -> Tree {
-    let mut sample = Sample::draw(rows, &mut random);
+pub(super) fn tree<T: Target>(
+    rows: &BinnedRows,
+    target: &T,
+    params: &ForestParams,
+    mut random: ChaCha8Rng,
+) -> Tree<T::Leaf> {
+    let mut sample = Sample::draw(rows, target, &mut random);
     let columns: Vec<u32> = (0..rows.columns.len() as u32).collect();
-    let tried = params.max_features.unwrap_or(columns.len().isqrt()).clamp(1, columns.len().max(1));
+    let tried = params.max_features.unwrap_or(T::considered(columns.len())).clamp(1, columns.len().max(1));
     let slot_of = vec![None; rows.groups.len()];
-    let mut search = Search { rows, params, tried, columns, slot_of, histograms: Vec::new(), random };
-    let steps = leaf_steps(params.trees);
+    let mut search = Search { rows, target, params, tried, columns, slot_of, histograms: Vec::new(), random };
 
-    let mut nodes = vec![Node::Leaf { probability: 0.0 }];
-    let mut open = vec![Open { node: 0, start: 0, end: sample.len(), depth: 0, counts: sample.counts() }];
-    while let Some(Open { node, start, end, depth, counts }) = open.pop() {
+    let mut nodes = vec![Node::Leaf { value: T::Leaf::default() }];
+    let mut open = vec![Open { node: 0, start: 0, end: sample.len(), depth: 0, sums: sample.sums() }];
+    while let Some(Open { node, start, end, depth, sums }) = open.pop() {
         let part = sample.part(start, end);
-        let Some(split) = search.best_split(&part, depth, counts) else {
-            nodes[node] = Node::Leaf { probability: (counts.share() as f32 * steps).round() / steps };
+        let Some(split) = search.best_split(&part, depth, &sums) else {
+            nodes[node] = Node::Leaf { value: target.leaf(&sums) };
             continue;
         };
         let middle = start + sample.partition(start, end, &split);
         let next = nodes.len();
         let (column, threshold) = (split.column, split.threshold);
         nodes[node] = Node::Split { column, threshold, below: next as u32, above: next as u32 + 1 };
-        nodes.extend([Node::Leaf { probability: 0.0 }; 2]);
+        nodes.extend([(); 2].map(|()| Node::Leaf { value: T::Leaf::default() }));
         let depth = depth + 1;
-        let above = counts.without(split.below);
-        open.push(Open { node: next + 1, start: middle, end, depth, counts: above });
-        open.push(Open { node: next, start, end: middle, depth, counts: split.below });
+        let above = sums.without(&split.below);
+        open.push(Open { node: next + 1, start: middle, end, depth, sums: above });
+        open.push(Open { node: next, start, end: middle, depth, sums: split.below });
     }
     pruned(&nodes)
 }
 
 /// A node that is still to be split or made a leaf, with its part of the sample.
-struct Open {
+struct Open<S> {
     node: usize,
     start: usize,
     end: usize,
     depth: u16,
-    counts: Counts,
-}
-
-/// Counts of records: how many there are, how often they were drawn, and how often positive ones were drawn.
-/// The fourth word is 0: four are added as fast as one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Counts([u32; 4]);
-
-impl Counts {
-    fn of(times: u8, label: u8) -> Self {
-        Self([1, u32::from(times), u32::from(times * label), 0])
-    }
-
-    /// Returns the number of different rows.
-    fn rows(self) -> u32 {
-        self.0[0]
-    }
-
-    fn drawn(self) -> u32 {
-        self.0[1]
-    }
-
-    fn positives(self) -> u32 {
-        self.0[2]
-    }
-
-    /// Returns the share of positives among the rows drawn.
-    fn share(self) -> f64 {
-        f64::from(self.positives()) / f64::from(self.drawn().max(1))
-    }
-
-    fn without(self, part: Self) -> Self {
-        Self(array::from_fn(|at| self.0[at] - part.0[at]))
-    }
-
-    fn add(&mut self, other: Self) {
-        self.0 = array::from_fn(|at| self.0[at] + other.0[at]);
-    }
-
-    /// Returns the part of Gini's impurity that a split can change, negated: the higher, the purer.
-    fn purity(self) -> f64 {
-        f64::from(self.positives()) * self.share()
-    }
+    sums: S,
 }
 
 /// A bootstrap sample: for each row drawn, its bins, how often it was drawn, and its label.
 ///
 /// A record holds them side by side, and the records of a node are contiguous, so the search reads memory in
 /// order.
-struct Sample {
+struct Sample<'a, T> {
+    target: &'a T,
     records: Vec<u8>,
     width: usize,
 }
 
-/// The number of bytes after the bins of a record: how often it was drawn, and its label.
-const TAIL: usize = 2;
+/// Returns the number of bytes after the bins of a record: how often it was drawn, and its label.
+const fn tail<T: Target>() -> usize {
+    1 + T::BYTES
+}
 
-impl Sample {
-    fn draw(rows: &BinnedRows<'_>, random: &mut ChaCha8Rng) -> Self {
-        let count = rows.labels.len();
+impl<'a, T: Target> Sample<'a, T> {
+    fn draw(rows: &BinnedRows, target: &'a T, random: &mut ChaCha8Rng) -> Self {
+        let count = target.rows();
         let mut drawn = vec![0_u32; count];
         for _ in 0..count {
             drawn[random.random_range(0..count)] += 1;
         }
-        let width = rows.groups.len() + TAIL;
+        let width = rows.groups.len() + tail::<T>();
         let distinct = drawn.iter().filter(|times| **times > 0).count();
         let mut records = Vec::with_capacity(distinct * width);
         for (row, mut left) in drawn.into_iter().enumerate() {
             while left > 0 {
                 let times = left.min(u32::from(u8::MAX)) as u8;
                 records.extend_from_slice(rows.row(row));
-                records.extend([times, u8::from(rows.labels[row])]);
+                records.push(times);
+                target.write(row, &mut records);
                 left -= u32::from(times);
             }
         }
-        Self { records, width }
+        Self { target, records, width }
     }
 
     fn len(&self) -> usize {
         self.records.len() / self.width
     }
 
-    fn part(&self, start: usize, end: usize) -> Part<'_> {
-        Part { records: &self.records[start * self.width..end * self.width], width: self.width }
+    fn part(&self, start: usize, end: usize) -> Part<'_, T> {
+        let records = &self.records[start * self.width..end * self.width];
+        Part { target: self.target, records, width: self.width }
     }
 
-    fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        self.part(0, self.len()).each(|_, one| counts.add(one));
-        counts
+    fn sums(&self) -> T::Sums {
+        let mut sums = self.target.zero();
+        self.part(0, self.len()).each(|_, one| sums.add_one(one));
+        sums
     }
 
     /// Moves the records that go below the split before those that go above. Returns how many go below.
-    fn partition(&mut self, start: usize, end: usize, split: &Split) -> usize {
+    fn partition(&mut self, start: usize, end: usize, split: &Split<T::Sums>) -> usize {
         let width = self.width;
         let records = &mut self.records[start * width..end * width];
         let (mut low, mut high) = (0, end - start);
@@ -160,31 +126,37 @@ impl Sample {
 }
 
 /// The records of one node.
-struct Part<'a> {
+struct Part<'a, T> {
+    target: &'a T,
     records: &'a [u8],
     width: usize,
 }
 
-impl Part<'_> {
-    /// Calls `f` with the bins and the counts of each record.
-    fn each(&self, mut f: impl FnMut(&[u8], Counts)) {
+/// One record of a target.
+type One<T> = <<T as Target>::Sums as Sums>::One;
+
+impl<T: Target> Part<'_, T> {
+    /// Calls `f` with the bins and the label of each record.
+    fn each(&self, mut f: impl FnMut(&[u8], One<T>)) {
+        let bins = self.width - tail::<T>();
         for record in self.records.chunks_exact(self.width) {
-            if let Some((bins, [times, label])) = record.split_last_chunk::<TAIL>() {
-                f(bins, Counts::of(*times, *label));
+            let (bins, tail) = record.split_at(bins);
+            if let Some((times, label)) = tail.split_first() {
+                f(bins, self.target.one(*times, label));
             }
         }
     }
 }
 
 /// A split of a node.
-#[derive(Debug, Clone, Copy)]
-struct Split {
+#[derive(Debug, Clone)]
+struct Split<S> {
     column: u32,
     threshold: f32,
     group: usize,
     rule: Rule,
-    /// The counts of the records that go below.
-    below: Counts,
+    /// The sums of the records that go below.
+    below: S,
     purity: f64,
 }
 
@@ -197,7 +169,7 @@ enum Rule {
     AllBut(u8),
 }
 
-impl Split {
+impl<S> Split<S> {
     fn goes_below(&self, bin: u8) -> bool {
         match self.rule {
             Rule::UpTo(last) => bin <= last,
@@ -207,19 +179,18 @@ impl Split {
 }
 
 /// The best split on one column, or why there is none.
-enum Candidate {
+enum Candidate<S> {
     /// All rows have the same value.
     Constant,
     /// No split leaves enough rows on both sides.
     TooFew,
-    Split(Split),
+    Split(Split<S>),
 }
 
-type Histogram = [Counts; BINS];
-
 /// The search for splits of one tree.
-struct Search<'a> {
-    rows: &'a BinnedRows<'a>,
+struct Search<'a, T: Target> {
+    rows: &'a BinnedRows,
+    target: &'a T,
     params: &'a ForestParams,
     /// The number of columns considered at each split.
     tried: usize,
@@ -227,24 +198,24 @@ struct Search<'a> {
     columns: Vec<u32>,
     /// The index of the histogram of each group, if this node has one.
     slot_of: Vec<Option<usize>>,
-    histograms: Vec<Histogram>,
+    /// The sums of each bin.
+    histograms: Vec<Vec<T::Sums>>,
     random: ChaCha8Rng,
 }
 
-impl Search<'_> {
+impl<T: Target> Search<'_, T> {
     /// Returns the best split on the columns that are drawn, or `None` if the node becomes a leaf.
     ///
     /// As in scikit-learn, columns of one value count among those tried; further columns are drawn only if
     /// all were such.
-    fn best_split(&mut self, part: &Part<'_>, depth: u16, counts: Counts) -> Option<Split> {
-        let rows = counts.rows() as usize;
-        let is_pure = counts.positives() == 0 || counts.positives() == counts.drawn();
+    fn best_split(&mut self, part: &Part<'_, T>, depth: u16, sums: &T::Sums) -> Option<Split<T::Sums>> {
+        let rows = sums.rows() as usize;
         let is_small = rows < self.params.min_samples_split || rows / 2 < self.params.min_samples_leaf;
-        if is_pure || is_small || self.params.max_depth == Some(depth) {
+        if sums.is_pure() || is_small || self.params.max_depth == Some(depth) {
             return None;
         }
         self.slot_of.fill(None);
-        let mut best: Option<Split> = None;
+        let mut best: Option<Split<T::Sums>> = None;
         let mut all_constant = true;
         let mut from = 0;
         while all_constant && from < self.columns.len() {
@@ -252,10 +223,12 @@ impl Search<'_> {
             self.draw(from, to);
             self.count(part, from, to);
             for at in from..to {
-                match self.best_on(self.columns[at], counts) {
+                match self.best_on(self.columns[at], sums) {
                     Candidate::Constant => continue,
                     Candidate::TooFew => {}
-                    Candidate::Split(split) if best.is_none_or(|best| split.purity > best.purity) => {
+                    Candidate::Split(split)
+                        if best.as_ref().is_none_or(|best| split.purity > best.purity) =>
+                    {
                         best = Some(split);
                     }
                     Candidate::Split(_) => {}
@@ -276,7 +249,7 @@ impl Search<'_> {
     }
 
     /// Builds the histograms that the columns at these places need, in one pass over the records.
-    fn count(&mut self, part: &Part<'_>, from: usize, to: usize) {
+    fn count(&mut self, part: &Part<'_, T>, from: usize, to: usize) {
         let mut wanted = Vec::with_capacity(to - from);
         let first = self.slot_of.iter().flatten().count();
         for column in &self.columns[from..to] {
@@ -288,20 +261,20 @@ impl Search<'_> {
         }
         let slots = first + wanted.len();
         if self.histograms.len() < slots {
-            self.histograms.resize(slots, [Counts::default(); BINS]);
+            self.histograms.resize_with(slots, || vec![self.target.zero(); BINS]);
         }
         let histograms = &mut self.histograms[first..slots];
         for (histogram, group) in histograms.iter_mut().zip(&wanted) {
-            histogram[..self.rows.groups[*group].bins()].fill(Counts::default());
+            histogram[..self.rows.groups[*group].bins()].iter_mut().for_each(Sums::clear);
         }
-        part.each(|bins, counts| {
+        part.each(|bins, one| {
             for (histogram, group) in histograms.iter_mut().zip(&wanted) {
-                histogram[usize::from(bins[*group])].add(counts);
+                histogram[usize::from(bins[*group])].add_one(one);
             }
         });
     }
 
-    fn best_on(&self, column: u32, all: Counts) -> Candidate {
+    fn best_on(&self, column: u32, all: &T::Sums) -> Candidate<T::Sums> {
         let (group, bin) = self.rows.columns[column as usize];
         let Some(slot) = self.slot_of[group] else { return Candidate::Constant };
         let of = &self.rows.groups[group];
@@ -309,12 +282,12 @@ impl Search<'_> {
         match of {
             Group::Numeric { .. } => self.best_numeric(column, group, histogram, all),
             Group::OneHot { .. } => {
-                let above = histogram[usize::from(bin)];
+                let above = &histogram[usize::from(bin)];
                 if above.rows() == 0 || above.rows() == all.rows() {
                     return Candidate::Constant;
                 }
                 let below = all.without(above);
-                if !self.leaves_enough(below, above) {
+                if !self.leaves_enough(&below, above) {
                     return Candidate::TooFew;
                 }
                 let (threshold, rule) = (of.threshold(0, 1), Rule::AllBut(bin));
@@ -324,22 +297,29 @@ impl Search<'_> {
         }
     }
 
-    fn best_numeric(&self, column: u32, group: usize, histogram: &[Counts], all: Counts) -> Candidate {
-        let mut below = Counts::default();
-        // The last bin that has rows, and the best split so far: its bins on both sides and the counts below.
+    fn best_numeric(
+        &self,
+        column: u32,
+        group: usize,
+        histogram: &[T::Sums],
+        all: &T::Sums,
+    ) -> Candidate<T::Sums> {
+        let mut below = self.target.zero();
+        // The last bin that has rows, and the best split so far: its bins on both sides and the sums below.
         let mut last = None;
-        let mut best: Option<(f64, usize, usize, Counts)> = None;
+        let mut best: Option<(f64, usize, usize, T::Sums)> = None;
         let mut is_constant = true;
-        for (bin, counts) in histogram.iter().enumerate().filter(|(_, counts)| counts.rows() > 0) {
+        for (bin, sums) in histogram.iter().enumerate().filter(|(_, sums)| sums.rows() > 0) {
             if let Some(last) = last {
                 is_constant = false;
-                let above = all.without(below);
+                let above = all.without(&below);
                 let purity = below.purity() + above.purity();
-                if self.leaves_enough(below, above) && best.is_none_or(|(best, ..)| purity > best) {
-                    best = Some((purity, last, bin, below));
+                if self.leaves_enough(&below, &above) && best.as_ref().is_none_or(|(best, ..)| purity > *best)
+                {
+                    best = Some((purity, last, bin, below.clone()));
                 }
             }
-            below.add(*counts);
+            below.add(sums);
             last = Some(bin);
         }
         match best {
@@ -359,7 +339,7 @@ impl Search<'_> {
         }
     }
 
-    fn leaves_enough(&self, below: Counts, above: Counts) -> bool {
+    fn leaves_enough(&self, below: &T::Sums, above: &T::Sums) -> bool {
         below.rows().min(above.rows()) as usize >= self.params.min_samples_leaf
     }
 }

@@ -31,7 +31,26 @@ fn params(trees: usize) -> ForestParams {
 
 fn fitted(rows: usize, params: &ForestParams, seed: u64) -> FittedForest {
     let (preprocessor, features, labels) = noisy_table(rows);
-    fit(&preprocessor, features.view(), &labels, params, seed, &|_| ())
+    binary(&preprocessor, &features, &labels, params, seed, &|_| ())
+}
+
+fn binary(
+    preprocessor: &Preprocessor,
+    features: &Array2<f32>,
+    labels: &[bool],
+    params: &ForestParams,
+    seed: u64,
+    advance: &(dyn Fn(usize) + Sync),
+) -> FittedForest {
+    let labels = Labels::Binary(labels.to_vec());
+    match fit(preprocessor, features.view(), &labels, params, seed, advance) {
+        FittedModel::Forest(forest) => forest,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn probabilities(forest: FittedForest, matrix: &Array2<f32>) -> Vec<f64> {
+    FittedModel::Forest(forest).score_rows(matrix.view()).probabilities().unwrap().to_vec()
 }
 
 #[test]
@@ -41,7 +60,7 @@ fn a_forest_has_every_tree_and_each_is_another_one() {
     let count = |trees| {
         reported.fetch_add(trees, std::sync::atomic::Ordering::Relaxed);
     };
-    let forest = fit(&preprocessor, features.view(), &labels, &params(25), 42, &count);
+    let forest = binary(&preprocessor, &features, &labels, &params(25), 42, &count);
     assert_eq!(forest.trees.len(), 25);
     assert_eq!(reported.into_inner(), 25);
     for (at, tree) in forest.trees.iter().enumerate() {
@@ -75,10 +94,9 @@ fn rows_reach_the_leaves_that_were_grown_for_them() {
     for rows in [200, 3000] {
         let (preprocessor, features, labels) = noisy_table(rows);
         let params = ForestParams { max_features: Some(5), ..params(60) };
-        let forest = fit(&preprocessor, features.view(), &labels, &params, 1, &|_| ());
+        let forest = binary(&preprocessor, &features, &labels, &params, 1, &|_| ());
         let matrix = preprocessor.transform(features.view());
-        let right = crate::FittedModel::Forest(forest)
-            .score_rows(matrix.view())
+        let right = probabilities(forest, &matrix)
             .iter()
             .zip(&labels)
             .filter(|(probability, label)| (**probability > 0.5) == **label)
@@ -107,16 +125,16 @@ fn more_values_than_a_byte_has_are_told_apart() {
     let labels: Vec<bool> = (0..6000).map(|row| [254, 255, 599].contains(&(row % 600))).collect();
     let preprocessor = Preprocessor::fit(&schema(&[&place]), features.view());
     let params = ForestParams { max_features: Some(600), ..params(5) };
-    let forest = fit(&preprocessor, features.view(), &labels, &params, 42, &|_| ());
+    let forest = binary(&preprocessor, &features, &labels, &params, 42, &|_| ());
     let matrix = preprocessor.transform(features.view());
-    let scores = crate::FittedModel::Forest(forest).score_rows(matrix.view());
+    let scores = probabilities(forest, &matrix);
     assert!(scores.iter().zip(&labels).all(|(score, label)| (*score > 0.5) == *label));
 }
 
 #[test]
 fn a_threshold_lies_between_the_values_that_it_parts() {
-    let (preprocessor, features, labels) = noisy_table(5000);
-    let rows = BinnedRows::new(&preprocessor, features.view(), &labels);
+    let (preprocessor, features, _) = noisy_table(5000);
+    let rows = BinnedRows::new(&preprocessor, features.view());
     for (group, column) in rows.groups.iter().zip([0, 1]) {
         let expected = if column == 0 { bins::BINS } else { 5 };
         assert_eq!(group.bins(), expected);
@@ -132,7 +150,7 @@ fn a_threshold_lies_between_the_values_that_it_parts() {
 #[test]
 fn subtrees_that_agree_are_one_leaf_and_children_follow_their_parents() {
     let split = |column, threshold, below, above| Node::Split { column, threshold, below, above };
-    let leaf = |probability| Node::Leaf { probability };
+    let leaf = |value: f32| Node::Leaf { value };
     // The right half agrees on 1, in two steps.
     let nodes = [
         split(2, 0.1, 2, 1),
@@ -147,7 +165,7 @@ fn subtrees_that_agree_are_one_leaf_and_children_follow_their_parents() {
     ];
     let expected = vec![split(2, 0.1, 1, 2), split(0, -3.5, 3, 4), leaf(1.0), leaf(0.25), leaf(0.0)];
     assert_eq!(pruned(&nodes).nodes, expected);
-    assert_eq!(pruned(&[]).nodes, []);
+    assert_eq!(pruned::<f32>(&[]).nodes, []);
 }
 
 #[test]
@@ -155,7 +173,8 @@ fn the_leaves_of_all_trees_add_up_exactly_in_any_order() {
     let (preprocessor, features, _) = noisy_table(400);
     let forest = fitted(400, &ForestParams { min_samples_leaf: 7, ..params(100) }, 42);
     for row in preprocessor.transform(features.view()).outer_iter() {
-        let leaves: Vec<f32> = forest.trees.iter().map(|tree| tree.score(row.as_slice().unwrap())).collect();
+        let leaves: Vec<f32> =
+            forest.trees.iter().map(|tree| *tree.leaf(row.as_slice().unwrap()).unwrap()).collect();
         let exact: f64 = leaves.iter().map(|leaf| f64::from(*leaf)).sum();
         assert_eq!(f64::from(leaves.iter().sum::<f32>()), exact);
         assert_eq!(f64::from(leaves.iter().rev().sum::<f32>()), exact);

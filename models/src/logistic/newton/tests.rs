@@ -11,6 +11,10 @@ fn fitted(features: &Array2<f32>, labels: &[bool], c: f64, knots: usize) -> (Pre
     (preprocessor, model)
 }
 
+fn probabilities(model: &FittedModel, rows: &Array2<f32>) -> Vec<f64> {
+    model.score_rows(rows.view()).probabilities().unwrap().to_vec()
+}
+
 /// Returns categories and numbers, some of them unknown or missing, and labels that depend on both.
 fn table(rows: usize) -> (Array2<f32>, Vec<bool>) {
     let features = Array2::from_shape_fn((rows, 2), |(row, at)| match (at, row % 50) {
@@ -38,7 +42,7 @@ fn the_weights_are_those_that_linfa_finds() {
         assert_eq!(ours.segments, theirs.segments);
         assert_eq!(ours.weights.len(), theirs.weights.len());
         let (ours, theirs) = (FittedModel::Logistic(ours), FittedModel::Logistic(theirs));
-        for (ours, theirs) in ours.score_rows(matrix.view()).iter().zip(theirs.score_rows(matrix.view())) {
+        for (ours, theirs) in probabilities(&ours, &matrix).iter().zip(probabilities(&theirs, &matrix)) {
             assert!((ours - theirs).abs() < 1e-4, "C {c}, {knots} knots: {ours} {theirs}");
         }
     }
@@ -54,7 +58,7 @@ fn scores_are_the_frequencies_of_groups_and_extreme_penalties_converge() {
         let (preprocessor, model) = fitted(&features, &labels, c, 5);
         let model = FittedModel::Logistic(model);
         let matrix = preprocessor.transform(array![[0.0, 0.0], [1.0, 0.0]].view());
-        let scores = model.score_rows(matrix.view());
+        let scores = probabilities(&model, &matrix);
         assert!((scores[0] - low).abs() < 1e-4 && (scores[1] - high).abs() < 1e-4, "C {c}: {scores:?}");
     }
 }
@@ -88,7 +92,7 @@ fn the_line_bends_where_the_data_does_and_one_hot_columns_keep_their_weight() {
     assert!(spline.weights[0] == 0.0 && spline.weights[1] != 0.0, "{spline:?}");
     let score = |model: &FittedLogistic, amount: f32| {
         let row = preprocessor.transform(array![[-1.0, amount]].view());
-        FittedModel::Logistic(model.clone()).score_rows(row.view())[0]
+        probabilities(&FittedModel::Logistic(model.clone()), &row)[0]
     };
     assert!((score(&linear, 0.0) - score(&linear, 2.0)).abs() < 0.1);
     assert!(score(&spline, 0.0) > 0.7 && score(&spline, 2.0) < 0.2 && score(&spline, 3.99) > 0.7);

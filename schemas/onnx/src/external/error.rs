@@ -2,6 +2,7 @@ use onnward_schemas::{SchemaError, Violations};
 use thiserror::Error;
 
 use crate::artifact::ArtifactError;
+use crate::expected_rows::ExpectedRowsError;
 
 /// The reason why an external ONNX file cannot be served, with the lines to add to `config.toml` or a way to
 /// export the file again.
@@ -10,6 +11,9 @@ pub enum ExternalError {
     /// The bytes are not an ONNX model.
     #[error(transparent)]
     Onnx(#[from] ArtifactError),
+    /// The rows with expected outputs that it carries cannot be used.
+    #[error(transparent)]
+    ExpectedRows(#[from] ExpectedRowsError),
     /// `config.toml` cannot be parsed.
     #[error("config.toml cannot be parsed{place}: {problem}")]
     Config {

@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 use super::ExternalError;
 use super::config::Examples;
+use crate::expected_rows::{ExpectedRows, ExpectedRowsError};
 
 const ROWS: usize = 16;
 const NUMBERS: [f64; 7] = [0.0, 1.0, -1.0, 0.5, 10.0, 100.0, 1000.0];
@@ -38,6 +39,36 @@ pub fn typical_rows(
         schema.features.iter().enumerate().map(|(index, feature)| typical(feature, place(index))).collect()
     };
     Ok((0..ROWS).map(row).collect())
+}
+
+/// Returns the first of the rows with expected outputs, and rows that differ from the first one in each field.
+pub fn rows_of(schema: &Schema, expected: &ExpectedRows) -> Vec<Vec<GoldenValue>> {
+    let first = expected.rows.first().map(|row| changed_rows(schema, &row.values)).unwrap_or_default();
+    expected.rows.iter().take(ROWS).map(|row| row.values.clone()).chain(first).collect()
+}
+
+/// Checks every row as a request's row is checked.
+pub fn check_expected(schema: &Schema, expected: &ExpectedRows) -> Result<(), ExpectedRowsError> {
+    for (at, row) in expected.rows.iter().enumerate() {
+        let refuse = |problem| ExpectedRowsError::Row { row: at + 1, problem };
+        if row.values.len() != schema.features.len() {
+            return Err(refuse(format!(
+                "it has {} values for {} fields",
+                row.values.len(),
+                schema.features.len()
+            )));
+        }
+        if row.expected.is_empty() {
+            return Err(refuse("it expects nothing".to_owned()));
+        }
+        for (feature, value) in schema.features.iter().zip(&row.values) {
+            if !is_accepted(feature, value) {
+                let Mismatch { expected, got } = feature.mismatch(value.as_value());
+                return Err(refuse(format!("{:?} must be {expected}, and is {got}", feature.name)));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Returns rows in which one field of an example is changed, and then all of them.

@@ -1,4 +1,4 @@
-use onnward_schemas::Metadata;
+use onnward_schemas::{Figures, GoldenPrediction, Metadata};
 
 use super::*;
 use crate::artifact::Artifact;
@@ -29,10 +29,19 @@ fn an_artifact_that_states_figures_of_its_own_is_not_read() {
         ((|metadata| metadata.golden.tolerance = 1e6) as fn(&mut Metadata), "golden.tolerance is 1000000"),
         (|metadata| metadata.golden.tolerance = 0.0, "golden.tolerance is 0"),
         (|metadata| metadata.golden.rows.clear(), "golden.rows is empty"),
-        (|metadata| metadata.golden.rows[1].probability = 1.5, "golden.rows[1].probability is 1.5"),
+        (
+            |metadata| metadata.golden.rows[1].prediction = GoldenPrediction::Probability(1.5),
+            "golden.rows[1].probability is 1.5",
+        ),
         (|metadata| drop(metadata.golden.rows[2].values.pop()), "golden.rows[2].values is a list of"),
         (|metadata| metadata.profile.rows += 1, "profile.rows is 161; it must be 160"),
-        (|metadata| metadata.evaluation.test.roc_auc = 7.0, "evaluation.test.roc_auc is 7"),
+        (
+            |metadata| {
+                let Figures::Binary(figures) = &mut metadata.evaluation.test else { return };
+                figures.roc_auc = 7.0;
+            },
+            "evaluation.test.roc_auc is 7",
+        ),
     ] {
         let message = said(change);
         assert!(message.contains(part) && message.contains("must be"), "{part} is not in: {message}");

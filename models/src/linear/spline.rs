@@ -10,7 +10,7 @@ use crate::metrics::mean_and_std;
 ///
 /// Quantiles that coincide, or that lie at the smallest or the largest value, are left out. A column of two
 /// values, such as a one-hot column, has no segments.
-pub(super) fn segments(column: usize, values: &[f32], knots: usize) -> Vec<Segment> {
+pub(crate) fn segments(column: usize, values: &[f32], knots: usize) -> Vec<Segment> {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f32::total_cmp);
     let quantile = |at: usize| sorted.get(at * sorted.len() / (knots + 1)).copied();
@@ -25,7 +25,7 @@ pub(super) fn segments(column: usize, values: &[f32], knots: usize) -> Vec<Segme
 }
 
 /// Divides every column of a matrix `[rows, columns]` into segments.
-pub(super) fn segment_all(rows: ArrayView2<'_, f32>, knots: usize) -> Vec<Segment> {
+pub(crate) fn segment_all(rows: ArrayView2<'_, f32>, knots: usize) -> Vec<Segment> {
     let columns = rows.columns().into_iter().enumerate();
     columns.flat_map(|(column, values)| segments(column, &values.to_vec(), knots)).collect()
 }
@@ -35,7 +35,7 @@ pub(super) fn segment_all(rows: ArrayView2<'_, f32>, knots: usize) -> Vec<Segmen
 /// The segments of a column differ much in spread and little in shape. They are brought to mean 0 and
 /// standard deviation 1. Otherwise the solver takes ten times as many steps, and the penalty falls mostly on
 /// narrow segments.
-pub(super) struct Design {
+pub(crate) struct Design {
     /// `[rows, columns + segments]`, column by column in memory: linfa is several times slower on a row-major
     /// matrix. A column that has segments is 0, since they replace it.
     pub records: Array2<f64>,
