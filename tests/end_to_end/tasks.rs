@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
+use crate::support::json_schema::{check, exporter_schemas};
 use crate::support::programs::{Engine, fail, succeed, succeed_json};
 use crate::support::schema;
 
@@ -215,4 +216,62 @@ fn what_does_not_fit_the_label_is_refused_in_a_sentence() {
 
     let message = fail(ENGINE, &["check", &table]);
     assert!(message.contains("not an ONNX"), "{message}");
+}
+
+/// Reports what turned out, in the label's own terms, and reads the figures by the task.
+#[test]
+fn outcomes_of_classes_and_numbers_are_joined_and_measured() {
+    for (case, figures, wrong) in [
+        (&CLASSES[0], ["accuracy", "macro_f1", "log_loss"], json!("platinum")),
+        (&NUMBERS[1], ["rmse", "mae", "r2"], json!("much")),
+    ] {
+        let folder = TempDir::new().unwrap();
+        train(folder.path(), case, "1");
+        let store = folder.path().join("outcomes").display().to_string();
+        let settings = [("ONNWARD_OUTCOMES__FOLDER".to_owned(), store)];
+        let engine = Engine::serve_in(&settings, folder.path().join("repository"), &[]);
+        let rows = requests(case, 80);
+        let (status, answer) =
+            engine.post("/models/model/predict", &json!({ "instances": rows }).to_string());
+        assert_eq!(status, 200, "{answer}");
+        let predictions = answer["predictions"].as_array().unwrap();
+        // What was predicted turned out, but for every fourth row.
+        let outcomes = predictions.iter().enumerate().map(|(at, prediction)| {
+            let label = match &prediction[case.label] {
+                Value::String(_) if at % 4 == 0 => json!("none"),
+                Value::Number(number) if at % 4 == 0 => json!(number.as_f64().unwrap() + 50.0),
+                label => label.clone(),
+            };
+            json!({ "id": prediction["id"], "label": label })
+        });
+        let outcomes: Vec<Value> = outcomes.collect();
+        let tell =
+            |outcomes: &[Value]| engine.post("/outcomes", &json!({ "outcomes": outcomes }).to_string());
+        let refused = json!({ "id": predictions[0]["id"], "label": wrong });
+        let (_, told) = tell(&[refused]);
+        assert!(told.to_string().contains("label"), "{told}");
+        let (status, told) = tell(&outcomes);
+        assert_eq!((status, &told["joined"]), (200, &json!(80)), "{told}");
+        let report = engine.get_json("/models/model/performance");
+        let measured = &report["versions"][0]["measured"];
+        assert_eq!(measured["outcomes"], 80, "{report}");
+        for figure in figures {
+            assert!(measured[figure].is_f64(), "{figure} is not in {report}");
+        }
+        match case.criterion {
+            "rmse" => assert!((measured["rmse"].as_f64().unwrap() - 25.0).abs() < 1e-3, "{report}"),
+            _ => assert!(measured["accuracy"].as_f64().unwrap() >= 0.75, "{report}"),
+        }
+        let combined = ["performance", "model", "--engines", &engine.url, "--output", "json"];
+        let combined = succeed_json(EXPORTER, &combined);
+        check(&exporter_schemas(), "performance", &combined)
+            .unwrap_or_else(|problem| panic!("{problem}: {combined}"));
+        assert_eq!(combined["versions"][0]["measured"][figures[0]], measured[figures[0]]);
+        // The gauges are computed now and then, and at a start.
+        drop(engine);
+        let engine = Engine::serve_in(&settings, folder.path().join("repository"), &[]);
+        assert_eq!(&engine.get_json("/models/model/performance")["versions"][0]["measured"], measured);
+        let gauge = format!(r#"onnward_online_performance{{figure="{}","#, figures[0]);
+        assert!(engine.get("/metrics").1.contains(&gauge));
+    }
 }

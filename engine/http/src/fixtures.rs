@@ -14,7 +14,7 @@ use axum::middleware::map_request;
 use axum::{Router, body};
 use ndarray::ArrayView2;
 use onnward_quality::drift::{Drift, DriftConfig};
-use onnward_quality::estimate::Estimator;
+use onnward_quality::estimate::TaskEstimator;
 use onnward_records::capture::Capture;
 use onnward_records::ground_truth::{GroundTruthStore, OutcomesConfig};
 use onnward_records::traces::Traces;
@@ -26,7 +26,7 @@ pub use onnward_runtime::fixtures::{first_feature_in_hundredths, quick, slow};
 use onnward_runtime::memory::MemoryReservation;
 use onnward_runtime::threads::RuntimeThreads;
 pub use onnward_schemas::fixtures::{BANK, BANK_ROW, PHONE, PHONE_ROW, metadata, schema};
-use onnward_schemas::{Predictions, Rows, sha256_hex};
+use onnward_schemas::{Metadata, PredictedValues, Predictions, Rows, sha256_hex};
 use onnward_serving::batcher::{Batcher, BatchingConfig, RowWidth, Workers};
 use onnward_serving::monitor::Monitor;
 use onnward_serving::registry::{Registry, ServingModel};
@@ -46,6 +46,16 @@ use crate::{HttpParts, HttpState, admin_router, router};
 
 /// The queue capacity of a gated model in rows.
 pub const GATED_QUEUE_ROWS: usize = 20;
+
+/// A session that predicts with a function.
+struct Predictor<F>(F);
+
+impl<F: Fn(ArrayView2<'_, f32>) -> PredictedValues + Send> Session for Predictor<F> {
+    fn score(&mut self, batch: Batch<'_>) -> Result<Predictions, BackendError> {
+        let Batch::Features(matrix) = batch else { panic!("a batcher passes encoded rows") };
+        Ok((self.0)(matrix).into())
+    }
+}
 
 /// A session that scores with a function. If it has a gate, each batch waits for a message.
 struct Scorer<F> {
@@ -200,27 +210,39 @@ impl Engine {
         self.serve(name, toml, Scorer { score: first_feature_in_hundredths, gate: None });
     }
 
+    /// Serves one more model, of any task, with a function that predicts.
+    pub fn serve_task<F>(&self, name: &str, metadata: Metadata, predict: F)
+    where
+        F: Fn(ArrayView2<'_, f32>) -> PredictedValues + Send + 'static,
+    {
+        self.serve_session(name, metadata, Box::new(Predictor(predict)), false);
+    }
+
     fn serve<F>(&self, name: &str, toml: &str, scorer: Scorer<F>)
     where
         F: Fn(ArrayView2<'_, f32>) -> Vec<f32> + Send + 'static,
     {
-        let metadata = metadata(toml);
+        let is_gated = scorer.gate.is_some();
+        self.serve_session(name, metadata(toml), Box::new(scorer), is_gated);
+    }
+
+    fn serve_session(&self, name: &str, metadata: Metadata, session: Box<dyn Session>, is_gated: bool) {
         let batching = BatchingConfig {
             workers: 1,
             max_batch_rows: Some(100),
-            max_queue_rows: if scorer.gate.is_some() { GATED_QUEUE_ROWS } else { 100_000 },
+            max_queue_rows: if is_gated { GATED_QUEUE_ROWS } else { 100_000 },
             max_queue_delay: Duration::ZERO,
         };
         let backend = BackendKind::Tract;
         let inference = self.metrics.inference(name, 3, backend.name());
         let business = self.metrics.business(name, 3, &metadata.schema);
-        let drift = (name == "phone").then(|| Drift::new(&metadata.schema, &metadata.profile, DRIFT));
-        let estimator = metadata.schema.binary().map(|binary| Estimator::new(binary.threshold, 1000));
+        let drift = (name != "bank").then(|| Drift::new(&metadata.schema, &metadata.profile, DRIFT));
+        let estimator = TaskEstimator::of(&metadata.schema.label.task, 1000);
         let monitor = Monitor::new(inference).with_business(business).with_drift(drift);
         let monitor = Arc::new(monitor.with_estimator(estimator));
         let width = RowWidth::of(&metadata.schema);
-        let costs = if scorer.gate.is_some() { slow() } else { quick() };
-        let sessions: Vec<Box<dyn Session>> = vec![Box::new(scorer)];
+        let costs = if is_gated { slow() } else { quick() };
+        let sessions: Vec<Box<dyn Session>> = vec![session];
         let batcher = Batcher::start(
             sessions,
             &costs,

@@ -2,8 +2,9 @@
 //!
 //! Rows are counted where they are scored ([`Drift::observe`]), into the bins of the profile. Everything else
 //! is computed when a report is requested ([`Drift::report`]). A variable is a feature or the score: the
-//! probability of a binary model, the predicted class, or the predicted number. It has drifted
-//! if the window has enough rows, a test rejects chance, and the effect is large enough (PSI ≥ 0.1). This avoids false alarms in small windows and irrelevant ones in large windows.
+//! probability of a binary model, the predicted class, or the predicted number. It has drifted if the window has
+//! enough rows, a test rejects chance, and the effect is large enough (PSI ≥ 0.1). This avoids false alarms in
+//! small windows and irrelevant ones in large windows.
 
 mod bins;
 mod combined;

@@ -7,31 +7,30 @@
 //! "Confidence-based Performance Estimation"). The expected ROC curve is computed in the same way at every
 //! threshold.
 //!
+//! For several classes, the expected confusion matrix holds the sums of the classes' probabilities by predicted class,
+//! and the expected accuracy is the mean of the largest probability (the same page, "Multiclass classification"). For
+//! numbers there is no estimate: [`NO_ESTIMATE_FOR_NUMBERS`] says why.
+//!
 //! The estimate reflects changes in the rows, but not in the relation between features and labels. It is only
 //! as good as the model's calibration.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+mod by_task;
+mod classes;
+mod counts;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::by_task::{NO_ESTIMATE_FOR_NUMBERS, TaskEstimate, TaskEstimator, TaskSums};
+pub use self::classes::{ClassEstimate, ClassEstimator, ClassSums};
+use self::counts::{Counts, Sums};
 use crate::performance::ratio;
 use crate::time::millis_now;
 
-/// Estimates the performance of one version of a model from its last scores.
+/// Estimates the performance of one version of a binary model from its last scores.
 #[derive(Debug)]
 pub struct Estimator {
     threshold: f32,
-    /// The number of rows after which the next count begins.
-    rows: u64,
-    counts: Mutex<Counts>,
-}
-
-/// The estimate covers the current count and the one before it: between one and two times the rows of a
-/// count.
-#[derive(Debug, Default)]
-struct Counts {
-    current: Option<ScoreSums>,
-    previous: Option<ScoreSums>,
+    counts: Counts<ScoreSums>,
 }
 
 /// The number of bins of equal width in which probabilities are counted, for the ROC curve. Rows of one bin
@@ -92,19 +91,16 @@ impl Estimator {
     /// ```
     pub fn new(threshold: f64, rows: usize) -> Self {
         // In single precision, as decisions are made.
-        Self { threshold: threshold as f32, rows: rows as u64, counts: Mutex::default() }
+        Self { threshold: threshold as f32, counts: Counts::new(rows) }
     }
 
     /// Counts the probabilities of one batch, `[rows]`. Ignores those that are not finite.
     pub fn observe(&self, probabilities: &[f32]) {
-        let mut counts = self.counts();
-        if counts.current.as_ref().is_some_and(|count| count.rows >= self.rows) {
-            counts.previous = counts.current.take();
-        }
-        let count = counts.current.get_or_insert_with(ScoreSums::new);
-        for &probability in probabilities.iter().filter(|probability| probability.is_finite()) {
-            count.add(probability, probability >= self.threshold);
-        }
+        self.counts.add(ScoreSums::new, |count| {
+            for &probability in probabilities.iter().filter(|probability| probability.is_finite()) {
+                count.add(probability, probability >= self.threshold);
+            }
+        });
     }
 
     /// Returns the estimate over the last scores. `None` before the first score.
@@ -114,17 +110,17 @@ impl Estimator {
 
     /// Returns what the estimate is made from. `None` before the first score.
     pub fn sums(&self) -> Option<ScoreSums> {
-        let counts = self.counts();
-        let mut both = counts.current.clone()?;
-        if let Some(previous) = &counts.previous {
-            both.join(previous);
-        }
-        drop(counts);
-        (both.rows > 0).then_some(both)
+        self.counts.both()
+    }
+}
+
+impl Sums for ScoreSums {
+    fn rows(&self) -> u64 {
+        self.rows
     }
 
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn join(&mut self, other: &Self) {
+        Self::join(self, other);
     }
 }
 

@@ -1,8 +1,21 @@
 //! Measured performance: figures of predictions whose labels are known.
+//!
+//! [`Performance`] is that of binary models, [`ClassPerformance`] that of models of several classes, and
+//! [`NumberPerformance`] that of models of a number. [`TaskPerformance`] is one of them.
+
+mod by_task;
+mod classes;
+mod numbers;
+
+pub use self::by_task::{ComparedFigure, Labelled, LabelledPredictions, MeasuredCounts, TaskPerformance};
+pub use self::classes::{ClassCount, ClassPerformance, LabelProbability, LabelledClass};
+pub use self::numbers::{
+    ERROR_BINS, ERROR_QUANTILES, ErrorBin, ErrorQuantile, LabelledNumber, NumberPerformance,
+};
 
 use serde::{Deserialize, Serialize};
 
-/// A prediction whose label is known.
+/// A prediction of a binary model whose label is known.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LabelledPrediction {
     /// The predicted probability of the positive label.
@@ -59,7 +72,7 @@ impl ScoreCount {
     }
 }
 
-/// Figures of predictions whose labels are known. A figure is `None` if it is not defined, such as the
+/// Figures of a binary model's predictions whose labels are known. A figure is `None` if it is not defined, such as the
 /// precision without a positive decision.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Performance {

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use onnward_schemas::Task;
 use onnward_serving::version::ModelVersion;
 use onnward_telemetry::metrics::Metrics;
 use thiserror::Error;
@@ -81,8 +82,8 @@ pub enum OutcomesError {
 pub struct VersionFigures {
     /// The version.
     pub version: u64,
-    /// The probability from which a row is predicted positive.
-    pub threshold: f64,
+    /// What the version predicts.
+    pub task: Task,
     /// The number of stored predictions.
     pub predictions: u64,
     /// The number of them with an outcome.
@@ -123,8 +124,8 @@ pub struct VersionFigures {
 ///
 /// // A request is answered with two predictions, and later the customer of the second one leaves.
 /// let first = PredictionId::now();
-/// let probabilities = vec![0.12, 0.87];
-/// store.keep(PredictionBatch { first, by: Arc::clone(&churn), probabilities, keys: Default::default() });
+/// let predictions = vec![0.12, 0.87].into();
+/// store.keep(PredictionBatch { first, by: Arc::clone(&churn), predictions, keys: Default::default() });
 /// let label = LabelValue::Value("Yes".to_owned());
 /// let outcome = Outcome { of: Reference::Id(first.of_row(1)), label, millis: None, corrects: false };
 /// let joined = store.join(vec![outcome]).await?;
@@ -181,9 +182,11 @@ impl GroundTruthStore {
         Ok(Some(Self { queue, ended: Mutex::new(ended), bounds: window, _lock: lock }))
     }
 
-    /// Queues a request's predictions if there is room. Never waits.
+    /// Queues a request's predictions if there is room. Never waits. Outputs of an external graph are not stored.
     pub fn keep(&self, scored: PredictionBatch) {
-        self.queue.keep(scored);
+        if scored.is_storable() {
+            self.queue.keep(scored);
+        }
     }
 
     /// Joins all outcomes or none. They are on disk when it returns.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use onnward_quality::drift::{Drift, DriftConfig};
-use onnward_quality::estimate::Estimator;
+use onnward_quality::estimate::TaskEstimator;
 use onnward_repository::FetchedModel;
 use onnward_rows::RowParser;
 use onnward_runtime::verify::{Decoded, Progress};
@@ -161,9 +161,7 @@ impl Loader {
             self.drift.map(|config| Drift::new(&metadata.schema, &metadata.profile, config))
         };
         let drift = description.metadata().and_then(of_artifact);
-        // The method needs the probability of one label.
-        let binary = description.schema().binary();
-        let estimator = binary.map(|binary| Estimator::new(binary.threshold, self.estimate_rows));
+        let estimator = TaskEstimator::of(&description.schema().label.task, self.estimate_rows);
         let monitor = Monitor::new(inference).with_business(business).with_drift(drift);
         let monitor = Arc::new(monitor.with_estimator(estimator));
         let width = RowWidth::of(description.schema());

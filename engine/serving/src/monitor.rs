@@ -1,7 +1,7 @@
 //! Observes the predictions of a loaded version.
 
 use onnward_quality::drift::Drift;
-use onnward_quality::estimate::{Estimate, Estimator, ScoreSums};
+use onnward_quality::estimate::{TaskEstimate, TaskEstimator, TaskSums};
 use onnward_schemas::Predictions;
 use onnward_telemetry::metrics::{BusinessMetrics, InferenceMetrics};
 
@@ -11,7 +11,7 @@ pub struct Monitor {
     inference: InferenceMetrics,
     business: Option<BusinessMetrics>,
     drift: Option<Drift>,
-    estimator: Option<Estimator>,
+    estimator: Option<TaskEstimator>,
     /// A call on each batch, for tests of what observers may do.
     #[cfg(test)]
     pub(crate) on_observe: Option<fn(&[f32])>,
@@ -49,17 +49,17 @@ impl Monitor {
 
     /// Adds performance estimation.
     #[must_use]
-    pub fn with_estimator(self, estimator: Option<Estimator>) -> Self {
+    pub fn with_estimator(self, estimator: Option<TaskEstimator>) -> Self {
         Self { estimator, ..self }
     }
 
     /// Returns what the estimated performance is made from. `None` before there are predictions.
-    pub fn score_sums(&self) -> Option<ScoreSums> {
+    pub fn score_sums(&self) -> Option<TaskSums> {
         self.estimator.as_ref()?.sums()
     }
 
     /// Returns the estimated performance of the recent predictions. `None` before there are any.
-    pub fn estimate(&self) -> Option<Estimate> {
+    pub fn estimate(&self) -> Option<TaskEstimate> {
         self.estimator.as_ref()?.estimate()
     }
 
@@ -83,8 +83,8 @@ impl Monitor {
         if let Some(drift) = &self.drift {
             drift.observe_predictions(features, predictions);
         }
-        if let Some((estimator, probabilities)) = self.estimator.as_ref().zip(predictions.probabilities()) {
-            estimator.observe(&probabilities);
+        if let Some(estimator) = &self.estimator {
+            estimator.observe(predictions);
         }
     }
 }

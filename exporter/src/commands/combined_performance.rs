@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 use onnward_quality::drift::CombineError;
-use onnward_quality::estimate::{Estimate, ScoreSums};
-use onnward_quality::performance::{Performance, ScoreCount, ratio};
+use onnward_quality::estimate::{NO_ESTIMATE_FOR_NUMBERS, TaskEstimate, TaskSums};
+use onnward_quality::performance::{MeasuredCounts, TaskPerformance, ratio};
+use onnward_schemas::{Binary, Classes, Task, TaskKind};
 use serde::{Deserialize, Serialize};
 
 use super::CommandError;
@@ -27,7 +28,12 @@ struct EngineReport {
 #[derive(Deserialize)]
 struct EngineVersion {
     version: u64,
-    /// Null for a model that decides by none, of which there are no figures.
+    /// The task of a model of classes or a number; absent for any other.
+    task: Option<TaskKind>,
+    /// The classes of a model of classes.
+    #[serde(default)]
+    classes: Vec<String>,
+    /// The decision threshold of a binary model; null for any other.
     threshold: Option<f64>,
     kept: Option<Stored>,
     measured: Option<Period>,
@@ -52,8 +58,8 @@ struct Period {
 
 #[derive(Deserialize)]
 struct FigureCounts {
-    measured: Vec<ScoreCount>,
-    estimated: Option<ScoreSums>,
+    measured: MeasuredCounts,
+    estimated: Option<TaskSums>,
 }
 
 /// The result of `performance`.
@@ -69,7 +75,14 @@ struct PerformanceResult<'a> {
 #[derive(Serialize)]
 struct VersionResult {
     version: u64,
-    threshold: f64,
+    /// The task, of a model of classes or a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<TaskKind>,
+    /// The classes in the order of the confusion matrices, of a model of classes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    classes: Vec<String>,
+    /// The decision threshold; null for a model of classes or a number.
+    threshold: Option<f64>,
     /// The number of engines that know the version.
     engines: usize,
     /// The stored predictions; null if no engine stores them.
@@ -77,27 +90,32 @@ struct VersionResult {
     /// Null if there are no outcomes.
     measured: Option<Measured>,
     /// Null before the first prediction since each engine's start.
-    estimated: Option<Estimate>,
+    estimated: Option<TaskEstimate>,
+    /// The reason why there is no estimate, of a model of a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_estimated: Option<&'static str>,
 }
 
 #[derive(Serialize)]
 struct Measured {
     outcomes: u64,
-    positives: u64,
+    /// The number of positive outcomes, of a binary model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    positives: Option<u64>,
     from: String,
     to: String,
     #[serde(flatten)]
-    performance: Performance,
+    performance: TaskPerformance,
 }
 
 /// What engines report of one version.
 struct Sums {
-    threshold: f64,
+    task: Task,
     engines: usize,
     kept: Option<Stored>,
     period: Option<Period>,
-    measured: Vec<ScoreCount>,
-    estimated: Option<ScoreSums>,
+    measured: MeasuredCounts,
+    estimated: Option<TaskSums>,
 }
 
 pub fn performance(arguments: &PerformanceArguments) -> Result<(), CommandError> {
@@ -114,12 +132,12 @@ pub fn performance(arguments: &PerformanceArguments) -> Result<(), CommandError>
     let mut sums: BTreeMap<Reverse<u64>, Sums> = BTreeMap::new();
     for report in answers.into_iter().flatten().flat_map(|report| report.versions) {
         let version = report.version;
-        let Some(threshold) = report.threshold else {
-            eprintln!("note: version {version} of {model} is no binary model: there are no figures of it");
+        let Some(task) = report.label_task() else {
+            eprintln!("note: version {version} of {model} has no label: there are no figures of it");
             continue;
         };
-        let of_version = sums.entry(Reverse(version)).or_insert_with(|| Sums::new(threshold));
-        of_version.add(version, report)?;
+        let of_version = sums.entry(Reverse(version)).or_insert_with(|| Sums::new(task.clone()));
+        of_version.add(version, &task, report)?;
     }
     let versions = sums.into_iter().map(|(Reverse(version), sums)| sums.figures(version));
     let versions = versions.collect::<Result<Vec<_>, CombineError>>()?;
@@ -127,15 +145,31 @@ pub fn performance(arguments: &PerformanceArguments) -> Result<(), CommandError>
     print(asked.output, &PerformanceResult { model, engines: engine_names, versions })
 }
 
+impl EngineVersion {
+    /// Returns the task, as far as figures depend on it. `None` for the outputs of an external graph.
+    fn label_task(&self) -> Option<Task> {
+        match (self.task, self.threshold) {
+            (Some(TaskKind::Classes), _) => Some(Task::Classes(Classes { values: self.classes.clone() })),
+            (Some(TaskKind::Number), _) => Some(Task::Number),
+            // The values of the label are no part of the figures.
+            (Some(TaskKind::Binary) | None, Some(threshold)) => {
+                Some(Task::Binary(Binary { positive: String::new(), negative: String::new(), threshold }))
+            }
+            (Some(TaskKind::Binary | TaskKind::Raw) | None, _) => None,
+        }
+    }
+}
+
 impl Sums {
-    fn new(threshold: f64) -> Self {
-        Self { threshold, engines: 0, kept: None, period: None, measured: Vec::new(), estimated: None }
+    fn new(task: Task) -> Self {
+        let measured = MeasuredCounts::default();
+        Self { task, engines: 0, kept: None, period: None, measured, estimated: None }
     }
 
-    fn add(&mut self, version: u64, report: EngineVersion) -> Result<(), CombineError> {
+    fn add(&mut self, version: u64, task: &Task, report: EngineVersion) -> Result<(), CombineError> {
         let counts = report.counts.ok_or(CombineError::Counts { version })?;
-        // A threshold is part of a version, so another one is another file.
-        if report.threshold != Some(self.threshold) {
+        // A threshold and classes are part of a version, so others are another file.
+        if *task != self.task {
             return Err(CombineError::Profiles { version });
         }
         self.engines += 1;
@@ -151,34 +185,63 @@ impl Sums {
                 None => period,
             });
         }
-        self.measured.extend(counts.measured);
+        if !self.measured.join(counts.measured) {
+            return Err(CombineError::Profiles { version });
+        }
         if let Some(more) = counts.estimated {
-            match &mut self.estimated {
+            let is_same_task = match &mut self.estimated {
                 Some(sums) => sums.join(&more),
-                None => self.estimated = Some(more),
+                None => {
+                    self.estimated = Some(more);
+                    true
+                }
+            };
+            if !is_same_task {
+                return Err(CombineError::Profiles { version });
             }
         }
         Ok(())
     }
 
     fn figures(self, version: u64) -> Result<VersionResult, CombineError> {
-        let Self { threshold, engines, kept, period, measured, estimated } = self;
-        let counts = CombineError::Counts { version };
-        let mut predictions = ScoreCount::predictions(&measured, MAX_PREDICTIONS).ok_or(counts)?;
-        let measured = period.map(|Period { from, to }| Measured {
-            outcomes: predictions.len() as u64,
-            positives: predictions.iter().filter(|one| one.positive).count() as u64,
-            from,
-            to,
-            // In single precision, as decisions are made.
-            performance: Performance::of(&mut predictions, threshold as f32),
-        });
+        let Self { task, engines, kept, period, measured, estimated } = self;
+        let counts = || CombineError::Counts { version };
+        let mut predictions = measured.predictions(task.kind(), MAX_PREDICTIONS).ok_or_else(counts)?;
+        let measure = |Period { from, to }: Period| -> Result<Measured, CombineError> {
+            // It sorts them.
+            let performance = predictions.performance(&task).ok_or_else(counts)?;
+            let (outcomes, positives) = (predictions.len() as u64, predictions.positives());
+            Ok(Measured { outcomes, positives, from, to, performance })
+        };
+        let measured = period.map(measure).transpose()?;
         let coverage = |kept: Stored| Stored {
             coverage: ratio(kept.with_outcome as f64, kept.predictions as f64),
             ..kept
         };
         let (kept, estimated) = (kept.map(coverage), estimated.map(|sums| sums.estimate()));
-        Ok(VersionResult { version, threshold, engines, kept, measured, estimated })
+        let result = VersionResult {
+            version,
+            task: None,
+            classes: Vec::new(),
+            threshold: None,
+            engines,
+            kept,
+            measured,
+            estimated,
+            not_estimated: None,
+        };
+        Ok(match task {
+            Task::Binary(binary) => VersionResult { threshold: Some(binary.threshold), ..result },
+            Task::Classes(classes) => {
+                VersionResult { task: Some(TaskKind::Classes), classes: classes.values, ..result }
+            }
+            Task::Number => VersionResult {
+                task: Some(TaskKind::Number),
+                not_estimated: Some(NO_ESTIMATE_FOR_NUMBERS),
+                ..result
+            },
+            Task::Raw(_) => result,
+        })
     }
 }
 
@@ -186,7 +249,7 @@ impl Display for PerformanceResult<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { model, engines, versions } = self;
         writeln!(f, "{model} on {} engines: {}", engines.len(), engines.join(", "))?;
-        for VersionResult { version, kept, measured, estimated, .. } in versions {
+        for VersionResult { version, kept, measured, estimated, not_estimated, .. } in versions {
             writeln!(f, "\nversion {version}")?;
             if let Some(Stored { predictions, with_outcome, .. }) = kept {
                 writeln!(f, "  {predictions} predictions are stored, {with_outcome} with an outcome")?;
@@ -196,8 +259,11 @@ impl Display for PerformanceResult<'_> {
                 write_figures(f, &format!("measured on {} outcomes", measured.outcomes), &figures)?;
             }
             if let Some(estimate) = estimated {
-                let what = format!("estimated from {} predictions", estimate.rows);
+                let what = format!("estimated from {} predictions", estimate.rows());
                 write_figures(f, &what, &estimate.figures())?;
+            }
+            if let Some(reason) = not_estimated {
+                writeln!(f, "  {reason}")?;
             }
         }
         Ok(())

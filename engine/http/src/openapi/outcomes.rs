@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use onnward_records::ground_truth::join::JoinResult;
 use onnward_records::prediction_id::PredictionId;
-use onnward_schemas::{Violation, Violations};
+use onnward_schemas::{TaskKind, Violation, Violations};
 use onnward_serving::registry::ServingModel;
 use serde_json::{Value, json};
 use utoipa::openapi::example::ExampleBuilder;
@@ -33,6 +33,13 @@ const STORED: &str = "StoredPredictions";
 const MEASURED: &str = "MeasuredPerformance";
 const ESTIMATED: &str = "EstimatedPerformance";
 const CALIBRATION_BIN: &str = "CalibrationBin";
+const MEASURED_CLASSES: &str = "MeasuredClassPerformance";
+const MEASURED_NUMBERS: &str = "MeasuredNumberPerformance";
+const ESTIMATED_CLASSES: &str = "EstimatedClassPerformance";
+const COMPARED_FIGURE: &str = "ComparedFigure";
+const ERROR_QUANTILE: &str = "ErrorQuantile";
+const ERROR_BIN: &str = "ErrorBin";
+const CLASS_SUMS: &str = "ClassSums";
 const FIGURE_COUNTS: &str = "FigureCounts";
 const SCORE_SUMS: &str = "ScoreSums";
 
@@ -43,11 +50,65 @@ pub fn add(
     models: &[Arc<ServingModel>],
     max_outcomes: usize,
 ) {
-    components.schemas.extend(outcome_components(max_outcomes));
+    let tasks = ServedTasks::of(models);
+    components.schemas.extend(outcome_components(max_outcomes, tasks));
     paths.add_path_operation("/outcomes", vec![HttpMethod::Post], join(max_outcomes));
     if !models.is_empty() {
-        components.schemas.extend(performance_components());
+        components.schemas.extend(performance_components(tasks));
+        components.schemas.extend(tasks.components());
         paths.add_path_operation("/models/{name}/performance", vec![HttpMethod::Get], performance(models));
+    }
+}
+
+/// The tasks of the served models besides binary ones, whose forms the document always has.
+#[derive(Debug, Clone, Copy)]
+struct ServedTasks {
+    classes: bool,
+    number: bool,
+}
+
+impl ServedTasks {
+    fn of(models: &[Arc<ServingModel>]) -> Self {
+        let has = |kind| models.iter().any(|model| model.identity.task.kind() == kind);
+        Self { classes: has(TaskKind::Classes), number: has(TaskKind::Number) }
+    }
+
+    fn are_binary(self) -> bool {
+        !(self.classes || self.number)
+    }
+
+    /// Returns a reference to the form of binary models, or to any of the forms of these tasks.
+    fn any_of(self, binary: &str, classes: Option<&str>, number: Option<&str>) -> AnySchema {
+        let classes = classes.filter(|_| self.classes);
+        let number = number.filter(|_| self.number);
+        let others: Vec<&str> = classes.into_iter().chain(number).collect();
+        if others.is_empty() {
+            return component(binary);
+        }
+        any_of([binary].into_iter().chain(others).map(component)).into()
+    }
+
+    /// Returns the schemas of these tasks' figures.
+    fn components(self) -> Vec<Component> {
+        let mut components = Vec::new();
+        if !self.are_binary() {
+            components.push(named(COMPARED_FIGURE, compared_figure()));
+        }
+        if self.classes {
+            components.extend([
+                named(MEASURED_CLASSES, measured_classes()),
+                named(ESTIMATED_CLASSES, estimated_classes()),
+                named(CLASS_SUMS, class_sums()),
+            ]);
+        }
+        if self.number {
+            components.extend([
+                named(MEASURED_NUMBERS, measured_numbers()),
+                named(ERROR_QUANTILE, error_quantile()),
+                named(ERROR_BIN, error_bin()),
+            ]);
+        }
+        components
     }
 }
 
@@ -65,8 +126,8 @@ pub fn id_schema() -> AnySchema {
 
 const UUID_7: &str = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$";
 
-fn outcome_components(max_outcomes: usize) -> [Component; 6] {
-    let [by_id, by_key] = outcomes();
+fn outcome_components(max_outcomes: usize, tasks: ServedTasks) -> [Component; 6] {
+    let [by_id, by_key] = outcomes(tasks);
     let many = object([("outcomes", outcome_list(max_outcomes))]).additional_properties(Some(CLOSED));
     let counts = JoinResult::ALL.map(|result| (result.name(), count(0, "")));
     let results = list(component(RESULT), "The result of each outcome, in the order of the request.");
@@ -87,7 +148,7 @@ fn outcome_list(max_outcomes: usize) -> AnySchema {
 
 /// Creates the schemas of one outcome, which refers to a prediction by its id or to a customer by a key.
 /// Optional fields may be null.
-fn outcomes() -> [ObjectBuilder; 2] {
+fn outcomes(tasks: ServedTasks) -> [ObjectBuilder; 2] {
     let key = ObjectBuilder::new()
         .schema_type(types([Type::String, Type::Number]))
         .min_length(Some(1))
@@ -96,17 +157,33 @@ fn outcomes() -> [ObjectBuilder; 2] {
         ));
     let model = optional(Type::String, "The model of the prediction; without it, the default model.");
     let id = typed(Type::String, "The id of a prediction, a UUID of version 7.").pattern(Some(UUID_7));
-    let by_id = object([("id", id.into()), ("label", label())]);
+    let by_id = object([("id", id.into()), ("label", label(tasks))]);
     let by_id = by_id.property("key", absent()).property("model", absent());
-    let by_key = object([("key", key.into()), ("label", label())]);
+    let by_key = object([("key", key.into()), ("label", label(tasks))]);
     let by_key = by_key.property("id", absent()).property("model", model);
     [completed(by_id), completed(by_key)]
 }
 
-fn label() -> AnySchema {
+fn label(tasks: ServedTasks) -> AnySchema {
+    let description = match tasks {
+        ServedTasks { classes: false, number: false } => {
+            "The ground truth: true, false, or a value of the model's label."
+        }
+        ServedTasks { classes: true, number: false } => {
+            "The ground truth: true, false, or a value of the model's label. Of a model of several classes: the \
+             class, as a string or a whole number."
+        }
+        ServedTasks { classes: false, number: true } => {
+            "The ground truth: true, false, or a value of the model's label. Of a model of a number: a number."
+        }
+        ServedTasks { classes: true, number: true } => {
+            "The ground truth: true, false, or a value of the model's label. Of a model of several classes: the \
+             class, as a string or a whole number. Of a model of a number: a number."
+        }
+    };
     ObjectBuilder::new()
         .schema_type(types([Type::Boolean, Type::String, Type::Number]))
-        .description(Some("The ground truth: true, false, or a value of the model's label."))
+        .description(Some(description))
         .into()
 }
 
@@ -230,7 +307,7 @@ fn performance(models: &[Arc<ServingModel>]) -> Operation {
     refusing(operation, &ApiError::BadVersion, "/models/churn/performance", bad).build()
 }
 
-fn performance_components() -> [Component; 9] {
+fn performance_components(tasks: ServedTasks) -> [Component; 9] {
     let window = object([
         ("days", count(1, "The maximum age of an outcome in days.")),
         ("outcomes", count(1, "The maximum number of outcomes per version; the most recent ones count.")),
@@ -249,21 +326,21 @@ fn performance_components() -> [Component; 9] {
     [
         named(PERFORMANCE, described),
         named(PERFORMANCE_WINDOW, window),
-        named(VERSION_PERFORMANCE, version_figures()),
+        named(VERSION_PERFORMANCE, version_figures(tasks)),
         named(STORED, stored),
         named(MEASURED, measured()),
         named(ESTIMATED, estimated()),
         named(CALIBRATION_BIN, calibration_bin()),
-        named(FIGURE_COUNTS, figure_counts()),
+        named(FIGURE_COUNTS, figure_counts(tasks)),
         named(SCORE_SUMS, score_sums()),
     ]
 }
 
-fn version_figures() -> ObjectBuilder {
+fn version_figures(tasks: ServedTasks) -> ObjectBuilder {
     let no_outcomes = "The performance on the outcomes in the window; null if there are none.";
     let no_predictions = "The performance estimated without outcomes; null before the first prediction, and for \
                           versions that are not loaded.";
-    object([
+    let figures = object([
         ("version", count(1, "")),
         (
             "threshold",
@@ -273,22 +350,143 @@ fn version_figures() -> ObjectBuilder {
             ),
         ),
         ("kept", nullable(component(STORED), "The stored predictions; null if predictions are not stored.")),
-        ("measured", nullable(component(MEASURED), no_outcomes)),
-        ("estimated", nullable(component(ESTIMATED), no_predictions)),
-    ])
-    .property("counts", shapes::described(component(FIGURE_COUNTS), "Only with `counts=true`."))
+        (
+            "measured",
+            nullable(tasks.any_of(MEASURED, Some(MEASURED_CLASSES), Some(MEASURED_NUMBERS)), no_outcomes),
+        ),
+        ("estimated", nullable(tasks.any_of(ESTIMATED, Some(ESTIMATED_CLASSES), None), no_predictions)),
+    ]);
+    of_tasks(figures, tasks)
+        .property("counts", shapes::described(component(FIGURE_COUNTS), "Only with `counts=true`."))
 }
 
-fn figure_counts() -> ObjectBuilder {
-    let measured = "The predictions with an outcome in the window: probability, number with the positive label, \
-                    number of the others.";
+/// Adds the fields that versions of other tasks have.
+fn of_tasks(mut figures: ObjectBuilder, tasks: ServedTasks) -> ObjectBuilder {
+    if tasks.are_binary() {
+        return figures;
+    }
+    let compared =
+        "The measured figures beside those of the training, of a loaded model of classes or a number.";
+    figures = figures
+        .property("task", one_of(["classes", "number"], "The task; absent for a binary model."))
+        .property("compared", list(component(COMPARED_FIGURE), compared));
+    if tasks.classes {
+        let classes = "The classes, in the order of the confusion matrices.";
+        figures = figures.property("classes", list(string(""), classes));
+    }
+    if tasks.number {
+        let reason = "The reason why there is no estimate, of a model of a number.";
+        figures = figures.property("not_estimated", string(reason));
+    }
+    figures
+}
+
+fn figure_counts(tasks: ServedTasks) -> ObjectBuilder {
+    let binary = "The predictions with an outcome in the window: probability, number with the positive label, \
+                  number of the others.";
+    let (tuple, measured) = if tasks.are_binary() {
+        (tuple(), binary.to_owned())
+    } else {
+        let others = "Of several classes: predicted class, class of the label, probability of the label's class, \
+                      number of more probable classes, number of predictions. Of a number: prediction, label.";
+        let number = typed(Type::Number, "").schema_type(types([Type::Number, Type::Null]));
+        (list(number, "").into(), format!("{binary} {others}"))
+    };
     object([
-        ("measured", list(tuple(), measured).into()),
+        ("measured", list(tuple, &measured).into()),
         (
             "estimated",
-            nullable(component(SCORE_SUMS), "The sums of the estimate; null before the first prediction."),
+            nullable(
+                tasks.any_of(SCORE_SUMS, Some(CLASS_SUMS), None),
+                "The sums of the estimate; null before the first prediction.",
+            ),
         ),
     ])
+}
+
+fn class_sums() -> ObjectBuilder {
+    object([
+        ("since_millis", count(0, "Since when the predictions were made, in milliseconds since 1970.")),
+        ("rows", count(1, "The number of predictions.")),
+        ("largest", number("The sum of the largest probabilities.")),
+        ("confusion", list(tuple(), "The sums of the probabilities by class and predicted class.").into()),
+    ])
+}
+
+fn compared_figure() -> ObjectBuilder {
+    object([
+        ("figure", string("The name of the figure.")),
+        ("training", number("Its value on the held-out rows of the training.")),
+        ("measured", figure("Its measured value; null if undefined.")),
+        ("difference", figure("Measured − training.")),
+    ])
+}
+
+fn measured_classes() -> ObjectBuilder {
+    let confusion = "The predictions by the class of the label, one list a class, and in it by the predicted class. \
+                     Empty for more than 100 classes.";
+    object([
+        ("outcomes", count(1, "")),
+        ("from", string("The time when the first outcome arrived, in RFC 3339 and UTC.")),
+        ("to", string("The time when the last outcome arrived, in RFC 3339 and UTC.")),
+        ("accuracy", share("")),
+        ("macro_f1", share("The mean of the classes' F1.")),
+        ("weighted_f1", share("The mean of the classes' F1, weighted by their labels.")),
+        ("log_loss", figure("The mean negative log-likelihood; null if the model has no probabilities.")),
+        (
+            "top_2_accuracy",
+            share(
+                "The share of labels among the two most probable classes; null if the model has no probabilities.",
+            ),
+        ),
+        ("confusion", list(list(count(0, ""), ""), confusion).into()),
+    ])
+}
+
+fn measured_numbers() -> ObjectBuilder {
+    object([
+        ("outcomes", count(1, "")),
+        ("from", string("The time when the first outcome arrived, in RFC 3339 and UTC.")),
+        ("to", string("The time when the last outcome arrived, in RFC 3339 and UTC.")),
+        ("rmse", figure("The root of the mean squared error.")),
+        ("mae", figure("The mean absolute error.")),
+        ("bias", figure("The mean of prediction − label.")),
+        ("r2", figure("The coefficient of determination; null for fewer than two outcomes.")),
+        ("error_quantiles", list(component(ERROR_QUANTILE), "The quantiles of prediction − label.").into()),
+        ("error_histogram", list(component(ERROR_BIN), "The errors in bins of equal width.").into()),
+    ])
+}
+
+fn error_quantile() -> ObjectBuilder {
+    object([
+        ("percent", count(0, "The share of the predictions whose error is at most this one, in percent.")),
+        ("error", number("")),
+    ])
+}
+
+fn error_bin() -> ObjectBuilder {
+    object([
+        ("from", number("The lower bound of the error, inclusive.")),
+        ("to", number("The upper bound of the error, exclusive except in the last bin.")),
+        ("predictions", count(0, "")),
+    ])
+}
+
+fn estimated_classes() -> ObjectBuilder {
+    let confusion = "The expected predictions by class, one list a class, and in it by the predicted class. Empty for \
+                     more than 100 classes.";
+    object([
+        ("from", string("The time of the first prediction in the estimate, in RFC 3339 and UTC.")),
+        ("predictions", count(1, "The number of predictions in the estimate.")),
+        ("accuracy", share("The mean of the largest probability.")),
+        ("confusion", list(tuple(), confusion).into()),
+        ("note", string("The limits of the estimate.")),
+    ])
+}
+
+/// Creates the schema of a number that is null if undefined.
+fn figure(description: &str) -> AnySchema {
+    typed(Type::Number, description).schema_type(types([Type::Number, Type::Null])).into()
 }
 
 fn score_sums() -> ObjectBuilder {

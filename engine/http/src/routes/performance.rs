@@ -8,11 +8,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::Uri;
-use onnward_quality::estimate::{Estimate, ScoreSums};
-use onnward_quality::performance::ScoreCount;
+use onnward_quality::estimate::{NO_ESTIMATE_FOR_NUMBERS, TaskEstimate, TaskSums};
+use onnward_quality::performance::{ComparedFigure, MeasuredCounts};
 use onnward_quality::time::rfc3339;
 use onnward_records::ground_truth::window::Measured;
 use onnward_schemas::layout::parse_version;
+use onnward_schemas::{Binary, Classes, Figures, Task, TaskKind};
 use onnward_serving::registry::ModelEntry;
 use serde::Serialize;
 
@@ -41,6 +42,12 @@ struct Window {
 #[derive(Serialize)]
 struct VersionPerformance {
     version: u64,
+    /// The task, of a model of classes or a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<TaskKind>,
+    /// The classes in the order of the confusion matrices, of a model of classes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    classes: Vec<String>,
     /// The decision threshold: a row is positive if its probability is at least this value. Null for a model that
     /// decides by none.
     threshold: Option<f64>,
@@ -48,9 +55,15 @@ struct VersionPerformance {
     kept: Option<StoredPredictions>,
     /// The performance on the outcomes in the window; null if there are none.
     measured: Option<Measured>,
+    /// The measured figures beside those of the training, of a loaded model of classes or a number that has both.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    compared: Vec<ComparedFigure>,
     /// The performance estimated from the probabilities; null before the first prediction, and for a version
     /// that is not loaded.
     estimated: Option<Estimated>,
+    /// The reason why there is no estimate, of a model of a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_estimated: Option<&'static str>,
     /// What the figures are made from, where `?counts=true` asks for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     counts: Option<FigureCounts>,
@@ -59,11 +72,11 @@ struct VersionPerformance {
 /// What figures are made from: those of several engines can be added.
 #[derive(Default, Serialize)]
 struct FigureCounts {
-    /// The predictions with an outcome in the window, by probability: each with the numbers of positive and of other
-    /// labels.
-    measured: Vec<ScoreCount>,
+    /// The predictions with an outcome in the window. Of a binary model by probability: each with the numbers of positive
+    /// and of other labels.
+    measured: MeasuredCounts,
     /// The sums of the estimate.
-    estimated: Option<ScoreSums>,
+    estimated: Option<TaskSums>,
 }
 
 /// The number of stored predictions of a version.
@@ -80,7 +93,7 @@ struct Estimated {
     /// The time of the first prediction.
     from: String,
     #[serde(flatten)]
-    estimate: Estimate,
+    estimate: TaskEstimate,
     note: &'static str,
 }
 
@@ -111,13 +124,13 @@ pub async fn performance(
                 let kept = StoredPredictions { predictions, with_outcome, coverage: figures.coverage };
                 let of_version = versions
                     .entry(Reverse(figures.version))
-                    .or_insert_with(|| VersionPerformance::of(figures.version, Some(figures.threshold)));
+                    .or_insert_with(|| VersionPerformance::of(figures.version, &figures.task));
                 of_version.kept = Some(kept);
                 if with_counts {
-                    let measured =
-                        figures.measured.as_ref().map(|measured| ScoreCount::of(&measured.predictions));
+                    let measured = figures.measured.as_ref().map(|measured| measured.predictions.counts());
                     of_version.counts.get_or_insert_default().measured = measured.unwrap_or_default();
                 }
+                of_version.compared = compared(&entry, figures.version, figures.measured.as_ref());
                 of_version.measured = figures.measured;
             }
             let window = outcomes.window();
@@ -144,20 +157,56 @@ fn loaded_versions(
     let loaded = entry.loaded_versions().into_iter().filter_map(|version| entry.version(version));
     let each = loaded.map(|model| {
         let estimate = model.monitor.estimate();
-        let estimated =
-            estimate.map(|estimate| Estimated { from: rfc3339(estimate.since_millis), estimate, note: NOTE });
+        let estimated = estimate.map(|estimate| Estimated {
+            from: rfc3339(estimate.since_millis()),
+            estimate,
+            note: NOTE,
+        });
         let kept = is_kept.then(StoredPredictions::default);
         let counts = with_counts
             .then(|| FigureCounts { estimated: model.monitor.score_sums(), ..FigureCounts::default() });
-        let of =
-            VersionPerformance::of(model.version, model.identity.binary().map(|binary| binary.threshold));
+        let of = VersionPerformance::of(model.version, &model.identity.task);
         (Reverse(model.version), VersionPerformance { kept, estimated, counts, ..of })
     });
     each.collect()
 }
 
+/// Compares the measured figures of a loaded version of classes or a number with those of its training. A binary model's
+/// are not compared here.
+fn compared(entry: &ModelEntry, version: u64, measured: Option<&Measured>) -> Vec<ComparedFigure> {
+    let model = entry.version(version);
+    let training = model.as_ref().and_then(|model| model.description.metadata());
+    match (training.map(|metadata| &metadata.evaluation.test), measured) {
+        (Some(training @ (Figures::Classes(_) | Figures::Number(_))), Some(measured)) => {
+            ComparedFigure::all(&measured.performance, training)
+        }
+        (Some(Figures::Binary(_)) | None, _) | (_, None) => Vec::new(),
+    }
+}
+
 impl VersionPerformance {
-    fn of(version: u64, threshold: Option<f64>) -> Self {
-        Self { version, threshold, kept: None, measured: None, estimated: None, counts: None }
+    fn of(version: u64, task: &Task) -> Self {
+        let none = Self {
+            version,
+            task: None,
+            classes: Vec::new(),
+            threshold: None,
+            kept: None,
+            measured: None,
+            compared: Vec::new(),
+            estimated: None,
+            not_estimated: None,
+            counts: None,
+        };
+        match task {
+            Task::Binary(Binary { threshold, .. }) => Self { threshold: Some(*threshold), ..none },
+            Task::Classes(Classes { values }) => {
+                Self { task: Some(TaskKind::Classes), classes: values.clone(), ..none }
+            }
+            Task::Number => {
+                Self { task: Some(TaskKind::Number), not_estimated: Some(NO_ESTIMATE_FOR_NUMBERS), ..none }
+            }
+            Task::Raw(_) => none,
+        }
     }
 }

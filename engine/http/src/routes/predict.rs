@@ -256,9 +256,8 @@ fn record(records: &Records, model: &Arc<ServingModel>, answered: Answered) {
         let (time, model, predictions) = (Utc::now(), Arc::clone(model), predictions.clone());
         capture.offer(Prediction { time, request_id, first, model, body, form, predictions });
     }
-    if let Some((outcomes, probabilities)) = records.outcomes.as_ref().zip(predictions.probabilities()) {
-        let probabilities = probabilities.into_owned();
-        outcomes.keep(PredictionBatch { first, by: Arc::clone(&model.identity), probabilities, keys });
+    if let Some(outcomes) = &records.outcomes {
+        outcomes.keep(PredictionBatch { first, by: Arc::clone(&model.identity), predictions, keys });
     }
 }
 

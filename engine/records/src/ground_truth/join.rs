@@ -1,5 +1,7 @@
 //! Received outcomes, and the results of joining them.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::prediction_id::PredictionId;
@@ -38,6 +40,8 @@ pub enum LabelValue {
     Truth(bool),
     /// The value in the training table.
     Value(String),
+    /// A number, as text.
+    Number(String),
 }
 
 /// The result of joining an outcome.
@@ -97,6 +101,43 @@ pub struct Joined {
 pub struct WrongLabel {
     /// The index of the outcome, from 0.
     pub item: usize,
-    /// The valid values: the positive one and the negative one.
-    pub has: [String; 2],
+    /// The valid values.
+    pub has: PermittedLabels,
+}
+
+/// The labels that an outcome of a model can have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PermittedLabels {
+    /// The positive and the negative value, or whether it is the positive one.
+    Binary([String; 2]),
+    /// One of the classes.
+    Classes(Vec<String>),
+    /// A number.
+    Number,
+}
+
+impl PermittedLabels {
+    /// The maximum number of classes that are listed.
+    const LISTED: usize = 20;
+}
+
+impl fmt::Display for PermittedLabels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Binary([positive, negative]) => {
+                write!(f, "true, false, or a value of the model's label, \"{positive}\" or \"{negative}\"")
+            }
+            Self::Classes(values) => {
+                f.write_str("a value of the model's label, one of ")?;
+                for (at, value) in values.iter().take(Self::LISTED).enumerate() {
+                    write!(f, "{}\"{value}\"", if at == 0 { "" } else { ", " })?;
+                }
+                match values.len().saturating_sub(Self::LISTED) {
+                    0 => Ok(()),
+                    more => write!(f, " and {more} more"),
+                }
+            }
+            Self::Number => f.write_str("a number, as the model predicts one"),
+        }
+    }
 }

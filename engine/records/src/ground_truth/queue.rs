@@ -56,7 +56,7 @@ pub enum Command {
 /// The sender of a reply.
 pub type Reply<T> = oneshot::Sender<Result<T, OutcomesError>>;
 
-/// The most pending predictions: some seconds of a busy engine.
+/// The most pending predictions: some seconds of a busy engine. The probability of a class counts as one more.
 pub const MAX_PENDING_ROWS: usize = 262_144;
 /// The most pending outcomes. Each command counts as one more.
 const MAX_PENDING_OUTCOMES: usize = 262_144;
@@ -71,12 +71,14 @@ impl Queue {
     /// Queues predictions if there is room. Does not wake the writer, which would cost a system call per
     /// request.
     pub fn keep(&self, scored: PredictionBatch) {
-        let rows = scored.probabilities.len();
+        let size = scored.size();
         let mut pending = self.pending();
-        if pending.rows + rows > MAX_PENDING_ROWS {
-            pending.lost += rows as u64;
+        // A batch of many classes may be larger than the queue, and has room where nothing else is pending.
+        let is_alone = pending.rows == 0 && scored.rows() <= MAX_PENDING_ROWS;
+        if pending.rows + size > MAX_PENDING_ROWS && !is_alone {
+            pending.lost += scored.rows() as u64;
         } else {
-            pending.rows += rows;
+            pending.rows += size;
             pending.scored.push(scored);
         }
     }

@@ -6,6 +6,7 @@
 mod error;
 mod expire;
 mod join;
+mod outcome;
 mod record;
 mod tables;
 mod versions;
@@ -13,13 +14,16 @@ mod versions;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use onnward_quality::performance::LabelledPrediction;
+use onnward_quality::performance::Labelled;
+use onnward_schemas::Task;
 use onnward_serving::version::ModelVersion;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable};
 
 pub use self::error::StoreError;
+use self::outcome::StoredOutcome;
+pub use self::record::width_of;
 use self::record::{Record, encode, keys_of};
-use self::tables::{OUTCOMES, Tables};
+use self::tables::{CLASS_OUTCOMES, NUMBER_OUTCOMES, OUTCOMES, Tables};
 pub use self::versions::VersionStats;
 use self::versions::Versions;
 use super::batch::PredictionBatch;
@@ -61,8 +65,8 @@ pub struct Event {
     pub id: PredictionId,
     /// The version's number in the store.
     pub version: u32,
-    /// The predicted probability and the label.
-    pub judged: LabelledPrediction,
+    /// The prediction and the label.
+    pub judged: Labelled,
     /// The time at which the outcome was received, in milliseconds since 1970.
     pub received: u64,
     /// Whether it replaced another one.
@@ -84,8 +88,10 @@ pub struct WriteResult {
 const FILE: &str = "predictions.redb";
 /// The size of the cache in memory.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
-/// The version of the layout of the tables.
+/// The version of the layout of a store that has predictions of binary models alone.
 const FORMAT: u64 = 1;
+/// The version of the layout of a store with predictions of other tasks. Engines that do not know them refuse it.
+const FORMAT_OF_TASKS: u64 = 2;
 
 impl Store {
     /// Opens or creates the store in a folder.
@@ -107,11 +113,11 @@ impl Store {
             let format = tables.meta.get("format")?.map(|format| format.value());
             match format {
                 None => drop(tables.meta.insert("format", FORMAT)?),
-                Some(FORMAT) => {}
-                Some(other) => return Err(StoreError::OtherFormat { found: other, known: FORMAT }),
+                Some(FORMAT | FORMAT_OF_TASKS) => {}
+                Some(other) => return Err(StoreError::OtherFormat { found: other, known: FORMAT_OF_TASKS }),
             }
             let removed = tables.meta.get("removed_until")?.map_or(0, |time| time.value());
-            let versions = Versions::read(&tables.versions, &tables.artifacts)?;
+            let versions = Versions::read(&tables.versions, &tables.artifacts, &tables.tasks)?;
             self.state = State { rows: versions.predictions(), versions, removed_until: removed };
         }
         transaction.commit()?;
@@ -123,15 +129,25 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if it cannot be read.
     pub fn events(&self) -> Result<Vec<Event>, StoreError> {
-        let outcomes = self.database.begin_read()?.open_table(OUTCOMES)?;
-        let events = outcomes.iter()?.map(|found| {
+        let transaction = self.database.begin_read()?;
+        let mut events = Vec::new();
+        let mut add = |id: u128, outcome: StoredOutcome| {
+            let StoredOutcome { version, judged, received, .. } = outcome;
+            let id = PredictionId::from_u128(id);
+            events.push(Event { id, version, judged, received, corrects: false });
+        };
+        for found in transaction.open_table(OUTCOMES)?.iter()? {
             let (id, outcome) = found?;
-            let (version, probability, positive, _, received) = outcome.value();
-            let judged = LabelledPrediction { probability, positive };
-            let id = PredictionId::from_u128(id.value());
-            Ok(Event { id, version, judged, received, corrects: false })
-        });
-        let mut events: Vec<Event> = events.collect::<Result<_, StoreError>>()?;
+            add(id.value(), outcome.value().into());
+        }
+        for found in transaction.open_table(CLASS_OUTCOMES)?.iter()? {
+            let (id, outcome) = found?;
+            add(id.value(), outcome.value().into());
+        }
+        for found in transaction.open_table(NUMBER_OUTCOMES)?.iter()? {
+            let (id, outcome) = found?;
+            add(id.value(), outcome.value().into());
+        }
         events.sort_by_key(|event| event.received);
         Ok(events)
     }
@@ -160,7 +176,7 @@ impl Store {
             for outcomes in requests {
                 written.answers.push(state.join(&mut tables, outcomes, oldest, now, &mut written.events)?);
             }
-            state.versions.write(&mut tables.versions, &mut tables.artifacts)?;
+            state.versions.write(&mut tables.versions, &mut tables.artifacts, &mut tables.tasks)?;
             tables.meta.insert("removed_until", state.removed_until)?;
         }
         transaction.commit()?;
@@ -200,7 +216,13 @@ impl Store {
 
 impl State {
     fn keep(&mut self, tables: &mut Tables<'_>, scored: &PredictionBatch) -> Result<(), StoreError> {
-        let rows = scored.probabilities.len() as u64;
+        if !scored.is_storable() {
+            return Ok(());
+        }
+        let rows = scored.predictions.len() as u64;
+        if !matches!(scored.by.task, Task::Binary(_)) {
+            tables.meta.insert("format", FORMAT_OF_TASKS)?;
+        }
         let (number, stats) = self.versions.number_of(&scored.by);
         stats.predictions += rows;
         stats.last_prediction = stats.last_prediction.max(scored.first.millis());

@@ -36,8 +36,9 @@ fn predicted(rows: usize) -> PredictionBatch {
         sha256: Some("cd".repeat(32)),
         task: Label::binary("churn", "1", "0").task,
     };
-    let probabilities = (0..rows).map(|row| (row % 10) as f32 / 10.0).collect();
-    PredictionBatch { first: PredictionId::now(), by: Arc::new(by), probabilities, keys: RowKeys::default() }
+    let probabilities: Vec<f32> = (0..rows).map(|row| (row % 10) as f32 / 10.0).collect();
+    let predictions = probabilities.into();
+    PredictionBatch { first: PredictionId::now(), by: Arc::new(by), predictions, keys: RowKeys::default() }
 }
 
 fn outcome(id: PredictionId, value: &str) -> Outcome {
@@ -62,8 +63,8 @@ async fn a_prediction_is_found_as_soon_as_it_is_kept_and_after_a_new_start() {
     let figures = outcomes.figures("churn", Vec::new()).await.unwrap();
     assert_eq!((figures[0].predictions, figures[0].with_outcome), (10, 4));
     let measured = figures[0].measured.as_ref().unwrap();
-    assert_eq!((measured.outcomes, measured.positives), (3, 1), "the window has three");
-    assert_eq!(measured.performance.roc_auc, Some(0.0));
+    assert_eq!((measured.outcomes, measured.positives), (3, Some(1)), "the window has three");
+    assert_eq!(measured.performance.binary().unwrap().roc_auc, Some(0.0));
     assert!(outcomes.figures("other", Vec::new()).await.unwrap().is_empty());
 }
 
@@ -79,7 +80,7 @@ async fn a_correction_changes_the_figures() {
     outcomes.join(vec![corrects(1, "0"), corrects(9, "1")]).await.unwrap();
     let figures = outcomes.figures("churn", Vec::new()).await.unwrap();
     assert_eq!(figures[0].with_outcome, 2);
-    assert_eq!(figures[0].measured.as_ref().unwrap().performance.roc_auc, Some(1.0));
+    assert_eq!(figures[0].measured.as_ref().unwrap().performance.binary().unwrap().roc_auc, Some(1.0));
 }
 
 #[test]

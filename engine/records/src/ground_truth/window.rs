@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
-use onnward_quality::performance::{LabelledPrediction, Performance};
+use onnward_quality::performance::{LabelledPredictions, TaskPerformance};
 use onnward_quality::time::rfc3339;
+use onnward_schemas::Task;
 use serde::Serialize;
 
 use super::store::Event;
@@ -28,18 +29,19 @@ pub struct Window {
 pub struct Measured {
     /// The number of outcomes.
     pub outcomes: u64,
-    /// The number of positive outcomes.
-    pub positives: u64,
+    /// The number of positive outcomes, of a binary model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub positives: Option<u64>,
     /// The time at which the first was received, in RFC 3339 and UTC.
     pub from: String,
     /// The time at which the last was received, in RFC 3339 and UTC.
     pub to: String,
     /// The figures.
     #[serde(flatten)]
-    pub performance: Performance,
-    /// The predictions that they are made from, by probability.
+    pub performance: TaskPerformance,
+    /// The predictions that they are made from, sorted.
     #[serde(skip)]
-    pub predictions: Vec<LabelledPrediction>,
+    pub predictions: LabelledPredictions,
 }
 
 impl Window {
@@ -59,23 +61,23 @@ impl Window {
     }
 
     /// Computes the figures at `now`, in milliseconds since 1970, of predictions made after `removed_until`.
-    /// `None` if no outcome counts.
+    /// `None` if no outcome counts. `task` is that of the model.
     pub fn measure(
         &self,
         bounds: WindowBounds,
         now: u64,
         removed_until: u64,
-        threshold: f32,
+        task: &Task,
     ) -> Option<Measured> {
         let since = now.saturating_sub(bounds.millis);
         let counts = |event: &&Event| event.received >= since && event.id.millis() > removed_until;
         let events = || self.outcomes.iter().filter(counts);
-        let mut predictions: Vec<LabelledPrediction> = events().map(|event| event.judged).collect();
+        let mut predictions = LabelledPredictions::collect(task, events().map(|event| event.judged))?;
         // It sorts them.
-        let performance = Performance::of(&mut predictions, threshold);
+        let performance = predictions.performance(task)?;
         Some(Measured {
             outcomes: predictions.len() as u64,
-            positives: predictions.iter().filter(|one| one.positive).count() as u64,
+            positives: predictions.positives(),
             from: rfc3339(events().next()?.received),
             to: rfc3339(events().next_back()?.received),
             performance,

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use onnward_quality::performance::ratio;
 use onnward_quality::time::millis_now;
-use onnward_schemas::Binary;
 use onnward_serving::version::ModelVersion;
 use onnward_telemetry::metrics::{Metrics, Unstored};
 
+use super::batch::PredictionBatch;
 use super::join::JoinResult;
 use super::queue::{Command, Pending, Queue, Reply};
 use super::store::{Bounds, Store, StoreError, VersionStats, WriteResult};
@@ -104,7 +104,7 @@ impl Writer {
     fn process(&mut self, pending: Pending) -> bool {
         let Pending { scored, commands, lost, .. } = pending;
         self.metrics.predictions_not_stored(Unstored::QueueFull, lost);
-        let rows: usize = scored.iter().map(|scored| scored.probabilities.len()).sum();
+        let rows: usize = scored.iter().map(PredictionBatch::rows).sum();
         let (mut requests, mut replies, mut questions) = (Vec::new(), Vec::new(), Vec::new());
         for command in commands {
             match command {
@@ -209,7 +209,7 @@ impl Writer {
         let mut figures: Vec<VersionFigures> = of_model
             .map(|(number, stats)| VersionFigures {
                 version: stats.by.version,
-                threshold: stats.by.binary().map_or(Binary::THRESHOLD, |binary| binary.threshold),
+                task: stats.by.task.clone(),
                 predictions: stats.predictions,
                 with_outcome: stats.outcomes,
                 coverage: coverage(stats),
@@ -230,8 +230,8 @@ impl Writer {
             let measured = open.measured(number, stats, self.window, now);
             let figures = measured.as_ref().map(|measured| measured.performance.figures());
             let outcomes = measured.as_ref().map_or(0, |measured| measured.outcomes);
-            let figures = figures.as_ref().map_or(&[][..], |figures| figures);
-            self.metrics.online_performance(model, version, figures, outcomes, coverage(stats));
+            let figures = figures.unwrap_or_default();
+            self.metrics.online_performance(model, version, &figures, outcomes, coverage(stats));
             names.push((model.clone(), version));
         }
         self.metrics.keep_outcomes_of(&names);
@@ -263,9 +263,7 @@ impl Open {
         now: u64,
     ) -> Option<Measured> {
         let window = self.windows.get(&number)?;
-        // In single precision, as decisions are made.
-        let threshold = stats.by.binary()?.threshold as f32;
-        window.measure(bounds, now, self.store.removed_until(), threshold)
+        window.measure(bounds, now, self.store.removed_until(), &stats.by.task)
     }
 }
 

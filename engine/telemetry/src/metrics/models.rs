@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use onnward_quality::estimate::Estimate;
+use onnward_quality::estimate::TaskEstimate;
 use onnward_schemas::Figures;
 use prometheus::{GaugeVec, IntGaugeVec, Registry};
 
@@ -24,7 +24,7 @@ pub struct ModelState {
     /// The figures on held-out rows of each loaded version that has them.
     pub evaluations: Vec<(u64, Figures)>,
     /// The estimated performance of each loaded version that has one.
-    pub estimates: Vec<(u64, Estimate)>,
+    pub estimates: Vec<(u64, TaskEstimate)>,
 }
 
 /// The rows that wait to be scored.

@@ -92,11 +92,10 @@ fn refuse_field(violations: &mut Violations, item_pointer: &str, fault: &FieldFa
 
 /// Builds the violation for an unknown label.
 pub fn wrong_label(wrong: &WrongLabel, parent: &str, form: BodyShape) -> Violation {
-    let [positive, negative] = &wrong.has;
     Violation {
         pointer: pointer_to(&item_pointer(parent, form, wrong.item), "label"),
         row: Some(wrong.item),
-        expected: format!("true, false, or a value of the model's label, \"{positive}\" or \"{negative}\""),
+        expected: wrong.has.to_string(),
         got: "another value".to_owned(),
     }
 }
@@ -169,7 +168,8 @@ impl Reader<'_> {
     fn label(&mut self) -> Option<LabelValue> {
         match self.fields.get("label") {
             Some(Value::Bool(positive)) => Some(LabelValue::Truth(*positive)),
-            Some(value) if text_of(value).is_some() => text_of(value).map(LabelValue::Value),
+            Some(Value::String(text)) => Some(LabelValue::Value(text.clone())),
+            Some(value @ Value::Number(_)) => text_of(value).map(LabelValue::Number),
             other => {
                 let got = other.map_or_else(|| "nothing".to_owned(), describe);
                 self.refuse("label", "true, false, or a value of the model's label", &got);

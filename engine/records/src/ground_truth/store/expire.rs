@@ -1,5 +1,6 @@
 use redb::ReadableTable;
 
+use super::outcome::StoredOutcome;
 use super::record::Record;
 use super::tables::Tables;
 use super::{Bounds, State, StoreError};
@@ -28,10 +29,10 @@ impl State {
             }
         }
         self.rows -= removed;
-        for found in tables.outcomes.extract_from_if(..end.before, |_, _| true)? {
-            let (version, ..) = found?.1.value();
+        StoredOutcome::remove_before(tables, end.before, |version| {
             self.versions.get_mut(version)?.outcomes -= 1;
-        }
+            Ok(())
+        })?;
         self.versions.remove_empty();
         Ok(end.has_more)
     }

@@ -1,22 +1,28 @@
-use onnward_quality::performance::LabelledPrediction;
+use onnward_quality::performance::{
+    LabelProbability, Labelled, LabelledClass, LabelledNumber, LabelledPrediction,
+};
+use onnward_schemas::Task;
 use redb::ReadableTable;
 
-use super::record::{Record, key_digest};
+use super::outcome::{StoredOutcome, is_same_label};
+use super::record::{Record, StoredPrediction, key_digest};
 use super::tables::Tables;
 use super::{Event, State, StoreError};
-use crate::ground_truth::join::{JoinResult, Joined, LabelValue, Outcome, Reference, WrongLabel};
+use crate::ground_truth::join::{
+    JoinResult, Joined, LabelValue, Outcome, PermittedLabels, Reference, WrongLabel,
+};
 use crate::prediction_id::PredictionId;
 
 /// A stored prediction.
 struct Prediction {
     id: PredictionId,
     version: u32,
-    probability: f32,
+    predicted: StoredPrediction,
 }
 
 /// The prediction that an outcome refers to, with its label.
 enum Resolved {
-    Prediction(Prediction, bool),
+    Prediction { id: PredictionId, version: u32, judged: Labelled },
     Nothing(JoinResult),
 }
 
@@ -45,8 +51,8 @@ impl State {
         let mut answers = Vec::with_capacity(found.len());
         for (found, outcome) in found.into_iter().zip(outcomes) {
             answers.push(match found {
-                Resolved::Prediction(prediction, positive) => {
-                    self.record(tables, &prediction, positive, outcome, now, events)?
+                Resolved::Prediction { id, version, judged } => {
+                    self.record(tables, (id, version), judged, outcome, now, events)?
                 }
                 Resolved::Nothing(result) => Joined {
                     result,
@@ -65,7 +71,7 @@ impl State {
         tables: &Tables<'_>,
         outcome: &Outcome,
         oldest: u64,
-    ) -> Result<Result<Resolved, [String; 2]>, StoreError> {
+    ) -> Result<Result<Resolved, PermittedLabels>, StoreError> {
         let prediction = match &outcome.of {
             Reference::Id(id) => prediction_of(tables, *id)?,
             Reference::Key { model, key } => {
@@ -82,43 +88,35 @@ impl State {
             return Ok(Ok(Resolved::Nothing(if is_late { JoinResult::Late } else { JoinResult::Unknown })));
         };
         let by = &self.versions.get(prediction.version)?.by;
-        let positive = match &outcome.label {
-            LabelValue::Truth(positive) => Some(*positive),
-            LabelValue::Value(value) => by.binary().and_then(|binary| binary.truth_of(value)),
-        };
-        Ok(match positive {
-            Some(positive) => Ok(Resolved::Prediction(prediction, positive)),
-            None => Err(by
-                .binary()
-                .map(|binary| [binary.positive.clone(), binary.negative.clone()])
-                .unwrap_or_default()),
-        })
+        Ok(judge(&by.task, &prediction.predicted, &outcome.label).map(|judged| Resolved::Prediction {
+            id: prediction.id,
+            version: prediction.version,
+            judged,
+        }))
     }
 
     fn record(
         &mut self,
         tables: &mut Tables<'_>,
-        prediction: &Prediction,
-        positive: bool,
+        (id, version): (PredictionId, u32),
+        judged: Labelled,
         outcome: &Outcome,
         now: u64,
         events: &mut Vec<Event>,
     ) -> Result<Joined, StoreError> {
-        let Prediction { id, version, probability } = *prediction;
-        let before = tables.outcomes.get(id.as_u128())?.map(|before| before.value());
+        let before = StoredOutcome::find(tables, id.as_u128(), judged)?;
         let (result, received) = match before {
             None => (JoinResult::Joined, now),
-            Some((_, _, label, ..)) if label == positive => (JoinResult::Duplicate, now),
+            Some(before) if is_same_label(before.judged, judged) => (JoinResult::Duplicate, now),
             // It keeps its place in the order of arrival.
-            Some((.., received)) if outcome.corrects => (JoinResult::Corrected, received),
+            Some(before) if outcome.corrects => (JoinResult::Corrected, before.received),
             Some(_) => (JoinResult::Contradicting, now),
         };
         let stats = self.versions.get_mut(version)?;
         if matches!(result, JoinResult::Joined | JoinResult::Corrected) {
             let millis = outcome.millis.unwrap_or(now);
-            tables.outcomes.insert(id.as_u128(), (version, probability, positive, millis, received))?;
+            StoredOutcome { version, judged, millis, received }.insert(tables, id.as_u128())?;
             stats.outcomes += u64::from(before.is_none());
-            let judged = LabelledPrediction { probability, positive };
             events.push(Event { id, version, judged, received, corrects: before.is_some() });
         }
         let by = &stats.by;
@@ -129,8 +127,55 @@ impl State {
 fn prediction_of(tables: &Tables<'_>, id: PredictionId) -> Result<Option<Prediction>, StoreError> {
     let Some(value) = tables.predictions.get(id.of_row(0).as_u128())? else { return Ok(None) };
     let record = Record::decode(value.value())?;
-    let probability = record.probability(id.row());
-    Ok(probability.map(|probability| Prediction { id, version: record.version, probability }))
+    let predicted = record.prediction(id.row());
+    Ok(predicted.map(|predicted| Prediction { id, version: record.version, predicted }))
+}
+
+/// Reads a label in the terms of the model's task, and puts it beside the prediction. The error holds the valid labels.
+fn judge(task: &Task, predicted: &StoredPrediction, label: &LabelValue) -> Result<Labelled, PermittedLabels> {
+    match task {
+        Task::Binary(binary) => {
+            let positive = match label {
+                LabelValue::Truth(positive) => Some(*positive),
+                LabelValue::Value(value) | LabelValue::Number(value) => binary.truth_of(value),
+            };
+            match (positive, predicted) {
+                (Some(positive), StoredPrediction::Probability(probability)) => {
+                    Ok(Labelled::Binary(LabelledPrediction { probability: *probability, positive }))
+                }
+                _ => Err(PermittedLabels::Binary([binary.positive.clone(), binary.negative.clone()])),
+            }
+        }
+        Task::Classes(classes) => {
+            let index = match label {
+                LabelValue::Truth(_) => None,
+                LabelValue::Value(value) | LabelValue::Number(value) => classes.index_of(value),
+            };
+            match (index, predicted) {
+                (Some(index), StoredPrediction::Class(class, _)) => {
+                    let label = index as u32;
+                    let of_label = predicted.probabilities();
+                    let of_label = of_label.and_then(|all| LabelProbability::of(label, all));
+                    Ok(Labelled::Class(LabelledClass { predicted: *class, label, of_label }))
+                }
+                _ => Err(PermittedLabels::Classes(classes.values.clone())),
+            }
+        }
+        Task::Number => {
+            let number = match label {
+                LabelValue::Truth(_) | LabelValue::Value(_) => None,
+                LabelValue::Number(text) => text.parse().ok().filter(|number: &f64| number.is_finite()),
+            };
+            match (number, predicted) {
+                (Some(number), StoredPrediction::Number(predicted)) => {
+                    Ok(Labelled::Number(LabelledNumber(*predicted, number)))
+                }
+                _ => Err(PermittedLabels::Number),
+            }
+        }
+        // Outputs of external graphs are not stored.
+        Task::Raw(_) => Err(PermittedLabels::Classes(Vec::new())),
+    }
 }
 
 /// Finds the last prediction of a key, made no later than `until` if given, in milliseconds since 1970.

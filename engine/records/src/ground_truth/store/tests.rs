@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use onnward_quality::performance::LabelledPrediction;
 use onnward_rows::RowKeys;
 use onnward_schemas::Label;
 use onnward_serving::version::ModelVersion;
@@ -7,7 +8,7 @@ use tempfile::TempDir;
 
 use super::tables::META;
 use super::*;
-use crate::ground_truth::join::{JoinResult, LabelValue, Reference};
+use crate::ground_truth::join::{JoinResult, LabelValue, PermittedLabels, Reference};
 use crate::prediction_id::PredictionId;
 
 const DAY: u64 = 86_400_000;
@@ -29,8 +30,8 @@ fn predicted(millis: u64, number: u64, keys: &[Option<&str>]) -> PredictionBatch
     let mut kept = RowKeys::default();
     keys.iter().for_each(|key| kept.push(*key));
     let first = PredictionId::made(millis, rand::random());
-    let probabilities = (1..=keys.len()).map(|row| row as f32 / 10.0).collect();
-    PredictionBatch { first, by: version(number), probabilities, keys: kept }
+    let probabilities: Vec<f32> = (1..=keys.len()).map(|row| row as f32 / 10.0).collect();
+    PredictionBatch { first, by: version(number), predictions: probabilities.into(), keys: kept }
 }
 
 fn by_id(id: PredictionId, positive: bool) -> Outcome {
@@ -72,7 +73,7 @@ fn outcomes_are_joined_by_id_and_survive_a_new_start() {
     assert_eq!(events.len(), 1);
     assert_eq!(
         (events[0].id, events[0].judged),
-        (third, LabelledPrediction { probability: 0.3, positive: true })
+        (third, LabelledPrediction { probability: 0.3, positive: true }.into())
     );
     let not_there = scored[0].first.of_row(3);
     let again = [by_id(third, true), by_id(third, false), by_id(other, false), by_id(not_there, true)];
@@ -95,7 +96,7 @@ fn a_contradicting_outcome_takes_the_place_of_the_first_only_if_it_says_so() {
         store.write(&[], &[vec![by_id(id, false), corrects(true), corrects(false)]], NOW + 5).unwrap();
     use JoinResult::{Contradicting, Corrected, Duplicate};
     assert_eq!(results(written.answers[0].as_ref().unwrap()), [Contradicting, Duplicate, Corrected]);
-    let judged = LabelledPrediction { probability: 0.1, positive: false };
+    let judged = LabelledPrediction { probability: 0.1, positive: false }.into();
     assert_eq!(written.events, [Event { id, version: 0, judged, received: NOW, corrects: true }]);
     assert_eq!(store.events().unwrap()[0].judged, judged);
     assert_eq!(counts(&store), [(1, 1, 1)]);
@@ -132,7 +133,7 @@ fn a_label_that_the_model_does_not_have_refuses_the_whole_request_and_no_other()
     let id = scored.first;
     let wrong = vec![by_key("b", None, "No"), by_key("a", None, "Perhaps")];
     let written = store.write(&[scored], &[wrong, vec![by_id(id, true)]], NOW).unwrap();
-    let has = ["Yes".to_owned(), "No".to_owned()];
+    let has = PermittedLabels::Binary(["Yes".to_owned(), "No".to_owned()]);
     assert_eq!(written.answers[0], Err(vec![WrongLabel { item: 1, has }]));
     assert_eq!(results(written.answers[1].as_ref().unwrap()), [JoinResult::Joined]);
     assert_eq!(counts(&store), [(1, 2, 1)]);
@@ -213,7 +214,7 @@ fn artifacts_of_one_name_and_number_are_apart_and_the_loaded_one_is_current() {
     let outcomes = [labelled(our_id, "Yes"), labelled(their_id, "stayed")];
     assert_eq!(results(&join(&mut store, &outcomes, NOW + 2)), [JoinResult::Joined; 2]);
     let wrong = store.write(&[], &[vec![labelled(their_id, "Yes")]], NOW + 2).unwrap();
-    let has = ["left".to_owned(), "stayed".to_owned()];
+    let has = PermittedLabels::Binary(["left".to_owned(), "stayed".to_owned()]);
     assert_eq!(wrong.answers, [Err(vec![WrongLabel { item: 0, has }])]);
 
     // It reads the same after a new start.
@@ -275,7 +276,7 @@ fn a_store_of_an_older_engine_opens_and_joins_its_outcomes() {
     assert_eq!(counts(&store), [(1, 2, 0)]);
     let outcomes = [by_key("a", None, "Yes"), by_id(id.of_row(1), false)];
     assert_eq!(results(&join(&mut store, &outcomes, NOW + 1)), [JoinResult::Joined; 2]);
-    let judged = LabelledPrediction { probability: 0.75, positive: false };
+    let judged = LabelledPrediction { probability: 0.75, positive: false }.into();
     assert_eq!(store.events().unwrap()[1].judged, judged);
 
     // An equal artifact goes on with it, and another one does not.
@@ -291,4 +292,157 @@ fn a_store_of_an_older_engine_opens_and_joins_its_outcomes() {
     drop(store);
     let store = Store::open(folder.path(), BOUNDS).unwrap();
     assert_eq!(counts(&store), [(1, 3, 2), (1, 1, 0), (1, 1, 0)]);
+}
+
+mod of_other_tasks {
+    use onnward_quality::performance::{LabelProbability, LabelledClass, LabelledNumber};
+    use onnward_schemas::{ClassPredictions, Classes, Numbers, PredictedValues, Task};
+
+    use super::*;
+
+    fn of_task(model: &str, task: Task) -> Arc<ModelVersion> {
+        Arc::new(ModelVersion { model: model.to_owned(), version: 1, sha256: Some("ee".repeat(32)), task })
+    }
+
+    fn batch(by: Arc<ModelVersion>, values: PredictedValues, keys: &[Option<&str>]) -> PredictionBatch {
+        let mut kept = RowKeys::default();
+        keys.iter().for_each(|key| kept.push(*key));
+        let first = PredictionId::made(NOW, rand::random());
+        PredictionBatch { first, by, predictions: values.into(), keys: kept }
+    }
+
+    /// Returns three rows of a model of three classes, the last of which failed.
+    fn classes(with_probabilities: bool, keys: &[Option<&str>]) -> PredictionBatch {
+        let values = ["low", "7", "high"].map(str::to_owned).to_vec();
+        let all = vec![0.5, 0.25, 0.25, 0.125, 0.25, 0.625, 0.0, 0.0, 0.0];
+        let probabilities = with_probabilities.then_some(Numbers::Single(all));
+        let predicted = ClassPredictions { indices: vec![0, 2, ClassPredictions::NONE], probabilities };
+        batch(of_task("plans", Task::Classes(Classes { values })), PredictedValues::Classes(predicted), keys)
+    }
+
+    /// Returns three rows of a model of a number, the last of which failed.
+    fn numbers() -> PredictionBatch {
+        let predicted = Numbers::Double(vec![0.1, -2.5e300, f64::NAN]);
+        batch(of_task("prices", Task::Number), PredictedValues::Numbers(predicted), &[None, Some("a"), None])
+    }
+
+    fn labelled(id: PredictionId, label: LabelValue) -> Outcome {
+        Outcome { of: Reference::Id(id), label, millis: None, corrects: false }
+    }
+
+    fn text(value: &str) -> LabelValue {
+        LabelValue::Value(value.to_owned())
+    }
+
+    fn number(value: &str) -> LabelValue {
+        LabelValue::Number(value.to_owned())
+    }
+
+    #[test]
+    fn outcomes_of_every_task_are_joined_and_survive_a_new_start() {
+        let folder = TempDir::new().unwrap();
+        let mut store = Store::open(folder.path(), BOUNDS).unwrap();
+        let (churn, plans, prices) = (predicted(NOW, 1, &[None]), classes(true, &[]), numbers());
+        let (binary, class, price) = (churn.first, plans.first, prices.first);
+        store.write(&[churn, plans, prices], &[], NOW).unwrap();
+        drop(store);
+
+        let mut store = Store::open(folder.path(), BOUNDS).unwrap();
+        assert_eq!(store.predictions(), 7);
+        let by_key = Reference::Key { model: "prices".to_owned(), key: "a".to_owned() };
+        let outcomes = [
+            by_id(binary, true),
+            labelled(class, text("low")),
+            labelled(class.of_row(1), number("7")),
+            labelled(class.of_row(2), text("low")),
+            labelled(price, number("0.25")),
+            Outcome { of: by_key, ..labelled(price, number("-3")) },
+            labelled(price.of_row(2), number("1")),
+        ];
+        use JoinResult::{Contradicting, Corrected, Duplicate, Joined, Unknown};
+        let joined = join(&mut store, &outcomes, NOW + 1);
+        assert_eq!(results(&joined), [Joined, Joined, Joined, Unknown, Joined, Joined, Unknown]);
+        drop(store);
+
+        let mut store = Store::open(folder.path(), BOUNDS).unwrap();
+        let judged = |store: &Store| -> Vec<Labelled> {
+            store.events().unwrap().into_iter().map(|event| event.judged).collect()
+        };
+        let of_label = |probability, more_probable| Some(LabelProbability { probability, more_probable });
+        let expected = [
+            LabelledPrediction { probability: 0.1, positive: true }.into(),
+            Labelled::Class(LabelledClass { predicted: 0, label: 0, of_label: of_label(0.5, 0) }),
+            Labelled::Class(LabelledClass { predicted: 2, label: 1, of_label: of_label(0.25, 1) }),
+            Labelled::Number(LabelledNumber(0.1, 0.25)),
+            Labelled::Number(LabelledNumber(-2.5e300, -3.0)),
+        ];
+        for one in expected {
+            assert!(judged(&store).contains(&one), "{one:?} is not in {:?}", judged(&store));
+        }
+        let again =
+            [labelled(class, text("low")), labelled(price, number("0.250")), labelled(price, number("9"))];
+        assert_eq!(results(&join(&mut store, &again, NOW + 2)), [Duplicate, Duplicate, Contradicting]);
+        let corrects = Outcome { corrects: true, ..labelled(class, text("high")) };
+        assert_eq!(results(&join(&mut store, &[corrects], NOW + 3)), [Corrected]);
+        assert_eq!(judged(&store).len(), 5);
+
+        // What has expired is removed from every table.
+        store.write(&[], &[], NOW + 20 * DAY).unwrap();
+        assert_eq!((counts(&store), store.predictions(), judged(&store)), (vec![], 0, vec![]));
+        let tasks = store.database.begin_read().unwrap().open_table(super::super::tables::TASKS).unwrap();
+        assert_eq!(tasks.iter().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_label_in_other_terms_than_the_models_is_refused_with_what_is_permitted() {
+        let folder = TempDir::new().unwrap();
+        let mut store = Store::open(folder.path(), BOUNDS).unwrap();
+        let (plans, prices) = (classes(false, &[]), numbers());
+        let (class, price) = (plans.first, prices.first);
+        store.write(&[plans, prices], &[], NOW).unwrap();
+        for (outcome, permitted) in [
+            (labelled(class, text("medium")), "one of \"low\", \"7\", \"high\""),
+            (labelled(class, LabelValue::Truth(true)), "one of \"low\", \"7\", \"high\""),
+            (labelled(class, number("8")), "one of \"low\", \"7\", \"high\""),
+            (labelled(price, text("12.5")), "a number"),
+            (labelled(price, LabelValue::Truth(true)), "a number"),
+        ] {
+            let written = store.write(&[], &[vec![outcome.clone()]], NOW).unwrap();
+            let wrong = written.answers[0].as_ref().unwrap_err();
+            assert!(wrong[0].has.to_string().contains(permitted), "{outcome:?}: {wrong:?}");
+        }
+        let many = PermittedLabels::Classes((0..1000).map(|class| class.to_string()).collect()).to_string();
+        assert!(many.ends_with("\"19\" and 980 more"), "{many}");
+        assert!(store.events().unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_format_changes_with_the_first_prediction_of_another_task_alone() {
+        let format = |store: &Store| {
+            let transaction = store.database.begin_read().unwrap();
+            transaction.open_table(META).unwrap().get("format").unwrap().unwrap().value()
+        };
+        let folder = TempDir::new().unwrap();
+        let mut store = Store::open(folder.path(), BOUNDS).unwrap();
+        store.write(&[predicted(NOW, 1, &[None])], &[], NOW).unwrap();
+        assert_eq!(format(&store), FORMAT, "older engines still read it");
+        store.write(&[numbers()], &[], NOW).unwrap();
+        assert_eq!(format(&store), FORMAT_OF_TASKS);
+    }
+
+    #[test]
+    fn a_store_of_an_older_engine_takes_predictions_of_other_tasks() {
+        let folder = TempDir::new().unwrap();
+        let id = PredictionId::made(NOW, 17);
+        write_old_store(folder.path(), id);
+        let mut store = Store::open(folder.path(), BOUNDS).unwrap();
+        let prices = numbers();
+        let price = prices.first;
+        store.write(&[prices], &[], NOW).unwrap();
+        drop(store);
+        let mut store = Store::open(folder.path(), BOUNDS).unwrap();
+        assert_eq!(store.predictions(), 5);
+        let outcomes = [by_key("a", None, "Yes"), labelled(price, number("1"))];
+        assert_eq!(results(&join(&mut store, &outcomes, NOW + 1)), [JoinResult::Joined; 2]);
+    }
 }

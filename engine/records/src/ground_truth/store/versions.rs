@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use onnward_schemas::{Binary, Task};
+use onnward_schemas::{Binary, Classes, Task};
 use onnward_serving::version::ModelVersion;
 use redb::{ReadableTable, Table};
 
@@ -23,6 +23,19 @@ pub struct VersionStats {
     pub last_prediction: u64,
 }
 
+/// The text of the task of a model of a number.
+const NUMBER: &str = "";
+
+/// Reads a task that is not binary.
+fn read_task(text: &str) -> Result<Task, StoreError> {
+    if text == NUMBER {
+        return Ok(Task::Number);
+    }
+    let values = serde_json::from_str(text);
+    let values = values.map_err(|_| StoreError::Incomplete { what: "a version's classes" })?;
+    Ok(Task::Classes(Classes { values }))
+}
+
 /// The versions of the stored predictions.
 #[derive(Debug, Clone, Default)]
 pub struct Versions {
@@ -36,6 +49,7 @@ impl Versions {
     pub fn read(
         versions: &Table<'_, u32, VersionRow>,
         artifacts: &Table<'_, u32, ArtifactRow>,
+        tasks: &Table<'_, u32, &'static str>,
     ) -> Result<Self, StoreError> {
         let mut known = BTreeMap::new();
         for found in versions.iter()? {
@@ -47,11 +61,14 @@ impl Versions {
                 model: model.to_owned(),
                 version,
                 sha256: artifact.map(|(sha256, _)| sha256.to_owned()),
-                task: Task::Binary(Binary {
-                    positive: positive.to_owned(),
-                    negative: negative.to_owned(),
-                    threshold,
-                }),
+                task: match tasks.get(number.value())? {
+                    Some(task) => read_task(task.value())?,
+                    None => Task::Binary(Binary {
+                        positive: positive.to_owned(),
+                        negative: negative.to_owned(),
+                        threshold,
+                    }),
+                },
             });
             let last_prediction = artifact.map_or(0, |(_, last)| last);
             known.insert(number.value(), VersionStats { by, predictions, outcomes, last_prediction });
@@ -105,17 +122,31 @@ impl Versions {
         &mut self,
         versions: &mut Table<'_, u32, VersionRow>,
         artifacts: &mut Table<'_, u32, ArtifactRow>,
+        tasks: &mut Table<'_, u32, &'static str>,
     ) -> Result<(), StoreError> {
         for number in self.removed.drain(..) {
             versions.remove(number)?;
             artifacts.remove(number)?;
+            tasks.remove(number)?;
         }
         for (number, VersionStats { by, predictions, outcomes, last_prediction }) in &self.known {
             let ModelVersion { model, version, sha256, .. } = &**by;
-            // Predictions of other tasks are not stored.
-            let Some(Binary { positive, negative, threshold }) = by.binary() else { continue };
-            let (positive, negative) = (positive.as_str(), negative.as_str());
-            let row = (model.as_str(), *version, *threshold, positive, negative, *predictions, *outcomes);
+            let (threshold, positive, negative) = match &by.task {
+                Task::Binary(Binary { positive, negative, threshold }) => {
+                    (*threshold, positive.as_str(), negative.as_str())
+                }
+                Task::Classes(Classes { values }) => {
+                    tasks.insert(*number, serde_json::json!(values).to_string().as_str())?;
+                    (0.0, "", "")
+                }
+                Task::Number => {
+                    tasks.insert(*number, NUMBER)?;
+                    (0.0, "", "")
+                }
+                // Outputs of external graphs are not stored.
+                Task::Raw(_) => continue,
+            };
+            let row = (model.as_str(), *version, threshold, positive, negative, *predictions, *outcomes);
             versions.insert(*number, row)?;
             if let Some(sha256) = sha256 {
                 artifacts.insert(*number, (sha256.as_str(), *last_prediction))?;

@@ -1,0 +1,126 @@
+//! Estimated performance of models of every task.
+
+use onnward_schemas::{Predictions, Task};
+use serde::{Deserialize, Serialize};
+
+use super::{ClassEstimate, ClassEstimator, ClassSums, Estimate, Estimator, ScoreSums};
+
+/// The reason why the performance of numbers is not estimated, in one sentence.
+pub const NO_ESTIMATE_FOR_NUMBERS: &str = "there is no estimate for numbers: a predicted number does not tell \
+how certain it is, and direct loss estimation (DLE) would need a second model, trained on the errors of this one";
+
+/// Estimates the performance of one version of a model, by its task.
+#[derive(Debug)]
+pub enum TaskEstimator {
+    /// Of a binary model.
+    Binary(Estimator),
+    /// Of a model of several classes.
+    Classes(ClassEstimator),
+}
+
+impl TaskEstimator {
+    /// Creates the estimator of a model of this task, which covers at least the last `rows` predictions. `None` where
+    /// there is no estimate.
+    pub fn of(task: &Task, rows: usize) -> Option<Self> {
+        match task {
+            Task::Binary(binary) => Some(Self::Binary(Estimator::new(binary.threshold, rows))),
+            Task::Classes(classes) => Some(Self::Classes(ClassEstimator::new(classes.values.len(), rows))),
+            Task::Number | Task::Raw(_) => None,
+        }
+    }
+
+    /// Counts the predictions of one batch. Ignores rows that failed.
+    pub fn observe(&self, predictions: &Predictions) {
+        match self {
+            Self::Binary(estimator) => {
+                if let Some(probabilities) = predictions.probabilities() {
+                    estimator.observe(&probabilities);
+                }
+            }
+            Self::Classes(estimator) => estimator.observe(predictions),
+        }
+    }
+
+    /// Returns the estimate over the last predictions. `None` before the first one.
+    pub fn estimate(&self) -> Option<TaskEstimate> {
+        match self {
+            Self::Binary(estimator) => estimator.estimate().map(TaskEstimate::Binary),
+            Self::Classes(estimator) => estimator.estimate().map(TaskEstimate::Classes),
+        }
+    }
+
+    /// Returns what the estimate is made from. `None` before the first prediction.
+    pub fn sums(&self) -> Option<TaskSums> {
+        match self {
+            Self::Binary(estimator) => estimator.sums().map(TaskSums::Binary),
+            Self::Classes(estimator) => estimator.sums().map(TaskSums::Classes),
+        }
+    }
+}
+
+/// What an estimate is made from, as the JSON of engines has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TaskSums {
+    /// Of a binary model.
+    Binary(ScoreSums),
+    /// Of a model of several classes.
+    Classes(ClassSums),
+}
+
+impl TaskSums {
+    /// Adds the sums of another engine. Returns whether they are of the same task; if not, nothing is added.
+    #[must_use]
+    pub fn join(&mut self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Binary(sums), Self::Binary(more)) => sums.join(more),
+            (Self::Classes(sums), Self::Classes(more)) => sums.join(more),
+            (Self::Binary(_), Self::Classes(_)) | (Self::Classes(_), Self::Binary(_)) => return false,
+        }
+        true
+    }
+
+    /// Computes the expected figures.
+    pub fn estimate(&self) -> TaskEstimate {
+        match self {
+            Self::Binary(sums) => TaskEstimate::Binary(sums.estimate()),
+            Self::Classes(sums) => TaskEstimate::Classes(sums.estimate()),
+        }
+    }
+}
+
+/// Estimated figures, by the model's task.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum TaskEstimate {
+    /// Of a binary model.
+    Binary(Estimate),
+    /// Of a model of several classes.
+    Classes(ClassEstimate),
+}
+
+impl TaskEstimate {
+    /// Returns the number of predictions it is made from.
+    pub fn rows(&self) -> u64 {
+        match self {
+            Self::Binary(estimate) => estimate.rows,
+            Self::Classes(estimate) => estimate.rows,
+        }
+    }
+
+    /// Returns since when they were made, in milliseconds since 1970.
+    pub fn since_millis(&self) -> u64 {
+        match self {
+            Self::Binary(estimate) => estimate.since_millis,
+            Self::Classes(estimate) => estimate.since_millis,
+        }
+    }
+
+    /// Returns the figures with their metric labels.
+    pub fn figures(&self) -> Vec<(&'static str, Option<f64>)> {
+        match self {
+            Self::Binary(estimate) => estimate.figures().to_vec(),
+            Self::Classes(estimate) => estimate.figures().to_vec(),
+        }
+    }
+}
