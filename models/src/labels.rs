@@ -1,6 +1,7 @@
 //! The labels of rows.
 
-use onnward_schemas::{GoldenPrediction, TaskKind};
+use ndarray::ArrayView2;
+use onnward_schemas::{GoldenPrediction, TaskKind, most_probable};
 
 /// The labels of rows, by the task.
 #[derive(Debug, Clone, PartialEq)]
@@ -166,13 +167,7 @@ impl Scores {
     }
 }
 
-/// Returns the index of the largest of some probabilities, the first of several.
-pub(crate) fn most_probable(probabilities: impl IntoIterator<Item = f64>) -> usize {
-    let mut most = (0, f64::NEG_INFINITY);
-    for (at, probability) in probabilities.into_iter().enumerate() {
-        if probability > most.1 {
-            most = (at, probability);
-        }
-    }
-    most.0
+/// Returns the index of the most probable class of each row of `[rows, classes]`.
+pub(crate) fn most_probable_classes(probabilities: ArrayView2<'_, f64>) -> Vec<usize> {
+    probabilities.outer_iter().map(|row| most_probable(row.iter().copied())).collect()
 }

@@ -46,6 +46,16 @@ pub(crate) fn cross_validation(criterion: Criterion, folds: Vec<f64>) -> CrossVa
     CrossValidation { criterion, folds, mean, std }
 }
 
+/// Interpolates the quantile function through `at` (values at equally spaced probabilities), at `probability`
+/// from 0 to 1, as `numpy.quantile` does; 0 if there are none.
+pub(crate) fn quantile(at: &[f64], probability: f64) -> f64 {
+    let position = probability * at.len().saturating_sub(1) as f64;
+    let below = position.floor();
+    let low = at.get(below as usize).copied().unwrap_or_default();
+    let high = at.get(below as usize + 1).copied().unwrap_or(low);
+    low + (high - low) * (position - below)
+}
+
 /// Computes the mean and the standard deviation of a population.
 pub(crate) fn mean_and_std(values: &[f64]) -> (f64, f64) {
     let count = values.len() as f64;

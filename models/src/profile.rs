@@ -4,7 +4,7 @@ use ndarray::{Array1, ArrayView1, ArrayView2};
 use onnward_schemas::{Feature, FeatureKind, FeatureProfile, Profile, Schema, ScoreProfile};
 
 use crate::curves::score_histogram;
-use crate::labels::{Scores, most_probable};
+use crate::labels::{Scores, most_probable_classes};
 use crate::preprocess::median;
 
 const QUANTILES: usize = 10;
@@ -28,8 +28,8 @@ fn score_profile(held_out: &Scores) -> ScoreProfile {
             ScoreProfile::Probability(score_histogram(probabilities.iter().copied()))
         }
         Scores::ClassProbabilities(probabilities) => {
-            let predicted = probabilities.outer_iter().map(|row| most_probable(row.iter().copied()) as f32);
-            let predicted: Array1<f32> = predicted.collect();
+            let predicted = most_probable_classes(probabilities.view());
+            let predicted: Array1<f32> = predicted.into_iter().map(|class| class as f32).collect();
             ScoreProfile::Values(categorical(predicted.view(), probabilities.ncols()))
         }
         Scores::Numbers(numbers) => {

@@ -179,10 +179,7 @@ impl Context<'_> {
             label: schema.label.column.clone(),
             task: schema.label.task.kind(),
             threshold: schema.binary().map(|binary| binary.threshold),
-            classes: match &schema.label.task {
-                Task::Classes(classes) => classes.values.clone(),
-                Task::Binary(_) | Task::Number | Task::Raw(_) => Vec::new(),
-            },
+            classes: schema.label.task.classes().to_vec(),
             seed: self.plan.seed,
             data: self.data.summary(),
             train_rows: self.train.labels.len(),

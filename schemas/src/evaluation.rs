@@ -231,6 +231,22 @@ impl Figures {
         }
     }
 
+    /// Returns the figures of a model of several classes.
+    pub fn classes(&self) -> Option<&ClassFigures> {
+        match self {
+            Self::Classes(figures) => Some(figures),
+            Self::Binary(_) | Self::Number(_) => None,
+        }
+    }
+
+    /// Returns the figures of a model of a number.
+    pub fn number(&self) -> Option<&NumberFigures> {
+        match self {
+            Self::Number(figures) => Some(figures),
+            Self::Binary(_) | Self::Classes(_) => None,
+        }
+    }
+
     /// Returns the task that has such figures.
     pub fn task(&self) -> TaskKind {
         match self {

@@ -82,7 +82,7 @@ impl GoldenPrediction {
             Self::Probability(probability) => vec![*probability as f32].into(),
             Self::Number(number) => PredictedValues::Numbers(Numbers::Single(vec![*number as f32])).into(),
             Self::Probabilities(all) => PredictedValues::Classes(ClassPredictions {
-                indices: vec![most_probable(all)],
+                indices: vec![most_probable(all.iter().copied()) as u32],
                 probabilities: Some(Numbers::Single(all.iter().map(|one| *one as f32).collect())),
             })
             .into(),
@@ -107,15 +107,15 @@ impl GoldenPrediction {
     }
 }
 
-/// Returns the index of the largest probability, the first of several.
-fn most_probable(probabilities: &[f64]) -> u32 {
-    let mut most = 0;
-    for (at, probability) in probabilities.iter().enumerate() {
-        if *probability > probabilities[most] {
-            most = at;
+/// Returns the index of the largest of some probabilities, the first of several.
+pub fn most_probable(probabilities: impl IntoIterator<Item = f64>) -> usize {
+    let mut most = (0, f64::NEG_INFINITY);
+    for (at, probability) in probabilities.into_iter().enumerate() {
+        if probability > most.1 {
+            most = (at, probability);
         }
     }
-    most as u32
+    most.0
 }
 
 /// A raw value, owned.

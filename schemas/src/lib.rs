@@ -44,7 +44,7 @@ pub use evaluation::{
     BinaryFigures, ClassFigures, Confusion, Criterion, CrossValidation, Evaluation, Figures, NumberFigures,
 };
 pub use feature::{Feature, FeatureKind, UnknownPolicy};
-pub use golden::{Golden, GoldenPrediction, GoldenRow, GoldenValue};
+pub use golden::{Golden, GoldenPrediction, GoldenRow, GoldenValue, most_probable};
 pub use kept::{ArrayBuilder, Kept, KeptElement, KeptType, Scalar};
 pub use manifest::{Manifest, ModelSummary};
 pub use metadata::{FORMAT_VERSION, Metadata, Provenance};

@@ -116,8 +116,8 @@ impl ClassPredictions {
     /// The index of a row that failed.
     pub const NONE: u32 = u32::MAX;
 
-    /// Returns the number of classes; 0 where there are no probabilities.
-    fn width(&self) -> usize {
+    /// Returns the number of probabilities of a row; 0 where there are none.
+    pub fn width(&self) -> usize {
         let cells = self.probabilities.as_ref().map_or(0, Numbers::len);
         cells / self.indices.len().max(1)
     }

@@ -93,6 +93,14 @@ impl Task {
             Self::Raw(_) => TaskKind::Raw,
         }
     }
+
+    /// Returns the values of a label of several classes; none for any other task.
+    pub fn classes(&self) -> &[String] {
+        match self {
+            Self::Classes(classes) => &classes.values,
+            Self::Binary(_) | Self::Number | Self::Raw(_) => &[],
+        }
+    }
 }
 
 impl TaskKind {

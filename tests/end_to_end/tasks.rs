@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::support::json_schema::{check, exporter_schemas};
 use crate::support::programs::{Engine, fail, succeed, succeed_json};
 use crate::support::schema;
+use crate::support::wait::eventually;
 
 const EXPORTER: &str = "onnward-exporter";
 const ENGINE: &str = "onnward-engine";
@@ -91,8 +92,10 @@ fn check_whole_way(case: &Case, check: impl Fn(&Value)) {
     let engine = Engine::serve(&repository, &[]);
     train(folder.path(), case, "2");
     succeed(ENGINE, &["reload", "--url", &format!("{}/admin/reload", engine.admin_url)]);
-    let answer = engine.post("/models/model/predict", &rows[0].to_string()).1;
-    assert_eq!(answer["version"], 2, "{answer}");
+    let answer = eventually("the second version answers", || {
+        let answer = engine.post("/models/model/predict", &rows[0].to_string()).1;
+        if answer["version"] == 2 { Ok(answer) } else { Err(answer.to_string()) }
+    });
     check(&answer);
     let report = std::fs::read_to_string(folder.path().join("report/report.html")).unwrap();
     assert!(report.contains("held-out") && !report.contains("NaN"));

@@ -337,14 +337,15 @@ fn contents_within(
             let decode = |bytes: &[u8]| {
                 ExternalModel::decode_within(&arguments.model, bytes, config.as_deref(), bounds)
             };
-            let bytes = match (&arguments.golden, decode(&bytes)) {
-                (Some(golden), Ok(model)) => {
-                    let rows = read_expected_rows(golden, &model.schema, arguments.tolerance)?;
-                    rows.add_to(&bytes).unwrap_or(bytes)
-                }
-                _ => bytes,
-            };
-            match decode(&bytes) {
+            let mut bytes = bytes;
+            let mut decoded = decode(&bytes);
+            if let (Some(golden), Ok(model)) = (&arguments.golden, &decoded) {
+                let rows = read_expected_rows(golden, &model.schema, arguments.tolerance)?;
+                bytes = rows.add_to(&bytes).unwrap_or(bytes);
+                // The bounds of a file and the fields of a request hold for the rows too.
+                decoded = decode(&bytes);
+            }
+            match decoded {
                 Ok(model) => Ok(Contents {
                     summary: ModelSummary::of_schema(&model.schema),
                     external: Some(ExternalReading::of(&model)),

@@ -1,7 +1,7 @@
 //! The part of the report that only models of several classes have.
 
 use onnward_models::{Candidate, ClassCurves, ClassResult, Comparison, Curves};
-use onnward_schemas::{ClassFigures, Figures};
+use onnward_schemas::ClassFigures;
 
 use super::charts::{self, Captions, ChartError, Curve, Form, Ink, PALETTE, Scores};
 use super::models::{Better, Figure, FigureRow, Model, figure_rows, three};
@@ -67,7 +67,7 @@ pub(super) fn view(
     models: &[Model<'_>],
     winner: &Model<'_>,
 ) -> Option<Result<ClassesView, ChartError>> {
-    let (test, curves) = (class_figures(winner.candidate)?, class_curves(winner.candidate)?);
+    let (test, curves) = (winner.candidate.test.classes()?, class_curves(winner.candidate)?);
     Some(draw(comparison, models, test, curves))
 }
 
@@ -100,7 +100,7 @@ fn draw(
         .collect();
     let diagonal = [(0.0, 0.0), (1.0, 1.0)];
     let few = comparison.classes.len() <= MOST_CONFUSED;
-    let figures = models.iter().filter_map(|model| class_figures(model.candidate)).filter(|_| few);
+    let figures = models.iter().filter_map(|model| model.candidate.test.classes()).filter(|_| few);
     Ok(ClassesView {
         right: (test.accuracy * 100.0).round() as u64,
         key_figures: key_figures(comparison, test),
@@ -120,13 +120,6 @@ fn draw(
         calibration: charts::unit_square(&CALIBRATION, diagonal, &calibration)?,
         confidences: charts::scores(&CONFIDENCES, &confidences, None)?,
     })
-}
-
-fn class_figures(candidate: &Candidate) -> Option<&ClassFigures> {
-    match &candidate.test {
-        Figures::Classes(figures) => Some(figures),
-        Figures::Binary(_) | Figures::Number(_) => None,
-    }
 }
 
 fn class_curves(candidate: &Candidate) -> Option<&ClassCurves> {
@@ -160,10 +153,7 @@ fn class_rows(winner: &ClassCurves) -> Vec<ClassRow> {
 }
 
 fn key_figures(comparison: &Comparison, test: &ClassFigures) -> Vec<KeyFigure> {
-    let guessing = match &comparison.baseline.test {
-        Figures::Classes(figures) => figures.accuracy,
-        Figures::Binary(_) | Figures::Number(_) => 0.0,
-    };
+    let guessing = comparison.baseline.test.classes().map_or(0.0, |figures| figures.accuracy);
     vec![
         KeyFigure {
             value: percent(test.accuracy),
@@ -212,28 +202,28 @@ const FIGURES: [Figure; 7] = [
     Figure {
         name: "Log loss",
         explanation: "The mean negative log-likelihood of the true classes, in nats. Lower is better.",
-        value: |candidate| Some(class_figures(candidate)?.log_loss),
+        value: |candidate| Some(candidate.test.classes()?.log_loss),
         show: three,
         better: Better::Lower,
     },
     Figure {
         name: "Accuracy",
         explanation: "The share of all customers whose class was predicted.",
-        value: |candidate| Some(class_figures(candidate)?.accuracy),
+        value: |candidate| Some(candidate.test.classes()?.accuracy),
         show: three,
         better: Better::Higher,
     },
     Figure {
         name: "Macro F1",
         explanation: "The mean of the F1 of all classes: each counts the same.",
-        value: |candidate| Some(class_figures(candidate)?.macro_f1),
+        value: |candidate| Some(candidate.test.classes()?.macro_f1),
         show: three,
         better: Better::Higher,
     },
     Figure {
         name: "Weighted F1",
         explanation: "The mean of the F1 of all classes, weighted by their customers.",
-        value: |candidate| Some(class_figures(candidate)?.weighted_f1),
+        value: |candidate| Some(candidate.test.classes()?.weighted_f1),
         show: three,
         better: Better::Higher,
     },
@@ -241,21 +231,21 @@ const FIGURES: [Figure; 7] = [
         name: "ROC AUC, one against the rest",
         explanation: "The mean over the classes of the probability that a customer of it is scored above one of \
                       another. 0.5 is random, 1 is perfect.",
-        value: |candidate| Some(class_figures(candidate)?.roc_auc_ovr),
+        value: |candidate| Some(candidate.test.classes()?.roc_auc_ovr),
         show: three,
         better: Better::Higher,
     },
     Figure {
         name: "Top-2 accuracy",
         explanation: "The share of customers with one of their two most probable classes.",
-        value: |candidate| Some(class_figures(candidate)?.top_2_accuracy),
+        value: |candidate| Some(candidate.test.classes()?.top_2_accuracy),
         show: three,
         better: Better::Higher,
     },
     Figure {
         name: "Top-3 accuracy",
         explanation: "The same of the three most probable.",
-        value: |candidate| Some(class_figures(candidate)?.top_3_accuracy),
+        value: |candidate| Some(candidate.test.classes()?.top_3_accuracy),
         show: three,
         better: Better::Higher,
     },

@@ -1,7 +1,7 @@
 //! The part of the report that only models of a number have.
 
 use onnward_models::{Candidate, Comparison, Curves, NumberCurves};
-use onnward_schemas::{Figures, NumberFigures};
+use onnward_schemas::NumberFigures;
 
 use super::charts::{self, Agreement, Captions, ChartError, Ink};
 use super::models::{Better, Figure, FigureRow, Model, figure_rows, three};
@@ -29,7 +29,7 @@ pub(super) fn view(
     models: &[Model<'_>],
     winner: &Model<'_>,
 ) -> Option<Result<NumberView, ChartError>> {
-    let test = number_figures(winner.candidate)?;
+    let test = winner.candidate.test.number()?;
     Some(draw(comparison, models, test))
 }
 
@@ -76,13 +76,6 @@ fn draw(
     })
 }
 
-fn number_figures(candidate: &Candidate) -> Option<&NumberFigures> {
-    match &candidate.test {
-        Figures::Number(figures) => Some(figures),
-        Figures::Binary(_) | Figures::Classes(_) => None,
-    }
-}
-
 fn number_curves(candidate: &Candidate) -> Option<&NumberCurves> {
     match &candidate.curves {
         Curves::Number(curves) => Some(curves),
@@ -103,10 +96,7 @@ fn range(numbers: impl Iterator<Item = f64>) -> [f64; 2] {
 }
 
 fn key_figures(comparison: &Comparison, test: &NumberFigures) -> Vec<KeyFigure> {
-    let guessing = match &comparison.baseline.test {
-        Figures::Number(figures) => figures.rmse,
-        Figures::Binary(_) | Figures::Classes(_) => f64::NAN,
-    };
+    let guessing = comparison.baseline.test.number().map_or(f64::NAN, |figures| figures.rmse);
     vec![
         KeyFigure {
             value: quantity(test.rmse),
@@ -154,63 +144,63 @@ const FIGURES: [Figure; 9] = [
     Figure {
         name: "RMSE",
         explanation: "The root of the mean squared error, in the units of the label. Lower is better.",
-        value: |candidate| Some(number_figures(candidate)?.rmse),
+        value: |candidate| Some(candidate.test.number()?.rmse),
         show: quantity,
         better: Better::Lower,
     },
     Figure {
         name: "Mean absolute error",
         explanation: "How far a prediction is off on average. Lower is better.",
-        value: |candidate| Some(number_figures(candidate)?.mae),
+        value: |candidate| Some(candidate.test.number()?.mae),
         show: quantity,
         better: Better::Lower,
     },
     Figure {
         name: "Median absolute error",
         explanation: "Half of the predictions are nearer than this. Lower is better.",
-        value: |candidate| Some(number_figures(candidate)?.median_absolute_error),
+        value: |candidate| Some(candidate.test.number()?.median_absolute_error),
         show: quantity,
         better: Better::Lower,
     },
     Figure {
         name: "R²",
         explanation: "The share of the variance that is explained. The mean reaches 0, and 1 is perfect.",
-        value: |candidate| Some(number_figures(candidate)?.r2),
+        value: |candidate| Some(candidate.test.number()?.r2),
         show: three,
         better: Better::Higher,
     },
     Figure {
         name: "MAPE",
         explanation: "The mean absolute error relative to the label; not defined where a label is 0. Lower is better.",
-        value: |candidate| number_figures(candidate)?.mape,
+        value: |candidate| candidate.test.number()?.mape,
         show: shown_percent,
         better: Better::Lower,
     },
     Figure {
         name: "Bias",
         explanation: "The mean of prediction minus label. Nearer to 0 is better.",
-        value: |candidate| Some(number_figures(candidate)?.bias),
+        value: |candidate| Some(candidate.test.number()?.bias),
         show: quantity,
         better: Better::NearerTo0,
     },
     Figure {
         name: "Pinball loss, 10 %",
         explanation: "Of the predictions as a lower bound that one in ten falls below. Lower is better.",
-        value: |candidate| Some(number_figures(candidate)?.pinball_10),
+        value: |candidate| Some(candidate.test.number()?.pinball_10),
         show: quantity,
         better: Better::Lower,
     },
     Figure {
         name: "Pinball loss, 50 %",
         explanation: "Of the predictions as a median. Lower is better.",
-        value: |candidate| Some(number_figures(candidate)?.pinball_50),
+        value: |candidate| Some(candidate.test.number()?.pinball_50),
         show: quantity,
         better: Better::Lower,
     },
     Figure {
         name: "Pinball loss, 90 %",
         explanation: "Of the predictions as an upper bound that nine in ten fall below. Lower is better.",
-        value: |candidate| Some(number_figures(candidate)?.pinball_90),
+        value: |candidate| Some(candidate.test.number()?.pinball_90),
         show: quantity,
         better: Better::Lower,
     },

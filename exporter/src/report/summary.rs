@@ -113,7 +113,7 @@ fn lead(comparison: &Comparison, models: &[Model<'_>], winner: &Model<'_>, findi
                 "It predicts the right class for {} of {rows} held-out customers; the most frequent class is right for \
                  {}.",
                 percent(figures.accuracy),
-                percent(most_frequent(comparison)),
+                percent(comparison.baseline.test.classes().map_or(0.0, |figures| figures.accuracy)),
             );
             return if no_signal { format!("By log loss, {nothing} {found}") } else { found };
         }
@@ -141,14 +141,6 @@ fn lead(comparison: &Comparison, models: &[Model<'_>], winner: &Model<'_>, findi
         "Given one positive and one negative customer, it scores the positive one higher {times} times out of 100. \
          This was measured on {rows} held-out customers.",
     )
-}
-
-/// Returns the accuracy of the baseline.
-fn most_frequent(comparison: &Comparison) -> f64 {
-    match &comparison.baseline.test {
-        Figures::Classes(figures) => figures.accuracy,
-        Figures::Binary(_) | Figures::Number(_) => 0.0,
-    }
 }
 
 /// Describes how the winner was chosen, and whether the choice was close.

@@ -1,9 +1,9 @@
 use ndarray::ArrayView2;
-use onnward_schemas::{Schema, Task};
+use onnward_schemas::Schema;
 
 use super::{calibration, roc_and_precision_recall, score_histogram, thinned};
 use crate::comparison::{ClassCurves, ClassResult};
-use crate::labels::{ClassLabels, most_probable};
+use crate::labels::{ClassLabels, most_probable_classes};
 use crate::metrics::roc_auc;
 
 /// The maximum number of classes with a ROC curve.
@@ -15,8 +15,7 @@ pub(super) fn curves(
     labels: &ClassLabels,
     probabilities: ArrayView2<'_, f64>,
 ) -> ClassCurves {
-    let predicted: Vec<usize> =
-        probabilities.outer_iter().map(|row| most_probable(row.iter().copied())).collect();
+    let predicted = most_probable_classes(probabilities);
     let confidences: Vec<f64> =
         probabilities.outer_iter().zip(&predicted).map(|(row, class)| row[*class]).collect();
     let right: Vec<bool> =
@@ -39,10 +38,7 @@ fn results(
     predicted: &[usize],
     probabilities: ArrayView2<'_, f64>,
 ) -> Vec<ClassResult> {
-    let names = match &schema.label.task {
-        Task::Classes(classes) => classes.values.as_slice(),
-        Task::Binary(_) | Task::Number | Task::Raw(_) => &[],
-    };
+    let names = schema.label.task.classes();
     let counts = labels.counts();
     let mut by_rows: Vec<usize> = (0..counts.len()).collect();
     by_rows.sort_by_key(|class| std::cmp::Reverse(counts[*class]));

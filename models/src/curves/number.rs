@@ -1,5 +1,6 @@
 use super::calibration;
 use crate::comparison::{ErrorDistribution, NumberCurves};
+use crate::metrics::quantile;
 
 /// The maximum number of points of the scatter plot.
 const MOST_POINTS: usize = 500;
@@ -37,15 +38,6 @@ fn error_distribution(labels: &[f64], predicted: &[f64]) -> ErrorDistribution {
     }
     let edges = (0..=ERROR_BINS).map(|bin| low + width * bin as f64).collect();
     ErrorDistribution { quantiles, edges, counts }
-}
-
-/// Interpolates a quantile of ascending values, as `numpy.quantile` does; 0 if there are none.
-fn quantile(sorted: &[f64], probability: f64) -> f64 {
-    let position = probability * sorted.len().saturating_sub(1) as f64;
-    let below = position.floor();
-    let low = sorted.get(below as usize).copied().unwrap_or_default();
-    let high = sorted.get(below as usize + 1).copied().unwrap_or(low);
-    low + (high - low) * (position - below)
 }
 
 #[cfg(test)]

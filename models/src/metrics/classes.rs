@@ -5,14 +5,13 @@ use ndarray::ArrayView2;
 use onnward_schemas::ClassFigures;
 
 use super::binary::roc_auc;
-use crate::labels::{ClassLabels, most_probable};
+use crate::labels::{ClassLabels, most_probable_classes};
 
 /// Computes all figures of probabilities `[rows, classes]`. The predicted class is the most probable one, the first of
 /// several.
 pub(crate) fn figures(labels: &ClassLabels, probabilities: ArrayView2<'_, f64>) -> ClassFigures {
     let rows = labels.indices.len() as f64;
-    let predicted: Vec<usize> =
-        probabilities.outer_iter().map(|row| most_probable(row.iter().copied())).collect();
+    let predicted = most_probable_classes(probabilities);
     let right = labels.indices.iter().zip(&predicted).filter(|(label, class)| **label as usize == **class);
     let f1 = f1_by_class(labels, &predicted);
     let counts = labels.counts();

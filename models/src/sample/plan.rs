@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use onnward_schemas::sample::{Draw, LinearModel, SampleColumn, SampleLabel, SampleModel, Term};
-use onnward_schemas::{Feature, FeatureKind, Schema, Task};
+use onnward_schemas::{Feature, FeatureKind, Schema};
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
+
+use crate::metrics::quantile;
 
 /// A drawn customer.
 #[derive(Debug, Default)]
@@ -124,10 +126,7 @@ impl LabelDrawing {
         match label {
             SampleLabel::Binary(log_odds) => Self::Binary(Linear::new(schema, log_odds)),
             SampleLabel::Classes(models) => {
-                let classes = match &schema.label.task {
-                    Task::Classes(classes) => classes.values.as_slice(),
-                    Task::Binary(_) | Task::Number | Task::Raw(_) => &[],
-                };
+                let classes = schema.label.task.classes();
                 let of = |class: &String| Some(Linear::new(schema, models.get(class)?));
                 Self::Classes(classes.iter().filter_map(of).collect())
             }
@@ -250,16 +249,6 @@ fn share_out(uniform: f64, weights: &[f64]) -> usize {
         rest -= weight;
     }
     last
-}
-
-/// Interpolates the quantile function through `at` (values at equally spaced probabilities), at `probability`
-/// from 0 to 1.
-fn quantile(at: &[f64], probability: f64) -> f64 {
-    let position = probability * at.len().saturating_sub(1) as f64;
-    let below = position.floor();
-    let low = at.get(below as usize).copied().unwrap_or_default();
-    let high = at.get(below as usize + 1).copied().unwrap_or(low);
-    low + (high - low) * (position - below)
 }
 
 fn addends(schema: &Schema, terms: &[Term]) -> Vec<Addend> {

@@ -8,29 +8,21 @@ use onnward_schemas::{FeatureProfile, Profile, SCORE_BINS, ScoreProfile};
 /// class has the bins of a category, and a predicted number those of a quantity.
 #[derive(Debug)]
 pub struct Bins {
-    features: Vec<FeatureBins>,
-    score_start: usize,
-    score: ScoreBins,
+    features: Vec<VariableBins>,
+    score: VariableBins,
 }
 
-/// The bins of one feature.
+/// The bins of one feature, or of the score.
 #[derive(Debug)]
-struct FeatureBins {
+struct VariableBins {
     start: usize,
     values: Values,
 }
 
-/// The bins of the score, by the model's task.
-#[derive(Debug)]
-enum ScoreBins {
-    /// [`SCORE_BINS`] equal bins from 0 to 1.
-    Probability,
-    /// Those of a feature.
-    Values(Values),
-}
-
 #[derive(Debug)]
 enum Values {
+    /// [`SCORE_BINS`] equal bins from 0 to 1.
+    Probability,
     /// The inner edges, ascending; a bin holds its upper edge.
     Numeric(Box<[f32]>),
     /// The number of values.
@@ -41,19 +33,17 @@ impl Bins {
     /// Creates the bins of a training profile.
     pub fn new(profile: &Profile) -> Self {
         let mut start = 0;
-        let mut of = |profile: &FeatureProfile| {
-            let values = Values::of(profile);
-            let bins = values.bins();
-            let feature = FeatureBins { start, values };
-            start += bins;
-            feature
+        let mut place = |values: Values| {
+            let placed = VariableBins { start, values };
+            start = placed.end();
+            placed
         };
-        let features = profile.features.iter().map(&mut of).collect();
-        let score = match &profile.score {
-            ScoreProfile::Probability(_) => ScoreBins::Probability,
-            ScoreProfile::Values(profile) => ScoreBins::Values(Values::of(profile)),
-        };
-        Self { features, score_start: start, score }
+        let features = profile.features.iter().map(|feature| place(Values::of(feature))).collect();
+        let score = place(match &profile.score {
+            ScoreProfile::Probability(_) => Values::Probability,
+            ScoreProfile::Values(profile) => Values::of(profile),
+        });
+        Self { features, score }
     }
 
     /// Returns the number of features of a row.
@@ -63,11 +53,7 @@ impl Bins {
 
     /// Returns the number of all bins.
     pub fn len(&self) -> usize {
-        self.score_start
-            + match &self.score {
-                ScoreBins::Probability => SCORE_BINS + 1,
-                ScoreBins::Values(values) => values.bins(),
-            }
+        self.score.end()
     }
 
     /// Counts rows: `features` is flat `[rows, features]` in the schema's order, `scores` `[rows]`. `counts`
@@ -75,16 +61,25 @@ impl Bins {
     pub fn count(&self, counts: &mut [u32], features: &[f32], scores: &[f32]) {
         let width = self.features.len();
         // Feature by feature: the branch on its kind is then predicted, and its edges stay in the cache.
-        for (index, FeatureBins { start, values }) in self.features.iter().enumerate() {
-            let Some(counts) = counts.get_mut(*start..) else { continue };
-            let column = features.iter().skip(index).step_by(width).copied();
-            values.count(counts, column);
+        for (index, bins) in self.features.iter().enumerate() {
+            bins.count(counts, features.iter().skip(index).step_by(width).copied());
         }
-        let Some(counts) = counts.get_mut(self.score_start..) else { return };
-        let scores = scores.iter().copied();
-        match &self.score {
-            ScoreBins::Probability => scores.for_each(|probability| add(counts, score(probability))),
-            ScoreBins::Values(values) => values.count(counts, scores),
+        self.score.count(counts, scores.iter().copied());
+    }
+}
+
+impl VariableBins {
+    /// Returns the first bin after these.
+    fn end(&self) -> usize {
+        self.start + self.values.bins()
+    }
+
+    fn count(&self, counts: &mut [u32], column: impl Iterator<Item = f32>) {
+        let Some(counts) = counts.get_mut(self.start..) else { return };
+        match &self.values {
+            Values::Probability => column.for_each(|probability| add(counts, score(probability))),
+            Values::Numeric(edges) => column.for_each(|value| add(counts, numeric(edges, value))),
+            Values::Categorical(values) => column.for_each(|code| add(counts, category(*values, code))),
         }
     }
 }
@@ -100,15 +95,9 @@ impl Values {
     /// Returns the number of bins, with those of missing and unknown values.
     fn bins(&self) -> usize {
         match self {
+            Self::Probability => SCORE_BINS + 1,
             Self::Numeric(edges) => edges.len() + 2,
             Self::Categorical(values) => values + 2,
-        }
-    }
-
-    fn count(&self, counts: &mut [u32], column: impl Iterator<Item = f32>) {
-        match self {
-            Self::Numeric(edges) => column.for_each(|value| add(counts, numeric(edges, value))),
-            Self::Categorical(values) => column.for_each(|code| add(counts, category(*values, code))),
         }
     }
 }

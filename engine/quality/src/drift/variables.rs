@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use onnward_schemas::{FeatureKind, FeatureProfile, Profile, SCORE_BINS, Schema, ScoreProfile, Task};
+use onnward_schemas::{FeatureKind, FeatureProfile, Profile, SCORE_BINS, Schema, ScoreProfile};
 use serde::{Deserialize, Serialize};
 
 /// The name of the score of a binary model, as in an answer. That of any other model has the label's name.
@@ -119,7 +119,7 @@ impl Variable {
         let (name, (bins, training)) = match &profile.score {
             ScoreProfile::Probability(counts) => (SCORE_NAME, score_bins(counts)),
             ScoreProfile::Values(profile) => {
-                (schema.label.name.as_str(), bins(classes_of(schema), false, profile))
+                (schema.label.name.as_str(), bins(schema.label.task.classes(), false, profile))
             }
         };
         let score = (VariableKind::Score, name.to_owned(), None, bins, training);
@@ -135,14 +135,6 @@ impl Variable {
     pub fn values(&self) -> usize {
         let is_value = |bin: &&Bin| !matches!(bin.content, BinContent::Missing | BinContent::Unknown);
         self.bins.iter().filter(is_value).count()
-    }
-}
-
-/// Returns the names of the classes; none for any other task.
-fn classes_of(schema: &Schema) -> &[String] {
-    match &schema.label.task {
-        Task::Classes(classes) => &classes.values,
-        Task::Binary(_) | Task::Number | Task::Raw(_) => &[],
     }
 }
 

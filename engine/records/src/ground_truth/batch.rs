@@ -6,7 +6,6 @@ use onnward_rows::RowKeys;
 use onnward_schemas::{PredictedValues, Predictions, Task};
 use onnward_serving::version::ModelVersion;
 
-use super::store::width_of;
 use crate::prediction_id::PredictionId;
 
 /// The predictions of one request.
@@ -41,7 +40,7 @@ impl PredictionBatch {
     /// Returns the place that the predictions take in the queue: one for each number.
     pub(super) fn size(&self) -> usize {
         match &self.predictions.values {
-            PredictedValues::Classes(classes) => self.rows().saturating_mul(1 + width_of(classes)),
+            PredictedValues::Classes(classes) => self.rows().saturating_mul(1 + classes.width()),
             PredictedValues::Probabilities(_) | PredictedValues::Numbers(_) | PredictedValues::Outputs(_) => {
                 self.rows()
             }

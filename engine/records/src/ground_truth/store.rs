@@ -21,7 +21,6 @@ use redb::{Builder, Database, ReadableDatabase, ReadableTable};
 
 pub use self::error::StoreError;
 use self::outcome::StoredOutcome;
-pub use self::record::width_of;
 use self::record::{Record, encode, keys_of};
 use self::tables::{CLASS_OUTCOMES, NUMBER_OUTCOMES, OUTCOMES, Tables};
 pub use self::versions::VersionStats;

@@ -1,6 +1,6 @@
 //! The encoding of a request's predictions: a few bytes a row, because there are many.
 
-use onnward_schemas::{ClassPredictions, NumberSlice, Numbers, PredictedValues, Predictions, sha256_prefix};
+use onnward_schemas::{ClassPredictions, NumberSlice, PredictedValues, Predictions, sha256_prefix};
 
 use super::super::batch::PredictionBatch;
 use super::StoreError;
@@ -46,11 +46,6 @@ fn encode_classes(classes: &ClassPredictions, form: Form, bytes: &mut Vec<u8>) {
     }
 }
 
-/// Returns the number of probabilities of a row; 0 if the model has none.
-pub fn width_of(classes: &ClassPredictions) -> usize {
-    classes.probabilities.as_ref().map_or(0, Numbers::len) / classes.indices.len().max(1)
-}
-
 /// Returns the key digest of each row.
 pub fn keys_of(scored: &PredictionBatch) -> impl Iterator<Item = Option<u64>> {
     let model = &scored.by.model;
@@ -82,7 +77,7 @@ impl Form {
             PredictedValues::Numbers(_) => Self::Numbers,
             PredictedValues::Classes(classes) => {
                 // A label has at most 1,000 classes.
-                Self::Classes { probabilities: u16::try_from(width_of(classes)).unwrap_or_default() }
+                Self::Classes { probabilities: u16::try_from(classes.width()).unwrap_or_default() }
             }
             PredictedValues::Outputs(_) => Self::Classes { probabilities: 0 },
         }
