@@ -156,10 +156,10 @@ pub fn check(file: &Path, library: Option<&Path>, output: Output) -> Result<(), 
     let report = check_file(&bytes, config_beside(file)?.as_deref(), &backends)
         .map_err(|source| CommandError::Load { path: file.to_owned(), source: source.into() })?;
     print(output, &report, &report)?;
-    match (report.passed(), report.unproven) {
+    match (report.passed(), report.is_external) {
         (true, _) => Ok(()),
-        (false, Some(_)) => Err(CommandError::SmokeTest(file.to_owned())),
-        (false, None) => Err(CommandError::Failed(file.to_owned())),
+        (false, true) => Err(CommandError::SmokeTest(file.to_owned())),
+        (false, false) => Err(CommandError::Failed(file.to_owned())),
     }
 }
 
@@ -204,7 +204,7 @@ pub fn predict(file: &Path, rows: &Path, library: Option<&Path>, output: Output)
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.map_err(AppError::Setup)?;
     let predictions = runtime.block_on(model.batcher.submit(encoded, Duration::MAX))?.predictions;
-    check_predicted(&predictions, model.description.schema()).map_err(invalid)?;
+    check_predicted(&predictions, model.description.schema(), form).map_err(invalid)?;
     // These predictions are not stored, so they have no ids.
     let answer = Answer { model: &model, predictions: &predictions, form, first: None };
     print(output, &answer, &PredictionTable { model: &model, version, predictions: &predictions })

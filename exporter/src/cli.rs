@@ -419,6 +419,9 @@ pub struct PublishingArguments {
     /// Allow a version of other rows: requests that are valid now may become invalid
     #[arg(long)]
     pub other_schema: bool,
+    /// Whether the model is checked on the runtimes of this machine.
+    #[command(flatten)]
+    pub check: repository::CheckArguments,
     /// The webhooks.
     #[command(flatten)]
     pub webhooks: WebhookArguments,

@@ -1,5 +1,7 @@
 //! Reads rows with expected outputs, which are published with an external model: from JSON lines or from a CSV table.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use onnward_onnx::{ExpectedRow, ExpectedRows, ExpectedRowsError};
@@ -17,6 +19,12 @@ pub enum ExpectedRowsFileError {
         path: PathBuf,
         /// The error of the system.
         source: std::io::Error,
+    },
+    /// The file is too large.
+    #[error("{} has more than {MAX_BYTES} bytes: {most} rows are enough", path.display(), most = ExpectedRows::MAX_ROWS)]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
     },
     /// A line is not what it should be.
     #[error("{}, line {line}: {problem}", path.display())]
@@ -38,6 +46,9 @@ pub enum ExpectedRowsFileError {
     },
 }
 
+/// The largest file, in bytes.
+const MAX_BYTES: u64 = 64 << 20;
+
 /// The largest whole number up to which double precision holds every one.
 const EXACT: u64 = 1 << 53;
 
@@ -54,8 +65,7 @@ pub fn read_expected_rows(
     schema: &Schema,
     tolerance: f64,
 ) -> Result<ExpectedRows, ExpectedRowsFileError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ExpectedRowsFileError::Read { path: path.to_owned(), source })?;
+    let text = read_text(path)?;
     let is_table = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
     let lines = if is_table { read_table(&text, schema) } else { read_lines(&text) };
     let rows = lines.and_then(|lines| {
@@ -71,14 +81,35 @@ pub fn read_expected_rows(
     Ok(rows)
 }
 
+/// Reads a file of text up to the bound, without the byte order mark.
+fn read_text(path: &Path) -> Result<String, ExpectedRowsFileError> {
+    let failed = |source| ExpectedRowsFileError::Read { path: path.to_owned(), source };
+    let mut text = String::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(ExpectedRowsFileError::TooLarge { path: path.to_owned() });
+    }
+    // Spreadsheets begin their files with it.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
 /// The fields of each line, or the line with a problem.
 type Lines = Result<Vec<(usize, Map<String, Value>)>, (usize, String)>;
 
+/// What some programs write for numbers that JSON does not have.
+const NOT_JSON: [&str; 2] = ["NaN", "Infinity"];
+
 fn read_lines(text: &str) -> Lines {
+    // One more than the bound shows that there are too many.
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let lines = lines.take(ExpectedRows::MAX_ROWS + 1);
     let read = |(at, line): (usize, &str)| match serde_json::from_str(line) {
         Ok(Value::Object(fields)) => Ok((at + 1, fields)),
         Ok(_) => Err((at + 1, "it must be a JSON object: a row, and what is expected of it".to_owned())),
+        Err(_) if NOT_JSON.iter().any(|word| line.contains(word)) => {
+            Err((at + 1, "JSON has no NaN and no infinity: write null for a missing value".to_owned()))
+        }
         Err(error) => Err((at + 1, error.to_string())),
     };
     lines.map(read).collect()
@@ -89,12 +120,16 @@ fn read_table(text: &str, schema: &Schema) -> Lines {
     let said = |error: &csv::Error| (error.position().map_or(1, |at| at.line() as usize), error.to_string());
     let header = reader.headers().map_err(|error| said(&error))?.clone();
     let mut lines = Vec::new();
-    for record in reader.records() {
+    for record in reader.records().take(ExpectedRows::MAX_ROWS + 1) {
         let record = record.map_err(|error| said(&error))?;
         let line = record.position().map_or(0, |at| at.line() as usize);
         let mut fields = Map::new();
         for (name, cell) in header.iter().zip(&record) {
-            insert(&mut fields, name, cell_value(schema, name, cell), schema.index_of(name).is_some());
+            let is_field = schema.index_of(name).is_some();
+            // Of an answer, an empty cell expects nothing.
+            if is_field || !cell.is_empty() {
+                insert(&mut fields, name, cell_value(schema, name, cell), is_field);
+            }
         }
         lines.push((line, fields));
     }
@@ -115,9 +150,15 @@ fn insert(fields: &mut Map<String, Value>, name: &str, value: Value, is_field: b
     }
 }
 
-/// Reads a cell as the JSON value that a request or an answer has.
+/// Reads a cell as the JSON value that a request or an answer has. A number that is missing is an empty cell or `nan`.
 fn cell_value(schema: &Schema, name: &str, cell: &str) -> Value {
-    let parsed = || serde_json::from_str(cell).unwrap_or_else(|_| Value::from(cell));
+    // Python writes a Boolean with a capital letter.
+    let parsed = || match cell {
+        "True" => Value::Bool(true),
+        "False" => Value::Bool(false),
+        "" | "nan" | "NaN" => Value::Null,
+        cell => serde_json::from_str(cell).unwrap_or_else(|_| Value::from(cell)),
+    };
     if let Some(index) = schema.index_of(name) {
         return match &schema.features[index].kind {
             _ if cell.is_empty() => Value::Null,
@@ -141,7 +182,12 @@ fn cell_value(schema: &Schema, name: &str, cell: &str) -> Value {
 fn row_of(schema: &Schema, mut fields: Map<String, Value>) -> Result<ExpectedRow, String> {
     let mut values = Vec::with_capacity(schema.features.len());
     for feature in &schema.features {
-        let value = fields.remove(&feature.name).unwrap_or(Value::Null);
+        let value = match fields.remove(&feature.name) {
+            None if feature.required => {
+                return Err(format!("the field {:?} is missing: a request must have it", feature.name));
+            }
+            value => value.unwrap_or(Value::Null),
+        };
         values.push(golden(&value).map_err(|problem| format!("{:?} {problem}", feature.name))?);
     }
     for key in ["id", "model", "version"] {
@@ -155,10 +201,19 @@ fn row_of(schema: &Schema, mut fields: Map<String, Value>) -> Result<ExpectedRow
             keys.join(" and ")
         ));
     }
-    if fields.is_empty() {
+    if fields.values().all(is_empty) {
         return Err(format!("nothing is expected of the row: add {:?}, as an answer has it", keys[0]));
     }
     Ok(ExpectedRow { values, expected: fields })
+}
+
+/// Returns whether a part of an answer says nothing.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().all(is_empty),
+        Value::Object(fields) => fields.values().all(is_empty),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 /// Returns the keys of an answer.
@@ -198,7 +253,7 @@ mod tests {
 
     fn plans() -> Schema {
         let text = "name = 'm'\nversion = 1\nlabel = { column = 'plan', type = 'classes', values = ['1', '2'] }\n\
-                    features = [{ name = 'age', type = 'numeric' }, { name = 'city', type = 'categorical', values = ['1', 'b'] }]";
+                    features = [{ name = 'age', type = 'numeric', required = false }, { name = 'city', type = 'categorical', required = false, values = ['1', 'b'] }]";
         SchemaFile::parse(text).unwrap().schema
     }
 
@@ -224,6 +279,32 @@ mod tests {
     }
 
     #[test]
+    fn a_table_is_read_as_spreadsheets_and_pandas_write_it() {
+        let table =
+            read("pandas.csv", "\u{feff}age,city,plan,probabilities.2\nnan,1,1,\n2.5,b,2,0.25\n").unwrap();
+        assert_eq!(table.rows[0].values[0], GoldenValue::Missing);
+        assert_eq!(table.rows[0].expected, json!({ "plan": "1" }).as_object().unwrap().clone());
+        assert_eq!(table.rows[1].expected["probabilities"], json!({ "2": 0.25 }));
+
+        let text = "name = 'm'\nversion = 1\nlabel = { column = 'left', positive = 'yes', negative = 'no' }\n\
+                    features = [{ name = 'age', type = 'numeric', required = true }]";
+        let schema = SchemaFile::parse(text).unwrap().schema;
+        let read = |content: &str| {
+            let file = tempfile::Builder::new().suffix(".csv").tempfile().unwrap();
+            std::fs::write(file.path(), content).unwrap();
+            read_expected_rows(file.path(), &schema, 1e-5).map_err(|error| error.to_string())
+        };
+        let decisions = read("age,left\n1,True\n2,no\n").unwrap();
+        let decided: Vec<&Value> = decisions.rows.iter().map(|row| &row.expected["left"]).collect();
+        assert_eq!(decided, [true, false]);
+        let message = read("left,probability\nyes,0.5\n").unwrap_err();
+        assert!(
+            message.contains("line 2: the field \"age\" is missing: a request must have it"),
+            "{message}"
+        );
+    }
+
+    #[test]
     fn what_cannot_be_compared_is_named_with_its_line() {
         for (content, problem) in [
             (
@@ -235,6 +316,8 @@ mod tests {
             ("{\"age\": {}, \"plan\": \"1\"}", "\"age\" is an object"),
             ("{\"age\": 9007199254740993, \"plan\": \"1\"}", "beyond 2^53"),
             ("{\"age\"", "line 1: EOF"),
+            ("{\"age\": NaN, \"plan\": \"1\"}", "write null for a missing value"),
+            ("{\"age\": 1, \"probabilities\": {}}", "nothing is expected of the row"),
             ("", "there are 0 expected rows"),
         ] {
             let message = read("wrong.jsonl", content).unwrap_err();

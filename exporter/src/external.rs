@@ -34,6 +34,8 @@ pub struct ExternalReading {
     /// The probability from which the prediction is positive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
+    /// The number of rows with expected outputs that are published with it.
+    pub expected_rows: usize,
 }
 
 /// A field of a request.
@@ -84,6 +86,7 @@ impl ExternalReading {
             classes,
             label_name: label.name.clone(),
             threshold,
+            expected_rows: model.expected_rows.as_ref().map_or(0, |expected| expected.rows.len()),
         }
     }
 }
@@ -135,6 +138,15 @@ impl Display for ExternalReading {
                 self.kind
             )?;
         }
-        writeln!(f, "unverified   an external file has no golden rows, so no runtime can be verified on it")
+        match self.expected_rows {
+            0 => writeln!(
+                f,
+                "unverified   an external file has no golden rows, so no runtime can be verified on it: publish it with \
+                 --golden, and rows with what its library computes"
+            ),
+            rows => {
+                writeln!(f, "golden rows  {rows}, which every runtime reproduces before it serves the model")
+            }
+        }
     }
 }

@@ -39,6 +39,21 @@ pub struct Comparison {
     pub candidates: Vec<Candidate>,
 }
 
+impl Comparison {
+    /// Returns whether a model is better than what looks at no feature, by more than the standard deviation over the folds.
+    pub fn has_signal(&self) -> bool {
+        let guessing = match &self.baseline.test {
+            Figures::Binary(_) => 0.5,
+            Figures::Classes(figures) => figures.log_loss,
+            Figures::Number(figures) => figures.rmse,
+        };
+        self.candidates.iter().any(|candidate| {
+            let CrossValidation { criterion, mean, std, .. } = candidate.cross_validation;
+            criterion.gain(mean, guessing) - std > 0.0
+        })
+    }
+}
+
 /// Predictions that look at no feature.
 #[derive(Debug, Clone, Serialize)]
 pub struct Baseline {

@@ -9,6 +9,9 @@ use onnward_schemas::{Binary, Feature, Schema, Task, UNKNOWN_CATEGORY, sha256_he
 use crate::dataset_error::{DatasetError, InvalidRows, RowProblem, RowReason};
 use crate::labels::{ClassLabels, Labels};
 
+/// The largest number in a table. Models compute in single precision, and squares and sums must fit.
+pub(crate) const LARGEST_NUMBER: f32 = 1e30;
+
 /// A table of customers with known labels, checked against its schema and encoded.
 ///
 /// ```
@@ -293,8 +296,7 @@ impl<'a> TableLabels<'a> {
                 None => return Err(RowReason::Class { classes: values.to_vec(), got: cell.to_owned() }),
             },
             Self::Numbers(labels) => match cell.parse::<f64>() {
-                // Models and answers have single precision.
-                Ok(number) if number.abs() <= f64::from(f32::MAX) => labels.push(number),
+                Ok(number) if number.abs() <= f64::from(LARGEST_NUMBER) => labels.push(number),
                 _ => return Err(RowReason::Number { got: cell.to_owned() }),
             },
         }
@@ -374,6 +376,9 @@ impl Table<'_> {
                     }
                 }
                 Role::Feature(index) => match schema.features[*index].encode_text(cell) {
+                    Ok(value) if value.abs() > LARGEST_NUMBER => {
+                        reject(RowReason::Number { got: cell.to_owned() })
+                    }
                     Ok(value) => self.values[start + index] = value,
                     Err(mismatch) => reject(RowReason::Value(mismatch)),
                 },

@@ -203,8 +203,8 @@ pub enum RowReason {
         /// The value of the row.
         got: String,
     },
-    /// The label is not a number, or beyond single precision.
-    #[error("expected a number, got {got:?}")]
+    /// The cell is not a number, or a larger one than can be computed with.
+    #[error("expected a number from -{largest:e} to {largest:e}, got {got:?}", largest = crate::dataset::LARGEST_NUMBER)]
     Number {
         /// The value of the row.
         got: String,

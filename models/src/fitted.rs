@@ -164,9 +164,12 @@ impl FittedModel {
             Self::Multinomial(model) => largest(each(&rows, |row| model.rounding_error(row))),
             Self::Ridge(model) => largest(each(&rows, |row| model.rounding_error(row, unit))),
             Self::NumberForest(model) => {
-                let rounded = |score: &f64| relative(f64::from(*score as f32) - score, *score, unit);
-                // The quotient and the sum with the base are rounded once each.
-                2.0 * model.score_rows(&rows).iter().map(rounded).fold(0.0, f64::max)
+                // The quotient and the sum with the base are rounded once each, and they may cancel out.
+                let rounded = |score: &f64| {
+                    let quotient = score - f64::from(model.base);
+                    relative(f64::from(f32::EPSILON) / 2.0 * (quotient.abs() + score.abs()), *score, unit)
+                };
+                model.score_rows(&rows).iter().map(rounded).fold(0.0, f64::max)
             }
             Self::Forest(_) | Self::ClassForest(_) => 0.0,
         }

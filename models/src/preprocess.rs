@@ -18,15 +18,19 @@ pub struct Preprocessor {
 }
 
 /// A numeric column: `(value or median − mean) / scale`.
+///
+/// Where a few values are far from all others, the standard deviation is theirs alone, and in single precision the others
+/// could hardly be told apart. There the median and the distance between the quartiles stand for the mean and the standard
+/// deviation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NumericColumn {
     /// The index of the feature.
     pub feature: usize,
     /// The value that replaces a missing one.
     pub median: f32,
-    /// The mean of the training rows after imputation.
+    /// The mean of the training rows after imputation, or their median.
     pub mean: f32,
-    /// Their standard deviation (of the population). It is 1 instead of 0 or a subnormal number, which
+    /// Their standard deviation (of the population), or the distance between their quartiles. It is 1 instead of 0 or a subnormal number, which
     /// runtimes may treat as 0.
     pub scale: f32,
 }
@@ -50,6 +54,10 @@ pub(crate) struct Category {
     /// The number of its values.
     pub values: usize,
 }
+
+/// The standard deviation as a multiple of the distance between the quartiles, from which on it is that of a few values. It is
+/// 0.7 of a normal distribution, and 2.0 of a log-normal one with σ = 1.2.
+const FAR_VALUES: f32 = 8.0;
 
 impl Preprocessor {
     /// Fits the preprocessing on the training rows `[rows, features]`.
@@ -141,7 +149,13 @@ impl NumericColumn {
         // Because the mean is rounded, the spread of a constant column may be slightly above 0.
         let constant = present.first() == present.last();
         let scale = if constant { 1.0 } else { variance.sqrt() as f32 };
-        Self { feature, median, mean: mean as f32, scale: if scale.is_normal() { scale } else { 1.0 } }
+        let quartile = |at: usize| present.get(at * present.len() / 4).copied().unwrap_or_default();
+        let quartiles = quartile(3) - quartile(1);
+        let (mean, scale) = match scale > FAR_VALUES * quartiles && quartiles > 0.0 {
+            true => (median, quartiles),
+            false => (mean as f32, scale),
+        };
+        Self { feature, median, mean, scale: if scale.is_normal() { scale } else { 1.0 } }
     }
 }
 
@@ -180,6 +194,16 @@ mod tests {
         type = "numeric"
         required = false
     "#;
+
+    #[test]
+    fn a_few_far_values_do_not_press_all_others_together() {
+        let column =
+            |far: f32| Array2::from_shape_fn((101, 1), |(row, _)| if row == 100 { far } else { row as f32 });
+        let near = NumericColumn::fit(0, column(100.0).view());
+        assert!((near.mean - 50.0).abs() < 1e-4 && (near.scale - 29.15).abs() < 0.01, "{near:?}");
+        let far = NumericColumn::fit(0, column(1e6).view());
+        assert_eq!((far.mean, far.scale), (50.0, 50.0));
+    }
 
     #[test]
     fn medians_replace_and_unknown_values_are_zero_everywhere() {

@@ -68,6 +68,9 @@ fn binned(values: &[f32], missing: u64, edge: impl Fn(f32, f32) -> f32) -> Featu
         let next = values.get(values.partition_point(|value| value <= below));
         *below = edge(*below, next.copied().unwrap_or(*below));
     }
+    // Between numbers that are neighbours in single precision there is no other.
+    edges.dedup();
+    edges.retain(|edge| *edge < max);
     let mut counts = vec![0; edges.len() + 1];
     for value in values {
         counts[edges.partition_point(|edge| edge < value)] += 1;

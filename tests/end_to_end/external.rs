@@ -1,5 +1,6 @@
 //! ONNX files of other programs, served and compared with Python's ONNX Runtime on the same rows.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use onnward_exporter::export::export;
@@ -237,4 +238,107 @@ fn weights_beside_a_file_are_published_in_one_file_with_it() {
     for (prediction, expected) in answer["predictions"].as_array().unwrap().iter().zip(expected) {
         assert!((prediction["probability"].as_f64().unwrap() - expected).abs() < 1e-6, "{prediction}");
     }
+}
+
+/// The lines of a file of rows with the probabilities that are expected of them.
+fn expected_lines(rows: &[Value], probabilities: &[f64]) -> String {
+    let lines = rows.iter().zip(probabilities).map(|(row, probability)| {
+        let mut line = row.clone();
+        line["probability"] = json!(probability);
+        format!("{line}\n")
+    });
+    lines.collect()
+}
+
+/// The same as a table.
+fn expected_table(rows: &[Value], probabilities: &[f64]) -> String {
+    let fields: Vec<&String> = rows[0].as_object().unwrap().keys().collect();
+    let mut table =
+        format!("{},probability\n", fields.iter().map(|field| field.as_str()).collect::<Vec<_>>().join(","));
+    for (row, probability) in rows.iter().zip(probabilities) {
+        for field in &fields {
+            let cell = &row[field.as_str()];
+            table += &cell.as_str().map_or_else(|| cell.to_string(), str::to_owned);
+            table.push(',');
+        }
+        writeln!(table, "{probability}").unwrap();
+    }
+    table
+}
+
+#[test]
+fn rows_that_a_library_has_scored_prove_an_external_model() {
+    let folder = TempDir::new().unwrap();
+    let repository = folder.path().join("repository");
+    for (name, ending) in [("lightgbm", "jsonl"), ("sklearn-pipeline", "csv"), ("torch-logits", "jsonl")] {
+        let (rows, probabilities) = rows_and_probabilities(name);
+        let write = if ending == "csv" { expected_table } else { expected_lines };
+        let golden = folder.path().join(format!("{name}.{ending}"));
+        std::fs::write(&golden, write(&rows, &probabilities)).unwrap();
+        let (model, config) = (data(&format!("{name}.onnx")), data(&format!("{name}.toml")));
+        let mut publish = vec!["publish", text(&model), "--model", name, "--repository", text(&repository)];
+        publish.extend(["--golden", text(&golden)]);
+        if config.exists() {
+            publish.extend(["--config", text(&config)]);
+        }
+        succeed("onnward-exporter", &publish);
+        let published = repository.join(name).join("1/model.onnx");
+        let checked = succeed("onnward-engine", &["check", text(&published)]);
+        assert!(
+            checked.contains(&rows.len().to_string()) && !checked.contains("no golden rows"),
+            "{checked}"
+        );
+    }
+    let engine = Engine::serve(&repository, &[]);
+    for (name, ending) in [("lightgbm", "jsonl"), ("sklearn-pipeline", "csv"), ("torch-logits", "jsonl")] {
+        let status = eventually("the model is loaded", || {
+            let status = engine.get_json(&format!("/models/{name}"));
+            if status["version"] == 1 { Ok(status) } else { Err(status.to_string()) }
+        });
+        let rows = rows_and_probabilities(name).0.len();
+        assert_eq!(status["golden_rows"], json!(rows), "{ending}: {status}");
+        assert!(status.get("unproven").is_none_or(Value::is_null), "{status}");
+    }
+    let log = engine.stop().1.join("\n");
+    assert!(!log.contains("has no golden rows"), "{log}");
+}
+
+#[test]
+fn an_external_model_that_answers_otherwise_than_its_library_is_not_served() {
+    let folder = TempDir::new().unwrap();
+    let (repository, golden) = (folder.path().join("repository"), folder.path().join("rows.jsonl"));
+    let (rows, mut probabilities) = rows_and_probabilities("sklearn-pipeline");
+    probabilities[2] += 0.0015;
+    std::fs::write(&golden, expected_lines(&rows, &probabilities)).unwrap();
+    let file = data("sklearn-pipeline.onnx");
+    let publish = ["publish", text(&file), "--model", "churn", "--repository", text(&repository)];
+    let publish = [&publish[..], &["--golden", text(&golden)]].concat();
+    let message = fail("onnward-exporter", &[&publish[..], &["--check"]].concat());
+    assert!(message.contains("expected row 3 is answered with probability"), "{message}");
+    assert!(message.contains("was not published"), "{message}");
+    let message = fail("onnward-exporter", &[&publish[..], &["--check", "--tolerance", "0.01"]].concat());
+    assert!(message.contains("at most 0.001"), "{message}");
+    assert!(!repository.join("churn").exists(), "nothing was written");
+
+    // Whoever publishes without the check does not get it served.
+    succeed("onnward-exporter", &[&publish[..], &["--no-check"]].concat());
+    let message = fail("onnward-engine", &["check", text(&repository.join("churn/1/model.onnx"))]);
+    assert!(message.contains("failed verification"), "{message}");
+    let other = data("lightgbm.onnx");
+    succeed(
+        "onnward-exporter",
+        &["publish", text(&other), "--model", "other", "--repository", text(&repository)],
+    );
+    let engine = Engine::serve(&repository, &[]);
+    let failed = eventually("the trial has failed", || {
+        let models = engine.get_json("/models");
+        match models["failed"].get(0) {
+            Some(failed) => Ok(failed.clone()),
+            None => Err(models.to_string()),
+        }
+    });
+    assert_eq!((&failed["name"], &failed["step"]), (&json!("churn"), &json!("trial")), "{failed}");
+    assert!(failed["reason"].as_str().unwrap().contains("expected row 3"), "{failed}");
+    let (status, _) = engine.post("/models/churn/predict", &rows[0].to_string());
+    assert_ne!(status, 200);
 }

@@ -19,16 +19,20 @@ pub struct Answer<'a> {
 }
 
 /// Checks that every row has a prediction. Extreme numbers can overflow in the model, and an external model can fail on
-/// values that it was not trained on, or take too much for them.
+/// values that it was not trained on, or take too much for them. `form` is the form of the request's body.
 ///
 /// # Errors
 /// A violation for each row without a prediction, with the runtime's reason where there is one. It names the field if
 /// the model has only one.
-pub fn check_predicted(predictions: &Predictions, schema: &Schema) -> Result<(), Violations> {
+pub fn check_predicted(
+    predictions: &Predictions,
+    schema: &Schema,
+    form: BodyShape,
+) -> Result<(), Violations> {
     let mut violations = Violations::default();
-    let pointer = || match schema.features.as_slice() {
-        [only] => pointer_to("", &only.name),
-        _ => String::new(),
+    let pointer = |row| match schema.features.as_slice() {
+        [only] => pointer_to(&form.pointer_to_row(row), &only.name),
+        _ => form.pointer_to_row(row),
     };
     let mut failures = predictions.failures.iter().peekable();
     for row in 0..predictions.len() {
@@ -38,7 +42,7 @@ pub fn check_predicted(predictions: &Predictions, schema: &Schema) -> Result<(),
             continue;
         }
         violations.push(|| Violation {
-            pointer: pointer(),
+            pointer: pointer(row),
             row: Some(row),
             expected: "values for which the model returns a prediction".to_owned(),
             got: match failure {
@@ -92,7 +96,9 @@ impl Serialize for Answer<'_> {
                     prediction.write(&mut map)?;
                 }
             }
-            BodyShape::Many => map.serialize_entry("predictions", &PredictionList(self, id))?,
+            BodyShape::Many | BodyShape::Instances => {
+                map.serialize_entry("predictions", &PredictionList(self, id))?
+            }
         }
         map.end()
     }

@@ -1,5 +1,5 @@
 //! Verifies a file: replays its golden rows on every backend, with the full graph and the subgraph, and
-//! cross-checks all backends. External files have no golden rows and are only smoke-tested.
+//! cross-checks all backends. An external file is smoke-tested, and replays the expected rows that it was published with.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,9 +34,12 @@ pub struct CheckReport {
     /// The comparisons of the first backend with each other one, on golden rows and rows drawn from the
     /// training profile; empty where fewer than two backends can run the model.
     pub comparisons: Vec<CheckComparison>,
-    /// The reason why the file is unverified: an external one has no golden rows.
+    /// The reason why the file is unverified: an external one may have no golden rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unproven: Option<&'static str>,
+    /// Whether the file is external: one backend that runs it is enough.
+    #[serde(skip)]
+    pub is_external: bool,
 }
 
 /// The result on one backend with one form of the graph.
@@ -75,7 +78,7 @@ impl CheckReport {
     /// Returns whether every backend reproduces every golden row and all agree. For an external file, it
     /// returns whether a backend runs it.
     pub fn passed(&self) -> bool {
-        if self.unproven.is_some() {
+        if self.is_external {
             return self.results.iter().any(|result| result.failure.is_none());
         }
         let failures = self.results.iter().map(|result| &result.failure);
@@ -129,6 +132,7 @@ fn check_external(
         max_difference: None,
         failure: smoke_test(backend.as_ref(), bytes, config).err().map(|error| error.to_string()),
     };
+    let golden_rows = model.expected_rows.as_ref().map_or(0, |expected| expected.rows.len());
     CheckReport {
         sha256: sha256_hex(bytes),
         size_bytes: bytes.len(),
@@ -140,11 +144,12 @@ fn check_external(
             .collect::<Vec<_>>()
             .join(", "),
         family: "foreign".to_owned(),
-        golden_rows: 0,
-        tolerance: 0.0,
+        golden_rows,
+        tolerance: model.expected_rows.as_ref().map_or(0.0, |expected| expected.tolerance),
         results: backends.iter().map(result).collect(),
         comparisons: Vec::new(),
-        unproven: Some(UNPROVEN),
+        unproven: (golden_rows == 0).then_some(UNPROVEN),
+        is_external: true,
     }
 }
 
@@ -197,6 +202,7 @@ fn check_artifact(
         tolerance: metadata.golden.tolerance,
         results,
         unproven: None,
+        is_external: false,
     })
 }
 
@@ -233,7 +239,7 @@ impl fmt::Display for CheckReport {
         for result in &self.results {
             let form = if result.subgraph { GraphForm::Subgraph } else { GraphForm::Full }.name();
             let what = format!("{:<12} {form:<12}", result.backend);
-            match self.unproven.and(Some(result.failure.is_none())) {
+            match self.is_external.then_some(result.failure.is_none()) {
                 Some(true) => writeln!(f, "ok      {:<12} runs", result.backend)?,
                 Some(false) => {
                     let failure = result.failure.as_deref().unwrap_or_default();

@@ -2,7 +2,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use onnward_models::{DatasetError, InferError, SampleError, TrainingError};
-use onnward_onnx::{ArtifactError, ExternalDataError, ExternalError};
+use onnward_onnx::{ArtifactError, ExternalDataError, ExternalError, FunctionsError};
 use onnward_quality::drift::{CombineError, PageError};
 use onnward_repository::{RepositoryError, SignatureError};
 use onnward_schemas::SchemaError;
@@ -63,6 +63,14 @@ pub enum CommandError {
         path: PathBuf,
         /// The problem.
         source: ExternalDataError,
+    },
+    /// The functions of a model cannot be inlined.
+    #[error("{path}: {source}")]
+    Functions {
+        /// The file.
+        path: PathBuf,
+        /// The problem.
+        source: FunctionsError,
     },
     /// Rows with expected outputs cannot be read.
     #[error(transparent)]

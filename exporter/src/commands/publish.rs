@@ -6,6 +6,7 @@ use std::path::Path;
 
 use onnward_onnx::{
     Artifact, ArtifactError, BoundsError, DataRange, ExternalModel, ModelBounds, fold_external_data,
+    inline_functions,
 };
 use onnward_repository::{About, ModelStatus, Move, NewVersion, Pointer, Published, Repository};
 use onnward_schemas::layout::CONFIG_FILE;
@@ -64,13 +65,7 @@ pub fn publish(arguments: &PublishArguments) -> Result<(), CommandError> {
     let signer = signer(sign_key.as_deref())?;
     let webhooks = Webhooks::new(&serving.webhooks)?;
     let bytes = std::fs::read(file).map_err(|source| CommandError::reading(file, source))?;
-    let contents = match contents(arguments, &bytes) {
-        Err(CommandError::Artifact {
-            source: ArtifactError::Bounds(BoundsError::ExternalData { .. }),
-            ..
-        }) => contents(arguments, &with_external_data(file, &bytes)?),
-        contents => contents,
-    }?;
+    let contents = self_contained(arguments, &bytes)?;
     let checked = check(&arguments.check, file, &contents.bytes, contents.config.as_deref())?;
 
     let Contents { bytes, schema, summary, fingerprint, config, settings, external } = contents;
@@ -260,10 +255,37 @@ struct Contents {
     external: Option<ExternalReading>,
 }
 
+/// Reads a file that is published, by itself: the functions that it defines are inlined, and the weights beside it folded in.
+fn self_contained(arguments: &PublishArguments, bytes: &[u8]) -> Result<Contents, CommandError> {
+    let file = &arguments.file;
+    match contents(arguments, bytes) {
+        Err(CommandError::Artifact { source: ArtifactError::Bounds(BoundsError::Functions), .. }) => {
+            self_contained(arguments, &with_inlined_functions(file, bytes)?)
+        }
+        Err(CommandError::Artifact {
+            source: ArtifactError::Bounds(BoundsError::ExternalData { .. }),
+            ..
+        }) => self_contained(arguments, &with_external_data(file, bytes)?),
+        contents => contents,
+    }
+}
+
+fn with_inlined_functions(file: &Path, bytes: &[u8]) -> Result<Vec<u8>, CommandError> {
+    let inlined = inline_functions(bytes, &ModelBounds::LARGEST)
+        .map_err(|source| CommandError::Functions { path: file.to_owned(), source })?;
+    eprintln!("note: the functions that {} defines are inlined into its graph", file.display());
+    Ok(inlined.unwrap_or_else(|| bytes.to_vec()))
+}
+
 /// Folds weights in files beside a model into it, because a version is one file.
 fn with_external_data(file: &Path, bytes: &[u8]) -> Result<Vec<u8>, CommandError> {
     let read = |range: &DataRange| -> io::Result<Vec<u8>> {
-        let mut beside = File::open(file.with_file_name(&range.file))?;
+        let path = file.with_file_name(&range.file);
+        // A link may lead to a file that is nobody's business, and a pipe to none.
+        if !std::fs::symlink_metadata(&path)?.is_file() {
+            return Err(io::Error::other("it is not a file but a link or a device: copy the weights there"));
+        }
+        let mut beside = File::open(path)?;
         beside.seek(SeekFrom::Start(range.offset))?;
         let most = range.length.unwrap_or(ModelBounds::LARGEST.max_bytes + 1);
         let mut part = Vec::new();

@@ -15,6 +15,7 @@ use onnward_repository::{
 use onnward_schemas::{Figures, ModelSummary, TaskKind};
 use serde::Serialize;
 
+use super::check::check;
 use super::compatibility::{Candidate, check_publication};
 use super::progress::TrainingBar;
 use super::publish::{Outcome, Publication, publish_new};
@@ -92,6 +93,18 @@ pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
         }
         None => None,
     };
+    if !run.comparison.has_signal() {
+        let baseline = &run.comparison.baseline.name;
+        eprintln!("warning: no model is better than {baseline}: nothing can be learned from this table");
+    }
+    if let Some(best) = artifacts.first() {
+        let bytes = best.encode();
+        let path = Path::new(model);
+        // What is written by this program is read as strictly as what comes from elsewhere.
+        Artifact::decode(&bytes)
+            .map_err(|source| CommandError::Artifact { path: path.to_owned(), source })?;
+        check(&arguments.publishing.check, path, &bytes, None)?;
+    }
     let outcome = publish_best(&repository, &arguments.publishing, &artifacts, signer.as_ref(), &webhooks)?;
     let Outcome { published, changes, alias, webhooks, .. } = outcome;
     let comparison = &run.comparison;

@@ -238,11 +238,14 @@ fn axes<'a, 'b>(
         let size = f64::from(pixels * UNIT) * 1.24;
         ("sans-serif", size).into_font().color(&Ink::Text.color())
     };
+    // A digit of this size is seven pixels wide, and the caption stands beside the labels.
+    let digits = [y.from, y.to].map(|end| (y.label)(&end).chars().count() as u32);
+    let labels = 7 * digits[0].max(digits[1]);
     let mut chart = ChartBuilder::on(canvas)
         .margin_top(8 * UNIT)
         .margin_right(12 * UNIT)
         .x_label_area_size(44 * UNIT)
-        .y_label_area_size(52 * UNIT)
+        .y_label_area_size((28 + labels).max(52) * UNIT)
         .build_cartesian_2d(x.from..x.to, y.from..y.to)?;
     chart
         .configure_mesh()

@@ -1,5 +1,7 @@
 //! The part of the report that only models of several classes have.
 
+use std::cmp::Reverse;
+
 use onnward_models::{Candidate, ClassCurves, ClassResult, Comparison, Curves};
 use onnward_schemas::ClassFigures;
 
@@ -13,7 +15,7 @@ const MOST_CONFUSED: usize = 12;
 
 /// What the page shows of models of several classes.
 pub(super) struct ClassesView {
-    /// How many of a hundred customers are predicted right.
+    /// How many of a hundred rows are predicted right.
     pub(super) right: u64,
     pub(super) key_figures: Vec<KeyFigure>,
     pub(super) figures: Vec<FigureRow>,
@@ -77,8 +79,9 @@ fn draw(
     test: &ClassFigures,
     winner: &ClassCurves,
 ) -> Result<ClassesView, ChartError> {
-    let with_curve: Vec<_> =
-        winner.classes.iter().filter(|class| !class.roc.is_empty()).zip(0..PALETTE).collect();
+    let mut with_curve: Vec<_> = winner.classes.iter().filter(|class| !class.roc.is_empty()).collect();
+    with_curve.sort_by_key(|class| Reverse(class.rows));
+    let with_curve: Vec<_> = with_curve.into_iter().zip(0..PALETTE).collect();
     let roc: Vec<Curve<'_>> = with_curve
         .iter()
         .map(|(class, color)| Curve { ink: Ink::Model(*color), points: &class.roc, form: Form::Line })
@@ -176,7 +179,7 @@ fn key_figures(comparison: &Comparison, test: &ClassFigures) -> Vec<KeyFigure> {
         KeyFigure {
             value: exact_percent(test.top_2_accuracy),
             name: "Among the top two",
-            meaning: "of the customers have one of their two most probable classes".to_owned(),
+            meaning: "of the rows have one of their two most probable classes".to_owned(),
         },
     ]
 }
@@ -208,7 +211,7 @@ const FIGURES: [Figure; 7] = [
     },
     Figure {
         name: "Accuracy",
-        explanation: "The share of all customers whose class was predicted.",
+        explanation: "The share of all rows whose class was predicted.",
         value: |candidate| Some(candidate.test.classes()?.accuracy),
         show: three,
         better: Better::Higher,
@@ -222,14 +225,14 @@ const FIGURES: [Figure; 7] = [
     },
     Figure {
         name: "Weighted F1",
-        explanation: "The mean of the F1 of all classes, weighted by their customers.",
+        explanation: "The mean of the F1 of all classes, weighted by their rows.",
         value: |candidate| Some(candidate.test.classes()?.weighted_f1),
         show: three,
         better: Better::Higher,
     },
     Figure {
         name: "ROC AUC, one against the rest",
-        explanation: "The mean over the classes of the probability that a customer of it is scored above one of \
+        explanation: "The mean over the classes of the probability that a row of it is scored above one of \
                       another. 0.5 is random, 1 is perfect.",
         value: |candidate| Some(candidate.test.classes()?.roc_auc_ovr),
         show: three,
@@ -237,7 +240,7 @@ const FIGURES: [Figure; 7] = [
     },
     Figure {
         name: "Top-2 accuracy",
-        explanation: "The share of customers with one of their two most probable classes.",
+        explanation: "The share of rows with one of their two most probable classes.",
         value: |candidate| Some(candidate.test.classes()?.top_2_accuracy),
         show: three,
         better: Better::Higher,

@@ -30,6 +30,8 @@ pub(super) struct GroupBar {
     pub(super) name: String,
     /// The share of positives, the most frequent class, or the mean, in words.
     pub(super) label: String,
+    /// The most frequent class of the group; empty for any other label.
+    pub(super) class: String,
     /// One piece, or one for each class.
     pub(super) pieces: Vec<Piece>,
     pub(super) rows: String,
@@ -181,18 +183,19 @@ impl Labels<'_> {
         match &group.label {
             LabelSummary::Binary { positives } => percent(share(*positives as u64, group.rows as u64)),
             LabelSummary::Number { mean } => quantity(*mean),
-            LabelSummary::Classes { class_rows } => {
-                let most = class_rows
-                    .iter()
-                    .enumerate()
-                    .max_by_key(|(class, rows)| (**rows, std::cmp::Reverse(*class)));
-                let class = most.and_then(|(class, rows)| Some((self.comparison.classes.get(class)?, *rows)));
-                class.map_or_else(
-                    || NONE.to_owned(),
-                    |(class, rows)| format!("{class} {}", percent(share(rows, group.rows as u64))),
-                )
+            LabelSummary::Classes { .. } => {
+                let rows = self.most_frequent(group).map_or(0, |(_, rows)| rows);
+                percent(share(rows, group.rows as u64))
             }
         }
+    }
+
+    /// Returns the most frequent class of a group, and its rows. `None` for any other label.
+    fn most_frequent(&self, group: &Group) -> Option<(&str, u64)> {
+        let LabelSummary::Classes { class_rows } = &group.label else { return None };
+        let classes = class_rows.iter().enumerate().filter(|_| group.rows > 0);
+        let (class, rows) = classes.max_by_key(|(class, rows)| (**rows, std::cmp::Reverse(*class)))?;
+        Some((self.comparison.classes.get(class)?, *rows))
     }
 }
 
@@ -263,6 +266,7 @@ fn breakdown((place, feature): (usize, &FeatureSummary), rows: usize, labels: &L
     let bar = |(index, group): (usize, &&Group)| GroupBar {
         name: if is_numeric { range(&group.name, index + 1 == all.len()) } else { group.name.clone() },
         label: labels.words(group),
+        class: labels.most_frequent(group).map_or_else(String::new, |(class, _)| class.to_owned()),
         pieces: labels.pieces(group),
         rows: count(group.rows as u64),
         rows_width: share(group.rows as u64, rows as u64) * 100.0,

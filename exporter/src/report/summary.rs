@@ -28,7 +28,7 @@ pub(super) fn summary(comparison: &Comparison, models: &[Model<'_>], winner: &Mo
     };
     let others = models.iter().filter(|model| !model.selected);
     let second = others.max_by(|a, b| gain(a).total_cmp(&gain(b)));
-    let finding = finding(comparison, models, winner, second);
+    let finding = finding(comparison, winner, second);
     Summary {
         headline: headline(winner, &finding),
         lead: lead(comparison, models, winner, &finding),
@@ -50,22 +50,8 @@ enum Finding<'a> {
     Clear(&'a Model<'a>),
 }
 
-fn finding<'a>(
-    comparison: &Comparison,
-    models: &[Model<'_>],
-    winner: &Model<'_>,
-    second: Option<&'a Model<'a>>,
-) -> Finding<'a> {
-    let guessing = match &comparison.baseline.test {
-        Figures::Binary(_) => 0.5,
-        Figures::Classes(figures) => figures.log_loss,
-        Figures::Number(figures) => figures.rmse,
-    };
-    let is_guessing = |model: &Model<'_>| {
-        let CrossValidation { criterion, mean, std, .. } = model.candidate.cross_validation;
-        criterion.gain(mean, guessing) - std <= 0.0
-    };
-    if models.iter().all(is_guessing) {
+fn finding<'a>(comparison: &Comparison, winner: &Model<'_>, second: Option<&'a Model<'a>>) -> Finding<'a> {
+    if !comparison.has_signal() {
         return Finding::NoSignal;
     }
     let Some(second) = second else { return Finding::Alone };
@@ -110,7 +96,7 @@ fn lead(comparison: &Comparison, models: &[Model<'_>], winner: &Model<'_>, findi
         Figures::Binary(figures) => figures,
         Figures::Classes(figures) => {
             let found = format!(
-                "It predicts the right class for {} of {rows} held-out customers; the most frequent class is right for \
+                "It predicts the right class for {} of {rows} held-out rows; the most frequent class is right for \
                  {}.",
                 percent(figures.accuracy),
                 percent(comparison.baseline.test.classes().map_or(0.0, |figures| figures.accuracy)),
@@ -119,7 +105,7 @@ fn lead(comparison: &Comparison, models: &[Model<'_>], winner: &Model<'_>, findi
         }
         Figures::Number(figures) => {
             let found = format!(
-                "It explains {} of the variance of the label among {rows} held-out customers, and is {} off on \
+                "It explains {} of the variance of the label among {rows} held-out rows, and is {} off on \
                  average.",
                 percent(figures.r2.max(0.0)),
                 quantity(figures.mae),

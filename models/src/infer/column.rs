@@ -18,8 +18,8 @@ pub(super) struct ColumnStats {
     pub rows: u64,
     /// The number of cells without a value.
     pub missing: u64,
-    /// A word that was read as a missing value.
-    pub missing_word: Option<String>,
+    /// The words that were read as missing values, each with the number of its cells.
+    pub missing_words: BTreeMap<String, u64>,
     /// The number of cells with a number.
     pub numbers: u64,
     /// Whether every number is whole.
@@ -43,7 +43,7 @@ impl ColumnStats {
             name: name.to_owned(),
             rows: 0,
             missing: 0,
-            missing_word: None,
+            missing_words: BTreeMap::new(),
             numbers: 0,
             whole: true,
             counts_rows: true,
@@ -62,8 +62,8 @@ impl ColumnStats {
         if is_missing_text(cell) {
             self.missing += 1;
             self.unique = None;
-            if !cell.is_empty() && self.missing_word.is_none() {
-                self.missing_word = Some(cell.to_owned());
+            if !cell.is_empty() {
+                *self.missing_words.entry(cell.to_owned()).or_default() += 1;
             }
             return;
         }
@@ -108,6 +108,25 @@ impl ColumnStats {
             if !unique.insert(hasher.finish()) {
                 self.unique = None;
             }
+        }
+    }
+
+    /// Returns the column with a word for no value as a value like others.
+    pub fn with_word(&self, is_value: impl Fn(&str) -> bool) -> Self {
+        let (words, missing_words): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            self.missing_words.clone().into_iter().partition(|(word, _)| is_value(word));
+        let mut values = self.values.clone();
+        if let Some(values) = &mut values {
+            values.extend(words.clone());
+        }
+        Self {
+            name: self.name.clone(),
+            missing: self.missing - words.values().sum::<u64>(),
+            missing_words,
+            text: self.text.clone().or_else(|| words.keys().next().cloned()),
+            values,
+            unique: None,
+            ..*self
         }
     }
 

@@ -65,10 +65,15 @@ pub(super) fn propose(
         Some(name) => named_label(path, columns, name)?,
         None => find_label(path, columns, &mut label_notes)?,
     };
-    let task = task_of(&columns[label], &mut label_notes)?;
-    let missing = columns[label].missing;
-    if missing > 0 {
-        label_notes.push(format!("{missing} rows have no label and cannot be trained on."));
+    let of_label = with_class_none(&columns[label], &mut label_notes);
+    let task = task_of(&of_label, &mut label_notes)?;
+    if of_label.missing > 0 {
+        label_notes.push(format!("{} rows have no label and cannot be trained on.", of_label.missing));
+    }
+    for (word, rows) in &of_label.missing_words {
+        label_notes.push(format!(
+            "{word:?} was read as no label in {rows} rows: list it among the values if it is a class."
+        ));
     }
     let identifier = find_identifier(columns, label);
     let rest = (0..columns.len()).filter(|index| *index != label && Some(*index) != identifier);
@@ -87,6 +92,21 @@ fn named_label(path: &Path, columns: &[ColumnStats], name: &str) -> Result<usize
         column: name.to_owned(),
         present: columns.iter().map(|column| column.name.clone()).collect(),
     })
+}
+
+/// Returns the label's column with the word "none" as a class, where there are several others: nothing is an outcome, too.
+/// Beside two others, as beside yes and no, it is no value.
+fn with_class_none(column: &ColumnStats, notes: &mut Vec<String>) -> ColumnStats {
+    let is_class = |word: &str| {
+        let several = column.values.as_ref().is_some_and(|values| values.len() > 2);
+        several && !column.is_numeric() && word.eq_ignore_ascii_case("none")
+    };
+    for (word, rows) in column.missing_words.iter().filter(|(word, _)| is_class(word)) {
+        notes.push(format!(
+            "{word:?} was read as a class of {rows} rows: leave it out of the values if it is no label."
+        ));
+    }
+    column.with_word(is_class)
 }
 
 /// Decides what a label's values are: two, some classes, or numbers.
@@ -196,7 +216,7 @@ fn purpose_of(column: &ColumnStats, notes: &mut Vec<String>) -> Purpose {
     if column.missing > 0 {
         notes.push(format!("{} of {} rows have no value.", column.missing, column.rows));
     }
-    if let Some(word) = &column.missing_word {
+    if let Some(word) = column.missing_words.keys().next() {
         notes.push(format!("{word:?} was read as no value: list it among the values if it is a category."));
     }
     let values = column.sorted_values();

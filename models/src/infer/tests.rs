@@ -208,6 +208,17 @@ fn a_label_of_classes_or_numbers_is_proposed_by_its_values() {
     assert_eq!(stars, classes(&["0", "1", "2", "3"]));
     assert!(toml.contains("For a quantity, write type = \"number\""), "{toml}");
     assert_eq!(task("price").0, Task::Number);
+    // Nothing is an outcome too, unless all other rows say yes or no.
+    let infer = |values: [&str; 4]| {
+        let rows: String = (0..60).map(|row| format!("{row}.5,{}\n", values[row % 4])).collect();
+        Table::new("nothing", format!("visits,target\n{rows}").as_bytes()).infer().unwrap()
+    };
+    let plans = infer(["gold", "none", "silver", "basic"]);
+    assert_eq!(plans.schema.label.task, classes(&["basic", "gold", "none", "silver"]));
+    assert!(plans.toml.contains("\"none\" was read as a class of 15 rows"), "{}", plans.toml);
+    let answers = infer(["yes", "none", "no", "no"]);
+    assert!(answers.schema.binary().is_some());
+    assert!(answers.toml.contains("\"none\" was read as no label in 15 rows"), "{}", answers.toml);
     let named = Table::new("target", format!("visits,target,plan,stars\n{rows}").as_bytes()).infer().unwrap();
     assert_eq!((named.schema.label.column.as_str(), named.schema.label.task), ("target", Task::Number));
 }

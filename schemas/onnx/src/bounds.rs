@@ -90,12 +90,10 @@ const MAX_CATEGORIES: usize = 100_000;
 /// [`ArtifactError::Empty`], [`ArtifactError::NotOnnx`], [`ArtifactError::NoGraph`] or
 /// [`ArtifactError::Bounds`].
 pub fn decode_model_within(bytes: &[u8], bounds: &ModelBounds) -> Result<ModelProto, ArtifactError> {
-    if bytes.is_empty() {
-        return Err(ArtifactError::Empty);
+    let model = decode_with_functions(bytes, bounds)?;
+    if !model.functions.is_empty() {
+        return Err(BoundsError::Functions.into());
     }
-    bounds.check_size(bytes.len() as u64)?;
-    wire::scan(bytes, bounds)?;
-    let model = ModelProto::decode(bytes)?;
     let Some(graph) = &model.graph else { return Err(ArtifactError::NoGraph) };
     let metadata = model.metadata_props.iter().map(|entry| entry.key().len() + entry.value().len()).sum();
     let most = MAX_METADATA_BYTES.max(bounds.max_features.saturating_mul(METADATA_BYTES_PER_FEATURE));
@@ -104,6 +102,16 @@ pub fn decode_model_within(bytes: &[u8], bounds: &ModelBounds) -> Result<ModelPr
     graph::check(graph, bounds)?;
     sizes::check(graph, &sizes::Estimates::new())?;
     Ok(model)
+}
+
+/// Decodes an ONNX model that may define functions itself. Its graph is not checked.
+pub(crate) fn decode_with_functions(bytes: &[u8], bounds: &ModelBounds) -> Result<ModelProto, ArtifactError> {
+    if bytes.is_empty() {
+        return Err(ArtifactError::Empty);
+    }
+    bounds.check_size(bytes.len() as u64)?;
+    wire::scan(bytes, bounds)?;
+    Ok(ModelProto::decode(bytes)?)
 }
 
 impl ModelBounds {

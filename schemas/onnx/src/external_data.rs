@@ -37,6 +37,18 @@ pub enum ExternalDataError {
         /// The file.
         file: String,
     },
+    /// The place in the file is no number.
+    #[error(
+        "the {key} of its weights {tensor:?} is {text:?}, which is not a number of bytes: export the model again"
+    )]
+    NoNumber {
+        /// The tensor.
+        tensor: String,
+        /// The key of the place.
+        key: &'static str,
+        /// What it is.
+        text: String,
+    },
     /// The file beside the model cannot be read.
     #[error("its weights {tensor:?} cannot be read from {file:?} beside it: {source}")]
     Read {
@@ -137,8 +149,16 @@ impl<R: FnMut(&DataRange) -> io::Result<Vec<u8>>> Folding<R> {
         if !is_plain {
             return Err(ExternalDataError::Elsewhere { tensor: name, file: shorten(&file) });
         }
-        let number = |key: &str| value(key).and_then(|text| text.parse().ok());
-        let range = DataRange { file, offset: number("offset").unwrap_or(0), length: number("length") };
+        let number = |key: &'static str| match value(key) {
+            None => Ok(None),
+            Some(text) => text.parse().map(Some).map_err(|_| ExternalDataError::NoNumber {
+                tensor: name.clone(),
+                key,
+                text: shorten(&text),
+            }),
+        };
+        let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
+        let range = DataRange { file, offset, length };
         let too_large = ExternalDataError::TooLarge { limit: self.max_bytes };
         if range.length.is_some_and(|length| self.bytes.saturating_add(length) > self.max_bytes) {
             return Err(too_large);
@@ -201,6 +221,11 @@ mod tests {
         for file in ["", "/etc/passwd", "../w.data", "a/b", "..", ".", "a\\b", "a\0b"] {
             let refused = fold_external_data(&model(&[("location", file)]), 100, never).unwrap_err();
             assert!(matches!(refused, ExternalDataError::Elsewhere { .. }), "{file:?}: {refused}");
+        }
+        for (key, text) in [("offset", "-4"), ("offset", "0x10"), ("length", "all"), ("length", "")] {
+            let refused =
+                fold_external_data(&model(&[("location", "w"), (key, text)]), 100, never).unwrap_err();
+            assert!(refused.to_string().contains(&format!("the {key} of its weights")), "{refused}");
         }
         let claimed = model(&[("location", "w"), ("length", "101")]);
         assert!(matches!(

@@ -10,6 +10,7 @@ mod expected_rows;
 mod external;
 mod external_data;
 mod forest;
+mod functions;
 mod metadata;
 mod output_reader;
 /// The messages of ONNX, generated from its own definition.
@@ -26,6 +27,7 @@ pub use external::{
 };
 pub use external_data::{DataRange, ExternalDataError, fold_external_data};
 pub use forest::{ForestSlices, TAKEN_FOREST, TreeLists};
+pub use functions::{FunctionsError, inline_functions};
 pub use output_reader::{
     Activation, ClassesOutput, NumberOutput, OutputReader, ProbabilityOutput, RawOutput, UnexpectedOutput,
 };

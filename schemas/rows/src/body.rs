@@ -79,7 +79,7 @@ impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
                 let reader = row.abandon();
                 fields.next_value_seed(InstancesSeed { reader })?;
                 reject_beside_instances(reader, &mut fields)?;
-                return Ok(BodyShape::Many);
+                return Ok(BodyShape::Instances);
             }
             row.read(field, &mut fields)?;
         }

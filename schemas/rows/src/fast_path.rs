@@ -68,7 +68,7 @@ impl FastRowParser<'_> {
             self.list(&mut instances)?;
             instances.expect(b'}')?;
             *text = instances;
-            return Some(BodyShape::Many);
+            return Some(BodyShape::Instances);
         }
         self.row(text)?;
         Some(BodyShape::Single)

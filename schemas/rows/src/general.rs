@@ -113,7 +113,7 @@ impl Reader<'_> {
                 },
                 got: format!("{len} rows"),
             });
-        } else if len == 0 && shape == BodyShape::Many && self.violations.is_empty() {
+        } else if len == 0 && shape != BodyShape::Single && self.violations.is_empty() {
             self.reject_body("", "at least one row", "an empty array");
         }
     }

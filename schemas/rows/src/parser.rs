@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use memchr::memchr_iter;
-use onnward_schemas::{Rows, Schema};
+use onnward_schemas::{INSTANCES, Rows, Schema};
 
 use crate::error::ParseError;
 use crate::general;
@@ -35,8 +35,21 @@ pub struct ParsedRows {
 pub enum BodyShape {
     /// One object: the answer is one object too.
     Single,
-    /// An array of objects, or an object with such an array as `instances`.
+    /// An array of objects.
     Many,
+    /// An object with an array of objects as `instances`.
+    Instances,
+}
+
+impl BodyShape {
+    /// Returns the JSON pointer of a row.
+    pub fn pointer_to_row(self, row: usize) -> String {
+        match self {
+            Self::Single => String::new(),
+            Self::Many => format!("/{row}"),
+            Self::Instances => format!("/{INSTANCES}/{row}"),
+        }
+    }
 }
 
 impl RowParser {

@@ -149,9 +149,14 @@ fn missing_null_and_unknown_values_have_their_codes() {
 fn lists_keep_their_order_bare_and_as_instances() {
     let list = r#"[{"orders": 1, "plan": "basic"}, {"orders": 2, "plan": "full"}]"#;
     let expected = [1.0, 0.0, -9.0, -9.0, 2.0, 1.0, -9.0, -9.0];
-    for body in [list.to_owned(), format!(r#"{{"instances": {list}}}"#)] {
+    let bodies = [
+        (list.to_owned(), BodyShape::Many, "/1"),
+        (format!(r#"{{"instances": {list}}}"#), BodyShape::Instances, "/instances/1"),
+    ];
+    for (body, shape, pointer) in bodies {
         let read = accepted(&body);
-        assert_eq!((read.rows.len, read.shape), (2, BodyShape::Many));
+        assert_eq!((read.rows.len, read.shape), (2, shape));
+        assert_eq!(read.shape.pointer_to_row(1), pointer);
         assert_eq!(values(&read.rows), expected);
     }
     assert_eq!(accepted(&format!("[{ROW}]")).shape, BodyShape::Many);

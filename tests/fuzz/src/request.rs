@@ -177,7 +177,7 @@ fn check_each_alone(parser: &RowParser, body: &[u8], read: &ParsedRows) {
     let Ok(body) = serde_json::from_slice::<Value>(body) else { return };
     let items = match (&body, read.shape) {
         (Value::Array(items), _) => items.as_slice(),
-        (Value::Object(fields), BodyShape::Many) => fields["instances"].as_array().unwrap().as_slice(),
+        (Value::Object(fields), BodyShape::Instances) => fields["instances"].as_array().unwrap().as_slice(),
         (one, _) => std::slice::from_ref(one),
     };
     assert_eq!(items.len(), rows.len);

@@ -278,7 +278,7 @@ fn violations() -> Violations {
     violations.push(|| Violation {
         pointer: "/label".to_owned(),
         row: Some(0),
-        expected: "true, false, or a value of the model's label".to_owned(),
+        expected: "true, false, a value of the model's label, or a number".to_owned(),
         got: "nothing".to_owned(),
     });
     violations

@@ -223,7 +223,7 @@ fn respond(
     let Scored { predictions, timings } = scored;
     let RequestFacts { shape, rows, body_bytes, started: read, .. } = *facts;
     let answering = Instant::now();
-    check_predicted(predictions, model.description.schema()).map_err(ApiError::InvalidRows)?;
+    check_predicted(predictions, model.description.schema(), shape).map_err(ApiError::InvalidRows)?;
     let first = PredictionId::now();
     let answer = Answer { model, predictions, form: shape, first: Some(first) };
     let json = answer.to_json().map_err(|error| ApiError::Failed { reason: error.to_string() })?;

@@ -142,8 +142,8 @@ fn rows(body: &[u8], form: BodyShape) -> Option<Vec<&RawValue>> {
     }
     match form {
         BodyShape::Single => serde_json::from_slice(body).ok().map(|row| vec![row]),
-        BodyShape::Many if body.trim_ascii_start().starts_with(b"[") => serde_json::from_slice(body).ok(),
-        BodyShape::Many => serde_json::from_slice(body).ok().map(|holder: Holder<'_>| holder.instances),
+        BodyShape::Many => serde_json::from_slice(body).ok(),
+        BodyShape::Instances => serde_json::from_slice(body).ok().map(|holder: Holder<'_>| holder.instances),
     }
 }
 

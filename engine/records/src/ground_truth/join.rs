@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use onnward_schemas::shorten;
 use serde::Serialize;
 
 use crate::prediction_id::PredictionId;
@@ -42,6 +43,16 @@ pub enum LabelValue {
     Value(String),
     /// A number, as text.
     Number(String),
+}
+
+impl fmt::Display for LabelValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truth(truth) => write!(f, "{truth}"),
+            Self::Value(text) => write!(f, "\"{}\"", shorten(text)),
+            Self::Number(text) => f.write_str(text),
+        }
+    }
 }
 
 /// The result of joining an outcome.
@@ -103,6 +114,8 @@ pub struct WrongLabel {
     pub item: usize,
     /// The valid values.
     pub has: PermittedLabels,
+    /// The label.
+    pub got: LabelValue,
 }
 
 /// The labels that an outcome of a model can have.
@@ -137,7 +150,9 @@ impl fmt::Display for PermittedLabels {
                     more => write!(f, " and {more} more"),
                 }
             }
-            Self::Number => f.write_str("a number, as the model predicts one"),
+            Self::Number => {
+                f.write_str("a number within the range of single precision, as the model predicts one")
+            }
         }
     }
 }

@@ -9,12 +9,15 @@
 mod array_feature_extractor;
 mod attributes;
 mod binarizer;
+mod cast;
 mod doubles;
 mod feature_vectorizer;
 mod imputer;
 mod label_encoder;
 mod labels;
 mod linear;
+mod log_softmax;
+mod nan;
 mod normalizer;
 mod numbers;
 mod one_hot_encoder;
@@ -33,7 +36,10 @@ pub use self::trees::read_ensemble;
 
 /// Registers the operators, in place of tract's own where it has some.
 pub fn register(onnx: &mut Onnx) {
+    cast::register(onnx);
     doubles::register(onnx);
+    log_softmax::register(onnx);
+    nan::register(onnx);
     products::register(onnx);
     let operators = &mut onnx.op_register;
     operators.insert("ArrayFeatureExtractor", array_feature_extractor::read);

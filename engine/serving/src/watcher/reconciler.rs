@@ -19,8 +19,6 @@ use crate::registry::{LoadFailure, Loading, ModelEntry, Serving, ServingModel};
 
 /// The most versions below the highest, or named by the alias before, that are tried after a start.
 const MAX_LOWER_VERSIONS: usize = 3;
-/// The size of a file from which it is noted that it is being opened. The memory of a smaller one is small.
-const LARGE_BYTES: usize = 1 << 20;
 /// How often a version may end the process while it is opened.
 const MAX_OPENINGS: u32 = 2;
 
@@ -564,14 +562,9 @@ impl ModelReconciler {
             Source::Cache(record) => context.fetcher.fetch_cached(&self.name, record).await?,
         };
         let record = CacheRecord::new(Target { version, decided_by: DecidedBy::HighestVersion }, &fetched);
-        let is_large = fetched.bytes.len() >= LARGE_BYTES;
-        if is_large {
-            self.begin_opening(version).await?;
-        }
+        self.begin_opening(version).await?;
         let verified = verify(context, &self.name, version, fetched).await;
-        if is_large {
-            self.end_opening().await;
-        }
+        self.end_opening().await;
         Ok((verified?, record))
     }
 

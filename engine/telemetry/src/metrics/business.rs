@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use onnward_schemas::{Binary, ClassPredictions, Feature, PredictedValues, Predictions, Schema, Task};
 use prometheus::{Counter, CounterVec, Gauge, GaugeVec, IntCounter, IntCounterVec, Registry};
 
@@ -60,7 +62,7 @@ impl BusinessVecs {
             revenue_at_risk: float_counters(
                 r,
                 "onnward_revenue_at_risk_total",
-                "Sum of the schema's revenue column, each row's weighted with its probability, in its unit.",
+                "Sum of a binary model's revenue column, each row's weighted with its probability, in its unit.",
                 version,
             )?,
             numbers: float_gauges(
@@ -88,9 +90,19 @@ impl BusinessVecs {
 #[derive(Debug)]
 pub struct BusinessMetrics(LazySeries<BusinessSeries>);
 
-/// The series of a version, by what it predicts.
+/// The series of a version.
 #[derive(Debug)]
-enum BusinessSeries {
+struct BusinessSeries {
+    /// The number of features in a row.
+    width: usize,
+    of_task: TaskSeries,
+    revenue: Option<Revenue>,
+    segments: Vec<Segment>,
+}
+
+/// The series of a version by what it predicts.
+#[derive(Debug)]
+enum TaskSeries {
     Binary(BinarySeries),
     /// One for each class, up to [`MAX_CLASSES`], and one for all others.
     Classes(Vec<IntCounter>),
@@ -105,8 +117,6 @@ enum BusinessSeries {
 
 #[derive(Debug)]
 struct BinarySeries {
-    /// The number of features in a row.
-    width: usize,
     threshold: f32,
     negative: IntCounter,
     positive: IntCounter,
@@ -115,15 +125,14 @@ struct BinarySeries {
     /// From the lowest band to the highest: one more than `edges`.
     bands: Vec<IntCounter>,
     expected: Counter,
-    revenue: Option<Revenue>,
-    segments: Vec<Segment>,
 }
 
 #[derive(Debug)]
 struct Revenue {
     feature: usize,
     scored: Counter,
-    at_risk: Counter,
+    /// `None` if there is no probability to weight it with.
+    at_risk: Option<Counter>,
 }
 
 /// A column by which predictions are broken down.
@@ -138,7 +147,8 @@ struct Segment {
 #[derive(Debug)]
 struct SegmentValue {
     rows: IntCounter,
-    expected: Counter,
+    /// `None` if there are no positives to expect.
+    expected: Option<Counter>,
 }
 
 /// The values that stand for missing values and for values outside the schema.
@@ -164,36 +174,24 @@ impl Metrics {
 impl BusinessVecs {
     fn series(&self, model: &str, version: &str, schema: &Schema, edges: Vec<f32>) -> BusinessSeries {
         let rows = |decision: &str| self.predictions.with_label_values(&[model, version, decision]);
-        match &schema.label.task {
-            Task::Binary(binary) => {
-                BusinessSeries::Binary(self.binary_series(model, version, schema, binary, edges))
-            }
+        let is_binary = matches!(schema.label.task, Task::Binary(_));
+        let of_task = match &schema.label.task {
+            Task::Binary(binary) => TaskSeries::Binary(self.binary_series(model, version, binary, edges)),
             Task::Classes(classes) => {
                 let named = classes.values.iter().take(MAX_CLASSES).map(|class| rows(class));
-                BusinessSeries::Classes(named.chain([rows("other")]).collect())
+                TaskSeries::Classes(named.chain([rows("other")]).collect())
             }
-            Task::Number => BusinessSeries::Number {
+            Task::Number => TaskSeries::Number {
                 rows: rows("number"),
                 sum: self.numbers.with_label_values(&[model, version]),
             },
-            Task::Raw(_) => BusinessSeries::Raw { rows: rows("raw") },
-        }
-    }
-
-    fn binary_series(
-        &self,
-        model: &str,
-        version: &str,
-        schema: &Schema,
-        binary: &Binary,
-        edges: Vec<f32>,
-    ) -> BinarySeries {
+            Task::Raw(_) => TaskSeries::Raw { rows: rows("raw") },
+        };
         let of_version = [model, version];
-        let with = |vec: &IntCounterVec, label: &str| vec.with_label_values(&[model, version, label]);
         let revenue = schema.revenue.as_ref().and_then(|name| schema.index_of(name)).map(|feature| Revenue {
             feature,
             scored: self.revenue_scored.with_label_values(&of_version),
-            at_risk: self.revenue_at_risk.with_label_values(&of_version),
+            at_risk: is_binary.then(|| self.revenue_at_risk.with_label_values(&of_version)),
         });
         let segments = schema.segments.iter().filter_map(|name| {
             let feature = schema.index_of(name)?;
@@ -203,21 +201,23 @@ impl BusinessVecs {
                 let labels = [model, version, name, value];
                 SegmentValue {
                     rows: self.by_segment.with_label_values(&labels),
-                    expected: self.expected_by_segment.with_label_values(&labels),
+                    expected: is_binary.then(|| self.expected_by_segment.with_label_values(&labels)),
                 }
             });
             Some(Segment { feature, values: values.collect() })
         });
+        BusinessSeries { width: schema.features.len(), of_task, revenue, segments: segments.collect() }
+    }
+
+    fn binary_series(&self, model: &str, version: &str, binary: &Binary, edges: Vec<f32>) -> BinarySeries {
+        let with = |vec: &IntCounterVec, label: &str| vec.with_label_values(&[model, version, label]);
         BinarySeries {
-            width: schema.features.len(),
             threshold: binary.threshold as f32,
             negative: with(&self.predictions, "negative"),
             positive: with(&self.predictions, "positive"),
             bands: band_names(edges.len()).iter().map(|name| with(&self.by_band, name)).collect(),
             edges,
-            expected: self.expected.with_label_values(&of_version),
-            revenue,
-            segments: segments.collect(),
+            expected: self.expected.with_label_values(&[model, version]),
         }
     }
 }
@@ -241,9 +241,35 @@ impl BusinessMetrics {
 
 impl BusinessSeries {
     fn observe(&self, features: &[f32], predictions: &Predictions) {
+        self.of_task.observe(predictions);
+        if self.revenue.is_none() && self.segments.is_empty() {
+            return;
+        }
+        let weights: Cow<'_, [f32]> = match &predictions.values {
+            PredictedValues::Probabilities(numbers) => numbers.to_single(),
+            // What is no probability weighs nothing, and what is no prediction does not count.
+            _ => {
+                let is_predicted =
+                    |row| predictions.row(row).is_some_and(|prediction| prediction.is_finite());
+                (0..predictions.len()).map(|row| if is_predicted(row) { 0.0 } else { f32::NAN }).collect()
+            }
+        };
+        let rows = features.chunks_exact(self.width.max(1)).zip(weights.iter());
+        let rows = rows.filter(|(_, weight)| weight.is_finite());
+        if let Some(revenue) = &self.revenue {
+            revenue.observe(rows.clone());
+        }
+        for segment in &self.segments {
+            segment.observe(rows.clone(), weights.len());
+        }
+    }
+}
+
+impl TaskSeries {
+    fn observe(&self, predictions: &Predictions) {
         match (self, &predictions.values) {
             (Self::Binary(series), PredictedValues::Probabilities(numbers)) => {
-                series.observe(features, &numbers.to_single());
+                series.observe(&numbers.to_single())
             }
             (Self::Classes(series), PredictedValues::Classes(classes)) => {
                 let Some(others) = series.len().checked_sub(1) else { return };
@@ -270,7 +296,7 @@ impl BusinessSeries {
 
 impl BinarySeries {
     /// Counts scored rows. Scoring threads share the counters, so sums are taken first and added once.
-    fn observe(&self, features: &[f32], probabilities: &[f32]) {
+    fn observe(&self, probabilities: &[f32]) {
         let mut in_band = [0; MAX_BANDS];
         let mut decided = [0; 2];
         let mut expected = 0.0;
@@ -287,14 +313,6 @@ impl BinarySeries {
             add(counter, count);
         }
         self.expected.inc_by(expected);
-        let rows = features.chunks_exact(self.width).zip(probabilities);
-        let rows = rows.filter(|(_, probability)| probability.is_finite());
-        if let Some(revenue) = &self.revenue {
-            revenue.observe(rows.clone());
-        }
-        for segment in &self.segments {
-            segment.observe(rows.clone(), probabilities.len());
-        }
     }
 }
 
@@ -303,30 +321,31 @@ impl Revenue {
         let (mut scored, mut at_risk) = (0.0, 0.0);
         // A missing revenue adds nothing, nor does what is below 0: a counter never falls.
         let of_row = |row: &[f32]| row.get(self.feature).copied().filter(|revenue| *revenue > 0.0);
-        for (row, probability) in rows {
+        for (row, weight) in rows {
             let revenue = f64::from(of_row(row).unwrap_or(0.0));
             scored += revenue;
-            at_risk += revenue * f64::from(*probability);
+            at_risk += revenue * f64::from(*weight);
         }
         self.scored.inc_by(scored);
-        self.at_risk.inc_by(at_risk);
+        if let Some(counter) = &self.at_risk {
+            counter.inc_by(at_risk);
+        }
     }
 }
 
 impl Segment {
     fn observe<'a>(&self, rows: impl Iterator<Item = (&'a [f32], &'a f32)>, len: usize) {
-        let values =
-            rows.filter_map(|(row, probability)| Some((self.place(*row.get(self.feature)?), *probability)));
+        let values = rows.filter_map(|(row, weight)| Some((self.place(*row.get(self.feature)?), *weight)));
         if len < self.values.len() {
             // Sums would take longer than they save.
-            values.for_each(|(place, probability)| self.add(place, 1, f64::from(probability)));
+            values.for_each(|(place, weight)| self.add(place, 1, f64::from(weight)));
             return;
         }
         let mut sums = vec![(0, 0.0); self.values.len()];
-        for (place, probability) in values {
+        for (place, weight) in values {
             if let Some((count, expected)) = sums.get_mut(place) {
                 *count += 1;
-                *expected += f64::from(probability);
+                *expected += f64::from(weight);
             }
         }
         for (place, (count, expected)) in sums.into_iter().enumerate().filter(|(_, (count, _))| *count > 0) {
@@ -349,7 +368,9 @@ impl Segment {
     fn add(&self, place: usize, rows: u64, expected: f64) {
         if let Some(value) = self.values.get(place) {
             value.rows.inc_by(rows);
-            value.expected.inc_by(expected);
+            if let Some(counter) = &value.expected {
+                counter.inc_by(expected);
+            }
         }
     }
 }

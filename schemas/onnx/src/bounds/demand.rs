@@ -5,6 +5,8 @@
 //! Whoever opens a graph with an operator that has no rule must measure what it takes. That is enough as long
 //! as no size depends on the values of a row.
 
+mod division;
+
 use std::collections::{HashMap, HashSet};
 
 use super::sizes::{BY_ALL_INPUTS, BY_OTHER_INPUTS};
@@ -45,7 +47,7 @@ impl MemoryDemand {
     pub fn of(graph: &GraphProto) -> Self {
         if let Some(operator) = sized_by_values(graph, &HashSet::new())
             .or_else(|| copying_strings(graph))
-            .or_else(|| dividing_integers(graph))
+            .or_else(|| division::dividing_integers(graph, &HashSet::new()))
         {
             return Self::DependsOnValues { operator };
         }
@@ -54,62 +56,6 @@ impl MemoryDemand {
             _ => Self::Measurable,
         }
     }
-}
-
-/// Returns an operator that divides whole numbers of a row by what may be −1. The smallest number divided by it overflows,
-/// which ends the process.
-fn dividing_integers(graph: &GraphProto) -> Option<String> {
-    let is_whole = |element: i32| {
-        matches!(
-            DataType::try_from(element),
-            Ok(DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64)
-        )
-    };
-    let inputs =
-        graph.input.iter().filter(|input| match input.r#type.as_ref().and_then(|one| one.value.as_ref()) {
-            Some(type_proto::Value::TensorType(tensor)) => is_whole(tensor.elem_type()),
-            _ => false,
-        });
-    let mut wholes: HashSet<&str> = inputs.map(|input| input.name()).collect();
-    let made = graph.node.iter().filter(|node| node.op_type() == "Constant");
-    let made =
-        made.filter_map(|node| Some((node.output.first()?.as_str(), attribute(node, "value")?.t.as_ref()?)));
-    let listed = graph.initializer.iter().map(|tensor| (tensor.name(), tensor));
-    let constants: HashMap<&str, &TensorProto> = listed.chain(made).collect();
-    for node in &graph.node {
-        let reads_whole = node.input.iter().any(|name| wholes.contains(name.as_str()));
-        let is_division = matches!(node.op_type(), "Div" | "Mod") && reads_whole;
-        let divisor = node.input.get(1).and_then(|name| constants.get(name.as_str()));
-        if is_division && !divisor.is_some_and(|divisor| is_safe_divisor(divisor)) {
-            return Some(node.op_type().to_owned());
-        }
-        let makes_whole = match node.op_type() {
-            "Cast" => attribute(node, "to").is_some_and(|to| i32::try_from(to.i()).is_ok_and(is_whole)),
-            "ArrayFeatureExtractor" | "CategoryMapper" | "LabelEncoder" => reads_whole,
-            // The other operators of this domain make numbers with fractions.
-            _ => reads_whole && node.domain() != "ai.onnx.ml",
-        };
-        if makes_whole {
-            wholes.extend(node.output.iter().map(String::as_str));
-        }
-    }
-    None
-}
-
-/// Returns whether whole numbers can be divided by each of a tensor's.
-fn is_safe_divisor(tensor: &TensorProto) -> bool {
-    let numbers: Vec<i64> = match DataType::try_from(tensor.data_type()) {
-        Ok(DataType::Int64) if tensor.int64_data.is_empty() => {
-            tensor.raw_data().as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect()
-        }
-        Ok(DataType::Int64) => tensor.int64_data.clone(),
-        Ok(DataType::Int32) if tensor.int32_data.is_empty() => {
-            tensor.raw_data().as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes).into()).collect()
-        }
-        Ok(_) => tensor.int32_data.iter().copied().map(i64::from).collect(),
-        Err(_) => Vec::new(),
-    };
-    !numbers.is_empty() && numbers.iter().all(|number| !matches!(number, 0 | -1))
 }
 
 /// Returns an operator that takes a size from a value that depends on the graph's inputs, or on one of
@@ -145,15 +91,19 @@ fn sized_by_values(graph: &GraphProto, outer: &HashSet<&str>) -> Option<String> 
     None
 }
 
+fn element_type(value: &ValueInfoProto) -> i32 {
+    match value.r#type.as_ref().and_then(|one| one.value.as_ref()) {
+        Some(type_proto::Value::TensorType(tensor)) => tensor.elem_type(),
+        _ => DataType::Undefined as i32,
+    }
+}
+
 /// The most copies of a string of a row that a value may hold: a string can be as long as a request.
 const MAX_COPIES: u64 = 64;
 
 /// Returns an operator that copies a row's strings more often than that.
 fn copying_strings(graph: &GraphProto) -> Option<String> {
-    let is_text = |input: &&ValueInfoProto| {
-        let value = input.r#type.as_ref().and_then(|described| described.value.as_ref());
-        matches!(value, Some(type_proto::Value::TensorType(tensor)) if tensor.elem_type() == DataType::String as i32)
-    };
+    let is_text = |input: &&ValueInfoProto| element_type(input) == DataType::String as i32;
     let mut copies: HashMap<&str, u64> =
         graph.input.iter().filter(is_text).map(|input| (input.name(), 1)).collect();
     let indices: HashMap<&str, Option<u64>> = graph

@@ -34,10 +34,17 @@ pub enum BoundsError {
         /// The deepest nesting that is accepted.
         limit: usize,
     },
+    /// The model defines functions itself.
+    #[error(
+        "the file contains functions of its own, and only graphs are served: publish it with `onnward-exporter publish`, \
+         which inlines them"
+    )]
+    Functions,
     /// The weights are not in the file.
     #[error(
-        "its weights {tensor:?} are in another file, {file:?}, and a version is one file: export it as one \
-         (in PyTorch: `torch.onnx.export(…, external_data=False)`)"
+        "its weights {tensor:?} are in another file, {file:?}, and a version is one file: publish it with \
+         `onnward-exporter publish`, which folds them in, or export it as one (in PyTorch: `torch.onnx.export(…, \
+         external_data=False)`)"
     )]
     ExternalData {
         /// The tensor.

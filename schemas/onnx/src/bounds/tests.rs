@@ -196,7 +196,7 @@ fn functions_training_loops_and_sparse_tensors_are_refused() {
     let said = |model: &ModelProto| refused_bytes(&model.encode_to_vec()).to_string();
     let model = ModelProto { graph: Some(GraphProto::default()), ..ModelProto::default() };
     let function = ModelProto { functions: vec![FunctionProto::default()], ..model.clone() };
-    assert!(said(&function).contains("inline them"), "{}", said(&function));
+    assert!(said(&function).contains("which inlines them"), "{}", said(&function));
     let training = ModelProto { training_info: vec![TrainingInfoProto::default()], ..model };
     assert!(said(&training).contains("for inference"), "{}", said(&training));
 

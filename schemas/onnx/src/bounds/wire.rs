@@ -6,7 +6,7 @@
 use super::{BoundsError, ModelBounds, within};
 use crate::artifact::ArtifactError;
 use crate::proto::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, SparseTensorProto,
+    AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, SparseTensorProto,
     StringStringEntryProto, TensorAnnotation, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
     tensor_proto, tensor_shape_proto, type_proto,
 };
@@ -26,6 +26,7 @@ const TEXT_BYTES: usize = size_of::<bytes::Bytes>();
 enum Kind {
     Model,
     Graph,
+    Function,
     Node,
     Attribute,
     Tensor,
@@ -58,6 +59,7 @@ impl Kind {
         match self {
             Self::Model => size_of::<ModelProto>(),
             Self::Graph => size_of::<GraphProto>(),
+            Self::Function => size_of::<FunctionProto>(),
             Self::Node => size_of::<NodeProto>(),
             Self::Attribute => size_of::<AttributeProto>(),
             Self::Tensor => size_of::<TensorProto>(),
@@ -77,14 +79,15 @@ impl Kind {
         const ENTRY: Kind = Kind::Leaf(size_of::<StringStringEntryProto>());
         match (self, field) {
             (Self::Model, 7) => Message(Self::Graph),
-            (Self::Model, 8) => Message(Self::Leaf(size_of::<OperatorSetIdProto>())),
-            (Self::Model, 14) | (Self::Graph, 16) | (Self::Node, 9) => Message(ENTRY),
-            (Self::Graph, 1) => Message(Self::Node),
+            (Self::Model, 25) => Message(Self::Function),
+            (Self::Model, 8) | (Self::Function, 9) => Message(Self::Leaf(size_of::<OperatorSetIdProto>())),
+            (Self::Model | Self::Function, 14) | (Self::Graph, 16) | (Self::Node, 9) => Message(ENTRY),
+            (Self::Graph, 1) | (Self::Function, 7) => Message(Self::Node),
             (Self::Graph, 5) => Message(Self::Tensor),
             (Self::Graph, 15) => Message(Self::Sparse),
-            (Self::Graph, 11..=13) => Message(Self::Value),
+            (Self::Graph, 11..=13) | (Self::Function, 12) => Message(Self::Value),
             (Self::Graph, 14) => Message(Self::Annotation),
-            (Self::Node, 5) => Message(Self::Attribute),
+            (Self::Node, 5) | (Self::Function, 11) => Message(Self::Attribute),
             (Self::Attribute, 5 | 10) => Message(Self::Tensor),
             (Self::Attribute, 6 | 11) => Message(Self::Graph),
             (Self::Attribute, 22 | 23) => Message(Self::Sparse),
@@ -160,9 +163,6 @@ pub fn scan(bytes: &[u8], bounds: &ModelBounds) -> Result<usize, ArtifactError> 
 
 fn refuse_what_is_not_served(kind: Kind, field: u64) -> Result<(), BoundsError> {
     let (what, fix) = match (kind, field) {
-        (Kind::Model, 25) => {
-            ("functions of its own", "inline them before (`onnx.inliner.inline_local_functions(model)`)")
-        }
         (Kind::Model, 20) => ("a part for training", "export the model for inference"),
         (Kind::Model, 26) | (Kind::Node, 10) => ("a plan for several devices", "export the model for one"),
         _ => return Ok(()),

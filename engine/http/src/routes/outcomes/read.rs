@@ -96,7 +96,7 @@ pub fn wrong_label(wrong: &WrongLabel, parent: &str, form: BodyShape) -> Violati
         pointer: pointer_to(&item_pointer(parent, form, wrong.item), "label"),
         row: Some(wrong.item),
         expected: wrong.has.to_string(),
-        got: "another value".to_owned(),
+        got: wrong.got.to_string(),
     }
 }
 
@@ -172,7 +172,7 @@ impl Reader<'_> {
             Some(value @ Value::Number(_)) => text_of(value).map(LabelValue::Number),
             other => {
                 let got = other.map_or_else(|| "nothing".to_owned(), describe);
-                self.refuse("label", "true, false, or a value of the model's label", &got);
+                self.refuse("label", "true, false, a value of the model's label, or a number", &got);
                 None
             }
         }

@@ -20,6 +20,9 @@ struct Prediction {
     predicted: StoredPrediction,
 }
 
+/// The largest label that is a number.
+const LARGEST: f64 = f32::MAX as f64;
+
 /// The prediction that an outcome refers to, with its label.
 enum Resolved {
     Prediction { id: PredictionId, version: u32, judged: Labelled },
@@ -42,7 +45,7 @@ impl State {
         for (item, outcome) in outcomes.iter().enumerate() {
             match self.resolve(tables, outcome, oldest)? {
                 Ok(one) => found.push(one),
-                Err(has) => wrong.push(WrongLabel { item, has }),
+                Err(has) => wrong.push(WrongLabel { item, has, got: outcome.label.clone() }),
             }
         }
         if !wrong.is_empty() {
@@ -164,7 +167,8 @@ fn judge(task: &Task, predicted: &StoredPrediction, label: &LabelValue) -> Resul
         Task::Number => {
             let number = match label {
                 LabelValue::Truth(_) | LabelValue::Value(_) => None,
-                LabelValue::Number(text) => text.parse().ok().filter(|number: &f64| number.is_finite()),
+                // Training refuses the same: one number beyond it would drown all errors.
+                LabelValue::Number(text) => text.parse().ok().filter(|number: &f64| number.abs() <= LARGEST),
             };
             match (number, predicted) {
                 (Some(number), StoredPrediction::Number(predicted)) => {

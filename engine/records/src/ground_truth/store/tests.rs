@@ -134,7 +134,10 @@ fn a_label_that_the_model_does_not_have_refuses_the_whole_request_and_no_other()
     let wrong = vec![by_key("b", None, "No"), by_key("a", None, "Perhaps")];
     let written = store.write(&[scored], &[wrong, vec![by_id(id, true)]], NOW).unwrap();
     let has = PermittedLabels::Binary(["Yes".to_owned(), "No".to_owned()]);
-    assert_eq!(written.answers[0], Err(vec![WrongLabel { item: 1, has }]));
+    assert_eq!(
+        written.answers[0],
+        Err(vec![WrongLabel { item: 1, has, got: LabelValue::Value("Perhaps".to_owned()) }])
+    );
     assert_eq!(results(written.answers[1].as_ref().unwrap()), [JoinResult::Joined]);
     assert_eq!(counts(&store), [(1, 2, 1)]);
 }
@@ -215,7 +218,10 @@ fn artifacts_of_one_name_and_number_are_apart_and_the_loaded_one_is_current() {
     assert_eq!(results(&join(&mut store, &outcomes, NOW + 2)), [JoinResult::Joined; 2]);
     let wrong = store.write(&[], &[vec![labelled(their_id, "Yes")]], NOW + 2).unwrap();
     let has = PermittedLabels::Binary(["left".to_owned(), "stayed".to_owned()]);
-    assert_eq!(wrong.answers, [Err(vec![WrongLabel { item: 0, has }])]);
+    assert_eq!(
+        wrong.answers,
+        [Err(vec![WrongLabel { item: 0, has, got: LabelValue::Value("Yes".to_owned()) }])]
+    );
 
     // It reads the same after a new start.
     drop(store);

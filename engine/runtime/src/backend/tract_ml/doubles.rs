@@ -1,4 +1,4 @@
-//! Operators on each number by itself in double precision, which tract has in single precision alone.
+//! Operators on each number by itself in double precision, which tract has in single precision alone, and with NaN for NaN.
 
 use tract_onnx::Onnx;
 use tract_onnx::model::ParsingContext;
@@ -6,6 +6,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::ops::{math, nn};
 use tract_onnx::tract_hir::internal::*;
 
+use super::nan::keep_nan;
 use super::numbers;
 use super::operator::{Operator, Read, TensorType, typed_node};
 
@@ -14,6 +15,12 @@ pub fn register(onnx: &mut Onnx) {
     onnx.op_register.insert("IsInf", read_is_inf);
     onnx.op_register.insert("IsNaN", read_is_nan);
     onnx.op_register.insert("Sigmoid", read_sigmoid);
+    onnx.op_register.insert("Tanh", read_tanh);
+}
+
+/// Returns the test for NaN in a graph whose types are known.
+pub fn is_nan(datum: DatumType) -> Box<dyn TypedOp> {
+    if datum == DatumType::F64 { typed_node(nan_test()) } else { math::is_nan().into() }
 }
 
 /// What is computed of each number.
@@ -36,9 +43,17 @@ fn read_sigmoid(_: &ParsingContext, _: &NodeProto) -> TractResult<Read> {
     Ok((expand(Elementwise { name: "Sigmoid", function, others: nn::sigmoid().into() }), vec![]))
 }
 
+fn read_tanh(_: &ParsingContext, _: &NodeProto) -> TractResult<Read> {
+    let function = Function::Number(f64::tanh);
+    Ok((expand(Elementwise { name: "Tanh", function, others: math::tanh().into() }), vec![]))
+}
+
 fn read_is_nan(_: &ParsingContext, _: &NodeProto) -> TractResult<Read> {
-    let function = Function::Test(f64::is_nan);
-    Ok((expand(Elementwise { name: "IsNaN", function, others: math::is_nan().into() }), vec![]))
+    Ok((expand(nan_test()), vec![]))
+}
+
+fn nan_test() -> Elementwise {
+    Elementwise { name: "IsNaN", function: Function::Test(f64::is_nan), others: math::is_nan().into() }
 }
 
 fn read_is_inf(_: &ParsingContext, node: &NodeProto) -> TractResult<Read> {
@@ -76,8 +91,14 @@ impl Expansion for Elementwise {
 
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
         let is_double = model.outlet_fact(inputs[0])?.datum_type == DatumType::F64;
-        let operator = if is_double { typed_node(self.clone()) } else { self.others.clone() };
-        model.wire_node(prefix, operator, inputs)
+        if is_double {
+            return model.wire_node(prefix, typed_node(self.clone()), inputs);
+        }
+        let computed = model.wire_node(prefix, self.others.clone(), inputs)?;
+        match self.function {
+            Function::Number(_) => Ok(tvec!(keep_nan(prefix, model, computed[0], inputs)?)),
+            Function::Test(_) => Ok(computed),
+        }
     }
 }
 

@@ -161,6 +161,54 @@ fn a_string_of_a_row_is_not_copied_without_a_bound() {
 }
 
 #[test]
+fn only_numbers_with_fractions_are_divided_here() {
+    let to = |kind: DataType| [("to", kind as i64)];
+    let whole = |name: &str| vec![whole_numbers(name, &[7])];
+    let both = || vec![node("Div", &["a", "b"], "y", &[])];
+    let made = |mut nodes: Vec<NodeProto>| {
+        nodes.extend(both());
+        nodes
+    };
+    let cast = |kind| made(vec![node("Cast", &["x"], "a", &to(kind)), node("Cast", &["x"], "b", &to(kind))]);
+    for kind in [DataType::Float, DataType::Double, DataType::Float16] {
+        assert!(!depends(&graph(vec![], cast(kind))), "{kind:?}");
+    }
+    for kind in [DataType::Int64, DataType::Uint8, DataType::Int8] {
+        assert!(depends(&graph(vec![], cast(kind))), "{kind:?}");
+    }
+    // Each makes whole numbers of numbers with fractions or of texts.
+    for operator in
+        ["ArgMax", "LabelEncoder", "CategoryMapper", "NonZero", "Shape", "Hash", "LinearClassifier"]
+    {
+        let nodes = made(vec![node(operator, &["x"], "a", &[]), node("Sub", &["a", "one"], "b", &[])]);
+        assert!(depends(&graph(whole("one"), nodes)), "{operator}");
+    }
+    let like = made(vec![node("CastLike", &["x", "one"], "a", &[]), node("Abs", &["a"], "b", &[])]);
+    assert!(depends(&graph(whole("one"), like)));
+    let mut top = made(vec![node("TopK", &["x", "one"], "values", &[])]);
+    top[0].output.push("a".to_owned());
+    assert!(depends(&graph(whole("one"), top)));
+
+    // What it is divided by decides, where it is known.
+    let divided = |by: &[i64]| {
+        let nodes = vec![node("ArgMax", &["x"], "a", &[]), node("Mod", &["a", "by"], "y", &[])];
+        depends(&graph(vec![whole_numbers("by", by)], nodes))
+    };
+    assert!(!divided(&[7, -2]) && divided(&[7, -1]) && divided(&[0]));
+
+    // A branch divides what is around it.
+    let inside = |kind| {
+        let body = GraphProto { node: both(), ..GraphProto::default() };
+        let body = AttributeProto { g: Some(body), ..AttributeProto::default() };
+        let mut nodes = cast(kind);
+        nodes.pop();
+        nodes.push(NodeProto { attribute: vec![body], ..node("Scan", &["one"], "z", &[]) });
+        depends(&graph(vec![constant("one", &[1])], nodes))
+    };
+    assert!(inside(DataType::Int32) && !inside(DataType::Float));
+}
+
+#[test]
 fn a_long_text_of_the_file_counts_in_every_row() {
     let encoder = |length: usize| {
         let text = AttributeProto {

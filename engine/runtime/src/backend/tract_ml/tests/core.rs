@@ -31,7 +31,7 @@ fn rows_of(draw: &mut Draw) -> Value {
 
 fn sigmoid(draw: &mut Draw) -> Graph {
     let (rows, datum) = (draw.rows(), draw.below(2));
-    let input = Value::new(&[rows, 3], Values::of_numbers(draw.plains(rows * 3), datum));
+    let input = Value::new(&[rows, 3], any_numbers(draw, rows * 3, datum));
     Graph::core("Sigmoid", vec![], vec![input])
 }
 
@@ -99,7 +99,14 @@ fn cast(draw: &mut Draw) -> Graph {
         }
         from => {
             let to = draw.one_of(&[float, double, int64, int32, string, boolean]);
-            (Values::of_numbers(draw.plains(rows), from), to)
+            if from < 2 && [int64, int32].contains(&to) {
+                let wide = |draw: &mut Draw| {
+                    draw.one_of(&[3e9, -3e9, 1.7e12, -2.5, 255.9, 2147483648.0, 1e30, f32::NAN])
+                };
+                (Values::of_numbers((0..rows).map(|_| wide(draw)).collect(), from), to)
+            } else {
+                (Values::of_numbers(draw.plains(rows), from), to)
+            }
         }
     };
     Graph::core("Cast", vec![int("to", to)], vec![Value::new(&[rows, 1], input)])
@@ -137,7 +144,7 @@ fn choose(draw: &mut Draw) -> Graph {
 fn equal(draw: &mut Draw) -> Graph {
     let (rows, datum) = (draw.rows(), draw.below(4));
     let op = draw.one_of(&["Equal", "Less", "Greater"]);
-    let first = Value::new(&[rows, 3], values(draw, rows * 3, datum));
+    let first = Value::new(&[rows, 3], any_numbers(draw, rows * 3, datum));
     let second = Value::new(&[1, 3], values(draw, 3, datum));
     Graph::core(op, vec![], vec![first, second]).with_fixed_rows()
 }
@@ -191,22 +198,36 @@ fn unary(draw: &mut Draw) -> Graph {
         "Identity",
     ];
     let (rows, datum) = (draw.rows(), draw.below(2));
-    let input = Value::new(&[rows, 3], values(draw, rows * 3, datum));
-    Graph::core(draw.one_of(&OPERATORS), vec![], vec![input])
+    let operator = draw.one_of(&OPERATORS);
+    let input = match operator {
+        // ONNX Runtime gives numbers of its own beside NaN.
+        "LogSoftmax" => Values::of_numbers(
+            (0..rows * 3).map(|_| draw.plain() * draw.one_of(&[1.0, 1e9])).collect(),
+            datum,
+        ),
+        _ => any_numbers(draw, rows * 3, datum),
+    };
+    Graph::core(operator, vec![], vec![Value::new(&[rows, 3], input)])
 }
 
 fn binary(draw: &mut Draw) -> Graph {
     let (rows, datum) = (draw.rows(), draw.below(4));
     let op = draw.one_of(&["Add", "Sub", "Mul", "Div", "Pow", "Max", "Min"]);
-    let input = Value::new(&[rows, 3], values(draw, rows * 3, datum));
+    let input = Value::new(&[rows, 3], any_numbers(draw, rows * 3, datum));
     let second = Value::new(&[1, 3], Values::of_numbers(vec![2.0, 1.0, 3.0], datum));
     Graph::core(op, vec![], vec![input, second]).with_constant(1)
 }
 
 fn clip(draw: &mut Draw) -> Graph {
     let (rows, datum) = (draw.rows(), draw.below(4));
-    let input = Value::new(&[rows, 3], values(draw, rows * 3, datum));
+    let input = Value::new(&[rows, 3], any_numbers(draw, rows * 3, datum));
     let bounds = [-1.0, 2.0].map(|bound| Value::new(&[], Values::of_numbers(vec![bound], datum)));
     let [low, high] = bounds;
     Graph::core("Clip", vec![], vec![input, low, high]).with_constant(1).with_constant(2)
+}
+
+/// Returns numbers of a type, special ones among those with fractions.
+fn any_numbers(draw: &mut Draw, count: usize, datum: usize) -> Values {
+    let numbers = if datum < 2 { draw.numbers(count) } else { draw.plains(count) };
+    Values::of_numbers(numbers, datum)
 }
