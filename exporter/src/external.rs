@@ -125,10 +125,13 @@ impl Display for ExternalReading {
         }
         if !self.unanswered.is_empty() {
             let names = self.unanswered.join(", ");
-            writeln!(
-                f,
-                "unanswered   {names}: write `kind = \"raw\"` under [output] in config.toml to answer all outputs"
-            )?;
+            let fix = match self.kind {
+                "raw" => "only tensors are answered; export the model with tensors for them",
+                _ => {
+                    "write `kind = \"raw\"` under [output] in config.toml to answer all outputs that are tensors"
+                }
+            };
+            writeln!(f, "unanswered   {names}: {fix}")?;
         }
         if self.guessed {
             writeln!(

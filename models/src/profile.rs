@@ -1,16 +1,22 @@
 //! The profile of the training rows, with which live traffic is compared.
 
 use ndarray::{Array1, ArrayView1, ArrayView2};
-use onnward_schemas::{Feature, FeatureKind, FeatureProfile, Profile, Schema, ScoreProfile};
+use onnward_schemas::{ErrorProfile, Feature, FeatureKind, FeatureProfile, Profile, Schema, ScoreProfile};
 
 use crate::curves::score_histogram;
-use crate::labels::{Scores, most_probable_classes};
+use crate::labels::{Labels, Scores, most_probable_classes};
 use crate::preprocess::median;
 
 const QUANTILES: usize = 10;
 
-/// Profiles the training rows `[rows, features]`, and the predictions `held_out`: those of the held-out rows.
-pub(crate) fn profile(schema: &Schema, features: ArrayView2<'_, f32>, held_out: &Scores) -> Profile {
+/// Profiles the training rows `[rows, features]`, and the predictions `held_out`: those of the held-out rows, whose labels are
+/// `labels`.
+pub(crate) fn profile(
+    schema: &Schema,
+    features: ArrayView2<'_, f32>,
+    held_out: &Scores,
+    labels: &Labels,
+) -> Profile {
     let of = |(feature, column): (&Feature, _)| match &feature.kind {
         FeatureKind::Numeric { .. } | FeatureKind::Kept(_) => numeric(column),
         FeatureKind::Categorical { values, .. } => categorical(column, values.len()),
@@ -19,6 +25,10 @@ pub(crate) fn profile(schema: &Schema, features: ArrayView2<'_, f32>, held_out: 
         rows: features.nrows() as u64,
         features: schema.features.iter().zip(features.columns()).map(of).collect(),
         score: score_profile(held_out),
+        errors: match (held_out, labels) {
+            (Scores::Numbers(numbers), Labels::Numbers(labels)) => Some(error_profile(numbers, labels)),
+            _ => None,
+        },
     }
 }
 
@@ -36,6 +46,31 @@ fn score_profile(held_out: &Scores) -> ScoreProfile {
             let numbers = sorted(numbers.iter().map(|number| *number as f32));
             ScoreProfile::Values(binned(&numbers, 0, f32::midpoint))
         }
+    }
+}
+
+/// Averages the errors between the deciles of the predictions.
+fn error_profile(predictions: &[f64], labels: &[f64]) -> ErrorProfile {
+    let ascending = sorted(predictions.iter().map(|number| *number as f32));
+    let edges = match binned(&ascending, 0, f32::midpoint) {
+        FeatureProfile::Numeric { edges, .. } => edges,
+        FeatureProfile::Categorical { .. } => Vec::new(),
+    };
+    let mut sums = vec![(0.0, 0.0, 0.0); edges.len() + 1];
+    for (prediction, label) in predictions.iter().zip(labels) {
+        let bin = edges.partition_point(|edge| *edge < *prediction as f32);
+        if let Some((rows, absolute, squared)) = sums.get_mut(bin) {
+            let error = prediction - label;
+            *rows += 1.0;
+            *absolute += error.abs();
+            *squared += error * error;
+        }
+    }
+    let mean = |sum: f64, rows: f64| if rows > 0.0 { sum / rows } else { 0.0 };
+    ErrorProfile {
+        edges,
+        absolute: sums.iter().map(|(rows, absolute, _)| mean(*absolute, *rows)).collect(),
+        squared: sums.iter().map(|(rows, _, squared)| mean(*squared, *rows)).collect(),
     }
 }
 

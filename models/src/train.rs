@@ -233,19 +233,19 @@ impl Context<'_> {
             test: figures,
             threshold: None,
         };
-        Ok((candidate, self.describe(params, pipeline, evaluation, &scores)))
+        Ok((candidate, self.describe(params, pipeline, evaluation, (&scores, &test.labels))))
     }
 
-    /// Puts a model and its metadata together; `held_out` are its predictions for the held-out rows.
+    /// Puts a model and its metadata together; `held_out` are its predictions for the held-out rows, and their labels.
     fn describe(
         &self,
         params: &CandidateParams,
         pipeline: Pipeline,
         evaluation: Evaluation,
-        held_out: &Scores,
+        held_out: (&Scores, &Labels),
     ) -> TrainedModel {
         let schema = &self.data.schema;
-        let profile = profile(schema, self.train.features.view(), held_out);
+        let profile = profile(schema, self.train.features.view(), held_out.0, held_out.1);
         let golden = golden(schema, &profile, &pipeline, self.plan.seed);
         let versions = [("onnward", env!("CARGO_PKG_VERSION")), params.solver.library()];
         let own = |(name, version): (&str, &str)| (name.to_owned(), version.to_owned());

@@ -118,7 +118,12 @@ pub fn metadata(toml: &str) -> Metadata {
     let mut score = vec![0; SCORE_BINS];
     (score[1], score[16]) = (7, 3);
     Metadata {
-        profile: Profile { rows: 2, features: features.collect(), score: ScoreProfile::Probability(score) },
+        profile: Profile {
+            rows: 2,
+            features: features.collect(),
+            score: ScoreProfile::Probability(score),
+            errors: None,
+        },
         schema,
         family: "logistic".to_owned(),
         parameters: BTreeMap::from([("alpha".to_owned(), 1.0)]),

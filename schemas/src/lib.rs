@@ -53,7 +53,7 @@ pub use predictions::{
     ClassPredictions, LabelledPrediction, Number, NumberSlice, Numbers, PredictedValues, Prediction,
     Predictions, RowFailure, TypedArray, TypedValues,
 };
-pub use profile::{FeatureProfile, Profile, SCORE_BINS, ScoreProfile};
+pub use profile::{ErrorProfile, FeatureProfile, Profile, SCORE_BINS, ScoreProfile};
 pub use roc_auc::roc_auc;
 pub use rows::Rows;
 pub use schema::{Label, Schema, SchemaError, SchemaFile};

@@ -10,7 +10,7 @@ use crate::feature::{Feature, FeatureKind};
 use crate::golden::{Golden, GoldenPrediction, GoldenValue};
 use crate::metadata::{Metadata, Provenance};
 use crate::metadata_error::MetadataError;
-use crate::profile::{FeatureProfile, Profile, SCORE_BINS, ScoreProfile};
+use crate::profile::{ErrorProfile, FeatureProfile, Profile, SCORE_BINS, ScoreProfile};
 use crate::schema::Schema;
 use crate::task::{Classes, Task, TaskKind};
 
@@ -241,7 +241,43 @@ fn check_profile(profile: &Profile, evaluation: &Evaluation, schema: &Schema) ->
     for (at, (seen, feature)) in profile.features.iter().zip(features).enumerate() {
         check_feature(&format!("profile.features[{at}]"), seen, feature, profile.rows)?;
     }
-    check_score(&profile.score, &schema.label.task, evaluation.test_rows as u64)
+    check_score(&profile.score, &schema.label.task, evaluation.test_rows as u64)?;
+    profile.errors.as_ref().map_or(Ok(()), |errors| check_errors(errors, &schema.label.task))
+}
+
+/// Checks the errors of a model of a number.
+fn check_errors(errors: &ErrorProfile, task: &Task) -> Checked {
+    let ErrorProfile { edges, absolute, squared } = errors;
+    if !matches!(task, Task::Number) {
+        return Err(MetadataError::new("profile.errors", "a list", "nothing for a label that is no number"));
+    }
+    at_most("profile.errors.edges", edges.len(), MAX_EDGES)?;
+    // Written so that NaN is refused, too.
+    if !edges.windows(2).all(|pair| pair[0] < pair[1]) || edges.iter().any(|edge| !edge.is_finite()) {
+        return Err(MetadataError::new(
+            "profile.errors.edges",
+            "a list",
+            "finite numbers in ascending order",
+        ));
+    }
+    for (name, means) in [("absolute", absolute), ("squared", squared)] {
+        let field = format!("profile.errors.{name}");
+        if means.len() != edges.len() + 1 {
+            let value = format!("a list of {}", means.len());
+            return Err(MetadataError::new(field, value, format!("a list of {}", edges.len() + 1)));
+        }
+        for (at, mean) in means.iter().enumerate() {
+            let permitted = *mean >= 0.0 && mean.is_finite();
+            if !permitted {
+                return Err(MetadataError::new(
+                    format!("{field}[{at}]"),
+                    *mean,
+                    "0 or a finite number above it",
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn check_score(score: &ScoreProfile, task: &Task, rows: u64) -> Checked {

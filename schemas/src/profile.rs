@@ -13,6 +13,20 @@ pub struct Profile {
     /// The distribution of the model's predictions over the held-out rows. The training rows would mislead: a
     /// model scores them with more confidence than later rows.
     pub score: ScoreProfile,
+    /// The errors of a model of a number on the held-out rows. `None` for any other task, and in older files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors: Option<ErrorProfile>,
+}
+
+/// The errors of a model of a number on the held-out rows, by its prediction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ErrorProfile {
+    /// The inner edges of the bins of predictions, ascending: bin `i` holds predictions `edges[i-1] < y <= edges[i]`.
+    pub edges: Vec<f32>,
+    /// The mean of |prediction − label| in each bin, in the label's units; there is one bin more than there are edges.
+    pub absolute: Vec<f64>,
+    /// The mean of (prediction − label)² in each bin.
+    pub squared: Vec<f64>,
 }
 
 /// The distribution of a model's predictions over the held-out rows.

@@ -240,7 +240,7 @@ fn weights_beside_a_file_are_published_in_one_file_with_it() {
     }
 }
 
-/// The lines of a file of rows with the probabilities that are expected of them.
+/// Returns the lines of a file of rows with the probabilities that are expected of them.
 fn expected_lines(rows: &[Value], probabilities: &[f64]) -> String {
     let lines = rows.iter().zip(probabilities).map(|(row, probability)| {
         let mut line = row.clone();
@@ -250,7 +250,7 @@ fn expected_lines(rows: &[Value], probabilities: &[f64]) -> String {
     lines.collect()
 }
 
-/// The same as a table.
+/// Returns the same as a table.
 fn expected_table(rows: &[Value], probabilities: &[f64]) -> String {
     let fields: Vec<&String> = rows[0].as_object().unwrap().keys().collect();
     let mut table =

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 # tract's errors carry backtraces where these are asked for, and they take longer than all else.
 export RUST_BACKTRACE=0
 
-ALL=(request metadata manifest model credentials)
+ALL=(request metadata manifest model external credentials)
 VERSION=0.13.2
 
 usage() {
@@ -26,7 +26,7 @@ longest() {
     case "$1" in
         model) echo 32768 ;;
         metadata) echo 16384 ;;
-        manifest) echo 8192 ;;
+        manifest | external) echo 8192 ;;
         *) echo 4096 ;;
     esac
 }

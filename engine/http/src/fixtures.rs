@@ -237,7 +237,7 @@ impl Engine {
         let inference = self.metrics.inference(name, 3, backend.name());
         let business = self.metrics.business(name, 3, &metadata.schema);
         let drift = (name != "bank").then(|| Drift::new(&metadata.schema, &metadata.profile, DRIFT));
-        let estimator = TaskEstimator::of(&metadata.schema.label.task, 1000);
+        let estimator = TaskEstimator::of(&metadata.schema.label.task, Some(&metadata.profile), 1000);
         let monitor = Monitor::new(inference).with_business(business).with_drift(drift);
         let monitor = Arc::new(monitor.with_estimator(estimator));
         let width = RowWidth::of(&metadata.schema);

@@ -95,7 +95,7 @@ impl Drift {
     /// // Nine of ten training rows had the basic plan.
     /// let plan = FeatureProfile::Categorical { counts: vec![900, 100], missing: 0, unknown: 0 };
     /// let score = ScoreProfile::Probability(vec![50; 20]);
-    /// let profile = Profile { rows: 1000, features: vec![plan], score };
+    /// let profile = Profile { rows: 1000, features: vec![plan], score, errors: None };
     /// let config = DriftConfig {
     ///     window_rows: 1000,
     ///     window: Duration::from_secs(3600),

@@ -8,8 +8,12 @@
 //! threshold.
 //!
 //! For several classes, the expected confusion matrix holds the sums of the classes' probabilities by predicted class,
-//! and the expected accuracy is the mean of the largest probability (the same page, "Multiclass classification"). For
-//! numbers there is no estimate: [`NO_ESTIMATE_FOR_NUMBERS`] says why.
+//! and the expected accuracy is the mean of the largest probability (the same page, "Multiclass classification").
+//!
+//! For numbers it is direct loss estimation, NannyML's DLE (the same page, "Direct Loss Estimation"): a model of the errors,
+//! fitted on held-out rows, predicts the error of each new row, and the estimate is their mean. The model of the errors is
+//! the mean in each tenth of the predictions, which the artifact's profile holds ([`onnward_schemas::ErrorProfile`]). A file
+//! without it has no estimate: [`NO_ERRORS`] says so.
 //!
 //! The estimate reflects changes in the rows, but not in the relation between features and labels. It is only
 //! as good as the model's calibration.
@@ -17,12 +21,14 @@
 mod by_task;
 mod classes;
 mod counts;
+mod numbers;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::by_task::{NO_ESTIMATE_FOR_NUMBERS, TaskEstimate, TaskEstimator, TaskSums};
+pub use self::by_task::{NO_ERRORS, TaskEstimate, TaskEstimator, TaskSums};
 pub use self::classes::{ClassEstimate, ClassEstimator, ClassSums};
 use self::counts::{Counts, Sums};
+pub use self::numbers::{NumberEstimate, NumberEstimator, NumberSums};
 use crate::performance::ratio;
 use crate::time::millis_now;
 

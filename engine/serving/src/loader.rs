@@ -161,7 +161,8 @@ impl Loader {
             self.drift.map(|config| Drift::new(&metadata.schema, &metadata.profile, config))
         };
         let drift = description.metadata().and_then(of_artifact);
-        let estimator = TaskEstimator::of(&description.schema().label.task, self.estimate_rows);
+        let profile = description.metadata().map(|metadata| &metadata.profile);
+        let estimator = TaskEstimator::of(&description.schema().label.task, profile, self.estimate_rows);
         let monitor = Monitor::new(inference).with_business(business).with_drift(drift);
         let monitor = Arc::new(monitor.with_estimator(estimator));
         let width = RowWidth::of(description.schema());

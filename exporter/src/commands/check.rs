@@ -166,11 +166,20 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
 
 impl Report {
     fn failures(self) -> String {
-        let results = self.results.into_iter().filter_map(|result| Some((result.backend, result.failure?)));
-        let results = results.map(|(backend, failure)| format!("{backend}: {failure}"));
+        let mut failures: Vec<(Vec<String>, String)> = Vec::new();
+        for BackendResult { backend, failure } in self.results {
+            let Some(failure) = failure else { continue };
+            // Runtimes that fail alike are named together.
+            match failures.iter_mut().find(|(_, other)| *other == failure) {
+                Some((backends, _)) if !backends.contains(&backend) => backends.push(backend),
+                Some(_) => {}
+                None => failures.push((vec![backend], failure)),
+            }
+        }
+        let results =
+            failures.into_iter().map(|(backends, failure)| format!("{}: {failure}", backends.join(" and ")));
         let comparisons = self.comparisons.into_iter().filter_map(|comparison| comparison.failure);
-        let failures: Vec<String> = results.chain(comparisons).collect();
-        failures.join("; ")
+        results.chain(comparisons).collect::<Vec<_>>().join("; ")
     }
 }
 

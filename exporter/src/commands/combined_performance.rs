@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 use onnward_quality::drift::CombineError;
-use onnward_quality::estimate::{NO_ESTIMATE_FOR_NUMBERS, TaskEstimate, TaskSums};
+use onnward_quality::estimate::{TaskEstimate, TaskSums};
 use onnward_quality::performance::{MeasuredCounts, TaskPerformance, ratio};
 use onnward_schemas::{Binary, Classes, Task, TaskKind};
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,8 @@ struct EngineVersion {
     threshold: Option<f64>,
     kept: Option<Stored>,
     measured: Option<Period>,
+    /// The reason why there is no estimate.
+    not_estimated: Option<String>,
     counts: Option<FigureCounts>,
 }
 
@@ -91,9 +93,9 @@ struct VersionResult {
     measured: Option<Measured>,
     /// Null before the first prediction since each engine's start.
     estimated: Option<TaskEstimate>,
-    /// The reason why there is no estimate, of a model of a number.
+    /// The reason why there is no estimate, of a model of a number whose file has no errors.
     #[serde(skip_serializing_if = "Option::is_none")]
-    not_estimated: Option<&'static str>,
+    not_estimated: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -116,6 +118,7 @@ struct Sums {
     period: Option<Period>,
     measured: MeasuredCounts,
     estimated: Option<TaskSums>,
+    not_estimated: Option<String>,
 }
 
 pub fn performance(arguments: &PerformanceArguments) -> Result<(), CommandError> {
@@ -163,7 +166,7 @@ impl EngineVersion {
 impl Sums {
     fn new(task: Task) -> Self {
         let measured = MeasuredCounts::default();
-        Self { task, engines: 0, kept: None, period: None, measured, estimated: None }
+        Self { task, engines: 0, kept: None, period: None, measured, estimated: None, not_estimated: None }
     }
 
     fn add(&mut self, version: u64, task: &Task, report: EngineVersion) -> Result<(), CombineError> {
@@ -173,6 +176,7 @@ impl Sums {
             return Err(CombineError::Profiles { version });
         }
         self.engines += 1;
+        self.not_estimated = self.not_estimated.take().or(report.not_estimated);
         if let Some(Stored { predictions, with_outcome, .. }) = report.kept {
             let kept = self.kept.get_or_insert_default();
             kept.predictions += predictions;
@@ -204,7 +208,7 @@ impl Sums {
     }
 
     fn figures(self, version: u64) -> Result<VersionResult, CombineError> {
-        let Self { task, engines, kept, period, measured, estimated } = self;
+        let Self { task, engines, kept, period, measured, estimated, not_estimated } = self;
         let counts = || CombineError::Counts { version };
         let mut predictions = measured.predictions(task.kind(), MAX_PREDICTIONS).ok_or_else(counts)?;
         let measure = |Period { from, to }: Period| -> Result<Measured, CombineError> {
@@ -228,18 +232,14 @@ impl Sums {
             kept,
             measured,
             estimated,
-            not_estimated: None,
+            not_estimated,
         };
         Ok(match task {
             Task::Binary(binary) => VersionResult { threshold: Some(binary.threshold), ..result },
             Task::Classes(classes) => {
                 VersionResult { task: Some(TaskKind::Classes), classes: classes.values, ..result }
             }
-            Task::Number => VersionResult {
-                task: Some(TaskKind::Number),
-                not_estimated: Some(NO_ESTIMATE_FOR_NUMBERS),
-                ..result
-            },
+            Task::Number => VersionResult { task: Some(TaskKind::Number), ..result },
             Task::Raw(_) => result,
         })
     }

@@ -2,7 +2,7 @@
 
 use onnward_schemas::{
     ClassPredictions, Numbers, OutputField, PredictedValues, Predictions, RowFailure, Task, TypedArray,
-    TypedValues,
+    TypedValues, shorten,
 };
 
 use crate::artifact::{PREDICTION, PROBABILITIES};
@@ -248,8 +248,11 @@ impl ClassesOutput {
                 let index = |(row, label): (usize, String)| {
                     let index = self.classes.iter().position(|class| *class == label);
                     index.and_then(|index| u32::try_from(index).ok()).unwrap_or_else(|| {
-                        let reason =
-                            format!("its output {name:?} is {label:?}, which is none of its classes");
+                        let reason = format!(
+                            "its output {name:?} is {label:?}, which is none of the classes {}: write those that it gives \
+                             as `labels` under [output] in config.toml, or leave `labels` out",
+                            listed(&self.classes)
+                        );
                         failures.push(RowFailure { row, reason });
                         ClassPredictions::NONE
                     })
@@ -356,6 +359,14 @@ fn softmax(numbers: &Numbers, columns: usize) -> Numbers {
         Numbers::Single(numbers) => Numbers::Single(softmax!(numbers, f32)),
         Numbers::Double(numbers) => Numbers::Double(softmax!(numbers, f64)),
     }
+}
+
+/// Lists the first classes for a message.
+fn listed(classes: &[String]) -> String {
+    const LISTED: usize = 10;
+    let first: Vec<String> =
+        classes.iter().take(LISTED).map(|class| format!("{:?}", shorten(class))).collect();
+    format!("{}{}", first.join(", "), if classes.len() > LISTED { " and others" } else { "" })
 }
 
 #[cfg(test)]

@@ -359,6 +359,17 @@ pub enum RepositoryError {
     /// A version cannot be signed.
     #[error(transparent)]
     Signature(SignatureError),
+    /// A manifest would be too large to be read.
+    #[error(
+        "{model} is not published: its manifest would have {bytes} bytes, and {limit} are read: shorten the names of its classes \
+         and its tags", limit = crate::fetch::MAX_MANIFEST_BYTES
+    )]
+    ManifestTooLarge {
+        /// The model.
+        model: String,
+        /// The size of the manifest.
+        bytes: u64,
+    },
     /// A file cannot be written as JSON, or is not the JSON that it should be.
     #[error("cannot write {path} as JSON: {source}")]
     Json {

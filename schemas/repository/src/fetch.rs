@@ -15,7 +15,7 @@ use crate::error::RepositoryError;
 use crate::last_known_good::{CacheRecord, LastKnownGood};
 use crate::store::{LEAST_SPEED, Repository, check_name};
 
-const MAX_MANIFEST_BYTES: u64 = 64 * 1024;
+pub(crate) const MAX_MANIFEST_BYTES: u64 = 1024 * 1024;
 const MAX_CONFIG_BYTES: u64 = 64 * 1024;
 pub(crate) const MAX_SIGNATURE_BYTES: u64 = 64 * 1024;
 const MAX_SIGNATURES: usize = 32;

@@ -5,6 +5,7 @@ use onnward_schemas::{Manifest, ModelSummary, sha256_hex};
 use serde::Serialize;
 
 use crate::error::RepositoryError;
+use crate::fetch::MAX_MANIFEST_BYTES;
 use crate::inventory::ModelStatus;
 use crate::signature::{KeyId, Signer, Subject};
 use crate::store::{Repository, check_name};
@@ -96,6 +97,11 @@ impl Repository {
             commit,
             tags,
         };
+        // It is refused before anything is written, since nobody could read it.
+        let written = serde_json::to_string_pretty(&manifest).map_or(0, |text| text.len() as u64);
+        if written > MAX_MANIFEST_BYTES {
+            return Err(RepositoryError::ManifestTooLarge { model: model.to_owned(), bytes: written });
+        }
         let Numbers { highest, passed_over } = self.numbers(model).await?;
         let version = next(model, highest)?;
         let path = model_path(model, version);

@@ -5,6 +5,7 @@
 //! `corpus/`, so that a fixed bug is tested for without a fuzzer.
 
 pub mod credentials;
+pub mod external;
 pub mod manifest;
 pub mod metadata;
 pub mod model;
@@ -15,8 +16,9 @@ mod sections;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All fuzz targets.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     ("credentials", credentials::run),
+    ("external", external::run),
     ("manifest", manifest::run),
     ("metadata", metadata::run),
     ("model", model::run),

@@ -38,7 +38,7 @@ fn in_runtime<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// tract, and a note of when it is at work.
-struct Watched(Tract);
+pub(super) struct Watched(pub Tract);
 
 struct WatchedSession(Box<dyn Session>);
 

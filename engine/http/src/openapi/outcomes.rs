@@ -40,6 +40,8 @@ const COMPARED_FIGURE: &str = "ComparedFigure";
 const ERROR_QUANTILE: &str = "ErrorQuantile";
 const ERROR_BIN: &str = "ErrorBin";
 const CLASS_SUMS: &str = "ClassSums";
+const ESTIMATED_NUMBERS: &str = "EstimatedNumberPerformance";
+const NUMBER_SUMS: &str = "NumberSums";
 const FIGURE_COUNTS: &str = "FigureCounts";
 const SCORE_SUMS: &str = "ScoreSums";
 
@@ -104,6 +106,8 @@ impl ServedTasks {
         if self.number {
             components.extend([
                 named(MEASURED_NUMBERS, measured_numbers()),
+                named(ESTIMATED_NUMBERS, estimated_numbers()),
+                named(NUMBER_SUMS, number_sums()),
                 named(ERROR_QUANTILE, error_quantile()),
                 named(ERROR_BIN, error_bin()),
             ]);
@@ -354,7 +358,13 @@ fn version_figures(tasks: ServedTasks) -> ObjectBuilder {
             "measured",
             nullable(tasks.any_of(MEASURED, Some(MEASURED_CLASSES), Some(MEASURED_NUMBERS)), no_outcomes),
         ),
-        ("estimated", nullable(tasks.any_of(ESTIMATED, Some(ESTIMATED_CLASSES), None), no_predictions)),
+        (
+            "estimated",
+            nullable(
+                tasks.any_of(ESTIMATED, Some(ESTIMATED_CLASSES), Some(ESTIMATED_NUMBERS)),
+                no_predictions,
+            ),
+        ),
     ]);
     of_tasks(figures, tasks)
         .property("counts", shapes::described(component(FIGURE_COUNTS), "Only with `counts=true`."))
@@ -375,7 +385,8 @@ fn of_tasks(mut figures: ObjectBuilder, tasks: ServedTasks) -> ObjectBuilder {
         figures = figures.property("classes", list(string(""), classes));
     }
     if tasks.number {
-        let reason = "The reason why there is no estimate, of a model of a number.";
+        let reason =
+            "The reason why there is no estimate, of a model of a number without a profile of its errors.";
         figures = figures.property("not_estimated", string(reason));
     }
     figures
@@ -397,7 +408,7 @@ fn figure_counts(tasks: ServedTasks) -> ObjectBuilder {
         (
             "estimated",
             nullable(
-                tasks.any_of(SCORE_SUMS, Some(CLASS_SUMS), None),
+                tasks.any_of(SCORE_SUMS, Some(CLASS_SUMS), Some(NUMBER_SUMS)),
                 "The sums of the estimate; null before the first prediction.",
             ),
         ),
@@ -481,6 +492,25 @@ fn estimated_classes() -> ObjectBuilder {
         ("accuracy", share("The mean of the largest probability.")),
         ("confusion", list(tuple(), confusion).into()),
         ("note", string("The limits of the estimate.")),
+    ])
+}
+
+fn estimated_numbers() -> ObjectBuilder {
+    object([
+        ("from", string("The time of the first prediction in the estimate, in RFC 3339 and UTC.")),
+        ("predictions", count(1, "The number of predictions in the estimate.")),
+        ("mae", number("The expected mean of the absolute errors, in the label's units.")),
+        ("rmse", number("The root of the expected mean of the squared errors.")),
+        ("note", string("The limits of the estimate.")),
+    ])
+}
+
+fn number_sums() -> ObjectBuilder {
+    object([
+        ("since_millis", count(0, "Since when the predictions were made, in milliseconds since 1970.")),
+        ("rows", count(1, "The number of predictions.")),
+        ("absolute", number("The sum of the expected absolute errors.")),
+        ("squared", number("The sum of the expected squared errors.")),
     ])
 }
 

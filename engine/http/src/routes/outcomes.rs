@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use onnward_quality::time::millis_now;
 use onnward_records::ground_truth::OutcomesError;
-use onnward_records::ground_truth::join::{JoinResult, Joined};
+use onnward_records::ground_truth::join::{JoinResult, Joined, Outcome, Reference};
 use onnward_rows::{BodyShape, ParseError};
 use onnward_schemas::Violations;
 use serde::Serialize;
@@ -58,6 +58,7 @@ pub async fn join(
     let body = body::read(&admission, &parts.headers, body, timeout, deadline).await?;
     let size = body.bytes.len() as u64;
     let (Received { outcomes: received, form, parent }, permits) = parse(&models, &admission, body).await?;
+    check_keys(&models, &received, &parent, form)?;
     // The body has been freed. The parse permit is held until the outcomes are joined.
     let BodyPermits { memory, parse: _permit } = permits;
     drop(memory);
@@ -71,6 +72,19 @@ pub async fn join(
     };
     response.extensions_mut().insert(RequestStats { rows: len, bytes: size, scoring: None });
     Ok(response)
+}
+
+/// Refuses keys of models that are served and have none.
+fn check_keys(models: &Models, received: &[Outcome], parent: &str, form: BodyShape) -> Result<(), ApiError> {
+    let mut violations = Violations::default();
+    for (item, outcome) in received.iter().enumerate() {
+        let Reference::Key { model, .. } = &outcome.of else { continue };
+        let served = models.registry.get(model);
+        if served.is_some_and(|served| served.description.schema().identifier.is_none()) {
+            violations.push(|| read::key_without_identifier(model, item, parent, form));
+        }
+    }
+    if violations.is_empty() { Ok(()) } else { Err(ApiError::InvalidOutcomes(violations)) }
 }
 
 /// Parses a small body inline, and a large one on a blocking thread.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::Uri;
-use onnward_quality::estimate::{NO_ESTIMATE_FOR_NUMBERS, TaskEstimate, TaskSums};
+use onnward_quality::estimate::{NO_ERRORS, TaskEstimate, TaskSums};
 use onnward_quality::performance::{ComparedFigure, MeasuredCounts};
 use onnward_quality::time::rfc3339;
 use onnward_records::ground_truth::window::Measured;
@@ -58,10 +58,10 @@ struct VersionPerformance {
     /// The measured figures beside those of the training, of a loaded model of classes or a number that has both.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     compared: Vec<ComparedFigure>,
-    /// The performance estimated from the probabilities; null before the first prediction, and for a version
+    /// The performance estimated without outcomes; null before the first prediction, and for a version
     /// that is not loaded.
     estimated: Option<Estimated>,
-    /// The reason why there is no estimate, of a model of a number.
+    /// The reason why there is no estimate, of a loaded model of a number whose file has no errors.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_estimated: Option<&'static str>,
     /// What the figures are made from, where `?counts=true` asks for it.
@@ -96,11 +96,6 @@ struct Estimated {
     estimate: TaskEstimate,
     note: &'static str,
 }
-
-/// The limits of the estimate.
-const NOTE: &str = "an estimate without outcomes, by confidence-based performance estimation (CBPE): it is \
-as accurate as the model's calibration, and does not detect changes in the relation between features and \
-labels (concept drift)";
 
 /// Returns the performance of a model's versions, or of the one in `?version=`.
 pub async fn performance(
@@ -159,14 +154,18 @@ fn loaded_versions(
         let estimate = model.monitor.estimate();
         let estimated = estimate.map(|estimate| Estimated {
             from: rfc3339(estimate.since_millis()),
+            note: estimate.limits(),
             estimate,
-            note: NOTE,
         });
         let kept = is_kept.then(StoredPredictions::default);
         let counts = with_counts
             .then(|| FigureCounts { estimated: model.monitor.score_sums(), ..FigureCounts::default() });
         let of = VersionPerformance::of(model.version, &model.identity.task);
-        (Reverse(model.version), VersionPerformance { kept, estimated, counts, ..of })
+        let has_errors =
+            model.description.metadata().is_some_and(|metadata| metadata.profile.errors.is_some());
+        let lacks_errors = model.identity.task.kind() == TaskKind::Number && !has_errors;
+        let not_estimated = lacks_errors.then_some(NO_ERRORS);
+        (Reverse(model.version), VersionPerformance { kept, estimated, not_estimated, counts, ..of })
     });
     each.collect()
 }
@@ -203,9 +202,7 @@ impl VersionPerformance {
             Task::Classes(Classes { values }) => {
                 Self { task: Some(TaskKind::Classes), classes: values.clone(), ..none }
             }
-            Task::Number => {
-                Self { task: Some(TaskKind::Number), not_estimated: Some(NO_ESTIMATE_FOR_NUMBERS), ..none }
-            }
+            Task::Number => Self { task: Some(TaskKind::Number), ..none },
             Task::Raw(_) => none,
         }
     }

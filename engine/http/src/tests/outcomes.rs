@@ -6,8 +6,8 @@ use onnward_records::ground_truth::PredictionBatch;
 use onnward_records::prediction_id::PredictionId;
 use onnward_rows::RowKeys;
 use onnward_schemas::{
-    ClassFigures, ClassPredictions, Classes, FeatureProfile, Figures, GoldenPrediction, Label, Metadata,
-    NumberFigures, Numbers, PredictedValues, ScoreProfile, Task,
+    ClassFigures, ClassPredictions, Classes, ErrorProfile, FeatureProfile, Figures, GoldenPrediction, Label,
+    Metadata, NumberFigures, Numbers, PredictedValues, ScoreProfile, Task,
 };
 use onnward_serving::version::ModelVersion;
 use serde_json::{Value, json};
@@ -55,14 +55,23 @@ async fn rows_of_one_request_are_joined_one_by_one_and_keys_name_customers() {
         {"key": "17", "model": "phone", "label": true},
         {"key": 17, "model": "phone", "label": "Yes"},
         {"id": id(2), "label": true},
-        {"key": "a", "label": true},
+        {"key": "b", "model": "phone", "label": true},
         {"id": "01890a5d-ac96-774b-bcce-b302099a8057", "label": true},
     ]});
     let told = tell(&engine, outcomes).await;
     let of_each: Vec<_> = told["results"].as_array().unwrap().iter().map(|one| &one["result"]).collect();
-    // The fifth refers to the default model, and the last prediction is from 2023.
+    // Nobody was asked about the fifth, and the last prediction is from 2023.
     assert_eq!(of_each, ["joined", "joined", "duplicate", "joined", "unknown", "late"]);
     assert_eq!(told["results"][1]["id"], id(1));
+    // Without a name it is the default model's, which has no identifier.
+    let unnamed = json!([{"id": id(2), "label": true}, {"key": "a", "label": true}]).to_string();
+    let problem = engine.post("/outcomes", unnamed).await.problem(422);
+    let refused = &problem["errors"][0];
+    assert_eq!(refused["pointer"], "/1/key");
+    assert!(
+        refused["expected"].as_str().unwrap().contains("the model \"bank\" has no identifier"),
+        "{problem}"
+    );
     assert_eq!((&told["joined"], &told["late"]), (&json!(3), &json!(1)));
     let metrics = engine.get("/metrics").await.text;
     for line in [
@@ -197,7 +206,7 @@ async fn a_store_that_cannot_be_opened_costs_outcomes_and_no_prediction() {
     let engine = Engine::keeping(folder.path());
     assert_eq!(engine.post("/models/phone/predict", PHONE_ROW).await.status, 200);
     assert_eq!(engine.post("/models/bank/predict", BANK_ROW).await.status, 200);
-    let answer = engine.post("/outcomes", r#"{"key": "a", "label": true}"#).await;
+    let answer = engine.post("/outcomes", r#"{"key": "a", "model": "phone", "label": true}"#).await;
     let problem = answer.problem(503);
     assert!(problem["detail"].as_str().unwrap().contains("move it away"), "{problem}");
     assert!(answer.header("retry-after").is_some());
@@ -294,7 +303,6 @@ async fn outcomes_of_numbers_are_json_numbers_and_a_reason_is_in_place_of_an_est
     assert_eq!(tell(&engine, outcomes).await["joined"], 3);
     let version = performance_of(&engine, 8).await;
     assert_eq!((&version["task"], &version["estimated"]), (&json!("number"), &Value::Null));
-    assert!(version["not_estimated"].as_str().unwrap().contains("second model"), "{version}");
     let measured = &version["measured"];
     assert_eq!((&measured["mae"], &measured["bias"]), (&json!(1.0), &json!(-1.0 / 3.0)));
     assert_eq!(measured["error_quantiles"][2], json!({"percent": 50, "error": 0.0}));
@@ -348,6 +356,7 @@ fn prices() -> Metadata {
         bias: 0.25,
     });
     let (edges, counts) = (vec![50.0], vec![5, 5]);
+    prices.profile.errors = Some(ErrorProfile { edges: Vec::new(), absolute: vec![1.5], squared: vec![4.0] });
     prices.profile.score = ScoreProfile::Values(FeatureProfile::Numeric {
         edges,
         counts,
@@ -415,7 +424,7 @@ async fn a_served_model_of_classes_has_an_estimate_and_is_compared_with_its_trai
 }
 
 #[tokio::test]
-async fn a_served_model_of_a_number_is_compared_with_its_training_and_has_no_estimate() {
+async fn a_served_model_of_a_number_is_compared_with_its_training_and_estimated_by_its_errors() {
     let folder = TempDir::new().unwrap();
     let engine = with_every_task(folder.path());
     let ids = predict_twenty(&engine, "prices").await;
@@ -423,8 +432,9 @@ async fn a_served_model_of_a_number_is_compared_with_its_training_and_has_no_est
     tell(&engine, ids.iter().enumerate().map(label).collect()).await;
     let performance = engine.get("/models/prices/performance").await.json();
     let version = &performance["versions"][0];
-    assert_eq!((&version["estimated"], &version["measured"]["rmse"]), (&Value::Null, &json!(1.0)));
-    assert!(version["not_estimated"].as_str().unwrap().contains("no estimate for numbers"), "{version}");
+    assert_eq!((&version["estimated"]["rmse"], &version["measured"]["rmse"]), (&json!(2.0), &json!(1.0)));
+    assert!(version["estimated"]["note"].as_str().unwrap().contains("DLE"), "{version}");
+    assert_eq!(version.get("not_estimated"), None);
     let bias = json!({"figure": "bias", "training": 0.25, "measured": -1.0, "difference": -1.25});
     assert_eq!(version["compared"][2], bias);
     let score = &engine.get("/models/prices/drift").await.json()["sliding"]["score"];
@@ -444,6 +454,7 @@ async fn the_document_describes_the_tasks_that_are_served() {
         ("MeasuredClassPerformance", "confusion"),
         ("MeasuredNumberPerformance", "error_quantiles"),
         ("EstimatedClassPerformance", "confusion"),
+        ("EstimatedNumberPerformance", "rmse"),
         ("VersionPerformance", "not_estimated"),
         ("VersionPerformance", "compared"),
         ("ComparedFigure", "difference"),

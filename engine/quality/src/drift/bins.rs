@@ -156,6 +156,7 @@ mod tests {
                 FeatureProfile::Categorical { counts: vec![0; 2], missing: 0, unknown: 0 },
             ],
             score: ScoreProfile::Probability(vec![0; SCORE_BINS]),
+            errors: None,
         };
         let bins = Bins::new(&profile);
         let nan = f32::NAN;

@@ -95,6 +95,7 @@ fn profile((rows, scores): &(Vec<f32>, Vec<f32>)) -> Profile {
         rows: scores.len() as u64,
         features: vec![numeric(0), numeric(1), categorical(2, 3), categorical(3, 5)],
         score: ScoreProfile::Probability(score),
+        errors: None,
     }
 }
 

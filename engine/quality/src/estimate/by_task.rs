@@ -1,13 +1,16 @@
 //! Estimated performance of models of every task.
 
-use onnward_schemas::{Predictions, Task};
+use onnward_schemas::{Predictions, Profile, Task};
 use serde::{Deserialize, Serialize};
 
-use super::{ClassEstimate, ClassEstimator, ClassSums, Estimate, Estimator, ScoreSums};
+use super::{
+    ClassEstimate, ClassEstimator, ClassSums, Estimate, Estimator, NumberEstimate, NumberEstimator,
+    NumberSums, ScoreSums,
+};
 
-/// The reason why the performance of numbers is not estimated, in one sentence.
-pub const NO_ESTIMATE_FOR_NUMBERS: &str = "there is no estimate for numbers: a predicted number does not tell \
-how certain it is, and direct loss estimation (DLE) would need a second model, trained on the errors of this one";
+/// The reason why the performance of a model of a number is not estimated, in one sentence.
+pub const NO_ERRORS: &str = "there is no estimate: the file does not hold its errors on held-out rows, which direct loss \
+estimation (DLE) needs: an external file has none, and an older artifact has them once it is trained again";
 
 /// Estimates the performance of one version of a model, by its task.
 #[derive(Debug)]
@@ -16,16 +19,22 @@ pub enum TaskEstimator {
     Binary(Estimator),
     /// Of a model of several classes.
     Classes(ClassEstimator),
+    /// Of a model of a number.
+    Number(NumberEstimator),
 }
 
 impl TaskEstimator {
     /// Creates the estimator of a model of this task, which covers at least the last `rows` predictions. `None` where
-    /// there is no estimate.
-    pub fn of(task: &Task, rows: usize) -> Option<Self> {
+    /// there is no estimate: for outputs of an external graph, and for numbers without a profile of their errors.
+    pub fn of(task: &Task, profile: Option<&Profile>, rows: usize) -> Option<Self> {
         match task {
             Task::Binary(binary) => Some(Self::Binary(Estimator::new(binary.threshold, rows))),
             Task::Classes(classes) => Some(Self::Classes(ClassEstimator::new(classes.values.len(), rows))),
-            Task::Number | Task::Raw(_) => None,
+            Task::Number => {
+                let errors = profile?.errors.clone()?;
+                Some(Self::Number(NumberEstimator::new(errors, rows)))
+            }
+            Task::Raw(_) => None,
         }
     }
 
@@ -38,6 +47,7 @@ impl TaskEstimator {
                 }
             }
             Self::Classes(estimator) => estimator.observe(predictions),
+            Self::Number(estimator) => estimator.observe(predictions),
         }
     }
 
@@ -46,6 +56,7 @@ impl TaskEstimator {
         match self {
             Self::Binary(estimator) => estimator.estimate().map(TaskEstimate::Binary),
             Self::Classes(estimator) => estimator.estimate().map(TaskEstimate::Classes),
+            Self::Number(estimator) => estimator.estimate().map(TaskEstimate::Number),
         }
     }
 
@@ -54,6 +65,7 @@ impl TaskEstimator {
         match self {
             Self::Binary(estimator) => estimator.sums().map(TaskSums::Binary),
             Self::Classes(estimator) => estimator.sums().map(TaskSums::Classes),
+            Self::Number(estimator) => estimator.sums().map(TaskSums::Number),
         }
     }
 }
@@ -66,6 +78,8 @@ pub enum TaskSums {
     Binary(ScoreSums),
     /// Of a model of several classes.
     Classes(ClassSums),
+    /// Of a model of a number.
+    Number(NumberSums),
 }
 
 impl TaskSums {
@@ -75,7 +89,8 @@ impl TaskSums {
         match (self, other) {
             (Self::Binary(sums), Self::Binary(more)) => sums.join(more),
             (Self::Classes(sums), Self::Classes(more)) => sums.join(more),
-            (Self::Binary(_), Self::Classes(_)) | (Self::Classes(_), Self::Binary(_)) => return false,
+            (Self::Number(sums), Self::Number(more)) => sums.join(more),
+            (Self::Binary(_) | Self::Classes(_) | Self::Number(_), _) => return false,
         }
         true
     }
@@ -85,6 +100,7 @@ impl TaskSums {
         match self {
             Self::Binary(sums) => TaskEstimate::Binary(sums.estimate()),
             Self::Classes(sums) => TaskEstimate::Classes(sums.estimate()),
+            Self::Number(sums) => TaskEstimate::Number(sums.estimate()),
         }
     }
 }
@@ -97,6 +113,8 @@ pub enum TaskEstimate {
     Binary(Estimate),
     /// Of a model of several classes.
     Classes(ClassEstimate),
+    /// Of a model of a number.
+    Number(NumberEstimate),
 }
 
 impl TaskEstimate {
@@ -105,6 +123,7 @@ impl TaskEstimate {
         match self {
             Self::Binary(estimate) => estimate.rows,
             Self::Classes(estimate) => estimate.rows,
+            Self::Number(estimate) => estimate.rows,
         }
     }
 
@@ -113,6 +132,23 @@ impl TaskEstimate {
         match self {
             Self::Binary(estimate) => estimate.since_millis,
             Self::Classes(estimate) => estimate.since_millis,
+            Self::Number(estimate) => estimate.since_millis,
+        }
+    }
+
+    /// Returns the limits of the estimate, in one sentence.
+    pub fn limits(&self) -> &'static str {
+        match self {
+            Self::Binary(_) | Self::Classes(_) => {
+                "an estimate without outcomes, by confidence-based performance estimation (CBPE): it is as accurate as \
+                 the model's calibration, and does not detect changes in the relation between features and labels \
+                 (concept drift)"
+            }
+            Self::Number(_) => {
+                "an estimate without outcomes, by direct loss estimation (DLE): the mean errors on the held-out rows in each \
+                 tenth of the predictions; it detects changes of the rows that change the predictions, and not those in the \
+                 relation between features and labels (concept drift)"
+            }
         }
     }
 
@@ -121,6 +157,7 @@ impl TaskEstimate {
         match self {
             Self::Binary(estimate) => estimate.figures().to_vec(),
             Self::Classes(estimate) => estimate.figures().to_vec(),
+            Self::Number(estimate) => estimate.figures().to_vec(),
         }
     }
 }

@@ -135,12 +135,12 @@ fn the_estimate_of_several_engines_is_that_of_all_predictions() {
 
 mod of_other_tasks {
     use onnward_schemas::{
-        ClassFigures, ClassPredictions, Classes, Figures, NumberFigures, NumberSlice, Numbers,
+        ClassFigures, ClassPredictions, Classes, ErrorProfile, Figures, NumberFigures, NumberSlice, Numbers,
         PredictedValues, Task, TaskKind,
     };
 
     use super::*;
-    use crate::estimate::{ClassEstimator, NO_ESTIMATE_FOR_NUMBERS, TaskEstimator, TaskSums};
+    use crate::estimate::{ClassEstimator, NumberEstimator, TaskEstimator, TaskSums};
 
     fn reference() -> Value {
         serde_json::from_str(include_str!("reference.json")).unwrap()
@@ -300,7 +300,7 @@ mod of_other_tasks {
         };
         let rows = [[0.5, 0.25, 0.25], [0.125, 0.75, 0.125], [0.25, 0.625, 0.125]];
         let (whole, engines) =
-            (ClassEstimator::new(3, 100), [0, 1].map(|_| TaskEstimator::of(&classes(3), 100).unwrap()));
+            (ClassEstimator::new(3, 100), [0, 1].map(|_| TaskEstimator::of(&classes(3), None, 100).unwrap()));
         assert_eq!(whole.estimate(), None);
         whole.observe(&predictions(&rows));
         whole.observe(&predictions(&[[f64::NAN, 0.5, 0.5]]));
@@ -333,8 +333,21 @@ mod of_other_tasks {
     }
 
     #[test]
-    fn numbers_have_no_estimate_and_a_reason() {
-        assert!(TaskEstimator::of(&Task::Number, 100).is_none());
-        assert!(NO_ESTIMATE_FOR_NUMBERS.contains("second model"));
+    fn the_errors_of_numbers_are_expected_by_the_prediction_and_those_of_two_engines_add_up() {
+        assert!(TaskEstimator::of(&Task::Number, None, 100).is_none());
+        let errors = ErrorProfile { edges: vec![10.0], absolute: vec![1.0, 3.0], squared: vec![1.0, 16.0] };
+        let estimators = [0, 1].map(|_| NumberEstimator::new(errors.clone(), 100));
+        let numbers = |numbers: &[f64]| PredictedValues::Numbers(Numbers::Double(numbers.to_vec())).into();
+        estimators[0].observe(&numbers(&[-5.0, 10.0, f64::NAN]));
+        estimators[1].observe(&numbers(&[10.5, 1e300, f64::INFINITY, 11.0]));
+        let alone = estimators[0].estimate().unwrap();
+        assert_eq!((alone.rows, alone.mae, alone.rmse), (2, Some(1.0), Some(1.0)));
+        let [mut sums, more] = estimators.map(|estimator| TaskSums::Number(estimator.sums().unwrap()));
+        assert!(sums.join(&more));
+        let both = sums.estimate();
+        assert_eq!((both.rows(), both.figures()[0]), (5, ("mae", Some(2.2))));
+        let json = serde_json::to_value(&sums).unwrap();
+        assert_eq!(serde_json::from_value::<TaskSums>(json).unwrap(), sums);
+        assert!(both.limits().contains("DLE"));
     }
 }

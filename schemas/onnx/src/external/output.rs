@@ -72,6 +72,10 @@ pub fn choose(graph: &GraphProto, config: &OutputConfig) -> Result<ChosenOutput,
     let makers = Makers::of(graph);
     let mut candidates: Vec<Candidate> =
         graph.output.iter().filter_map(|output| candidate(&makers, output)).collect();
+    // Sequences and maps that no ZipMap makes, and types that JSON has no value for.
+    let is_unreadable = |output: &&ValueInfoProto| candidate(&makers, output).is_none();
+    let unreadable: Vec<String> =
+        graph.output.iter().filter(is_unreadable).map(|output| output.name().to_owned()).collect();
     if let Some(joined) = joined_columns(&makers, &candidates) {
         candidates.retain(|candidate| !candidate.is_number());
         candidates.push(joined);
@@ -110,7 +114,8 @@ pub fn choose(graph: &GraphProto, config: &OutputConfig) -> Result<ChosenOutput,
     let label_output = choice.label_output().map(|label| &label.name);
     let is_unanswered =
         |one: &&Candidate| !tensors.contains(&one.tensor.as_str()) && label_output != Some(&one.name);
-    let unanswered = choice.candidates.iter().filter(is_unanswered).map(|one| one.name.clone()).collect();
+    let left_out = choice.candidates.iter().filter(is_unanswered).map(|one| &one.name);
+    let unanswered = left_out.chain(&unreadable).cloned().collect();
     let label = Label { column: name.clone(), name, task };
     Ok(ChosenOutput { reader, label, described, decided_by, unanswered })
 }

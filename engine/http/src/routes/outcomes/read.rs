@@ -4,7 +4,7 @@ use chrono::DateTime;
 use onnward_records::ground_truth::join::{LabelValue, Outcome, Reference, WrongLabel};
 use onnward_records::prediction_id::PredictionId;
 use onnward_rows::BodyShape;
-use onnward_schemas::{Mismatch, Violation, Violations, pointer_to};
+use onnward_schemas::{Mismatch, Violation, Violations, pointer_to, shorten};
 use serde_json::{Map, Value};
 
 use super::json::{FIELDS, FieldFault, OUTCOMES, OutcomesBody};
@@ -97,6 +97,20 @@ pub fn wrong_label(wrong: &WrongLabel, parent: &str, form: BodyShape) -> Violati
         row: Some(wrong.item),
         expected: wrong.has.to_string(),
         got: wrong.got.to_string(),
+    }
+}
+
+/// Builds the violation for a key of a model without an identifier.
+pub fn key_without_identifier(model: &str, item: usize, parent: &str, form: BodyShape) -> Violation {
+    let model = shorten(model);
+    Violation {
+        pointer: pointer_to(&item_pointer(parent, form, item), "key"),
+        row: Some(item),
+        expected: format!(
+            "the id of a prediction, since the schema of the model \"{model}\" has no identifier; or another model's name as \
+             \"model\""
+        ),
+        got: "a key".to_owned(),
     }
 }
 
