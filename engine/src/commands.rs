@@ -51,7 +51,7 @@ pub enum CommandError {
     #[error("{0} failed verification: a backend disagrees with the trainer or with another backend")]
     Failed(PathBuf),
     /// An external file passes its smoke test on no backend.
-    #[error("{0} failed verification: its smoke test failed on every backend, for the reasons in the result")]
+    #[error("{0} failed verification on every backend, for the reasons in the result")]
     SmokeTest(PathBuf),
     /// A key cannot expire before it is created.
     #[error("--expires {0} is in the past: choose a later time, or omit it for a key that does not expire")]

@@ -636,6 +636,21 @@ impl Serialize for Nested<'_> {
 }
 
 impl TypedValues {
+    /// Returns the size of the values in memory, in bytes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Numbers(Numbers::Single(values)) => size_of_val(values.as_slice()),
+            Self::Numbers(Numbers::Double(values)) => size_of_val(values.as_slice()),
+            Self::Integers(values) => size_of_val(values.as_slice()),
+            Self::Unsigned(values) => size_of_val(values.as_slice()),
+            Self::Booleans(values) => size_of_val(values.as_slice()),
+            Self::Texts(values) => {
+                let texts: usize = values.iter().map(String::len).sum();
+                size_of_val(values.as_slice()) + texts
+            }
+        }
+    }
+
     /// Returns the number of values.
     pub fn len(&self) -> usize {
         match self {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use ndarray::ArrayView2;
 use onnward_onnx::{ArtifactError, OutputReader, TreeLists, UnexpectedOutput};
-use onnward_schemas::{Kept, Predictions, Task, TypedArray};
+use onnward_schemas::{Kept, PredictedValues, Predictions, RowFailure, Task, TypedArray};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -147,7 +147,10 @@ pub fn score_every_row(session: &mut dyn Session, batch: Batch<'_>) -> Result<Pr
     }
 }
 
-/// Joins the predictions of batches that follow each other.
+/// The most bytes that outputs take which are answered as they are, and gathered from several runs.
+const MAX_GATHERED_BYTES: usize = 256 << 20;
+
+/// Joins the predictions of batches that follow each other. Rows beyond what outputs may take together fail.
 ///
 /// # Errors
 /// The first error of a batch, and [`BackendError::Run`] if two are of different forms.
@@ -156,8 +159,21 @@ pub(crate) fn joined(
     parts: impl IntoIterator<Item = Result<Predictions, BackendError>>,
 ) -> Result<Predictions, BackendError> {
     let mut all: Option<Predictions> = None;
+    let mut bytes = 0_usize;
     for part in parts {
-        let part = part?;
+        let mut part = part?;
+        if let PredictedValues::Outputs(rows) = &mut part.values {
+            bytes += rows.iter().flatten().map(|output| output.values.bytes()).sum::<usize>();
+            if bytes > MAX_GATHERED_BYTES {
+                let reason = format!(
+                    "the answers to the rows of the request take more than {} MiB together: send fewer rows",
+                    MAX_GATHERED_BYTES >> 20
+                );
+                rows.iter_mut().for_each(Vec::clear);
+                part.failures =
+                    (0..rows.len()).map(|row| RowFailure { row, reason: reason.clone() }).collect();
+            }
+        }
         let is_alike = match &mut all {
             Some(all) => all.append(part),
             None => {

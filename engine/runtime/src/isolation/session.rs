@@ -47,6 +47,10 @@ impl Shared {
     fn score(&self, matrix: ArrayView2<'_, f32>, kept: &[Kept]) -> Result<Predictions, BackendError> {
         match self.run(matrix, kept) {
             Ok(predictions) => Ok(predictions),
+            // Other rows have been scored, so it is not the file.
+            Err(IsolationError::Ended(how)) if matrix.nrows() == 1 => {
+                Ok(self.output.failed(format!("the runtime ended on these values ({how})")))
+            }
             Err(error) if matrix.nrows() == 1 => Ok(self.output.failed(error.to_string())),
             // Which row it was shows when each is scored alone.
             Err(_) => {

@@ -18,11 +18,6 @@ pub fn register(onnx: &mut Onnx) {
     onnx.op_register.insert("Tanh", read_tanh);
 }
 
-/// Returns the test for NaN in a graph whose types are known.
-pub fn is_nan(datum: DatumType) -> Box<dyn TypedOp> {
-    if datum == DatumType::F64 { typed_node(nan_test()) } else { math::is_nan().into() }
-}
-
 /// What is computed of each number.
 #[derive(Debug, Clone, Copy)]
 enum Function {
@@ -49,11 +44,8 @@ fn read_tanh(_: &ParsingContext, _: &NodeProto) -> TractResult<Read> {
 }
 
 fn read_is_nan(_: &ParsingContext, _: &NodeProto) -> TractResult<Read> {
-    Ok((expand(nan_test()), vec![]))
-}
-
-fn nan_test() -> Elementwise {
-    Elementwise { name: "IsNaN", function: Function::Test(f64::is_nan), others: math::is_nan().into() }
+    let function = Function::Test(f64::is_nan);
+    Ok((expand(Elementwise { name: "IsNaN", function, others: math::is_nan().into() }), vec![]))
 }
 
 fn read_is_inf(_: &ParsingContext, node: &NodeProto) -> TractResult<Read> {
@@ -96,7 +88,10 @@ impl Expansion for Elementwise {
         }
         let computed = model.wire_node(prefix, self.others.clone(), inputs)?;
         match self.function {
-            Function::Number(_) => Ok(tvec!(keep_nan(prefix, model, computed[0], inputs)?)),
+            Function::Number(_) => {
+                let name = format!("{prefix}.with_nan");
+                Ok(tvec!(keep_nan(&name, model, inputs[0], computed[0])?))
+            }
             Function::Test(_) => Ok(computed),
         }
     }

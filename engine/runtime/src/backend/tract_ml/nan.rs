@@ -6,13 +6,13 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_core::broadcast::multi_broadcast;
 use tract_onnx::tract_core::ops::cast::wire_cast;
-use tract_onnx::tract_core::ops::change_axes::{wire_rank_broadcast, wire_with_rank_broadcast};
-use tract_onnx::tract_core::ops::logic::Iff;
+use tract_onnx::tract_core::ops::change_axes::wire_with_rank_broadcast;
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_hir::internal::*;
+use tract_onnx::tract_hir::tract_num_traits::Float;
 
-use super::doubles::is_nan;
-use super::operator::Read;
+use super::numbers;
+use super::operator::{Operator, Read, TensorType, typed_node};
 
 /// Registers the operators.
 pub fn register(onnx: &mut Onnx) {
@@ -25,43 +25,94 @@ pub fn register(onnx: &mut Onnx) {
     });
 }
 
-/// Puts back what is NaN in `sources` into `result`, which is computed of them element by element.
+/// Puts back what is NaN in `source` into `result`, which is computed of it element by element.
 pub fn keep_nan(
     prefix: &str,
     model: &mut TypedModel,
+    source: OutletId,
     result: OutletId,
-    sources: &[OutletId],
 ) -> TractResult<OutletId> {
-    let mut kept = result;
-    if !model.outlet_fact(result)?.datum_type.is_float() {
-        return Ok(kept);
-    }
-    for (index, source) in sources.iter().enumerate() {
-        let fact = model.outlet_fact(*source)?;
-        if let Some(constant) = &fact.konst
-            && !constant.cast_to::<f64>()?.to_plain_array_view::<f64>()?.iter().any(|value| value.is_nan())
-        {
-            continue;
-        }
-        let test = is_nan(fact.datum_type);
-        let found = model.wire_node(format!("{prefix}.nan_{index}"), test, &[*source])?[0];
-        let choice = [found, *source, kept];
-        let choice = wire_rank_broadcast(format!("{prefix}.ranks_{index}"), model, &choice)?;
-        kept = model.wire_node(format!("{prefix}.kept_{index}"), Iff, &choice)?[0];
-    }
-    Ok(kept)
+    wire_pair(prefix, model, Pair::KeepNan, [source, result])
 }
 
-/// Computes the larger or the smaller of two values.
-fn wire_extreme(
+/// Computes one value of two, element by element. What is no number of single or double precision has no NaN, and tract's own
+/// operators do.
+fn wire_pair(
     prefix: &str,
     model: &mut TypedModel,
-    largest: bool,
+    pair: Pair,
     inputs: [OutletId; 2],
 ) -> TractResult<OutletId> {
-    let operator = if largest { math::max() } else { math::min() };
-    let result = wire_with_rank_broadcast(prefix, model, operator, &inputs)?[0];
-    keep_nan(prefix, model, result, &inputs)
+    let is_own = [DatumType::F32, DatumType::F64].contains(&model.outlet_fact(inputs[0])?.datum_type);
+    let operator: Box<dyn TypedOp> = match pair {
+        pair if is_own => typed_node(pair),
+        Pair::Max => math::max().into(),
+        Pair::Min => math::min().into(),
+        Pair::KeepNan => return Ok(inputs[1]),
+    };
+    Ok(wire_with_rank_broadcast(prefix, model, operator, &inputs)?[0])
+}
+
+/// What is computed of two values.
+#[derive(Debug, Clone, Copy)]
+enum Pair {
+    /// The larger one, or NaN.
+    Max,
+    /// The smaller one, or NaN.
+    Min,
+    /// The second one, unless the first one is NaN.
+    KeepNan,
+}
+
+impl Pair {
+    fn of<T: Float>(self, one: T, other: T) -> T {
+        match self {
+            _ if one.is_nan() => one,
+            Self::KeepNan => other,
+            _ if other.is_nan() => other,
+            Self::Max => one.max(other),
+            Self::Min => one.min(other),
+        }
+    }
+
+    fn run_on<T: Float + Datum>(self, inputs: &[TValue]) -> TractResult<Tensor> {
+        let (one, other) = (&inputs[0], &inputs[1]);
+        if one.shape() == other.shape() {
+            let pairs = numbers::values::<T>(one)?.iter().zip(numbers::values::<T>(other)?);
+            return numbers::tensor(one.shape(), pairs.map(|(one, other)| self.of(*one, *other)).collect());
+        }
+        let shape = multi_broadcast(&[one.shape(), other.shape()])?;
+        let (one, other) = (one.to_plain_array_view::<T>()?, other.to_plain_array_view::<T>()?);
+        let wide =
+            |view: &tract_ndarray::ArrayViewD<'_, T>| view.broadcast(&*shape).map(|wide| wide.to_owned());
+        let (one, other) =
+            (wide(&one).context("the shapes differ")?, wide(&other).context("the shapes differ")?);
+        let values = one.iter().zip(other.iter()).map(|(one, other)| self.of(*one, *other)).collect();
+        numbers::tensor(&shape, values)
+    }
+}
+
+impl Operator for Pair {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Max => "Max",
+            Self::Min => "Min",
+            Self::KeepNan => "KeepNan",
+        }
+    }
+
+    fn outputs(&self, inputs: &[TensorType]) -> TractResult<TVec<TensorType>> {
+        let [one, other] = inputs else { bail!("it has {} inputs, not two", inputs.len()) };
+        let shape = multi_broadcast(&[&one.shape, &other.shape])?;
+        Ok(tvec!(TensorType { datum: one.datum, shape }))
+    }
+
+    fn run(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
+        Ok(tvec!(match inputs[0].datum_type() {
+            DatumType::F64 => self.run_on::<f64>(inputs)?,
+            _ => self.run_on::<f32>(inputs)?,
+        }))
+    }
 }
 
 /// The largest or the smallest of all inputs.
@@ -98,7 +149,8 @@ impl Expansion for Extreme {
         let mut found = *first;
         for (index, other) in others.iter().enumerate() {
             let name = format!("{prefix}.extreme_{index}");
-            found = wire_extreme(&name, model, self.largest, [found, *other])?;
+            let pair = if self.largest { Pair::Max } else { Pair::Min };
+            found = wire_pair(&name, model, pair, [found, *other])?;
         }
         Ok(tvec!(found))
     }
@@ -157,7 +209,7 @@ impl Expansion for Clip {
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
         let datum = model.outlet_fact(inputs[0])?.datum_type;
         let mut clipped = inputs[0];
-        for (name, bound, largest) in [("min", self.min, true), ("max", self.max, false)] {
+        for (name, bound, pair) in [("min", self.min, Pair::Max), ("max", self.max, Pair::Min)] {
             let name = format!("{prefix}.{name}");
             let bound = match bound {
                 None => continue,
@@ -165,7 +217,7 @@ impl Expansion for Clip {
                 Some(Bound::Number(number)) => model.add_const(format!("{name}.bound"), tensor0(number))?,
             };
             let bound = wire_cast(&name, model, &[bound], datum)?[0];
-            clipped = wire_extreme(&format!("{name}.applied"), model, largest, [clipped, bound])?;
+            clipped = wire_pair(&format!("{name}.applied"), model, pair, [clipped, bound])?;
         }
         Ok(tvec!(clipped))
     }
