@@ -67,7 +67,7 @@ impl From<BoundsError> for FunctionsError {
 ///
 /// ```
 /// # use onnward_onnx::proto::{FunctionProto, GraphProto, ModelProto, NodeProto};
-/// # use onnward_onnx::{ModelBounds, decode_model};
+/// # use onnward_onnx::ModelBounds;
 /// # use prost::Message;
 /// use onnward_onnx::inline_functions;
 ///
@@ -78,7 +78,7 @@ impl From<BoundsError> for FunctionsError {
 /// #     output: vec![output.to_owned()],
 /// #     ..NodeProto::default()
 /// # };
-/// # let double = FunctionProto {
+/// # let flip = FunctionProto {
 /// #     name: Some("Flip".to_owned()),
 /// #     input: vec!["a".to_owned()],
 /// #     output: vec!["b".to_owned()],
@@ -87,9 +87,9 @@ impl From<BoundsError> for FunctionsError {
 /// # };
 /// # let graph = GraphProto { node: vec![node("Flip", "x", "y")], ..GraphProto::default() };
 /// # let model =
-/// #     ModelProto { graph: Some(graph), functions: vec![double], ..ModelProto::default() }.encode_to_vec();
+/// #     ModelProto { graph: Some(graph), functions: vec![flip], ..ModelProto::default() }.encode_to_vec();
 /// let inlined = inline_functions(&model, &ModelBounds::default())?.ok_or("it has functions")?;
-/// let nodes = decode_model(&inlined)?.graph.unwrap_or_default().node;
+/// let nodes = ModelProto::decode(inlined.as_slice())?.graph.unwrap_or_default().node;
 /// assert_eq!((nodes[0].op_type(), nodes[0].input[0].as_str(), nodes[0].output[0].as_str()), ("Neg", "x", "y"));
 /// # Ok(())
 /// # }
