@@ -35,7 +35,7 @@
 //! let body = br#"[{"orders": 3, "plan": "full"}, {"plan": "basic", "orders": 0.5}]"#;
 //! let parsed = parser.parse(body, limits, false)?;
 //! assert_eq!(parsed.rows.values, [3.0, 1.0, 0.5, 0.0]);
-//! assert_eq!(parsed.shape, BodyShape::Instances);
+//! assert_eq!(parsed.shape, BodyShape::Many);
 //!
 //! let error = parser.parse(br#"{"orders": -1}"#, limits, false);
 //! let Err(ParseError::Invalid(violations)) = error else { return Err("both fields are wrong".into()) };
