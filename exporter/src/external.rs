@@ -86,7 +86,7 @@ impl ExternalReading {
             classes,
             label_name: label.name.clone(),
             threshold,
-            expected_rows: model.expected_rows.as_ref().map_or(0, |expected| expected.rows.len()),
+            expected_rows: model.golden_rows(),
         }
     }
 }

@@ -21,14 +21,19 @@ pub(crate) fn profile(
         FeatureKind::Numeric { .. } | FeatureKind::Kept(_) => numeric(column),
         FeatureKind::Categorical { values, .. } => categorical(column, values.len()),
     };
+    let score = score_profile(held_out);
     Profile {
         rows: features.nrows() as u64,
         features: schema.features.iter().zip(features.columns()).map(of).collect(),
-        score: score_profile(held_out),
-        errors: match (held_out, labels) {
-            (Scores::Numbers(numbers), Labels::Numbers(labels)) => Some(error_profile(numbers, labels)),
+        errors: match (held_out, labels, &score) {
+            (
+                Scores::Numbers(numbers),
+                Labels::Numbers(labels),
+                ScoreProfile::Values(FeatureProfile::Numeric { edges, .. }),
+            ) => Some(error_profile(edges, numbers, labels)),
             _ => None,
         },
+        score,
     }
 }
 
@@ -49,13 +54,8 @@ fn score_profile(held_out: &Scores) -> ScoreProfile {
     }
 }
 
-/// Averages the errors between the deciles of the predictions.
-fn error_profile(predictions: &[f64], labels: &[f64]) -> ErrorProfile {
-    let ascending = sorted(predictions.iter().map(|number| *number as f32));
-    let edges = match binned(&ascending, 0, f32::midpoint) {
-        FeatureProfile::Numeric { edges, .. } => edges,
-        FeatureProfile::Categorical { .. } => Vec::new(),
-    };
+/// Averages the errors of the predictions between the edges.
+fn error_profile(edges: &[f32], predictions: &[f64], labels: &[f64]) -> ErrorProfile {
     let mut sums = vec![(0.0, 0.0, 0.0); edges.len() + 1];
     for (prediction, label) in predictions.iter().zip(labels) {
         let bin = edges.partition_point(|edge| *edge < *prediction as f32);
@@ -68,7 +68,6 @@ fn error_profile(predictions: &[f64], labels: &[f64]) -> ErrorProfile {
     }
     let mean = |sum: f64, rows: f64| if rows > 0.0 { sum / rows } else { 0.0 };
     ErrorProfile {
-        edges,
         absolute: sums.iter().map(|(rows, absolute, _)| mean(*absolute, *rows)).collect(),
         squared: sums.iter().map(|(rows, _, squared)| mean(*squared, *rows)).collect(),
     }

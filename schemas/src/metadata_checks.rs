@@ -242,29 +242,20 @@ fn check_profile(profile: &Profile, evaluation: &Evaluation, schema: &Schema) ->
         check_feature(&format!("profile.features[{at}]"), seen, feature, profile.rows)?;
     }
     check_score(&profile.score, &schema.label.task, evaluation.test_rows as u64)?;
-    profile.errors.as_ref().map_or(Ok(()), |errors| check_errors(errors, &schema.label.task))
+    profile.errors.as_ref().map_or(Ok(()), |errors| check_errors(errors, &profile.score))
 }
 
-/// Checks the errors of a model of a number.
-fn check_errors(errors: &ErrorProfile, task: &Task) -> Checked {
-    let ErrorProfile { edges, absolute, squared } = errors;
-    if !matches!(task, Task::Number) {
+/// Checks the errors of a model of a number, which are means in the bins of its score.
+fn check_errors(errors: &ErrorProfile, score: &ScoreProfile) -> Checked {
+    let ScoreProfile::Values(FeatureProfile::Numeric { counts, .. }) = score else {
         return Err(MetadataError::new("profile.errors", "a list", "nothing for a label that is no number"));
-    }
-    at_most("profile.errors.edges", edges.len(), MAX_EDGES)?;
-    // Written so that NaN is refused, too.
-    if !edges.windows(2).all(|pair| pair[0] < pair[1]) || edges.iter().any(|edge| !edge.is_finite()) {
-        return Err(MetadataError::new(
-            "profile.errors.edges",
-            "a list",
-            "finite numbers in ascending order",
-        ));
-    }
-    for (name, means) in [("absolute", absolute), ("squared", squared)] {
+    };
+    let bins = counts.len();
+    for (name, means) in [("absolute", &errors.absolute), ("squared", &errors.squared)] {
         let field = format!("profile.errors.{name}");
-        if means.len() != edges.len() + 1 {
+        if means.len() != bins {
             let value = format!("a list of {}", means.len());
-            return Err(MetadataError::new(field, value, format!("a list of {}", edges.len() + 1)));
+            return Err(MetadataError::new(field, value, format!("a list of {bins}")));
         }
         for (at, mean) in means.iter().enumerate() {
             let permitted = *mean >= 0.0 && mean.is_finite();

@@ -18,12 +18,10 @@ pub struct Profile {
     pub errors: Option<ErrorProfile>,
 }
 
-/// The errors of a model of a number on the held-out rows, by its prediction.
+/// The errors of a model of a number on the held-out rows, by its prediction: in the bins of [`Profile::score`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ErrorProfile {
-    /// The inner edges of the bins of predictions, ascending: bin `i` holds predictions `edges[i-1] < y <= edges[i]`.
-    pub edges: Vec<f32>,
-    /// The mean of |prediction − label| in each bin, in the label's units; there is one bin more than there are edges.
+    /// The mean of |prediction − label| in each bin, in the label's units.
     pub absolute: Vec<f64>,
     /// The mean of (prediction − label)² in each bin.
     pub squared: Vec<f64>,

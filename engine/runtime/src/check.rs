@@ -132,7 +132,7 @@ fn check_external(
         max_difference: None,
         failure: smoke_test(backend.as_ref(), bytes, config).err().map(|error| error.to_string()),
     };
-    let golden_rows = model.expected_rows.as_ref().map_or(0, |expected| expected.rows.len());
+    let golden_rows = model.golden_rows();
     CheckReport {
         sha256: sha256_hex(bytes),
         size_bytes: bytes.len(),

@@ -97,14 +97,6 @@ pub fn run(arguments: &TrainArguments) -> Result<(), CommandError> {
         let baseline = &run.comparison.baseline.name;
         eprintln!("warning: no model is better than {baseline}: nothing can be learned from this table");
     }
-    if let Some(best) = artifacts.first() {
-        let bytes = best.encode();
-        let path = Path::new(model);
-        // What is written by this program is read as strictly as what comes from elsewhere.
-        Artifact::decode(&bytes)
-            .map_err(|source| CommandError::Artifact { path: path.to_owned(), source })?;
-        check(&arguments.publishing.check, path, &bytes, None)?;
-    }
     let outcome = publish_best(&repository, &arguments.publishing, &artifacts, signer.as_ref(), &webhooks)?;
     let Outcome { published, changes, alias, webhooks, .. } = outcome;
     let comparison = &run.comparison;
@@ -203,6 +195,7 @@ fn write_artifacts(folder: &Path, run: &TrainingRun, artifacts: &[Artifact]) -> 
     Ok(())
 }
 
+/// Publishes the best model, once it is checked.
 fn publish_best(
     repository: &RepositoryConfig,
     arguments: &PublishingArguments,
@@ -211,12 +204,16 @@ fn publish_best(
     webhooks: &Webhooks,
 ) -> Result<Outcome, CommandError> {
     let best = artifacts.first().ok_or(onnward_models::TrainingError::NoCandidates)?;
+    let (bytes, path) = (best.encode(), Path::new(&arguments.model));
+    // What is written by this program is read as strictly as what comes from elsewhere.
+    Artifact::decode(&bytes).map_err(|source| CommandError::Artifact { path: path.to_owned(), source })?;
+    check(&arguments.check, path, &bytes, None)?;
     let summary = Some(ModelSummary::of(&best.metadata));
     let publication = Publication {
         command: "train",
         model: &arguments.model,
         new: NewVersion {
-            bytes: best.encode(),
+            bytes,
             fingerprint: Some(best.metadata.schema.fingerprint()),
             signer,
             config: None,

@@ -123,6 +123,11 @@ impl ExternalModel {
         Self::decode_within(name, bytes, config, &ModelBounds::default())
     }
 
+    /// Returns the number of rows with expected outputs, which every runtime reproduces before it serves the model.
+    pub fn golden_rows(&self) -> usize {
+        self.expected_rows.as_ref().map_or(0, |expected| expected.rows.len())
+    }
+
     /// Decodes an external ONNX file within `bounds`.
     ///
     /// # Errors

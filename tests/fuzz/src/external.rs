@@ -52,7 +52,7 @@ fn serve(file: &[u8], config: Option<&str>, body: Option<&str>) {
     assert!(!read.typical_rows.is_empty());
     let backend: Arc<dyn Backend> = Arc::new(Watched(Tract::new()));
     let report = check(file, config, std::slice::from_ref(&backend)).unwrap();
-    let expected = read.expected_rows.as_ref().map_or(0, |expected| expected.rows.len());
+    let expected = read.golden_rows();
     assert_eq!((report.golden_rows, report.unproven.is_none()), (expected, expected > 0));
 
     let file = ModelFile { config, ..ModelFile::new(file) };

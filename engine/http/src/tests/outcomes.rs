@@ -356,7 +356,7 @@ fn prices() -> Metadata {
         bias: 0.25,
     });
     let (edges, counts) = (vec![50.0], vec![5, 5]);
-    prices.profile.errors = Some(ErrorProfile { edges: Vec::new(), absolute: vec![1.5], squared: vec![4.0] });
+    prices.profile.errors = Some(ErrorProfile { absolute: vec![1.5; 2], squared: vec![4.0; 2] });
     prices.profile.score = ScoreProfile::Values(FeatureProfile::Numeric {
         edges,
         counts,

@@ -1,6 +1,6 @@
 //! Estimated performance of models of every task.
 
-use onnward_schemas::{Predictions, Profile, Task};
+use onnward_schemas::{FeatureProfile, Predictions, Profile, ScoreProfile, Task};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -31,8 +31,15 @@ impl TaskEstimator {
             Task::Binary(binary) => Some(Self::Binary(Estimator::new(binary.threshold, rows))),
             Task::Classes(classes) => Some(Self::Classes(ClassEstimator::new(classes.values.len(), rows))),
             Task::Number => {
-                let errors = profile?.errors.clone()?;
-                Some(Self::Number(NumberEstimator::new(errors, rows)))
+                let Profile {
+                    score: ScoreProfile::Values(FeatureProfile::Numeric { edges, .. }),
+                    errors,
+                    ..
+                } = profile?
+                else {
+                    return None;
+                };
+                Some(Self::Number(NumberEstimator::new(edges.clone(), errors.clone()?, rows)))
             }
             Task::Raw(_) => None,
         }

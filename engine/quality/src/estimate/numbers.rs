@@ -8,6 +8,8 @@ use crate::time::millis_now;
 /// Estimates the performance of one version of a model of a number from its last predictions.
 #[derive(Debug)]
 pub struct NumberEstimator {
+    /// The inner edges of the bins of predictions, ascending.
+    edges: Vec<f32>,
     errors: ErrorProfile,
     counts: Counts<NumberSums>,
 }
@@ -41,7 +43,7 @@ pub struct NumberEstimate {
 }
 
 impl NumberEstimator {
-    /// Creates an empty estimator with the errors on the held-out rows. An estimate covers at least the last `rows`
+    /// Creates an empty estimator with the errors on the held-out rows, between these edges of predictions. An estimate covers at least the last `rows`
     /// predictions once there are so many, and at most twice as many.
     ///
     /// ```
@@ -49,23 +51,23 @@ impl NumberEstimator {
     /// use onnward_schemas::{ErrorProfile, Numbers, PredictedValues};
     ///
     /// // Predictions above 100 were 8 off on average, others 2.
-    /// let errors = ErrorProfile { edges: vec![100.0], absolute: vec![2.0, 8.0], squared: vec![4.0, 64.0] };
-    /// let estimator = NumberEstimator::new(errors, 1000);
+    /// let errors = ErrorProfile { absolute: vec![2.0, 8.0], squared: vec![4.0, 64.0] };
+    /// let estimator = NumberEstimator::new(vec![100.0], errors, 1000);
     /// estimator.observe(&PredictedValues::Numbers(Numbers::Double(vec![50.0, 100.0, 101.0, 300.0])).into());
     /// assert_eq!(estimator.estimate().and_then(|estimate| estimate.mae), Some(5.0));
     /// ```
-    pub fn new(errors: ErrorProfile, rows: usize) -> Self {
-        Self { errors, counts: Counts::new(rows) }
+    pub fn new(edges: Vec<f32>, errors: ErrorProfile, rows: usize) -> Self {
+        Self { edges, errors, counts: Counts::new(rows) }
     }
 
     /// Counts the predictions of one batch. Ignores rows that failed.
     pub fn observe(&self, predictions: &Predictions) {
         let PredictedValues::Numbers(numbers) = &predictions.values else { return };
-        let ErrorProfile { edges, absolute, squared } = &self.errors;
+        let ErrorProfile { absolute, squared } = &self.errors;
         self.counts.add(NumberSums::new, |sums| {
             for number in numbers.as_slice().iter().filter(|number| number.is_finite()) {
                 // In single precision, as the profile was made.
-                let bin = edges.partition_point(|edge| *edge < number as f32);
+                let bin = self.edges.partition_point(|edge| *edge < number as f32);
                 if let (Some(absolute), Some(squared)) = (absolute.get(bin), squared.get(bin)) {
                     sums.rows += 1;
                     sums.absolute += absolute;

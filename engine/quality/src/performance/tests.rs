@@ -335,8 +335,8 @@ mod of_other_tasks {
     #[test]
     fn the_errors_of_numbers_are_expected_by_the_prediction_and_those_of_two_engines_add_up() {
         assert!(TaskEstimator::of(&Task::Number, None, 100).is_none());
-        let errors = ErrorProfile { edges: vec![10.0], absolute: vec![1.0, 3.0], squared: vec![1.0, 16.0] };
-        let estimators = [0, 1].map(|_| NumberEstimator::new(errors.clone(), 100));
+        let errors = ErrorProfile { absolute: vec![1.0, 3.0], squared: vec![1.0, 16.0] };
+        let estimators = [0, 1].map(|_| NumberEstimator::new(vec![10.0], errors.clone(), 100));
         let numbers = |numbers: &[f64]| PredictedValues::Numbers(Numbers::Double(numbers.to_vec())).into();
         estimators[0].observe(&numbers(&[-5.0, 10.0, f64::NAN]));
         estimators[1].observe(&numbers(&[10.5, 1e300, f64::INFINITY, 11.0]));

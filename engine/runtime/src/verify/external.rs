@@ -175,11 +175,6 @@ pub fn smoke_test(backend: &dyn Backend, file: &[u8], config: Option<&str>) -> R
     }
 }
 
-/// Returns the number of rows with expected outputs.
-pub(super) fn expected_rows(model: &ExternalModel) -> usize {
-    model.expected_rows.as_ref().map_or(0, |expected| expected.rows.len())
-}
-
 /// Scores the rows with expected outputs, in one batch, and compares the answers.
 fn replay_expected_rows(session: &mut ExternalSession, model: &ExternalModel) -> Result<(), SmokeTestError> {
     let Some(ExpectedRows { tolerance, rows }) = &model.expected_rows else { return Ok(()) };
@@ -211,7 +206,7 @@ fn replay_expected_rows(session: &mut ExternalSession, model: &ExternalModel) ->
 /// Logs how the file is interpreted.
 pub(super) fn log_interpretation(name: &str, model: &ExternalModel) {
     let fields: Vec<&str> = model.schema.features.iter().map(|feature| feature.name.as_str()).collect();
-    let verdict = if expected_rows(model) == 0 { UNPROVEN } else { PROVEN };
+    let verdict = if model.golden_rows() == 0 { UNPROVEN } else { PROVEN };
     tracing::warn!(
         model = name,
         producer = model.producer,
@@ -254,7 +249,7 @@ fn verify_on(
         example: (tested.row, tested.prediction),
         passed_over: Vec::new(),
         is_guessed: model.decided_by == KindSource::Guess,
-        expected_rows: expected_rows(model),
+        expected_rows: model.golden_rows(),
     }));
     Ok(VerifiedModel {
         backend: backend.kind(),

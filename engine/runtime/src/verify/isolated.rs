@@ -72,7 +72,7 @@ fn serve(
             external::log_interpretation(name, &model);
             output = model.output.clone();
             let example = opened.example.ok_or(VerifyError::NoBackend)?;
-            let expected_rows = external::expected_rows(&model);
+            let expected_rows = model.golden_rows();
             let ExternalModel { schema, producer, decided_by, .. } = *model;
             let is_guessed = decided_by == KindSource::Guess;
             let passed_over = opened.passed_over;

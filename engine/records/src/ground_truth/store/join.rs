@@ -167,7 +167,7 @@ fn judge(task: &Task, predicted: &StoredPrediction, label: &LabelValue) -> Resul
         Task::Number => {
             let number = match label {
                 LabelValue::Truth(_) | LabelValue::Value(_) => None,
-                // Training refuses the same: one number beyond it would drown all errors.
+                // Answers have single precision, and one number beyond it would drown all errors.
                 LabelValue::Number(text) => text.parse().ok().filter(|number: &f64| number.abs() <= LARGEST),
             };
             match (number, predicted) {

@@ -18,8 +18,8 @@ use super::operator::{Operator, Read, TensorType, typed_node};
 pub fn register(onnx: &mut Onnx) {
     let operators = &mut onnx.op_register;
     operators.insert("Clip", read_clip);
-    operators.insert("Max", |_, _| Ok((expand(Extreme { largest: true }), vec![])));
-    operators.insert("Min", |_, _| Ok((expand(Extreme { largest: false }), vec![])));
+    operators.insert("Max", |_, _| Ok((expand(Extreme(Pair::Max)), vec![])));
+    operators.insert("Min", |_, _| Ok((expand(Extreme(Pair::Min)), vec![])));
     operators.insert("Relu", |_, _| {
         Ok((expand(Clip { name: "Relu", min: Some(Bound::Number(0.0)), max: None }), vec![]))
     });
@@ -83,11 +83,9 @@ impl Pair {
         }
         let shape = multi_broadcast(&[one.shape(), other.shape()])?;
         let (one, other) = (one.to_plain_array_view::<T>()?, other.to_plain_array_view::<T>()?);
-        let wide =
-            |view: &tract_ndarray::ArrayViewD<'_, T>| view.broadcast(&*shape).map(|wide| wide.to_owned());
-        let (one, other) =
-            (wide(&one).context("the shapes differ")?, wide(&other).context("the shapes differ")?);
-        let values = one.iter().zip(other.iter()).map(|(one, other)| self.of(*one, *other)).collect();
+        let (one, other) = (one.broadcast(&*shape), other.broadcast(&*shape));
+        let (one, other) = (one.context("the shapes differ")?, other.context("the shapes differ")?);
+        let values = one.iter().zip(&other).map(|(one, other)| self.of(*one, *other)).collect();
         numbers::tensor(&shape, values)
     }
 }
@@ -117,13 +115,11 @@ impl Operator for Pair {
 
 /// The largest or the smallest of all inputs.
 #[derive(Debug, Clone)]
-struct Extreme {
-    largest: bool,
-}
+struct Extreme(Pair);
 
 impl Expansion for Extreme {
     fn name(&self) -> StaticName {
-        if self.largest { "Max".into() } else { "Min".into() }
+        Operator::name(&self.0).into()
     }
 
     fn rules<'r, 'p: 'r, 's: 'r>(
@@ -149,8 +145,7 @@ impl Expansion for Extreme {
         let mut found = *first;
         for (index, other) in others.iter().enumerate() {
             let name = format!("{prefix}.extreme_{index}");
-            let pair = if self.largest { Pair::Max } else { Pair::Min };
-            found = wire_pair(&name, model, pair, [found, *other])?;
+            found = wire_pair(&name, model, self.0, [found, *other])?;
         }
         Ok(tvec!(found))
     }

@@ -156,7 +156,7 @@ pub fn dividing_integers<'g>(graph: &'g GraphProto, outer: &HashSet<&'g str>) ->
         if let Some(found) = inner.into_iter().find_map(|inner| dividing_integers(inner, &fractions)) {
             return Some(found);
         }
-        if let Some(tensor) = attribute(node, "value").and_then(|value| value.t.as_ref()) {
+        if let Some(tensor) = tensor_of(node, "value") {
             constants.extend(node.output.first().map(|output| (output.as_str(), tensor)));
         }
         let made = outputs_with_fractions(node, has_fractions);
@@ -171,26 +171,18 @@ pub fn dividing_integers<'g>(graph: &'g GraphProto, outer: &HashSet<&'g str>) ->
 fn outputs_with_fractions(node: &NodeProto, input: impl Fn(usize) -> bool) -> Range<usize> {
     let all = 0..node.output.len();
     let first_if = |known: bool| 0..usize::from(known);
+    let has = |name: &str| attribute(node, name).is_some();
+    let holds_fractions = |name: &str| tensor_of(node, name).map(|tensor| has_fractions(tensor.data_type()));
     match node.op_type() {
         "Cast" => {
             first_if(attribute(node, "to").is_some_and(|to| i32::try_from(to.i()).is_ok_and(has_fractions)))
         }
         "CastLike" => first_if(input(1)),
         "Constant" => {
-            let tensor = attribute(node, "value").and_then(|value| value.t.as_ref());
-            let floats = ["value_float", "value_floats"].iter().any(|name| attribute(node, name).is_some());
-            first_if(floats || tensor.is_some_and(|tensor| has_fractions(tensor.data_type())))
+            first_if(has("value_float") || has("value_floats") || holds_fractions("value") == Some(true))
         }
-        "ConstantOfShape" => {
-            let tensor = attribute(node, "value").and_then(|value| value.t.as_ref());
-            first_if(tensor.is_none_or(|tensor| has_fractions(tensor.data_type())))
-        }
-        "LabelEncoder" => first_if(
-            attribute(node, "values_floats").is_some()
-                || attribute(node, "values_tensor")
-                    .and_then(|values| values.t.as_ref())
-                    .is_some_and(|values| has_fractions(values.data_type())),
-        ),
+        "ConstantOfShape" => first_if(holds_fractions("value") != Some(false)),
+        "LabelEncoder" => first_if(has("values_floats") || holds_fractions("values_tensor") == Some(true)),
         operator if MAKING_FRACTIONS.contains(&operator) => all,
         // Their labels may be whole numbers.
         "LinearClassifier" | "SVMClassifier" | "TreeEnsembleClassifier" => 1..2,
@@ -199,6 +191,11 @@ fn outputs_with_fractions(node: &NodeProto, input: impl Fn(usize) -> bool) -> Ra
         "Where" => first_if(input(1) || input(2)),
         _ => 0..0,
     }
+}
+
+/// Returns the tensor in an attribute.
+fn tensor_of<'n>(node: &'n NodeProto, name: &str) -> Option<&'n TensorProto> {
+    attribute(node, name)?.t.as_ref()
 }
 
 /// Returns whether numbers of an element type have fractions.
